@@ -1,0 +1,47 @@
+"""The table of hosts a user gives: a CSV with the header `host,leaf,pod,rack` and whatever else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+
+from compiler.errors import ConfigError
+
+REQUIRED = ("host", "leaf", "pod", "rack")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine and where it hangs in the fabric."""
+
+    host: str
+    leaf: str
+    pod: str
+    rack: str
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """A sort key that reads digits as numbers, so that node7 comes before node66."""
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", name) if part)
+
+
+def read(text: str) -> tuple[Host, ...]:
+    """Parse a table and sort it by pod, leaf, then host. Raises ConfigError with the line that is wrong."""
+    rows = csv.DictReader(io.StringIO(text))
+    missing = [name for name in REQUIRED if name not in (rows.fieldnames or ())]
+    if missing:
+        raise ConfigError.of(
+            f"hardware.inventory has no column {', '.join(missing)}", f"start it with the header {','.join(REQUIRED)}"
+        )
+    hosts: dict[str, Host] = {}
+    for number, row in enumerate(rows, start=2):
+        values = {name: (row[name] or "").strip() for name in REQUIRED}
+        name = values["host"]
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
+            raise ConfigError.of(f"hardware.inventory line {number}: '{name}' is not a host name", "write a host name")
+        if name in hosts:
+            raise ConfigError.of(f"hardware.inventory line {number}: host {name} is listed twice", "list it once")
+        hosts[name] = Host(**values)
+    return tuple(sorted(hosts.values(), key=lambda h: (natural(h.pod), natural(h.leaf), natural(h.host))))

@@ -1,0 +1,104 @@
+"""Where ranks sit: rank -> node slot and local GPU, slot -> leaf, pod and (once bound) host."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.cluster.inventory import Host
+from compiler.layout.grid import Ranks
+from compiler.specs.hardware import Hardware
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Arrays over the node slots of one instance, shape [slots]; `hosts` is empty until slots are bound.
+
+    `leaf` and `pod` are dense ids; `leaf_names` and `pod_names` are what the tables show.
+    `domain` is the NVLink domain of a slot's first GPU; `spares` are hosts that hold no rank.
+    """
+
+    gpus: int
+    leaf: Ranks
+    pod: Ranks
+    domain: Ranks
+    domain_gpus: int
+    leaf_names: tuple[str, ...]
+    pod_names: tuple[str, ...]
+    hosts: tuple[str, ...] = ()
+    spares: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.leaf)
+
+    @property
+    def pinned(self) -> bool:
+        return bool(self.hosts)
+
+    def slot(self, ranks: Ranks) -> Ranks:
+        """Node slot of each rank: nodes are filled in order of rank."""
+        return ranks // self.gpus
+
+    def local_rank(self, ranks: Ranks) -> Ranks:
+        """GPU of each rank on its node."""
+        return ranks % self.gpus
+
+    def nvlink_domain(self, ranks: Ranks) -> Ranks:
+        """NVLink domain of each rank: a part of a node, a node, or several nodes."""
+        if self.domain_gpus < self.gpus:
+            per_node = -(-self.gpus // self.domain_gpus)
+            return ranks // self.gpus * per_node + ranks % self.gpus // self.domain_gpus
+        domains: Ranks = self.domain[ranks // self.gpus]
+        return domains
+
+
+def nominal(hardware: Hardware, count: int) -> Slots:
+    """Slots of a cluster known only by its shape: leaves and pods are filled in order."""
+    slots = np.arange(count, dtype=np.int64)
+    per_leaf = hardware.fabric.nodes_per_leaf or max(count, 1)
+    per_pod = hardware.fabric.leaves_per_pod or max(count, 1)
+    leaf = slots // per_leaf
+    pod = leaf // per_pod
+    per_domain = max(1, hardware.nvlink.domain_gpus // hardware.node.gpus)
+    leaves, pods = int(leaf.max(initial=-1)) + 1, int(pod.max(initial=-1)) + 1
+    return Slots(
+        gpus=hardware.node.gpus,
+        leaf=leaf,
+        pod=pod,
+        domain=slots // per_domain,
+        domain_gpus=hardware.nvlink.domain_gpus,
+        leaf_names=tuple(map(str, range(leaves))),
+        pod_names=tuple(map(str, range(pods))),
+    )
+
+
+def from_inventory(hardware: Hardware, hosts: tuple[Host, ...], count: int, pin: bool) -> Slots:
+    """Slots of known machines, in the order of `hosts`; those after the first `count` are spares.
+
+    An NVLink domain that is larger than a node is a rack.
+    """
+    used = hosts[:count]
+    leaf_names = tuple(dict.fromkeys(f"{h.pod}/{h.leaf}" for h in used))
+    pod_names = tuple(dict.fromkeys(h.pod for h in used))
+    racks = list(dict.fromkeys((h.pod, h.rack) for h in used))
+    wide = hardware.nvlink.domain_gpus > hardware.node.gpus
+    return Slots(
+        gpus=hardware.node.gpus,
+        leaf=_ids([f"{h.pod}/{h.leaf}" for h in used], leaf_names),
+        pod=_ids([h.pod for h in used], pod_names),
+        domain=_ids([(h.pod, h.rack) for h in used], racks) if wide else np.arange(len(used), dtype=np.int64),
+        domain_gpus=hardware.nvlink.domain_gpus,
+        leaf_names=tuple(name.split("/", 1)[1] for name in leaf_names),
+        pod_names=pod_names,
+        hosts=tuple(h.host for h in used) if pin else (),
+        spares=tuple(h.host for h in hosts[count:]) if pin else (),
+    )
+
+
+def _ids(names: Sequence[Hashable], order: Sequence[Hashable]) -> Ranks:
+    """Position of each name in `order`, shape [names]."""
+    index = {name: i for i, name in enumerate(order)}
+    return np.array([index[name] for name in names], dtype=np.int64)

@@ -1,0 +1,84 @@
+"""The rank tensor in closed form: named axes with sizes and strides. Nothing outside this module computes a stride."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ranks = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One run of equally spaced ranks. A compound axis is several of these with one name, fastest first."""
+
+    axis: str
+    size: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A view of ranks 0 .. world_size-1; `axes` fastest first. Every rank is the sum of coordinate*stride once."""
+
+    axes: tuple[Axis, ...]
+
+    @cached_property
+    def world_size(self) -> int:
+        return int(np.prod([axis.size for axis in self.axes], dtype=np.int64))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(axis.axis for axis in self.axes))
+
+    def size(self, name: str) -> int:
+        return int(np.prod([axis.size for axis in self.axes if axis.axis == name], dtype=np.int64))
+
+    def strides(self, name: str) -> tuple[tuple[int, int], ...]:
+        """(size, stride) of an axis's runs that hold more than one rank, fastest first."""
+        return tuple((axis.size, axis.stride) for axis in self.axes if axis.axis == name and axis.size > 1)
+
+    def coordinate(self, name: str, ranks: Ranks | None = None) -> Ranks:
+        """Coordinate on axis `name` of each rank (default: all of them); same shape as `ranks`.
+
+        Reads the strides as a mixed radix, so it needs them to be a permutation of the usual row-major strides.
+        """
+        ranks = np.arange(self.world_size, dtype=np.int64) if ranks is None else ranks
+        found, weight = np.zeros_like(ranks), 1
+        for axis in self.axes:
+            if axis.axis == name:
+                found += ranks // axis.stride % axis.size * weight
+                weight *= axis.size
+        return found
+
+    def groups(self, names: Iterable[str]) -> Ranks:
+        """Groups along the axes `names`, shape [groups, size].
+
+        Megatron's enumeration: unmasked coordinates count the groups and masked ones the members, fastest axis first.
+        """
+        masked = frozenset(names)
+        members = self._offsets(axis for axis in self.axes if axis.axis in masked)
+        bases = self._offsets(axis for axis in self.axes if axis.axis not in masked)
+        return bases[:, None] + members[None, :]
+
+    @staticmethod
+    def _offsets(axes: Iterable[Axis]) -> Ranks:
+        """Every sum of coordinate*stride, the first axis varying fastest."""
+        found = np.zeros(1, dtype=np.int64)
+        for axis in axes:
+            steps = np.arange(axis.size, dtype=np.int64) * axis.stride
+            found = (steps[:, None] + found[None, :]).ravel()
+        return found
+
+
+def row_major(sizes: Iterable[tuple[str, int]]) -> Grid:
+    """A grid whose axes are packed without gaps; `sizes` fastest first."""
+    axes, stride = [], 1
+    for name, size in sizes:
+        axes.append(Axis(name, size, stride))
+        stride *= size
+    return Grid(tuple(axes))

@@ -1,0 +1,140 @@
+"""Parallel degrees: as a user writes them, and resolved against a model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Optional
+
+from compiler.errors import ConfigError, Problem
+from compiler.specs.fields import at_least
+
+WRITTEN = ("ep", "etp", "tp", "cp", "pp", "vpp", "dp", "adp")
+"""Degrees in the order of a canonical name."""
+
+DEFAULT_ORDER = "tp-cp-ep-dp-pp"
+_PART = re.compile(r"([a-z]+)([0-9]+)")
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Degrees as written; what is not written is None (resolved later) or 1."""
+
+    tp: int = at_least(1, 1)
+    cp: int = at_least(1, 1)
+    pp: int = at_least(1, 1)
+    vpp: int = at_least(1, 1)
+    ep: int = at_least(1, 1)
+    etp: Optional[int] = at_least(1, None)
+    dp: Optional[int] = at_least(1, None)
+    adp: Optional[int] = at_least(1, None)
+    order: str = DEFAULT_ORDER
+    stages: Optional[list[int]] = at_least(1, None)
+
+
+@dataclass(frozen=True)
+class Degrees:
+    """Every axis's degree. The two grids hold the same ranks: tp*cp*adp*pp = etp*ep*edp*pp.
+
+    `adp` sizes the axis `dp`. `moe` says whether experts exist: without them `etp` is 1 and unnamed.
+    """
+
+    tp: int
+    cp: int
+    pp: int
+    vpp: int
+    ep: int
+    etp: int
+    adp: int
+    moe: bool = True
+
+    @property
+    def world_size(self) -> int:
+        return self.tp * self.cp * self.adp * self.pp
+
+    @property
+    def edp(self) -> int:
+        """Expert data parallelism; exact only where `factors` holds."""
+        return self.tp * self.cp * self.adp // (self.etp * self.ep)
+
+    @property
+    def factors(self) -> bool:
+        """Whether the expert grid covers exactly the ranks of the attention grid."""
+        return self.tp * self.cp * self.adp % (self.etp * self.ep) == 0
+
+    @property
+    def dp(self) -> Optional[int]:
+        """Data parallelism with ep as a factor of its own; None where ep does not divide adp."""
+        return self.adp // self.ep if self.adp % self.ep == 0 else None
+
+    @property
+    def name(self) -> str:
+        """The canonical name: made from the values, never from a spelling."""
+        shown = {"ep": self.ep, "tp": self.tp, "cp": self.cp, "pp": self.pp, "vpp": self.vpp}
+        parts = [f"{key}{value}" for key, value in shown.items() if value > 1]
+        if self.etp != (self.tp if self.moe else 1):
+            parts.insert(1 if self.ep > 1 else 0, f"etp{self.etp}")
+        if self.dp is None:
+            parts.append(f"adp{self.adp}")
+        elif self.dp > 1:
+            parts.append(f"dp{self.dp}")
+        return "_".join(parts) or "dp1"
+
+    def to_dict(self) -> dict[str, Optional[int]]:
+        keys = ("tp", "cp", "pp", "vpp", "ep", "etp", "dp", "adp", "edp")
+        return {key: getattr(self, key) for key in keys}
+
+
+def resolve(parallel: Parallel, moe: bool) -> Degrees:
+    """Fill in what was not written: etp = tp (1 without experts), adp = ep*dp.
+
+    Raises ConfigError where `dp` and `adp` are both written.
+    """
+    if parallel.dp is not None and parallel.adp is not None:
+        raise ConfigError.of(
+            f"parallel.dp={parallel.dp} and parallel.adp={parallel.adp} exclude each other (adp = ep*dp)",
+            "write one of them, and null for the other, as in parallel.dp=null",
+        )
+    etp = parallel.etp if parallel.etp is not None else (parallel.tp if moe else 1)
+    adp = parallel.adp if parallel.adp is not None else parallel.ep * (parallel.dp or 1)
+    return Degrees(parallel.tp, parallel.cp, parallel.pp, parallel.vpp, parallel.ep, etp, adp, moe)
+
+
+def looks_like_degrees(name: str) -> bool:
+    """Whether `name` is meant as a list of degrees (well spelt or not), rather than as a file's name."""
+    return all(re.fullmatch(r"[a-z]+-?[0-9]+", part) for part in name.split("_")) and bool(
+        re.match(rf"({'|'.join(WRITTEN)})-?[0-9]", name)
+    )
+
+
+def parse(name: str) -> dict[str, int]:
+    """Read `ep16_tp4_pp4_dp4`, in any order. Raises ConfigError with every part that is not a degree."""
+    found: dict[str, int] = {}
+    bad: list[Problem] = []
+    for part in name.split("_"):
+        match = _PART.fullmatch(part)
+        key, value = (match[1], int(match[2])) if match else ("", 0)
+        if key not in WRITTEN:
+            names = ", ".join(WRITTEN)
+            bad.append(
+                Problem(
+                    f"parallel={name}: '{part}' is not a degree",
+                    f"write one of {names} followed by a number, as in tp8",
+                )
+            )
+        elif value < 1:
+            bad.append(Problem(f"parallel={name}: {key}={value} is below 1", f"write {key}1 or more, or leave it out"))
+        elif key in found:
+            bad.append(Problem(f"parallel={name}: {key} is written twice, {found[key]} and {value}", "write it once"))
+        else:
+            found[key] = value
+    if "dp" in found and "adp" in found:
+        bad.append(
+            Problem(
+                f"parallel={name}: dp={found['dp']} and adp={found['adp']} exclude each other (adp = ep*dp)",
+                "write one of them",
+            )
+        )
+    if bad:
+        raise ConfigError(bad)
+    return found

@@ -1,0 +1,100 @@
+"""The model, in the field names of a Hugging Face `config.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from compiler.specs.fields import MISSING, above, at_least, choice
+
+BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp4": 0.5}
+"""Bytes of one element by precision; scales of block formats are left out."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Parameter counts that somebody states; each class may be left out."""
+
+    params: Optional[float] = above(0, None)
+    dense_params: Optional[float] = above(0, None)
+    moe_params: Optional[float] = above(0, None)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A decoder-only transformer, dense or MoE, with grouped-query or multi-head latent attention (MLA)."""
+
+    name: str = MISSING
+    dtype: str = choice(tuple(BYTES), "bf16")
+    num_hidden_layers: int = at_least(1)
+    hidden_size: int = at_least(1)
+    num_attention_heads: int = at_least(1)
+    num_key_value_heads: Optional[int] = at_least(1, None)
+    head_dim: Optional[int] = at_least(1, None)
+    intermediate_size: int = at_least(0, 0)
+    vocab_size: int = at_least(1)
+    tie_word_embeddings: bool = False
+    gated_mlp: bool = True
+    num_experts: int = at_least(0, 0)
+    num_experts_per_tok: int = at_least(0, 0)
+    moe_intermediate_size: Optional[int] = at_least(1, None)
+    num_shared_experts: int = at_least(0, 0)
+    shared_expert_intermediate_size: Optional[int] = at_least(1, None)
+    first_k_dense_replace: int = at_least(0, 0)
+    moe_layer_freq: Any = 1
+    n_group: int = at_least(1, 1)
+    topk_group: int = at_least(1, 1)
+    num_nextn_predict_layers: int = at_least(0, 0)
+    q_lora_rank: Optional[int] = at_least(1, None)
+    kv_lora_rank: Optional[int] = at_least(1, None)
+    qk_nope_head_dim: Optional[int] = at_least(1, None)
+    qk_rope_head_dim: Optional[int] = at_least(1, None)
+    v_head_dim: Optional[int] = at_least(1, None)
+    sliding_window: Optional[int] = at_least(1, None)
+    layer_types: Optional[list[str]] = None
+    declared: Declared = field(default_factory=Declared)
+    hf_config: Optional[str] = None
+    assumed: list[str] = field(default_factory=list)
+
+    @property
+    def moe(self) -> bool:
+        return self.num_experts > 0
+
+    @property
+    def mla(self) -> bool:
+        return self.kv_lora_rank is not None
+
+    @property
+    def kv_heads(self) -> int:
+        return self.num_key_value_heads or self.num_attention_heads
+
+    @property
+    def head_size(self) -> int:
+        return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    @property
+    def expert_size(self) -> int:
+        """Hidden width of one routed expert."""
+        return self.moe_intermediate_size or self.intermediate_size
+
+    @property
+    def shared_size(self) -> int:
+        """Hidden width of all shared experts of a layer together."""
+        return self.shared_expert_intermediate_size or self.num_shared_experts * self.expert_size
+
+    @property
+    def moe_layers(self) -> tuple[bool, ...]:
+        """Which layers route to experts, one entry a layer; `moe_layer_freq` is a period or such a list."""
+        layers = range(self.num_hidden_layers)
+        freq = self.moe_layer_freq
+        if isinstance(freq, (list, tuple)):
+            return tuple(self.moe and bool(freq[i]) for i in layers)
+        return tuple(self.moe and i >= self.first_k_dense_replace and i % freq == 0 for i in layers)
+
+    @property
+    def windows(self) -> tuple[Optional[int], ...]:
+        """Attention window of each layer in tokens; None is full attention."""
+        if self.sliding_window is None:
+            return (None,) * self.num_hidden_layers
+        kinds = self.layer_types or ["sliding_attention"] * self.num_hidden_layers
+        return tuple(self.sliding_window if kind == "sliding_attention" else None for kind in kinds)

@@ -1,0 +1,41 @@
+"""Everything about ranks that later passes read: grids, groups, stages, experts, slots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from compiler.cluster.slots import Slots
+from compiler.layout.experts import ExpertBlocks
+from compiler.layout.grid import Grid
+from compiler.layout.groups import Groups
+from compiler.layout.stages import Stages
+from compiler.specs.config import Config
+from compiler.specs.degrees import Degrees
+
+
+@dataclass(frozen=True)
+class World:
+    """The ranks of one instance, in closed form. `slots` covers every instance's nodes, the first one's first."""
+
+    config: Config
+    degrees: Degrees
+    attention: Grid
+    expert: Grid
+    stages: Stages
+    experts: ExpertBlocks
+    slots: Slots
+    padded_vocab_size: int
+
+    @property
+    def size(self) -> int:
+        """Ranks of one instance."""
+        return self.degrees.world_size
+
+    @property
+    def instances(self) -> int:
+        return self.config.framework.instances
+
+    @cached_property
+    def groups(self) -> Groups:
+        return Groups(self.attention, self.expert if self.config.model.moe else None)
