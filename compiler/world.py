@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from compiler.cluster.slots import Slots
+from compiler.cluster.spans import SPANS, spans
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid
 from compiler.layout.groups import Groups
@@ -26,6 +30,7 @@ class World:
     experts: ExpertBlocks
     slots: Slots
     padded_vocab_size: int
+    _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -39,3 +44,13 @@ class World:
     @cached_property
     def groups(self) -> Groups:
         return Groups(self.attention, self.expert if self.config.model.moe else None)
+
+    def spans(self, kind: str) -> NDArray[np.int8]:
+        """The slowest link of each group of a kind, an index into SPANS, shape [groups]."""
+        if kind not in self._spans:
+            self._spans[kind] = spans(self.groups[kind], self.slots)
+        return self._spans[kind]
+
+    def worst_span(self, kind: str) -> str:
+        """The farthest span of any group of a kind."""
+        return SPANS[int(self.spans(kind).max())]

@@ -1,0 +1,37 @@
+"""Rules that values must keep together. Every module here is found and every rule run; none knows the others.
+
+A rule is a generator of Checks, registered with the decorator of the moment it can run at:
+`declared` (configuration and degrees), `laid_out` (a World), `costed` (a World and its Costs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check
+from compiler.costs.total import Costs
+from compiler.invariants.registry import COSTED, DECLARED, LAID_OUT, load
+from compiler.specs.config import Config
+from compiler.world import World
+
+BLOCKING = frozenset({"expert-grid", "layers-to-stages"})
+"""Declared rules without which ranks cannot be laid out at all; every other rule is run whatever fails."""
+
+
+def declared(config: Config) -> Iterator[Check]:
+    """Rules that need the configuration alone."""
+    load()
+    for rule in DECLARED:
+        yield from rule(config)
+
+
+def laid_out(world: World) -> Iterator[Check]:
+    """Rules about ranks, groups and where they sit."""
+    for rule in LAID_OUT:
+        yield from rule(world)
+
+
+def costed(world: World, costs: Costs) -> Iterator[Check]:
+    """Rules about memory, parameters and time."""
+    for rule in COSTED:
+        yield from rule(world, costs)

@@ -80,8 +80,8 @@ class Degrees:
             parts.append(f"dp{self.dp}")
         return "_".join(parts) or "dp1"
 
-    def to_dict(self) -> dict[str, Optional[int]]:
-        keys = ("tp", "cp", "pp", "vpp", "ep", "etp", "dp", "adp", "edp")
+    def to_dict(self) -> dict[str, Optional[int] | str]:
+        keys = ("name", "tp", "cp", "pp", "vpp", "ep", "etp", "dp", "adp", "edp")
         return {key: getattr(self, key) for key in keys}
 
 

@@ -1,0 +1,101 @@
+"""The command line: parse, compile, write, sum up. Errors leave as one line each and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from compiler.errors import CompilerError, ConfigError
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run, and exit with the contract's codes; a bug of ours keeps its traceback and exits 1."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print, and we say it our way
+    try:
+        code = run(sys.argv[1:] if argv is None else list(argv))
+    except CompilerError as error:
+        print_problems(error)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
+        code = 0
+    sys.exit(code)
+
+
+def print_problems(error: CompilerError, prefix: str = "error: ") -> None:
+    """One line a problem, on stderr."""
+    for problem in error.problems:
+        print(f"{prefix}{problem}", file=sys.stderr)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Do what the arguments ask and return the exit code. Raises CompilerError."""
+    args = _parse(argv)
+    if args.version:
+        from compiler import __version__
+
+        print(f"rankplan {__version__}")
+        return 0
+    if args.multirun or any(item.startswith("hydra.mode=") for item in args.overrides):
+        from compiler.sweep import sweep
+
+        return sweep(args.overrides, _config_dir(args), args.config_name)
+    if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
+        from compiler.config.hydra_app import show
+
+        return show(args)
+    return _compile(args.overrides, _config_dir(args), args.config_name)
+
+
+def _compile(overrides: list[str], config_dir: str | None, config_name: str | None) -> int:
+    from compiler.config.load import load_config
+    from compiler.console import summary
+    from compiler.passes import compile_config
+
+    config = load_config(overrides, config_dir, config_name)
+    plan = compile_config(config)
+    folder = plan.write(config.out)
+    summary(plan, folder)
+    return 0
+
+
+def _config_dir(args: argparse.Namespace) -> str | None:
+    """The user's folder: --config-dir, or --config-path, which Hydra users know too."""
+    found: str | None = args.config_dir or args.config_path
+    return found
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError.of(f"command line: {message}", "see `python -m compiler --help`")
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Hydra's options, before, between or after the overrides."""
+    parser = _Parser(add_help=False, allow_abbrev=False, prog="rankplan")
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--hydra-help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--run", "-r", action="store_true")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--shell-completion", "-sc", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-path", "-cp")
+    parser.add_argument("--config-name", "-cn")
+    parser.add_argument(
+        "--info",
+        "-i",
+        nargs="?",
+        const="all",
+        choices=["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"],
+    )
+    return parser.parse_intermixed_args(list(argv))

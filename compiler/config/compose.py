@@ -1,0 +1,115 @@
+"""Overrides -> one composed DictConfig, without touching anybody's GlobalHydra."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from compiler.config.messages import translated
+from compiler.config.source import SCHEME, RankplanSource
+from compiler.errors import ConfigError, Problem
+from compiler.render.assets import folder
+
+OPEN = ("launch.environment.", "launch.secrets.", "site.environment.", "site.kubernetes.node_selector.")
+"""Mappings with the user's own keys, which may be set without Hydra's leading +."""
+
+
+GROUPS = ("hardware", "model", "parallel", "workload", "framework", "scheduler", "site", "launch", "expect")
+
+
+def normalised(overrides: Sequence[str]) -> list[str]:
+    """Of a repeated override the last wins; keys of the open mappings may be new.
+
+    Raises ConfigError for an override of no form, and for a group that is given a number or nothing.
+    """
+    bad = [problem for override in overrides if (problem := _misspelt(override))]
+    if bad:
+        raise ConfigError(bad)
+    last: dict[str, str] = {}
+    for override in overrides:
+        text = f"++{override}" if override.startswith(OPEN) else override
+        last.pop(_key(text), None)
+        last[_key(text)] = text
+    return list(last.values())
+
+
+def _misspelt(override: str) -> Problem | None:
+    key, equals, value = override.partition("=")
+    if not key or not (equals or key.startswith("~")):
+        return Problem(f"'{override}' is no override", "write KEY=VALUE, as in hardware.nodes=16")
+    if key in GROUPS and re.fullmatch(r"|null|true|false|[0-9.]+", value.strip(), re.IGNORECASE):
+        return Problem(f"{override} names no option of the group {key}", f"write one of {known(key)}")
+    return None
+
+
+def known(group: str) -> str:
+    """The options of a group that ship with the package, for messages."""
+    files = sorted(path.stem for path in folder("conf").joinpath(group).glob("*.yaml"))
+    degrees = ["degrees, as in tp8_pp4_adp16_ep8"] if group == "parallel" else []
+    return ", ".join([*degrees, *files])
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def search_folder(config_dir: str | None) -> str | None:
+    """The absolute path of the user's folder. Raises ConfigError where it is none."""
+    if config_dir is None:
+        return None
+    if not os.path.isdir(config_dir):
+        raise ConfigError.of(f"--config-dir={config_dir} is not a folder", "name a folder that holds group folders")
+    return os.path.abspath(config_dir)
+
+
+def search_path(config_dir: str | None, primary_dir: str | None = None) -> ConfigSearchPathImpl:
+    """Ours before the user's, and degrees last, so that a file of that name wins; a primary's folder before all."""
+    path = ConfigSearchPathImpl()
+    path.append("hydra", "pkg://hydra.conf")
+    if primary_dir is not None:
+        path.append("primary", f"file://{primary_dir}")
+    path.append("main", f"file://{folder('conf')}")
+    if config_dir is not None:
+        path.append("command-line", f"file://{config_dir}")
+    path.append(SCHEME, f"{SCHEME}://")
+    path.append("schema", "structured://")
+    return path
+
+
+@contextmanager
+def _registered() -> Iterator[None]:
+    """Our source is known, and Hydra's behaviour is that of 1.3, only for as long as we compose."""
+    Plugins.instance()
+    types = SourcesRegistry.instance().types
+    mine, base = SCHEME not in types, version.getbase()
+    types[SCHEME] = RankplanSource
+    version.setbase("1.3")
+    try:
+        yield
+    finally:
+        version.VersionBase.instance().version_base = base
+        if mine:
+            del types[SCHEME]
+
+
+def compose(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> DictConfig:
+    """Compose conf/config.yaml, or the primary file `config_name` of `config_dir`, with overrides.
+
+    Raises ConfigError for whatever Hydra refuses.
+    """
+    directory = search_folder(config_dir)
+    primary = directory if config_name is not None else None
+    name = re.sub(r"\.ya?ml$", "", config_name or "config")
+    with translated(), _registered():
+        loader = ConfigLoaderImpl(search_path(directory, primary))
+        return loader.load_configuration(name, ["hydra.job.name=rankplan", *normalised(overrides)], RunMode.RUN)

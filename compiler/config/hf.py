@@ -1,0 +1,117 @@
+"""Read a model's own Hugging Face `config.json` into the Model of the specs.
+
+A family, named by `model_type`, is a tuple of parts; a part reads some of Model's fields from the file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from compiler.config import hf_parts as parts
+from compiler.config.hf_parts import Part, Source
+from compiler.errors import ConfigError
+from compiler.specs.model import Model
+
+_DEEPSEEK: tuple[Part, ...] = (parts.decoder, parts.latent_attention, parts.deepseek_experts)
+FAMILIES: Mapping[str, tuple[Part, ...]] = {
+    "deepseek_v2": _DEEPSEEK,
+    "deepseek_v3": _DEEPSEEK,
+    "glm4_moe": (parts.decoder, parts.deepseek_experts),
+    "glm_moe_dsa": _DEEPSEEK,
+    "gpt2": (parts.gpt2,),
+    "gpt_oss": (parts.decoder, parts.alternating_window, parts.local_experts),
+    "kimi_k2": _DEEPSEEK,
+    "llama": (parts.decoder,),
+    "llama4_text": (parts.decoder, parts.chunked_attention, parts.llama4_experts),
+    "minimax_m2": (parts.decoder, parts.local_experts),
+    "mistral": (parts.decoder, parts.window),
+    "mixtral": (parts.decoder, parts.window, parts.local_experts),
+    "qwen2": (parts.decoder, parts.window),
+    "qwen2_moe": (parts.decoder, parts.window, parts.qwen_experts),
+    "qwen3": (parts.decoder, parts.window),
+    "qwen3_moe": (parts.decoder, parts.window, parts.qwen_experts),
+}
+"""model_type -> its parts; a later part wins over an earlier one."""
+
+NESTED: Mapping[str, str] = {"kimi_k25": "kimi_k2", "llama4": "llama4_text"}
+"""model_type of a file that describes its language model under `text_config` -> that model's family."""
+
+_DTYPES: Mapping[str, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float8_e4m3fn": "fp8"}
+_QUANTIZED: tuple[tuple[str, str], ...] = (
+    (r'"quant_(method|algo)": "\w*(fp4|w4a)|"(n|num_)?bits": 4\b|"_?load_in_4bit": true', "fp4"),
+    (r'"quant_(method|algo)": "\w*(fp8|w8a)|"(n|num_)?bits": 8\b|"_?load_in_8bit": true', "fp8"),
+)
+"""What a `quantization_config` says, and the precision of as many bits; integers count as floats of their size."""
+
+
+def read(path: str) -> Model:
+    """The model that the `config.json` at `path` describes; what the file leaves open is in `assumed`.
+
+    Raises ConfigError for a file that cannot be read, is no JSON object, is of an unknown family, or lacks a key.
+    """
+    where = f"model.hf_config={path}"
+    data = _load(where, path)
+    family, text = _text(where, data)
+    source = Source(where, family, text)
+    found: dict[str, Any] = {}
+    for part in FAMILIES[family]:
+        found |= part(source)
+    if source.problems:
+        raise ConfigError(dict.fromkeys(source.problems))
+    dtype = _dtype(text)
+    return Model(name=_name(path, data), dtype=dtype or "bf16", assumed=[] if dtype else ["dtype"], **found)
+
+
+def _load(where: str, path: str) -> dict[str, Any]:
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError.of(f"{where} cannot be read: {error.strerror}", "write the path of a config.json") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError.of(f"{where} is not JSON: {error}", "take the model's own config.json") from error
+    if not isinstance(data, dict):
+        raise ConfigError.of(f"{where} holds no JSON object", "take the model's own config.json")
+    return data
+
+
+def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The family and what describes the language model: the file's object, or it with its `text_config` on top."""
+    kind, nested = str(data.get("model_type")), data.get("text_config")
+    if kind in NESTED:
+        if not isinstance(nested, dict):
+            raise ConfigError.of(
+                f"{where} has no text_config, which model_type {kind} needs", "take the model's own config.json"
+            )
+        return NESTED[kind], data | {key: value for key, value in nested.items() if value is not None}
+    if kind not in FAMILIES:
+        known = ", ".join(sorted([*FAMILIES, *NESTED]))
+        raise ConfigError.of(
+            f"{where} has model_type={kind}, not a known family",
+            f"take a model of {known}, or write its fields as a model file",
+        )
+    return kind, data
+
+
+def _dtype(data: Mapping[str, Any]) -> str | None:
+    """Precision of the weights, of the quantised ones where there are any; None where the file does not say."""
+    quantized = data.get("quantization_config")
+    text = json.dumps(quantized).lower() if isinstance(quantized, dict) else ""
+    for pattern, dtype in _QUANTIZED:
+        if re.search(pattern, text):
+            return dtype
+    return _DTYPES.get(str(data.get("dtype") or data.get("torch_dtype")).removeprefix("torch."))
+
+
+def _name(path: str, data: Mapping[str, Any]) -> str:
+    """The model's name in lower case, without an organisation's prefix: as the file says, else as it or its folder is called."""
+    file, said = Path(path), data.get("_name_or_path")
+    folder = file.resolve().parent
+    if folder.parent.name == "snapshots":  # the hub's cache: models--ORG--NAME/snapshots/REVISION/config.json
+        folder = folder.parent.parent
+    written = Path(said).name if isinstance(said, str) else ""
+    name = written or (file.stem if file.stem != "config" else folder.name)
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower().strip()).lstrip("._-") or "model"

@@ -1,0 +1,60 @@
+"""Hydra's own application: its help, its looks at a configuration, and its sweeps."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hydra
+from hydra.core.plugins import Plugins
+from omegaconf import DictConfig
+
+from compiler.config.compose import normalised, search_folder
+from compiler.config.messages import translated
+from compiler.config.source import RankplanSearchPath, RankplanSource
+from compiler.render.assets import folder
+
+QUIET = (
+    "hydra.job.name=rankplan",
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+)
+"""Hydra leaves no folder, no log and no copy of the configuration."""
+
+
+def start(
+    task: Callable[[DictConfig], Any],
+    flags: Sequence[str],
+    overrides: Sequence[str],
+    config_dir: str | None,
+    config_name: str | None,
+) -> None:
+    """Run Hydra's application. Raises ConfigError for whatever Hydra refuses."""
+    directory = search_folder(config_dir)
+    primary = directory if config_name is not None else None
+    conf = str(folder("conf"))
+    RankplanSearchPath.folders = (conf,) if primary else (directory,) if directory else ()
+    Plugins.instance().register(RankplanSource)
+    Plugins.instance().register(RankplanSearchPath)
+    sys.argv = [sys.argv[0], *flags, *QUIET, *normalised(overrides)]
+    app = hydra.main(version_base="1.3", config_path=primary or conf, config_name=config_name or "config")
+    with translated():
+        app(task)()
+
+
+def show(args: argparse.Namespace) -> int:
+    """Hydra's --help, --cfg, --info and completion."""
+    flags = [
+        f"--{name}"
+        for name in ("help", "hydra-help", "resolve", "shell-completion")
+        if getattr(args, name.replace("-", "_"))
+    ]
+    for name in ("cfg", "package", "info"):
+        if getattr(args, name) is not None:
+            flags += [f"--{name}", getattr(args, name)]
+    start(lambda _: None, flags, args.overrides, args.config_dir or args.config_path, args.config_name)
+    return 0

@@ -1,0 +1,98 @@
+"""Hydra's and OmegaConf's exceptions, as our one-line errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+
+from compiler.errors import ConfigError, Problem
+
+_SEVERAL = "write key=[a,b] for a list, or add -m to sweep over the values"
+_QUOTE = "quote the value, as in 'key=\"a, b\"'"
+HELP = "see `python -m compiler --help` for the keys and groups"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn whatever Hydra, OmegaConf or the YAML parser raise on a user's input into ConfigError."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except MissingConfigException as error:
+        raise ConfigError([_missing(error)]) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_problems(error)) from error
+    except (OSError, UnicodeError) as error:
+        raise ConfigError.of(f"a configuration file cannot be read: {error}", "write it as UTF-8 YAML") from error
+    except ValueError as error:
+        raise ConfigError([_value(error)]) from error
+    except Exception as error:
+        if type(error).__module__.startswith("yaml"):
+            raise ConfigError.of(
+                f"a configuration file is no YAML: {_flat(error)}", "mend the line it names"
+            ) from error
+        raise
+
+
+def _flat(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+def _missing(error: MissingConfigException) -> Problem:
+    """A file that Hydra did not find; where it named the options, so do we."""
+    found = re.search(r"Could not (?:find|load) '([^']+)'", str(error))
+    group, _, name = found[1].rpartition("/") if found else ("", "", "")
+    listed = str(error).partition("Available options in")[2].split("\n")
+    options = [line.strip() for line in listed[1:] if line.startswith("\t") and "://" not in line]
+    what = f"{group}={name} is not known" if group else _flat(error)
+    if group == "parallel":
+        options.insert(0, "degrees, as in tp8_pp4_adp16_ep8")
+    return Problem(what, f"write one of {', '.join(options)}" if options else HELP)
+
+
+def _problems(error: BaseException) -> list[Problem]:
+    """The whole chain of causes in one line; errors of ours that passed through Hydra keep their own words."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, ConfigError):
+            return list(current.problems)
+        chain.append(current)
+        current = current.__cause__
+    texts = [str(item) for item in chain if str(item)]
+    return [Problem(*_told(texts))]
+
+
+_SAID: tuple[tuple[str, str, str], ...] = (
+    (r"Could not override '(.+?)'.*No match in the defaults list", "{0} is not a group of this configuration", HELP),
+    (r"Could not override '(.+?)'", "{0} is not a setting", HELP),
+    (r"In '(.+?)'.*Key '(.+?)' (?:is )?not in", "{1} is not a setting (in {0})", HELP),
+    (r"Error merging override \+*(\S+?)=.*Key '(.+?)' (?:is )?not in", "{0} is not a setting", HELP),
+    (r"Key '(.+?)' (?:is )?not in", "{0} is not a setting", HELP),
+    (r"Ambiguous value for argument '(.+?)'", "{0} has several values", _SEVERAL),
+    (r"Sweep parameters '(.+?)' requires --multirun", "{0} has several values", _SEVERAL),
+    (r"Error merging override \+*(.+?) : (.+)", "{0}: {1}", "write a value of that type"),
+    (r"In '(.+?)': (?:ValidationError|ValueError|Validation error) (?:raised while composing config: )?(.+)", "{1} (in {0})", "write a value of that type"),
+    (r"Error parsing override '\+*(.+?)' (.+?) See https", "{0} cannot be read: {1}", _QUOTE),
+    (r"LexerNoViableAltException: \+*(.+?) \^", "{0} cannot be read", _QUOTE),
+)
+"""What Hydra and OmegaConf say, flattened to one line, and how we say it."""
+
+
+def _told(texts: list[str]) -> tuple[str, str]:
+    bare = [re.sub(r"\n\s*(full_key|object_type|reference_type).*", "", text) for text in texts]
+    whole = _flat(" : ".join(bare))
+    for pattern, what, instead in _SAID:
+        found = re.search(pattern, whole)
+        if found:
+            return what.format(*found.groups()), instead
+    return whole, "mend the value or the file it names"
+
+
+def _value(error: ValueError) -> Problem:
+    return Problem(_flat(error), "mend the value or the file it names")

@@ -1,0 +1,138 @@
+"""What a person sees: a summary, and a sweep's progress. With rich on a terminal, plain elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from compiler.errors import Problem
+from compiler.plan import Plan
+from compiler.words import number, readable, seconds
+
+
+def summary(plan: Plan, folder: Path) -> None:
+    """Print what was compiled, what it costs, and what to look at."""
+    rows = list(_rows(plan, folder))
+    if sys.stdout.isatty():
+        _print_rich(rows, plan)
+        return
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:{width}}  {value}")
+    for check in plan.checks:
+        if check.status == "warn":
+            print(f"warning: {check.problem}")
+
+
+def _print_rich(rows: list[tuple[str, str]], plan: Plan) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        table.add_row(Text(name, style="bold"), Text(value))
+    console = Console()
+    console.print(table)
+    for check in plan.checks:
+        if check.status == "warn":
+            console.print(Text("warning: ", style="yellow").append(str(check.problem), style="none"), soft_wrap=True)
+
+
+def _rows(plan: Plan, folder: Path) -> Iterable[tuple[str, str]]:
+    contents = plan.to_dict()
+    world, memory, params = plan.world, contents["memory"], contents["params"]
+    instances = f" x {world.instances} instances" * (world.instances > 1)
+    yield "plan", plan.name
+    yield "folder", str(folder)
+    yield (
+        "ranks",
+        f"{world.size}{instances} on {plan.config.hardware.nodes} nodes x {world.slots.gpus} GPUs ({plan.config.hardware.name})",
+    )
+    yield "degrees", " ".join(f"{key}={value}" for key, value in contents["degrees"].items() if key != "name")
+    yield "groups", " ".join(f"{kind}:{table.shape[0]}x{table.shape[1]}" for kind, table in world.groups.items())
+    yield (
+        "parameters",
+        f"{readable(params['total'])}, {readable(params['active'])} active, {readable(params['per_rank_max'])} on a rank",
+    )
+    share = memory["total_bytes"] / memory["capacity_bytes"]
+    yield (
+        "memory",
+        f"{memory['total_bytes'] / 1e9:.2f} GB of {memory['capacity_bytes'] / 1e9:.0f} GB on the fullest rank ({share:.1%})",
+    )
+    yield from _projection(contents["projection"])
+    yield "checks", count(check.status for check in plan.checks)
+    if plan.expectations:
+        yield "claims", count(verdict.verdict for verdict in plan.expectations)
+
+
+def _projection(projection: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    if "train" in projection:
+        row = projection["train"]
+        yield (
+            "step",
+            f"{seconds(row['step_time_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU, MFU {number(row['mfu'])}",
+        )
+        return
+    for row in projection["serve"]["prefill"]:
+        yield (
+            f"prefill {row['sequence_length']}",
+            f"TTFT {seconds(row['ttft_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU",
+        )
+    for row in projection["serve"]["decode"]:
+        yield (
+            f"decode {row['context_length']}",
+            f"TPOT {seconds(row['tpot_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU",
+        )
+
+
+def count(words: Iterable[str]) -> str:
+    """How often each word comes, in the order of first appearance: `40 pass, 3 warn`."""
+    found: dict[str, int] = {}
+    for word in words:
+        found[word] = found.get(word, 0) + 1
+    return ", ".join(f"{times} {word}" for word, times in sorted(found.items()))
+
+
+class Progress:
+    """A sweep's bar on a terminal, and its failures as they come."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), transient=True
+            )
+            self._bar.start()
+            self._bar.add_task("plans", total=self.total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A job that runs elsewhere has no bar to move."""
+        return {"total": self.total, "_bar": None}
+
+    def advance(self) -> None:
+        """One job is done."""
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0])
+
+    def failed(self, job: str, problems: Iterable[Problem]) -> None:
+        """Say at once why a job failed."""
+        for problem in problems:
+            print(f"error: {job}: {problem}", file=sys.stderr)

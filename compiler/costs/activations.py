@@ -1,0 +1,118 @@
+"""Bytes of activations: stored for the backward pass in training, or the working set of one prefill.
+
+Counted tensor by tensor with fused attention; for a GPT layer (f = 4h, no GQA) this is 2205.05198's 34*s*b*h/t with
+sequence parallelism and s*b*h*(10 + 24/t) without. Experts: Megatron-LM's dispatcher, whose copies EP does not divide.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compiler.costs.case import Array, Case, ceil_div
+from compiler.costs.constants import DROPOUT_MASK_BYTES, ELEMENTWISE_PASSES, LOGIT_BYTES, SOFTMAX_STATISTIC_BYTES
+from compiler.costs.forward import Forward, dispatched, whole_sequences
+from compiler.costs.params import key_value_width, matrices, query_width, value_width
+from compiler.costs.pipeline import in_flight
+
+
+def in_training(case: Case) -> Array:
+    """What a rank stores at the peak of a step, arrays over stages."""
+    forward = whole_sequences(case, "train", case.workload.longest)
+    layer, stages = _layer_input(case, forward), case.stages
+    count = stages.layers + stages.mtp
+    stored = _layers(case, forward)
+    if case.workload.recompute == "full":  # inputs are kept; one layer at a time is rebuilt
+        rebuilt = _largest_layer(case, forward)
+        return in_flight(case) * count * layer + rebuilt + _logits(case, forward)
+    return in_flight(case) * stored + _logits(case, forward)
+
+
+def working_set(case: Case) -> Array:
+    """The longest prefill of one micro-batch: hidden states, the largest part of a layer, and logits of last tokens."""
+    forward = whole_sequences(case, "prefill", case.workload.longest)
+    model = case.model
+    hidden = 3 * _layer_input(case, forward)
+    experts = _experts(case, forward) + case.activation_bytes * model.hidden_size * _pairs(case, forward)
+    moe = (case.stages.moe > 0) * (_mlp(case, forward, model.shared_size) + experts)
+    dense = (case.stages.dense > 0) * _mlp(case, forward, model.intermediate_size)
+    logits = case.stages.last * LOGIT_BYTES * forward.sequences * ceil_div(case.padded_vocab_size, case.tp)
+    return hidden + np.maximum(np.maximum(_heads(case, forward), moe), dense) + logits
+
+
+def _layers(case: Case, forward: Forward) -> Array:
+    """All layers of a stage for one micro-batch."""
+    stages, moe_mtp = case.stages, case.stages.mtp * case.model.moe
+    count = stages.layers + stages.mtp
+    moe, dense = _blocks(case, forward)
+    return count * _attention(case, forward) + (count - stages.moe - moe_mtp) * dense + (stages.moe + moe_mtp) * moe
+
+
+def _largest_layer(case: Case, forward: Forward) -> Array:
+    moe, dense = _blocks(case, forward)
+    stages = case.stages
+    block = np.maximum((stages.moe + stages.mtp * case.model.moe > 0) * moe, (stages.dense > 0) * dense)
+    return _attention(case, forward) + block
+
+
+def _blocks(case: Case, forward: Forward) -> tuple[Array, Array]:
+    """The part after attention of a MoE layer, and of a dense one."""
+    model = case.model
+    moe = _mlp(case, forward, model.shared_size) + _experts(case, forward)
+    return moe, _mlp(case, forward, model.intermediate_size)
+
+
+def _layer_input(case: Case, forward: Forward) -> Array:
+    """One hidden state."""
+    return case.activation_bytes * case.model.hidden_size * forward.tokens / case.split
+
+
+def _attention(case: Case, forward: Forward) -> Array:
+    """Both norms with their inputs, the dropout masks, and the attention's own tensors."""
+    model = case.model
+    masks = 0.0 if model.gated_mlp else DROPOUT_MASK_BYTES * model.hidden_size
+    outside = 4 * _layer_input(case, forward) + masks * forward.tokens / case.split
+    kept = SOFTMAX_STATISTIC_BYTES if case.workload.recompute == "none" else 0.0
+    statistics = kept * forward.tokens * ceil_div(model.num_attention_heads, case.tp)
+    return outside + _heads(case, forward) + statistics
+
+
+def _heads(case: Case, forward: Forward) -> Array:
+    """Queries, keys, values and the output of attention; with MLA also the latents, replicated over tp."""
+    model = case.model
+    heads = ceil_div(model.num_attention_heads, case.tp)
+    width = heads * (query_width(model) + value_width(model)) + key_value_width(model, case.tp)
+    latent = (model.q_lora_rank or 0) + (model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0) if model.mla else 0
+    return case.activation_bytes * forward.tokens * (width + latent / case.split)
+
+
+def _mlp(case: Case, forward: Forward, width: int) -> Array:
+    """The output of the first GEMM (gate and up) and the input of the second."""
+    return case.activation_bytes * forward.tokens * matrices(case.model) * ceil_div(width, case.tp)
+
+
+def _pairs(case: Case, forward: Forward) -> Array:
+    """Dispatched tokens of the busiest rank."""
+    return dispatched(case, forward) * case.workload.imbalance
+
+
+def _experts(case: Case, forward: Forward) -> Array:
+    """Dispatched tokens and what the experts keep of them."""
+    model = case.model
+    width = model.hidden_size + matrices(model) * ceil_div(model.expert_size, case.etp)
+    return case.activation_bytes * _pairs(case, forward) * width * model.moe
+
+
+def _logits(case: Case, forward: Forward) -> Array:
+    """The last hidden state and the logits of one micro-batch in FP32, again for every MTP layer."""
+    width = case.model.hidden_size + case.padded_vocab_size
+    once = LOGIT_BYTES * forward.tokens * width / case.tp
+    return (case.stages.last + case.stages.mtp) * once
+
+
+def elementwise_bytes(case: Case, forward: Forward) -> Array:
+    """Memory traffic of a forward pass outside GEMMs and attention: hidden states, and what the MLP or experts write."""
+    stages, moe_mtp = case.stages, case.stages.mtp * case.model.moe * case.workload.train
+    count = stages.layers + stages.mtp * case.workload.train
+    moe, dense = _blocks(case, forward)
+    passes = ELEMENTWISE_PASSES * count * _layer_input(case, forward)
+    return passes + (count - stages.moe - moe_mtp) * dense + (stages.moe + moe_mtp) * moe

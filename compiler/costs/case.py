@@ -1,0 +1,146 @@
+"""What every cost function reads: degrees as arrays that broadcast, and layers by stage.
+
+Arrays over stages have them on the last axis; degrees are scalars of shape [], or [plans, 1] for many plans at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.costs.constants import ACTIVATION_BYTES
+from compiler.specs.hardware import Hardware
+from compiler.specs.model import BYTES, Model
+from compiler.specs.workload import Workload
+from compiler.world import World
+
+Array = NDArray[np.float64]
+
+
+def array(value: Any) -> Array:
+    """A float array, so that products of large counts cannot wrap around."""
+    return np.asarray(value, dtype=np.float64)
+
+
+def ceil_div(amount: Array | float, parts: Array | float) -> Array:
+    """The largest share of `amount` things dealt out to `parts`."""
+    return np.ceil(array(amount) / parts)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """How many layers of each kind a stage holds (`moe` and `sliding` are among `layers`), arrays over stages.
+
+    `first` and `last` are 1 where the stage has the embedding, and the LM head with the MTP layers, `mtp` of them.
+    """
+
+    layers: Array
+    moe: Array
+    sliding: Array
+    first: Array
+    last: Array
+    mtp: Array
+
+    @property
+    def dense(self) -> Array:
+        return self.layers - self.moe
+
+    @property
+    def full(self) -> Array:
+        """Layers whose attention has no window."""
+        return self.layers - self.sliding
+
+
+def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
+    """Count the layers of stages, given as layer ids; ids that the model does not have count as plain layers."""
+    moe, windows, count = model.moe_layers, model.windows, len(stages)
+    slides = [window is not None for window in windows]
+    ends = np.eye(count)
+    last = ends[count - 1]
+    return Layers(
+        layers=array([len(ids) for ids in stages]),
+        moe=array([sum(moe[i] for i in ids if i < len(moe)) for ids in stages]),
+        sliding=array([sum(slides[i] for i in ids if i < len(slides)) for ids in stages]),
+        first=ends[0],
+        last=last,
+        mtp=last * model.num_nextn_predict_layers,
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A plan (or, by broadcasting, many) as the cost functions see it; every degree is at least 1."""
+
+    model: Model
+    workload: Workload
+    hardware: Hardware
+    sequence_parallel: bool
+    padded_vocab_size: Array
+    tp: Array
+    cp: Array
+    pp: Array
+    vpp: Array
+    ep: Array
+    etp: Array
+    adp: Array
+    edp: Array
+    stages: Layers
+
+    @property
+    def sequences(self) -> Array:
+        """Sequences of one attention-DP rank, of the busiest one where they do not divide."""
+        return ceil_div(self.workload.global_batch_size, self.adp)
+
+    @property
+    def micro_batch(self) -> Array:
+        """Sequences of one micro-batch; no more than a rank has."""
+        return np.minimum(self.workload.micro_batch_size, self.sequences)
+
+    @property
+    def micro_batches(self) -> Array:
+        """Micro-batches of a training step, or of a batch of prompts, on one rank."""
+        return ceil_div(self.sequences, np.maximum(self.micro_batch, 1))
+
+    @property
+    def local_experts(self) -> Array:
+        """Experts of a layer on the fullest EP rank."""
+        return ceil_div(self.model.num_experts, self.ep)
+
+    @property
+    def weight_bytes(self) -> float:
+        """Bytes of one weight as it is kept for the forward pass."""
+        precision = self.workload.precision
+        return ACTIVATION_BYTES[precision] if self.workload.train else BYTES[precision]
+
+    @property
+    def activation_bytes(self) -> float:
+        return ACTIVATION_BYTES[self.workload.precision]
+
+    @property
+    def split(self) -> Array:
+        """Ranks that share the tokens between TP regions: tp with sequence parallelism, else 1."""
+        return self.tp if self.sequence_parallel else np.ones_like(self.tp)
+
+
+def case(world: World) -> Case:
+    """The case of one plan. An expert grid that does not fit (refused elsewhere) counts as expert DP of at least 1."""
+    config, degrees = world.config, world.degrees
+    return Case(
+        model=config.model,
+        workload=config.workload,
+        hardware=config.hardware,
+        sequence_parallel=config.sequence_parallel,
+        padded_vocab_size=array(world.padded_vocab_size),
+        tp=array(degrees.tp),
+        cp=array(degrees.cp),
+        pp=array(degrees.pp),
+        vpp=array(degrees.vpp),
+        ep=array(degrees.ep),
+        etp=array(degrees.etp),
+        adp=array(degrees.adp),
+        edp=array(max(1, degrees.edp)),
+        stages=layers(config.model, world.stages.layers),
+    )

@@ -1,0 +1,60 @@
+"""Seconds and bytes of one collective: an alpha-beta model with NVLink inside and the network between domains.
+
+The payload is the whole message: what all_reduce sums, what all_gather ends with, reduce_scatter starts from, a rank
+hands to all_to_all, or send_recv passes on. n ranks lie in k domains, g = n/k in each. Inner and outer transfers are
+pipelined, so the slower one counts: 4 nodes of B200 reach in all_reduce what their network cards alone give.
+"""
+
+from __future__ import annotations
+
+import math
+
+from compiler.costs.case import Array
+from compiler.costs.constants import COLLECTIVE_LAUNCH_S, PEER_S
+from compiler.costs.links import Reach, inner, outer
+from compiler.specs.hardware import Hardware
+
+OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv")
+PASSES = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1}
+"""all_reduce is reduce_scatter and all_gather."""
+
+
+def wire_bytes(op: str, payload: Array, size: int) -> Array:
+    """Bytes that a rank sends; 0 in a group of one."""
+    if size == 1:
+        return 0 * payload
+    return payload if op == "send_recv" else PASSES.get(op, 1) * (size - 1) / size * payload
+
+
+def seconds(op: str, payload: Array, reach: Reach, hardware: Hardware) -> Array:
+    """Seconds of one call on the worst group, shape of `payload`; 0 in a group of one."""
+    if reach.size == 1:
+        return 0 * payload
+    near, far = _shares(op, reach)
+    up, out = inner(hardware, op), outer(hardware, reach.span)
+    transfer = max(near / up.bandwidth, far / out.bandwidth) * payload
+    near_hops, far_hops = _hops(op, reach)
+    waiting = near_hops * up.latency + far_hops * out.latency
+    peers = PEER_S * (reach.size - 1) if op == "all_to_all" else 0.0
+    return COLLECTIVE_LAUNCH_S + waiting + peers + transfer
+
+
+def _shares(op: str, reach: Reach) -> tuple[float, float]:
+    """Parts of the payload that a rank sends within its domain and out of it."""
+    n, k, g = reach.size, reach.domains, reach.per_domain
+    if op == "send_recv":
+        return float(k == 1), float(k > 1)
+    if op == "all_to_all":
+        return (g - 1) / n, (n - g) / n
+    passes = PASSES[op]
+    return passes * (g - 1) / g, passes * (k - 1) / k / g
+
+
+def _hops(op: str, reach: Reach) -> tuple[float, float]:
+    """Latencies in a row, within a domain and between domains: trees for reductions, all peers at once for all_to_all."""
+    k, g = reach.domains, reach.per_domain
+    if op == "send_recv":
+        return float(k == 1), float(k > 1)
+    if op == "all_to_all":
+        return float(g > 1), float(k > 1)
+    return PASSES[op] * math.ceil(math.log2(g)), PASSES[op] * math.ceil(math.log2(k))

@@ -1,0 +1,88 @@
+"""Every number of the cost model that neither the plan nor the hardware gives, with its unit and its source.
+
+"Assumed" marks a number that no source gives; calibration against measurements replaces those first.
+"""
+
+from __future__ import annotations
+
+ACTIVATION_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 2.0, "fp4": 2.0}
+"""Bytes of an activation, and of a trained weight: FP8 and FP4 recipes keep both in BF16 (Transformer Engine)."""
+
+KV_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp4": 1.0}
+"""Bytes of a cached key or value; assumed to follow the precision, no narrower than FP8."""
+
+GRADIENT_BYTES = 4.0
+"""FP32 main gradient, also what is reduced (Megatron-LM theoretical_memory_usage.py, --grad-reduce-in-fp32)."""
+
+MASTER_BYTES = 4.0
+"""FP32 copy of a weight; none where the weight itself is FP32 (Megatron-LM)."""
+
+ADAM_BYTES = 8.0
+"""Two FP32 moments of a weight (Megatron-LM)."""
+
+SOFTMAX_STATISTIC_BYTES = 4.0
+"""Fused attention keeps one FP32 log-sum-exp of a query and head, and no score (FlashAttention, 2205.14135)."""
+
+DROPOUT_MASK_BYTES = 2.0
+"""Two one-byte masks of a layer and hidden element (2205.05198). GPT's ungated layers have dropout, gated ones none."""
+
+LOGIT_BYTES = 4.0
+"""FP32 logits and cross entropy (2205.05198, Megatron-LM)."""
+
+OTHER_BYTES = {"train": 2.5e9, "serve": 3.9e9}
+"""CUDA context, workspaces and communicators. Serving: 3.5 GB and 0.342 to 0.392 GB of NCCL buffers (AIConfigurator 0.12);
+training: assumed (context 0.5, NCCL 0.4, workspaces and allocator slack 1.6 GB)."""
+
+GATHERED_LAYERS = 2.0
+"""Layers that ZeRO-3 holds whole at a time: the one that runs and the one that is fetched ahead (assumed)."""
+
+KERNEL_LAUNCH_S = 3e-6
+"""Seconds that a kernel takes beyond its roofline (AIConfigurator 0.12, elementwise kernels)."""
+
+KERNELS_PER_LAYER = 10.0
+"""Kernels of a layer's forward pass: norms, projections, rotation, attention, MLP or experts (assumed, counted by hand)."""
+
+ELEMENTWISE_PASSES = 10.0
+"""Times that the hidden state of a layer moves to or from memory outside GEMMs: norms 4, residuals 6 (assumed)."""
+
+OPTIMIZER_SHARD_BYTES = 42.0
+"""Memory traffic of a weight on its optimizer rank: norm 4, clip 8, Adam reads 16 and writes 14 (SimuMax's passes)."""
+
+ZERO_GRADIENT_BYTES = 4.0
+"""Memory traffic of a weight where its gradient buffer is cleared (SimuMax)."""
+
+BACKWARD_RATIO = 2.0
+"""Work of a backward pass over a forward pass (Megatron-LM: 3 forward passes a step)."""
+
+COLLECTIVE_LAUNCH_S = 7e-6
+"""Seconds of a collective beyond steps and bytes: 8 H100 take 13 us for a tiny all_reduce, of which 6 hops are about 1 us each (nccl-tests)."""
+
+PEER_S = 0.2e-6
+"""Seconds that an all_to_all takes for each peer beyond its bytes (assumed)."""
+
+SWITCH_LATENCY_S = 0.2e-6
+"""Seconds of one switch hop; two more hops a level of the fabric (assumed)."""
+
+SCALE_UP_EFFICIENCY = {
+    "all_reduce": 0.90,  # 0.94 B200, 1.07 H100 with in-switch reduction, lower without
+    "all_gather": 0.74,  # H100: 335 of 450 GB/s
+    "reduce_scatter": 0.74,  # same
+    "all_to_all": 0.69,  # H100: 310 of 450 GB/s
+    "send_recv": 0.74,  # assumed to be as all_gather
+}
+"""Fraction of NVLink bandwidth that large messages reach (nccl-tests, 8 GPUs)."""
+
+SCALE_OUT_EFFICIENCY = 0.74
+"""Fraction of the network cards' bandwidth that large messages reach (4 nodes of B200, all_reduce: 37 of 50 GB/s a card)."""
+
+PCIE_BANDWIDTH = 25e9
+"""Bytes/s per direction between GPUs of a node without NVLink: PCIe 4.0 x16, 31.5e9 in theory, 80 % of it (assumed)."""
+
+PCIE_LATENCY_S = 5e-6
+"""Seconds of a message over PCIe (assumed)."""
+
+ZERO_BUBBLE_SHARE = 1 / 3
+"""Part of 1F1B's bubble that ZB1P leaves: (F+B-2W)/(F+B) with F = W = B/2, B the whole backward pass (DeepSeek-V3 report, table 2)."""
+
+DUALPIPE_MICRO_BATCHES = 1.0
+"""Micro-batches in flight beyond the number of stages under DualPipe (DeepSeek-V3 report, table 2)."""

@@ -1,0 +1,78 @@
+"""Floating-point operations: of the model, which MFU counts, and of one rank.
+
+Megatron-LM's convention: a forward pass is 2 FLOPs for a weight and token, attention is causal, backward is twice forward.
+"""
+
+from __future__ import annotations
+
+from compiler.costs.case import Array, Case, array, ceil_div, layers
+from compiler.costs.constants import BACKWARD_RATIO
+from compiler.costs.forward import Forward, dispatched
+from compiler.costs.params import ONE, Counts, Totals, chosen_fraction, dense, experts, query_width, value_width
+from compiler.specs.hardware import Gpu
+from compiler.specs.model import Model
+
+WIDER = {
+    "fp4": ("fp4", "fp8", "bf16", "fp16", "tf32", "fp32"),
+    "fp8": ("fp8", "bf16", "fp16", "tf32", "fp32"),
+    "bf16": ("bf16", "fp16", "tf32", "fp32"),
+    "fp16": ("fp16", "bf16", "tf32", "fp32"),
+    "fp32": ("fp32", "tf32"),
+}
+"""Units that a precision can run on, best first: its own, else the next wider one that the GPU has."""
+
+
+def peak_flops(gpu: Gpu, precision: str) -> float:
+    """Dense peak, FLOP/s; nan where the GPU has no unit that is wide enough."""
+    found = (getattr(gpu.peak_flops, unit) for unit in WIDER[precision])
+    return next((float(value) for value in found if value is not None), float("nan"))
+
+
+def score_width(model: Model, phase: str) -> int:
+    """Multiplications of a head for a query and key. MLA in decode works on the latent instead of the keys and values."""
+    if model.mla and phase == "decode":
+        return 2 * (model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0)
+    return query_width(model) + value_width(model)
+
+
+def core(case: Case, forward: Forward) -> Array:
+    """The attention core of a rank, arrays over stages: scores and weighted values, without projections."""
+    stages, heads = case.stages, ceil_div(case.model.num_attention_heads, case.tp)
+    mtp = stages.mtp * case.workload.train
+    keys = (stages.full + mtp) * forward.keys + stages.sliding * forward.window_keys
+    return 2 * heads * score_width(case.model, forward.phase) * forward.tokens * keys
+
+
+def dense_gemms(held: Counts, forward: Forward) -> Array:
+    """GEMMs of the dense class on a rank, arrays over stages."""
+    return 2 * held.dense_gemm * forward.tokens
+
+
+def expert_gemms(case: Case, held: Counts, forward: Forward) -> Array:
+    """GEMMs of the routed experts on the busiest rank, arrays over stages."""
+    each = dispatched(case, forward) / _at_least_one(case.local_experts)
+    return 2 * held.moe_gemm * each * case.workload.imbalance
+
+
+def model_forward_per_token(model: Model, whole: Totals, length: float, train: bool) -> float:
+    """Forward FLOPs of one token of a causal sequence, whatever the degrees; the larger of declared and derived counts."""
+    all_layers = layers(model, (tuple(range(model.num_hidden_layers)),))
+    _, linear = dense(model, all_layers, ONE, array(model.vocab_size), train)
+    routed = experts(model, all_layers.moe + train * all_layers.mtp, array(model.num_experts), ONE)
+    used = whole.dense if whole.dense > whole.derived_dense else float(linear[0])
+    used += (whole.moe if whole.moe > whole.derived_moe else float(routed[0])) * chosen_fraction(model)
+    window = min(float(model.sliding_window or length), float(length))
+    full_keys = float(all_layers.full[0] + train * all_layers.mtp[0]) * length / 2
+    keys = full_keys + float(all_layers.sliding[0]) * (window - window**2 / max(2.0 * length, 1.0))
+    return 2 * used + 2 * model.num_attention_heads * (query_width(model) + value_width(model)) * keys
+
+
+def model_step(case: Case, whole: Totals) -> float:
+    """Model FLOPs of a training step over all ranks; recomputation is not counted."""
+    length = float(case.workload.longest)
+    tokens = case.workload.global_batch_size * length
+    return (1 + BACKWARD_RATIO) * model_forward_per_token(case.model, whole, length, train=True) * tokens
+
+
+def _at_least_one(values: Array) -> Array:
+    return values.clip(min=1)

@@ -1,0 +1,65 @@
+"""Seconds of computation on one GPU: a roofline, time = max(FLOPs / (peak*eff), bytes / (bandwidth*eff)) + launches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.costs import flops
+from compiler.costs.activations import elementwise_bytes
+from compiler.costs.case import Array, Case
+from compiler.costs.constants import KERNEL_LAUNCH_S, KERNELS_PER_LAYER
+from compiler.costs.forward import Forward, touched_fraction
+from compiler.costs.memory import kv_token
+from compiler.costs.params import Counts
+from compiler.specs.hardware import Gpu
+
+
+def roofline(work: Array, moved_bytes: Array, gpu: Gpu, precision: str) -> Array:
+    """Seconds of kernels that do `work` FLOPs and move bytes; the slower of the two counts."""
+    arithmetic = work / (flops.peak_flops(gpu, precision) * gpu.compute_efficiency)
+    memory = moved_bytes / (gpu.memory_bandwidth * gpu.memory_efficiency)
+    return np.maximum(arithmetic, memory)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Seconds of one forward pass by part, arrays over stages; a decode step is a single part, `gemms`."""
+
+    gemms: Array
+    core: Array
+    rest: Array
+
+    @property
+    def total(self) -> Array:
+        return self.gemms + self.core + self.rest
+
+
+def forward_seconds(case: Case, held: Counts, forward: Forward) -> Compute:
+    """A forward pass of one micro-batch. In decode everything is one stream of bytes: touched weights and KV cache."""
+    gpu, precision, size = case.hardware.gpu, case.workload.precision, case.weight_bytes
+    dense, routed = flops.dense_gemms(held, forward), flops.expert_gemms(case, held, forward)
+    core, cached = flops.core(case, forward), cache_bytes(case, forward)
+    touched = touched_fraction(case, forward) if case.model.moe else np.ones_like(case.tp)
+    dense_bytes, routed_bytes = size * held.dense_gemm, size * held.moe_gemm * touched
+    launches = KERNEL_LAUNCH_S * KERNELS_PER_LAYER * (case.stages.layers + case.stages.mtp * case.workload.train)
+    if forward.phase == "decode":
+        moved = dense_bytes + routed_bytes + cached
+        nothing = 0 * moved
+        return Compute(roofline(dense + routed + core, moved, gpu, precision), nothing, nothing + launches)
+    gemms = roofline(dense, dense_bytes, gpu, precision) + roofline(routed, routed_bytes, gpu, precision)
+    attention = roofline(core, cached, gpu, wide(precision))
+    elementwise = roofline(0 * core, elementwise_bytes(case, forward), gpu, precision)
+    return Compute(gemms, attention, elementwise + launches)
+
+
+def wide(precision: str) -> str:
+    """Precision of the attention core: that of the activations, no narrower than bf16."""
+    return "bf16" if precision in ("fp8", "fp4") else precision
+
+
+def cache_bytes(case: Case, forward: Forward) -> Array:
+    """KV cache that a pass reads, arrays over stages."""
+    tokens = case.stages.full * forward.cached + case.stages.sliding * forward.window_cached
+    return forward.sequences * kv_token(case) * tokens

@@ -1,0 +1,73 @@
+"""What a kind of group runs over: its size, its span, and the links inside and between its NVLink domains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compiler.cluster.spans import SPANS, distinct
+from compiler.costs.constants import (
+    PCIE_BANDWIDTH,
+    PCIE_LATENCY_S,
+    SCALE_OUT_EFFICIENCY,
+    SCALE_UP_EFFICIENCY,
+    SWITCH_LATENCY_S,
+)
+from compiler.specs.hardware import Hardware
+from compiler.world import World
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The worst group of a kind: `size` ranks in `domains` NVLink domains; span as in SPANS."""
+
+    kind: str
+    size: int
+    span: str
+    domains: int
+
+    @property
+    def per_domain(self) -> float:
+        """Ranks of the group in one NVLink domain, on average."""
+        return self.size / self.domains
+
+
+@dataclass(frozen=True)
+class Link:
+    """Bytes/s per direction of one GPU at `efficiency` 1, and the seconds of one hop."""
+
+    bandwidth: float
+    latency: float
+
+
+def reach(world: World, kind: str) -> Reach:
+    """Expand a kind's groups and find the worst. Ranks that the cluster has no slots for count as the farthest."""
+    size = world.groups.size(kind)
+    if size == 1:
+        return Reach(kind, 1, SPANS[0], 1)
+    table, slots = world.groups[kind], world.slots
+    if int(table[-1, -1]) >= slots.count * slots.gpus or world.size > slots.count * slots.gpus:
+        return Reach(kind, size, SPANS[-1], size)
+    found = world.spans(kind)
+    worst = int(found.max())
+    if worst <= SPANS.index("nvlink"):
+        return Reach(kind, size, SPANS[worst], 1)
+    farthest = table[found == worst]
+    return Reach(kind, size, SPANS[worst], int(distinct(slots.nvlink_domain(farthest)).max()))
+
+
+def inner(hardware: Hardware, op: str) -> Link:
+    """Within an NVLink domain."""
+    return Link(hardware.nvlink.bandwidth * SCALE_UP_EFFICIENCY[op], hardware.nvlink.latency)
+
+
+def outer(hardware: Hardware, span: str) -> Link:
+    """Between NVLink domains: PCIe within a node, else a GPU's part of its node's network cards.
+
+    Leaving a leaf crosses what may be oversubscribed, and each level adds two switch hops.
+    """
+    if span == "node":
+        return Link(PCIE_BANDWIDTH, PCIE_LATENCY_S)
+    nic, above = hardware.nic, max(0, SPANS.index(span) - SPANS.index("leaf"))
+    bandwidth = nic.per_node * nic.bandwidth / hardware.node.gpus * SCALE_OUT_EFFICIENCY
+    crossed = hardware.fabric.oversubscription if above else 1.0
+    return Link(bandwidth / crossed, nic.latency + 2 * above * SWITCH_LATENCY_S)

@@ -1,0 +1,105 @@
+"""Bytes on the fullest rank of each stage: weights, gradients, optimizer, activations, KV cache and the rest.
+
+Weights, gradients and optimizer follow Megatron-LM's theoretical_memory_usage.py and ZeRO (1910.02054).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from compiler.costs.activations import in_training, working_set
+from compiler.costs.case import Array, Case
+from compiler.costs.constants import (
+    ADAM_BYTES,
+    GATHERED_LAYERS,
+    GRADIENT_BYTES,
+    KV_BYTES,
+    MASTER_BYTES,
+    OTHER_BYTES,
+)
+from compiler.costs.params import Counts, key_value_width
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by stage, arrays over stages."""
+
+    weights_bytes: Array
+    gradients_bytes: Array
+    optimizer_bytes: Array
+    activations_bytes: Array
+    kv_cache_bytes: Array
+    other_bytes: Array
+
+    @property
+    def total_bytes(self) -> Array:
+        total: Array = sum((getattr(self, item.name) for item in fields(self)), start=np.zeros(()))
+        return total
+
+
+def memory(case: Case, held: Counts) -> Memory:
+    """Memory of the fullest rank of each stage."""
+    none = np.zeros_like(held.total)
+    train = case.workload.train
+    return Memory(
+        weights_bytes=weights(case, held),
+        gradients_bytes=gradients(case, held) if train else none,
+        optimizer_bytes=optimizer(case, held) if train else none,
+        activations_bytes=in_training(case) if train else working_set(case),
+        kv_cache_bytes=none if train else kv_cache(case),
+        other_bytes=OTHER_BYTES[case.workload.kind] + gathered(case, held),
+    )
+
+
+def sharded(case: Case, held: Counts, from_stage: int) -> Array:
+    """Parameters of a rank after ZeRO of at least `from_stage` has cut them over its data-parallel ranks."""
+    if not zero(case, from_stage):
+        return held.total
+    return held.dense / (case.adp * case.cp) + held.moe / case.edp
+
+
+def zero(case: Case, stage: int) -> bool:
+    """Whether ZeRO `stage` is on; the distributed optimizer is stage 1."""
+    chosen = max(case.workload.zero_stage, int(case.workload.distributed_optimizer))
+    return case.workload.train and chosen >= stage
+
+
+def weights(case: Case, held: Counts) -> Array:
+    return case.weight_bytes * sharded(case, held, 3)
+
+
+def gradients(case: Case, held: Counts) -> Array:
+    return GRADIENT_BYTES * sharded(case, held, 2)
+
+
+def optimizer(case: Case, held: Counts) -> Array:
+    """Adam's moments, and the FP32 copy of narrower weights."""
+    master = MASTER_BYTES if case.weight_bytes < MASTER_BYTES else 0.0
+    return (master + ADAM_BYTES) * sharded(case, held, 1)
+
+
+def gathered(case: Case, held: Counts) -> Array:
+    """What ZeRO-3 holds beside its shards: the whole of a few layers."""
+    if not zero(case, 3):
+        return np.zeros_like(held.total)
+    count = np.maximum(case.stages.layers + case.stages.mtp, 1)
+    apart = held.total - sharded(case, held, 3)
+    return case.weight_bytes * apart * np.minimum(1, GATHERED_LAYERS / count)
+
+
+def kv_token(case: Case) -> Array:
+    """Bytes that one layer caches for a token on a TP rank: grouped heads, replicated where tp exceeds them; or MLA's latent."""
+    model, size = case.model, KV_BYTES[case.workload.precision]
+    if model.mla:
+        return size * ((model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0)) * np.ones_like(case.tp)
+    return size * key_value_width(model, case.tp)
+
+
+def kv_cache(case: Case) -> Array:
+    """KV cache of all sequences of a rank at their longest; a layer with a window keeps no more than that."""
+    length = case.workload.longest + case.workload.output_length
+    window = min(case.model.sliding_window or length, length)
+    tokens = case.stages.full * length + case.stages.sliding * window
+    return case.sequences * kv_token(case) * tokens / case.cp

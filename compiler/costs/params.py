@@ -1,0 +1,190 @@
+"""Parameters: what the architecture has, what is declared, and what the fullest rank of each stage holds of it.
+
+Two classes: dense (attention, dense MLP, shared experts, norms, embeddings, router) and experts (routed). In each, the
+larger of the declared and the derived count wins. A declared class is spread evenly over shards and stages; a derived
+one is placed matrix by matrix. Totals are the same functions at degree 1. Biases and QK norms are left out (< 0.1 %).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compiler.costs.case import Array, Case, Layers, array, ceil_div, layers
+from compiler.specs.model import Model
+
+ONE = array(1.0)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Parameters of a rank by stage, arrays over stages. `*_gemm` are those that multiply a token in a forward pass."""
+
+    dense: Array
+    dense_gemm: Array
+    moe: Array
+    moe_gemm: Array
+
+    @property
+    def total(self) -> Array:
+        return self.dense + self.moe
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Parameters of the whole model. Published counts leave MTP layers out, and so do all of these but `mtp`."""
+
+    dense: float
+    moe: float
+    active: float
+    derived_dense: float
+    derived_moe: float
+    mtp: float
+    declared: float | None
+    per_expert: float
+    per_expert_all_layers: float
+
+
+def matrices(model: Model) -> int:
+    """Weight matrices of an MLP: gate, up and down, or up and down."""
+    return 3 if model.gated_mlp else 2
+
+
+def query_width(model: Model) -> int:
+    """Width of a head's query and key."""
+    if model.mla:
+        return (model.qk_nope_head_dim or 0) + (model.qk_rope_head_dim or 0)
+    return model.head_size
+
+
+def value_width(model: Model) -> int:
+    """Width of a head's value."""
+    return model.v_head_dim or model.qk_nope_head_dim or 0 if model.mla else model.head_size
+
+
+def key_value_width(model: Model, tp: Array) -> Array:
+    """Elements of a token's keys and values on one TP rank: replicated where tp exceeds the KV heads, all heads for MLA."""
+    heads = ceil_div(model.num_attention_heads if model.mla else model.kv_heads, tp)
+    return heads * (query_width(model) + value_width(model))
+
+
+def attention(model: Model, tp: Array) -> Array:
+    """One layer's projections on one TP rank. KV heads are replicated where tp exceeds them.
+
+    MLA: the down projections are replicated over tp, the up projections and the output are split by heads (Megatron-LM).
+    """
+    hidden, heads = model.hidden_size, ceil_div(model.num_attention_heads, tp)
+    query, value = query_width(model), value_width(model)
+    if not model.mla:
+        return hidden * (heads * (query + value) + key_value_width(model, tp))
+    latent, rope = model.kv_lora_rank or 0, model.qk_rope_head_dim or 0
+    rank = model.q_lora_rank
+    queries = hidden * heads * query if rank is None else hidden * rank + rank * heads * query
+    keys_values = hidden * (latent + rope) + latent * heads * (query - rope + value)
+    return queries + keys_values + heads * value * hidden
+
+
+def norms(model: Model) -> int:
+    """One layer's norms, replicated over tp."""
+    return 2 * model.hidden_size + (model.q_lora_rank or 0) + (model.kv_lora_rank or 0)
+
+
+def mlp(model: Model, width: int, shards: Array) -> Array:
+    """An MLP of a hidden width, split over `shards` ranks."""
+    return matrices(model) * model.hidden_size * ceil_div(width, shards)
+
+
+def moe_dense(model: Model, tp: Array) -> Array:
+    """What a MoE layer has in the dense class: shared experts, and the router, replicated over tp."""
+    return mlp(model, model.shared_size, tp) + model.hidden_size * model.num_experts
+
+
+def mtp_layer(model: Model, tp: Array) -> tuple[Array, int]:
+    """Dense class of one MTP layer, its matrices and its norms: a layer and a projection of two hidden states to one."""
+    block = moe_dense(model, tp) if model.moe else mlp(model, model.intermediate_size, tp)
+    projection = 2 * model.hidden_size * ceil_div(model.hidden_size, tp)
+    return attention(model, tp) + block + projection, norms(model) + 3 * model.hidden_size
+
+
+def dense(model: Model, stages: Layers, tp: Array, vocab: Array, train: bool) -> tuple[Array, Array]:
+    """The dense class of a rank, arrays over stages: all of it, and the part that a forward pass multiplies by.
+
+    The last stage holds a copy of the embedding where it is tied to the head, or shared with MTP layers, across stages.
+    MTP layers run in training only (no speculative decoding), and use the head once more each.
+    """
+    hidden, table = model.hidden_size, ceil_div(vocab, tp) * model.hidden_size
+    linear = stages.layers * attention(model, tp)
+    linear = linear + stages.dense * mlp(model, model.intermediate_size, tp) + stages.moe * moe_dense(model, tp)
+    mtp_linear, mtp_norms = mtp_layer(model, tp)
+    apart = 1 - stages.first
+    tied = array(model.tie_word_embeddings)
+    copies = stages.last * np.where(tied, apart, 1 + apart * (stages.mtp > 0))
+    held = linear + stages.layers * norms(model) + stages.last * hidden + stages.mtp * (mtp_linear + mtp_norms)
+    used = linear + stages.last * table
+    return held + (stages.first + copies) * table, used + train * stages.mtp * (mtp_linear + table)
+
+
+def experts(model: Model, moe_layers: Array, local: Array, etp: Array) -> Array:
+    """Routed experts of a rank, array over stages."""
+    return moe_layers * local * mlp(model, model.expert_size, etp)
+
+
+def derived(model: Model) -> tuple[float, float, float]:
+    """Dense class, experts, and MTP layers beside them: all layers, the official vocabulary."""
+    whole, count = layers(model, (tuple(range(model.num_hidden_layers)),)), array(model.num_experts)
+    main = replace(whole, mtp=0 * whole.mtp)
+    held, _ = dense(model, main, ONE, array(model.vocab_size), train=False)
+    routed = experts(model, main.moe, count, ONE)
+    linear, norm = mtp_layer(model, ONE)
+    mtp = whole.mtp * (linear + norm) + experts(model, whole.mtp, count, ONE)
+    return float(held[0]), float(routed[0]), float(mtp[0])
+
+
+def chosen_fraction(model: Model) -> float:
+    """Part of the routed experts that one token uses."""
+    return min(1.0, model.num_experts_per_tok / model.num_experts) if model.moe else 1.0
+
+
+def totals(model: Model) -> Totals:
+    """Both classes of the whole model: the larger of declared and derived."""
+    declared = model.declared
+    from_dense, from_moe, mtp = derived(model)
+    all_dense, all_moe = max(declared.dense_params or 0.0, from_dense), max(declared.moe_params or 0.0, from_moe)
+    per_expert = all_moe / max(1, model.num_experts)
+    classes = (declared.dense_params, declared.moe_params)
+    stated = sum(x for x in classes if x is not None) if None not in classes else None
+    return Totals(
+        dense=all_dense,
+        moe=all_moe,
+        active=all_dense + all_moe * chosen_fraction(model),
+        derived_dense=from_dense,
+        derived_moe=from_moe,
+        mtp=mtp,
+        declared=declared.params if declared.params is not None else stated,
+        per_expert=per_expert / max(1, sum(model.moe_layers)),
+        per_expert_all_layers=per_expert,
+    )
+
+
+def counts(case: Case, whole: Totals) -> Counts:
+    """What the fullest rank of each stage holds."""
+    model, train = case.model, case.workload.train
+    flat = np.ones_like(case.stages.layers)
+    if whole.dense > whole.derived_dense:
+        held = used = whole.dense / (case.tp * case.pp) * flat
+    else:
+        held, used = dense(model, case.stages, case.tp, case.padded_vocab_size, train)
+    if whole.moe > whole.derived_moe:
+        routed = working = whole.moe / (case.etp * case.ep * case.pp) * flat
+    else:
+        routed = experts(model, case.stages.moe + case.stages.mtp, case.local_experts, case.etp)
+        working = experts(model, case.stages.moe + train * case.stages.mtp, case.local_experts, case.etp)
+    return Counts(_both_ways(case, held), used, _both_ways(case, routed), working)
+
+
+def _both_ways(case: Case, held: Array) -> Array:
+    """DualPipe feeds the pipeline from both ends: a rank holds its stage and the mirrored one (DeepSeek-V3 report)."""
+    if case.workload.train and case.workload.schedule == "dualpipe":
+        return held + np.where(case.pp > 1, held[..., ::-1], 0)
+    return held

@@ -1,0 +1,62 @@
+"""The pipeline: micro-batches that a stage holds at once, and the bubble of each schedule.
+
+A bubble is in units of one micro-batch's forward and backward pass on a stage. Sources: Megatron-LM (2104.04473),
+zero bubble (2401.10241), DualPipe (DeepSeek-V3 report, table 2).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compiler.costs.case import Array, Case, array
+from compiler.costs.constants import DUALPIPE_MICRO_BATCHES, ZERO_BUBBLE_SHARE
+
+
+def schedule(case: Case) -> str:
+    """The schedule that runs; 1f1b with virtual stages is interleaved."""
+    chosen = case.workload.schedule
+    return "interleaved" if chosen == "1f1b" else chosen
+
+
+def share(name: str, pp: Array, vpp: Array) -> Array:
+    """Part of 1F1B's bubble, (pp-1) micro-batches, that a schedule leaves. 1F1B is the interleaved one with vpp = 1.
+
+    DualPipe: (pp/2-1)(F&B + B - 3W) with B = 2F and W = F, an overlapped pair F&B taking F + B.
+    """
+    if name == "zero_bubble":
+        return ZERO_BUBBLE_SHARE * np.ones_like(pp)
+    if name == "dualpipe":
+        return array(np.maximum(pp - 2, 0) / (3 * np.maximum(pp - 1, 1)))
+    return 1 / vpp
+
+
+def bubble_fraction(case: Case) -> Array:
+    """Idle part of a step where all stages take the same time."""
+    bubble = (case.pp - 1) * share(schedule(case), case.pp, case.vpp)
+    return bubble / np.maximum(case.micro_batches + bubble, 1)
+
+
+def step(case: Case, seconds: Array) -> tuple[Array, Array]:
+    """Busy time of the slowest stage and the bubble, given each stage's forward and backward time of one micro-batch.
+
+    The bubble is the time of the other stages, which fill and drain the pipeline around the slowest one.
+    """
+    slowest = seconds.max(axis=-1, keepdims=True)
+    others = seconds.sum(axis=-1, keepdims=True) - slowest
+    return case.micro_batches * slowest, others * share(schedule(case), case.pp, case.vpp)
+
+
+def in_flight(case: Case) -> Array:
+    """Micro-batches whose activations a stage holds at the peak, in whole stages, arrays over stages.
+
+    1F1B: pp - i on stage i. Interleaved: 2(pp-i-1) + (vpp-1)pp + 1 chunks of a vpp-th stage. ZB1P: as 1F1B.
+    """
+    stage = np.arange(case.stages.layers.shape[-1])
+    behind = np.maximum(case.pp - 1 - stage, 0)
+    if schedule(case) == "dualpipe":
+        held = np.where(case.pp > 1, case.pp + DUALPIPE_MICRO_BATCHES, 1)
+    elif schedule(case) == "zero_bubble":
+        held = behind + 1
+    else:
+        held = np.where(case.vpp > 1, (2 * behind + (case.vpp - 1) * case.pp + 1) / case.vpp, behind + 1)
+    return np.minimum(held, case.micro_batches) * np.ones_like(case.stages.layers)

@@ -1,0 +1,139 @@
+"""The whole cost of a plan, and its dictionary: `params`, `memory`, `communication` and `projection` of plan.json."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from compiler.costs import serve
+from compiler.costs.case import Case, case
+from compiler.costs.exposed import Row
+from compiler.costs.links import reach
+from compiler.costs.memory import Memory, memory
+from compiler.costs.params import Counts, Totals, counts, totals
+from compiler.costs.train import Train, train
+from compiler.world import World
+
+COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
+"""Endings of keys whose numbers are whole."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a plan costs. `worst_ranks` holds the first rank of each stage; prefill and decode are empty for training."""
+
+    params: Totals
+    held: Counts
+    memory: Memory
+    capacity_bytes: float
+    worst_ranks: tuple[int, ...]
+    communication: tuple[Row, ...]
+    projection: Train | None
+    prefill: tuple[serve.Prefill, ...] = ()
+    decode: tuple[serve.Decode, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers only; None where a number has no meaning (a GPU without a peak for the precision, say)."""
+        return {
+            "params": self._params(),
+            "memory": self._memory(),
+            "communication": [_plain(asdict(row)) for row in self.communication],
+            "projection": self._projection(),
+        }
+
+    def _params(self) -> dict[str, Any]:
+        """Parameter counts are whole numbers."""
+        p = self.params
+        found = {
+            "total": p.dense + p.moe,
+            "active": p.active,
+            "dense": p.dense,
+            "moe": p.moe,
+            "declared_total": p.declared,
+            "per_rank_max": float(self.held.total.max()),
+            "derived_dense": p.derived_dense,
+            "derived_moe": p.derived_moe,
+            "mtp": p.mtp,
+            "per_expert": p.per_expert,
+            "per_expert_all_layers": p.per_expert_all_layers,
+        }
+        return {key: whole(value) for key, value in found.items()}
+
+    def _memory(self) -> dict[str, Any]:
+        """Each stage's fullest rank; the headline is the fullest stage, the first of them where several are equal."""
+        stages = [self._stage(index) for index in range(len(self.worst_ranks))]
+        fullest = max(stages, key=lambda stage: stage["total_bytes"] or 0)
+        headline = {key: value for key, value in fullest.items() if key != "pp"}
+        return {**headline, "stages": stages}
+
+    def _stage(self, index: int) -> dict[str, Any]:
+        """One stage's parts, whole bytes that add up to its total."""
+        parts = {name: whole(float(values[index])) for name, values in vars(self.memory).items()}
+        return {
+            "pp": index,
+            **parts,
+            "total_bytes": sum(part or 0 for part in parts.values()),
+            "capacity_bytes": whole(self.capacity_bytes),
+            "worst_rank": self.worst_ranks[index],
+        }
+
+    def _projection(self) -> dict[str, Any]:
+        if self.projection is not None:
+            return {"train": _plain(asdict(self.projection))}
+        return {
+            "serve": {
+                "prefill": [_plain(asdict(row)) for row in self.prefill],
+                "decode": [_plain(asdict(row)) for row in self.decode],
+            }
+        }
+
+
+def cost(world: World) -> Costs:
+    """Cost one plan. Never fails: what is wrong with a plan is for the invariants to say."""
+    with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
+        this = case(world)
+        sums = totals(this.model)
+        held = counts(this, sums)
+        reaches = {kind: reach(world, kind) for kind in kinds(this)}
+        stage_ranks = tuple(int(rank) for rank in world.groups["pp"][0])
+        base = (sums, held, memory(this, held), world.config.hardware.gpu.memory_bytes, stage_ranks)
+        if this.workload.train:
+            projection, rows = train(this, sums, held, reaches, world.size)
+            return Costs(*base, tuple(rows), projection)
+        lengths = this.workload.sequence_lengths
+        return Costs(
+            *base,
+            tuple(serve.rows(this, reaches)),
+            None,
+            tuple(serve.prefill(this, held, reaches, world.size, length) for length in lengths),
+            tuple(serve.decode(this, held, reaches, world.size, length) for length in lengths),
+        )
+
+
+def kinds(case: Case) -> list[str]:
+    """The kinds of groups that any flow of this case runs on."""
+    found = ["tp", "cp", "pp"] + ["ep", "etp"] * case.model.moe
+    if case.workload.train:
+        found += ["dp_cp" if case.cp > 1 else "dp"] + ["edp"] * case.model.moe
+    return found
+
+
+def whole(value: float | None) -> int | None:
+    """The nearest whole number; None where there is none."""
+    return round(value) if value is not None and math.isfinite(value) else None
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    """Bytes and counts as whole numbers, and None in the place of numbers that are not finite."""
+    return {key: _number(key, value) for key, value in found.items()}
+
+
+def _number(key: str, value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    if key.endswith(COUNTED):
+        return whole(value)
+    return value if math.isfinite(value) else None

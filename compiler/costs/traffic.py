@@ -1,0 +1,124 @@
+"""Which collectives a pass or a step needs: kind of group, operation, payload, and how often on each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.costs.case import Array, Case
+from compiler.costs.constants import GRADIENT_BYTES
+from compiler.costs.forward import Forward, dispatched
+from compiler.costs.memory import zero
+from compiler.costs.params import Counts, key_value_width
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One collective. `payload` is one call's bytes; `forward` and `backward` are calls for a micro-batch, `step` for a
+    training step; arrays that broadcast over stages. `overlapped`: it runs beside computation, as far as that lasts.
+    """
+
+    kind: str
+    op: str
+    role: str
+    payload: Array
+    forward: Array
+    backward: Array
+    step: Array
+    overlapped: bool = False
+
+
+def passing(case: Case, forward: Forward) -> Iterator[Flow]:
+    """Flows of a micro-batch's pass; backward calls are 0 in serving."""
+    yield from tensor(case, forward)
+    if forward.phase != "decode":
+        yield from context(case, forward)
+    yield from experts(case, forward)
+    yield from stages(case, forward)
+
+
+def _flow(
+    case: Case, kind: str, op: str, role: str, payload: Array, calls: tuple[Array, Array], overlapped: bool
+) -> Flow:
+    """A flow of a micro-batch; full recomputation runs its forward calls once more within backward."""
+    ahead, back = calls
+    again = ahead if case.workload.recompute == "full" and role != "stages" else 0 * ahead
+    return Flow(kind, op, role, payload, ahead, (back + again) * case.workload.train, 0 * ahead, overlapped)
+
+
+def tensor(case: Case, forward: Forward) -> Iterator[Flow]:
+    """TP: an all_reduce after attention and after the MLP or experts, and as many in backward; one for the embedding.
+
+    With sequence parallelism each is a reduce_scatter and an all_gather, and experts route the split tokens as they
+    are, so only shared experts need them. Without it the one of a MoE layer joins the tokens that were split to route.
+    """
+    held = case.stages
+    payload = case.activation_bytes * case.model.hidden_size * forward.tokens
+    mtp = held.mtp * case.workload.train
+    if not case.sequence_parallel:
+        each = 2 * (held.layers + mtp)
+        yield _flow(case, "tp", "all_reduce", "activations", payload, (each + held.first, each + held.last), False)
+        return
+    dense = held.dense + mtp * (not case.model.moe)
+    routed = (held.moe + mtp * case.model.moe) * (2 if case.model.shared_size else 1)
+    each = 2 * dense + routed
+    yield _flow(case, "tp", "all_gather", "activations", payload, (each + held.last, each + held.first), False)
+    yield _flow(case, "tp", "reduce_scatter", "activations", payload, (each + held.first, each + held.last), False)
+
+
+def context(case: Case, forward: Forward) -> Iterator[Flow]:
+    """CP: keys and values (of all heads, also with MLA) go round the ring, twice as many in backward (with their gradients)."""
+    count = case.stages.layers + case.stages.mtp * case.workload.train
+    payload = case.activation_bytes * key_value_width(case.model, case.tp) * forward.tokens
+    ring = count * (case.cp - 1)
+    yield _flow(case, "cp", "send_recv", "keys and values", payload, (ring, 2 * ring), True)
+
+
+def experts(case: Case, forward: Forward) -> Iterator[Flow]:
+    """EP: dispatch and combine of every MoE layer; ETP: the dispatched tokens are gathered and their results reduced."""
+    if not case.model.moe:
+        return
+    hidden = case.activation_bytes * case.model.hidden_size
+    pairs = dispatched(case, forward) * case.workload.imbalance
+    calls = case.stages.moe + case.stages.mtp * case.workload.train
+    overlapped = case.workload.train and case.workload.schedule == "dualpipe"
+    for role in ("dispatch", "combine"):
+        yield _flow(case, "ep", "all_to_all", role, hidden * pairs / case.etp, (calls, calls), overlapped)
+    yield _flow(case, "etp", "all_gather", "dispatch", hidden * pairs, (calls, calls), False)
+    yield _flow(case, "etp", "reduce_scatter", "combine", hidden * pairs, (calls, calls), False)
+
+
+def stages(case: Case, forward: Forward) -> Iterator[Flow]:
+    """PP: hidden states to the next chunk, their gradients back; each TP rank sends its part of the tokens."""
+    held = case.stages
+    payload = case.activation_bytes * case.model.hidden_size * forward.tokens / case.split
+    overlapped = case.workload.train and (case.vpp > 1).all()
+    one = case.vpp * np.ones_like(held.layers)
+    alone = case.pp > 1
+    calls = ((one - held.last) * alone, (one - held.first) * alone)
+    yield _flow(case, "pp", "send_recv", "stages", payload, calls, bool(overlapped))
+
+
+def synchronising(case: Case, held: Counts) -> Iterator[Flow]:
+    """DP over attention ranks (with cp) and over expert ranks: gradients and parameters once a step, beside computation.
+
+    Without a distributed optimizer gradients are all-reduced. ZeRO-3 gathers each layer's weights in forward and in
+    backward, and reduces its gradients, in every micro-batch.
+    """
+    dense_kind = "dp_cp" if (case.cp > 1).any() else "dp"
+    classes = [(dense_kind, held.dense)] + [("edp", held.moe)] * case.model.moe
+    none, one = np.zeros_like(held.dense), np.ones_like(held.dense)
+    count = np.maximum(case.stages.layers + case.stages.mtp, 1)
+    for kind, params in classes:
+        grads, whole = GRADIENT_BYTES * params, case.weight_bytes * params
+        if zero(case, 3):
+            layer = count * one
+            yield Flow(kind, "all_gather", "parameters", whole / count, layer, layer, none, True)
+            yield Flow(kind, "reduce_scatter", "gradients", grads / count, none, layer, none, True)
+        elif zero(case, 1):
+            yield Flow(kind, "reduce_scatter", "gradients", grads, none, none, one, True)
+            yield Flow(kind, "all_gather", "parameters", whole, none, none, one, True)
+        else:
+            yield Flow(kind, "all_reduce", "gradients", grads, none, none, one, True)

@@ -1,0 +1,98 @@
+"""A training step: every stage's forward and backward time, the pipeline around them, gradients and the optimizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.costs import flops, pipeline, traffic
+from compiler.costs.case import Array, Case
+from compiler.costs.constants import BACKWARD_RATIO, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
+from compiler.costs.exposed import Reaches, Row, Timed, pass_seconds, row, timed
+from compiler.costs.forward import whole_sequences
+from compiler.costs.kernels import Compute, forward_seconds
+from compiler.costs.memory import sharded
+from compiler.costs.params import Counts, Totals
+
+
+@dataclass(frozen=True)
+class Train:
+    """A step's time, its parts (they add up to it) and what follows from it."""
+
+    step_time_s: float
+    tokens_per_s: float
+    tokens_per_s_per_gpu: float
+    model_tflops_per_gpu: float
+    mfu: float
+    bubble_fraction: float
+    model_flops: float
+    pipeline_s: float
+    bubble_s: float
+    gradients_s: float
+    optimizer_s: float
+
+
+def train(case: Case, whole: Totals, held: Counts, reaches: Reaches, gpus: int) -> tuple[Train, list[Row]]:
+    """Project one step and list its collectives."""
+    forward = whole_sequences(case, "train", case.workload.longest)
+    compute = forward_seconds(case, held, forward)
+    passes = timed(traffic.passing(case, forward), reaches, case.hardware)
+    syncs = timed(traffic.synchronising(case, held), reaches, case.hardware)
+    ahead, back = _passes(case, compute, [*passes, *syncs])
+    busy, bubble = pipeline.step(case, ahead + back)
+    synced = _gradients(case, syncs, ahead, back).max(axis=-1)
+    updated = optimizer_seconds(case, held).max(axis=-1)
+    seconds = [float(np.max(x)) for x in (busy, bubble, synced, updated)]
+    rows = [row(item, "train", float(case.micro_batches)) for item in [*passes, *syncs]]
+    return _projection(case, flops.model_step(case, whole), seconds, gpus), rows
+
+
+def _projection(case: Case, model_flops: float, parts: list[float], gpus: int) -> Train:
+    """Everything that follows from the seconds of a step: pipeline, bubble, gradients, optimizer."""
+    step = np.float64(sum(parts))
+    tokens = case.workload.global_batch_size * case.workload.longest / step
+    rate = model_flops / (step * gpus)
+    return Train(
+        step_time_s=float(step),
+        tokens_per_s=float(tokens),
+        tokens_per_s_per_gpu=float(tokens / gpus),
+        model_tflops_per_gpu=float(rate / 1e12),
+        mfu=float(rate / flops.peak_flops(case.hardware.gpu, case.workload.precision)),
+        bubble_fraction=float(pipeline.bubble_fraction(case)),
+        model_flops=model_flops,
+        pipeline_s=parts[0],
+        bubble_s=parts[1],
+        gradients_s=parts[2],
+        optimizer_s=parts[3],
+    )
+
+
+def _passes(case: Case, compute: Compute, flows: list[Timed]) -> tuple[Array, Array]:
+    """Forward and backward seconds of one micro-batch on each stage, with the collectives that show."""
+    again = {"none": 0 * compute.core, "selective": compute.core, "full": compute.total}
+    back = BACKWARD_RATIO * compute.total + again[case.workload.recompute]
+    shown = pass_seconds(flows, compute.total, compute.core, backward=False)
+    shown_back = pass_seconds(flows, back, BACKWARD_RATIO * compute.core, backward=True)
+    return compute.total + shown, back + shown_back
+
+
+def _gradients(case: Case, syncs: list[Timed], ahead: Array, back: Array) -> Array:
+    """What once-a-step collectives add: gradients hide behind the last micro-batch's backward pass, parameters behind
+    the first one's forward pass, but for the last layer's part of them.
+    """
+    count = np.maximum(case.stages.layers + case.stages.mtp, 1)
+    added = np.zeros_like(ahead)
+    for role, window in (("gradients", back), ("parameters", ahead)):
+        spent = np.zeros_like(ahead)
+        for item in syncs:
+            spent = spent + (item.flow.role == role) * item.flow.step * item.call_s
+        added = added + np.maximum(spent - window, spent / count)
+    return added
+
+
+def optimizer_seconds(case: Case, held: Counts) -> Array:
+    """Memory traffic of the update: the shard's states, and clearing the gradient buffer."""
+    gpu = case.hardware.gpu
+    moved = OPTIMIZER_SHARD_BYTES * sharded(case, held, 1) + ZERO_GRADIENT_BYTES * sharded(case, held, 2)
+    return moved / (gpu.memory_bandwidth * gpu.memory_efficiency)

@@ -1,0 +1,91 @@
+"""A document's claims, held against the compiled plan."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from compiler.checks import Check
+from compiler.errors import ConfigError
+from compiler.plan import Verdict
+from compiler.words import readable
+from compiler.specs.config import Config
+from compiler.specs.expect import Claim
+
+_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+def judge(config: Config, plan: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """A verdict for every claim. Raises ConfigError where a claim's metric is not in the plan's dictionary."""
+    return tuple(_verdict(config, claim, plan) for claim in config.expect.claims)
+
+
+def _verdict(config: Config, claim: Claim, plan: Mapping[str, Any]) -> Verdict:
+    computed = find(plan, claim.metric)
+    reason = re.sub(r"\{([\w.]+)\}", lambda path: readable(find(plan, path[1])), claim.reason)
+    other = _other_plan(config, claim)
+    if other:
+        verdict, reason = "not_applicable", other
+    else:
+        verdict = "holds" if holds(claim, computed) else "fails"
+    return Verdict(claim.id, claim.statement, claim.metric, claim.claimed, computed, verdict, reason)
+
+
+def _other_plan(config: Config, claim: Claim) -> str:
+    """Why the claim is not about this plan; empty where it is."""
+    given, name = config.expect, config.degrees.name
+    if given.model is not None and given.model != config.model.name:
+        return f"it is about the model {given.model}"
+    if claim.degrees is not None and claim.degrees != name:
+        return f"it is about the degrees {claim.degrees}"
+    if claim.workload is not None and claim.workload != config.workload.kind:
+        return f"it is about {claim.workload}"
+    return ""
+
+
+def holds(claim: Claim, computed: Any) -> bool:
+    """Whether the computed value bears the claim out, within its relative tolerance."""
+    if computed is None or isinstance(computed, str) or isinstance(claim.claimed, str):
+        return bool(computed == claim.claimed)
+    if claim.comparison == "==":
+        return bool(abs(computed - claim.claimed) <= claim.tolerance * abs(claim.claimed))
+    slack = claim.tolerance * abs(claim.claimed) * (1 if claim.comparison in ("<=", "<") else -1)
+    return _ORDERS[claim.comparison](computed, claim.claimed + slack)
+
+
+def find(plan: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path of the plan's dictionary; a number picks an entry of a list."""
+    value: Any = plan
+    for part in path.split("."):
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise ConfigError.of(
+                f"expect: the plan has no value at {path}", "name a path of plan.json, as in memory.weights_bytes"
+            ) from None
+    return value
+
+
+def strict_checks(config: Config, verdicts: tuple[Verdict, ...]) -> Iterator[Check]:
+    """A failed claim as a broken invariant, where `expect.strict` asks for it."""
+    if config.expect.strict:
+        for verdict in verdicts:
+            if verdict.verdict == "fails":
+                what = (
+                    f"{verdict.statement}: claimed {readable(verdict.claimed)}, computed {readable(verdict.computed)}"
+                )
+                yield Check(
+                    f"expect-{verdict.id}",
+                    "fail",
+                    str(verdict.computed),
+                    str(verdict.claimed),
+                    what,
+                    "mend the claim, or write expect.strict=false",
+                )

@@ -1,0 +1,19 @@
+"""How many layers each virtual stage holds: as written, evenly, or by the framework's own rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compiler.frameworks.adapter import Adapter
+from compiler.specs.config import Config
+
+
+def stage_layers(config: Config, rules: Adapter) -> Sequence[int] | None:
+    """Layers of each virtual stage in order, pp*vpp entries; None where nobody says how to split them."""
+    parallel, layers = config.parallel, config.model.num_hidden_layers
+    parts = parallel.pp * parallel.vpp
+    if parallel.stages is not None:
+        return parallel.stages
+    if layers % parts == 0:
+        return [layers // parts] * parts
+    return rules.uneven_stages(layers, parts)

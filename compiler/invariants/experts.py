@@ -1,0 +1,49 @@
+"""Experts against expert parallelism."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.invariants.attention import divides
+from compiler.invariants.registry import declared
+from compiler.specs.config import Config
+
+
+@declared
+def blocks(config: Config) -> Iterator[Check]:
+    """Every ep rank holds the same number of experts, and a dense model has none to spread."""
+    model, degrees = config.model, config.degrees
+    if model.moe:
+        yield divides("experts", "num_experts", model.num_experts, "ep", degrees.ep)
+        return
+    for name, value in (("ep", degrees.ep), ("etp", degrees.etp)):
+        if value > 1:
+            yield check(
+                "experts",
+                False,
+                f"{name}={value}",
+                f"{name}=1",
+                f"{name}={value}, but {model.name} has no experts",
+                f"leave {name} out, or choose a MoE model",
+            )
+
+
+@declared
+def routing(config: Config) -> Iterator[Check]:
+    """A token is sent to some, and at most all, of the experts of a layer that it may reach."""
+    model = config.model
+    if not model.moe:
+        return
+    k, groups = model.num_experts_per_tok, model.n_group
+    reach = model.num_experts * model.topk_group // groups
+    yield check(
+        "top-k",
+        1 <= k <= reach,
+        k,
+        f"1 to {reach}",
+        f"num_experts_per_tok={k} of {reach} experts that a token can reach",
+        f"write num_experts_per_tok between 1 and {reach}",
+    )
+    if groups > 1:
+        yield divides("expert-groups", "num_experts", model.num_experts, "n_group", groups)

@@ -1,0 +1,99 @@
+"""Groups partition the ranks, the grids agree, and groups sit on the links that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from compiler.checks import Check, check
+from compiler.cluster.spans import SPANS, distinct
+from compiler.invariants.registry import laid_out
+from compiler.world import World
+
+
+@laid_out
+def partitions(world: World) -> Iterator[Check]:
+    """In every kind, each rank is in exactly one group."""
+    bad = []
+    for kind, table in world.groups.items():
+        counts = np.bincount(table.ravel(), minlength=world.size)
+        if len(counts) != world.size or (counts != 1).any():
+            bad.append(kind)
+    kinds = ", ".join(world.groups)
+    yield check(
+        "partitions",
+        not bad,
+        ", ".join(bad) or "exact",
+        "exact",
+        f"kinds {kinds}: every rank in exactly one group"
+        if not bad
+        else f"kinds {', '.join(bad)} do not partition {world.size} ranks",
+        "choose an order of axes that the degrees allow",
+    )
+
+
+@laid_out
+def shared_pipeline(world: World) -> Iterator[Check]:
+    """The two grids hold the same pipeline groups."""
+    attention, expert = world.attention.strides("pp"), world.expert.strides("pp")
+    degrees = world.degrees
+    yield check(
+        "grids-agree",
+        attention == expert,
+        f"strides {[stride for _, stride in attention]} and {[stride for _, stride in expert]}",
+        "equal",
+        f"a pipeline stage is {_reach(attention)} apart on the attention grid and {_reach(expert)} on the expert grid",
+        f"put pp last in parallel.order, or make tp*cp = etp*ep (now {degrees.tp * degrees.cp} and {degrees.etp * degrees.ep})",
+    )
+
+
+def _reach(strides: tuple[tuple[int, int], ...]) -> str:
+    return " and ".join(f"{stride} ranks" for _, stride in strides) or "0 ranks"
+
+
+@laid_out
+def tensor_parallel_span(world: World) -> Iterator[Check]:
+    """Tensor parallelism talks in every layer, so its groups belong inside one NVLink domain."""
+    kinds = ("tp", "etp") if world.config.model.moe else ("tp",)
+    domain = world.config.hardware.nvlink.domain_gpus
+    for kind in kinds:
+        outside = int((world.spans(kind) > SPANS.index("nvlink")).sum())
+        total, size = len(world.groups[kind]), world.groups.size(kind)
+        yield check(
+            f"{kind}-in-nvlink",
+            outside == 0,
+            f"{outside} outside",
+            "0",
+            f"{total - outside} of {total} {kind} groups of {size} ranks are inside an NVLink domain of {domain} GPUs",
+            f"write a {kind} that divides {domain}",
+            otherwise="warn",
+        )
+
+
+@laid_out
+def expert_parallel_span(world: World) -> Iterator[Check]:
+    """Expert all-to-all is the heaviest traffic: say how far its groups reach and how many share a node and a rail."""
+    if not world.config.model.moe or world.degrees.ep == 1:
+        return
+    table = world.groups["ep"]
+    slot = world.slots.slot(table)
+    nodes, leaves = distinct(slot), distinct(world.slots.leaf[slot])
+    pairs = np.unique(np.repeat(np.arange(len(table)), table.shape[1]) * world.slots.count + slot.ravel())
+    a_node = int(np.bincount(pairs % world.slots.count).max())
+    nics = world.config.hardware.nic.per_node
+    rail = world.slots.local_rank(table) * nics // max(world.slots.gpus, 1)
+    rails = np.unique((np.arange(len(table))[:, None] * world.slots.count + slot) * nics + rail)
+    a_rail = int(np.bincount(rails % (world.slots.count * nics)).max())
+    reach = f"{int(nodes.max())} nodes and {int(leaves.max())} leaves"
+    shared = f"{a_node} groups share a node and {a_rail} a rail"
+    one = int(nodes.max()) == 1
+    yield check(
+        "ep-span",
+        int(leaves.max()) == 1 and (one or a_rail == 1),
+        f"{int(leaves.max())} leaves, {a_rail} groups a rail",
+        "1 leaf, 1 group a rail",
+        f"an EP group of {table.shape[1]} ranks spans {reach}; {shared}",
+        "write a smaller ep or etp, or put ep before dp in parallel.order",
+        otherwise="warn",
+    )

@@ -1,0 +1,134 @@
+"""What hurts at launch time: hosts, spares, secrets, device names, limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.cluster import inventory
+from compiler.invariants.registry import declared
+from compiler.specs.config import Config
+
+_SECRET_NAME = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|CREDENTIALS?)(_|$)", re.IGNORECASE)
+_SECRET_VALUE = re.compile(
+    r"^(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[A-Z0-9]{16}|-----BEGIN )"
+)
+
+
+@declared
+def hosts(config: Config) -> Iterator[Check]:
+    """A pinned plan names exactly its hosts; any inventory has enough of them."""
+    hardware, spares = config.hardware, config.launch.spare_nodes
+    if hardware.inventory is None:
+        if hardware.pin:
+            yield check(
+                "inventory",
+                False,
+                "no inventory",
+                "hosts",
+                "hardware.pin=true has no hosts to pin",
+                "write hardware.inventory=FILE",
+            )
+        return
+    count, wanted = len(inventory.read(hardware.inventory)), hardware.nodes + spares
+    sizes = f"{hardware.nodes} nodes + {spares} spares = {wanted}"
+    if hardware.pin:
+        yield check(
+            "inventory",
+            count == wanted,
+            count,
+            wanted,
+            f"the inventory has {count} hosts, the plan {sizes}",
+            f"pin exactly {wanted} hosts, or write hardware.pin=false",
+        )
+    else:
+        yield check(
+            "inventory",
+            count >= wanted,
+            count,
+            wanted,
+            f"the inventory has {count} hosts, the plan {sizes}",
+            f"list at least {wanted} hosts",
+        )
+
+
+@declared
+def secrets(config: Config) -> Iterator[Check]:
+    """No secret enters a file: values that look like one belong in launch.secrets, by reference."""
+    for group, values in (("launch", config.launch.environment), ("site", config.site.environment)):
+        for name, value in sorted(values.items()):
+            if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value):
+                yield check(
+                    "secrets",
+                    False,
+                    f"{group}.environment.{name}",
+                    "a reference",
+                    f"{group}.environment.{name} looks like a secret, and every file of the plan would carry it",
+                    f"write launch.secrets.{name}=FILE, a file on the cluster",
+                )
+
+
+@declared
+def device_names(config: Config) -> Iterator[Check]:
+    """NCCL matches device names by prefix: mlx5_1 also takes mlx5_10 unless the list starts with =."""
+    merged = {**config.site.environment, **config.launch.environment}
+    for name in ("NCCL_IB_HCA", "NCCL_SOCKET_IFNAME"):
+        value = merged.get(name)
+        if value:
+            yield check(
+                "nccl-device-names",
+                value.startswith(("=", "^=")),
+                value,
+                f"={value}",
+                f"{name}={value} matches every device whose name starts so",
+                f"write {name}=={value.lstrip('^')} for exactly those",
+                otherwise="warn",
+            )
+
+
+@declared
+def time_limit(config: Config) -> Iterator[Check]:
+    """A checkpoint needs its time before the limit."""
+    launch = config.launch
+    match = re.fullmatch(r"([0-9]{1,4}):([0-5][0-9]):([0-5][0-9])", launch.time_limit)
+    if match:
+        seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])
+        yield check(
+            "checkpoint-signal",
+            launch.checkpoint_signal_s < seconds,
+            launch.checkpoint_signal_s,
+            seconds,
+            f"the checkpoint signal comes {launch.checkpoint_signal_s} s before a limit of {seconds} s",
+            "write a longer launch.time_limit",
+        )
+
+
+@declared
+def order_proven(config: Config) -> Iterator[Check]:
+    """A plain Indexed Job has no say in which node gets which index, so spans are assumptions there."""
+    if "kubernetes_job" in config.scheduler and config.hardware.nodes > 1:
+        yield check(
+            "order-unproven",
+            False,
+            "kubernetes_job",
+            "a fixed order",
+            "nothing ties an Indexed Job's pod index to a node: the spans of groups are assumptions on Kubernetes",
+            "use topology-aware scheduling, or trust the spans on Slurm only",
+            otherwise="warn",
+        )
+
+
+@declared
+def image(config: Config) -> Iterator[Check]:
+    """The default image runs the self-check and nothing else."""
+    if config.launch.image is None and "kubernetes_job" in config.scheduler:
+        yield check(
+            "image",
+            False,
+            "default",
+            "launch.image",
+            "launch.image is not given: pods run a slim Python image, enough for the self-check",
+            "write launch.image=...",
+            otherwise="warn",
+        )

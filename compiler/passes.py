@@ -1,0 +1,74 @@
+"""The passes, in order: declared values are checked, ranks laid out, costs summed, claims judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from compiler import invariants
+from compiler.checks import Check
+from compiler.cluster import inventory
+from compiler.cluster.slots import Slots, from_inventory, nominal
+from compiler.costs.total import cost
+from compiler.errors import InvariantError
+from compiler.expectations import judge, strict_checks
+from compiler.frameworks.adapter import Adapter, adapter
+from compiler.layout.experts import contiguous
+from compiler.layout.stages import split
+from compiler.plan import Plan
+from compiler.specs.config import Config
+from compiler.frameworks.stage_rule import stage_layers
+from compiler.world import World
+
+
+def compile_config(config: Config) -> Plan:
+    """Compile one plan. Raises InvariantError with every broken invariant, ConfigError for a bad input file."""
+    checks = list(invariants.declared(config))
+    if any(check.id in invariants.BLOCKING and check.status == "fail" for check in checks):
+        _refuse(checks)
+    world = lay_out(config)
+    checks += invariants.laid_out(world)
+    costs = cost(world)
+    checks += invariants.costed(world, costs)
+    plan = Plan(world, costs, tuple(checks))
+    verdicts = judge(config, plan.to_dict())
+    checks += strict_checks(config, verdicts)
+    _refuse(checks)
+    return Plan(world, costs, tuple(checks), verdicts)
+
+
+def _refuse(checks: Iterable[Check]) -> None:
+    failed = [check.problem for check in checks if check.status == "fail"]
+    if failed:
+        raise InvariantError(failed)
+
+
+def lay_out(config: Config) -> World:
+    """Grids by the framework's rules, then stages, experts and slots. The declared invariants must hold."""
+    rules: Adapter = adapter(config.framework.name)
+    degrees, model = config.degrees, config.model
+    attention, expert = rules.grids(degrees, config.parallel.order)
+    stages = split(stage_layers(config, rules) or (), degrees.pp)
+    return World(
+        config=config,
+        degrees=degrees,
+        attention=attention,
+        expert=expert,
+        stages=stages,
+        experts=contiguous(model.num_experts, degrees.ep, model.moe_layers, stages),
+        slots=_slots(config),
+        padded_vocab_size=rules.padded_vocab_size(model.vocab_size, degrees.tp),
+    )
+
+
+def _slots(config: Config) -> Slots:
+    """Slots of every instance; enough for the ranks even where the cluster is too small, so that all checks run."""
+    hardware = config.hardware
+    ranks = config.degrees.world_size * config.framework.instances
+    count = max(hardware.nodes, -(-ranks // hardware.node.gpus))
+    if hardware.inventory is None:
+        return nominal(hardware, count)
+    hosts = inventory.read(hardware.inventory)
+    fits = len(hosts) == hardware.nodes + config.launch.spare_nodes
+    if len(hosts) < count:
+        return nominal(hardware, count)
+    return from_inventory(hardware, hosts, count, pin=fits if hardware.pin is None else hardware.pin)

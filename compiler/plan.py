@@ -1,0 +1,147 @@
+"""The Plan: a frozen whole, its fingerprint, and its dictionary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from compiler.checks import Check
+from compiler.costs.total import Costs
+from compiler.facts import facts
+from compiler.layout.grid import Grid
+from compiler.layout.groups import Groups
+from compiler.rank_map import RankMap
+from compiler.specs.config import Config
+from compiler.world import World
+
+SCHEMA = "rankplan/1"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim held against the plan: `verdict` is holds, fails or not_applicable."""
+
+    id: str
+    statement: str
+    metric: str
+    claimed: Any
+    computed: Any
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled plan in closed form; tables of ranks and groups are expanded when they are asked for."""
+
+    world: World
+    costs: Costs
+    checks: tuple[Check, ...] = ()
+    expectations: tuple[Verdict, ...] = field(default=())
+
+    @property
+    def config(self) -> Config:
+        return self.world.config
+
+    @property
+    def name(self) -> str:
+        return self.config.plan_name
+
+    @property
+    def world_size(self) -> int:
+        """Ranks of one instance."""
+        return self.world.size
+
+    @property
+    def groups(self) -> Groups:
+        """kind -> ranks, shape [groups, size]."""
+        return self.world.groups
+
+    @cached_property
+    def rank_map(self) -> RankMap:
+        """column -> array of length world_size."""
+        return RankMap(self.world)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of what decides the plan; neither its name nor how it is launched is part of it."""
+        config, world = self.config, self.world
+        hardware = {key: value for key, value in asdict(config.hardware).items() if key not in ("inventory", "pin")}
+        decides = {
+            "schema": SCHEMA,
+            "grids": _grids(world),
+            "order": config.parallel.order,
+            "stages": world.stages.to_list(),
+            "experts": world.experts.blocks,
+            "slots": {
+                "hosts": world.slots.hosts,
+                "leaf": _digest(world.slots.leaf.tobytes()),
+                "pod": _digest(world.slots.pod.tobytes()),
+                "domain": _digest(world.slots.domain.tobytes()),
+            },
+            "model": asdict(config.model),
+            "hardware": hardware,
+            "workload": asdict(config.workload),
+            "framework": asdict(config.framework),
+        }
+        return _digest(json.dumps(decides, sort_keys=True, separators=(",", ":")).encode())
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `plan.json` holds: the plan in closed form, of a size that does not grow with the ranks."""
+        world, costs = self.world, self.costs.to_dict()
+        closed = {
+            "schema": SCHEMA,
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "world_size": world.size,
+            "instances": world.instances,
+            "degrees": world.degrees.to_dict(),
+            "order": self.config.parallel.order,
+            "grids": _grids(world),
+            "stages": world.stages.to_list(),
+            "experts": {
+                "blocks": [list(block) for block in world.experts.blocks],
+                "moe_stages": list(world.experts.stages),
+            },
+            "slots": {
+                "count": world.slots.count,
+                "gpus": world.slots.gpus,
+                "pinned": world.slots.pinned,
+                "spares": list(world.slots.spares),
+            },
+            "padded_vocab_size": world.padded_vocab_size,
+        }
+        return {
+            **closed,
+            **costs,
+            "facts": facts(world, costs),
+            "assumed": _assumed(self.config),
+            "checks": [check.to_dict() for check in self.checks],
+            "expectations": [asdict(verdict) for verdict in self.expectations],
+        }
+
+    def write(self, out: str | Path = "out") -> Path:
+        """Write the plan folder `<out>/<name>` in one step and return its path. Raises WriteError."""
+        from compiler.render.folder import write_plan
+
+        return write_plan(self, Path(out))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _grids(world: World) -> dict[str, list[dict[str, Any]]]:
+    def rows(grid: Grid) -> list[dict[str, Any]]:
+        return [asdict(axis) for axis in grid.axes]
+
+    return {"attention": rows(world.attention), "expert": rows(world.expert)}
+
+
+def _assumed(config: Config) -> list[str]:
+    groups = {"hardware": config.hardware.assumed, "model": config.model.assumed, "workload": config.workload.assumed}
+    return [f"{group}.{key}" for group, keys in groups.items() for key in keys]

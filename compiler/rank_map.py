@@ -1,0 +1,61 @@
+"""The table of ranks: one column an array over the ranks of an instance, expanded from the grids when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.layout.grid import Ranks
+from compiler.world import World
+
+COLUMNS = ("rank", "slot", "host", "local_rank", "tp", "cp", "dp", "pp", "etp", "ep", "edp", "layers", "experts")
+_ATTENTION = ("tp", "cp", "dp", "pp")
+_EXPERT = ("etp", "ep", "edp")
+
+
+@dataclass(frozen=True)
+class RankMap(Mapping[str, NDArray[Any]]):
+    """column -> array of length world_size; integers, or strings for host, layers and experts."""
+
+    world: World
+    _columns: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        if column not in COLUMNS:
+            raise KeyError(column)
+        if column not in self._columns:
+            found = self._expand(column)
+            found.setflags(write=False)
+            self._columns[column] = found
+        return self._columns[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COLUMNS)
+
+    def __len__(self) -> int:
+        return len(COLUMNS)
+
+    def _expand(self, column: str) -> NDArray[Any]:
+        world = self.world
+        ranks: Ranks = np.arange(world.size, dtype=np.int64)
+        if column in _ATTENTION:
+            return world.attention.coordinate(column)
+        if column in _EXPERT:
+            return world.expert.coordinate(column)
+        if column == "rank":
+            return ranks
+        if column == "slot":
+            return world.slots.slot(ranks)
+        if column == "local_rank":
+            return world.slots.local_rank(ranks)
+        if column == "host":
+            hosts = np.array(world.slots.hosts or [""] * world.slots.count, dtype=object)
+            return hosts[self["slot"]]
+        if column == "layers":
+            return np.array(world.stages.labels, dtype=object)[self["pp"]]
+        table = [[world.experts.label(pp, ep) for ep in range(world.degrees.ep)] for pp in range(world.degrees.pp)]
+        return np.array(table, dtype=object).reshape(world.degrees.pp, world.degrees.ep)[self["pp"], self["ep"]]

@@ -1,0 +1,32 @@
+"""The frozen Config -> `config.yaml`, which compiles to the same bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from compiler.specs.config import Config
+
+HEADER = "defaults: [rankplan_schema, _self_]\n"
+LEFT_OUT = ("out", "sweep")
+"""Where the folder is written is not part of what is in it."""
+
+
+def dump(config: Config) -> str:
+    """YAML text of every resolved value; `${` in a value is escaped, so that it is read back as it is."""
+    from omegaconf import OmegaConf
+
+    values = dataclasses.asdict(config)
+    kept = {key: _escaped(value) for key, value in values.items() if key not in LEFT_OUT}
+    return HEADER + OmegaConf.to_yaml(OmegaConf.create(kept), resolve=False)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_escaped(entry) for entry in value]
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
+    return value

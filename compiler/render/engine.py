@@ -1,0 +1,55 @@
+"""Templates -> text. Every value that reaches a shell or a directive passes a filter of this module."""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from compiler.errors import ConfigError
+from compiler.render.assets import folder
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def sh(value: object) -> str:
+    """One word of bash that reads back as `value`, line breaks, quotes and an empty text included."""
+    return shlex.quote(str(value))
+
+
+def sbatch(value: object) -> str:
+    """The value of an `#SBATCH --name=value` line, which sbatch reads by rules of its own: no expansion, one line.
+
+    Raises ConfigError for a line break or another control character, which no directive can carry.
+    """
+    text = str(value)
+    if not text.isprintable():
+        raise ConfigError.of(
+            f"a Slurm directive cannot carry {text!r}", "write it on one line, without control characters"
+        )
+    if text and all(character.isalnum() or character in "%,./:=@[]_+-" for character in text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@cache
+def environment() -> Environment:
+    """An undefined name is an error, and a template's own lines leave no blank ones behind."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader(folder("templates")),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - what is written is bash, quoted by `sh` below
+    )
+    made.filters.update(sh=sh, sbatch=sbatch)
+    return made
+
+
+def render(template: str, **values: Any) -> str:
+    """The text of `templates/<template>`."""
+    return environment().get_template(template).render(**values)

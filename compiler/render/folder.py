@@ -1,0 +1,54 @@
+"""A Plan -> its folder: every file, in order, and the manifest over them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from compiler import __version__
+from compiler.plan import Plan
+from compiler.render import tables
+from compiler.render.artifacts import Artifact
+from compiler.render.atomic import write_folder
+from compiler.render.config_yaml import dump
+from compiler.render.report import report
+from compiler.schedulers.registry import artifacts as launch_artifacts
+
+
+def write_plan(plan: Plan, out: Path, name: str | None = None) -> Path:
+    """Write `<out>/<name>` in one step (name: the plan's own where None) and return its path.
+
+    Raises WriteError, and ConfigError where a launch target cannot carry a value.
+    """
+    launch = list(launch_artifacts(plan))
+    target = out / (name or plan.name)
+    write_folder(target, [*files(plan), *launch], _manifest)
+    return target
+
+
+def files(plan: Plan) -> Iterator[Artifact]:
+    """What every plan folder holds, whatever it is launched with."""
+    contents = plan.to_dict()
+    yield Artifact("plan.json", to_json(contents))
+    yield Artifact("config.yaml", dump(plan.config))
+    yield Artifact("rank_map.csv", tables.rank_map(plan))
+    yield Artifact("nccl_groups.csv", tables.nccl_groups(plan.world))
+    yield Artifact("slots.csv", tables.slots(plan.world))
+    yield Artifact("report.md", report(plan, contents))
+    if plan.config.hardware.inventory is not None:
+        yield Artifact("runtime/inventory.csv", plan.config.hardware.inventory)
+    if plan.config.graph:
+        from compiler.rank_graph import serialised
+
+        yield Artifact("graph.json.gz", serialised(plan.world))
+
+
+def to_json(contents: Mapping[str, Any]) -> str:
+    """JSON in a fixed layout; a number that is no number is a bug of ours, and refused."""
+    return json.dumps(contents, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _manifest(digests: Mapping[str, str]) -> Artifact:
+    return Artifact("manifest.json", to_json({"rankplan": __version__, "files": dict(digests)}))

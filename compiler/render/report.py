@@ -1,0 +1,119 @@
+"""`report.md`: the plan for people. Every value is decided here; the template only lays it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.cluster.spans import SPANS
+from compiler.plan import Plan
+from compiler.render.engine import render
+from compiler.words import gigabytes, number, readable, seconds
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Markdown table: a head, and rows of as many cells."""
+
+    head: Row
+    rows: tuple[Row, ...]
+
+
+def report(plan: Plan, contents: Mapping[str, Any]) -> str:
+    """Markdown; `contents` is the plan's dictionary."""
+    return render(
+        "report.md.j2",
+        plan=plan,
+        hardware=plan.config.hardware,
+        workload=plan.config.workload,
+        degrees=contents["degrees"],
+        notable=[check for check in plan.checks if check.status != "pass"],
+        passed=sum(check.status == "pass" for check in plan.checks),
+        groups=_escaped(_groups(plan)),
+        stages=_escaped(_stages(plan, contents)),
+        params=_escaped(_params(contents["params"])),
+        memory=_escaped(_memory(contents["memory"])),
+        communication=_escaped(_communication(contents["communication"])),
+        projection=_escaped(_projection(contents["projection"])),
+        claims=_escaped(_claims(plan)),
+        source=plan.config.expect.source,
+        verdicts=plan.expectations,
+        assumed=contents["assumed"],
+    )
+
+
+def _escaped(table: Table) -> Table:
+    """Cells that keep their row whole, whatever is in them."""
+    return Table(table.head, tuple(tuple(_cell(cell) for cell in row) for row in table.rows))
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _groups(plan: Plan) -> Table:
+    def rows() -> Iterator[Row]:
+        for kind, table in plan.groups.items():
+            spans = plan.world.spans(kind)
+            reach = ", ".join(f"{int((spans == i).sum())} {name}" for i, name in enumerate(SPANS) if (spans == i).any())
+            first = table[0].tolist()
+            shown = " ".join(map(str, first if len(first) <= 8 else [*first[:4], "...", first[-1]]))
+            yield kind, str(len(table)), str(table.shape[1]), reach, shown
+
+    return Table(("kind", "groups", "ranks each", "span", "group 0"), tuple(rows()))
+
+
+def _stages(plan: Plan, contents: Mapping[str, Any]) -> Table:
+    labels = plan.world.stages.labels
+    memory = contents["memory"]["stages"]
+    rows = tuple((str(pp), labels[pp], gigabytes(memory[pp]["total_bytes"])) for pp in range(len(labels)))
+    return Table(("stage", "layers", "memory of its fullest rank"), rows)
+
+
+def _params(params: Mapping[str, Any]) -> Table:
+    names = ("total", "active", "dense", "moe", "declared_total", "derived_dense", "derived_moe", "per_expert", "per_rank_max")
+    return Table(("parameters", "count"), tuple((name, readable(params[name])) for name in names if params.get(name) is not None))
+
+
+def _memory(memory: Mapping[str, Any]) -> Table:
+    parts = ("weights", "gradients", "optimizer", "activations", "kv_cache", "other", "total", "capacity")
+    rows = tuple((name.replace("_", " "), gigabytes(memory[f"{name}_bytes"])) for name in parts)
+    return Table((f"rank {memory['worst_rank']}", "bytes"), rows)
+
+
+def _communication(flows: list[Mapping[str, Any]]) -> Table:
+    rows = tuple(
+        (
+            flow.get("phase", ""),
+            flow["kind"],
+            f"{flow['op']} ({flow['role']})" if flow.get("role") else flow["op"],
+            readable(flow["count"]),
+            readable(flow["bytes_per_rank"]),
+            flow["span"],
+            seconds(flow["seconds"]),
+            "yes" if flow["overlapped"] else "no",
+        )
+        for flow in flows
+    )
+    return Table(("phase", "group", "collective", "calls", "bytes a rank", "span", "time", "overlapped"), rows)
+
+
+def _projection(projection: Mapping[str, Any]) -> Table:
+    if "train" in projection:
+        rows = tuple((key, number(value)) for key, value in projection["train"].items() if not isinstance(value, (list, dict)))
+        return Table(("training", "value"), rows)
+    serve = projection["serve"]
+    prefill = [("prefill", str(r["sequence_length"]), "", seconds(r["ttft_s"]), number(r["tokens_per_s_per_gpu"])) for r in serve["prefill"]]
+    decode = [("decode", str(r["context_length"]), str(r["batch"]), seconds(r["tpot_s"]), number(r["tokens_per_s_per_gpu"])) for r in serve["decode"]]
+    return Table(("phase", "tokens", "batch", "TTFT or TPOT", "tokens/s/GPU"), tuple(prefill + decode))
+
+
+def _claims(plan: Plan) -> Table:
+    words = {"holds": "holds", "fails": "**fails**", "not_applicable": "not applicable"}
+    rows = tuple(
+        (v.id, v.statement, readable(v.claimed), readable(v.computed), words[v.verdict], v.reason) for v in plan.expectations
+    )
+    return Table(("claim", "statement", "claimed", "computed", "verdict", "why"), rows)

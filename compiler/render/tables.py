@@ -1,0 +1,54 @@
+"""The CSV tables, as chunks of text: a million ranks are never one string."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from compiler.cluster.spans import SPANS
+from compiler.plan import Plan
+from compiler.rank_map import COLUMNS
+from compiler.world import World
+
+CHUNK = 65536
+"""Rows joined into one chunk of text."""
+
+
+def rank_map(plan: Plan) -> Iterator[str]:
+    """A row a rank; no value of a column holds a comma, a quote or a line break."""
+    yield ",".join(COLUMNS) + "\n"
+    for start in range(0, plan.world_size, CHUNK):
+        part = slice(start, start + CHUNK)
+        columns = [map(str, plan.rank_map[column][part].tolist()) for column in COLUMNS]
+        yield "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
+
+
+def nccl_groups(world: World) -> Iterator[str]:
+    """A row a group, singletons included, kinds in the order of the contract."""
+    yield "kind,index,size,span,ranks\n"
+    names = np.array(list(map(str, range(world.size))), dtype=object)
+    for kind, table in world.groups.items():
+        spans = world.spans(kind)
+        step = max(1, CHUNK // table.shape[1])
+        for start in range(0, len(table), step):
+            rows = names[table[start : start + step]].tolist()
+            yield "".join(
+                f"{kind},{index},{len(ranks)},{SPANS[span]},{' '.join(ranks)}\n"
+                for index, (span, ranks) in enumerate(
+                    zip(spans[start : start + step].tolist(), rows, strict=True), start
+                )
+            )
+
+
+def slots(world: World) -> Iterator[str]:
+    """A row a node slot; `host` is empty until slots are bound."""
+    yield "slot,host,leaf,pod\n"
+    at = world.slots
+    hosts = at.hosts or [""] * at.count
+    leaves, pods = at.leaf.tolist(), at.pod.tolist()
+    for start in range(0, at.count, CHUNK):
+        stop = min(start + CHUNK, at.count)
+        yield "".join(
+            f"{i},{hosts[i]},{at.leaf_names[leaves[i]]},{at.pod_names[pods[i]]}\n" for i in range(start, stop)
+        )

@@ -1,0 +1,276 @@
+"""Self-check of one rank (or, with unit=node, of a whole node) against the plan, and then its command.
+
+Exits 64 for a wrong configuration, 65 for a wrong place, 66 for wrong hardware; otherwise the exit code is the command's.
+Standard library only, Python 3.6 syntax.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import Any, Dict, List, Optional
+
+CONFIGURATION, MAPPING, HARDWARE = 64, 65, 66
+GPU_TOOL_TIMEOUT_S = 60
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class PlanError(Exception):
+    """What was expected and what was found, with the exit code that says which kind of mistake it is."""
+
+    def __init__(self, code: int, message: str) -> None:
+        Exception.__init__(self, message)
+        self.code = code
+
+
+def expect(code: int, what: str, expected: object, found: object) -> None:
+    if expected != found:
+        raise PlanError(code, "%s: expected %s, found %s" % (what, expected, found))
+
+
+def load(folder: str) -> Dict[str, Any]:
+    """The launch of this plan; the launcher passes its sha256, so that a folder that changed since is noticed."""
+    path = os.path.join(folder, "launch.json")
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        launch = json.loads(content.decode("utf-8"))
+        known = launch["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PlanError(CONFIGURATION, "%s cannot be read: %r" % (path, error)) from error
+    expect(CONFIGURATION, "schema of " + path, "rankplan.launch/1", known)
+    digest = hashlib.sha256(content).hexdigest()
+    expect(CONFIGURATION, "sha256 of " + path, os.environ.get("RANKPLAN_DIGEST", digest), digest)
+    return dict(launch)
+
+
+def number(name: str) -> int:
+    """An environment variable that the launcher must have set to a number."""
+    value = os.environ.get(name, "")
+    if not value.isdigit():
+        raise PlanError(CONFIGURATION, "%s: expected a number, found %r" % (name, value))
+    return int(value)
+
+
+def read_slurm(launch: Dict[str, Any]) -> None:
+    """Set the plan's variables from those of the Slurm step; SLURM_NODEID does not follow ranks, SLURM_PROCID does."""
+    task, local = number("SLURM_PROCID"), number("SLURM_LOCALID")
+    tasks = number("SLURM_STEP_NUM_TASKS")
+    whole = launch["unit"] == "node"
+    expect(CONFIGURATION, "tasks of the step", launch["nodes"] if whole else launch["world_size"], tasks)
+    names = {"NODE_RANK": task if whole else task // launch["ranks_per_node"], "WORLD_SIZE": launch["world_size"]}
+    if not whole:
+        names.update({"RANK": task, "LOCAL_RANK": local})
+    names["LOCAL_WORLD_SIZE"] = launch["ranks_per_node"]
+    os.environ.update({name: str(value) for name, value in names.items()})
+
+
+def check_place(launch: Dict[str, Any]) -> None:
+    """The closed form: ranks fill the node slots in order."""
+    per_node, node = launch["ranks_per_node"], number("NODE_RANK")
+    expect(CONFIGURATION, "WORLD_SIZE", launch["world_size"], number("WORLD_SIZE"))
+    expect(CONFIGURATION, "LOCAL_WORLD_SIZE", per_node, number("LOCAL_WORLD_SIZE"))
+    if node >= launch["nodes"]:
+        raise PlanError(CONFIGURATION, "NODE_RANK: expected one below %d, found %d" % (launch["nodes"], node))
+    if launch["unit"] == "rank":
+        rank = number("RANK")
+        expect(MAPPING, "slot of the rank", rank // per_node, node)
+        expect(MAPPING, "local rank", rank % per_node, number("LOCAL_RANK"))
+
+
+def check_host(launch: Dict[str, Any], host: str) -> str:
+    """The host against the list that the job was bound to, else against the set that the plan is pinned to."""
+    path = os.environ.get("RANKPLAN_HOSTS")
+    slot = first_gpu_of_instance(launch) // launch["gpus_per_node"] + number("NODE_RANK")
+    if path:
+        try:
+            with open(path, encoding="utf-8") as file:
+                bound = file.read().split()
+        except OSError as error:
+            raise PlanError(CONFIGURATION, "host list %s cannot be read: %s" % (path, error.strerror)) from error
+        if slot >= len(bound):
+            raise PlanError(MAPPING, "slot %d: expected a host, found a list of %d" % (slot, len(bound)))
+        expect(MAPPING, "host of slot %d" % slot, bound[slot], host)
+        return "bound"
+    if launch["hosts"] and "NODE_NAME" in os.environ:
+        if host not in launch["hosts"] + launch["spares"]:
+            raise PlanError(MAPPING, "host: expected one of the plan's %d, found %s" % (len(launch["hosts"]), host))
+        return "one of the plan's"
+    return "unbound"
+
+
+def first_gpu_of_instance(launch: Dict[str, Any]) -> int:
+    """Position of this instance's rank 0 among the GPUs of all nodes in a row."""
+    return int(os.environ.get("RANKPLAN_INSTANCE", "0")) * int(launch["world_size"])
+
+
+def check_environment(launch: Dict[str, Any]) -> str:
+    """Values that must be the same on all ranks arrived as they were written; returns the hash of what was found."""
+    seen = hashlib.sha256()
+    for name, value in launch["environment"].items():
+        found = os.environb.get(name.encode())
+        if found != value.encode("utf-8"):
+            raise PlanError(
+                CONFIGURATION,
+                "%s: expected %a, found %s" % (name, value, "nothing" if found is None else repr(found)[1:]),
+            )
+        seen.update(name.encode() + b"=" + found + b"\0")
+    expect(CONFIGURATION, "hash of the environment", launch["environment_sha256"], seen.hexdigest())
+    return seen.hexdigest()
+
+
+def ask(command: List[str]) -> str:
+    """Output of a GPU tool, which must answer."""
+    try:
+        done = subprocess.run(
+            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=GPU_TOOL_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise PlanError(
+            HARDWARE, "%s: expected an answer, found none in %d s" % (command[0], GPU_TOOL_TIMEOUT_S)
+        ) from None
+    text = done.stdout.decode("utf-8", "replace")
+    if done.returncode != 0:
+        line = (text.strip().splitlines() or [""])[-1]
+        raise PlanError(
+            HARDWARE, "%s: expected a list of GPUs, found exit code %d: %s" % (command[0], done.returncode, line)
+        )
+    return text
+
+
+def gpus() -> Optional[List[str]]:
+    """Identities of the node's GPUs in index order; None where there is no tool to ask."""
+    if shutil.which("nvidia-smi"):
+        return ask(["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]).split("\n")[:-1]
+    if shutil.which("rocm-smi"):
+        lines = ask(["rocm-smi", "--showuniqueid", "--csv"]).split()  # a header, then card0,0x1234
+        return [line.split(",")[1] for line in lines if line.startswith("card") and "," in line]
+    return None
+
+
+def visible(found: List[str]) -> List[str]:
+    """The GPUs that this process may use, in the order in which it counts them."""
+    if VISIBLE not in os.environ:
+        return found
+    chosen = [entry.strip() for entry in os.environ[VISIBLE].split(",") if entry.strip()]
+    return [found[int(entry)] if entry.isdigit() and int(entry) < len(found) else entry for entry in chosen]
+
+
+def check_gpus(launch: Dict[str, Any], slurm: bool) -> str:
+    """Enough GPUs, no one twice; the identity of this rank's. Instances that share a node take their own part of it."""
+    per_node = launch["ranks_per_node"]
+    first = first_gpu_of_instance(launch) % launch["gpus_per_node"] if slurm else 0
+    found = gpus()
+    if found is not None:
+        usable = visible(found)
+        if len(usable) < first + per_node:
+            raise PlanError(HARDWARE, "GPUs: expected %d, found %d" % (first + per_node, len(usable)))
+        if len(set(usable)) < len(usable):
+            raise PlanError(HARDWARE, "GPUs: expected different ones, found %s" % ", ".join(usable))
+    if slurm and per_node < launch["gpus_per_node"]:
+        listed = os.environ.get(VISIBLE) or ",".join(str(index) for index in range(launch["gpus_per_node"]))
+        os.environ[VISIBLE] = ",".join(listed.split(",")[first : first + per_node])
+    if found is None:
+        return "unchecked"
+    own = usable[first : first + per_node]
+    return " ".join(own) if launch["unit"] == "node" else own[number("LOCAL_RANK")]
+
+
+def record(folder: str, seen: Dict[str, Any]) -> None:
+    """One small file a rank of what it saw; nothing reads half of one."""
+    path = os.path.join(folder, "%d-%s.json" % (seen["instance"], seen["who"].replace(" ", "-")))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(path + ".part", "w") as file:
+            json.dump(seen, file, indent=1, sort_keys=True)
+        os.rename(path + ".part", path)
+    except OSError as error:
+        raise PlanError(CONFIGURATION, "RANKPLAN_REPORT: expected a folder, found %s" % error) from error
+
+
+def read_secrets(launch: Dict[str, Any]) -> None:
+    """Secrets stay out of the plan: each rank reads them here, without the last line break."""
+    for name, path in launch["secrets"].items():
+        try:
+            with open(path.encode("utf-8"), "rb") as file:
+                value = file.read()
+            os.environb[name.encode()] = value[:-1] if value.endswith(b"\n") else value
+        except (OSError, ValueError) as error:  # ValueError: a NUL, which must not show what is around it
+            reason = error.strerror if isinstance(error, OSError) else "a NUL character in it"
+            raise PlanError(CONFIGURATION, "secret %s: expected a file %a, found %s" % (name, path, reason)) from None
+
+
+def run(launch: Dict[str, Any], who: str) -> None:
+    """Become the command. Its output goes to a file of its own where the launcher names a folder for logs."""
+    command = [argument.encode("utf-8") for argument in launch["command"]]
+    kept, what = os.dup(2), "workdir %a" % launch["workdir"]  # not inherited: errors go where the self-check's go
+    try:
+        if launch["workdir"] is not None:
+            os.chdir(launch["workdir"].encode("utf-8"))
+        if os.environ.get("RANKPLAN_LOGS"):
+            what = os.path.join(os.environ["RANKPLAN_LOGS"], who.replace(" ", "-") + ".log")
+            log = os.open(what, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a command would inherit that
+            signal.signal(ignored, signal.SIG_DFL)
+        what = "command %a" % launch["command"][0]
+        os.execvp(command[0], command)  # noqa: S606 - an argument list, no shell
+    except OSError as error:
+        os.dup2(kept, 2)
+        raise PlanError(CONFIGURATION, "%s: cannot be used: %s" % (what, error.strerror)) from error
+
+
+def check(launch: Dict[str, Any], seen: Dict[str, Any], options: List[str]) -> None:
+    """Hold this process against its row of the plan, and note down what is seen."""
+    if "--slurm" in options:
+        read_slurm(launch)
+    whole = launch["unit"] == "node"
+    seen["node_rank"] = number("NODE_RANK")
+    seen["who"] = "node %d" % seen["node_rank"] if whole else "rank %d" % number("RANK")
+    seen["local_rank"] = None if whole else number("LOCAL_RANK")
+    seen["rank"] = None if whole else number("RANK")
+    seen["world_size"] = number("WORLD_SIZE")
+    seen["master"] = "%s:%d" % (os.environ.get("MASTER_ADDR"), number("MASTER_PORT"))
+    check_place(launch)
+    seen["environment_sha256"] = check_environment(launch)
+    seen["binding"] = check_host(launch, seen["host"])
+    seen["gpu"] = "unchecked" if "--cpu" in options else check_gpus(launch, "--slurm" in options)
+
+
+def main(options: List[str]) -> int:
+    task = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "?"))
+    host = os.environ.get("SLURMD_NODENAME") or os.environ.get("NODE_NAME") or os.uname().nodename
+    seen = {  # type: Dict[str, Any]
+        "who": "rank " + task,
+        "host": host,
+        "instance": int(os.environ.get("RANKPLAN_INSTANCE", "0")),
+        "error": None,
+    }
+    try:
+        launch = load(os.path.dirname(os.path.abspath(__file__)))
+        try:
+            check(launch, seen, options)
+        except PlanError as wrong:
+            seen["error"] = str(wrong)
+            raise
+        finally:
+            if os.environ.get("RANKPLAN_REPORT"):
+                record(os.environ["RANKPLAN_REPORT"], seen)
+        if not launch["command"]:
+            print("rankplan: %(who)s on %(host)s (%(binding)s): slot %(node_rank)d, GPU %(gpu)s: as planned" % seen)
+            return 0
+        read_secrets(launch)
+        run(launch, seen["who"])
+    except PlanError as wrong:
+        line = " ".join(str(wrong).split())
+        sys.stderr.write("rankplan: %s on %s: %s\n" % (seen["who"], seen["host"], line))
+        return wrong.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

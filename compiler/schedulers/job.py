@@ -1,0 +1,164 @@
+"""What every target needs to know of a launch, decided once: what runs, on how many nodes, with which values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from compiler.errors import ConfigError, InvariantError, Problem
+from compiler.frameworks.adapter import adapter
+from compiler.schedulers import values
+from compiler.schedulers.values import Mount, Secret
+from compiler.specs.config import Config
+from compiler.specs.launch import Launch
+from compiler.specs.site import Site
+from compiler.world import World
+
+
+class Planned(Protocol):
+    """The part of a plan that a launch reads."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def world(self) -> World: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """A launch. `nodes` and `world_size` are of one instance; `ranks_per_node` is below `gpus_per_node` where several share one.
+
+    `command` is empty where the self-check alone runs; `hosts` (in slot order) and `spares` are empty unless pinned.
+    """
+
+    name: str
+    fingerprint: str
+    degrees: str
+    order: str
+    world_size: int
+    instances: int
+    nodes: int
+    gpus_per_node: int
+    ranks_per_node: int
+    spare_nodes: int
+    unit: str
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    secrets: tuple[Secret, ...]
+    mounts: tuple[Mount, ...]
+    workdir: str | None
+    image: str | None
+    python: str
+    time_limit: str
+    time_limit_s: int
+    max_restarts: int
+    checkpoint_signal_s: int
+    hosts: tuple[str, ...]
+    spares: tuple[str, ...]
+    inventory: str | None
+    site: Site
+
+    @property
+    def all_nodes(self) -> int:
+        """Nodes that hold ranks, of all instances together."""
+        return -(-self.world_size * self.instances // self.gpus_per_node)
+
+    @property
+    def tasks_per_node(self) -> int:
+        """Processes of one instance that the launcher starts on a node."""
+        return self.ranks_per_node if self.unit == "rank" else 1
+
+    @property
+    def tasks(self) -> int:
+        """Processes of one instance that the launcher starts."""
+        return self.tasks_per_node * self.nodes
+
+    @property
+    def assignments(self) -> tuple[str, ...]:
+        """The environment as `NAME=value` words."""
+        return tuple(f"{name}={value}" for name, value in self.environment)
+
+    @property
+    def secret_files(self) -> tuple[Secret, ...]:
+        return tuple(secret for secret in self.secrets if secret.file)
+
+
+def job(plan: Planned) -> Job:
+    """Decide a launch. Raises ConfigError with every bad value, InvariantError where instances split nodes unevenly."""
+    config, world = plan.config, plan.world
+    launch, site, framework = config.launch, config.site, adapter(config.framework.name)
+    secrets = [values.secret(name, value) for name, value in sorted(launch.secrets.items())]
+    mounts = [*_mounts("site.mounts", site.mounts), *_mounts("launch.mounts", launch.mounts)]
+    time_limit_s = values.seconds("launch.time_limit", launch.time_limit)
+    refused = [value for value in (*secrets, *mounts, time_limit_s) if isinstance(value, Problem)]
+    if refused := [*refused, *_problems(launch, site)]:
+        raise ConfigError(refused)
+    command = framework.program() if launch.command is None else launch.command
+    gpus = world.slots.gpus
+    needed = -(-world.size * world.instances // gpus)
+    return Job(
+        name=plan.name,
+        fingerprint=plan.fingerprint,
+        degrees=world.degrees.name,
+        order=config.parallel.order,
+        world_size=world.size,
+        instances=world.instances,
+        nodes=-(-world.size // gpus),
+        gpus_per_node=gpus,
+        ranks_per_node=_ranks_per_node(world.size, gpus),
+        spare_nodes=launch.spare_nodes,
+        unit=launch.unit or framework.unit(),
+        command=tuple(command or ()),
+        environment=tuple(sorted({**site.environment, **launch.environment}.items())),
+        secrets=tuple(value for value in secrets if isinstance(value, Secret)),
+        mounts=tuple(value for value in mounts if isinstance(value, Mount)),
+        workdir=launch.workdir,
+        image=launch.image,
+        python=launch.python,
+        time_limit=launch.time_limit,
+        time_limit_s=time_limit_s if isinstance(time_limit_s, int) else 0,
+        max_restarts=launch.max_restarts,
+        checkpoint_signal_s=launch.checkpoint_signal_s,
+        hosts=world.slots.hosts[:needed],
+        spares=world.slots.spares[: launch.spare_nodes],
+        inventory=config.hardware.inventory,
+        site=site,
+    )
+
+
+def _ranks_per_node(world_size: int, gpus: int) -> int:
+    """An instance fills whole nodes, or an equal part of one."""
+    if world_size % gpus and gpus % world_size:
+        raise InvariantError.of(
+            f"instance-nodes: an instance of {world_size} ranks neither fills nodes of {gpus} GPUs nor shares one evenly",
+            f"choose degrees whose ranks are a multiple or a divisor of {gpus}",
+        )
+    return min(world_size, gpus)
+
+
+def _mounts(key: str, given: list[object]) -> Iterator[Mount | Problem]:
+    for index, value in enumerate(given):
+        yield values.mount(f"{key}[{index}]", value)
+
+
+def _problems(launch: Launch, site: Site) -> Iterator[Problem]:
+    yield from values.environment("site.environment", site.environment)
+    yield from values.environment("launch.environment", launch.environment)
+    for name in sorted(launch.secrets):
+        yield from values.variable("launch.secrets", name)
+        if name in launch.environment or name in site.environment:
+            yield Problem(f"launch.secrets.{name} is also an environment value", "keep the secret alone")
+    for index, argument in enumerate(launch.command or ()):
+        yield from values.text(f"launch.command[{index}]", argument)
+    if launch.command is not None and not (launch.command and launch.command[0]):
+        yield Problem("launch.command names no program", "write a list such as [python3, train.py], or null")
+    for key, value in (("workdir", launch.workdir), ("image", launch.image), ("python", launch.python)):
+        if value is not None:
+            yield from values.text(f"launch.{key}", value)
+            if not value.strip():
+                yield Problem(f"launch.{key} is empty", "write a value, or leave it out")

@@ -1,0 +1,51 @@
+"""Every target there is, found by its module in `targets/`, and the files of those that a plan chose."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+
+from compiler.errors import ConfigError
+from compiler.render.artifacts import Artifact
+from compiler.schedulers import job, runtime_files
+from compiler.schedulers.job import Planned
+from compiler.schedulers.target import Target
+
+
+def names() -> list[str]:
+    """Every known target, found without importing any."""
+    package = importlib.import_module("compiler.schedulers.targets")
+    return sorted(item.name for item in pkgutil.iter_modules(package.__path__))
+
+
+def target(name: str) -> Target:
+    """Load a target. Raises ConfigError for an unknown name."""
+    if name not in names():
+        raise ConfigError.of(f"scheduler={name} is not a known scheduler", f"write one of {', '.join(names())}")
+    found: Target = importlib.import_module(f"compiler.schedulers.targets.{name}").TARGET
+    return found
+
+
+def choose(chosen: Iterable[str]) -> tuple[Target, ...]:
+    """Load the targets of one plan. Raises ConfigError for an unknown name, and for two Kubernetes controllers."""
+    targets = tuple(target(name) for name in chosen)
+    controllers = [item.name for item in targets if item.kubernetes]
+    if len(controllers) > 1:
+        raise ConfigError.of(
+            f"scheduler has {len(controllers)} Kubernetes controllers, {' and '.join(controllers)}",
+            "keep one of them: two would start the plan twice",
+        )
+    return targets
+
+
+def artifacts(plan: Planned) -> Iterator[Artifact]:
+    """Every file of the targets in `plan.config.scheduler`, and what they share under `runtime/`."""
+    options = plan.config.scheduler
+    targets = choose(options)
+    if not targets:
+        return
+    decided = job.job(plan)
+    yield from runtime_files.artifacts(decided)
+    for item in targets:
+        yield from item.artifacts(decided, options[item.name])

@@ -1,0 +1,59 @@
+"""`runtime/`: the programs that run on the cluster, and what they must know of the launch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from compiler.render.artifacts import Artifact
+from compiler.schedulers.job import Job
+
+SCHEMA = "rankplan.launch/1"
+PROGRAMS = ("bind", "probe", "spawn")
+
+
+def artifacts(job: Job) -> Iterator[Artifact]:
+    """Every file under `runtime/` that decides where and how ranks run."""
+    for path, text in files(job).items():
+        yield Artifact(f"runtime/{path}", text)
+
+
+def files(job: Job) -> dict[str, str]:
+    """File name -> text."""
+    return {**{f"{name}.py": _program(name) for name in PROGRAMS}, "launch.json": launch_json(job)}
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def launch_json(job: Job) -> str:
+    """The launch in closed form; only a pinned plan's host lists grow with the nodes."""
+    launch = {
+        "schema": SCHEMA,
+        "name": job.name,
+        "fingerprint": job.fingerprint,
+        "world_size": job.world_size,
+        "instances": job.instances,
+        "nodes": job.nodes,
+        "gpus_per_node": job.gpus_per_node,
+        "ranks_per_node": job.ranks_per_node,
+        "spare_nodes": job.spare_nodes,
+        "unit": job.unit,
+        "command": job.command,
+        "workdir": job.workdir,
+        "environment": dict(job.environment),
+        "environment_sha256": digest("".join(f"{name}={value}\0" for name, value in job.environment)),
+        "secrets": {secret.name: secret.file for secret in job.secret_files},
+        "hosts": job.hosts,
+        "spares": job.spares,
+    }
+    return json.dumps(launch, indent=1) + "\n"
+
+
+@cache
+def _program(name: str) -> str:
+    return (Path(__file__).parents[1] / "runtime" / f"{name}.py").read_text(encoding="utf-8")

@@ -1,0 +1,36 @@
+"""`scheduler=slurm`: one batch script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from compiler.render.artifacts import Artifact
+from compiler.render.engine import render
+from compiler.schedulers.job import Job
+from compiler.schedulers.slurm import request, rules
+from compiler.schedulers.target import Target
+
+
+@dataclass(frozen=True)
+class Options:
+    """Written as directives of the same names; what is None is left to the site."""
+
+    partition: Optional[str] = None
+    account: Optional[str] = None
+    qos: Optional[str] = None
+    reservation: Optional[str] = None
+    constraint: Optional[str] = None
+    exclude: Optional[str] = None
+    comment: Optional[str] = None
+
+
+def artifacts(job: Job, options: Options) -> Iterator[Artifact]:
+    """The batch script. Raises ConfigError for a value that Slurm cannot carry."""
+    rules.refuse(job, options)
+    text = render("slurm/job.sbatch.j2", job=job, request=request.of(job, options))
+    yield Artifact("slurm/job.sbatch", text, executable=True)
+
+
+TARGET = Target("slurm", Options, artifacts)

@@ -1,0 +1,163 @@
+"""Many plans from one command: each job compiled and written on its own, failures collected, one summary."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import re
+import shutil
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from compiler.config.compose import normalised
+from compiler.config.hydra_app import start
+from compiler.config.load import to_config
+from compiler.config.messages import translated
+from compiler.console import Progress
+from compiler.errors import CompilerError, WriteError
+from compiler.passes import compile_config
+from compiler.render.folder import write_plan
+from compiler.specs.config import Config
+
+COLUMNS = (
+    "job,overrides,status,world_size,degrees,memory_bytes,memory_fraction,"
+    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message"
+).split(",")
+
+
+SHOWN = frozenset(
+    "model name parallel parallel.tp parallel.cp parallel.pp parallel.vpp parallel.ep parallel.etp parallel.dp "
+    "parallel.adp parallel.order framework framework.instances workload.kind".split()
+)
+"""Keys whose values a plan's name already shows."""
+
+
+def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> int:
+    """Compile every job and write the summary; 1 where a job failed. Raises ConfigError before any job is run."""
+    given = normalised(overrides)
+    with translated():
+        parsed = OverridesParser.create().parse_overrides(given)
+    swept = [item for item in parsed if item.is_discrete_sweep()]
+    total = math.prod(len(list(item.sweep_iterator())) for item in swept)
+    scratch = tempfile.mkdtemp(prefix="rankplan-sweep-")
+    folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
+    try:
+        with Progress(total) as progress:
+            task = Task(tuple(item.get_key_element() for item in swept), default_name(given), progress)
+            own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
+            start(task, ["-m"], [*own, *given], config_dir, config_name)
+        rows = [json.loads(path.read_text()) for path in Path(folder).glob("*.row.json")]
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return _finish(sorted(rows, key=lambda row: int(row["number"])))
+
+
+def default_name(overrides: Sequence[str]) -> str:
+    """A sweep's folder where `sweep` is not given: its overrides, shortened, and a hash of them."""
+    text = " ".join(item for item in overrides if not item.startswith(("out=", "hydra")))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{_word(text)[:60].strip('-')}-{digest}"
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What Hydra runs for each job: compile, write, and leave one row of the summary; it never raises."""
+
+    swept: tuple[str, ...]
+    default_sweep: str
+    progress: Progress
+
+    def __call__(self, cfg: DictConfig) -> None:
+        hydra = HydraConfig.get()
+        overrides = [str(item) for item in hydra.overrides.task]
+        changed = [item for item in overrides if item.split("=", 1)[0] in self.swept]
+        row: dict[str, Any] = {"number": int(hydra.job.num), "job": "", "overrides": " ".join(changed), "message": ""}
+        try:
+            config = to_config(cfg, overrides)
+            row["folder"] = str(Path(config.out) / "sweeps" / (config.sweep or self.default_sweep))
+            row["job"] = job_name(config, changed)
+            write_plan(compile_config(config), Path(row["folder"]), row["job"])
+            row["status"] = "ok"
+        except CompilerError as error:
+            row |= {"status": str(error.exit_code), "message": " | ".join(map(str, error.problems))}
+            self.progress.failed(row["overrides"], error.problems)
+        except Exception as error:  # noqa: BLE001 - a bug in one plan must not take the others with it
+            row |= {"status": "1", "message": f"bug: {type(error).__name__}: {error}"}
+            traceback.print_exc()
+        self.progress.advance()
+        Path(hydra.sweep.dir, f"{row['number']}.row.json").write_text(json.dumps(row))
+
+
+def job_name(config: Config, changed: Sequence[str]) -> str:
+    """The plan's name and the swept values that it does not show."""
+    shown = SHOWN if config.name is None else frozenset({"name"})
+    pairs = [item.lstrip("+").split("=", 1) for item in changed]
+    words = [f"{key.rpartition('.')[2]}-{_word(value)}" for key, value in pairs if key not in shown]
+    name = "_".join([config.plan_name, *words])
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return name if len(name) <= 100 else f"{name[:91]}-{digest}"
+
+
+def _finish(rows: Sequence[dict[str, Any]]) -> int:
+    """Write summary.csv beside the plans and say how many there are."""
+    folder = next((Path(row["folder"]) for row in rows if "folder" in row), None)
+    failed = sum(row["status"] != "ok" for row in rows)
+    if folder is not None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, **_figures(folder, row)} for row in rows)
+        _write_text(folder / "summary.csv", text.getvalue())
+        print(f"{len(rows) - failed} of {len(rows)} plans in {folder}, figures in {folder / 'summary.csv'}")
+    return 1 if failed else 0
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.writing")
+        scratch.write_text(text)
+        scratch.replace(path)
+    except OSError as error:
+        raise WriteError.of(
+            f"{path} cannot be written: {error.strerror}", "free the space, or write out=FOLDER"
+        ) from error
+
+
+def _figures(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
+    """A finished job's figures, read from its plan folder; serving figures are those of the longest sequence."""
+    if row["status"] != "ok":
+        return {}
+    plan = json.loads((folder / row["job"] / "plan.json").read_text())
+    memory, projection = plan["memory"], plan["projection"]
+    figures = {
+        "world_size": plan["world_size"],
+        "degrees": plan["degrees"]["name"],
+        "memory_bytes": memory["total_bytes"],
+        "memory_fraction": round(memory["total_bytes"] / memory["capacity_bytes"], 6),
+    }
+    if "train" in projection:
+        keys = ("step_time_s", "tokens_per_s_per_gpu")
+        return figures | {key: projection["train"][key] for key in keys}
+    prefill = max(projection["serve"]["prefill"], key=lambda item: item["sequence_length"])
+    decode = max(projection["serve"]["decode"], key=lambda item: item["context_length"])
+    return figures | {
+        "ttft_s": prefill["ttft_s"],
+        "tpot_s": decode["tpot_s"],
+        "tokens_per_s_per_gpu": decode["tokens_per_s_per_gpu"],
+    }

@@ -1,0 +1,39 @@
+"""Numbers as people write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def readable(value: Any) -> str:
+    """A count: 4.429B, 25.39M, 1,024, 2.5; whatever is no number as it is."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if abs(value) >= unit:
+            return f"{value / unit:,.4g}{name}"
+    return f"{value:,.4g}" if isinstance(value, float) and not value.is_integer() else f"{int(value):,}"
+
+
+def seconds(value: float | None) -> str:
+    """A time with a unit that suits it."""
+    if value is None:
+        return "unknown"
+    for unit, name in ((1, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}"
+    return "0 s" if value == 0 else f"{value:.1g} s"
+
+
+def number(value: float | None) -> str:
+    """Three digits that count."""
+    if value is None:
+        return "unknown"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def gigabytes(value: float) -> str:
+    """Bytes in GB, 10^9."""
+    return f"{value / 1e9:.3f} GB"

@@ -1,0 +1,108 @@
+"""Small plans for tests of the launch side, made without compiling costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from compiler.cluster import inventory
+from compiler.cluster.slots import from_inventory, nominal
+from compiler.frameworks.adapter import adapter
+from compiler.layout.experts import contiguous
+from compiler.layout.stages import split
+from compiler.render.artifacts import Artifact
+from compiler.schedulers import registry
+from compiler.specs.config import Config, Framework
+from compiler.specs.degrees import Parallel
+from compiler.specs.hardware import Fabric, Gpu, Hardware, Nic, Node, Nvlink
+from compiler.specs.launch import Launch
+from compiler.specs.model import Model
+from compiler.specs.site import Site
+from compiler.specs.workload import Workload
+from compiler.world import World
+
+
+@dataclass(frozen=True)
+class SmallPlan:
+    """What a launch reads of a plan."""
+
+    name: str
+    world: World
+    fingerprint: str = "0123456789abcdef" * 4
+
+    @property
+    def config(self) -> Config:
+        return self.world.config
+
+
+def plan(
+    nodes: int = 2,
+    gpus: int = 8,
+    *,
+    instances: int = 1,
+    hosts: str | None = None,
+    pin: bool = False,
+    name: str = "small",
+    scheduler: tuple[str, ...] = ("slurm",),
+    site: Site | None = None,
+    options: dict[str, Any] | None = None,
+    **launch: Any,
+) -> SmallPlan:
+    """A plan of `nodes` nodes in all, tp = an instance's ranks on a node, dp over nodes; `launch` is Launch's fields."""
+    ranks = nodes * gpus // instances
+    tp = min(gpus, ranks)
+    config = Config(
+        hardware=Hardware(
+            name="test",
+            nodes=nodes,
+            node=Node(gpus=gpus),
+            gpu=Gpu(name="test", memory_bytes=64e9, memory_bandwidth=1e12),
+            nvlink=Nvlink(domain_gpus=gpus, bandwidth=1e11, latency=1e-6),
+            nic=Nic(per_node=gpus, bandwidth=5e10, latency=1e-6),
+            fabric=Fabric(kind="flat", nodes_per_leaf=2),
+            inventory=hosts,
+        ),
+        model=Model(name="test", num_hidden_layers=2, hidden_size=64, num_attention_heads=64, vocab_size=128),
+        parallel=Parallel(tp=tp, dp=ranks // tp),
+        workload=Workload(kind="serve", global_batch_size=64),
+        framework=Framework(name="none", instances=instances),
+        scheduler={item: registry.target(item).options(**(options or {})) for item in scheduler},
+        site=site or Site(name="test"),
+        launch=Launch(**launch),
+        name=name,
+    )
+    return SmallPlan(name, _world(config, pin))
+
+
+def _world(config: Config, pin: bool) -> World:
+    degrees, text = config.degrees, config.hardware.inventory
+    attention, expert = adapter("none").grids(degrees, config.parallel.order)
+    stages = split([config.model.num_hidden_layers], 1)
+    slots = nominal(config.hardware, config.hardware.nodes)
+    if text is not None:
+        slots = from_inventory(config.hardware, inventory.read(text), config.hardware.nodes, pin)
+    experts = contiguous(0, 1, (False,) * 2, stages)
+    return World(config, degrees, attention, expert, stages, experts, slots, 128)
+
+
+def files(made: SmallPlan) -> dict[str, Artifact]:
+    """Path -> artifact of everything that a launch needs."""
+    found = {item.path: item for item in registry.artifacts(made)}
+    if made.config.hardware.inventory is not None:
+        found["runtime/inventory.csv"] = Artifact("runtime/inventory.csv", made.config.hardware.inventory)
+    return found
+
+
+def write(made: SmallPlan, folder: Path) -> Path:
+    """The plan's launch files under `folder`."""
+    for path, item in files(made).items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(str(item.text), encoding="utf-8")
+        target.chmod(0o755 if item.executable else 0o644)
+    return folder
+
+
+def with_name(made: SmallPlan, name: str) -> SmallPlan:
+    return replace(made, name=name)

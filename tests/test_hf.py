@@ -1,0 +1,238 @@
+"""Reading a real `config.json`: every family, what a file leaves open, and every mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from compiler.config.hf import FAMILIES, NESTED, read
+from compiler.config.schema import writable
+from compiler.errors import ConfigError
+from compiler.render.assets import folder
+from compiler.specs.fields import problems
+from compiler.specs.model import Model
+
+DATA = Path(__file__).parent / "data" / "hf"
+MEASURED = Path(__file__).parents[1].parent / "shared" / "measurements" / "models"
+
+
+def data(family: str, **changes: Any) -> dict[str, Any]:
+    """A family's file with some keys changed; `...` takes a key out."""
+    found = json.loads((DATA / f"{family}.json").read_text()) | changes
+    return {key: value for key, value in found.items() if value is not ...}
+
+
+def changed(tmp_path: Path, family: str, **changes: Any) -> Model:
+    path = tmp_path / f"{family}.json"
+    path.write_text(json.dumps(data(family, **changes)))
+    return read(str(path))
+
+
+def shipped(name: str) -> Any:
+    """The file of conf/model as a Model."""
+    path = folder("conf") / "model" / f"{name}.yaml"
+    return OmegaConf.to_object(OmegaConf.merge(writable(Model), OmegaConf.load(path)))
+
+
+def without_origin(model: Model, *more: str) -> dict[str, Any]:
+    """What a file of conf/model and a config.json must agree on."""
+    left_out = {"name", "declared", "assumed", *more}
+    return {key: value for key, value in dataclasses.asdict(model).items() if key not in left_out}
+
+
+def message(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(str(path))
+    return str(caught.value)
+
+
+def test_every_family_has_a_file_here() -> None:
+    assert {path.stem for path in DATA.glob("*.json")} == {*FAMILIES, *NESTED} - {"llama4_text"}
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.json")), ids=lambda path: path.stem)
+def test_every_family_is_a_valid_model(path: Path) -> None:
+    model = read(str(path))
+    assert list(problems(model)) == []
+    assert len(model.moe_layers) == len(model.windows) == model.num_hidden_layers
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        ("gpt2", {"hidden_size": 768, "intermediate_size": 3072, "gated_mlp": False, "tie_word_embeddings": True}),
+        ("mistral", {"sliding_window": 4096, "layer_types": None}),
+        ("qwen2", {"sliding_window": None, "num_key_value_heads": 4}),
+        ("qwen2_moe", {"num_experts": 60, "moe_intermediate_size": 1408, "shared_size": 5632}),
+        ("qwen3", {"tie_word_embeddings": True, "head_size": 128}),
+        ("deepseek_v2", {"mla": True, "shared_size": 3072, "n_group": 8, "topk_group": 3}),
+        ("glm4_moe", {"mla": False, "head_size": 128, "first_k_dense_replace": 3, "num_nextn_predict_layers": 1}),
+        ("glm_moe_dsa", {"mla": True, "head_dim": None, "v_head_dim": 256}),
+        ("minimax_m2", {"num_experts": 256, "expert_size": 1536, "shared_size": 0, "intermediate_size": 0}),
+        ("llama4", {"expert_size": 8192, "intermediate_size": 16384, "shared_size": 8192, "sliding_window": 8192}),
+        ("kimi_k25", {"num_experts": 384, "dtype": "fp4"}),
+    ],
+)
+def test_fields_of_a_family(family: str, expected: dict[str, Any]) -> None:
+    model = read(str(DATA / f"{family}.json"))
+    assert {key: getattr(model, key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("deepseek_v3", "deepseek_v3"),
+        ("gpt_oss", "gpt_oss_120b"),
+        ("kimi_k2", "kimi_k2"),
+        ("llama", "llama3_1_8b"),
+        ("mixtral", "mixtral_8x7b"),
+        ("qwen3_moe", "qwen3_30b_a3b"),
+    ],
+)
+def test_equals_the_file_of_the_same_model(file: str, name: str) -> None:
+    assert without_origin(read(str(DATA / f"{file}.json"))) == without_origin(shipped(name))
+
+
+@pytest.mark.skipif(not MEASURED.is_dir(), reason="no measured models beside the checkout")
+@pytest.mark.parametrize("path", sorted(MEASURED.glob("*.json")) or [MEASURED], ids=lambda path: path.stem)
+def test_reads_real_files(path: Path) -> None:
+    model = read(str(path))
+    assert list(problems(model)) == []
+    assert model.name == path.stem.split("--")[1].lower()
+
+
+@pytest.mark.skipif(not MEASURED.is_dir(), reason="no measured models beside the checkout")
+@pytest.mark.parametrize(
+    ("file", "name", "apart"),
+    [
+        ("deepseek-ai--DeepSeek-V3", "deepseek_v3", ()),
+        ("meta-llama--Meta-Llama-3.1-8B", "llama3_1_8b", ()),
+        ("meta-llama--Meta-Llama-3.1-70B", "llama3_1_70b", ()),
+        ("moonshotai--Kimi-K2.5", "kimi_k2", ("dtype",)),
+        ("openai--gpt-oss-120b", "gpt_oss_120b", ()),
+        ("Qwen--Qwen3-30B-A3B", "qwen3_30b_a3b", ()),
+        ("Qwen--Qwen3-235B-A22B", "qwen3_235b_a22b", ()),
+    ],
+)
+def test_conf_equals_real_files(file: str, name: str, apart: tuple[str, ...]) -> None:
+    assert without_origin(read(str(MEASURED / f"{file}.json")), *apart) == without_origin(shipped(name), *apart)
+
+
+def test_layers_that_route_to_experts(tmp_path: Path) -> None:
+    qwen = changed(tmp_path, "qwen3_moe", num_hidden_layers=6, decoder_sparse_step=2, mlp_only_layers=[3])
+    assert qwen.moe_layers == (False, True, False, False, False, True)
+    assert read(str(DATA / "llama4.json")).moe_layers == (False, True) * 24
+    listed = changed(tmp_path, "glm_moe_dsa", num_hidden_layers=3, mlp_layer_types=["dense", "sparse", "sparse"])
+    assert listed.moe_layer_freq == [0, 1, 1]
+    assert read(str(DATA / "deepseek_v3.json")).moe_layers == (False,) * 3 + (True,) * 58
+
+
+def test_windows(tmp_path: Path) -> None:
+    assert read(str(DATA / "gpt_oss.json")).windows[:3] == (128, None, 128)
+    assert changed(tmp_path, "gpt_oss", layer_types=...).windows[:3] == (128, None, 128)
+    assert read(str(DATA / "llama4.json")).windows[:5] == (8192, 8192, 8192, None, 8192)
+    late = changed(tmp_path, "qwen2", use_sliding_window=True, max_window_layers=27)
+    assert late.windows == (None,) * 27 + (131072,)
+
+
+def test_greedy_routing_has_no_groups(tmp_path: Path) -> None:
+    model = changed(tmp_path, "deepseek_v2", topk_method="greedy")
+    assert (model.n_group, model.topk_group) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "dtype"),
+    [
+        ({"torch_dtype": "float16"}, "fp16"),
+        ({"torch_dtype": ..., "dtype": "float32"}, "fp32"),
+        ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "fp4"),
+        ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}}, "fp8"),
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "fp4"),
+        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}, "fp8"),
+        ({"quantization_config": None}, "bf16"),
+    ],
+)
+def test_precision(tmp_path: Path, changes: dict[str, Any], dtype: str) -> None:
+    model = changed(tmp_path, "llama", **changes)
+    assert (model.dtype, model.assumed) == (dtype, [])
+
+
+def test_a_precision_that_is_not_given_is_assumed(tmp_path: Path) -> None:
+    assert changed(tmp_path, "llama", torch_dtype=...).assumed == ["dtype"]
+
+
+@pytest.mark.parametrize(
+    ("where", "said", "name"),
+    [
+        ("deepseek-ai--DeepSeek-V3.json", ..., "deepseek-v3"),
+        ("Qwen3-30B-A3B/config.json", ..., "qwen3-30b-a3b"),
+        ("models--meta-llama--Llama-3.1-8B/snapshots/0e9e39f/config.json", ..., "llama-3.1-8b"),
+        ("config.json", "mistralai/Mixtral-8x7B-v0.1", "mixtral-8x7b-v0.1"),
+        ("llama.json", "", "llama"),
+        ("_my model (2).json", ..., "my-model-2-"),
+    ],
+)
+def test_name(tmp_path: Path, where: str, said: Any, name: str) -> None:
+    path = tmp_path / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data("llama", _name_or_path=said)))
+    assert read(str(path)).name == name
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    gone, broken, listed, binary = (
+        tmp_path / name for name in ("gone.json", "broken.json", "list.json", "binary.json")
+    )
+    broken.write_text('{"model_type": "llama",')
+    listed.write_text("[1]")
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert message(gone) == (
+        f"model.hf_config={gone} cannot be read: No such file or directory ; write the path of a config.json"
+    )
+    assert message(tmp_path).startswith(f"model.hf_config={tmp_path} cannot be read: Is a directory ; ")
+    assert message(broken).startswith(f"model.hf_config={broken} is not JSON: ")
+    assert message(listed) == f"model.hf_config={listed} holds no JSON object ; take the model's own config.json"
+    assert message(binary).startswith(f"model.hf_config={binary} is not JSON: ")
+
+
+@pytest.mark.parametrize("family", ["bert", None])
+def test_an_unknown_family_names_the_known_ones(tmp_path: Path, family: str | None) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": family}))
+    found = message(path)
+    assert f"has model_type={family}, not a known family ; take a model of deepseek_v2, deepseek_v3, " in found
+    assert "kimi_k25" in found
+    assert "qwen3_moe" in found
+
+
+def test_a_nested_family_without_its_text_model(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "llama4"}')
+    assert "has no text_config, which model_type llama4 needs ; " in message(path)
+
+
+def test_every_bad_key_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    changes = {
+        "hidden_size": ...,
+        "num_hidden_layers": "48",
+        "num_experts": True,
+        "decoder_sparse_step": 0,
+        "mlp_only_layers": 3,
+        "tie_word_embeddings": "no",
+    }
+    path.write_text(json.dumps(data("qwen3_moe", **changes)))
+    where = f"model.hf_config={path}"
+    assert set(message(path).splitlines()) == {
+        f"{where} has no hidden_size, which model_type qwen3_moe needs ; take the model's own config.json",
+        f"{where} has num_hidden_layers='48' ; write a whole number, 1 or more",
+        f"{where} has num_experts=True ; write a whole number, 1 or more",
+        f"{where} has decoder_sparse_step=0 ; write a whole number, 1 or more",
+        f"{where} has mlp_only_layers=3 ; write a list of int values",
+        f"{where} has tie_word_embeddings='no' ; write true or false",
+    }

@@ -1,0 +1,88 @@
+"""Worlds for tests: a config in a line, laid out by the plan's own axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compiler.cluster.slots import nominal
+from compiler.frameworks.adapter import adapter
+from compiler.layout.experts import contiguous
+from compiler.layout.stages import split
+from compiler.specs.config import Config, Framework
+from compiler.specs.degrees import Parallel, parse
+from compiler.specs.hardware import Fabric, Gpu, Hardware, Nic, Node, Nvlink, PeakFlops
+from compiler.specs.model import Declared, Model
+from compiler.specs.workload import Workload
+from compiler.world import World
+
+GENERIC = Hardware(
+    name="generic_64gb",
+    nodes=128,
+    node=Node(8),
+    gpu=Gpu("generic 64 GB", 64e9, 1.8e12, 0.8, PeakFlops(bf16=400e12, fp16=400e12), 0.6),
+    nvlink=Nvlink(8, 450e9, 1e-6),
+    nic=Nic(8, 50e9, 5e-6),
+    fabric=Fabric("rail_optimized", 16, 8, 1.0),
+)
+
+MOE_30B = Model(
+    name="moe_30b",
+    dtype="fp16",
+    num_hidden_layers=16,
+    hidden_size=1024,
+    num_attention_heads=16,
+    num_key_value_heads=16,
+    head_dim=64,
+    vocab_size=32000,
+    gated_mlp=False,
+    num_experts=64,
+    num_experts_per_tok=2,
+    moe_intermediate_size=2048,
+    declared=Declared(30e9, 4e9, 26e9),
+)
+
+SERVE = Workload(
+    kind="serve",
+    global_batch_size=128,
+    sequence_lengths=[128, 1024, 10240],
+    output_length=1024,
+    precision="fp16",
+)
+
+TRAIN = Workload(kind="train", global_batch_size=1024, sequence_length=4096, precision="bf16")
+
+
+def world(
+    degrees: str = "ep16_tp4_pp4_dp4",
+    model: Model = MOE_30B,
+    workload: Workload = SERVE,
+    hardware: Hardware = GENERIC,
+    **parallel: Any,
+) -> World:
+    """Lay out `degrees`, as written in `parallel=`; `parallel` overrides single ones, `stages` the layers by stage."""
+    config = Config(
+        hardware=hardware,
+        model=model,
+        parallel=Parallel(**{**parse(degrees), **parallel}),
+        workload=workload,
+        framework=Framework(name="none"),
+    )
+    sizes, rules = config.degrees, adapter("none")
+    attention, expert = rules.grids(sizes, config.parallel.order)
+    stages = split(config.parallel.stages or even(model.num_hidden_layers, sizes.pp * sizes.vpp), sizes.pp)
+    return World(
+        config=config,
+        degrees=sizes,
+        attention=attention,
+        expert=expert,
+        stages=stages,
+        experts=contiguous(model.num_experts, sizes.ep, model.moe_layers, stages),
+        slots=nominal(hardware, max(hardware.nodes, -(-sizes.world_size // hardware.node.gpus))),
+        padded_vocab_size=rules.padded_vocab_size(model.vocab_size, sizes.tp),
+    )
+
+
+def even(layers: int, parts: int) -> list[int]:
+    """Layers of each part, the first ones taking what is left over."""
+    base, extra = divmod(layers, parts)
+    return [base + (part < extra) for part in range(parts)]
