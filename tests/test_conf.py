@@ -186,7 +186,7 @@ STRATEGY = {
     "layers-per-stage": (4, 8),
     "sequences-per-replica": (32, 16),
     "dp-replicas": (0, 2),
-    "memory-constraint": (1.4e9, 64e9),
+    "memory-constraint": (4.9e9, 64e9),
     "params-total": (4_428_694_528, 30.5e9),
     "dense-params": (67_108_864, 4e9),
     "moe-params": (4_294_967_296, 26e9),

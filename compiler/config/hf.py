@@ -114,4 +114,4 @@ def _name(path: str, data: Mapping[str, Any]) -> str:
         folder = folder.parent.parent
     written = Path(said).name if isinstance(said, str) else ""
     name = written or (file.stem if file.stem != "config" else folder.name)
-    return re.sub(r"[^a-z0-9._-]+", "-", name.lower().strip()).lstrip("._-") or "model"
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower().rpartition("--")[2]).lstrip("._-") or "model"

@@ -18,12 +18,10 @@ from compiler.costs.pipeline import in_flight
 def in_training(case: Case) -> Array:
     """What a rank stores at the peak of a step, arrays over stages."""
     forward = whole_sequences(case, "train", case.workload.longest)
-    layer, stages = _layer_input(case, forward), case.stages
-    count = stages.layers + stages.mtp
-    stored = _layers(case, forward)
     if case.workload.recompute == "full":  # inputs are kept; one layer at a time is rebuilt
-        rebuilt = _largest_layer(case, forward)
-        return in_flight(case) * count * layer + rebuilt + _logits(case, forward)
+        stored = case.running.layers * _layer_input(case, forward)
+        return in_flight(case) * stored + _largest_layer(case, forward) + _logits(case, forward)
+    stored = case.running.layers * _attention(case, forward) + _after_attention(case, forward)
     return in_flight(case) * stored + _logits(case, forward)
 
 
@@ -33,25 +31,27 @@ def working_set(case: Case) -> Array:
     model = case.model
     hidden = 3 * _layer_input(case, forward)
     experts = _experts(case, forward) + case.activation_bytes * model.hidden_size * _pairs(case, forward)
-    moe = (case.stages.moe > 0) * (_mlp(case, forward, model.shared_size) + experts)
-    dense = (case.stages.dense > 0) * _mlp(case, forward, model.intermediate_size)
-    logits = case.stages.last * LOGIT_BYTES * forward.sequences * ceil_div(case.padded_vocab_size, case.tp)
+    moe = (case.running.moe > 0) * (_mlp(case, forward, model.shared_size) + experts)
+    dense = (case.running.dense > 0) * _mlp(case, forward, model.intermediate_size)
+    logits = case.running.last * LOGIT_BYTES * forward.sequences * ceil_div(case.padded_vocab_size, case.tp)
     return hidden + np.maximum(np.maximum(_heads(case, forward), moe), dense) + logits
 
 
-def _layers(case: Case, forward: Forward) -> Array:
-    """All layers of a stage for one micro-batch."""
-    stages, moe_mtp = case.stages, case.stages.mtp * case.model.moe
-    count = stages.layers + stages.mtp
+def elementwise_bytes(case: Case, forward: Forward) -> Array:
+    """Memory traffic of a forward pass outside GEMMs and attention: hidden states, and what the MLP or experts write."""
+    hidden = ELEMENTWISE_PASSES * case.running.layers * _layer_input(case, forward)
+    return hidden + _after_attention(case, forward)
+
+
+def _after_attention(case: Case, forward: Forward) -> Array:
+    """MLPs and experts of all layers of a stage."""
     moe, dense = _blocks(case, forward)
-    return count * _attention(case, forward) + (count - stages.moe - moe_mtp) * dense + (stages.moe + moe_mtp) * moe
+    return case.running.dense * dense + case.running.moe * moe
 
 
 def _largest_layer(case: Case, forward: Forward) -> Array:
     moe, dense = _blocks(case, forward)
-    stages = case.stages
-    block = np.maximum((stages.moe + stages.mtp * case.model.moe > 0) * moe, (stages.dense > 0) * dense)
-    return _attention(case, forward) + block
+    return _attention(case, forward) + np.maximum((case.running.moe > 0) * moe, (case.running.dense > 0) * dense)
 
 
 def _blocks(case: Case, forward: Forward) -> tuple[Array, Array]:
@@ -106,13 +106,4 @@ def _logits(case: Case, forward: Forward) -> Array:
     """The last hidden state and the logits of one micro-batch in FP32, again for every MTP layer."""
     width = case.model.hidden_size + case.padded_vocab_size
     once = LOGIT_BYTES * forward.tokens * width / case.tp
-    return (case.stages.last + case.stages.mtp) * once
-
-
-def elementwise_bytes(case: Case, forward: Forward) -> Array:
-    """Memory traffic of a forward pass outside GEMMs and attention: hidden states, and what the MLP or experts write."""
-    stages, moe_mtp = case.stages, case.stages.mtp * case.model.moe * case.workload.train
-    count = stages.layers + stages.mtp * case.workload.train
-    moe, dense = _blocks(case, forward)
-    passes = ELEMENTWISE_PASSES * count * _layer_input(case, forward)
-    return passes + (count - stages.moe - moe_mtp) * dense + (stages.moe + moe_mtp) * moe
+    return (case.running.last + case.running.mtp) * once

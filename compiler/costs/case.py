@@ -5,7 +5,7 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,10 @@ class Layers:
         """Layers whose attention has no window."""
         return self.layers - self.sliding
 
+    def with_mtp(self, moe: bool) -> Layers:
+        """The same with MTP layers among them: full attention, and experts where the model has some."""
+        return replace(self, layers=self.layers + self.mtp, moe=self.moe + self.mtp * moe)
+
 
 def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
     """Count the layers of stages, given as layer ids; ids that the model does not have count as plain layers."""
@@ -88,6 +92,11 @@ class Case:
     adp: Array
     edp: Array
     stages: Layers
+
+    @property
+    def running(self) -> Layers:
+        """The layers that a pass runs: with MTP layers in training, without in serving (no speculative decoding)."""
+        return self.stages.with_mtp(self.model.moe) if self.workload.train else self.stages
 
     @property
     def sequences(self) -> Array:

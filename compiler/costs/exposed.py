@@ -55,7 +55,7 @@ def pass_seconds(flows: Iterable[Timed], compute: Array, attention: Array, *, ba
 class Row:
     """One line of `communication`: bytes, calls and seconds of a whole phase on the busiest stage.
 
-    `bytes_per_rank` are sent on the wire; `bytes_per_call` is one call's payload, the message size.
+    `backward_count` of the calls are in the backward pass. `bytes_per_rank` are sent on the wire; `bytes_per_call` is one call's payload, the message size.
     """
 
     phase: str
@@ -65,6 +65,7 @@ class Row:
     bytes_per_rank: float
     bytes_per_call: float
     count: float
+    backward_count: float
     span: str
     seconds: float
     overlapped: bool
@@ -83,6 +84,7 @@ def row(item: Timed, phase: str, micro_batches: float) -> Row:
         bytes_per_rank=float(np.max(calls * wire)),
         bytes_per_call=float(np.max(flow.payload)),
         count=float(np.max(calls)),
+        backward_count=float(np.max(micro_batches * flow.backward)),
         span=item.reach.span,
         seconds=float(np.max(calls * item.call_s)),
         overlapped=flow.overlapped,

@@ -37,9 +37,8 @@ def score_width(model: Model, phase: str) -> int:
 
 def core(case: Case, forward: Forward) -> Array:
     """The attention core of a rank, arrays over stages: scores and weighted values, without projections."""
-    stages, heads = case.stages, ceil_div(case.model.num_attention_heads, case.tp)
-    mtp = stages.mtp * case.workload.train
-    keys = (stages.full + mtp) * forward.keys + stages.sliding * forward.window_keys
+    heads = ceil_div(case.model.num_attention_heads, case.tp)
+    keys = case.running.full * forward.keys + case.running.sliding * forward.window_keys
     return 2 * heads * score_width(case.model, forward.phase) * forward.tokens * keys
 
 
@@ -56,14 +55,15 @@ def expert_gemms(case: Case, held: Counts, forward: Forward) -> Array:
 
 def model_forward_per_token(model: Model, whole: Totals, length: float, train: bool) -> float:
     """Forward FLOPs of one token of a causal sequence, whatever the degrees; the larger of declared and derived counts."""
-    all_layers = layers(model, (tuple(range(model.num_hidden_layers)),))
-    _, linear = dense(model, all_layers, ONE, array(model.vocab_size), train)
-    routed = experts(model, all_layers.moe + train * all_layers.mtp, array(model.num_experts), ONE)
+    main = layers(model, (tuple(range(model.num_hidden_layers)),))
+    running = main.with_mtp(model.moe) if train else main
+    _, linear = dense(model, main, ONE, array(model.vocab_size), train)
+    routed = experts(model, running.moe, array(model.num_experts), ONE)
     used = whole.dense if whole.dense > whole.derived_dense else float(linear[0])
     used += (whole.moe if whole.moe > whole.derived_moe else float(routed[0])) * chosen_fraction(model)
     window = min(float(model.sliding_window or length), float(length))
-    full_keys = float(all_layers.full[0] + train * all_layers.mtp[0]) * length / 2
-    keys = full_keys + float(all_layers.sliding[0]) * (window - window**2 / max(2.0 * length, 1.0))
+    window_keys = window - window**2 / max(2.0 * length, 1.0)
+    keys = float(running.full[0]) * length / 2 + float(running.sliding[0]) * window_keys
     return 2 * used + 2 * model.num_attention_heads * (query_width(model) + value_width(model)) * keys
 
 

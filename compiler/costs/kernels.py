@@ -43,7 +43,7 @@ def forward_seconds(case: Case, held: Counts, forward: Forward) -> Compute:
     core, cached = flops.core(case, forward), cache_bytes(case, forward)
     touched = touched_fraction(case, forward) if case.model.moe else np.ones_like(case.tp)
     dense_bytes, routed_bytes = size * held.dense_gemm, size * held.moe_gemm * touched
-    launches = KERNEL_LAUNCH_S * KERNELS_PER_LAYER * (case.stages.layers + case.stages.mtp * case.workload.train)
+    launches = KERNEL_LAUNCH_S * KERNELS_PER_LAYER * case.running.layers
     if forward.phase == "decode":
         moved = dense_bytes + routed_bytes + cached
         nothing = 0 * moved
@@ -61,5 +61,5 @@ def wide(precision: str) -> str:
 
 def cache_bytes(case: Case, forward: Forward) -> Array:
     """KV cache that a pass reads, arrays over stages."""
-    tokens = case.stages.full * forward.cached + case.stages.sliding * forward.window_cached
+    tokens = case.running.full * forward.cached + case.running.sliding * forward.window_cached
     return forward.sequences * kv_token(case) * tokens

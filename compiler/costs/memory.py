@@ -84,7 +84,7 @@ def gathered(case: Case, held: Counts) -> Array:
     """What ZeRO-3 holds beside its shards: the whole of a few layers."""
     if not zero(case, 3):
         return np.zeros_like(held.total)
-    count = np.maximum(case.stages.layers + case.stages.mtp, 1)
+    count = np.maximum(case.running.layers, 1)
     apart = held.total - sharded(case, held, 3)
     return case.weight_bytes * apart * np.minimum(1, GATHERED_LAYERS / count)
 

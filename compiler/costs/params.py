@@ -178,8 +178,8 @@ def counts(case: Case, whole: Totals) -> Counts:
     if whole.moe > whole.derived_moe:
         routed = working = whole.moe / (case.etp * case.ep * case.pp) * flat
     else:
-        routed = experts(model, case.stages.moe + case.stages.mtp, case.local_experts, case.etp)
-        working = experts(model, case.stages.moe + train * case.stages.mtp, case.local_experts, case.etp)
+        routed = experts(model, case.stages.with_mtp(model.moe).moe, case.local_experts, case.etp)
+        working = experts(model, case.running.moe, case.local_experts, case.etp)
     return Counts(_both_ways(case, held), used, _both_ways(case, routed), working)
 
 

@@ -36,7 +36,7 @@ def passing(case: Case, forward: Forward) -> Iterator[Flow]:
     if forward.phase != "decode":
         yield from context(case, forward)
     yield from experts(case, forward)
-    yield from stages(case, forward)
+    yield from boundaries(case, forward)
 
 
 def _flow(
@@ -54,25 +54,21 @@ def tensor(case: Case, forward: Forward) -> Iterator[Flow]:
     With sequence parallelism each is a reduce_scatter and an all_gather, and experts route the split tokens as they
     are, so only shared experts need them. Without it the one of a MoE layer joins the tokens that were split to route.
     """
-    held = case.stages
+    held = case.running
     payload = case.activation_bytes * case.model.hidden_size * forward.tokens
-    mtp = held.mtp * case.workload.train
     if not case.sequence_parallel:
-        each = 2 * (held.layers + mtp)
+        each = 2 * held.layers
         yield _flow(case, "tp", "all_reduce", "activations", payload, (each + held.first, each + held.last), False)
         return
-    dense = held.dense + mtp * (not case.model.moe)
-    routed = (held.moe + mtp * case.model.moe) * (2 if case.model.shared_size else 1)
-    each = 2 * dense + routed
+    each = 2 * held.dense + held.moe * (2 if case.model.shared_size else 1)
     yield _flow(case, "tp", "all_gather", "activations", payload, (each + held.last, each + held.first), False)
     yield _flow(case, "tp", "reduce_scatter", "activations", payload, (each + held.first, each + held.last), False)
 
 
 def context(case: Case, forward: Forward) -> Iterator[Flow]:
     """CP: keys and values (of all heads, also with MLA) go round the ring, twice as many in backward (with their gradients)."""
-    count = case.stages.layers + case.stages.mtp * case.workload.train
     payload = case.activation_bytes * key_value_width(case.model, case.tp) * forward.tokens
-    ring = count * (case.cp - 1)
+    ring = case.running.layers * (case.cp - 1)
     yield _flow(case, "cp", "send_recv", "keys and values", payload, (ring, 2 * ring), True)
 
 
@@ -82,7 +78,7 @@ def experts(case: Case, forward: Forward) -> Iterator[Flow]:
         return
     hidden = case.activation_bytes * case.model.hidden_size
     pairs = dispatched(case, forward) * case.workload.imbalance
-    calls = case.stages.moe + case.stages.mtp * case.workload.train
+    calls = case.running.moe
     overlapped = case.workload.train and case.workload.schedule == "dualpipe"
     for role in ("dispatch", "combine"):
         yield _flow(case, "ep", "all_to_all", role, hidden * pairs / case.etp, (calls, calls), overlapped)
@@ -90,7 +86,7 @@ def experts(case: Case, forward: Forward) -> Iterator[Flow]:
     yield _flow(case, "etp", "reduce_scatter", "combine", hidden * pairs, (calls, calls), False)
 
 
-def stages(case: Case, forward: Forward) -> Iterator[Flow]:
+def boundaries(case: Case, forward: Forward) -> Iterator[Flow]:
     """PP: hidden states to the next chunk, their gradients back; each TP rank sends its part of the tokens."""
     held = case.stages
     payload = case.activation_bytes * case.model.hidden_size * forward.tokens / case.split
@@ -110,7 +106,7 @@ def synchronising(case: Case, held: Counts) -> Iterator[Flow]:
     dense_kind = "dp_cp" if (case.cp > 1).any() else "dp"
     classes = [(dense_kind, held.dense)] + [("edp", held.moe)] * case.model.moe
     none, one = np.zeros_like(held.dense), np.ones_like(held.dense)
-    count = np.maximum(case.stages.layers + case.stages.mtp, 1)
+    count = np.maximum(case.running.layers, 1)
     for kind, params in classes:
         grads, whole = GRADIENT_BYTES * params, case.weight_bytes * params
         if zero(case, 3):

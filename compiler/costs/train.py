@@ -81,7 +81,7 @@ def _gradients(case: Case, syncs: list[Timed], ahead: Array, back: Array) -> Arr
     """What once-a-step collectives add: gradients hide behind the last micro-batch's backward pass, parameters behind
     the first one's forward pass, but for the last layer's part of them.
     """
-    count = np.maximum(case.stages.layers + case.stages.mtp, 1)
+    count = np.maximum(case.running.layers, 1)
     added = np.zeros_like(ahead)
     for role, window in (("gradients", back), ("parameters", ahead)):
         spent = np.zeros_like(ahead)
