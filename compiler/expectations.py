@@ -10,9 +10,9 @@ from typing import Any
 from compiler.checks import Check
 from compiler.errors import ConfigError
 from compiler.plan import Verdict
-from compiler.words import readable
 from compiler.specs.config import Config
 from compiler.specs.expect import Claim
+from compiler.words import readable
 
 _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -35,7 +35,7 @@ def _verdict(config: Config, claim: Claim, plan: Mapping[str, Any]) -> Verdict:
         verdict, reason = "not_applicable", other
     else:
         verdict = "holds" if holds(claim, computed) else "fails"
-    return Verdict(claim.id, claim.statement, claim.metric, claim.claimed, computed, verdict, reason)
+    return Verdict(claim.id, claim.statement, claim.metric, claim.comparison, claim.claimed, computed, verdict, reason)
 
 
 def _other_plan(config: Config, claim: Claim) -> str:
@@ -43,6 +43,8 @@ def _other_plan(config: Config, claim: Claim) -> str:
     given, name = config.expect, config.degrees.name
     if given.model is not None and given.model != config.model.name:
         return f"it is about the model {given.model}"
+    if claim.hardware is not None and claim.hardware != config.hardware.name:
+        return f"it is about the cluster {claim.hardware}"
     if claim.degrees is not None and claim.degrees != name:
         return f"it is about the degrees {claim.degrees}"
     if claim.workload is not None and claim.workload != config.workload.kind:

@@ -71,7 +71,13 @@ def _placement(world: World) -> dict[str, float | int | None]:
         "router_scores_per_token": world.config.model.num_experts,
     }
     if not world.config.model.moe:
-        return placed | {"ep_group_ranks": 1, "ep_group_nodes": 1, "ep_group_nodes_half": 1, "ep_nodes_over_half": 1.0, "dp_ranks_per_ep_group": 1}
+        return placed | {
+            "ep_group_ranks": 1,
+            "ep_group_nodes": 1,
+            "ep_group_nodes_half": 1,
+            "ep_nodes_over_half": 1.0,
+            "dp_ranks_per_ep_group": 1,
+        }
     table = world.groups["etp_ep"]
     near = world.expert.coordinate("ep", table[0]) < -(-world.degrees.ep // 2)
     nodes = int(distinct(world.slots.slot(table)).max())

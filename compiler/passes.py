@@ -12,11 +12,11 @@ from compiler.costs.total import cost
 from compiler.errors import InvariantError
 from compiler.expectations import judge, strict_checks
 from compiler.frameworks.adapter import Adapter, adapter
+from compiler.frameworks.stage_rule import stage_layers
 from compiler.layout.experts import contiguous
 from compiler.layout.stages import split
 from compiler.plan import Plan
 from compiler.specs.config import Config
-from compiler.frameworks.stage_rule import stage_layers
 from compiler.world import World
 
 

@@ -28,6 +28,7 @@ class Verdict:
     id: str
     statement: str
     metric: str
+    comparison: str
     claimed: Any
     computed: Any
     verdict: str

@@ -41,21 +41,24 @@ class RankMap(Mapping[str, NDArray[Any]]):
 
     def _expand(self, column: str) -> NDArray[Any]:
         world = self.world
-        ranks: Ranks = np.arange(world.size, dtype=np.int64)
         if column in _ATTENTION:
             return world.attention.coordinate(column)
         if column in _EXPERT:
             return world.expert.coordinate(column)
-        if column == "rank":
-            return ranks
-        if column == "slot":
-            return world.slots.slot(ranks)
-        if column == "local_rank":
-            return world.slots.local_rank(ranks)
+        if column in ("host", "layers", "experts"):
+            return self._names(column)
+        ranks: Ranks = np.arange(world.size, dtype=np.int64)
+        slots = {"slot": world.slots.slot, "local_rank": world.slots.local_rank}
+        return slots[column](ranks) if column in slots else ranks
+
+    def _names(self, column: str) -> NDArray[Any]:
+        """A column of strings: looked up by slot, by stage, or by stage and ep rank."""
+        world, degrees = self.world, self.world.degrees
         if column == "host":
             hosts = np.array(world.slots.hosts or [""] * world.slots.count, dtype=object)
-            return hosts[self["slot"]]
+            return np.take(hosts, self["slot"])
         if column == "layers":
-            return np.array(world.stages.labels, dtype=object)[self["pp"]]
-        table = [[world.experts.label(pp, ep) for ep in range(world.degrees.ep)] for pp in range(world.degrees.pp)]
-        return np.array(table, dtype=object).reshape(world.degrees.pp, world.degrees.ep)[self["pp"], self["ep"]]
+            return np.take(np.array(world.stages.labels, dtype=object), self["pp"])
+        labels = [world.experts.label(pp, ep) for pp in range(degrees.pp) for ep in range(degrees.ep)]
+        blocks: NDArray[Any] = self["pp"] * degrees.ep + self["ep"]
+        return np.take(np.array(labels, dtype=object), blocks)

@@ -41,6 +41,94 @@ MOE_30B = Model(
     declared=Declared(30e9, 4e9, 26e9),
 )
 
+# Published architectures, in the words of their config.json.
+LLAMA_8B = Model(
+    name="llama3_1_8b",
+    num_hidden_layers=32,
+    hidden_size=4096,
+    num_attention_heads=32,
+    num_key_value_heads=8,
+    intermediate_size=14336,
+    vocab_size=128256,
+)
+LLAMA_70B = Model(
+    name="llama3_1_70b",
+    num_hidden_layers=80,
+    hidden_size=8192,
+    num_attention_heads=64,
+    num_key_value_heads=8,
+    intermediate_size=28672,
+    vocab_size=128256,
+)
+QWEN_30B = Model(
+    name="qwen3_30b_a3b",
+    num_hidden_layers=48,
+    hidden_size=2048,
+    num_attention_heads=32,
+    num_key_value_heads=4,
+    head_dim=128,
+    intermediate_size=6144,
+    vocab_size=151936,
+    num_experts=128,
+    num_experts_per_tok=8,
+    moe_intermediate_size=768,
+)
+DEEPSEEK_V3 = Model(
+    name="deepseek_v3",
+    num_hidden_layers=61,
+    hidden_size=7168,
+    num_attention_heads=128,
+    num_key_value_heads=128,
+    intermediate_size=18432,
+    vocab_size=129280,
+    num_experts=256,
+    num_experts_per_tok=8,
+    moe_intermediate_size=2048,
+    num_shared_experts=1,
+    first_k_dense_replace=3,
+    num_nextn_predict_layers=1,
+    q_lora_rank=1536,
+    kv_lora_rank=512,
+    qk_nope_head_dim=128,
+    qk_rope_head_dim=64,
+    v_head_dim=128,
+)
+MIXTRAL = Model(
+    name="mixtral_8x7b",
+    num_hidden_layers=32,
+    hidden_size=4096,
+    num_attention_heads=32,
+    num_key_value_heads=8,
+    intermediate_size=14336,
+    vocab_size=32000,
+    num_experts=8,
+    num_experts_per_tok=2,
+)
+GPT_OSS = Model(
+    name="gpt_oss_120b",
+    num_hidden_layers=36,
+    hidden_size=2880,
+    num_attention_heads=64,
+    num_key_value_heads=8,
+    head_dim=64,
+    intermediate_size=2880,
+    vocab_size=201088,
+    num_experts=128,
+    num_experts_per_tok=4,
+    sliding_window=128,
+    layer_types=["sliding_attention", "full_attention"] * 18,
+)
+GPT3 = Model(
+    name="gpt3_175b",
+    num_hidden_layers=96,
+    hidden_size=12288,
+    num_attention_heads=96,
+    intermediate_size=49152,
+    vocab_size=50257,
+    tie_word_embeddings=True,
+    gated_mlp=False,
+)
+
 SERVE = Workload(
     kind="serve",
     global_batch_size=128,

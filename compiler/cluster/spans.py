@@ -25,7 +25,8 @@ def spans(table: Ranks, slots: Slots) -> NDArray[np.int8]:
     return found
 
 
-def distinct(ids: Ranks) -> NDArray[np.int64]:
+def distinct(ids: Ranks) -> Ranks:
     """How many different ids each row of `ids` holds, shape [rows]."""
     ordered = np.sort(ids, axis=1)
-    return 1 + (np.diff(ordered, axis=1) != 0).sum(axis=1)
+    changes: Ranks = (np.diff(ordered, axis=1) != 0).sum(axis=1)
+    return changes + 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -67,9 +67,10 @@ def search_folder(config_dir: str | None) -> str | None:
     """The absolute path of the user's folder. Raises ConfigError where it is none."""
     if config_dir is None:
         return None
-    if not os.path.isdir(config_dir):
+    path = Path(config_dir).expanduser()
+    if not path.is_dir():
         raise ConfigError.of(f"--config-dir={config_dir} is not a folder", "name a folder that holds group folders")
-    return os.path.abspath(config_dir)
+    return str(path.absolute())
 
 
 def search_path(config_dir: str | None, primary_dir: str | None = None) -> ConfigSearchPathImpl:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -101,8 +101,7 @@ def _with_inventory(config: Config) -> Any:
     if given is None or "\n" in given:
         return config.hardware
     try:
-        with open(os.path.expanduser(given), encoding="utf-8") as file:
-            text = file.read()
+        text = Path(given).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise ConfigError.of(
             f"hardware.inventory={given} cannot be read: {error}", "name a CSV file of hosts"

@@ -77,7 +77,11 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (r"Ambiguous value for argument '(.+?)'", "{0} has several values", _SEVERAL),
     (r"Sweep parameters '(.+?)' requires --multirun", "{0} has several values", _SEVERAL),
     (r"Error merging override \+*(.+?) : (.+)", "{0}: {1}", "write a value of that type"),
-    (r"In '(.+?)': (?:ValidationError|ValueError|Validation error) (?:raised while composing config: )?(.+)", "{1} (in {0})", "write a value of that type"),
+    (
+        r"In '(.+?)': (?:ValidationError|ValueError|Validation error) (?:raised while composing config: )?(.+)",
+        "{1} (in {0})",
+        "write a value of that type",
+    ),
     (r"Error parsing override '\+*(.+?)' (.+?) See https", "{0} cannot be read: {1}", _QUOTE),
     (r"LexerNoViableAltException: \+*(.+?) \^", "{0} cannot be read", _QUOTE),
 )

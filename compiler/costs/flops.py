@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from compiler.costs.case import Array, Case, array, ceil_div, layers
 from compiler.costs.constants import BACKWARD_RATIO
-from compiler.costs.forward import Forward, dispatched
+from compiler.costs.forward import Forward, dispatched, mean_keys
 from compiler.costs.params import ONE, Counts, Totals, chosen_fraction, dense, experts, query_width, value_width
 from compiler.specs.hardware import Gpu
 from compiler.specs.model import Model
@@ -49,7 +49,7 @@ def dense_gemms(held: Counts, forward: Forward) -> Array:
 
 def expert_gemms(case: Case, held: Counts, forward: Forward) -> Array:
     """GEMMs of the routed experts on the busiest rank, arrays over stages."""
-    each = dispatched(case, forward) / _at_least_one(case.local_experts)
+    each = dispatched(case, forward) * case.ep / max(1, case.model.num_experts)
     return 2 * held.moe_gemm * each * case.workload.imbalance
 
 
@@ -61,9 +61,8 @@ def model_forward_per_token(model: Model, whole: Totals, length: float, train: b
     routed = experts(model, running.moe, array(model.num_experts), ONE)
     used = whole.dense if whole.dense > whole.derived_dense else float(linear[0])
     used += (whole.moe if whole.moe > whole.derived_moe else float(routed[0])) * chosen_fraction(model)
-    window = min(float(model.sliding_window or length), float(length))
-    window_keys = window - window**2 / max(2.0 * length, 1.0)
-    keys = float(running.full[0]) * length / 2 + float(running.sliding[0]) * window_keys
+    window_keys = mean_keys(length, model.sliding_window)
+    keys = float(running.full[0]) * mean_keys(length, None) + float(running.sliding[0]) * window_keys
     return 2 * used + 2 * model.num_attention_heads * (query_width(model) + value_width(model)) * keys
 
 
@@ -72,7 +71,3 @@ def model_step(case: Case, whole: Totals) -> float:
     length = float(case.workload.longest)
     tokens = case.workload.global_batch_size * length
     return (1 + BACKWARD_RATIO) * model_forward_per_token(case.model, whole, length, train=True) * tokens
-
-
-def _at_least_one(values: Array) -> Array:
-    return values.clip(min=1)

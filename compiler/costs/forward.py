@@ -28,20 +28,22 @@ class Forward:
     window_cached: Array
 
 
-def whole_sequences(case: Case, phase: str, length: float) -> Forward:
-    """A training micro-batch, or a prefill without chunks. Attention is causal, so a query meets half the keys on average.
+def mean_keys(length: float, window: int | None) -> float:
+    """Keys that a query of a causal sequence of `length` tokens meets on average: half of them, or w - w^2/2s."""
+    seen = min(float(window or length), float(length))
+    return seen - seen**2 / (2.0 * length) if length else 0.0
 
-    With a window w < s it meets w - w^2/2s of them. CP ranks hold s/cp queries each and meet all keys, in turns.
-    """
+
+def whole_sequences(case: Case, phase: str, length: float) -> Forward:
+    """A training micro-batch, or a prefill without chunks. CP ranks hold s/cp queries each and meet all keys, in turns."""
     tokens = case.micro_batch * length / case.cp
-    window = min(float(case.model.sliding_window or length), float(length))
     return Forward(
         phase=phase,
         sequences=case.micro_batch,
         tokens=tokens,
         routed=tokens,
-        keys=array(length / 2),
-        window_keys=array(window - window**2 / max(2.0 * length, 1.0)),
+        keys=array(mean_keys(length, None)),
+        window_keys=array(mean_keys(length, case.model.sliding_window)),
         cached=length / case.cp,
         window_cached=length / case.cp,
     )

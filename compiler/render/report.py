@@ -74,8 +74,20 @@ def _stages(plan: Plan, contents: Mapping[str, Any]) -> Table:
 
 
 def _params(params: Mapping[str, Any]) -> Table:
-    names = ("total", "active", "dense", "moe", "declared_total", "derived_dense", "derived_moe", "per_expert", "per_rank_max")
-    return Table(("parameters", "count"), tuple((name, readable(params[name])) for name in names if params.get(name) is not None))
+    names = (
+        "total",
+        "active",
+        "dense",
+        "moe",
+        "declared_total",
+        "derived_dense",
+        "derived_moe",
+        "per_expert",
+        "per_rank_max",
+    )
+    return Table(
+        ("parameters", "count"), tuple((name, readable(params[name])) for name in names if params.get(name) is not None)
+    )
 
 
 def _memory(memory: Mapping[str, Any]) -> Table:
@@ -103,17 +115,33 @@ def _communication(flows: list[Mapping[str, Any]]) -> Table:
 
 def _projection(projection: Mapping[str, Any]) -> Table:
     if "train" in projection:
-        rows = tuple((key, number(value)) for key, value in projection["train"].items() if not isinstance(value, (list, dict)))
+        rows = tuple(
+            (key, number(value)) for key, value in projection["train"].items() if not isinstance(value, (list, dict))
+        )
         return Table(("training", "value"), rows)
     serve = projection["serve"]
-    prefill = [("prefill", str(r["sequence_length"]), "", seconds(r["ttft_s"]), number(r["tokens_per_s_per_gpu"])) for r in serve["prefill"]]
-    decode = [("decode", str(r["context_length"]), str(r["batch"]), seconds(r["tpot_s"]), number(r["tokens_per_s_per_gpu"])) for r in serve["decode"]]
+    prefill = [
+        ("prefill", str(r["sequence_length"]), "", seconds(r["ttft_s"]), number(r["tokens_per_s_per_gpu"]))
+        for r in serve["prefill"]
+    ]
+    decode = [
+        ("decode", str(r["context_length"]), str(r["batch"]), seconds(r["tpot_s"]), number(r["tokens_per_s_per_gpu"]))
+        for r in serve["decode"]
+    ]
     return Table(("phase", "tokens", "batch", "TTFT or TPOT", "tokens/s/GPU"), tuple(prefill + decode))
 
 
 def _claims(plan: Plan) -> Table:
     words = {"holds": "holds", "fails": "**fails**", "not_applicable": "not applicable"}
     rows = tuple(
-        (v.id, v.statement, readable(v.claimed), readable(v.computed), words[v.verdict], v.reason) for v in plan.expectations
+        (
+            v.id,
+            v.statement,
+            f"{v.comparison} {readable(v.claimed)}".removeprefix("== "),
+            readable(v.computed),
+            words[v.verdict],
+            v.reason,
+        )
+        for v in plan.expectations
     )
     return Table(("claim", "statement", "claimed", "computed", "verdict", "why"), rows)

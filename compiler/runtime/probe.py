@@ -194,6 +194,8 @@ def record(folder: str, seen: Dict[str, Any]) -> None:
 def read_secrets(launch: Dict[str, Any]) -> None:
     """Secrets stay out of the plan: each rank reads them here, without the last line break."""
     for name, path in launch["secrets"].items():
+        if name in os.environ:  # the launcher has it from elsewhere: a Kubernetes Secret
+            continue
         try:
             with open(path.encode("utf-8"), "rb") as file:
                 value = file.read()

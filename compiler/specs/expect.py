@@ -12,7 +12,8 @@ from compiler.specs.fields import MISSING, at_least, choice
 class Claim:
     """`metric` is a path in the plan's dictionary, `claimed` what it should be.
 
-    A claim is about one model and one set of degrees (by canonical name; None: any) and one kind of workload; elsewhere it is not applicable.
+    A claim is about one model, and where they are given one cluster (by name), one set of degrees (by canonical name) and
+    one kind of workload; elsewhere it is not applicable.
     `tolerance` is relative. `reason` says why, for people, and may name values of the plan as {path}.
     """
 
@@ -23,6 +24,7 @@ class Claim:
     comparison: str = choice(("==", "<=", ">=", "<", ">"), "==")
     tolerance: float = at_least(0, 0.0)
     reason: str = ""
+    hardware: Optional[str] = None
     degrees: Optional[str] = None
     workload: Optional[str] = choice(("train", "serve"), None)
 

@@ -1,0 +1,78 @@
+"""Plain data -> YAML 1.2 that every parser, also a 1.1 one, reads back as it was. The only emitter of manifests.
+
+Every string is quoted, so none turns into a number, a boolean or a date; long texts are literal blocks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_AMBIGUOUS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_PRINTABLE = "\t\n\x20-\x7e\x85\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
+_UNPRINTABLE = re.compile(f"[^{_PRINTABLE}]|[\x85\xa0]")
+_BLOCK = re.compile(f"(?:[^ \n\x85](?:[{_PRINTABLE}]*[^\n])?\n)")
+
+
+def emit(documents: Sequence[Mapping[str, Any]]) -> str:
+    """The text of a file of documents, keys in the order in which they are given."""
+    body = "".join("---\n" + "".join(line + "\n" for line in _lines(document, "")) for document in documents)
+    return "# yamllint disable rule:line-length\n" + body
+
+
+def quoted(value: str) -> str:
+    """A double-quoted scalar on one line. JSON's escapes are YAML's, except for those beyond 16 bits."""
+    return _UNPRINTABLE.sub(lambda found: f"\\U{ord(found[0]):08x}", json.dumps(value, ensure_ascii=False))
+
+
+def _lines(value: Any, pad: str) -> Iterator[str]:
+    """The lines of a mapping or a list, each starting with `pad`."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _entry(f"{pad}{_key(key)}:", entry, pad)
+        return
+    for entry in value:
+        inner = list(_lines(entry, pad + "  ")) if _nested(entry) else [f"{pad}  {_scalar(entry)}"]
+        yield f"{pad}- {inner[0][len(pad) + 2 :]}"
+        yield from inner[1:]
+
+
+def _entry(head: str, value: Any, pad: str) -> Iterator[str]:
+    if _nested(value):
+        yield head
+        yield from _lines(value, pad + "  ")
+    elif isinstance(value, str) and "\n" in value[:-1] and _is_block(value):
+        yield f"{head} |"
+        yield from (f"{pad}  {line}" if line else "" for line in value[:-1].split("\n"))
+    else:
+        yield f"{head} {_scalar(value)}"
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, (Mapping, list, tuple)) and len(value) > 0
+
+
+def _is_block(value: str) -> bool:
+    """A text that a literal block keeps: one line break at its end, nothing to escape, no blanks at a line's end."""
+    return bool(_BLOCK.fullmatch(value)) and not re.search(r"[ \t]\n|[\x85\xa0\u2028\u2029]", value)
+
+
+def _key(key: str) -> str:
+    return key if _PLAIN_KEY.fullmatch(key) and key.lower() not in _AMBIGUOUS else quoted(key)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, (Mapping, list, tuple)):
+        return "{}" if isinstance(value, Mapping) else "[]"
+    raise TypeError(f"{type(value).__name__} has no place in a manifest")

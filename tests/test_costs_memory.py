@@ -1,0 +1,179 @@
+"""Memory: the published byte counts and activation formulas, KV caches, sharding and the stages' parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compiler.costs.activations import in_training
+from compiler.costs.case import array, case
+from compiler.costs.memory import kv_token, memory
+from compiler.costs.params import Counts, counts, totals
+from compiler.costs.pipeline import in_flight
+from compiler.costs.total import cost
+from compiler.specs.model import Model
+from compiler.specs.workload import Workload
+from compiler.world import World
+from tests.worlds import DEEPSEEK_V3, GPT3, GPT_OSS, LLAMA_8B, MIXTRAL, QWEN_30B, SERVE, TRAIN, world
+
+PARTS = ["weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes", "kv_cache_bytes", "other_bytes"]
+
+
+def held(found: World) -> Counts:
+    plan = case(found)
+    return counts(plan, totals(plan.model))
+
+
+def parts(degrees: str, model: Model = LLAMA_8B, workload: Workload = TRAIN, **changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = cost(world(degrees, model, replace(workload, **changes))).to_dict()["memory"]
+    return found
+
+
+def test_strategy_needs_703_megabytes_of_weights_and_fits() -> None:
+    found = cost(world()).to_dict()["memory"]
+    assert found["weights_bytes"] == 703_125_000
+    assert found["kv_cache_bytes"] == 2 * 16 * 64 * 2 // 4 * 4 * 2 * (10_240 + 1024)
+    assert [found["gradients_bytes"], found["optimizer_bytes"]] == [0, 0]
+    assert {stage["weights_bytes"] for stage in found["stages"]} == {703_125_000}
+    assert found["total_bytes"] < found["capacity_bytes"] == 64_000_000_000
+
+
+@pytest.mark.parametrize(("degrees", "workload"), [("tp2_pp4_dp2", TRAIN), ("ep4_tp2_pp2", SERVE), ("pp3_tp2", SERVE)])
+def test_parts_add_up_and_the_fullest_stage_leads(degrees: str, workload: Workload) -> None:
+    found = cost(world(degrees, QWEN_30B, workload)).to_dict()["memory"]
+    for stage in [found, *found["stages"]]:
+        assert stage["total_bytes"] == sum(stage[part] for part in PARTS)
+    fullest = max(found["stages"], key=lambda stage: stage["total_bytes"])
+    assert {**found, "pp": fullest["pp"]} == {**fullest, "stages": found["stages"]}
+
+
+def test_worst_rank_is_a_rank_of_its_stage() -> None:
+    found = world("ep2_tp2_pp4_dp2", QWEN_30B, TRAIN, order="tp-cp-pp-ep-dp")
+    stages = cost(found).to_dict()["memory"]["stages"]
+    ranks = np.array([stage["worst_rank"] for stage in stages])
+    assert np.array_equal(found.attention.coordinate("pp", ranks), np.arange(4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "weights", "gradients", "optimizer"),
+    [
+        ({"distributed_optimizer": False}, 2, 4, 12),
+        ({}, 2, 4, 12 / 8),
+        ({"zero_stage": 1}, 2, 4, 12 / 8),
+        ({"zero_stage": 2}, 2, 4 / 8, 12 / 8),
+        ({"zero_stage": 3}, 2 / 8, 4 / 8, 12 / 8),
+        ({"precision": "fp8"}, 2, 4, 12 / 8),
+        ({"precision": "fp32"}, 4, 4, 8 / 8),
+    ],
+)
+def test_bytes_of_a_trained_parameter(
+    changes: dict[str, Any], weights: float, gradients: float, optimizer: float
+) -> None:
+    """Megatron: 18 bytes, or 6 + 12/D with a distributed optimizer over D = adp*cp ranks."""
+    found, count = parts("adp4_cp2", **changes), totals(LLAMA_8B).dense
+    assert [found[part] for part in PARTS[:3]] == [round(each * count) for each in (weights, gradients, optimizer)]
+
+
+def test_experts_are_sharded_over_their_own_data_parallel_ranks() -> None:
+    found, share = parts("ep4_adp8_tp2", QWEN_30B), held(world("ep4_adp8_tp2", QWEN_30B, TRAIN))
+    assert found["optimizer_bytes"] == round(12 * float(share.dense[0] / 8 + share.moe[0] / 2))
+
+
+@pytest.mark.parametrize(("precision", "each"), [("fp32", 4), ("bf16", 2), ("fp16", 2), ("fp8", 1), ("fp4", 0.5)])
+def test_bytes_of_a_served_weight(precision: str, each: float) -> None:
+    assert parts("tp1", workload=SERVE, precision=precision)["weights_bytes"] == totals(LLAMA_8B).dense * each
+
+
+@pytest.mark.parametrize(
+    ("tp", "sequence_parallel", "form"), [(1, False, 34), (8, True, 34 / 8), (8, False, 10 + 24 / 8)]
+)
+def test_activations_of_a_gpt_layer_are_the_published_forms(tp: int, sequence_parallel: bool, form: float) -> None:
+    """2205.05198: s*b*h*34/t with sequence parallelism, s*b*h*(10 + 24/t) without, scores recomputed."""
+    workload = replace(TRAIN, sequence_length=2048, recompute="selective", sequence_parallel=sequence_parallel)
+    found = world(f"tp{tp}", GPT3, replace(workload, global_batch_size=1))
+    logits = 4 * 2048 * (12_288 + found.padded_vocab_size) / tp
+    assert in_training(case(found))[0] == pytest.approx(96 * 2048 * 12_288 * form + logits, rel=1e-12)
+
+
+def test_full_recomputation_keeps_inputs_and_one_layer() -> None:
+    workload = replace(TRAIN, sequence_length=2048, recompute="full", global_batch_size=1)
+    found = in_training(case(world("tp8", GPT3, workload)))[0]
+    inputs, layer = 96 * 2 * 2048 * 12_288 / 8, 34 * 2048 * 12_288 / 8
+    assert found == pytest.approx(inputs + layer + 4 * 2048 * (12_288 + 50_264) / 8, rel=1e-12)
+
+
+def test_recomputation_saves_memory_in_order() -> None:
+    none, selective, full = (
+        parts("tp2_pp2_dp4", MIXTRAL, recompute=name)["activations_bytes"] for name in ("none", "selective", "full")
+    )
+    assert none > selective > full
+
+
+def test_expert_parallelism_does_not_divide_routed_activations() -> None:
+    small, large = (parts(f"ep{ep}_etp1_adp8", MIXTRAL)["activations_bytes"] for ep in (2, 8))
+    assert small == large
+    assert parts("ep8_etp1_adp8", MIXTRAL, imbalance=1.5)["activations_bytes"] > large
+
+
+@pytest.mark.parametrize(
+    ("schedule", "vpp", "batches", "expected"),
+    [
+        ("1f1b", 1, 64, [4, 3, 2, 1]),
+        ("1f1b", 1, 2, [2, 2, 2, 1]),
+        ("interleaved", 2, 64, [5.5, 4.5, 3.5, 2.5]),
+        ("1f1b", 2, 64, [5.5, 4.5, 3.5, 2.5]),
+        ("zero_bubble", 1, 64, [4, 3, 2, 1]),
+        ("dualpipe", 1, 64, [5, 5, 5, 5]),
+    ],
+)
+def test_micro_batches_in_flight(schedule: str, vpp: int, batches: int, expected: list[float]) -> None:
+    """Interleaved, first stage: p * (1 + (p-1)/(p*v)) = 5.5."""
+    workload = replace(TRAIN, schedule=schedule, global_batch_size=batches)
+    assert in_flight(case(world("pp4", LLAMA_8B, workload, vpp=vpp))).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "tp", "each"),
+    [
+        (LLAMA_8B, 1, 2 * 8 * 128 * 2),
+        (LLAMA_8B, 4, 2 * 2 * 128 * 2),
+        (LLAMA_8B, 16, 2 * 1 * 128 * 2),
+        (DEEPSEEK_V3, 1, (512 + 64) * 2),
+        (DEEPSEEK_V3, 8, (512 + 64) * 2),
+    ],
+)
+def test_cached_bytes_of_a_token_and_layer(model: Model, tp: int, each: int) -> None:
+    assert kv_token(case(world(f"tp{tp}", model))) == each
+
+
+def test_windows_cap_the_cache_of_their_layers() -> None:
+    found = parts("tp1", GPT_OSS, SERVE, global_batch_size=1)
+    tokens = 18 * (10_240 + 1024) + 18 * 128
+    assert found["kv_cache_bytes"] == 2 * 8 * 64 * 2 * tokens
+
+
+def test_cache_is_divided_by_context_parallelism_and_by_attention_data_parallelism() -> None:
+    whole = parts("tp1", workload=SERVE)["kv_cache_bytes"]
+    assert parts("cp2", workload=SERVE)["kv_cache_bytes"] == whole / 2
+    assert parts("adp4", workload=SERVE)["kv_cache_bytes"] == whole / 4
+    assert parts("adp3", workload=SERVE)["kv_cache_bytes"] == whole * 43 / 128  # ceil(128 / 3)
+
+
+def test_uneven_stages_are_costed_as_they_are() -> None:
+    found = cost(world("pp4", LLAMA_8B, TRAIN, stages=[5, 9, 9, 9])).to_dict()["memory"]["stages"]
+    layer, table = totals(LLAMA_8B).dense - 2 * 128_256 * 4096 - 4096, 128_256 * 4096
+    expected = [5 * layer / 32 + table, 9 * layer / 32, 9 * layer / 32, 9 * layer / 32 + table + 4096]
+    assert [stage["weights_bytes"] for stage in found] == [2 * count for count in expected]
+
+
+def test_many_degrees_at_once_are_the_same_as_one_by_one() -> None:
+    plan = case(world("ep4_tp2_pp2_dp2", QWEN_30B, TRAIN))
+    sums, sizes = totals(QWEN_30B), [1, 2, 4]
+    many = replace(plan, tp=array(sizes)[:, None], etp=array(sizes)[:, None])
+    together = memory(many, counts(many, sums)).total_bytes
+    for row, size in zip(together, sizes, strict=True):
+        one = replace(plan, tp=array(size), etp=array(size))
+        assert np.array_equal(row, memory(one, counts(one, sums)).total_bytes)
