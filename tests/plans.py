@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,22 @@ from compiler.specs.model import Model
 from compiler.specs.site import Site
 from compiler.specs.workload import Workload
 from compiler.world import World
+
+HOSTILE = {
+    "SPACES": " a  b ",
+    "QUOTES": """it's "so" `id`""",
+    "SHELL": "$(id) $HOME ${HOME} $$ ; & | > # ! ~ * ? {a,b} [x]",
+    "KUBERNETES": "$(RANK) $(NODE_RANK) $$(HOME)",
+    "BACKSLASHES": "a\\b\\n\\",
+    "COMMAS": "mlx5_0,mlx5_1=x",
+    "LINES": "first\n\n  third\t\r\nlast\n",
+    "UNICODE": "é\u2028\x85\ufeff😀",
+    "CONTROL": "\x01\x1b[0m\x7f",
+    "YAML": "- {a: yes}, [1]: |",
+    "NUMBER": "0755",
+    "EMPTY": "",
+}
+"""Values that quoting gets wrong somewhere."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,3 @@ def write(made: SmallPlan, folder: Path) -> Path:
         target.write_text(str(item.text), encoding="utf-8")
         target.chmod(0o755 if item.executable else 0o644)
     return folder
-
-
-def with_name(made: SmallPlan, name: str) -> SmallPlan:
-    return replace(made, name=name)

@@ -18,7 +18,7 @@ def divides(name: str, what: str, size: int, degree: str, by: int, fix: str = ""
         f"{size} % {by} = {size % by}",
         "0",
         f"{what} {size} over {degree}={by} is {size / by:g} each",
-        fix or f"write a {degree} that divides {size}",
+        fix or f"write {degree} as a divisor of {size}",
     )
 
 
@@ -32,7 +32,7 @@ def heads(config: Config) -> Iterator[Check]:
         return
     kv = model.kv_heads
     if kv % tp == 0 or tp % kv:
-        fix = f"write a tp that divides {kv}, or a multiple of it"
+        fix = f"write tp as a divisor or a multiple of {kv}"
         yield divides("kv-heads", "num_key_value_heads", kv, "tp", tp, fix)
         return
     yield check(

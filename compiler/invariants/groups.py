@@ -66,7 +66,7 @@ def tensor_parallel_span(world: World) -> Iterator[Check]:
             f"{outside} outside",
             "0",
             f"{total - outside} of {total} {kind} groups of {size} ranks are inside an NVLink domain of {domain} GPUs",
-            f"write a {kind} that divides {domain}",
+            f"write {kind} as a divisor of {domain}",
             otherwise="warn",
         )
 
