@@ -73,7 +73,7 @@ def test_small_all_reduce_takes_its_measured_floor() -> None:
 @pytest.mark.parametrize("op", OPS)
 def test_farther_is_not_faster(op: str) -> None:
     oversubscribed = replace(GENERIC, fabric=Fabric("fat_tree", 4, 4, 2.0))
-    near = [Reach("ep", 16, span, 2) for span in ("leaf", "pod", "fabric")]
+    near = [Reach("ep", 16, span, 16) for span in ("leaf", "pod", "fabric")]
     found = [float(seconds(op, LARGE, where, oversubscribed)) for where in near]
     assert found == sorted(found)
     assert found[1] > 1.9 * found[0]
@@ -125,11 +125,8 @@ def test_sequence_parallel_moves_as_many_bytes() -> None:
 
 
 def test_full_recomputation_repeats_the_forward_calls() -> None:
-    none, full = (
-        rows("tp4_pp2", recompute=name)["train", "tp", "all_gather", "activations"] for name in ("none", "full")
-    )
-    assert full["count"] > none["count"]
-    assert full["count"] - full["backward_count"] == none["count"] - none["backward_count"]
+    none, full = (rows("tp4", recompute=name)["train", "tp", "all_gather", "activations"] for name in ("none", "full"))
+    assert full["count"] - none["count"] == none["count"] - none["backward_count"] > 0
 
 
 def test_experts_dispatch_and_combine_in_both_directions() -> None:

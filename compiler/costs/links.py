@@ -42,10 +42,11 @@ class Link:
 def reach(world: World, kind: str) -> Reach:
     """Expand a kind's groups and find the worst. Ranks that the cluster has no slots for count as the farthest."""
     size = world.groups.size(kind)
-    if size == 1:
+    if size <= 1:
         return Reach(kind, 1, SPANS[0], 1)
     table, slots = world.groups[kind], world.slots
-    if int(table[-1, -1]) >= slots.count * slots.gpus or world.size > slots.count * slots.gpus:
+    places = slots.count * slots.gpus
+    if table.size == 0 or table[-1, -1] >= places or world.size > places:
         return Reach(kind, size, SPANS[-1], size)
     found = world.spans(kind)
     worst = int(found.max())

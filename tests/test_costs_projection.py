@@ -1,0 +1,199 @@
+"""FLOPs, kernels, the pipeline, training steps, prefill and decode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compiler.costs.case import array, case
+from compiler.costs.flops import expert_gemms, model_forward_per_token, model_step, peak_flops
+from compiler.costs.forward import mean_keys, one_token, touched_fraction, whole_sequences
+from compiler.costs.kernels import roofline
+from compiler.costs.params import counts, totals
+from compiler.costs.pipeline import bubble_fraction, share, step
+from compiler.costs.total import cost
+from compiler.specs.hardware import Gpu, PeakFlops
+from compiler.specs.model import Model
+from compiler.specs.workload import Workload
+from tests.worlds import DEEPSEEK_V3, GENERIC, GPT3, GPT_OSS, LLAMA_8B, LLAMA_70B, MIXTRAL, MOE_30B, SERVE, TRAIN, world
+
+
+def projection(degrees: str, model: Model = LLAMA_8B, workload: Workload = TRAIN, **changes: Any) -> Any:
+    found = cost(world(degrees, model, replace(workload, **changes))).to_dict()["projection"]
+    return found.get("train") or found["serve"]
+
+
+def gpu(**peaks: float) -> Gpu:
+    return replace(GENERIC.gpu, peak_flops=PeakFlops(**peaks))
+
+
+@pytest.mark.parametrize(
+    ("precision", "peaks", "expected"),
+    [
+        ("fp16", {"fp16": 4.0, "bf16": 3.0}, 4.0),
+        ("fp16", {"bf16": 3.0}, 3.0),
+        ("fp8", {"bf16": 3.0, "fp4": 9.0}, 3.0),
+        ("fp4", {"fp8": 6.0, "bf16": 3.0}, 6.0),
+        ("fp32", {"tf32": 1.0, "bf16": 3.0}, 1.0),
+    ],
+)
+def test_missing_peak_is_the_next_wider_one(precision: str, peaks: dict[str, float], expected: float) -> None:
+    assert peak_flops(gpu(**peaks), precision) == expected
+
+
+def test_no_peak_at_all_leaves_no_time() -> None:
+    blind = replace(GENERIC, gpu=gpu(bf16=400e12))
+    found = cost(world("tp4", LLAMA_8B, replace(TRAIN, precision="fp32"), blind)).to_dict()["projection"]["train"]
+    assert found["step_time_s"] is found["mfu"] is found["tokens_per_s"] is None
+
+
+def test_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
+    work, moved = array([240e12, 0, 240e12]), array([0, 1.44e12, 2.88e12])
+    assert roofline(work, moved, GENERIC.gpu, "bf16").tolist() == pytest.approx([1, 1, 2])
+
+
+def test_model_flops_are_those_of_the_published_formula() -> None:
+    """SC21: 72*B*s*l*h^2*(1 + s/6h + V/12lh) without recomputation; its core attention is not causal, so halved here."""
+    s, layers, h, v = 2048, 96, 12_288, 50_257
+    plan = case(world("tp8", GPT3, replace(TRAIN, sequence_length=s, global_batch_size=1)))
+    expected = 72 * s * layers * h**2 * (1 + s / (12 * h) + v / (12 * layers * h))
+    assert model_step(plan, totals(GPT3)) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("model", "active"), [(LLAMA_8B, 7.5e9), (MIXTRAL, 12.75e9), (DEEPSEEK_V3, 36.6e9)])
+def test_forward_flops_of_a_short_sequence_are_twice_the_active_matrices(model: Model, active: float) -> None:
+    found = model_forward_per_token(model, totals(model), 1, train=False)
+    assert found == pytest.approx(2 * active, rel=0.01)
+
+
+def test_declared_classes_set_the_gemm_flops() -> None:
+    found = model_forward_per_token(MOE_30B, totals(MOE_30B), 0, train=False)
+    assert found == 2 * (4e9 + 26e9 * 2 / 64)
+    plan = case(world())
+    held, forward = counts(plan, totals(MOE_30B)), whole_sequences(plan, "prefill", 1024)
+    routed = expert_gemms(plan, held, forward)  # every TP rank of every stage does its part of 1024 tokens
+    assert (routed * 4).sum() == pytest.approx(2 * 26e9 * 2 / 64 * 1024)
+
+
+def test_ranks_do_the_work_of_the_model() -> None:
+    """Summed over ranks, the GEMMs of a step are the model's (dense model, nothing replicated that multiplies)."""
+    plan = case(world("tp4_pp4_dp2", LLAMA_8B, TRAIN))
+    held, forward = counts(plan, totals(LLAMA_8B)), whole_sequences(plan, "train", 4096)
+    each = (2 * held.dense_gemm * forward.tokens).sum() * 4
+    assert each == model_forward_per_token(LLAMA_8B, totals(LLAMA_8B), 0, train=True) * 4096
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "expected"), [(8, None, 4), (8, 8, 4), (8, 100, 4), (8, 2, 1.75), (0, 4, 0)]
+)
+def test_mean_keys_of_a_query(length: int, window: int | None, expected: float) -> None:
+    assert mean_keys(length, window) == expected
+
+
+@pytest.mark.parametrize(
+    ("schedule", "vpp", "expected"),
+    [
+        ("1f1b", 1, 3 / 11),
+        ("1f1b", 2, 3 / 19),
+        ("interleaved", 2, 3 / 19),
+        ("zero_bubble", 1, 1 / 9),
+        ("dualpipe", 1, (2 / 3) / (8 + 2 / 3)),
+    ],
+)
+def test_bubble_fractions(schedule: str, vpp: int, expected: float) -> None:
+    plan = case(world("pp4", LLAMA_8B, replace(TRAIN, schedule=schedule, global_batch_size=8), vpp=vpp))
+    assert bubble_fraction(plan) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "interleaved", "zero_bubble", "dualpipe"])
+def test_no_bubble_without_a_pipeline(schedule: str) -> None:
+    assert projection("tp4_dp2", schedule=schedule)["bubble_fraction"] == 0
+    assert share(schedule, array(4), array(1)) <= 1
+
+
+def test_the_slowest_stage_sets_the_pace() -> None:
+    plan = case(world("pp4", LLAMA_8B, replace(TRAIN, global_batch_size=8)))
+    busy, bubble = step(plan, array([1.0, 1, 1, 3]))
+    assert (float(busy[0]), float(bubble[0])) == (24, 3)
+
+
+def test_step_parts_add_up_and_rates_follow() -> None:
+    found = projection("tp4_pp2_dp4", LLAMA_70B)
+    parts = ("pipeline_s", "bubble_s", "gradients_s", "optimizer_s")
+    assert found["step_time_s"] == pytest.approx(sum(found[part] for part in parts))
+    assert found["tokens_per_s"] == pytest.approx(1024 * 4096 / found["step_time_s"])
+    assert found["tokens_per_s_per_gpu"] == pytest.approx(found["tokens_per_s"] / 32)
+    assert found["mfu"] == pytest.approx(found["model_tflops_per_gpu"] / 400)
+    assert 0.3 < found["mfu"] < 0.6  # kernels reach 0.6 of peak
+
+
+def test_recomputation_costs_time() -> None:
+    none, selective, full = (
+        projection("tp4_pp2_dp4", recompute=name)["step_time_s"] for name in ("none", "selective", "full")
+    )
+    assert none < selective < full < 1.5 * none
+
+
+def test_imbalance_costs_time() -> None:
+    even, skewed = (projection("ep8", MIXTRAL, imbalance=x)["step_time_s"] for x in (1.0, 1.5))
+    assert even < skewed < 1.5 * even
+
+
+def test_serving_has_a_row_for_every_length() -> None:
+    found = projection("ep16_tp4_pp4_dp4", MOE_30B, SERVE)
+    assert [row["sequence_length"] for row in found["prefill"]] == [128, 1024, 10_240]
+    assert [row["context_length"] for row in found["decode"]] == [128, 1024, 10_240]
+    for row, length in zip(found["prefill"], (128, 1024, 10_240), strict=True):
+        assert row["tokens_per_s_per_gpu"] == pytest.approx(128 * length / row["ttft_s"] / 1024)
+    for row in found["decode"]:
+        assert row["batch"] == 128
+        assert row["busy_stages"] == 2  # two sequences a rank, four stages
+        assert row["tokens_per_s_per_gpu"] == pytest.approx(128 / row["tpot_s"] / 1024)
+
+
+@pytest.mark.parametrize("phase", [("prefill", "ttft_s"), ("decode", "tpot_s")])
+def test_longer_is_not_faster(phase: tuple[str, str]) -> None:
+    times = [row[phase[1]] for row in projection("tp4_pp2_dp2", LLAMA_70B, SERVE)[phase[0]]]
+    assert times == sorted(times)
+    assert len(set(times)) == 3
+
+
+def test_decode_of_one_sequence_reads_weights_and_cache_once() -> None:
+    found = projection("tp1", LLAMA_8B, SERVE, global_batch_size=1, sequence_lengths=[4096])["decode"][0]
+    weights = 2 * (totals(LLAMA_8B).dense - 128_256 * 4096 - (2 * 32 + 1) * 4096)
+    cache = 32 * 2 * 8 * 128 * 2 * 4096
+    assert found["tpot_s"] == pytest.approx((weights + cache) / 1.44e12 + 32 * 10 * 3e-6)
+
+
+def test_windows_read_less_cache() -> None:
+    short, full = (
+        projection("tp1", model, SERVE)["decode"][-1]["tpot_s"]
+        for model in (GPT_OSS, replace(GPT_OSS, sliding_window=None))
+    )
+    assert short < full
+
+
+@pytest.mark.parametrize(("batch", "expected"), [(1, 1 - (62 / 64)), (64, 1 - (62 / 64) ** 64)])
+def test_touched_experts(batch: int, expected: float) -> None:
+    plan = case(world("tp1", replace(MOE_30B), replace(SERVE, global_batch_size=batch)))
+    assert touched_fraction(plan, one_token(plan, 128)) == pytest.approx(expected)
+
+
+def test_a_block_of_expert_parallel_ranks_shares_its_tokens() -> None:
+    plan = case(world())  # 16 attention TP groups in a block, one sequence of each at a time
+    assert touched_fraction(plan, one_token(plan, 128)) == pytest.approx(1 - (62 / 64) ** 16)
+
+
+def test_more_sequences_give_more_tokens_but_not_sooner() -> None:
+    few, many = (projection("tp8", LLAMA_70B, SERVE, global_batch_size=n)["decode"][0] for n in (1, 64))
+    assert many["tokens_per_s_per_gpu"] > few["tokens_per_s_per_gpu"]
+    assert many["tpot_s"] >= few["tpot_s"]
+
+
+def test_bubbles_over_many_degrees_at_once() -> None:
+    plan = case(world("pp4", LLAMA_8B, replace(TRAIN, global_batch_size=8)))
+    many = replace(plan, pp=array([[1], [2], [4]]))
+    assert np.allclose(bubble_fraction(many)[:, 0], [0, 1 / 9, 3 / 11])

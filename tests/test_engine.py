@@ -1,0 +1,76 @@
+"""Templates, and the one function that quotes for bash."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compiler.errors import ConfigError
+from compiler.render import assets, engine
+from tests.plans import HOSTILE
+
+
+def read_back(words: list[str]) -> list[str]:
+    """What a real bash makes of quoted words."""
+    script = "printf '%s\\0' " + " ".join(map(engine.sh, words))
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+    return done.stdout.decode().split("\0")[:-1]
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
+def test_bash_reads_every_value_back(value: str) -> None:
+    assert read_back([value]) == [value]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",))), min_size=1))
+def test_bash_reads_any_text_back(words: list[str]) -> None:
+    assert read_back(words) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("node[1-3],node7", "node[1-3],node7"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ('a "b" \\ $(id) #', '"a \\"b\\" \\\\ $(id) #"'),
+    ],
+)
+def test_a_directive_is_quoted_as_sbatch_reads_it(value: str, text: str) -> None:
+    assert engine.sbatch(value) == text
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\x1bb"])
+def test_a_directive_refuses_control_characters(value: str) -> None:
+    with pytest.raises(ConfigError, match="a Slurm directive cannot carry .* ; write it on one line"):
+        engine.sbatch(value)
+
+
+def templates() -> Iterator[Path]:
+    folder = assets.folder("templates")
+    return (path.relative_to(folder) for path in folder.rglob("*.j2"))
+
+
+def test_an_undefined_name_is_an_error() -> None:
+    from jinja2 import UndefinedError
+
+    assert list(templates())
+    for path in templates():
+        with pytest.raises(UndefinedError):
+            engine.render(str(path))
+
+
+def test_folders_are_found_in_a_checkout_and_in_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (assets.folder("conf") / "scheduler" / "slurm.yaml").is_file()
+    monkeypatch.setattr(assets, "__file__", str(tmp_path / "compiler" / "render" / "assets.py"))
+    assert assets.folder("conf") == tmp_path / "conf"
+    (tmp_path / "compiler" / "_assets" / "conf").mkdir(parents=True)
+    assert assets.folder("conf") == tmp_path / "compiler" / "_assets" / "conf"
