@@ -135,4 +135,4 @@ class Progress:
     def failed(self, job: str, problems: Iterable[Problem]) -> None:
         """Say at once why a job failed."""
         for problem in problems:
-            print(f"error: {job}: {problem}", file=sys.stderr)
+            print(f"error: {job}: {problem}" if job else f"error: {problem}", file=sys.stderr)

@@ -28,7 +28,7 @@ def judge(config: Config, plan: Mapping[str, Any]) -> tuple[Verdict, ...]:
 
 
 def _verdict(config: Config, claim: Claim, plan: Mapping[str, Any]) -> Verdict:
-    computed = find(plan, claim.metric)
+    computed = _single(claim, find(plan, claim.metric))
     reason = re.sub(r"\{([\w.]+)\}", lambda path: readable(find(plan, path[1])), claim.reason)
     other = _other_plan(config, claim)
     if other:
@@ -36,6 +36,23 @@ def _verdict(config: Config, claim: Claim, plan: Mapping[str, Any]) -> Verdict:
     else:
         verdict = "holds" if holds(claim, computed) else "fails"
     return Verdict(claim.id, claim.statement, claim.metric, claim.comparison, claim.claimed, computed, verdict, reason)
+
+
+def _single(claim: Claim, computed: Any) -> Any:
+    """The computed value. Raises ConfigError where it or the claimed one is no single value, or texts are ordered."""
+    if isinstance(computed, (dict, list)):
+        raise ConfigError.of(
+            f"expect: {claim.id} is about {claim.metric}, which is a table", "name one value of plan.json"
+        )
+    if not isinstance(claim.claimed, (int, float, str)):
+        raise ConfigError.of(
+            f"expect: {claim.id} claims {claim.claimed}, which is no single value", "write a number or a text"
+        )
+    if claim.comparison != "==" and isinstance(claim.claimed, str):
+        raise ConfigError.of(
+            f"expect: {claim.id} orders the text {claim.claimed} with {claim.comparison}", "write a number, or =="
+        )
+    return computed
 
 
 def _other_plan(config: Config, claim: Claim) -> str:
@@ -80,9 +97,9 @@ def strict_checks(config: Config, verdicts: tuple[Verdict, ...]) -> Iterator[Che
     if config.expect.strict:
         for verdict in verdicts:
             if verdict.verdict == "fails":
-                what = (
-                    f"{verdict.statement}: claimed {readable(verdict.claimed)}, computed {readable(verdict.computed)}"
-                )
+                order = "" if verdict.comparison == "==" else f"{verdict.comparison} "
+                claimed, computed = readable(verdict.claimed), readable(verdict.computed)
+                what = f"{verdict.statement}: claimed {order}{claimed}, computed {computed}"
                 yield Check(
                     f"expect-{verdict.id}",
                     "fail",

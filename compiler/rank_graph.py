@@ -1,4 +1,4 @@
-"""The rank graph: ranks joined to their groups, and ranks to GPU, node, leaf, pod and fabric.
+"""The rank graph: ranks joined to their groups, and ranks to GPU, NVLink domain, node, leaf, pod and fabric.
 
 Groups are nodes, not cliques: edges then grow with ranks times kinds, not with the square of a group's size.
 Node ids are strings: `rank/777`, `group/ep/3`, `gpu/97/1`, `domain/12`, `node/97`, `leaf/6`, `pod/0`, `fabric`.
@@ -25,13 +25,15 @@ RANK_LIMIT = 65536
 
 
 def rank_graph(world: World) -> Graph:
-    """Every node has a `kind`; a group's node also has its `index`, `size` and `span`."""
+    """Every node has a `kind`; a group's node also has its `group` (the kind of group), `index`, `size` and `span`."""
     import networkx as nx
 
     graph: Graph = nx.Graph(world_size=world.size)
     by_slot = world.size > RANK_LIMIT
-    _add_machines(graph, world)
-    if not by_slot:
+    _add_nodes(graph, world)
+    if by_slot:
+        _add_domains(graph, world)
+    else:
         _add_ranks(graph, world)
     for kind, table in world.groups.items():
         spans = world.spans(kind).tolist()
@@ -44,7 +46,8 @@ def rank_graph(world: World) -> Graph:
     return graph
 
 
-def _add_machines(graph: Graph, world: World) -> None:
+def _add_nodes(graph: Graph, world: World) -> None:
+    """The nodes that hold ranks, and the network above them."""
     slots = world.slots
     used = -(-world.size // slots.gpus)
     graph.add_node("fabric", kind="fabric")
@@ -78,14 +81,30 @@ def _add_ranks(graph: Graph, world: World) -> None:
         graph.add_edge(gpu, f"node/{slot}", edge="link")
 
 
+def _add_domains(graph: Graph, world: World) -> None:
+    """Without GPUs, a node hangs on its NVLink domain, or on each of them where they are smaller than a node."""
+    ranks = np.arange(world.size, dtype=np.int64)
+    pairs = np.stack([world.slots.slot(ranks), world.slots.nvlink_domain(ranks)], axis=1)
+    for slot, domain in np.unique(pairs, axis=0).tolist():
+        graph.add_node(f"domain/{domain}", kind="domain")
+        graph.add_edge(f"node/{slot}", f"domain/{domain}", edge="link")
+
+
 def span_of(graph: Graph, group: str) -> str:
-    """The slowest link that a group crosses, by walking up from its ranks until they meet."""
-    gpus = {_up(graph, rank, "gpu") for rank in graph[group]}
-    if len(gpus) == 1:
+    """The slowest link that a group crosses, by walking up from its ranks until they meet.
+
+    A graph over slots does not see inside a node: there a group on one node has the span that it was given.
+    """
+    members = set(graph[group])
+    by_slot = any(graph.nodes[member]["kind"] == "node" for member in members)
+    if by_slot and len(members) == 1:
+        return str(graph.nodes[group]["span"])
+    bottom = members if by_slot else {_up(graph, rank, "gpu") for rank in members}
+    if len(bottom) == 1:
         return "gpu"
-    if len({_up(graph, gpu, "domain") for gpu in gpus}) == 1:
+    if len({_up(graph, place, "domain") for place in bottom}) == 1:
         return "nvlink"
-    places = {_up(graph, gpu, "node") for gpu in gpus}
+    places = bottom if by_slot else {_up(graph, gpu, "node") for gpu in bottom}
     for level, above in (("node", "leaf"), ("leaf", "pod"), ("pod", "fabric")):
         if len(places) == 1:
             return level
@@ -98,8 +117,8 @@ def _up(graph: Graph, node: str, kind: str) -> str:
 
 
 def serialised(world: World) -> bytes:
-    """gzip of node-link JSON; `networkx.node_link_graph(json.load(gzip.open(path)), edges="edges")` reads it back."""
+    """gzip of node-link JSON; `networkx.node_link_graph(json.load(gzip.open(path, "rt")), edges="edges")` reads it back."""
     import networkx as nx
 
     data = nx.node_link_data(rank_graph(world), edges="edges")
-    return gzip.compress(json.dumps(data, separators=(",", ":")).encode(), mtime=0)
+    return gzip.compress(json.dumps(data, separators=(",", ":")).encode(), compresslevel=6, mtime=0)

@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, flag_override
 
-from compiler.config.compose import normalised
+from compiler.config.compose import compose, normalised, parsed
 from compiler.config.hydra_app import start
-from compiler.config.load import to_config
-from compiler.config.messages import translated
+from compiler.config.load import NAME, check_keys, to_config
 from compiler.console import Progress
-from compiler.errors import CompilerError, WriteError
+from compiler.errors import CompilerError, ConfigError, WriteError
 from compiler.passes import compile_config
 from compiler.render.folder import write_plan
 from compiler.specs.config import Config
@@ -46,15 +45,15 @@ SHOWN = frozenset(
 def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> int:
     """Compile every job and write the summary; 1 where a job failed. Raises ConfigError before any job is run."""
     given = normalised(overrides)
-    with translated():
-        parsed = OverridesParser.create().parse_overrides(given)
-    swept = [item for item in parsed if item.is_discrete_sweep()]
-    total = math.prod(len(list(item.sweep_iterator())) for item in swept)
+    items = parsed(given, config_dir)
+    choices = [_choices(item) for item in items]
+    swept = tuple(item.get_key_element() for item in items if item.is_sweep_override())
+    _refuse(swept, [choice[0] for choice in choices], config_dir, config_name)
     scratch = tempfile.mkdtemp(prefix="rankplan-sweep-")
     folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
     try:
-        with Progress(total) as progress:
-            task = Task(tuple(item.get_key_element() for item in swept), default_name(given), progress)
+        with Progress(math.prod(map(len, choices))) as progress:
+            task = Task(swept, default_name(given), progress)
             own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
             start(task, ["-m"], [*own, *given], config_dir, config_name)
         rows = [json.loads(path.read_text()) for path in Path(folder).glob("*.row.json")]
@@ -63,11 +62,37 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     return _finish(sorted(rows, key=lambda row: int(row["number"])))
 
 
+def _choices(item: Override) -> list[str]:
+    """An override as Hydra's sweeper spells it, once for each of its values."""
+    key = item.get_key_element()
+    if item.is_discrete_sweep():
+        return [f"{key}={value}" for value in item.sweep_string_iterator()]
+    if item.is_sweep_override():
+        raise ConfigError.of(f"{item.input_line} has no values to try one by one", "write range(1,9,2), or a,b,c")
+    return [f"{key}={'' if item.is_delete() else item.get_value_element_as_str()}"]
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0]
+
+
+def _refuse(swept: Sequence[str], first: Sequence[str], config_dir: str | None, config_name: str | None) -> None:
+    """Raises ConfigError for what would be wrong in every job: a misspelt key, or a sweep in several folders."""
+    places = [key for key in swept if key in ("out", "sweep")]
+    if places:
+        raise ConfigError.of(f"{places[0]} has several values", "write one: a sweep is one folder")
+    cfg = compose([item.removesuffix("=") if item.startswith("~") else item for item in first], config_dir, config_name)
+    with flag_override(cfg, ["struct", "readonly"], [False, False]):
+        del cfg["hydra"]
+        check_keys(cfg)
+    if not (cfg.out and NAME.fullmatch(cfg.sweep or "default")):
+        raise ConfigError.of(f"out={cfg.out} sweep={cfg.sweep} cannot name a sweep's folder", "write sweep=NAME")
+
+
 def default_name(overrides: Sequence[str]) -> str:
     """A sweep's folder where `sweep` is not given: its overrides, shortened, and a hash of them."""
     text = " ".join(item for item in overrides if not item.startswith(("out=", "hydra")))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{_word(text)[:60].strip('-')}-{digest}"
+    return f"{_word(text)[:60].strip('-')}-{_digest(text)}"
 
 
 def _word(text: str) -> str:
@@ -85,11 +110,12 @@ class Task:
     def __call__(self, cfg: DictConfig) -> None:
         hydra = HydraConfig.get()
         overrides = [str(item) for item in hydra.overrides.task]
-        changed = [item for item in overrides if item.split("=", 1)[0] in self.swept]
-        row: dict[str, Any] = {"number": int(hydra.job.num), "job": "", "overrides": " ".join(changed), "message": ""}
+        changed = [item for item in overrides if _key(item) in self.swept]
+        row: dict[str, Any] = {"number": int(hydra.job.num), "job": "", "message": ""}
+        row["overrides"] = " ".join(item.lstrip("+") for item in changed)
         try:
+            row["folder"] = str(Path(cfg.out) / "sweeps" / (cfg.sweep or self.default_sweep))
             config = to_config(cfg, overrides)
-            row["folder"] = str(Path(config.out) / "sweeps" / (config.sweep or self.default_sweep))
             row["job"] = job_name(config, changed)
             write_plan(compile_config(config), Path(row["folder"]), row["job"])
             row["status"] = "ok"
@@ -107,10 +133,19 @@ def job_name(config: Config, changed: Sequence[str]) -> str:
     """The plan's name and the swept values that it does not show."""
     shown = SHOWN if config.name is None else frozenset({"name"})
     pairs = [item.lstrip("+").split("=", 1) for item in changed]
-    words = [f"{key.rpartition('.')[2]}-{_word(value)}" for key, value in pairs if key not in shown]
+    words = [f"{key.rpartition('.')[2]}-{_exact(value)}" for key, value in pairs if key not in shown]
     name = "_".join([config.plan_name, *words])
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return name if len(name) <= 100 else f"{name[:91]}-{digest}"
+    return name if len(name) <= 100 else f"{name[:91]}-{_digest(name)}"
+
+
+def _exact(value: str) -> str:
+    """A value as a word; where the word says less than the value, a hash makes up for it."""
+    word = _word(value)
+    return word if word == value.replace("_", "-") else f"{word}-{_digest(value)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _finish(rows: Sequence[dict[str, Any]]) -> int:

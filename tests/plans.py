@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def plan(
 ) -> SmallPlan:
     """A plan of `nodes` nodes in all, tp = an instance's ranks on a node, dp over nodes; `launch` is Launch's fields."""
     ranks = nodes * gpus // instances
-    tp = min(gpus, ranks)
+    tp = gcd(gpus, ranks)
     config = Config(
         hardware=Hardware(
             name="test",

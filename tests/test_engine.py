@@ -18,6 +18,7 @@ from tests.plans import HOSTILE
 def read_back(words: list[str]) -> list[str]:
     """What a real bash makes of quoted words."""
     script = "printf '%s\\0' " + " ".join(map(engine.sh, words))
+    assert "\n" not in script
     done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
     return done.stdout.decode().split("\0")[:-1]
 
@@ -25,6 +26,11 @@ def read_back(words: list[str]) -> list[str]:
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 def test_bash_reads_every_value_back(value: str) -> None:
     assert read_back([value]) == [value]
+
+
+def test_a_nul_is_refused() -> None:
+    with pytest.raises(ValueError, match="bash cannot carry a NUL"):
+        engine.sh("a\0b")
 
 
 @settings(max_examples=30, deadline=None)
@@ -48,7 +54,7 @@ def test_a_directive_is_quoted_as_sbatch_reads_it(value: str, text: str) -> None
 
 @pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\x1bb"])
 def test_a_directive_refuses_control_characters(value: str) -> None:
-    with pytest.raises(ConfigError, match="a Slurm directive cannot carry .* ; write it on one line"):
+    with pytest.raises(ConfigError, match=r"a Slurm directive cannot carry .* ; write it on one line"):
         engine.sbatch(value)
 
 

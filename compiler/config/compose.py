@@ -11,6 +11,8 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -37,10 +39,20 @@ def normalised(overrides: Sequence[str]) -> list[str]:
         raise ConfigError(bad)
     last: dict[str, str] = {}
     for override in overrides:
-        text = f"++{override}" if override.startswith(OPEN) else override
+        text = _opened(override)
         last.pop(_key(text), None)
         last[_key(text)] = text
     return list(last.values())
+
+
+def _opened(override: str) -> str:
+    """A key of an open mapping may be new, and a variable is the text that was written: 1e3 is not 1000.0."""
+    key, _, value = override.partition("=")
+    if not f"{key}.".startswith(OPEN):
+        return override
+    if ".environment." in key and value != "null" and re.fullmatch(r"[\w.+-]+", value):
+        value = f"'{value}'"
+    return f"++{key}={value}"
 
 
 def _misspelt(override: str) -> Problem | None:
@@ -48,7 +60,8 @@ def _misspelt(override: str) -> Problem | None:
     if not key or not (equals or key.startswith("~")):
         return Problem(f"'{override}' is no override", "write KEY=VALUE, as in hardware.nodes=16")
     if key in GROUPS and re.fullmatch(r"|null|true|false|[0-9.]+", value.strip(), re.IGNORECASE):
-        return Problem(f"{override} names no option of the group {key}", f"write one of {known(key)}")
+        none = ", or ~expect for none" if key == "expect" else ""
+        return Problem(f"{override} names no option of the group {key}", f"write one of {known(key)}{none}")
     return None
 
 
@@ -114,3 +127,10 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, config_name
     with translated(), _registered():
         loader = ConfigLoaderImpl(search_path(directory, primary))
         return loader.load_configuration(name, ["hydra.job.name=rankplan", *normalised(overrides)], RunMode.RUN)
+
+
+def parsed(overrides: Sequence[str], config_dir: str | None = None) -> list[Override]:
+    """Overrides in Hydra's terms, sweeps among them. Raises ConfigError for a spelling that Hydra cannot read."""
+    with translated(), _registered():
+        loader = ConfigLoaderImpl(search_path(search_folder(config_dir)))
+        return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,6 +49,7 @@ def start(
 
 def show(args: argparse.Namespace) -> int:
     """Hydra's --help, --cfg, --info and completion."""
+    logging.raiseExceptions = False  # whoever reads our output may stop reading
     flags = [
         f"--{name}"
         for name in ("help", "hydra-help", "resolve", "shell-completion")

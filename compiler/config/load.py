@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from compiler.cluster import inventory
-from compiler.config.compose import compose
+from compiler.config.compose import compose, known
 from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.errors import ConfigError, Problem
@@ -37,7 +37,8 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = ()) -> Config:
     """The frozen values of a composed configuration; `overrides` are those of the command line, already applied."""
     with translated():
         OmegaConf.set_struct(cfg, value=False)
-        _check_keys(cfg)
+        check_keys(cfg)
+        _check_expect(cfg, overrides)
         _read_model(cfg, overrides)
         missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
         if missing:
@@ -58,12 +59,32 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = ()) -> Config:
     return config
 
 
-def _check_keys(cfg: DictConfig) -> None:
-    """Hydra's + walks past a schema; a misspelt key must not run with the defaults."""
-    known = [item.name for item in dataclasses.fields(Config)]
-    bad = [str(key) for key in cfg if key not in known]
+def check_keys(cfg: DictConfig) -> None:
+    """Raises ConfigError for unknown keys: Hydra's + walks past a schema, and a misspelt key must not run as default."""
+    bad = list(_unknown(cfg))
     if bad:
-        raise ConfigError(Problem(f"{key} is not a setting", _suggestion(key, known)) for key in bad)
+        raise ConfigError(bad)
+
+
+def _unknown(node: DictConfig, path: str = "") -> Iterator[Problem]:
+    """Every key of a typed node that its type does not have, at any depth; mappings with the user's own keys are open."""
+    spec = OmegaConf.get_type(node)
+    if not dataclasses.is_dataclass(spec):
+        return
+    known = [item.name for item in dataclasses.fields(spec)]
+    for key in map(str, node):
+        child = node._get_node(key)  # noqa: SLF001 - the public way resolves and fails on missing values
+        if key not in known:
+            yield Problem(f"{path}{key} is not a setting", _suggestion(key, known))
+        elif isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():  # noqa: SLF001 - same
+            yield from _unknown(child, f"{path}{key}.")
+
+
+def _check_expect(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """The group is optional, so Hydra passes over a file that is not there; a misspelt one must not go unjudged."""
+    chosen = [override for override in overrides if re.fullmatch(r"expect=.*", override)]
+    if chosen and cfg.expect.model is None and not cfg.expect.claims:
+        raise ConfigError.of(f"{chosen[-1]} is not known", f"write one of {known('expect')}, or ~expect for none")
 
 
 def _suggestion(key: str, known: Sequence[str]) -> str:
@@ -125,8 +146,17 @@ def _words(config: Config) -> Iterator[Problem]:
             f"framework.name={config.framework.name} is not a known framework",
             f"write one of {', '.join(framework_names())}",
         )
-    freq = config.model.moe_layer_freq
-    layers = config.model.num_hidden_layers
+    yield from _layers(config)
+    yield from _lengths(config)
+    yield from _environment(config)
+    yield from _unavailable(config)
+    yield from _places(config)
+
+
+def _layers(config: Config) -> Iterator[Problem]:
+    """Lists of the model with an entry a layer."""
+    model, layers = config.model, config.model.num_hidden_layers
+    freq, kinds = model.moe_layer_freq, model.layer_types
     if isinstance(freq, list):
         if len(freq) != layers:
             yield Problem(
@@ -135,12 +165,37 @@ def _words(config: Config) -> Iterator[Problem]:
             )
     elif not isinstance(freq, int) or freq < 1:
         yield Problem(f"model.moe_layer_freq={freq} is neither a period nor a list", "write 1 for MoE in every layer")
-    yield from _unavailable(config)
-    if not NAME.fullmatch(config.plan_name):
+    if kinds is not None and len(kinds) != layers:
+        yield Problem(f"model.layer_types has {len(kinds)} entries for {layers} layers", "write one entry a layer")
+
+
+def _lengths(config: Config) -> Iterator[Problem]:
+    """The sequence lengths that the kind of workload is about have no default."""
+    workload = config.workload
+    if workload.train and workload.sequence_length is None:
+        yield Problem("workload.sequence_length has no value, and kind is train", "write workload.sequence_length=4096")
+    if workload.kind == "serve" and not workload.sequence_lengths:
         yield Problem(
-            f"name={config.plan_name} cannot name a plan folder",
-            "write up to 100 letters, digits, ., _ and -, the first a letter or digit",
+            "workload.sequence_lengths has no value, and kind is serve", "write workload.sequence_lengths=[1024,8192]"
         )
+
+
+def _environment(config: Config) -> Iterator[Problem]:
+    """Every variable is one text."""
+    for group, values in (("launch", config.launch.environment), ("site", config.site.environment)):
+        for name, value in values.items():
+            if not isinstance(value, str):
+                yield Problem(f"{group}.environment.{name}={value} is no text", "write one value, in quotes")
+
+
+def _places(config: Config) -> Iterator[Problem]:
+    """Names of folders."""
+    grammar = "write up to 100 letters, digits, ., _ and -, the first a letter or digit"
+    for key, value in (("name", config.plan_name), ("sweep", config.sweep)):
+        if value is not None and not NAME.fullmatch(value):
+            yield Problem(f"{key}={value} cannot name a folder", grammar)
+    if not config.out:
+        yield Problem("out= names no folder", "write out=FOLDER, or out=. for this one")
 
 
 def _unavailable(config: Config) -> Iterator[Problem]:

@@ -27,6 +27,10 @@ def translated() -> Iterator[None]:
         raise ConfigError([_missing(error)]) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_problems(error)) from error
+    except BrokenPipeError:
+        raise
+    except RecursionError as error:
+        raise ConfigError.of("a configuration file holds itself", "mend the anchor or interpolation") from error
     except (OSError, UnicodeError) as error:
         raise ConfigError.of(f"a configuration file cannot be read: {error}", "write it as UTF-8 YAML") from error
     except ValueError as error:
@@ -45,11 +49,11 @@ def _flat(error: object) -> str:
 
 def _missing(error: MissingConfigException) -> Problem:
     """A file that Hydra did not find; where it named the options, so do we."""
-    found = re.search(r"Could not (?:find|load) '([^']+)'", str(error))
+    found = re.search(r"(?:Could not (?:find|load)|Cannot find primary config) '([^']+)'", str(error))
     group, _, name = found[1].rpartition("/") if found else ("", "", "")
     listed = str(error).partition("Available options in")[2].split("\n")
     options = [line.strip() for line in listed[1:] if line.startswith("\t") and "://" not in line]
-    what = f"{group}={name} is not known" if group else _flat(error)
+    what = f"{group}={name} is not known" if group else f"the configuration {name or _flat(error)} is not found"
     if group == "parallel":
         options.insert(0, "degrees, as in tp8_pp4_adp16_ep8")
     return Problem(what, f"write one of {', '.join(options)}" if options else HELP)
@@ -74,8 +78,8 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (r"In '(.+?)'.*Key '(.+?)' (?:is )?not in", "{1} is not a setting (in {0})", HELP),
     (r"Error merging override \+*(\S+?)=.*Key '(.+?)' (?:is )?not in", "{0} is not a setting", HELP),
     (r"Key '(.+?)' (?:is )?not in", "{0} is not a setting", HELP),
-    (r"Ambiguous value for argument '(.+?)'", "{0} has several values", _SEVERAL),
-    (r"Sweep parameters '(.+?)' requires --multirun", "{0} has several values", _SEVERAL),
+    (r"Ambiguous value for argument '\+*(.+?)'", "{0} has several values", _SEVERAL),
+    (r"Sweep parameters '\+*(.+?)' requires --multirun", "{0} has several values", _SEVERAL),
     (r"Error merging override \+*(.+?) : (.+)", "{0}: {1}", "write a value of that type"),
     (
         r"In '(.+?)': (?:ValidationError|ValueError|Validation error) (?:raised while composing config: )?(.+)",
@@ -84,11 +88,18 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     ),
     (r"Error parsing override '\+*(.+?)' (.+?) See https", "{0} cannot be read: {1}", _QUOTE),
     (r"LexerNoViableAltException: \+*(.+?) \^", "{0} cannot be read", _QUOTE),
+    (r"^(.+?) See https", "an override cannot be read: {0}", _QUOTE),
 )
 """What Hydra and OmegaConf say, flattened to one line, and how we say it."""
 
 
 def _told(texts: list[str]) -> tuple[str, str]:
+    """What and what to write, with the key that OmegaConf names on a line of its own."""
+    said = "\n".join(texts)
+    if key := re.search(r"[Ii]nterpolation.*\n\s*full_key: (.+)", said):
+        return f"{key[1]}: {texts[0].splitlines()[0]}", "mend the value or the file it names"
+    if key := re.search(r"^Could not override[^\0]*\n\s*full_key: (.+)", said):
+        return f"{key[1]} is not a setting", HELP
     bare = [re.sub(r"\n\s*(full_key|object_type|reference_type).*", "", text) for text in texts]
     whole = _flat(" : ".join(bare))
     for pattern, what, instead in _SAID:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,30 @@ from compiler.render.assets import folder
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+_BARE = re.compile(r"[A-Za-z0-9_./:=@%+-]+")
+_SINGLE = re.compile(r"[^\x00-\x1f\x7f'\\$`]*")
+_ESCAPED = re.compile(r"[\x00-\x1f\x7f'\\]")
+_NAMED = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "'": r"\'", "\\": r"\\"}
+
 
 def sh(value: object) -> str:
-    """One word of bash that reads back as `value`, line breaks, quotes and an empty text included."""
-    return shlex.quote(str(value))
+    """One word of bash, on one line, that reads back as `value`: line breaks, quotes and an empty text included.
+
+    Raises ValueError for a NUL, which no word can hold.
+    """
+    text = str(value)
+    if "\0" in text:
+        raise ValueError(f"bash cannot carry a NUL: {text!r}")
+    if _BARE.fullmatch(text):
+        return text
+    if _SINGLE.fullmatch(text):
+        return f"'{text}'"
+    return "$'" + _ESCAPED.sub(_escape, text) + "'"
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    return _NAMED.get(character, f"\\x{ord(character):02x}")
 
 
 def sbatch(value: object) -> str:

@@ -46,9 +46,13 @@ def slots(world: World) -> Iterator[str]:
     yield "slot,host,leaf,pod\n"
     at = world.slots
     hosts = at.hosts or [""] * at.count
+    leaf_names, pod_names = list(map(_cell, at.leaf_names)), list(map(_cell, at.pod_names))
     leaves, pods = at.leaf.tolist(), at.pod.tolist()
     for start in range(0, at.count, CHUNK):
         stop = min(start + CHUNK, at.count)
-        yield "".join(
-            f"{i},{hosts[i]},{at.leaf_names[leaves[i]]},{at.pod_names[pods[i]]}\n" for i in range(start, stop)
-        )
+        yield "".join(f"{i},{hosts[i]},{leaf_names[leaves[i]]},{pod_names[pods[i]]}\n" for i in range(start, stop))
+
+
+def _cell(text: str) -> str:
+    """A CSV field; an inventory's names of leaves and pods are anybody's."""
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if any(mark in text for mark in ',"\r\n') else text

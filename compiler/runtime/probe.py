@@ -4,6 +4,7 @@ Exits 64 for a wrong configuration, 65 for a wrong place, 66 for wrong hardware;
 Standard library only, Python 3.6 syntax.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -205,8 +206,8 @@ def read_secrets(launch: Dict[str, Any]) -> None:
             raise PlanError(CONFIGURATION, "secret %s: expected a file %a, found %s" % (name, path, reason)) from None
 
 
-def run(launch: Dict[str, Any], who: str) -> None:
-    """Become the command. Its output goes to a file of its own where the launcher names a folder for logs."""
+def run(launch: Dict[str, Any], who: str) -> int:
+    """Become the command, or its parent where a first failure is to be noted. Output goes to a log where there is a folder."""
     command = [argument.encode("utf-8") for argument in launch["command"]]
     kept, what = os.dup(2), "workdir %a" % launch["workdir"]  # not inherited: errors go where the self-check's go
     try:
@@ -217,13 +218,32 @@ def run(launch: Dict[str, Any], who: str) -> None:
             log = os.open(what, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(log, 1)
             os.dup2(log, 2)
+        what = "command %a" % launch["command"][0]
+        if os.environ.get("RANKPLAN_FAILURE"):
+            return supervise(command)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a command would inherit that
             signal.signal(ignored, signal.SIG_DFL)
-        what = "command %a" % launch["command"][0]
         os.execvp(command[0], command)  # noqa: S606 - an argument list, no shell
     except OSError as error:
         os.dup2(kept, 2)
         raise PlanError(CONFIGURATION, "%s: cannot be used: %s" % (what, error.strerror)) from error
+
+
+def supervise(command: List[bytes]) -> int:
+    """Exit code of the command, 128 + n for signal n. Slurm signals it too, so signals are its own business."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda *_: None)
+    code = subprocess.Popen(command).wait()
+    return code if code >= 0 else 128 - code
+
+
+def note(code: int, seen: Dict[str, Any]) -> int:
+    """The first failure of an instance, which the others' ends would hide: srun returns the highest exit code of all."""
+    path = os.environ.get("RANKPLAN_FAILURE")
+    if path and code:
+        with contextlib.suppress(OSError), open(path, "x") as file:
+            file.write("%d %s on %s\n" % (code, seen["who"], seen["host"]))
+    return code
 
 
 def check(launch: Dict[str, Any], seen: Dict[str, Any], options: List[str]) -> None:
@@ -266,12 +286,11 @@ def main(options: List[str]) -> int:
             print("rankplan: %(who)s on %(host)s (%(binding)s): slot %(node_rank)d, GPU %(gpu)s: as planned" % seen)
             return 0
         read_secrets(launch)
-        run(launch, seen["who"])
+        return note(run(launch, seen["who"]), seen)
     except PlanError as wrong:
         line = " ".join(str(wrong).split())
         sys.stderr.write("rankplan: %s on %s: %s\n" % (seen["who"], seen["host"], line))
-        return wrong.code
-    return 0
+        return note(wrong.code, seen)
 
 
 if __name__ == "__main__":

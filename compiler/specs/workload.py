@@ -26,7 +26,7 @@ class Workload:
     zero_stage: int = field(default=0, metadata={"minimum": 0, "maximum": 3})
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     imbalance: float = at_least(1, 1.0)
-    pools: Optional[dict[str, Any]] = None
+    pools: Any = None
     assumed: list[str] = field(default_factory=list)
 
     @property

@@ -1,0 +1,207 @@
+"""A plan folder, read back without compiling again: grids, groups, stages, experts and slots from their closed form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compiler.cluster import inventory
+from compiler.cluster.slots import Slots, from_inventory, nominal
+from compiler.errors import ConfigError
+from compiler.layout.experts import ExpertBlocks
+from compiler.layout.grid import Axis, Grid
+from compiler.layout.groups import Groups
+from compiler.layout.stages import Stages
+from compiler.plan import SCHEMA
+from compiler.specs.hardware import Hardware, Node, Nvlink
+
+AGAIN = "compile the plan again"
+
+
+@dataclass(frozen=True)
+class PlanFolder:
+    """The ranks of one instance and the slots of all of them; `contents` is what plan.json holds."""
+
+    path: Path
+    contents: Mapping[str, Any]
+    attention: Grid
+    expert: Grid
+    stages: Stages
+    experts: ExpertBlocks
+    slots: Slots
+
+    @property
+    def name(self) -> str:
+        return str(self.contents["name"])
+
+    @property
+    def size(self) -> int:
+        """Ranks of one instance."""
+        return self.attention.world_size
+
+    @property
+    def instances(self) -> int:
+        return int(self.contents["instances"])
+
+    @cached_property
+    def groups(self) -> Groups:
+        return Groups(self.attention, self.expert if self.experts.blocks else None)
+
+
+def read(path: Path) -> PlanFolder:
+    """Read plan.json, slots.csv and the cluster's shape in config.yaml. Raises ConfigError for what is no plan."""
+    contents = _plan_json(path)
+    rows, hardware = _slots_csv(path), _hardware(path)
+    try:
+        found = _expand(path, contents, rows, hardware)
+        wrong = [*_mismatches(found, len(rows)), *_holes(contents)]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise ConfigError.of(f"{path} does not hold a whole plan: {type(error).__name__} {error}", AGAIN) from error
+    if wrong:
+        raise ConfigError.of(f"{path} does not hold a whole plan: {', '.join(wrong)}", AGAIN)
+    return found
+
+
+def _expand(
+    path: Path, contents: Mapping[str, Any], rows: Sequence[Mapping[str, str]], hardware: Mapping[str, Any]
+) -> PlanFolder:
+    """Closed forms -> objects. Raises what malformed values raise."""
+    stages = Stages(tuple(tuple((int(a), int(b)) for a, b in stage["chunks"]) for stage in contents["stages"]))
+    experts = contents["experts"]
+    blocks = tuple((int(first), int(last)) for first, last in experts["blocks"])
+    return PlanFolder(
+        path=path,
+        contents=contents,
+        attention=_grid(contents["grids"]["attention"]),
+        expert=_grid(contents["grids"]["expert"]),
+        stages=stages,
+        experts=ExpertBlocks(blocks, tuple(map(bool, experts["moe_stages"]))),
+        slots=_slots(int(contents["slots"]["gpus"]), tuple(contents["slots"]["spares"]), rows, hardware),
+    )
+
+
+def _grid(axes: Sequence[Mapping[str, Any]]) -> Grid:
+    return Grid(tuple(Axis(str(axis["axis"]), int(axis["size"]), int(axis["stride"])) for axis in axes))
+
+
+def _slots(gpus: int, spares: tuple[str, ...], rows: Sequence[Mapping[str, str]], hardware: Mapping[str, Any]) -> Slots:
+    """Hosts, leaves and pods as slots.csv has them; NVLink domains, which it has not, from the declared cluster."""
+    leaves = [(row["pod"], row["leaf"]) for row in rows]
+    leaf_ids = {leaf: index for index, leaf in enumerate(dict.fromkeys(leaves))}
+    pod_ids = {pod: index for index, pod in enumerate(dict.fromkeys(pod for pod, _ in leaves))}
+    hosts = tuple(row["host"] for row in rows)
+    return replace(
+        _declared(hardware, gpus, len(rows)),
+        leaf=np.array([leaf_ids[leaf] for leaf in leaves], dtype=np.int64),
+        pod=np.array([pod_ids[pod] for pod, _ in leaves], dtype=np.int64),
+        leaf_names=tuple(leaf for _, leaf in leaf_ids),
+        pod_names=tuple(pod_ids),
+        hosts=hosts if any(hosts) else (),
+        spares=spares,
+    )
+
+
+def _declared(hardware: Mapping[str, Any], gpus: int, count: int) -> Slots:
+    """Slots of the declared cluster, of which only the NVLink domains are kept."""
+    domain_gpus, table = int(hardware["nvlink"]["domain_gpus"]), hardware["inventory"]
+    if gpus < 1 or domain_gpus < 1:
+        raise ValueError(f"{gpus} GPUs a node, {domain_gpus} in an NVLink domain")
+    cluster = Hardware(node=Node(gpus), nvlink=Nvlink(domain_gpus))
+    hosts = inventory.read(table) if table is not None else ()
+    return from_inventory(cluster, hosts, count, pin=False) if len(hosts) >= count else nominal(cluster, count)
+
+
+def _holes(contents: Mapping[str, Any]) -> Iterator[str]:
+    """Tables of plan.json that lack a number."""
+    for index, stage in enumerate(contents["memory"]["stages"]):
+        if not all(isinstance(stage.get(key), int) for key in ("pp", "worst_rank", "total_bytes", "capacity_bytes")):
+            yield f"memory.stages[{index}] lacks a number"
+    for index, row in enumerate(contents["communication"]):
+        texts = all(isinstance(row.get(key), str) for key in ("kind", "phase", "op", "role"))
+        counts = ("count", "bytes_per_call", "bytes_per_rank", "seconds", "overlapped")
+        if not texts or not all(isinstance(row.get(key, ""), (int, float, type(None))) for key in counts):
+            yield f"communication[{index}] lacks a value"
+
+
+def _mismatches(found: PlanFolder, rows: int) -> Iterator[str]:
+    """Relations that every plan keeps, and hand-edited files may not."""
+    size, slots, stages = found.contents["world_size"], found.contents["slots"]["count"], found.stages.pp
+    for grid in (found.attention, found.expert):
+        last = sum((axis.size - 1) * axis.stride for axis in grid.axes)
+        if min(axis.size for axis in grid.axes) < 1 or grid.world_size != size or last != size - 1:
+            yield f"a grid of {grid.world_size} ranks up to {last} for a world of {size}"
+    if stages != found.attention.size("pp") or len(found.contents["memory"]["stages"]) != stages:
+        yield f"{stages} stages for a pp axis of {found.attention.size('pp')}"
+    if found.experts.blocks and len(found.experts.blocks) != found.expert.size("ep"):
+        yield f"{len(found.experts.blocks)} blocks of experts for an ep axis of {found.expert.size('ep')}"
+    if found.instances < 1:
+        yield f"{found.instances} instances"
+    if rows != slots:
+        yield f"slots.csv has {rows} slots, plan.json {slots}"
+    if size * found.instances > rows * found.slots.gpus:
+        yield f"{size} x {found.instances} ranks on {rows} slots of {found.slots.gpus} GPUs"
+
+
+def _plan_json(path: Path) -> Mapping[str, Any]:
+    try:
+        contents = json.loads(_text(path, "plan.json"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError.of(f"{path / 'plan.json'} is no JSON: {error}", AGAIN) from error
+    if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
+        found = contents.get("schema") if isinstance(contents, dict) else type(contents).__name__
+        raise ConfigError.of(f"{path / 'plan.json'} has schema {found}, this program reads {SCHEMA}", AGAIN)
+    return contents
+
+
+def _slots_csv(path: Path) -> list[dict[str, str]]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(_text(path, "slots.csv"))))
+    except csv.Error as error:
+        raise ConfigError.of(f"{path / 'slots.csv'} is no CSV: {error}", AGAIN) from error
+    if not rows or any(row.get(column) is None for row in rows for column in ("host", "leaf", "pod")):
+        raise ConfigError.of(f"{path / 'slots.csv'} has no rows of slot,host,leaf,pod", AGAIN)
+    return rows
+
+
+def _hardware(path: Path) -> Mapping[str, Any]:
+    """`hardware` of config.yaml."""
+    import yaml
+
+    try:
+        config = yaml.load(_text(path, "config.yaml"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError.of(f"{path / 'config.yaml'} is no YAML: {error}", AGAIN) from error
+    found = config.get("hardware") if isinstance(config, dict) else None
+    if not isinstance(found, dict):
+        raise ConfigError.of(f"{path / 'config.yaml'} has no hardware", AGAIN)
+    return found
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        return (path / name).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError.of(f"{path} is no plan folder: it has no {name}", f"write {_plans_in(path)}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError.of(f"{path / name} is not UTF-8 text", AGAIN) from error
+    except OSError as error:
+        raise ConfigError.of(
+            f"{path / name} cannot be read: {error.strerror}", "name a readable plan folder"
+        ) from error
+
+
+def _plans_in(path: Path) -> str:
+    """The plan folders that the user may have meant: those one level below."""
+    try:
+        found = sorted(str(plan.parent) for plan in path.glob("*/plan.json"))
+    except OSError:
+        found = []
+    return " or ".join(found[:3]) or "a folder that `python -m compiler` wrote, such as out/NAME"

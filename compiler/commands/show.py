@@ -1,0 +1,54 @@
+"""`show`: what a rank, a group, a host or a slot of a plan is, read from the plan folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+from compiler.commands import folder
+from compiler.commands.entry import Parser, finish
+from compiler.commands.queries import FORMS, answer_all
+from compiler.commands.text import text
+from compiler.errors import ConfigError
+
+EXAMPLE = "example: python -m compiler.show out/NAME rank=777 group=ep/3"
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Answer and exit: 0, or 2 for bad input."""
+    finish(run, argv)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print an answer a query. Raises ConfigError."""
+    args = _parse(argv)
+    if not args.query:
+        raise ConfigError.of("nothing is asked", f"write {FORMS}")
+    plan = folder.read(Path(args.plan))
+    answers = answer_all(plan, args.query)
+    if args.json:
+        found = [{"query": answer.query, **asdict(answer)} for answer in answers]
+        print(json.dumps({"plan": plan.name, "world_size": plan.size, "answers": found}, indent=1))
+        return 0
+    print(f"{plan.name}, {plan.size} ranks" + f" x {plan.instances} instances" * (plan.instances > 1))
+    for answer in answers:
+        print("", *text(answer, whole=args.all), sep="\n")
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m compiler.show",
+        description="What a rank, a group, a host or a slot of a plan is: where it sits, what it holds, whom it talks to.",
+        epilog=EXAMPLE,
+        allow_abbrev=False,
+    )
+    parser.add_argument("plan", metavar="PLAN", help="a plan folder")
+    parser.add_argument("query", metavar="QUERY", nargs="*", help=FORMS)
+    parser.add_argument("--all", action="store_true", help="print long lists of ranks whole")
+    parser.add_argument("--json", action="store_true", help="print JSON, with every list whole")
+    return parser.parse_intermixed_args(list(argv))
