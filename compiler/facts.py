@@ -106,11 +106,10 @@ def _batch(world: World) -> dict[str, float | int | None]:
 def _traffic(world: World, costs: Mapping[str, Any]) -> dict[str, float | int | None]:
     """What the rows of `communication` carry; rows of groups of one rank carry nothing."""
     flows = [flow for flow in costs["communication"] if world.groups.size(flow["kind"]) > 1]
-    gradients = [flow for flow in flows if flow["kind"] == "tp" and flow["phase"] == "train"]
-    passes = 3 if world.config.workload.recompute == "full" else 2  # forward, backward and, recomputed, forward again
+    tensor = [flow for flow in flows if flow["kind"] == "tp" and flow["count"]]
     roles = {flow["role"] for flow in flows if flow["kind"] == "ep"}
     return {
         "dp_collectives": sum(flow["count"] for flow in flows if flow["kind"] in ("dp", "dp_cp", "edp")),
         "all_to_alls_per_moe_layer": len(roles),
-        "tp_gradient_bytes": sum(flow["bytes_per_rank"] for flow in gradients) / passes,
+        "tp_gradient_bytes": sum(flow["bytes_per_rank"] * flow["backward_count"] / flow["count"] for flow in tensor),
     }

@@ -98,6 +98,13 @@ def test_activations_of_a_gpt_layer_are_the_published_forms(tp: int, sequence_pa
     assert in_training(case(found))[0] == pytest.approx(96 * 2048 * 12_288 * form + logits, rel=1e-12)
 
 
+def test_activations_of_a_gated_layer_with_grouped_heads() -> None:
+    """Four hidden states, queries and output, keys and values, gate, up and product; no dropout masks."""
+    found = world("tp1", LLAMA_8B, replace(TRAIN, recompute="selective", global_batch_size=1))
+    layer = 2 * (4 * 4096 + 2 * 32 * 128 + 2 * 8 * 128 + 3 * 14_336)
+    assert in_training(case(found))[0] == 4096 * (32 * layer + 4 * (4096 + 128_256))
+
+
 def test_full_recomputation_keeps_inputs_and_one_layer() -> None:
     workload = replace(TRAIN, sequence_length=2048, recompute="full", global_batch_size=1)
     found = in_training(case(world("tp8", GPT3, workload)))[0]

@@ -116,8 +116,8 @@ def test_no_bubble_without_a_pipeline(schedule: str) -> None:
 
 def test_the_slowest_stage_sets_the_pace() -> None:
     plan = case(world("pp4", LLAMA_8B, replace(TRAIN, global_batch_size=8)))
-    busy, bubble = step(plan, array([1.0, 1, 1, 3]))
-    assert (float(busy[0]), float(bubble[0])) == (24, 3)
+    busy, bubble = step(plan, array([1.0, 1, 2, 3]))
+    assert (float(busy[0]), float(bubble[0])) == (24, 4)
 
 
 def test_step_parts_add_up_and_rates_follow() -> None:
@@ -128,6 +128,16 @@ def test_step_parts_add_up_and_rates_follow() -> None:
     assert found["tokens_per_s_per_gpu"] == pytest.approx(found["tokens_per_s"] / 32)
     assert found["mfu"] == pytest.approx(found["model_tflops_per_gpu"] / 400)
     assert 0.3 < found["mfu"] < 0.6  # kernels reach 0.6 of peak
+
+
+def test_gradients_hide_behind_backward_but_for_the_last_layer() -> None:
+    found = cost(world("dp8", LLAMA_8B, replace(TRAIN, global_batch_size=64, sequence_length=32_768))).to_dict()
+    spent = sum(row["seconds"] for row in found["communication"] if row["kind"] == "dp")
+    assert found["projection"]["train"]["gradients_s"] == pytest.approx(spent / 32)
+    short = cost(world("dp8", LLAMA_8B, replace(TRAIN, global_batch_size=8, sequence_length=1))).to_dict()
+    spent = sum(row["seconds"] for row in short["communication"] if row["kind"] == "dp")
+    shown = short["projection"]["train"]["gradients_s"]
+    assert spent / 2 < shown < spent  # next to nothing to hide behind
 
 
 def test_recomputation_costs_time() -> None:
@@ -166,6 +176,30 @@ def test_decode_of_one_sequence_reads_weights_and_cache_once() -> None:
     weights = 2 * (totals(LLAMA_8B).dense - 128_256 * 4096 - (2 * 32 + 1) * 4096)
     cache = 32 * 2 * 8 * 128 * 2 * 4096
     assert found["tpot_s"] == pytest.approx((weights + cache) / 1.44e12 + 32 * 10 * 3e-6)
+
+
+def test_decode_reads_the_experts_that_it_touches() -> None:
+    one, all_chosen = (
+        projection("tp1", model, SERVE, global_batch_size=1)["decode"][0]["tpot_s"]
+        for model in (MIXTRAL, replace(MIXTRAL, num_experts_per_tok=8))
+    )
+    assert all_chosen - one == pytest.approx(2 * totals(MIXTRAL).moe * 6 / 8 / 1.44e12)
+
+
+def test_prompts_follow_each_other_through_the_stages() -> None:
+    first, second, third = (
+        projection("pp4", LLAMA_8B, SERVE, global_batch_size=n)["prefill"][0]["ttft_s"] for n in (1, 2, 3)
+    )
+    assert third - second == pytest.approx(second - first)
+    assert first / 4 < second - first < first / 3  # the last stage also has the head
+
+
+def test_groups_of_sequences_wait_for_the_slowest_stage() -> None:
+    even, uneven = (
+        cost(world("pp4", LLAMA_8B, SERVE, stages=counts)).to_dict()["projection"]["serve"]["decode"][0]["tpot_s"]
+        for counts in ([8, 8, 8, 8], [26, 2, 2, 2])
+    )
+    assert uneven > 2 * even  # the same layers in all
 
 
 def test_windows_read_less_cache() -> None:

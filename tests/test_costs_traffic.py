@@ -11,8 +11,10 @@ import pytest
 
 from compiler.costs.case import array
 from compiler.costs.collectives import OPS, seconds, wire_bytes
+from compiler.costs.exposed import Timed, pass_seconds
 from compiler.costs.links import Reach, reach
 from compiler.costs.total import cost
+from compiler.costs.traffic import Flow
 from compiler.specs.hardware import Fabric, Hardware, Nic, Nvlink
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
@@ -162,6 +164,7 @@ def test_ring_passes_keys_and_values() -> None:
 def test_pipeline_sends_both_ways() -> None:
     found = rows("pp4_dp2")["train", "pp", "send_recv", "stages"]
     assert (found["count"], found["bytes_per_call"]) == (2 * 512, 4096 * 4096 * 2)
+    assert rows("pp2_dp2")["train", "pp", "send_recv", "stages"]["count"] == 512  # each end sends one way only
     assert rows("pp4_vpp2_dp2")["train", "pp", "send_recv", "stages"]["count"] == 2 * 2 * 512
 
 
@@ -206,6 +209,30 @@ def test_mtp_layers_communicate_in_training_only() -> None:
         counts = [rows("ep8", model, replace(workload, global_batch_size=8))[key] for model in (DEEPSEEK_V3, plain)]
         ahead = [row["count"] - row["backward_count"] for row in counts]
         assert ahead[0] - ahead[1] == added
+
+
+def flow(kind: str, overlapped: bool, seconds_each: float) -> Timed:
+    one = array([1.0, 2.0])
+    return Timed(
+        Flow(kind, "all_gather", "", one, one, 2 * one, one, overlapped), Reach(kind, 2, "leaf", 2), array(seconds_each)
+    )
+
+
+@pytest.mark.parametrize(
+    ("flows", "ahead", "back"),
+    [
+        ([flow("tp", False, 3.0)], [3, 6], [6, 12]),
+        ([flow("cp", True, 3.0)], [2, 5], [5, 11]),  # behind the attention core's second
+        ([flow("edp", True, 3.0)], [0, 0], [0, 2]),  # behind the ten seconds of computation
+        ([flow("tp", False, 3.0), flow("edp", True, 9.0)], [3, 14], [14, 38]),
+    ],
+)
+def test_overlapped_collectives_show_where_computation_is_shorter(
+    flows: list[Timed], ahead: list[float], back: list[float]
+) -> None:
+    compute, attention = array([10.0, 10.0]), array([1.0, 1.0])
+    assert pass_seconds(flows, compute, attention, backward=False).tolist() == ahead
+    assert pass_seconds(flows, compute, attention, backward=True).tolist() == back
 
 
 def test_numbers_are_finite() -> None:

@@ -122,7 +122,8 @@ def _declared(hardware: Mapping[str, Any], gpus: int, count: int) -> Slots:
 def _holes(contents: Mapping[str, Any]) -> Iterator[str]:
     """Tables of plan.json that lack a number."""
     for index, stage in enumerate(contents["memory"]["stages"]):
-        if not all(isinstance(stage.get(key), int) for key in ("pp", "worst_rank", "total_bytes", "capacity_bytes")):
+        keys = ("pp", "worst_rank", "total_bytes", "capacity_bytes")
+        if not all(isinstance(stage.get(key), int) for key in keys) or stage["capacity_bytes"] < 1:
             yield f"memory.stages[{index}] lacks a number"
     for index, row in enumerate(contents["communication"]):
         texts = all(isinstance(row.get(key), str) for key in ("kind", "phase", "op", "role"))
@@ -140,8 +141,9 @@ def _mismatches(found: PlanFolder, rows: int) -> Iterator[str]:
             yield f"a grid of {grid.world_size} ranks up to {last} for a world of {size}"
     if stages != found.attention.size("pp") or len(found.contents["memory"]["stages"]) != stages:
         yield f"{stages} stages for a pp axis of {found.attention.size('pp')}"
-    if found.experts.blocks and len(found.experts.blocks) != found.expert.size("ep"):
-        yield f"{len(found.experts.blocks)} blocks of experts for an ep axis of {found.expert.size('ep')}"
+    blocks = (len(found.experts.blocks), len(found.experts.stages))
+    if found.experts.blocks and blocks != (found.expert.size("ep"), stages):
+        yield f"{blocks[0]} blocks of experts in {blocks[1]} stages for an ep axis of {found.expert.size('ep')}"
     if found.instances < 1:
         yield f"{found.instances} instances"
     if rows != slots:

@@ -6,8 +6,9 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from compiler.commands.answers import Answer, SpareAnswer, group_answer, rank_answer, slot_answer
+from compiler.commands.answers import Answer, SpareAnswer
 from compiler.commands.folder import PlanFolder
+from compiler.commands.lookup import group_answer, rank_answer, slot_answer
 from compiler.errors import ConfigError, Problem
 
 FORMS = "rank=N, group=KIND/INDEX, host=NAME or slot=N"
@@ -33,7 +34,7 @@ def answer(plan: PlanFolder, query: str) -> Answer:
     if word == "rank" and value:
         return rank_answer(plan, _number(query, value, plan.size, "rank="))
     if word == "slot" and value:
-        return slot_answer(plan, _number(query, value, plan.slots.count, "slot="))
+        return slot_answer(plan, _number(query, value, plan.slots.count, "slot="), query)
     if word == "group" and value:
         return _group(plan, query, value)
     if word == "host" and value:
@@ -62,7 +63,7 @@ def _group(plan: PlanFolder, query: str, value: str) -> Answer:
 def _host(plan: PlanFolder, host: str) -> Answer:
     hosts, spares = plan.slots.hosts, plan.slots.spares
     if host in spares:
-        return SpareAnswer(host)
+        return SpareAnswer(f"host={host}", host)
     if not hosts:
         raise ConfigError.of(
             f"host={host}: the plan's slots are not bound to hosts",
@@ -72,4 +73,4 @@ def _host(plan: PlanFolder, host: str) -> Answer:
         close = difflib.get_close_matches(host, [*hosts, *spares], 3, 0.4)
         known = " or ".join(f"host={name}" for name in close) or f"a host between {hosts[0]} and {hosts[-1]}"
         raise ConfigError.of(f"host={host} is none of the plan's {len(hosts) + len(spares)} hosts", f"write {known}")
-    return slot_answer(plan, hosts.index(host))
+    return slot_answer(plan, hosts.index(host), f"host={host}")

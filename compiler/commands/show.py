@@ -31,7 +31,7 @@ def run(argv: Sequence[str]) -> int:
     plan = folder.read(Path(args.plan))
     answers = answer_all(plan, args.query)
     if args.json:
-        found = [{"query": answer.query, **asdict(answer)} for answer in answers]
+        found = [asdict(answer) for answer in answers]
         print(json.dumps({"plan": plan.name, "world_size": plan.size, "answers": found}, indent=1))
         return 0
     print(f"{plan.name}, {plan.size} ranks" + f" x {plan.instances} instances" * (plan.instances > 1))

@@ -88,8 +88,9 @@ def _group(answer: GroupAnswer, whole: bool) -> Iterator[str]:
 
 
 def _slot(answer: SlotAnswer, whole: bool) -> Iterator[str]:
+    rows = [("slot", answer.slot), ("host", answer.host or "not bound"), ("leaf", answer.leaf), ("pod", answer.pod)]
     yield answer.query
-    yield from _indented(aligned([("host", answer.host or "not bound"), ("leaf", answer.leaf), ("pod", answer.pod)]))
+    yield from _indented(aligned(rows))
     yield ""
     if not answer.ranks:
         yield "  no rank of the plan is on this slot"

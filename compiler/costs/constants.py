@@ -46,10 +46,12 @@ ELEMENTWISE_PASSES = 10.0
 """Times that the hidden state of a layer moves to or from memory outside GEMMs: norms 4, residuals 6 (assumed)."""
 
 OPTIMIZER_SHARD_BYTES = 42.0
-"""Memory traffic of a weight on its optimizer rank: norm 4, clip 8, Adam reads 16 and writes 14 (SimuMax's passes)."""
+"""Memory traffic of a weight on its optimizer rank: norm 4, clip 8, Adam reads 16 and writes 14.
+
+Passes as in SimuMax, bytes counted by hand."""
 
 ZERO_GRADIENT_BYTES = 4.0
-"""Memory traffic of a weight where its gradient buffer is cleared (SimuMax)."""
+"""Memory traffic of a weight where its gradient buffer is cleared (same)."""
 
 BACKWARD_RATIO = 2.0
 """Work of a backward pass over a forward pass (Megatron-LM: 3 forward passes a step)."""

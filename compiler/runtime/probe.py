@@ -15,57 +15,53 @@ import sys
 from typing import Any, Dict, List, Optional
 
 CONFIGURATION, MAPPING, HARDWARE = 64, 65, 66
-GPU_TOOL_TIMEOUT_S = 60
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class PlanError(Exception):
     """What was expected and what was found, with the exit code that says which kind of mistake it is."""
 
-    def __init__(self, code: int, message: str) -> None:
-        Exception.__init__(self, message)
+    def __init__(self, code: int, what: str, expected: object, found: object) -> None:
+        Exception.__init__(self, "%s: expected %s, found %s" % (what, expected, found))
         self.code = code
 
 
 def expect(code: int, what: str, expected: object, found: object) -> None:
     if expected != found:
-        raise PlanError(code, "%s: expected %s, found %s" % (what, expected, found))
+        raise PlanError(code, what, expected, found)
 
 
 def load(folder: str) -> Dict[str, Any]:
     """The launch of this plan; the launcher passes its sha256, so that a folder that changed since is noticed."""
     path = os.path.join(folder, "launch.json")
+    with open(path, "rb") as file:
+        content = file.read()
     try:
-        with open(path, "rb") as file:
-            content = file.read()
-        launch = json.loads(content.decode("utf-8"))
-        known = launch["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PlanError(CONFIGURATION, "%s cannot be read: %r" % (path, error)) from error
-    expect(CONFIGURATION, "schema of " + path, "rankplan.launch/1", known)
+        launch = dict(json.loads(content.decode("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise PlanError(CONFIGURATION, path, "a launch", error) from error
+    expect(CONFIGURATION, "schema of " + path, "rankplan.launch/1", launch.get("schema"))
     digest = hashlib.sha256(content).hexdigest()
     expect(CONFIGURATION, "sha256 of " + path, os.environ.get("RANKPLAN_DIGEST", digest), digest)
-    return dict(launch)
+    return launch
 
 
 def number(name: str) -> int:
     """An environment variable that the launcher must have set to a number."""
     value = os.environ.get(name, "")
     if not value.isdigit():
-        raise PlanError(CONFIGURATION, "%s: expected a number, found %r" % (name, value))
+        raise PlanError(CONFIGURATION, name, "a number", repr(value))
     return int(value)
 
 
 def read_slurm(launch: Dict[str, Any]) -> None:
     """Set the plan's variables from those of the Slurm step; SLURM_NODEID does not follow ranks, SLURM_PROCID does."""
-    task, local = number("SLURM_PROCID"), number("SLURM_LOCALID")
-    tasks = number("SLURM_STEP_NUM_TASKS")
-    whole = launch["unit"] == "node"
-    expect(CONFIGURATION, "tasks of the step", launch["nodes"] if whole else launch["world_size"], tasks)
-    names = {"NODE_RANK": task if whole else task // launch["ranks_per_node"], "WORLD_SIZE": launch["world_size"]}
-    if not whole:
-        names.update({"RANK": task, "LOCAL_RANK": local})
-    names["LOCAL_WORLD_SIZE"] = launch["ranks_per_node"]
+    task, per_node = number("SLURM_PROCID"), launch["ranks_per_node"]
+    tasks = launch["nodes"] if launch["unit"] == "node" else launch["world_size"]
+    expect(CONFIGURATION, "tasks of the step", tasks, number("SLURM_STEP_NUM_TASKS"))
+    names = {"NODE_RANK": task, "WORLD_SIZE": launch["world_size"], "LOCAL_WORLD_SIZE": per_node}
+    if launch["unit"] == "rank":
+        names.update({"NODE_RANK": task // per_node, "RANK": task, "LOCAL_RANK": number("SLURM_LOCALID")})
     os.environ.update({name: str(value) for name, value in names.items()})
 
 
@@ -75,7 +71,7 @@ def check_place(launch: Dict[str, Any]) -> None:
     expect(CONFIGURATION, "WORLD_SIZE", launch["world_size"], number("WORLD_SIZE"))
     expect(CONFIGURATION, "LOCAL_WORLD_SIZE", per_node, number("LOCAL_WORLD_SIZE"))
     if node >= launch["nodes"]:
-        raise PlanError(CONFIGURATION, "NODE_RANK: expected one below %d, found %d" % (launch["nodes"], node))
+        raise PlanError(CONFIGURATION, "NODE_RANK", "one below %d" % launch["nodes"], node)
     if launch["unit"] == "rank":
         rank = number("RANK")
         expect(MAPPING, "slot of the rank", rank // per_node, node)
@@ -85,20 +81,15 @@ def check_place(launch: Dict[str, Any]) -> None:
 def check_host(launch: Dict[str, Any], host: str) -> str:
     """The host against the list that the job was bound to, else against the set that the plan is pinned to."""
     path = os.environ.get("RANKPLAN_HOSTS")
-    slot = first_gpu_of_instance(launch) // launch["gpus_per_node"] + number("NODE_RANK")
     if path:
-        try:
-            with open(path, encoding="utf-8") as file:
-                bound = file.read().split()
-        except OSError as error:
-            raise PlanError(CONFIGURATION, "host list %s cannot be read: %s" % (path, error.strerror)) from error
-        if slot >= len(bound):
-            raise PlanError(MAPPING, "slot %d: expected a host, found a list of %d" % (slot, len(bound)))
-        expect(MAPPING, "host of slot %d" % slot, bound[slot], host)
+        with open(path, encoding="utf-8") as file:
+            bound = dict(enumerate(file.read().split()))
+        slot = first_gpu_of_instance(launch) // launch["gpus_per_node"] + number("NODE_RANK")
+        expect(MAPPING, "host of slot %d" % slot, bound.get(slot), host)
         return "bound"
     if launch["hosts"] and "NODE_NAME" in os.environ:
         if host not in launch["hosts"] + launch["spares"]:
-            raise PlanError(MAPPING, "host: expected one of the plan's %d, found %s" % (len(launch["hosts"]), host))
+            raise PlanError(MAPPING, "host", "one of the plan's %d" % len(launch["hosts"]), host)
         return "one of the plan's"
     return "unbound"
 
@@ -109,70 +100,53 @@ def first_gpu_of_instance(launch: Dict[str, Any]) -> int:
 
 
 def check_environment(launch: Dict[str, Any]) -> str:
-    """Values that must be the same on all ranks arrived as they were written; returns the hash of what was found."""
+    """Values that must be the same on all ranks arrived as they were written; the hash of what was found."""
     seen = hashlib.sha256()
     for name, value in launch["environment"].items():
         found = os.environb.get(name.encode())
         if found != value.encode("utf-8"):
-            raise PlanError(
-                CONFIGURATION,
-                "%s: expected %a, found %s" % (name, value, "nothing" if found is None else repr(found)[1:]),
-            )
+            raise PlanError(CONFIGURATION, name, ascii(value), "nothing" if found is None else repr(found)[1:])
         seen.update(name.encode() + b"=" + found + b"\0")
-    expect(CONFIGURATION, "hash of the environment", launch["environment_sha256"], seen.hexdigest())
     return seen.hexdigest()
 
 
-def ask(command: List[str]) -> str:
-    """Output of a GPU tool, which must answer."""
+def ask(*command: str) -> str:
+    """Output of a GPU tool, which must answer within a minute."""
     try:
-        done = subprocess.run(
-            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=GPU_TOOL_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired:
-        raise PlanError(
-            HARDWARE, "%s: expected an answer, found none in %d s" % (command[0], GPU_TOOL_TIMEOUT_S)
-        ) from None
-    text = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0:
-        line = (text.strip().splitlines() or [""])[-1]
-        raise PlanError(
-            HARDWARE, "%s: expected a list of GPUs, found exit code %d: %s" % (command[0], done.returncode, line)
-        )
-    return text
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    except subprocess.SubprocessError as error:
+        last = (getattr(error, "output", None) or b"").decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise PlanError(HARDWARE, command[0], "a list of GPUs", "%s %s" % (error, last)) from None
+    return done.stdout.decode("utf-8", "replace")
 
 
 def gpus() -> Optional[List[str]]:
     """Identities of the node's GPUs in index order; None where there is no tool to ask."""
     if shutil.which("nvidia-smi"):
-        return ask(["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]).split("\n")[:-1]
+        return ask("nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader").split("\n")[:-1]
     if shutil.which("rocm-smi"):
-        lines = ask(["rocm-smi", "--showuniqueid", "--csv"]).split()  # a header, then card0,0x1234
+        lines = ask("rocm-smi", "--showuniqueid", "--csv").split()  # a header, then card0,0x1234
         return [line.split(",")[1] for line in lines if line.startswith("card") and "," in line]
     return None
 
 
 def visible(found: List[str]) -> List[str]:
     """The GPUs that this process may use, in the order in which it counts them."""
-    if VISIBLE not in os.environ:
-        return found
-    chosen = [entry.strip() for entry in os.environ[VISIBLE].split(",") if entry.strip()]
+    chosen = [entry.strip() for entry in os.environ.get(VISIBLE, ",".join(found)).split(",") if entry.strip()]
     return [found[int(entry)] if entry.isdigit() and int(entry) < len(found) else entry for entry in chosen]
 
 
 def check_gpus(launch: Dict[str, Any], slurm: bool) -> str:
     """Enough GPUs, no one twice; the identity of this rank's. Instances that share a node take their own part of it."""
-    per_node = launch["ranks_per_node"]
-    first = first_gpu_of_instance(launch) % launch["gpus_per_node"] if slurm else 0
-    found = gpus()
-    if found is not None:
-        usable = visible(found)
-        if len(usable) < first + per_node:
-            raise PlanError(HARDWARE, "GPUs: expected %d, found %d" % (first + per_node, len(usable)))
-        if len(set(usable)) < len(usable):
-            raise PlanError(HARDWARE, "GPUs: expected different ones, found %s" % ", ".join(usable))
-    if slurm and per_node < launch["gpus_per_node"]:
-        listed = os.environ.get(VISIBLE) or ",".join(str(index) for index in range(launch["gpus_per_node"]))
+    per_node, on_node, found = launch["ranks_per_node"], launch["gpus_per_node"], gpus()
+    first = first_gpu_of_instance(launch) % on_node if slurm else 0
+    usable = [] if found is None else visible(found)
+    if found is not None and len(usable) < first + per_node:
+        raise PlanError(HARDWARE, "GPUs", first + per_node, len(usable))
+    if len(set(usable)) < len(usable):
+        raise PlanError(HARDWARE, "GPUs", "different ones", ", ".join(usable))
+    if slurm and per_node < on_node:
+        listed = os.environ.get(VISIBLE) or ",".join(map(str, range(on_node)))
         os.environ[VISIBLE] = ",".join(listed.split(",")[first : first + per_node])
     if found is None:
         return "unchecked"
@@ -183,13 +157,10 @@ def check_gpus(launch: Dict[str, Any], slurm: bool) -> str:
 def record(folder: str, seen: Dict[str, Any]) -> None:
     """One small file a rank of what it saw; nothing reads half of one."""
     path = os.path.join(folder, "%d-%s.json" % (seen["instance"], seen["who"].replace(" ", "-")))
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with open(path + ".part", "w") as file:
-            json.dump(seen, file, indent=1, sort_keys=True)
-        os.rename(path + ".part", path)
-    except OSError as error:
-        raise PlanError(CONFIGURATION, "RANKPLAN_REPORT: expected a folder, found %s" % error) from error
+    os.makedirs(folder, exist_ok=True)
+    with open(path + ".part", "w") as file:
+        json.dump(seen, file, indent=1, sort_keys=True)
+    os.rename(path + ".part", path)
 
 
 def read_secrets(launch: Dict[str, Any]) -> None:
@@ -203,7 +174,7 @@ def read_secrets(launch: Dict[str, Any]) -> None:
             os.environb[name.encode()] = value[:-1] if value.endswith(b"\n") else value
         except (OSError, ValueError) as error:  # ValueError: a NUL, which must not show what is around it
             reason = error.strerror if isinstance(error, OSError) else "a NUL character in it"
-            raise PlanError(CONFIGURATION, "secret %s: expected a file %a, found %s" % (name, path, reason)) from None
+            raise PlanError(CONFIGURATION, "secret " + name, "a file " + ascii(path), reason) from None
 
 
 def run(launch: Dict[str, Any], who: str) -> int:
@@ -226,13 +197,13 @@ def run(launch: Dict[str, Any], who: str) -> int:
         os.execvp(command[0], command)  # noqa: S606 - an argument list, no shell
     except OSError as error:
         os.dup2(kept, 2)
-        raise PlanError(CONFIGURATION, "%s: cannot be used: %s" % (what, error.strerror)) from error
+        raise PlanError(CONFIGURATION, what, "one that can be used", error.strerror) from error
 
 
 def supervise(command: List[bytes]) -> int:
     """Exit code of the command, 128 + n for signal n. Slurm signals it too, so signals are its own business."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, lambda *_: None)
+    for own in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(own, lambda *_: None)
     code = subprocess.Popen(command).wait()
     return code if code >= 0 else 128 - code
 
@@ -250,12 +221,9 @@ def check(launch: Dict[str, Any], seen: Dict[str, Any], options: List[str]) -> N
     """Hold this process against its row of the plan, and note down what is seen."""
     if "--slurm" in options:
         read_slurm(launch)
-    whole = launch["unit"] == "node"
-    seen["node_rank"] = number("NODE_RANK")
-    seen["who"] = "node %d" % seen["node_rank"] if whole else "rank %d" % number("RANK")
-    seen["local_rank"] = None if whole else number("LOCAL_RANK")
-    seen["rank"] = None if whole else number("RANK")
-    seen["world_size"] = number("WORLD_SIZE")
+    names = ["NODE_RANK", "WORLD_SIZE"] + ["RANK", "LOCAL_RANK"] * (launch["unit"] == "rank")
+    seen.update({name.lower(): number(name) for name in names})
+    seen["who"] = "rank %d" % seen["rank"] if "rank" in seen else "node %d" % seen["node_rank"]
     seen["master"] = "%s:%d" % (os.environ.get("MASTER_ADDR"), number("MASTER_PORT"))
     check_place(launch)
     seen["environment_sha256"] = check_environment(launch)
@@ -264,33 +232,25 @@ def check(launch: Dict[str, Any], seen: Dict[str, Any], options: List[str]) -> N
 
 
 def main(options: List[str]) -> int:
-    task = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "?"))
+    rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "?"))
     host = os.environ.get("SLURMD_NODENAME") or os.environ.get("NODE_NAME") or os.uname().nodename
-    seen = {  # type: Dict[str, Any]
-        "who": "rank " + task,
-        "host": host,
-        "instance": int(os.environ.get("RANKPLAN_INSTANCE", "0")),
-        "error": None,
-    }
+    instance = int(os.environ.get("RANKPLAN_INSTANCE", "0"))
+    seen = {"who": "rank " + rank, "host": host, "instance": instance}  # type: Dict[str, Any]
     try:
         launch = load(os.path.dirname(os.path.abspath(__file__)))
         try:
             check(launch, seen, options)
-        except PlanError as wrong:
-            seen["error"] = str(wrong)
-            raise
         finally:
             if os.environ.get("RANKPLAN_REPORT"):
                 record(os.environ["RANKPLAN_REPORT"], seen)
-        if not launch["command"]:
-            print("rankplan: %(who)s on %(host)s (%(binding)s): slot %(node_rank)d, GPU %(gpu)s: as planned" % seen)
-            return 0
-        read_secrets(launch)
-        return note(run(launch, seen["who"]), seen)
-    except PlanError as wrong:
-        line = " ".join(str(wrong).split())
-        sys.stderr.write("rankplan: %s on %s: %s\n" % (seen["who"], seen["host"], line))
-        return note(wrong.code, seen)
+        if launch["command"]:
+            read_secrets(launch)
+            return note(run(launch, seen["who"]), seen)
+    except (PlanError, OSError) as wrong:
+        sys.stderr.write("rankplan: %s on %s: %s\n" % (seen["who"], host, " ".join(str(wrong).split())))
+        return note(getattr(wrong, "code", CONFIGURATION), seen)
+    print("rankplan: %(who)s on %(host)s (%(binding)s): slot %(node_rank)d, GPU %(gpu)s: as planned" % seen)
+    return 0
 
 
 if __name__ == "__main__":

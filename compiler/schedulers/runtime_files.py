@@ -46,7 +46,6 @@ def launch_json(job: Job) -> str:
         "command": job.command,
         "workdir": job.workdir,
         "environment": dict(job.environment),
-        "environment_sha256": digest("".join(f"{name}={value}\0" for name, value in job.environment)),
         "secrets": {secret.name: secret.file for secret in job.secret_files},
         "hosts": job.hosts,
         "spares": job.spares,
