@@ -22,7 +22,7 @@ class RankMap(Mapping[str, NDArray[Any]]):
     """column -> array of length world_size; integers, or strings for host, layers and experts."""
 
     world: World
-    _columns: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False, repr=False)
+    _columns: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         if column not in COLUMNS:

@@ -30,7 +30,7 @@ class World:
     experts: ExpertBlocks
     slots: Slots
     padded_vocab_size: int
-    _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, compare=False, repr=False)
+    _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def size(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kubernetes_validate.utils import latest_version
 
@@ -229,13 +229,14 @@ def test_long_names_stay_apart() -> None:
     assert names.jobs("moe_30b.v1", 1, 2) == ("moe-30b-v1",)
 
 
-TEXT = st.text(st.characters(blacklist_categories=("Cs",)))
+TEXT = st.text(st.characters(codec="utf-8"))
 VALUE = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXT | st.sampled_from([*HOSTILE.values(), "a\nb\n", "a\n\n b\n", "a \nb\n"]),
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
 )  # fmt: skip
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.dictionaries(TEXT, VALUE, min_size=1), min_size=1, max_size=3))
 def test_a_real_parser_reads_everything_back(written: list[dict[str, Any]]) -> None:
     assert list(yaml.safe_load_all(emit(written))) == written

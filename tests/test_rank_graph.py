@@ -11,7 +11,6 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds import GENERIC, world
 
 from compiler import compile_plan
 from compiler.cluster.inventory import Host
@@ -20,6 +19,7 @@ from compiler.cluster.spans import SPANS
 from compiler.rank_graph import rank_graph, serialised, span_of
 from compiler.specs.hardware import Fabric, Node, Nvlink
 from compiler.world import World
+from tests.worlds import GENERIC, world
 
 LIMIT = "compiler.rank_graph.RANK_LIMIT"
 few = st.integers(1, 3)
@@ -42,7 +42,7 @@ def worlds(draw: st.DrawFn) -> World:
         nvlink=Nvlink(domain, 1.0, 1.0),
         fabric=Fabric("fat_tree", draw(st.none() | few), draw(st.none() | few)),
     )
-    made = world(draw(DEGREES), hardware=hardware)
+    made: World = world(draw(DEGREES), hardware=hardware)
     if draw(st.booleans()):
         return made
     where = st.tuples(*[st.sampled_from("abc")] * 3)

@@ -15,6 +15,7 @@ import pytest
 from compiler.errors import ConfigError
 from compiler.specs.site import Site, SlurmSite
 from tests import slurm_cluster
+from tests.fake_slurm import batch
 from tests.plans import HOSTILE, SmallPlan, files, plan, write
 from tests.slurm_cluster import Cluster
 
@@ -112,6 +113,45 @@ def test_the_script_is_clean(made: SmallPlan, tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+def reports(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("known", "address", "master"),
+    [(["node001"], "10.0.0.1", "node001:10007"), (["10.0.0.1"], "10.0.0.1", "10.0.0.1:10007")],
+)
+def test_ranks_follow_the_topology_without_a_slurm(tmp_path: Path, known: list[str], address: str, master: str) -> None:
+    made = plan(4, 2, hosts=INTERLEAVED, spare_nodes=2)
+    folder = write(made, tmp_path / "p %j \\ 'a' \"b\" $(id)\nx")
+    submit = tmp_path / "s %j \\ 'a' \"b\" $(id) é"
+    done = batch(folder / "slurm" / "job.sbatch", submit, NODES, known, address)
+    assert done.returncode == 0, done.stderr
+    found = {row["rank"]: (row["host"], row["node_rank"], row["local_rank"]) for row in reports(submit / "report")}
+    assert found == {rank: (BY_LEAF[rank // 2], rank // 2, rank % 2) for rank in range(8)}
+    assert {row["master"] for row in reports(submit / "report")} == {master}
+
+
+@pytest.mark.parametrize(
+    ("given", "run", "code", "message"),
+    [
+        ({}, {"known": []}, 64, "neither node001, the host of rank 0, nor its NodeAddr 'x' resolves"),
+        ({}, {"hosts": ["node001"]}, 65, "the plan needs 2 hosts, the allocation has 1"),
+        ({}, {"hosts": ["node001", "other"]}, 65, "not in the plan's inventory, so in no known place: other"),
+        ({"max_restarts": 2}, {"restarts": 3}, 1, "this job was restarted 3 times; launch.max_restarts is 2"),
+        ({"command": ["no-such"]}, {}, 64, "command 'no-such': expected one that can be used, found No such file"),
+        ({"command": ["bash", "-c", "exit 7$RANK"]}, {}, None, "ended first, with exit code 7"),
+    ],
+)
+def test_a_job_that_cannot_run_says_why(
+    tmp_path: Path, given: dict[str, Any], run: dict[str, Any], code: int | None, message: str
+) -> None:
+    script = write(plan(2, 2, hosts=INTERLEAVED, **given), tmp_path / "plan") / "slurm" / "job.sbatch"
+    done = batch(script, tmp_path / "sub", **{"hosts": NODES[:2], "known": ["node001"], "address": "x", **run})
+    assert done.returncode == code if code else done.returncode in range(70, 74)
+    assert message in done.stderr
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     yield from slurm_cluster.start()
@@ -127,10 +167,6 @@ def submit(cluster: Cluster, made: SmallPlan, folder: Path, **environment: str) 
 
 def output(folder: Path, job: str) -> str:
     return (folder / "submit" / f"rankplan-{job}.out").read_text()
-
-
-def reports(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in folder.iterdir()]
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
@@ -46,11 +46,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = ()) -> Config:
                 Problem(f"{key} has no value", f"write {key}=..., or choose a file that has it") for key in missing
             )
         scheduler = {name: _options(name, node) for name, node in (cfg.scheduler or {}).items()}
-        config = OmegaConf.to_object(cfg)
-    if not isinstance(config, Config):
-        raise ConfigError.of(
-            "the primary configuration does not start from the schema", "give it `defaults: [rankplan_schema, _self_]`"
-        )
+        config = cast("Config", OmegaConf.to_object(cfg))
     config = dataclasses.replace(config, scheduler=dict(sorted(scheduler.items())), hardware=_with_inventory(config))
     found = [*problems(config), *_words(config)]
     if found:
@@ -61,6 +57,10 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = ()) -> Config:
 
 def check_keys(cfg: DictConfig) -> None:
     """Raises ConfigError for unknown keys: Hydra's + walks past a schema, and a misspelt key must not run as default."""
+    if OmegaConf.get_type(cfg) is not Config:
+        raise ConfigError.of(
+            "the primary configuration does not start from the schema", "give it `defaults: [rankplan_schema, _self_]`"
+        )
     bad = list(_unknown(cfg))
     if bad:
         raise ConfigError(bad)

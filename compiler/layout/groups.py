@@ -34,7 +34,7 @@ class Groups(Mapping[str, Ranks]):
 
     attention: Grid
     expert: Grid | None
-    _tables: dict[str, Ranks] = field(default_factory=dict, compare=False, repr=False)
+    _tables: dict[str, Ranks] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def source(self, kind: str) -> tuple[Grid, tuple[str, ...]]:
         """The grid of a kind and the axes it runs over. Raises KeyError for an unknown kind."""

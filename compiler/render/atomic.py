@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from compiler.errors import WriteError
@@ -59,27 +59,33 @@ def _parents(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A locked working folder beside the target, gone afterwards; those of killed writers are cleared away."""
+    """A locked working folder beside the target, gone afterwards; those of killed writers are cleared away.
+
+    Where a file system has no locks for folders (NFS, some Lustre), it is not locked and nobody's is cleared.
+    """
     prefix = f".{target.name}.writing-"
-    for stale in target.parent.glob(f"{prefix}*"):
-        with suppress(OSError), _lock(stale):
-            _recover(stale, target)
-            shutil.rmtree(stale)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-    try:
+    with ExitStack() as held:
+        with ExitStack() as turn:  # a new folder is not yet locked: no other writer may take it for a dead one's
+            with suppress(OSError):
+                turn.enter_context(_lock(target.parent, wait=True))
+            for stale in target.parent.glob(f"{prefix}*"):
+                with suppress(OSError), _lock(stale):
+                    _recover(stale, target)
+                    shutil.rmtree(stale)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            with suppress(OSError):
+                held.enter_context(_lock(folder))
         folder.chmod(0o777 & ~_umask())
-        with _lock(folder):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield folder
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock. Raises BlockingIOError where a living writer holds it."""
+def _lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder's lock. Raises OSError: BlockingIOError where another holds it, others where there are no locks."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(handle)
@@ -108,14 +114,29 @@ def _write(folder: Path, artifact: Artifact) -> str:
 
 
 def _exchange(folder: Path, target: Path) -> None:
-    """Put `folder` at `target`; what was there is then at `folder`."""
+    """Put `folder` at `target`; what was there is then at `folder`, or gone."""
     if not target.exists():
+        try:
+            folder.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+    if not _renameat2(folder, target):
+        _two_renames(folder, target)
+
+
+def _two_renames(folder: Path, target: Path) -> None:
+    """The exchange for a file system that has none; a kill between the renames is mended by the next writer."""
+    aside = folder.with_name(f"{folder.name}.old")
+    target.rename(aside)
+    try:
         folder.rename(target)
-    elif not _renameat2(folder, target):
-        aside = folder.with_name(f"{folder.name}.old")
-        target.rename(aside)
-        folder.rename(target)
-        shutil.rmtree(aside, ignore_errors=True)
+    except OSError:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _renameat2(folder: Path, target: Path) -> bool:

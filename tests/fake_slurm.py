@@ -1,0 +1,63 @@
+"""Stand-ins for the programs that a batch script calls, so that it runs without a Slurm: rank i on line i of the host file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+SCONTROL = """
+import os, sys
+words = sys.argv[1:]
+if words[:2] == ["show", "job"]:
+    print("JobId=7 JobName=x\\n   Comment=\\n   Command=%s\\n   WorkDir=/\\n   StdErr=/\\n" % os.environ["FAKE_COMMAND"])
+elif words[:2] == ["show", "hostnames"]:
+    print("\\n".join(words[2].split(",")))
+elif words[:2] == ["show", "node"]:
+    print("NodeName=%s Arch=x86_64\\n   NodeAddr=%s NodeHostName=x Version=22" % (words[2], os.environ["FAKE_ADDRESS"]))
+"""
+SRUN = """
+import os, subprocess, sys
+hosts = open(os.environ["SLURM_HOSTFILE"]).read().split()
+options = [word for word in sys.argv[1:] if word.startswith("--") and word != "--slurm"]
+command = sys.argv[1 + sys.argv[1:].index(next(word for word in sys.argv[1:] if not word.startswith("--"))):]
+tasks = int(next(word for word in options if word.startswith("--ntasks=")).split("=")[1])
+assert tasks == len(hosts) and "--distribution=arbitrary" in options and not any(o.startswith("-N") for o in options)
+started = []
+for task, host in enumerate(hosts):
+    row = {"SLURM_PROCID": task, "SLURM_LOCALID": hosts[:task].count(host), "SLURM_STEP_NUM_TASKS": tasks}
+    row = dict({key: str(value) for key, value in row.items()}, SLURMD_NODENAME=host)
+    started.append(subprocess.Popen(command, env=dict(os.environ, **row)))
+sys.exit(max(process.wait() for process in started))
+"""
+GETENT = """
+import os, sys
+sys.exit(0 if sys.argv[2] in os.environ["FAKE_KNOWN"].split() else 2)
+"""
+
+
+def batch(
+    script: Path, folder: Path, hosts: Sequence[str], known: Sequence[str] = (), address: str = "", restarts: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run a batch script as sbatch would, from a copy, submitted in `folder` on `hosts`; `known` names resolve."""
+    tools = folder / "tools"
+    tools.mkdir(parents=True, exist_ok=True)
+    for name, text in {"scontrol": SCONTROL, "srun": SRUN, "getent": GETENT, "scancel": ""}.items():
+        (tools / name).write_text(f"#!{sys.executable}\n{text}")
+        (tools / name).chmod(0o755)
+    (folder / "copy").write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
+    environment = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NODELIST": ",".join(hosts),
+        "SLURM_SUBMIT_DIR": str(folder),
+        "SLURM_RESTART_COUNT": str(restarts),
+        "FAKE_COMMAND": str(script),
+        "FAKE_KNOWN": " ".join(known),
+        "FAKE_ADDRESS": address,
+        "RANKPLAN_REPORT": str(folder / "report"),
+    }
+    command = ["bash", str(folder / "copy")]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
