@@ -14,6 +14,7 @@ from compiler.expectations import judge, strict_checks
 from compiler.frameworks.adapter import Adapter, adapter
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.layout.experts import contiguous
+from compiler.layout.groups import standard
 from compiler.layout.stages import split
 from compiler.plan import Plan
 from compiler.specs.config import Config
@@ -56,6 +57,7 @@ def lay_out(config: Config) -> World:
         stages=stages,
         experts=contiguous(model.num_experts, degrees.ep, model.moe_layers, stages),
         slots=_slots(config),
+        kinds=standard(attention, expert if model.moe else None),
         padded_vocab_size=rules.padded_vocab_size(model.vocab_size, degrees.tp),
     )
 

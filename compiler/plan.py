@@ -103,6 +103,10 @@ class Plan:
             "degrees": world.degrees.to_dict(),
             "order": self.config.parallel.order,
             "grids": _grids(world),
+            "groups": [
+                {"kind": kind, "count": found.count, "size": found.size, "members": found.members, "bases": found.bases}
+                for kind, found in world.kinds.items()
+            ],
             "stages": world.stages.to_list(),
             "experts": {
                 "blocks": [list(block) for block in world.experts.blocks],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from compiler.cluster.slots import Slots
 from compiler.cluster.spans import SPANS, spans
 from compiler.layout.experts import ExpertBlocks
-from compiler.layout.grid import Grid
+from compiler.layout.grid import Grid, GroupKind
 from compiler.layout.groups import Groups
 from compiler.layout.stages import Stages
 from compiler.specs.config import Config
@@ -20,7 +21,7 @@ from compiler.specs.degrees import Degrees
 
 @dataclass(frozen=True)
 class World:
-    """The ranks of one instance, in closed form. `slots` covers every instance's nodes, the first one's first."""
+    """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers every instance's nodes, the first one's first."""
 
     config: Config
     degrees: Degrees
@@ -29,6 +30,7 @@ class World:
     stages: Stages
     experts: ExpertBlocks
     slots: Slots
+    kinds: Mapping[str, GroupKind]
     padded_vocab_size: int
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
@@ -43,7 +45,7 @@ class World:
 
     @cached_property
     def groups(self) -> Groups:
-        return Groups(self.attention, self.expert if self.config.model.moe else None)
+        return Groups(self.kinds)
 
     def spans(self, kind: str) -> NDArray[np.int8]:
         """The slowest link of each group of a kind, an index into SPANS, shape [groups]."""

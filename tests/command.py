@@ -41,7 +41,7 @@ def program(*args: str, cwd: Path, **environment: str) -> Ran:
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path
 from typing import Any
 
-from compiler.cluster import inventory
-from compiler.cluster.slots import from_inventory, nominal
-from compiler.frameworks.adapter import adapter
-from compiler.layout.experts import contiguous
-from compiler.layout.stages import split
+from compiler.passes import lay_out
 from compiler.render.artifacts import Artifact
 from compiler.schedulers import registry
 from compiler.specs.config import Config, Framework
@@ -89,18 +85,7 @@ def plan(
         launch=Launch(**launch),
         name=name,
     )
-    return SmallPlan(name, _world(config, pin))
-
-
-def _world(config: Config, pin: bool) -> World:
-    degrees, text = config.degrees, config.hardware.inventory
-    attention, expert = adapter("none").grids(degrees, config.parallel.order)
-    stages = split([config.model.num_hidden_layers], 1)
-    slots = nominal(config.hardware, config.hardware.nodes)
-    if text is not None:
-        slots = from_inventory(config.hardware, inventory.read(text), config.hardware.nodes, pin)
-    experts = contiguous(0, 1, (False,) * 2, stages)
-    return World(config, degrees, attention, expert, stages, experts, slots, 128)
+    return SmallPlan(name, lay_out(replace(config, hardware=replace(config.hardware, pin=pin))))
 
 
 def files(made: SmallPlan) -> dict[str, Artifact]:

@@ -15,8 +15,8 @@ from compiler.passes import compile_config
 from compiler.render.assets import folder
 from compiler.schedulers import registry
 from compiler.specs.degrees import Parallel, parse, resolve
-from tests.configs import changed, composed
 from tests.command import BARE, STRATEGY, Ran, call, program, tree
+from tests.configs import changed, composed
 
 HF = Path(__file__).parent / "data" / "hf"
 
@@ -94,6 +94,7 @@ VALUES = {
     "experts.load=loads.csv": "experts.load=loads.csv is not available",
     "launch.environment={A: [1]}": "launch.environment.A=[1] is no text",
     "launch.unit=core": "write one of rank, node",
+    "launch.workdir='/caf\udce9'": "which is no character ; write it in UTF-8",
 }
 
 MORE_VALUES = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import filecmp
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from compiler import compile_plan
 from compiler.config.load import load_config
@@ -144,7 +144,9 @@ class TestConfigAgain:
         (tmp_path / "launch").mkdir()
         values = {name: value.replace("${", "\\${") if name in "AQ" else value for name, value in HOSTILE.items()}
         values |= {"B": "\\\\\\${X}", "C": "\\\\\\\\\\${X} \\", "L": "x"}
-        (tmp_path / "launch" / "hostile.yaml").write_text(json.dumps({"environment": values}), encoding="utf-8")
+        (tmp_path / "launch" / "hostile.yaml").write_text(
+            yaml.safe_dump({"environment": values}, default_style='"'), encoding="utf-8"
+        )
         config = load_config([BARE, "launch=hostile"], str(tmp_path))
         assert config.launch.environment == {**HOSTILE, "L": "x"}
         plan = compile_config(config)

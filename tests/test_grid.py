@@ -9,16 +9,19 @@ from hypothesis import strategies as st
 
 from compiler.frameworks.adapter import adapter
 from compiler.layout.grid import Axis, Grid, row_major
-from compiler.layout.groups import Groups
+from compiler.layout.groups import Groups, standard
 from compiler.specs.degrees import DEFAULT_ORDER, Degrees, Parallel, parse, resolve
 
 small = st.integers(1, 4)
 orders = st.permutations(["tp", "cp", "ep", "dp", "pp"]).map("-".join)
 
 
+GRIDS = adapter("none").grids
+
+
 def groups(name: str, order: str = DEFAULT_ORDER) -> Groups:
     degrees = resolve(Parallel(**parse(name)), moe=True)  # type: ignore[arg-type]
-    return Groups(*adapter("none").grids(degrees, order))
+    return Groups(standard(*GRIDS(degrees, order)))
 
 
 STRATEGY = groups("ep16_tp4_pp4_dp4")
@@ -79,7 +82,7 @@ def test_groups_are_the_ranks_that_share_the_other_coordinates(
             int(grid.coordinate(name, np.array([rank]))[0]) for name, _ in reversed(sizes) if name not in names
         )
         expected.setdefault(rest, []).append(rank)
-    assert grid.groups(names).tolist() == [expected[key] for key in sorted(expected)]
+    assert grid.kind(names).table().tolist() == [expected[key] for key in sorted(expected)]
 
 
 @given(small, small, small, small, small, small, orders)
@@ -88,9 +91,9 @@ def test_every_kind_is_a_partition_and_both_grids_cover_the_world(
 ) -> None:
     adp = math.lcm(tp * cp, etp * ep) // (tp * cp) * more
     degrees = Degrees(tp, cp, pp, 1, ep, etp, adp)
-    attention, expert = adapter("none").grids(degrees, order)
+    attention, expert = GRIDS(degrees, order)
     assert attention.world_size == expert.world_size == degrees.world_size
-    found = Groups(attention, expert)
+    found = Groups(standard(attention, expert))
     for kind in found:
         assert np.array_equal(np.sort(found[kind].ravel()), np.arange(degrees.world_size))
         assert found[kind].shape[1] == found.size(kind)
@@ -106,14 +109,14 @@ def test_coordinates_read_back_the_rank(a: int, b: int, c: int) -> None:
 def test_a_compound_axis_has_several_strides() -> None:
     """ep over tp and dp with pp between them: W16 tp2 pp2 dp4, as vLLM lays it out."""
     grid = Grid((Axis("ep", 2, 1), Axis("pp", 2, 2), Axis("ep", 4, 4)))
-    assert grid.groups(["ep"]).tolist() == [[0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15]]
+    assert grid.kind(["ep"]).table().tolist() == [[0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15]]
     assert grid.coordinate("ep", np.array([0, 1, 4, 13])).tolist() == [0, 1, 2, 7]
     assert grid.size("ep") == 8
     assert grid.strides("ep") == ((2, 1), (4, 4))
 
 
 def test_a_dense_model_has_no_groups_on_the_expert_grid() -> None:
-    found = Groups(STRATEGY.attention, None)
+    found = Groups(standard(row_major([("tp", 2), ("cp", 1), ("dp", 2), ("pp", 2)]), None))
     assert list(found) == ["tp", "cp", "dp", "dp_cp", "pp", "tp_pp", "tp_cp"]
     with pytest.raises(KeyError):
         found["ep"]

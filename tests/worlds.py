@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from compiler.cluster.slots import nominal
-from compiler.frameworks.adapter import adapter
-from compiler.layout.experts import contiguous
-from compiler.layout.stages import split
+from compiler.passes import lay_out
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel, parse
 from compiler.specs.hardware import Fabric, Gpu, Hardware, Nic, Node, Nvlink, PeakFlops
@@ -155,19 +153,9 @@ def world(
         workload=workload,
         framework=Framework(name="none"),
     )
-    sizes, rules = config.degrees, adapter("none")
-    attention, expert = rules.grids(sizes, config.parallel.order)
-    stages = split(config.parallel.stages or even(model.num_hidden_layers, sizes.pp * sizes.vpp), sizes.pp)
-    return World(
-        config=config,
-        degrees=sizes,
-        attention=attention,
-        expert=expert,
-        stages=stages,
-        experts=contiguous(model.num_experts, sizes.ep, model.moe_layers, stages),
-        slots=nominal(hardware, max(hardware.nodes, -(-sizes.world_size // hardware.node.gpus))),
-        padded_vocab_size=rules.padded_vocab_size(model.vocab_size, sizes.tp),
-    )
+    sizes, layers = config.degrees, model.num_hidden_layers
+    stages = config.parallel.stages or even(layers, sizes.pp * sizes.vpp)
+    return lay_out(replace(config, parallel=replace(config.parallel, stages=stages)))
 
 
 def even(layers: int, parts: int) -> list[int]:

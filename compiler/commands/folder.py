@@ -17,7 +17,7 @@ from compiler.cluster import inventory
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.errors import ConfigError
 from compiler.layout.experts import ExpertBlocks
-from compiler.layout.grid import Axis, Grid
+from compiler.layout.grid import Axis, Grid, GroupKind, Run
 from compiler.layout.groups import Groups
 from compiler.layout.stages import Stages
 from compiler.plan import SCHEMA
@@ -37,6 +37,7 @@ class PlanFolder:
     stages: Stages
     experts: ExpertBlocks
     slots: Slots
+    kinds: Mapping[str, GroupKind]
 
     @property
     def name(self) -> str:
@@ -53,7 +54,7 @@ class PlanFolder:
 
     @cached_property
     def groups(self) -> Groups:
-        return Groups(self.attention, self.expert if self.experts.blocks else None)
+        return Groups(self.kinds)
 
 
 def read(path: Path) -> PlanFolder:
@@ -85,7 +86,12 @@ def _expand(
         stages=stages,
         experts=ExpertBlocks(blocks, tuple(map(bool, experts["moe_stages"]))),
         slots=_slots(int(contents["slots"]["gpus"]), tuple(contents["slots"]["spares"]), rows, hardware),
+        kinds={str(row["kind"]): GroupKind(_runs(row["members"]), _runs(row["bases"])) for row in contents["groups"]},
     )
+
+
+def _runs(pairs: Sequence[Sequence[int]]) -> tuple[Run, ...]:
+    return tuple((int(size), int(stride)) for size, stride in pairs)
 
 
 def _grid(axes: Sequence[Mapping[str, Any]]) -> Grid:
@@ -139,6 +145,10 @@ def _mismatches(found: PlanFolder, rows: int) -> Iterator[str]:
         last = sum((axis.size - 1) * axis.stride for axis in grid.axes)
         if min(axis.size for axis in grid.axes) < 1 or grid.world_size != size or last != size - 1:
             yield f"a grid of {grid.world_size} ranks up to {last} for a world of {size}"
+    for kind, runs in found.kinds.items():
+        last = sum((size - 1) * stride for size, stride in runs.members + runs.bases)
+        if min((size for size, _ in runs.members + runs.bases), default=1) < 1 or not 0 <= last < size:
+            yield f"groups {kind} that reach rank {last} in a world of {size}"
     if stages != found.attention.size("pp") or len(found.contents["memory"]["stages"]) != stages:
         yield f"{stages} stages for a pp axis of {found.attention.size('pp')}"
     blocks = (len(found.experts.blocks), len(found.experts.stages))

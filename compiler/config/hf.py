@@ -107,11 +107,14 @@ def _dtype(data: Mapping[str, Any]) -> str | None:
 
 
 def _name(path: str, data: Mapping[str, Any]) -> str:
-    """The model's name in lower case, without an organisation's prefix: as the file says, else as it or its folder is called."""
+    """The model's name in lower case, without an organisation's prefix: as the file says, else as it or its folder is called.
+
+    Only the path as it is written counts, not where it is: a bare `config.json` is called by its family.
+    """
     file, said = Path(path), data.get("_name_or_path")
-    folder = file.resolve().parent
+    folder = file.parent
     if folder.parent.name == "snapshots":  # the hub's cache: models--ORG--NAME/snapshots/REVISION/config.json
         folder = folder.parent.parent
     written = Path(said).name if isinstance(said, str) else ""
-    name = written or (file.stem if file.stem != "config" else folder.name)
+    name = written or (file.stem if file.stem != "config" else folder.name.lstrip(".") or str(data["model_type"]))
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower().rpartition("--")[2]).lstrip("._-") or "model"

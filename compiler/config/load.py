@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -149,6 +150,7 @@ def _words(config: Config) -> Iterator[Problem]:
     yield from _layers(config)
     yield from _lengths(config)
     yield from _environment(config)
+    yield from _texts(config)
     yield from _unavailable(config)
     yield from _places(config)
 
@@ -186,6 +188,14 @@ def _environment(config: Config) -> Iterator[Problem]:
         for name, value in values.items():
             if not isinstance(value, str):
                 yield Problem(f"{group}.environment.{name}={value} is no text", "write one value, in quotes")
+
+
+def _texts(config: Config) -> Iterator[Problem]:
+    """Every text can be written as UTF-8; bytes of another encoding on the command line cannot."""
+    try:
+        json.dumps(dataclasses.asdict(config), ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        yield Problem(f"a value holds {error.object[error.start]!r}, which is no character", "write it in UTF-8")
 
 
 def _places(config: Config) -> Iterator[Problem]:

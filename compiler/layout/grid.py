@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ranks = NDArray[np.int64]
+
+
+Run = tuple[int, int]
+"""(size, stride) of equally spaced ranks."""
+
+
+@dataclass(frozen=True)
+class GroupKind:
+    """All groups of one kind in closed form: a group is one sum of `bases` plus every sum of `members`, fastest first."""
+
+    members: tuple[Run, ...]
+    bases: tuple[Run, ...]
+
+    @property
+    def size(self) -> int:
+        """Ranks of each group."""
+        return math.prod(size for size, _ in self.members)
+
+    @property
+    def count(self) -> int:
+        return math.prod(size for size, _ in self.bases)
+
+    def table(self) -> Ranks:
+        """Ranks, shape [count, size]."""
+        return _offsets(self.bases)[:, None] + _offsets(self.members)[None, :]
+
+
+def _offsets(runs: Iterable[Run]) -> Ranks:
+    """Every sum of coordinate*stride, the first run varying fastest."""
+    found = np.zeros(1, dtype=np.int64)
+    for size, stride in runs:
+        steps = np.arange(size, dtype=np.int64) * stride
+        found = (steps[:, None] + found[None, :]).ravel()
+    return found
 
 
 @dataclass(frozen=True)
@@ -55,24 +90,18 @@ class Grid:
                 weight *= axis.size
         return found
 
-    def groups(self, names: Iterable[str]) -> Ranks:
-        """Groups along the axes `names`, shape [groups, size].
+    def kind(self, names: Iterable[str], order: Sequence[str] | None = None) -> GroupKind:
+        """Groups along the axes `names`, in closed form.
 
         Megatron's enumeration: unmasked coordinates count the groups and masked ones the members, fastest axis first.
+        A framework that counts groups otherwise gives all unmasked axes in its `order`, fastest first.
         """
         masked = frozenset(names)
-        members = self._offsets(axis for axis in self.axes if axis.axis in masked)
-        bases = self._offsets(axis for axis in self.axes if axis.axis not in masked)
-        return bases[:, None] + members[None, :]
-
-    @staticmethod
-    def _offsets(axes: Iterable[Axis]) -> Ranks:
-        """Every sum of coordinate*stride, the first axis varying fastest."""
-        found = np.zeros(1, dtype=np.int64)
-        for axis in axes:
-            steps = np.arange(axis.size, dtype=np.int64) * axis.stride
-            found = (steps[:, None] + found[None, :]).ravel()
-        return found
+        members = tuple((axis.size, axis.stride) for axis in self.axes if axis.axis in masked)
+        rest = [axis for axis in self.axes if axis.axis not in masked]
+        if order is not None:
+            rest.sort(key=lambda axis: order.index(axis.axis))
+        return GroupKind(members, tuple((axis.size, axis.stride) for axis in rest))
 
 
 def row_major(sizes: Iterable[tuple[str, int]]) -> Grid:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from compiler.layout.grid import Grid, Ranks
+from compiler.layout.grid import Grid, GroupKind, Ranks
 
 ATTENTION_KINDS: Mapping[str, tuple[str, ...]] = {
     "tp": ("tp",),
@@ -25,32 +25,24 @@ EXPERT_KINDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def standard(attention: Grid, expert: Grid | None) -> dict[str, GroupKind]:
+    """The plan's own kinds in Megatron's order; a model without experts (`expert` None) has none on that grid."""
+    found = {name: attention.kind(axes) for name, axes in ATTENTION_KINDS.items()}
+    if expert is not None:
+        found |= {name: expert.kind(axes) for name, axes in EXPERT_KINDS.items()}
+    return found
+
+
 @dataclass(frozen=True)
 class Groups(Mapping[str, Ranks]):
-    """kind -> ranks, shape [groups, size]; a kind is expanded when it is first asked for.
+    """Kind -> ranks, shape [groups, size]; a kind is expanded when it is first asked for."""
 
-    `expert` is None for a model without experts, which has no groups on that grid.
-    """
-
-    attention: Grid
-    expert: Grid | None
+    kinds: Mapping[str, GroupKind]
     _tables: dict[str, Ranks] = field(default_factory=dict, init=False, compare=False, repr=False)
-
-    def source(self, kind: str) -> tuple[Grid, tuple[str, ...]]:
-        """The grid of a kind and the axes it runs over. Raises KeyError for an unknown kind."""
-        if kind in ATTENTION_KINDS:
-            return self.attention, ATTENTION_KINDS[kind]
-        if self.expert is None:
-            raise KeyError(kind)
-        return self.expert, EXPERT_KINDS[kind]
 
     def size(self, kind: str) -> int:
         """Ranks in each group of a kind."""
-        grid, axes = self.source(kind)
-        found = 1
-        for axis in axes:
-            found *= grid.size(axis)
-        return found
+        return self.kinds[kind].size
 
     def of_rank(self, kind: str, rank: int) -> tuple[int, Ranks]:
         """The index of the group of `kind` that holds `rank`, and its ranks, shape [size]."""
@@ -60,16 +52,13 @@ class Groups(Mapping[str, Ranks]):
 
     def __getitem__(self, kind: str) -> Ranks:
         if kind not in self._tables:
-            grid, axes = self.source(kind)
-            table = grid.groups(axes)
+            table = self.kinds[kind].table()
             table.setflags(write=False)
             self._tables[kind] = table
         return self._tables[kind]
 
     def __iter__(self) -> Iterator[str]:
-        yield from ATTENTION_KINDS
-        if self.expert is not None:
-            yield from EXPERT_KINDS
+        return iter(self.kinds)
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return len(self.kinds)
