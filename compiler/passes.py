@@ -17,6 +17,7 @@ from compiler.layout.experts import contiguous
 from compiler.layout.groups import standard
 from compiler.layout.stages import split
 from compiler.plan import Plan
+from compiler.schedulers.job import job
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -31,6 +32,8 @@ def compile_config(config: Config) -> Plan:
     costs = cost(world)
     checks += invariants.costed(world, costs)
     plan = Plan(world, costs, tuple(checks))
+    if config.scheduler:
+        job(plan)  # a value that no target can carry is refused now, not when files are written
     verdicts = judge(config, plan.to_dict())
     checks += strict_checks(config, verdicts)
     _refuse(checks)

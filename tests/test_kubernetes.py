@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from kubernetes_validate.utils import latest_version
 
 from compiler.errors import ConfigError
+from compiler.render.yaml import emit
 from compiler.schedulers.kubernetes import names
-from compiler.schedulers.kubernetes.yaml import emit
 from compiler.specs.site import KubernetesSite, Site
 from tests.plans import HOSTILE, SmallPlan, files, plan
 

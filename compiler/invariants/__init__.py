@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from compiler.checks import Check
 from compiler.costs.total import Costs
-from compiler.invariants.registry import COSTED, DECLARED, LAID_OUT, load
+from compiler.invariants.registry import COSTED, DECLARED, LAID_OUT, load, place
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -21,17 +21,17 @@ BLOCKING = frozenset({"expert-grid", "layers-to-stages"})
 def declared(config: Config) -> Iterator[Check]:
     """Rules that need the configuration alone."""
     load()
-    for rule in DECLARED:
+    for rule in sorted(DECLARED, key=place):
         yield from rule(config)
 
 
 def laid_out(world: World) -> Iterator[Check]:
     """Rules about ranks, groups and where they sit."""
-    for rule in LAID_OUT:
+    for rule in sorted(LAID_OUT, key=place):
         yield from rule(world)
 
 
 def costed(world: World, costs: Costs) -> Iterator[Check]:
     """Rules about memory, parameters and time."""
-    for rule in COSTED:
+    for rule in sorted(COSTED, key=place):
         yield from rule(world, costs)

@@ -132,3 +132,22 @@ def image(config: Config) -> Iterator[Check]:
             "write launch.image=...",
             otherwise="warn",
         )
+
+
+@declared
+def containers(config: Config) -> Iterator[Check]:
+    """Slurm jobs run on the bare node: what only a container can have must not be dropped without a word."""
+    if "slurm" not in config.scheduler:
+        return
+    given = [f"launch.image={config.launch.image}"] if config.launch.image is not None else []
+    given += ["launch.mounts"] * bool(config.launch.mounts) + ["site.mounts"] * bool(config.site.mounts)
+    if given:
+        yield check(
+            "slurm-containers",
+            False,
+            ", ".join(given),
+            "none",
+            f"{' and '.join(given)} has no effect under scheduler=slurm, which runs the command on the node itself",
+            "start the container in launch.command",
+            otherwise="warn",
+        )

@@ -69,6 +69,21 @@ def _divisors(number: int) -> list[int]:
 
 
 @declared
+def instance_nodes(config: Config) -> Iterator[Check]:
+    """An instance fills whole nodes, or an equal part of one."""
+    ranks, gpus_ = config.degrees.world_size, config.hardware.node.gpus
+    if config.framework.instances > 1:
+        yield check(
+            "instance-nodes",
+            ranks % gpus_ == 0 or gpus_ % ranks == 0,
+            f"{ranks} ranks",
+            f"{gpus_} GPUs a node",
+            f"an instance of {ranks} ranks on nodes of {gpus_} GPUs takes {ranks / gpus_:g} nodes",
+            f"choose degrees whose ranks are a multiple or a divisor of {gpus_}",
+        )
+
+
+@declared
 def expert_grid(config: Config) -> Iterator[Check]:
     """The expert grid covers the ranks of the attention grid: etp*ep*edp = tp*cp*adp."""
     degrees = config.degrees

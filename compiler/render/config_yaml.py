@@ -6,6 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
+from compiler.render.yaml import document
 from compiler.specs.config import Config
 
 HEADER = "defaults: [rankplan_schema, _self_]\n"
@@ -15,11 +16,9 @@ LEFT_OUT = ("out", "sweep")
 
 def dump(config: Config) -> str:
     """YAML text of every resolved value; `${` in a value is escaped, so that it is read back as it is."""
-    from omegaconf import OmegaConf
-
     values = dataclasses.asdict(config)
     kept = {key: _escaped(value) for key, value in values.items() if key not in LEFT_OUT}
-    return HEADER + OmegaConf.to_yaml(OmegaConf.create(kept), resolve=False)
+    return HEADER + document(kept)
 
 
 def _escaped(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from compiler.errors import ConfigError, InvariantError, Problem
+from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
 from compiler.schedulers import values
 from compiler.schedulers.values import Mount, Secret
@@ -89,7 +89,7 @@ class Job:
 
 
 def job(plan: Planned) -> Job:
-    """Decide a launch. Raises ConfigError with every bad value, InvariantError where instances split nodes unevenly."""
+    """Decide a launch. Raises ConfigError with every bad value."""
     config, world = plan.config, plan.world
     launch, site, framework = config.launch, config.site, adapter(config.framework.name)
     secrets = [values.secret(name, value) for name, value in sorted(launch.secrets.items())]
@@ -110,7 +110,7 @@ def job(plan: Planned) -> Job:
         instances=world.instances,
         nodes=-(-world.size // gpus),
         gpus_per_node=gpus,
-        ranks_per_node=_ranks_per_node(world.size, gpus),
+        ranks_per_node=min(world.size, gpus),
         spare_nodes=launch.spare_nodes,
         unit=launch.unit or framework.unit(),
         command=tuple(command or ()),
@@ -129,16 +129,6 @@ def job(plan: Planned) -> Job:
         inventory=config.hardware.inventory,
         site=site,
     )
-
-
-def _ranks_per_node(world_size: int, gpus: int) -> int:
-    """An instance fills whole nodes, or an equal part of one."""
-    if world_size % gpus and gpus % world_size:
-        raise InvariantError.of(
-            f"instance-nodes: an instance of {world_size} ranks neither fills nodes of {gpus} GPUs nor shares one evenly",
-            f"choose degrees whose ranks are a multiple or a divisor of {gpus}",
-        )
-    return min(world_size, gpus)
 
 
 def _mounts(key: str, given: list[object]) -> Iterator[Mount | Problem]:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from compiler.render.artifacts import Artifact
+from compiler.render.yaml import emit
 from compiler.schedulers import runtime_files
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import names, pod
 from compiler.schedulers.kubernetes.pod import Node
-from compiler.schedulers.kubernetes.yaml import emit
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 NEVER_RETRIED = [64, 65, 66]

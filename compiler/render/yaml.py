@@ -1,4 +1,4 @@
-"""Plain data -> YAML 1.2 that every parser, also a 1.1 one, reads back as it was. The only emitter of manifests.
+"""Plain data -> YAML 1.2 that every parser, also a 1.1 one, reads back as it was. The only emitter of YAML.
 
 Every string is quoted, so none turns into a number, a boolean or a date; long texts are literal blocks.
 """
@@ -6,6 +6,7 @@ Every string is quoted, so none turns into a number, a boolean or a date; long t
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,8 +20,12 @@ _BLOCK = re.compile(f"(?:[^ \n\x85](?:[{_PRINTABLE}]*[^\n])?\n)")
 
 def emit(documents: Sequence[Mapping[str, Any]]) -> str:
     """The text of a file of documents, keys in the order in which they are given."""
-    body = "".join("---\n" + "".join(line + "\n" for line in _lines(document, "")) for document in documents)
-    return "# yamllint disable rule:line-length\n" + body
+    return "# yamllint disable rule:line-length\n" + "".join("---\n" + document(item) for item in documents)
+
+
+def document(value: Mapping[str, Any]) -> str:
+    """The text of one mapping."""
+    return "".join(line + "\n" for line in _lines(value, ""))
 
 
 def quoted(value: str) -> str:
@@ -71,8 +76,10 @@ def _scalar(value: Any) -> str:
         return "null"
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return re.sub(r"^(-?[0-9]+)e", r"\1.0e", repr(value))  # 1e-06 is a text to a YAML 1.1 parser
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, (Mapping, list, tuple)):
         return "{}" if isinstance(value, Mapping) else "[]"
-    raise TypeError(f"{type(value).__name__} has no place in a manifest")
+    raise TypeError(f"{type(value).__name__} has no place in YAML")
