@@ -48,6 +48,9 @@ class SmallPlan:
     def config(self) -> Config:
         return self.world.config
 
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name}
+
 
 def plan(
     nodes: int = 2,

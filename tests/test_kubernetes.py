@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from kubernetes_validate.utils import latest_version
 
 from compiler.errors import ConfigError
+from compiler.render.artifacts import to_json
 from compiler.render.yaml import emit
 from compiler.schedulers.kubernetes import names
 from compiler.specs.site import KubernetesSite, Site
@@ -144,17 +145,21 @@ def test_what_a_pod_starts_is_the_plan(tmp_path: Path) -> None:
     made = kubernetes(2, 2, environment=HOSTILE, python=sys.executable)
     shared = of_kind(made, "ConfigMap")[0]
     assert shared["immutable"] is True
-    for name, text in shared["data"].items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-        assert text == files(made)[f"runtime/{name}"].text
-    assert pod(made)["volumes"][0]["configMap"]["name"] == shared["metadata"]["name"]
+    volume = pod(made)["volumes"][0]["configMap"]
+    assert volume["name"] == shared["metadata"]["name"]
+    assert sorted(item["key"] for item in volume["items"]) == sorted(shared["data"])
+    for item in volume["items"]:
+        path, text = tmp_path / item["path"], shared["data"][item["key"]]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        assert text == (files(made)[item["path"]].text if path.parent.name == "runtime" else to_json(made.to_dict()))
     lines = []
     for index in range(2):
         environment = {**variables(made, index), "MASTER_ADDR": "127.0.0.1", "NODE_NAME": f"n{index}"}
         assert {name: environment[name] for name in HOSTILE} == HOSTILE
         command = [expand(word, {}) for word in pod(made)["containers"][0]["command"]]
         assert command[-1] == f"{environment['RANKPLAN_PLAN']}/runtime/spawn.py"
-        command[-1] = str(tmp_path / "spawn.py")
+        command[-1] = str(tmp_path / "runtime/spawn.py")
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         lines += done.stdout.splitlines()
@@ -246,8 +251,13 @@ def test_key_order_is_kept_and_strange_types_are_refused() -> None:
     assert emit([{"b": 1, "a": {"no": True, "x/y.z": ["c"]}}]).splitlines()[1:] == [
         "---", "b: 1", "a:", '  "no": true', "  x/y.z:", '    - "c"'
     ]  # fmt: skip
-    with pytest.raises(TypeError, match="float has no place in a manifest"):
-        emit([{"a": 1.5}])
+    with pytest.raises(TypeError, match="set has no place in YAML"):
+        emit([{"a": {1}}])
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_a_number_to_an_old_parser_too(number: float) -> None:
+    assert yaml.safe_load(emit([{"a": number}])) == {"a": number}
 
 
 def test_secrets_stay_out(tmp_path: Path) -> None:

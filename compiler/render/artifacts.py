@@ -1,9 +1,11 @@
-"""A file of the plan folder, before it is written."""
+"""A file of the plan folder, before it is written, and the text of JSON files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,3 +15,8 @@ class Artifact:
     path: str
     text: str | bytes | Iterable[str]
     executable: bool = False
+
+
+def to_json(contents: Mapping[str, Any]) -> str:
+    """JSON in a fixed layout; a number that is no number is a bug of ours, and refused."""
+    return json.dumps(contents, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from compiler import __version__
 from compiler.plan import Plan
 from compiler.render import tables
-from compiler.render.artifacts import Artifact
+from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import write_folder
 from compiler.render.config_yaml import dump
 from compiler.render.report import report
@@ -43,11 +41,6 @@ def files(plan: Plan) -> Iterator[Artifact]:
         from compiler.rank_graph import serialised
 
         yield Artifact("graph.json.gz", serialised(plan.world))
-
-
-def to_json(contents: Mapping[str, Any]) -> str:
-    """JSON in a fixed layout; a number that is no number is a bug of ours, and refused."""
-    return json.dumps(contents, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _manifest(digests: Mapping[str, str]) -> Artifact:

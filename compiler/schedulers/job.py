@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
+from compiler.render.artifacts import to_json
 from compiler.schedulers import values
 from compiler.schedulers.values import Mount, Secret
 from compiler.specs.config import Config
@@ -27,6 +28,7 @@ class Planned(Protocol):
     def config(self) -> Config: ...
     @property
     def world(self) -> World: ...
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Job:
     """A launch. `nodes` and `world_size` are of one instance; `ranks_per_node` is below `gpus_per_node` where several share one.
 
     `command` is empty where the self-check alone runs; `hosts` (in slot order) and `spares` are empty unless pinned.
+    `shared` holds path and text of what a rank may read in the plan folder, `runtime/` aside.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Job:
     spares: tuple[str, ...]
     inventory: str | None
     site: Site
+    shared: tuple[tuple[str, str], ...]
 
     @property
     def all_nodes(self) -> int:
@@ -128,6 +132,7 @@ def job(plan: Planned) -> Job:
         spares=world.slots.spares[: launch.spare_nodes],
         inventory=config.hardware.inventory,
         site=site,
+        shared=(("plan.json", to_json(plan.to_dict())),),
     )
 
 

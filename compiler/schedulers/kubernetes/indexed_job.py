@@ -20,7 +20,7 @@ NEVER_RETRIED = [64, 65, 66]
 
 def artifacts(job: Job, options: Any) -> Iterator[Artifact]:
     """`kubectl apply --server-side -f` on the folder takes them in any order."""
-    files = {name: runtime_files.files(job)[name] for name in pod.PROGRAMS}
+    files = {pod.key(path): text for path, text in pod.files(job).items()}
     shared = names.config_map(job.name, runtime_files.digest(json.dumps(files, sort_keys=True)))
     config_map = {
         "apiVersion": "v1",

@@ -16,6 +16,18 @@ DEFAULT_IMAGE = "python:3.12-slim"
 PROGRAMS = ("probe.py", "spawn.py", "launch.json")
 """What a pod needs of `runtime/`: hosts are not bound here."""
 
+
+def files(job: Job) -> dict[str, str]:
+    """Path in the plan folder -> text, of what a pod sees of it."""
+    programs = runtime_files.files(job)
+    return {**{f"runtime/{name}": programs[name] for name in PROGRAMS}, **dict(job.shared)}
+
+
+def key(path: str) -> str:
+    """A path as a key of a ConfigMap, which takes no slash."""
+    return path.replace("/", ".")
+
+
 GRACE_S = 30
 
 
@@ -70,7 +82,7 @@ def _container(job: Job, env: list[Node]) -> Node:
         for index, mount in enumerate(job.mounts)
     ]
     own = [
-        {"name": "plan", "mountPath": f"{PLAN}/runtime", "readOnly": True},
+        {"name": "plan", "mountPath": PLAN, "readOnly": True},
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - where NCCL looks
     ]
     return {**container, "volumeMounts": [*own, *mounts]}
@@ -101,4 +113,6 @@ def _environment(job: Job) -> list[Node]:
 def _volumes(job: Job, config_map: str) -> list[Node]:
     shm = {"medium": "Memory", "sizeLimit": str(job.site.kubernetes.shm_bytes)}
     hosts = [{"name": f"mount-{i}", "hostPath": {"path": mount.source}} for i, mount in enumerate(job.mounts)]
-    return [{"name": "plan", "configMap": {"name": config_map}}, {"name": "shm", "emptyDir": shm}, *hosts]
+    items = [{"key": key(path), "path": path} for path in files(job)]
+    plan = {"name": "plan", "configMap": {"name": config_map, "items": items}}
+    return [plan, {"name": "shm", "emptyDir": shm}, *hosts]

@@ -9,8 +9,7 @@ from typing import Any
 from compiler.errors import ConfigError, Problem
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes.names import LABEL
-from compiler.schedulers.kubernetes.pod import PLAN, PROGRAMS
-from compiler.schedulers.runtime_files import files
+from compiler.schedulers.kubernetes.pod import PLAN, files
 
 OWN_VARIABLES = ("JOB_COMPLETION_INDEX", "NODE_NAME")
 CONFIG_MAP_BYTES = 2**20
@@ -53,7 +52,7 @@ def _variables(job: Job) -> Iterator[Problem]:
 
 
 def _mounts(job: Job) -> Iterator[Problem]:
-    taken = {PLAN, f"{PLAN}/runtime", "/dev/shm"}  # noqa: S108 - where NCCL looks
+    taken = {PLAN, "/dev/shm"}  # noqa: S108 - where NCCL looks
     for mount in job.mounts:
         if ":" in mount.target or ".." in mount.source.split("/"):
             yield Problem(
@@ -66,7 +65,7 @@ def _mounts(job: Job) -> Iterator[Problem]:
 
 
 def _size(job: Job) -> Iterator[Problem]:
-    size = sum(len(files(job)[name].encode()) for name in PROGRAMS)
+    size = sum(len(text.encode()) for text in files(job).values())
     if size > CONFIG_MAP_BYTES - 4096:
         yield Problem(
             f"the pods' ConfigMap would hold {size} bytes, and Kubernetes takes {CONFIG_MAP_BYTES}",

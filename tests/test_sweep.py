@@ -1,0 +1,181 @@
+"""Many plans from one command: folders, names, one summary; failures are collected, bad spellings refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compiler.sweep import COLUMNS, default_name, job_name
+from tests.command import BARE, Ran, program, tree, whole
+from tests.configs import changed, composed
+
+LEAN = [BARE, "~expect", "-m"]
+HEADER = (
+    "job,overrides,status,world_size,degrees,memory_bytes,memory_fraction,"
+    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message"
+)
+
+
+def only_plans(cwd: Path) -> None:
+    """No clutter of Hydra's, no scratch files of ours."""
+    for path in tree(cwd):
+        name = Path(path).name
+        assert name not in ("outputs", "multirun", ".hydra", "multirun.yaml"), path
+        assert not name.startswith("."), path
+        assert not name.endswith((".log", ".row.json")), path
+
+
+def summary(folder: Path) -> list[dict[str, str]]:
+    text = (folder / "summary.csv").read_text()
+    assert text.startswith(HEADER + "\n")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def agrees(folder: Path, row: dict[str, str]) -> None:
+    """A row of the summary says what the plan's own files say."""
+    assert whole(folder / row["job"])
+    plan: dict[str, Any] = json.loads((folder / row["job"] / "plan.json").read_text())
+    memory, projection = plan["memory"], plan["projection"]
+    assert row["status"] == "ok"
+    assert row["message"] == ""
+    assert int(row["world_size"]) == plan["world_size"]
+    assert row["degrees"] == plan["degrees"]["name"]
+    assert float(row["memory_bytes"]) == memory["total_bytes"]
+    assert float(row["memory_fraction"]) == pytest.approx(memory["total_bytes"] / memory["capacity_bytes"], abs=1e-6)
+    if "train" in projection:
+        assert float(row["step_time_s"]) == projection["train"]["step_time_s"]
+        assert (row["ttft_s"], row["tpot_s"]) == ("", "")
+        assert float(row["tokens_per_s_per_gpu"]) == projection["train"]["tokens_per_s_per_gpu"]
+    else:
+        prefill, decode = projection["serve"]["prefill"][-1], projection["serve"]["decode"][-1]
+        assert row["step_time_s"] == ""
+        assert float(row["ttft_s"]) == prefill["ttft_s"]
+        assert float(row["tpot_s"]) == decode["tpot_s"]
+        assert float(row["tokens_per_s_per_gpu"]) == decode["tokens_per_s_per_gpu"]
+
+
+class TestJobs:
+    def test_those_that_pass_are_written_and_those_that_fail_are_collected(self, tmp_path: Path) -> None:
+        names = "ep16_tp4_pp4_dp4,ep3_tp4,ep8_tp8_pp4_dp4"
+        ran = program(*LEAN, f"parallel={names}", cwd=tmp_path)
+        assert ran.code == 1
+        (folder,) = (tmp_path / "out" / "sweeps").iterdir()
+        table = summary(folder)
+        assert [row["overrides"] for row in table] == [f"parallel={name}" for name in names.split(",")]
+        assert [row["status"] for row in table] == ["ok", "3", "ok"]
+        assert [row["job"] for row in table] == [f"moe_30b_{name}" for name in names.split(",")]
+        for row in (table[0], table[2]):
+            agrees(folder, row)
+        assert "world-size: tp4 x cp1 x adp3 x pp1 = 12 ranks" in table[1]["message"]
+        assert len(table[1]["message"].split(" | ")) == len(ran.errors) > 1
+        assert all(line.startswith("error: parallel=ep3_tp4: ") for line in ran.errors)
+        assert {path.name for path in folder.iterdir()} == {"summary.csv", table[0]["job"], table[2]["job"]}
+        assert "2 of 3 plans in out/sweeps/" in ran.out
+        only_plans(tmp_path)
+
+    def test_names_show_swept_values_that_a_plans_name_does_not(self, tmp_path: Path) -> None:
+        ran = program(
+            *LEAN,
+            "hardware.nodes=64,128",
+            "parallel=ep16_tp4_pp4_dp2",
+            "workload=serve,train",
+            "workload.global_batch_size=1024",
+            "sweep=mine",
+            "out=far/away",
+            cwd=tmp_path,
+        )
+        assert ran.code == 1
+        folder = tmp_path / "far" / "away" / "sweeps" / "mine"
+        table = summary(folder)
+        assert [row["overrides"] for row in table] == [
+            f"hardware.nodes={nodes} workload={kind}" for nodes in (64, 128) for kind in ("serve", "train")
+        ]
+        assert [row["status"] for row in table] == ["ok", "ok", "3", "3"]
+        assert [row["job"] for row in table][:2] == [
+            "moe_30b_ep16_tp4_pp4_dp2_nodes-64_workload-serve",
+            "moe_30b_ep16_tp4_pp4_dp2_train_nodes-64_workload-train",
+        ]
+        for row in table[:2]:
+            agrees(folder, row)
+        assert list((tmp_path / "far" / "away").iterdir()) == [folder.parent]
+        only_plans(tmp_path)
+
+    def test_values_that_are_bad_in_themselves_are_collected_too(self, tmp_path: Path) -> None:
+        ran = program(*LEAN, "hardware.nodes=0,128", "launch.environment.A=a/b,a-b", "sweep=mine", cwd=tmp_path)
+        assert ran.code == 1
+        table = summary(tmp_path / "out" / "sweeps" / "mine")
+        assert [row["status"] for row in table] == ["2", "2", "ok", "ok"]
+        assert table[0]["message"] == "hardware.nodes=0 is below 1 ; write 1 or more"
+        assert table[2]["overrides"] == "hardware.nodes=128 launch.environment.A=a/b"
+        assert len({row["job"] for row in table[2:]}) == 2
+
+    def test_a_second_run_gives_the_same_bytes_and_a_plan_compiles_alone(self, tmp_path: Path) -> None:
+        command = [*LEAN, "parallel.order=tp-cp-ep-dp-pp,tp-cp-ep-pp-dp", "parallel=tp4_pp4_dp64_ep1"]
+        assert program(*command, cwd=tmp_path, PYTHONHASHSEED="1").code == 0
+        first = tree(tmp_path)
+        assert program(*command, cwd=tmp_path, PYTHONHASHSEED="2").code == 0
+        assert tree(tmp_path) == first
+        (folder,) = (tmp_path / "out" / "sweeps").iterdir()
+        row = summary(folder)[1]
+        ran = program("--config-dir", str(folder / row["job"]), "--config-name=config", "out=again", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        (again,) = (tmp_path / "again").iterdir()
+        assert tree(again) == tree(folder / row["job"])
+
+
+REFUSED = [
+    ("parallel=ep16_tp4_pp4_dp4,ep8_tq8", "'tq8' is not a degree"),
+    ("model=moe_30b,nope", "model=nope is not known"),
+    ("hardware.nodes=128,many", "'many' of type 'str'"),
+    ("+hardware.typo=1,2", "hardware.typo is not a setting"),
+    ("out=a,b", "out has several values"),
+    ("sweep=../../x", "cannot name a sweep's folder"),
+    ("name=interval(1,2)", "has no values to try one by one"),
+]
+
+
+@pytest.mark.parametrize(("override", "said"), REFUSED)
+def test_a_bad_spelling_is_refused_before_any_job(tmp_path: Path, override: str, said: str) -> None:
+    ran: Ran = program(*LEAN, override, cwd=tmp_path)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert all(line.startswith("error: ") and " ; " in line for line in ran.errors)
+    assert not tree(tmp_path)
+
+
+def test_the_columns_are_those_of_the_contract() -> None:
+    assert ",".join(COLUMNS) == HEADER
+
+
+class TestNames:
+    def test_of_a_sweep_come_from_its_overrides(self) -> None:
+        name = default_name(["parallel=tp4,tp8", "out=a"])
+        assert name == default_name(["parallel=tp4,tp8", "out=elsewhere"])
+        assert name.startswith("parallel-tp4-tp8-")
+        assert name != default_name(["parallel=tp4,tp16"])
+        assert len(default_name(["a=" + "b" * 300])) <= 100
+
+    @pytest.mark.parametrize(
+        ("swept", "name"),
+        [
+            (["parallel.cp=1"], "mine"),
+            (["hardware=h100_80gb"], "mine_hardware-h100-80gb"),
+            (["hardware.gpu.memory_bytes=8e10", "parallel=tp4"], "mine_memory_bytes-8e10"),
+            (["++launch.environment.A=x"], "mine_A-x"),
+        ],
+    )
+    def test_of_a_job(self, swept: list[str], name: str) -> None:
+        config = changed(composed("~expect"), {"model.name": "mine", "parallel.tp": 1, "parallel.pp": 1})
+        config = changed(config, {"parallel.ep": 1, "parallel.dp": 1})
+        assert job_name(config, swept) == name.replace("mine", "mine_dp1")
+
+    def test_of_jobs_never_fall_together(self) -> None:
+        config = changed(composed("~expect"), {"name": "n" * 90})
+        values = ["a/b", "a-b", "a_b", "a b", "[a,b]", "a.b", "-a-b"]
+        names = {job_name(config, [f"launch.environment.A={value}"]) for value in values}
+        assert len(names) == len(values)
+        assert max(map(len, names)) <= 100
