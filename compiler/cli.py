@@ -10,6 +10,8 @@ from typing import NoReturn
 
 from compiler.errors import CompilerError, ConfigError
 
+NEEDED = frozenset({"hydra", "omegaconf", "jinja2", "networkx", "numpy", "rich", "yaml"})
+
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run, and exit with the contract's codes; a bug of ours keeps its traceback and exits 1."""
@@ -19,6 +21,11 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except CompilerError as error:
         print_problems(error)
         code = error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in NEEDED:
+            raise
+        print(f"error: the package {error.name} is not installed ; run `pip install -e .` first", file=sys.stderr)
+        code = ConfigError.exit_code
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:

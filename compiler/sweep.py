@@ -140,8 +140,8 @@ def job_name(config: Config, changed: Sequence[str]) -> str:
 
 def _exact(value: str) -> str:
     """A value as a word; where the word says less than the value, a hash makes up for it."""
-    word = _word(value)
-    return word if word == value.replace("_", "-") else f"{word}-{_digest(value)}"
+    word = re.sub(r"[^A-Za-z0-9._]+", "-", value).strip("-.")
+    return word if word == value else f"{word}-{_digest(value)}"
 
 
 def _digest(text: str) -> str:

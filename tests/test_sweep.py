@@ -163,7 +163,7 @@ class TestNames:
         ("swept", "name"),
         [
             (["parallel.cp=1"], "mine"),
-            (["hardware=h100_80gb"], "mine_hardware-h100-80gb"),
+            (["hardware=h100_80gb"], "mine_hardware-h100_80gb"),
             (["hardware.gpu.memory_bytes=8e10", "parallel=tp4"], "mine_memory_bytes-8e10"),
             (["++launch.environment.A=x"], "mine_A-x"),
         ],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from compiler.errors import ConfigError, Problem
+from compiler.specs.config import Config
 
 _SEVERAL = "write key=[a,b] for a list, or add -m to sweep over the values"
 _QUOTE = "quote the value, as in 'key=\"a, b\"'"
@@ -105,8 +109,21 @@ def _told(texts: list[str]) -> tuple[str, str]:
     for pattern, what, instead in _SAID:
         found = re.search(pattern, whole)
         if found:
-            return what.format(*found.groups()), instead
+            said = what.format(*found.groups())
+            return said, (meant(found[1]) if said.endswith(" is not a setting") else "") or instead
     return whole, "mend the value or the file it names"
+
+
+def meant(key: str) -> str:
+    """A hint where a dotted key is nearly a setting; empty where it is not."""
+    spec: Any = Config
+    *parents, last = key.split(".")
+    for parent in parents:
+        hints = get_type_hints(spec) if is_dataclass(spec) else {}
+        spec = hints.get(parent)
+    known = [item.name for item in fields(spec)] if is_dataclass(spec) else []
+    close = difflib.get_close_matches(last, known, 1)
+    return f"did you mean {'.'.join([*parents, *close])}?" if close else ""
 
 
 def _value(error: ValueError) -> Problem:
