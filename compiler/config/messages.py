@@ -103,14 +103,13 @@ def _told(texts: list[str]) -> tuple[str, str]:
     if key := re.search(r"[Ii]nterpolation.*\n\s*full_key: (.+)", said):
         return f"{key[1]}: {texts[0].splitlines()[0]}", "mend the value or the file it names"
     if key := re.search(r"^Could not override[^\0]*\n\s*full_key: (.+)", said):
-        return f"{key[1]} is not a setting", HELP
+        return f"{key[1]} is not a setting", meant(key[1]) or HELP
     bare = [re.sub(r"\n\s*(full_key|object_type|reference_type).*", "", text) for text in texts]
     whole = _flat(" : ".join(bare))
     for pattern, what, instead in _SAID:
         found = re.search(pattern, whole)
         if found:
-            said = what.format(*found.groups())
-            return said, (meant(found[1]) if said.endswith(" is not a setting") else "") or instead
+            return what.format(*found.groups()), instead
     return whole, "mend the value or the file it names"
 
 
