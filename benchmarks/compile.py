@@ -27,8 +27,8 @@ import time
 from compiler import compile_plan
 plan = compile_plan({overrides!r})
 start = time.process_time()
-for kind in plan.groups:
-    plan.groups[kind]
+for kind in plan.world.kinds.values():
+    kind.table()
 print(time.process_time() - start)
 """
 
@@ -71,7 +71,7 @@ def overrides(ranks: int) -> list[str]:
     return [
         f"parallel=tp4_cp2_pp4_ep16_adp{ranks // 32}",
         f"hardware.nodes={ranks // 8}",
-        "workload.global_batch_size=131072",
+        f"workload.global_batch_size={ranks // 8}",
     ]
 
 

@@ -11,9 +11,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from compiler import cli
+from compiler.specs.degrees import Parallel, parse
 
 ROOT = Path(__file__).parents[1]
 STRATEGY = "moe_30b_ep16_tp4_pp4_dp4"
@@ -69,6 +71,12 @@ def tree(folder: Path) -> dict[str, str]:
         content = "link" if path.is_symlink() else "folder" if path.is_dir() else None
         found[str(path.relative_to(folder))] = content or hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def degrees_of(name: str) -> Parallel:
+    """What `parallel=<name>` writes."""
+    values: dict[str, Any] = dict(parse(name))
+    return Parallel(**values)
 
 
 def whole(folder: Path) -> bool:

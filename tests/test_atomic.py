@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -35,6 +36,11 @@ def holds(target: Path, files: Mapping[str, str]) -> bool:
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def then_die(act: Callable[..., object], *args: object) -> None:
+    act(*args)
+    die()
 
 
 def killed(act: Act) -> bool:
@@ -96,7 +102,7 @@ class TestKilled:
     def test_after_the_exchange(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         exchange = atomic._exchange
         with monkeypatch.context() as patch:
-            patch.setattr(atomic, "_exchange", lambda folder, target: (exchange(folder, target), die()))
+            patch.setattr(atomic, "_exchange", lambda folder, target: then_die(exchange, folder, target))
             assert killed(lambda: write(target, NEW))
         assert holds(target, NEW)
         write(target, OLD)
@@ -144,7 +150,7 @@ class TestWithoutExchange:
     ) -> None:
         rename = Path.rename
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "rename", lambda self, to: (rename(self, to), die()))
+            patch.setattr(Path, "rename", lambda self, to: then_die(rename, self, to))
             assert killed(lambda: write(target, NEW))
         assert not target.exists()
         broken = [Artifact("plan.json", "x"), Artifact("plan.json/below", "a file is in the way")]
@@ -236,7 +242,7 @@ class TestConcurrent:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
         (target.parent / ".plan.writing-other").mkdir()
-        monkeypatch.setattr(atomic.fcntl, "flock", refuse)
+        monkeypatch.setattr(fcntl, "flock", refuse)
         write(target, NEW)
         assert holds(target, NEW)
         assert {path.name for path in target.parent.iterdir()} == {"plan", ".plan.writing-other"}

@@ -14,8 +14,8 @@ from compiler import InvariantError
 from compiler.passes import compile_config
 from compiler.render.assets import folder
 from compiler.schedulers import registry
-from compiler.specs.degrees import Parallel, parse, resolve
-from tests.command import BARE, STRATEGY, Ran, call, program, tree
+from compiler.specs.degrees import resolve
+from tests.command import BARE, STRATEGY, Ran, call, degrees_of, program, tree
 from tests.configs import changed, composed
 
 HF = Path(__file__).parent / "data" / "hf"
@@ -173,16 +173,14 @@ def test_the_degrees_proposed_for_a_cluster_fit_it(degrees: str, nodes: int, pro
     base = changed(composed(), {"hardware.nodes": nodes, "workload.global_batch_size": 9216})
     base = changed(base, {"workload.sequence_lengths": [128]})
     with pytest.raises(InvariantError) as caught:
-        compile_config(changed(base, {"parallel": Parallel(**parse(degrees))}))
+        compile_config(changed(base, {"parallel": degrees_of(degrees)}))
     (fix,) = [problem.instead for problem in caught.value.problems if "world-size" in problem.what]
     names = re.findall(r"parallel=(\S+)", fix)
     assert len(set(names)) == 3
     assert proposed is None or set(names) == set(proposed)
-    assert re.findall(r"hardware\.nodes=(\d+)", fix) == [
-        str(resolve(Parallel(**parse(degrees)), moe=True).world_size // 8)
-    ]
+    assert re.findall(r"hardware\.nodes=(\d+)", fix) == [str(resolve(degrees_of(degrees), moe=True).world_size // 8)]
     for name in names:
-        assert compile_config(changed(base, {"parallel": Parallel(**parse(name))})).world_size == nodes * 8
+        assert compile_config(changed(base, {"parallel": degrees_of(name)})).world_size == nodes * 8
 
 
 def lab(**changes: str) -> str:

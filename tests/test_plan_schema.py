@@ -14,9 +14,9 @@ import pytest
 import compiler
 from compiler.passes import compile_config
 from compiler.plan import Plan
-from compiler.render.folder import to_json
+from compiler.render.artifacts import to_json
 from compiler.specs.config import Config
-from compiler.specs.degrees import Parallel, parse
+from tests.command import degrees_of
 from tests.configs import changed, composed
 
 SCHEMA = json.loads((Path(compiler.__file__).parent / "plan.schema.json").read_text())
@@ -36,10 +36,10 @@ PLANS: dict[str, Callable[[], Config]] = {
     "train": lambda: base("workload=train"),
     "dense": lambda: base("model=llama3_1_8b", "parallel=tp8_pp4_adp32"),
     "mla": lambda: base("model=deepseek_v3", "parallel=deepseek_v3_2048", "hardware=h100_80gb", "hardware.nodes=256"),
-    "adp": lambda: changed(base(), {"parallel": Parallel(**parse("ep64_etp1_tp8_pp4_adp32"))}),
+    "adp": lambda: changed(base(), {"parallel": degrees_of("ep64_etp1_tp8_pp4_adp32")}),
     "virtual": lambda: changed(
         base("workload=train"),
-        {"parallel": Parallel(**parse("ep16_tp4_pp4_vpp2_dp4")), "workload.schedule": "interleaved"},
+        {"parallel": degrees_of("ep16_tp4_pp4_vpp2_dp4"), "workload.schedule": "interleaved"},
     ),
     "instances": lambda: changed(base(), {"framework.instances": 2, "parallel.dp": 2}),
     "pinned": lambda: changed(base(), {"hardware.inventory": hosts()}),
@@ -115,7 +115,7 @@ def test_a_plan_of_131072_ranks_is_small(strategy: Plan) -> None:
     large = changed(
         composed(), {"hardware.nodes": 16384, "workload.global_batch_size": 8192, "workload.sequence_lengths": [128]}
     )
-    plan = compile_config(changed(large, {"parallel": Parallel(**parse("tp8_pp4_adp4096_ep64"))}))
+    plan = compile_config(changed(large, {"parallel": degrees_of("tp8_pp4_adp4096_ep64")}))
     assert plan.world_size == 131072
     assert len(to_json(plan.to_dict())) < 100_000
     assert VALIDATOR.is_valid(written(plan))
