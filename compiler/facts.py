@@ -63,7 +63,7 @@ def _fullest(plan: Case) -> float:
 
 def _placement(world: World) -> dict[str, float | int | None]:
     """Nodes and dp coordinates of the groups that hold all experts of a layer: kind etp_ep."""
-    blocks = [last - first + 1 for first, last in world.experts.blocks]
+    blocks = world.experts.counts
     placed: dict[str, float | int | None] = {
         "experts_per_rank": max(blocks, default=0),
         "experts_active_at_once": sum(blocks),

@@ -11,10 +11,8 @@ from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.costs.total import cost
 from compiler.errors import InvariantError
 from compiler.expectations import judge, strict_checks
-from compiler.frameworks.adapter import Adapter, adapter
+from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
-from compiler.layout.experts import contiguous
-from compiler.layout.groups import standard
 from compiler.layout.stages import split
 from compiler.plan import Plan
 from compiler.schedulers.job import job
@@ -48,20 +46,19 @@ def _refuse(checks: Iterable[Check]) -> None:
 
 def lay_out(config: Config) -> World:
     """Grids by the framework's rules, then stages, experts and slots. The declared invariants must hold."""
-    rules: Adapter = adapter(config.framework.name)
-    degrees, model = config.degrees, config.model
-    attention, expert = rules.grids(degrees, config.parallel.order)
-    stages = split(stage_layers(config, rules) or (), degrees.pp)
+    rules = adapter(config.framework.name)
+    attention, expert = rules.grids(config)
+    stages = split(stage_layers(config) or (), config.parallel.pp)
     return World(
         config=config,
-        degrees=degrees,
+        degrees=config.degrees,
         attention=attention,
         expert=expert,
         stages=stages,
-        experts=contiguous(model.num_experts, degrees.ep, model.moe_layers, stages),
+        experts=rules.experts(config, stages),
         slots=_slots(config),
-        kinds=standard(attention, expert if model.moe else None),
-        padded_vocab_size=rules.padded_vocab_size(model.vocab_size, degrees.tp),
+        kinds=rules.kinds(config, attention, expert),
+        padded_vocab_size=rules.padded_vocab_size(config),
     )
 
 

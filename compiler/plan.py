@@ -109,8 +109,8 @@ class Plan:
             ],
             "stages": world.stages.to_list(),
             "experts": {
-                "blocks": [list(block) for block in world.experts.blocks],
-                "moe_stages": list(world.experts.stages),
+                "blocks": world.experts.blocks,
+                "moe_stages": world.experts.stages,
             },
             "slots": {
                 "count": world.slots.count,

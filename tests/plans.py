@@ -10,6 +10,7 @@ from typing import Any
 from compiler.passes import lay_out
 from compiler.render.artifacts import Artifact
 from compiler.schedulers import registry
+from compiler.schedulers.job import job
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.hardware import Fabric, Gpu, Hardware, Nic, Node, Nvlink
@@ -94,6 +95,7 @@ def plan(
 def files(made: SmallPlan) -> dict[str, Artifact]:
     """Path -> artifact of everything that a launch needs."""
     found = {item.path: item for item in registry.artifacts(made)}
+    found |= {path: Artifact(path, text) for path, text in job(made).shared}
     if made.config.hardware.inventory is not None:
         found["runtime/inventory.csv"] = Artifact("runtime/inventory.csv", made.config.hardware.inventory)
     return found

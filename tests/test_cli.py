@@ -113,7 +113,6 @@ class TestCompiling:
             ["--config-dir", "mine", *ONE_GPU, "parallel=mine"],
             [*ONE_GPU, "--config-dir", "mine", "parallel=mine"],
             [*ONE_GPU, "parallel=mine", "--config-dir=mine"],
-            [*ONE_GPU, "-cd", "mine", "parallel=mine"],
             [*ONE_GPU, "parallel=nope", "--config-path=mine", "parallel=tp2", "parallel=mine"],
         ],
     )
@@ -155,7 +154,7 @@ class TestCompiling:
         left = {path.name for path in (tmp_path / "out" / "mine").iterdir()}
         assert not left & {"graph.json.gz", "notes.txt"}
 
-    @pytest.mark.parametrize("out", [".", "a/b", "../beside", "a place", "{tmp}/absolute"])
+    @pytest.mark.parametrize("out", [".", "../a place/b", "{tmp}/absolute"])
     def test_out(self, tmp_path: Path, out: str) -> None:
         cwd = tmp_path / "here"
         cwd.mkdir()

@@ -10,18 +10,22 @@ from hypothesis import strategies as st
 from compiler.frameworks.adapter import adapter
 from compiler.layout.grid import Axis, Grid, row_major
 from compiler.layout.groups import Groups, standard
+from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER, Degrees, Parallel, parse, resolve
+from compiler.specs.model import Model
 
 small = st.integers(1, 4)
 orders = st.permutations(["tp", "cp", "ep", "dp", "pp"]).map("-".join)
 
 
-GRIDS = adapter("none").grids
+def grids(degrees: Degrees, order: str = DEFAULT_ORDER) -> tuple[Grid, Grid]:
+    parallel = Parallel(degrees.tp, degrees.cp, degrees.pp, 1, degrees.ep, degrees.etp, adp=degrees.adp, order=order)
+    return adapter("none").grids(Config(model=Model(num_experts=64), parallel=parallel))
 
 
 def groups(name: str, order: str = DEFAULT_ORDER) -> Groups:
     degrees = resolve(Parallel(**parse(name)), moe=True)  # type: ignore[arg-type]
-    return Groups(standard(*GRIDS(degrees, order)))
+    return Groups(standard(*grids(degrees, order)))
 
 
 STRATEGY = groups("ep16_tp4_pp4_dp4")
@@ -91,7 +95,7 @@ def test_every_kind_is_a_partition_and_both_grids_cover_the_world(
 ) -> None:
     adp = math.lcm(tp * cp, etp * ep) // (tp * cp) * more
     degrees = Degrees(tp, cp, pp, 1, ep, etp, adp)
-    attention, expert = GRIDS(degrees, order)
+    attention, expert = grids(degrees, order)
     assert attention.world_size == expert.world_size == degrees.world_size
     found = Groups(standard(attention, expert))
     for kind in found:

@@ -47,7 +47,7 @@ def worlds(draw: st.DrawFn) -> World:
         return made
     where = st.tuples(*[st.sampled_from("abc")] * 3)
     hosts = tuple(Host(f"n{slot}", *draw(where)) for slot in range(made.slots.count))
-    return replace(made, slots=from_inventory(hardware, hosts, len(hosts), pin=True), _spans={})
+    return replace(made, slots=from_inventory(hardware, hosts, len(hosts), pin=True))
 
 
 def spans_agree(made: World) -> bool:
@@ -91,7 +91,7 @@ def test_pinned_hosts_are_named(limit: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(LIMIT, limit)
     made = world("tp4_dp4", hardware=replace(GENERIC, nodes=2))
     hosts = (Host("n7", "l", "p", "r"), Host("n9", "m", "p", "r"))
-    graph = rank_graph(replace(made, slots=from_inventory(GENERIC, hosts, 2, pin=True), _spans={}))
+    graph = rank_graph(replace(made, slots=from_inventory(GENERIC, hosts, 2, pin=True)))
     assert [graph.nodes[f"node/{slot}"]["host"] for slot in (0, 1)] == ["n7", "n9"]
     assert [graph.nodes[f"leaf/{leaf}"]["name"] for leaf in (0, 1)] == ["l", "m"]
     assert rank_graph(made).nodes["node/0"]["host"] == ""

@@ -34,7 +34,7 @@ def test_every_layer_is_on_one_stage(pp: int, vpp: int, data: st.DataObject) -> 
 @given(st.integers(1, 300), st.integers(1, 64))
 def test_every_expert_is_in_one_block(experts: int, ep: int) -> None:
     found = contiguous(experts, ep, (True,), split([1], 1))
-    ids = [i for first, last in found.blocks for i in range(first, last + 1)]
+    ids = [i for block in found.blocks for first, last in block for i in range(first, last + 1)]
     assert ids == list(range(experts))
     assert len(found.blocks) == ep
 

@@ -77,7 +77,7 @@ def _expand(
     """Closed forms -> objects. Raises what malformed values raise."""
     stages = Stages(tuple(tuple((int(a), int(b)) for a, b in stage["chunks"]) for stage in contents["stages"]))
     experts = contents["experts"]
-    blocks = tuple((int(first), int(last)) for first, last in experts["blocks"])
+    blocks = tuple(_runs(ranges) for ranges in experts["blocks"])
     return PlanFolder(
         path=path,
         contents=contents,

@@ -1,34 +1,74 @@
-"""What the compiler asks of a framework: how it orders ranks, deals layers out and pads the vocabulary."""
+"""What a framework decides: how it orders ranks and groups, deals out layers and experts, what it refuses and reads."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
+from compiler.checks import Check
 from compiler.errors import ConfigError
-from compiler.layout.grid import Grid
-from compiler.specs.degrees import Degrees
+from compiler.frameworks.emission import Emission
+from compiler.layout.experts import ExpertBlocks, contiguous
+from compiler.layout.grid import Grid, GroupKind, row_major
+from compiler.layout.groups import standard
+from compiler.layout.stages import Stages
+from compiler.specs.config import Config
+from compiler.world import World
 
 
-class Adapter(Protocol):
-    """A framework's rules; each `frameworks/<name>/` package holds one as ADAPTER."""
+class Adapter:
+    """The plan's own rules, which are those of `framework=none`; a framework overrides what it does otherwise.
 
-    def grids(self, degrees: Degrees, order: str) -> tuple[Grid, Grid]:
-        """The attention grid and the expert grid."""
+    Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state.
+    """
 
-    def uneven_stages(self, layers: int, parts: int) -> Sequence[int] | None:
+    def grids(self, config: Config) -> tuple[Grid, Grid]:
+        """The attention grid (axes tp cp dp pp) and the expert grid (etp ep edp pp).
+
+        Both follow `parallel.order`: cp is no axis of the expert grid, ep none of the attention grid.
+        """
+        degrees, tokens = config.degrees, config.parallel.order.split("-")
+        attention = {"tp": degrees.tp, "cp": degrees.cp, "dp": degrees.adp, "pp": degrees.pp}
+        expert = {
+            "tp": ("etp", degrees.etp),
+            "ep": ("ep", degrees.ep),
+            "dp": ("edp", degrees.edp),
+            "pp": ("pp", degrees.pp),
+        }
+        return (
+            row_major((token, attention[token]) for token in tokens if token in attention),
+            row_major(expert[token] for token in tokens if token in expert),
+        )
+
+    def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
+        """Every kind of group: the plan's own first, then the framework's, named `<framework>.<kind>`."""
+        return standard(attention, expert if config.model.moe else None)
+
+    def uneven_stages(self, config: Config, parts: int) -> Sequence[int] | None:
         """Layers of each virtual stage where `parts` does not divide them; None where the framework has no rule."""
+        return None
 
-    def padded_vocab_size(self, vocab_size: int, tp: int) -> int:
+    def experts(self, config: Config, stages: Stages) -> ExpertBlocks:
+        """The experts of each ep rank."""
+        return contiguous(config.model.num_experts, config.degrees.ep, config.model.moe_layers, stages)
+
+    def padded_vocab_size(self, config: Config) -> int:
         """Rows of the embedding table that the framework really makes."""
+        tp = config.degrees.tp
+        return -(-config.model.vocab_size // tp) * tp
 
-    def program(self) -> Sequence[str] | None:
-        """The argument list that runs where `launch.command` is not given; None for the self-check alone."""
+    def declared(self, config: Config) -> Iterator[Check]:
+        """What the framework refuses, warns of or ignores silently, from the configuration alone."""
+        yield from ()
 
-    def unit(self) -> str:
-        """What the launcher starts: a process a `rank` or a `node`."""
+    def laid_out(self, world: World) -> Iterator[Check]:
+        """The same, where it takes the ranks and their places to see."""
+        yield from ()
+
+    def emission(self, world: World) -> Emission:
+        """What it is started with. Raises ConfigError where `framework.args` clash with it."""
+        return Emission()
 
 
 def names() -> list[str]:

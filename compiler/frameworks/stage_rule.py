@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.adapter import adapter
 from compiler.specs.config import Config
 
 
-def stage_layers(config: Config, rules: Adapter) -> Sequence[int] | None:
+def stage_layers(config: Config) -> Sequence[int] | None:
     """Layers of each virtual stage in order, pp*vpp entries; None where nobody says how to split them."""
     parallel, layers = config.parallel, config.model.num_hidden_layers
     parts = parallel.pp * parallel.vpp
@@ -16,4 +16,4 @@ def stage_layers(config: Config, rules: Adapter) -> Sequence[int] | None:
         return parallel.stages
     if layers % parts == 0:
         return [layers // parts] * parts
-    return rules.uneven_stages(layers, parts)
+    return adapter(config.framework.name).uneven_stages(config, parts)

@@ -57,7 +57,7 @@ def widths(config: Config) -> Iterator[Check]:
         yield divides("expert-ffn-size", "moe_intermediate_size", model.expert_size, "etp", degrees.etp)
     if model.shared_size:
         yield divides("shared-ffn-size", "shared experts' width", model.shared_size, "tp", degrees.tp)
-    padded = adapter(config.framework.name).padded_vocab_size(model.vocab_size, degrees.tp)
+    padded = adapter(config.framework.name).padded_vocab_size(config)
     added = padded - model.vocab_size
     yield check(
         "vocabulary",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
@@ -16,7 +15,7 @@ def layers(config: Config) -> Iterator[Check]:
     """Every layer is on exactly one stage or chunk, and none is empty."""
     parallel, total = config.parallel, config.model.num_hidden_layers
     parts = parallel.pp * parallel.vpp
-    counts = stage_layers(config, adapter(config.framework.name))
+    counts = stage_layers(config)
     unit = "chunks" if parallel.vpp > 1 else "stages"
     if counts is None:
         shares = [total // parts + (i < total % parts) for i in range(parts)]

@@ -1,36 +1,59 @@
-"""Experts to expert-parallel ranks: contiguous blocks of one MoE layer's ids."""
+"""Experts to expert-parallel ranks, as ids of one MoE layer."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 from compiler.layout.stages import Stages, span
 
+Block = tuple[tuple[int, int], ...]
+"""Inclusive ranges (first, last) of expert ids."""
+
 
 @dataclass(frozen=True)
 class ExpertBlocks:
-    """blocks[ep] = (first, last), inclusive ids of the experts on that ep rank; empty for a dense model.
+    """blocks[ep] = the experts on that ep rank; empty for a dense model.
 
     `stages[pp]` says whether a stage has a MoE layer at all.
     """
 
-    blocks: tuple[tuple[int, int], ...]
+    blocks: tuple[Block, ...]
     stages: tuple[bool, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Experts of each ep rank."""
+        return tuple(sum(last - first + 1 for first, last in block) for block in self.blocks)
 
     def label(self, pp: int, ep: int) -> str:
         """The `experts` column of a rank, empty where its stage has no MoE layer."""
         if not self.stages[pp] or not self.blocks:
             return ""
-        first, last = self.blocks[ep]
-        return span(first, last) if first <= last else ""
+        return ";".join(span(first, last) for first, last in self.blocks[ep])
 
 
 def contiguous(num_experts: int, ep: int, moe_layers: tuple[bool, ...], stages: Stages) -> ExpertBlocks:
     """Cut ids 0 .. num_experts-1 into `ep` blocks; where ep does not divide them the first blocks hold one more."""
-    if num_experts == 0:
-        return ExpertBlocks((), (False,) * stages.pp)
     base, extra = divmod(num_experts, ep)
     starts = [rank * base + min(rank, extra) for rank in range(ep + 1)]
-    blocks = tuple((first, after - 1) for first, after in pairwise(starts))
+    return placed((range(first, after) for first, after in pairwise(starts)), moe_layers, stages)
+
+
+def placed(experts: Iterable[Iterable[int]], moe_layers: tuple[bool, ...], stages: Stages) -> ExpertBlocks:
+    """Blocks from the ids of each ep rank, in ascending order; none where no layer has experts."""
+    if not any(moe_layers):
+        return ExpertBlocks((), (False,) * stages.pp)
+    blocks = tuple(_ranges(ids) for ids in experts)
     return ExpertBlocks(blocks, tuple(any(moe_layers[i] for i in layers) for layers in stages.layers))
+
+
+def _ranges(ids: Iterable[int]) -> Block:
+    found: list[tuple[int, int]] = []
+    for expert in ids:
+        if found and found[-1][1] == expert - 1:
+            found[-1] = (found[-1][0], expert)
+        else:
+            found.append((expert, expert))
+    return tuple(found)

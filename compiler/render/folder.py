@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from compiler import __version__
+from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
 from compiler.render import tables
 from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import write_folder
 from compiler.render.config_yaml import dump
+from compiler.render.engine import sh
 from compiler.render.report import report
 from compiler.schedulers.registry import artifacts as launch_artifacts
 
@@ -35,12 +37,26 @@ def files(plan: Plan) -> Iterator[Artifact]:
     yield Artifact("nccl_groups.csv", tables.nccl_groups(plan.world))
     yield Artifact("slots.csv", tables.slots(plan.world))
     yield Artifact("report.md", report(plan, contents))
+    yield from _framework(plan)
     if plan.config.hardware.inventory is not None:
         yield Artifact("runtime/inventory.csv", plan.config.hardware.inventory)
     if plan.config.graph:
         from compiler.rank_graph import serialised
 
         yield Artifact("graph.json.gz", serialised(plan.world))
+
+
+def _framework(plan: Plan) -> Iterator[Artifact]:
+    """What the framework reads, and what it is started with, an argument a line, quoted for a shell."""
+    emission = adapter(plan.config.framework.name).emission(plan.world)
+    yield from emission.files
+    for name, arguments in (("args", emission.arguments), ("args.others", emission.others or ())):
+        if arguments:
+            lines = (sh(item if isinstance(item, str) else item.text) + "\n" for item in arguments)
+            yield Artifact(f"framework/{name}", "".join(lines))
+    if emission.environment:
+        lines = (f"{name}={sh(value)}\n" for name, value in sorted(emission.environment.items()))
+        yield Artifact("framework/environment", "".join(lines))
 
 
 def _manifest(digests: Mapping[str, str]) -> Artifact:

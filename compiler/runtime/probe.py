@@ -179,7 +179,7 @@ def read_secrets(launch: Dict[str, Any]) -> None:
 
 def run(launch: Dict[str, Any], who: str) -> int:
     """Become the command, or its parent where a first failure is to be noted. Output goes to a log where there is a folder."""
-    command = [argument.encode("utf-8") for argument in launch["command"]]
+    command = arguments(launch)
     kept, what = os.dup(2), "workdir %a" % launch["workdir"]  # not inherited: errors go where the self-check's go
     try:
         if launch["workdir"] is not None:
@@ -189,7 +189,7 @@ def run(launch: Dict[str, Any], who: str) -> int:
             log = os.open(what, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(log, 1)
             os.dup2(log, 2)
-        what = "command %a" % launch["command"][0]
+        what = "command %a" % command[0].decode("utf-8")
         if os.environ.get("RANKPLAN_FAILURE"):
             return supervise(command)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a command would inherit that
@@ -198,6 +198,20 @@ def run(launch: Dict[str, Any], who: str) -> int:
     except OSError as error:
         os.dup2(kept, 2)
         raise PlanError(CONFIGURATION, what, "one that can be used", error.strerror) from error
+
+
+def arguments(launch: Dict[str, Any]) -> List[bytes]:
+    """The command of this node, with what depends on the node filled in."""
+    node = number("NODE_RANK")
+    others = launch["other_command"] if node > 0 else None
+    known = {name: os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "RANKPLAN_PLAN")}
+    found = []
+    for argument in others or launch["command"]:
+        text = argument
+        if isinstance(argument, dict):
+            text = argument["text"].format(NODE_RANK=node, START=node * argument["times"], **known)
+        found.append(text.encode("utf-8"))
+    return found
 
 
 def supervise(command: List[bytes]) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.emission import Argument
 from compiler.render.artifacts import to_json
 from compiler.schedulers import values
 from compiler.schedulers.values import Mount, Secret
@@ -35,7 +36,7 @@ class Planned(Protocol):
 class Job:
     """A launch. `nodes` and `world_size` are of one instance; `ranks_per_node` is below `gpus_per_node` where several share one.
 
-    `command` is empty where the self-check alone runs; `hosts` (in slot order) and `spares` are empty unless pinned.
+    `command` is empty where the self-check alone runs; `other_command`, where it differs, is that of every node but the first; `hosts` (in slot order) and `spares` are empty unless pinned.
     `shared` holds path and text of what a rank may read in the plan folder, `runtime/` aside.
     """
 
@@ -50,7 +51,8 @@ class Job:
     ranks_per_node: int
     spare_nodes: int
     unit: str
-    command: tuple[str, ...]
+    command: tuple[Argument, ...]
+    other_command: tuple[Argument, ...] | None
     environment: tuple[tuple[str, str], ...]
     secrets: tuple[Secret, ...]
     mounts: tuple[Mount, ...]
@@ -95,14 +97,14 @@ class Job:
 def job(plan: Planned) -> Job:
     """Decide a launch. Raises ConfigError with every bad value."""
     config, world = plan.config, plan.world
-    launch, site, framework = config.launch, config.site, adapter(config.framework.name)
+    launch, site, emission = config.launch, config.site, adapter(config.framework.name).emission(world)
     secrets = [values.secret(name, value) for name, value in sorted(launch.secrets.items())]
     mounts = [*_mounts("site.mounts", site.mounts), *_mounts("launch.mounts", launch.mounts)]
     time_limit_s = values.seconds("launch.time_limit", launch.time_limit)
     refused = [value for value in (*secrets, *mounts, time_limit_s) if isinstance(value, Problem)]
     if refused := [*refused, *_problems(launch, site)]:
         raise ConfigError(refused)
-    command = framework.program() if launch.command is None else launch.command
+    program = emission.program if launch.command is None else tuple(launch.command)
     gpus = world.slots.gpus
     needed = -(-world.size * world.instances // gpus)
     return Job(
@@ -116,9 +118,10 @@ def job(plan: Planned) -> Job:
         gpus_per_node=gpus,
         ranks_per_node=min(world.size, gpus),
         spare_nodes=launch.spare_nodes,
-        unit=launch.unit or framework.unit(),
-        command=tuple(command or ()),
-        environment=tuple(sorted({**site.environment, **launch.environment}.items())),
+        unit=launch.unit or emission.unit,
+        command=(*program, *emission.arguments),
+        other_command=None if emission.others is None else (*program, *emission.others),
+        environment=tuple(sorted({**emission.environment, **site.environment, **launch.environment}.items())),
         secrets=tuple(value for value in secrets if isinstance(value, Secret)),
         mounts=tuple(value for value in mounts if isinstance(value, Mount)),
         workdir=launch.workdir,
@@ -132,7 +135,7 @@ def job(plan: Planned) -> Job:
         spares=world.slots.spares[: launch.spare_nodes],
         inventory=config.hardware.inventory,
         site=site,
-        shared=(("plan.json", to_json(plan.to_dict())),),
+        shared=(("plan.json", to_json(plan.to_dict())), *((file.path, str(file.text)) for file in emission.files)),
     )
 
 

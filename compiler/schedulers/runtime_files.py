@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from compiler.frameworks.emission import Argument
 from compiler.render.artifacts import Artifact
 from compiler.schedulers.job import Job
 
@@ -43,7 +45,8 @@ def launch_json(job: Job) -> str:
         "ranks_per_node": job.ranks_per_node,
         "spare_nodes": job.spare_nodes,
         "unit": job.unit,
-        "command": job.command,
+        "command": _arguments(job.command),
+        "other_command": None if job.other_command is None else _arguments(job.other_command),
         "workdir": job.workdir,
         "environment": dict(job.environment),
         "secrets": {secret.name: secret.file for secret in job.secret_files},
@@ -51,6 +54,11 @@ def launch_json(job: Job) -> str:
         "spares": job.spares,
     }
     return json.dumps(launch, indent=1) + "\n"
+
+
+def _arguments(command: tuple[Argument, ...]) -> list[Any]:
+    """Texts as they are; what the starter completes on each node as {text, times}."""
+    return [argument if isinstance(argument, str) else argument.to_dict() for argument in command]
 
 
 @cache

@@ -32,10 +32,11 @@ def of(job: Job, options: Any) -> Request:
     files = runtime_files.files(job)
     if job.inventory is not None:
         files["inventory.csv"] = job.inventory
+    checked = {**{f"runtime/{name}": text for name, text in files.items()}, **dict(job.shared)}
     return Request(
         directives=(*_size(job), *_policy(job), *_site_names(options)),
         flags=_flags(job),
-        files=tuple((runtime_files.digest(text), f"runtime/{path}") for path, text in sorted(files.items())),
+        files=tuple((runtime_files.digest(text), path) for path, text in sorted(checked.items())),
         step=_step(job),
         digest=runtime_files.digest(files["launch.json"]),
         first_port=FIRST_PORT,

@@ -1,0 +1,73 @@
+"""What a framework is started with: a program, its arguments, its environment and the files that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from compiler.errors import ConfigError
+from compiler.render.artifacts import Artifact
+from compiler.specs.config import Config
+
+
+@dataclass(frozen=True)
+class Computed:
+    """An argument that the starter completes on each node.
+
+    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {NODE_RANK}, {RANKPLAN_PLAN} and {START}, which is NODE_RANK*times.
+    """
+
+    text: str
+    times: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"text": self.text, "times": self.times}
+
+
+Argument = str | Computed
+
+
+@dataclass(frozen=True)
+class Emission:
+    """`program` runs where `launch.command` is not given; `arguments` follow either of them.
+
+    `others` are the arguments on every node but the first, where those differ (None: they do not).
+    `environment` lies below the site's and the user's; `files` have paths under `framework/`.
+    `unit` is what the launcher starts where `launch.unit` is not given: a process a `rank` or a `node`.
+    """
+
+    program: tuple[Argument, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    others: tuple[Argument, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[Artifact, ...] = ()
+    unit: str = "rank"
+
+
+def flags(arguments: Sequence[Argument]) -> set[str]:
+    """The option names among arguments: `--tp` of `--tp=8` and of `--tp 8`."""
+    texts = (argument if isinstance(argument, str) else argument.text for argument in arguments)
+    return {text.split("=", 1)[0] for text in texts if text.startswith("-") and not _number(text)}
+
+
+def _number(text: str) -> bool:
+    return text[1:2].isdigit() or text[1:2] == "."
+
+
+def merged(
+    config: Config, ours: Sequence[Argument], *, aliases: Mapping[str, str] | None = None
+) -> tuple[Argument, ...]:
+    """Our arguments and then the user's `framework.args`. `aliases` maps other spellings of an option to ours.
+
+    Raises ConfigError where both set an option: the plan is proved for ours.
+    """
+    names = {(aliases or {}).get(flag, flag): flag for flag in flags(config.framework.args)}
+    clashes = sorted(flags(ours) & set(names))
+    if clashes:
+        listed = ", ".join(names[clash] for clash in clashes)
+        raise ConfigError.of(
+            f"framework.args sets {listed}, and so does the plan",
+            "leave it out, and change the degree, model or workload that it comes from",
+        )
+    return (*ours, *config.framework.args)

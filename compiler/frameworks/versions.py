@@ -1,0 +1,79 @@
+"""Rules pinned to version ranges, as data: each framework's `versions.yaml`.
+
+tested: "0.19.2"            # the newest version that the rules were proved against
+ranges:                     # newest first; `until` is exclusive
+- {from: "0.17", until: "0.21", source: where the rules were read, facts: {name: value}}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from compiler.checks import Check, check
+from compiler.specs.config import Config
+
+
+@dataclass(frozen=True)
+class Version:
+    """The range that a version falls in; where it falls in none, the one of the tested version."""
+
+    number: str
+    known: bool
+    facts: Mapping[str, Any]
+    source: str
+
+
+@cache
+def _table(name: str) -> Mapping[str, Any]:
+    import yaml
+
+    text = Path(__file__).with_name(name).joinpath("versions.yaml").read_text(encoding="utf-8")
+    found: Mapping[str, Any] = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    return found
+
+
+def version(config: Config) -> Version:
+    """The version that `framework.version` picks; the tested one where it is not given."""
+    table = _table(config.framework.name)
+    number = config.framework.version or str(table["tested"])
+    row = _range(table, number)
+    found = row or _range(table, str(table["tested"])) or {}
+    return Version(number, row is not None, found.get("facts", {}), str(found.get("source", "")))
+
+
+def _range(table: Mapping[str, Any], number: str) -> Mapping[str, Any] | None:
+    for row in table["ranges"]:
+        if _key(str(row["from"])) <= _key(number) < _key(str(row["until"])):
+            found: Mapping[str, Any] = row
+            return found
+    return None
+
+
+def _key(number: str) -> tuple[int, ...]:
+    """Release digits, so that 0.9 comes before 0.19; a suffix such as rc1 is left out."""
+    return tuple(
+        int(part)
+        for part in re.findall(
+            r"\d+", number.split("rc", maxsplit=1)[0].split("+", maxsplit=1)[0].split("dev", maxsplit=1)[0]
+        )
+    )
+
+
+def checked(config: Config) -> Iterator[Check]:
+    """An unknown version is worth a warning: its rules may have changed."""
+    found, table = version(config), _table(config.framework.name)
+    ranges = ", ".join(f"{row['from']} to below {row['until']}" for row in table["ranges"])
+    yield check(
+        "framework-version",
+        found.known,
+        found.number,
+        ranges,
+        f"{config.framework.name} {found.number}: rules are known for {ranges}",
+        f"write framework.version={table['tested']}, or prove the plan with your version",
+        otherwise="warn",
+    )
