@@ -16,7 +16,7 @@ from compiler.words import number, readable, seconds
 def summary(plan: Plan, folder: Path) -> None:
     """Print what was compiled, what it costs, and what to look at."""
     rows = list(_rows(plan, folder))
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         _print_rich(rows, plan)
         return
     width = max(len(name) for name, _ in rows)
@@ -105,13 +105,13 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
+            from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bar
 
-            self._bar = Bar(
-                TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), transient=True
-            )
+            columns = (TextColumn("compiling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
             self._bar.add_task("plans", total=self.total)
         return self
@@ -135,4 +135,8 @@ class Progress:
     def failed(self, job: str, problems: Iterable[Problem]) -> None:
         """Say at once why a job failed."""
         for problem in problems:
-            print(f"error: {job}: {problem}" if job else f"error: {problem}", file=sys.stderr)
+            line = f"error: {job}: {problem}" if job else f"error: {problem}"
+            if self._bar is None:
+                print(line, file=sys.stderr)
+            else:  # above the bar, and still a line each
+                self._bar.console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -45,7 +45,7 @@ SHOWN = frozenset(
 def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> int:
     """Compile every job and write the summary; 1 where a job failed. Raises ConfigError before any job is run."""
     given = normalised(overrides)
-    items = parsed(given, config_dir)
+    items = parsed(given, config_dir, config_name)
     choices = [_choices(item) for item in items]
     swept = tuple(item.get_key_element() for item in items if item.is_sweep_override())
     _refuse(swept, [choice[0] for choice in choices], config_dir, config_name)

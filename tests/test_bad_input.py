@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,6 +217,13 @@ class TestFiles:
         (tmp_path / "hardware").mkdir()
         (tmp_path / "hardware" / "lab.yaml").write_text(text)
         assert said in refused(tmp_path, BARE, "--config-dir", ".", "hardware=lab", code=2).err
+
+    def test_a_group_file_that_ours_would_hide(self, tmp_path: Path) -> None:
+        (tmp_path / "hardware").mkdir()
+        shutil.copy(folder("conf") / "hardware" / "generic_64gb.yaml", tmp_path / "hardware")
+        (tmp_path / "hardware" / "h200.yaml").write_text("nodes: 5\n")
+        (line,) = refused(tmp_path, BARE, "--config-dir", ".", "hardware=h200", code=2).errors
+        assert "hardware/h200.yaml has the name of a file of ours" in line
 
     def test_a_group_file_that_is_no_text(self, tmp_path: Path) -> None:
         (tmp_path / "hardware").mkdir()

@@ -52,6 +52,10 @@ class TestHelp:
         for option in ("--cfg", "--config-dir", "--config-name", "--multirun", "--info", "--version", "--help"):
             assert option in help_text
 
+    def test_is_the_same_beside_a_plan_of_ones_own(self, help_text: str, strategy_folder: Path, tmp_path: Path) -> None:
+        ran = program("--config-dir", str(strategy_folder), "--config-name=config", "--help", cwd=tmp_path)
+        assert (ran.code, ran.out) == (0, help_text)
+
 
 class TestLooks:
     @pytest.mark.parametrize(
@@ -178,6 +182,30 @@ class TestCompiling:
         assert ran.returncode == 1
         assert "ZeroDivisionError" in ran.stderr
         assert not tree(tmp_path)
+
+    def test_closed_streams_do_no_harm(self, tmp_path: Path) -> None:
+        command = f"{shlex.quote(sys.executable)} -m compiler {shlex.join(ONE_GPU)} parallel=tp8 >&- 2>&-"
+        ran = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+        )
+        assert ran.returncode == 0
+        assert (tmp_path / "out" / "llama3_1_8b_tp8" / "manifest.json").is_file()
+
+    def test_a_terminal_gets_lines_of_their_own_too(self, tmp_path: Path) -> None:
+        code = f"import pty, sys; sys.exit(pty.spawn([{sys.executable!r}, '-m', 'compiler', *sys.argv[1:]]) >> 8)"
+        args = [BARE, "~expect", "-m", "parallel=tp3,ep16_tp4_pp4_dp4", "sweep=mine"]
+        ran = subprocess.run(
+            [sys.executable, "-c", code, *args],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "60"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 1
+        assert re.search(r"error: parallel=tp3: hidden-size: .{80,}\r?\n", ran.stdout)
+        assert (tmp_path / "out" / "sweeps" / "mine" / "summary.csv").is_file()
 
     def test_an_interrupt_is_quiet(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupt(*_: Any) -> int:

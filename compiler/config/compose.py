@@ -67,23 +67,42 @@ def _misspelt(override: str) -> Problem | None:
 
 def known(group: str) -> str:
     """The options of a group that ship with the package, for messages."""
-    files = sorted(path.stem for path in folder("conf").joinpath(group).glob("*.yaml"))
+    files = [path.stem for path in _files(group)]
     degrees = ["degrees, as in tp8_pp4_adp16_ep8"] if group == "parallel" else []
     return ", ".join([*degrees, *files])
+
+
+def _files(group: str) -> list[Path]:
+    return sorted(folder("conf").joinpath(group).glob("*.yaml"))
 
 
 def _key(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~")
 
 
-def search_folder(config_dir: str | None) -> str | None:
-    """The absolute path of the user's folder. Raises ConfigError where it is none."""
+def search_folder(config_dir: str | None, config_name: str | None = None) -> str | None:
+    """The absolute path of the user's folder.
+
+    Raises ConfigError where it is none, and where a file of it would be passed over for one of ours of that name: ours
+    come first, unless a primary file of the user's (`config_name`) is there too.
+    """
     if config_dir is None:
         return None
     path = Path(config_dir).expanduser()
     if not path.is_dir():
         raise ConfigError.of(f"--config-dir={config_dir} is not a folder", "name a folder that holds group folders")
+    taken = [f"{path / group / file.name}" for group in GROUPS for file in _files(group) if _hidden(path / group, file)]
+    if taken and config_name is None:
+        raise ConfigError(
+            Problem(f"{file} has the name of a file of ours", "give it a name of its own") for file in taken
+        )
     return str(path.absolute())
+
+
+def _hidden(theirs: Path, ours: Path) -> bool:
+    """Whether the user's folder of a group has another file of that name."""
+    file = theirs / ours.name
+    return file.is_file() and file.read_bytes() != ours.read_bytes()
 
 
 def search_path(config_dir: str | None, primary_dir: str | None = None) -> ConfigSearchPathImpl:
@@ -121,16 +140,16 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, config_name
 
     Raises ConfigError for whatever Hydra refuses.
     """
-    directory = search_folder(config_dir)
-    primary = directory if config_name is not None else None
     name = re.sub(r"\.ya?ml$", "", config_name or "config")
     with translated(), _registered():
+        directory = search_folder(config_dir, config_name)
+        primary = directory if config_name is not None else None
         loader = ConfigLoaderImpl(search_path(directory, primary))
         return loader.load_configuration(name, ["hydra.job.name=rankplan", *normalised(overrides)], RunMode.RUN)
 
 
-def parsed(overrides: Sequence[str], config_dir: str | None = None) -> list[Override]:
+def parsed(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> list[Override]:
     """Overrides in Hydra's terms, sweeps among them. Raises ConfigError for a spelling that Hydra cannot read."""
     with translated(), _registered():
-        loader = ConfigLoaderImpl(search_path(search_folder(config_dir)))
+        loader = ConfigLoaderImpl(search_path(search_folder(config_dir, config_name)))
         return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))

@@ -35,7 +35,8 @@ def start(
     config_name: str | None,
 ) -> None:
     """Run Hydra's application. Raises ConfigError for whatever Hydra refuses."""
-    directory = search_folder(config_dir)
+    with translated():
+        directory = search_folder(config_dir, config_name)
     primary = directory if config_name is not None else None
     conf = str(folder("conf"))
     RankplanSearchPath.folders = (conf,) if primary else (directory,) if directory else ()
@@ -58,5 +59,6 @@ def show(args: argparse.Namespace) -> int:
     for name in ("cfg", "package", "info"):
         if getattr(args, name) is not None:
             flags += [f"--{name}", getattr(args, name)]
-    start(lambda _: None, flags, args.overrides, args.config_dir or args.config_path, args.config_name)
+    primary = None if args.help else args.config_name  # the help page is that of our own primary file
+    start(lambda _: None, flags, args.overrides, args.config_dir or args.config_path, primary)
     return 0
