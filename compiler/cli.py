@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from compiler.errors import CompilerError, ConfigError
-
-NEEDED = frozenset({"hydra", "omegaconf", "jinja2", "networkx", "numpy", "rich", "yaml"})
+from compiler.entry import Parser, finish
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run, and exit with the contract's codes; a bug of ours keeps its traceback and exits 1."""
+    """Run, and exit with the contract's codes."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print, and we say it our way
-    try:
-        code = run(sys.argv[1:] if argv is None else list(argv))
-    except CompilerError as error:
-        print_problems(error)
-        code = error.exit_code
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in NEEDED:
-            raise
-        print(f"error: the package {error.name} is not installed ; run `pip install -e .` first", file=sys.stderr)
-        code = ConfigError.exit_code
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
-        code = 0
-    sys.exit(code)
-
-
-def print_problems(error: CompilerError, prefix: str = "error: ") -> None:
-    """One line a problem, on stderr."""
-    for problem in error.problems:
-        print(f"{prefix}{problem}", file=sys.stderr)
+    finish(run, argv)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -77,14 +53,9 @@ def _config_dir(args: argparse.Namespace) -> str | None:
     return found
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError.of(f"command line: {message}", "see `python -m compiler --help`")
-
-
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     """Hydra's options, before, between or after the overrides."""
-    parser = _Parser(add_help=False, allow_abbrev=False, prog="rankplan")
+    parser = Parser(add_help=False, allow_abbrev=False, prog="python -m compiler")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--hydra-help", action="store_true")

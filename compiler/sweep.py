@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,7 @@ class Task:
     swept: tuple[str, ...]
     default_sweep: str
     progress: Progress
+    seen: dict[str, Config] = field(default_factory=dict)
 
     def __call__(self, cfg: DictConfig) -> None:
         hydra = HydraConfig.get()
@@ -116,7 +117,7 @@ class Task:
         try:
             row["folder"] = str(Path(cfg.out) / "sweeps" / (cfg.sweep or self.default_sweep))
             config = to_config(cfg, overrides)
-            row["job"] = job_name(config, changed)
+            row["job"] = self.folder_name(config, changed)
             write_plan(compile_config(config), Path(row["folder"]), row["job"])
             row["status"] = "ok"
         except CompilerError as error:
@@ -127,6 +128,13 @@ class Task:
             traceback.print_exc()
         self.progress.advance()
         Path(hydra.sweep.dir, f"{row['number']}.row.json").write_text(json.dumps(row))
+
+    def folder_name(self, config: Config, changed: Sequence[str]) -> str:
+        """The job's name; where another plan has it already (two files that call themselves the same), a hash is added."""
+        name = job_name(config, changed)
+        if self.seen.setdefault(name, config) == config:
+            return name
+        return f"{name[:91]}-{_digest(' '.join(changed))}"
 
 
 def job_name(config: Config, changed: Sequence[str]) -> str:

@@ -191,6 +191,20 @@ class TestCompiling:
         assert ran.returncode == 0
         assert (tmp_path / "out" / "llama3_1_8b_tp8" / "manifest.json").is_file()
 
+    def test_a_full_standard_output_is_said_in_one_line(self, tmp_path: Path) -> None:
+        with Path("/dev/full").open("w") as full:
+            ran = subprocess.run(
+                [sys.executable, "-m", "compiler", *ONE_GPU, "parallel=tp8"],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert ran.returncode == 4
+        assert ran.stderr == "error: standard output is full ; free the space, or send it elsewhere\n"
+
     def test_a_terminal_gets_lines_of_their_own_too(self, tmp_path: Path) -> None:
         code = f"import pty, sys; sys.exit(pty.spawn([{sys.executable!r}, '-m', 'compiler', *sys.argv[1:]]) >> 8)"
         args = [BARE, "~expect", "-m", "parallel=tp3,ep16_tp4_pp4_dp4", "sweep=mine"]
@@ -204,7 +218,7 @@ class TestCompiling:
             check=False,
         )
         assert ran.returncode == 1
-        assert re.search(r"error: parallel=tp3: hidden-size: .{80,}\r?\n", ran.stdout)
+        assert re.search(r"error: parallel=tp3: hidden-size: .{65,}\r?\n", ran.stdout)
         assert (tmp_path / "out" / "sweeps" / "mine" / "summary.csv").is_file()
 
     def test_an_interrupt_is_quiet(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

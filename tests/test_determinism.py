@@ -202,6 +202,9 @@ class TestFingerprint:
         (tmp_path / "c.csv").write_text(hosts(128).replace("node7,", "spare7,"), encoding="utf-8")
         plans = [compile_plan([BARE, "~expect", f"hardware.inventory={tmp_path / name}.csv"]) for name in "abc"]
         assert plans[0].fingerprint == plans[1].fingerprint != plans[2].fingerprint
+        pinned = compile_config(changed(plans[0].config, {"hardware.pin": True}))
+        loose = compile_config(changed(plans[0].config, {"hardware.pin": False}))
+        assert pinned.fingerprint == plans[0].fingerprint != loose.fingerprint
 
 
 def test_a_folder_is_replaced_by_the_same_bytes(tmp_path: Path) -> None:

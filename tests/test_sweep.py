@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from compiler.sweep import COLUMNS, default_name, job_name
-from tests.command import BARE, Ran, program, tree, whole
+from compiler.console import Progress
+from compiler.sweep import COLUMNS, Task, default_name, job_name
+from tests.command import BARE, STRATEGY, Ran, program, tree, whole
 from tests.configs import changed, composed
 
 LEAN = [BARE, "~expect", "-m"]
@@ -172,6 +174,14 @@ class TestNames:
         config = changed(composed("~expect"), {"model.name": "mine", "parallel.tp": 1, "parallel.pp": 1})
         config = changed(config, {"parallel.ep": 1, "parallel.dp": 1})
         assert job_name(config, swept) == name.replace("mine", "mine_dp1")
+
+    def test_of_two_plans_that_call_themselves_the_same_differ(self) -> None:
+        task = Task(("model", "parallel"), "default", Progress(3))
+        one = composed("~expect")
+        two = changed(one, {"model.vocab_size": 64000})
+        assert task.folder_name(one, ["model=a"]) == STRATEGY
+        assert task.folder_name(one, ["model=a"]) == STRATEGY
+        assert re.fullmatch(f"{STRATEGY}-[0-9a-f]{{8}}", task.folder_name(two, ["model=b"]))
 
     def test_of_jobs_never_fall_together(self) -> None:
         config = changed(composed("~expect"), {"name": "n" * 90})

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from compiler.commands import folder
-from compiler.commands.entry import Parser, finish
 from compiler.config.load import load_config
+from compiler.entry import Parser, finish
 from compiler.errors import ConfigError
 from compiler.frameworks.proof import Finding, groups
 from compiler.passes import lay_out

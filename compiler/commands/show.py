@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from compiler.commands import folder
-from compiler.commands.entry import Parser, finish
 from compiler.commands.queries import FORMS, answer_all
 from compiler.commands.text import text
+from compiler.entry import Parser, finish
 from compiler.errors import ConfigError
 
 EXAMPLE = "example: python -m compiler.show out/NAME rank=777 group=ep/3"
