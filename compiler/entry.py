@@ -30,24 +30,32 @@ def finish(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None) -> N
         code = run(sys.argv[1:] if argv is None else argv)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except CompilerError as error:
+    except (CompilerError, ModuleNotFoundError, KeyboardInterrupt, OSError) as error:
+        code = _code(error)
+    sys.exit(code)
+
+
+def _code(error: BaseException) -> int:
+    """Say what is wrong, and the exit code for it. Raises what is no mistake of a user's."""
+    if isinstance(error, CompilerError):
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
-        code = error.exit_code
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in NEEDED:
-            raise
+        return error.exit_code
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in NEEDED:
         print(f"error: the package {error.name} is not installed ; run `pip install -e .` first", file=sys.stderr)
-        code = ConfigError.exit_code
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
-        code = 0
-    except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more at its end
+        return ConfigError.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, BrokenPipeError):
+        _silence()  # whoever read our output has gone
+        return 0
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        _silence()
         print("error: standard output is full ; free the space, or send it elsewhere", file=sys.stderr)
-        code = WriteError.exit_code
-    sys.exit(code)
+        return WriteError.exit_code
+    raise error
+
+
+def _silence() -> None:
+    """Python writes what is left in its buffer once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

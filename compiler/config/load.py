@@ -48,7 +48,13 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = ()) -> Config:
             )
         scheduler = {name: _options(name, node) for name, node in (cfg.scheduler or {}).items()}
         config = cast("Config", OmegaConf.to_object(cfg))
-    config = dataclasses.replace(config, scheduler=dict(sorted(scheduler.items())), hardware=_with_inventory(config))
+    config = dataclasses.replace(
+        config,
+        scheduler=dict(sorted(scheduler.items())),
+        hardware=_with_inventory(config),
+        launch=_with_texts(config.launch),
+        site=_with_texts(config.site),
+    )
     found = [*problems(config), *_words(config)]
     if found:
         raise ConfigError(found)
@@ -180,6 +186,12 @@ def _lengths(config: Config) -> Iterator[Problem]:
         yield Problem(
             "workload.sequence_lengths has no value, and kind is serve", "write workload.sequence_lengths=[1024,8192]"
         )
+
+
+def _with_texts(spec: Any) -> Any:
+    """`launch` or `site` with whole numbers of its environment as texts."""
+    values = {name: str(value) if type(value) is int else value for name, value in spec.environment.items()}
+    return dataclasses.replace(spec, environment=values)
 
 
 def _environment(config: Config) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ class Launch:
 
     command: Optional[list[str]] = None
     unit: Optional[str] = choice(("rank", "node"), None)
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, Any] = field(default_factory=dict)
     workdir: Optional[str] = None
     image: Optional[str] = None

@@ -37,7 +37,7 @@ class Site:
     """A site's names. `environment` is merged below `launch.environment`: NCCL device names and the like."""
 
     name: str = MISSING
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
     mounts: list[Any] = field(default_factory=list)
     slurm: SlurmSite = field(default_factory=SlurmSite)
     kubernetes: KubernetesSite = field(default_factory=KubernetesSite)
