@@ -15,7 +15,7 @@ from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.layout.stages import split
 from compiler.plan import Plan
-from compiler.schedulers.job import job
+from compiler.schedulers import registry
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -30,8 +30,7 @@ def compile_config(config: Config) -> Plan:
     costs = cost(world)
     checks += invariants.costed(world, costs)
     plan = Plan(world, costs, tuple(checks))
-    if config.scheduler:
-        job(plan)  # a value that no target can carry is refused now, not when files are written
+    checks += registry.checks(plan)  # a value that no target can carry is refused now, not when files are written
     verdicts = judge(config, plan.to_dict())
     checks += strict_checks(config, verdicts)
     _refuse(checks)

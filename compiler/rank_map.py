@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.cluster.devices import devices
 from compiler.layout.grid import Ranks
 from compiler.world import World
 
-COLUMNS = ("rank", "slot", "host", "local_rank", "tp", "cp", "dp", "pp", "etp", "ep", "edp", "layers", "experts")
+_DEVICES = ("nic", "rail", "numa")
+COLUMNS = (
+    *("rank", "slot", "host", "local_rank", "tp", "cp", "dp", "pp", "etp", "ep", "edp", "layers", "experts"),
+    *_DEVICES,
+)
 _ATTENTION = ("tp", "cp", "dp", "pp")
 _EXPERT = ("etp", "ep", "edp")
 
 
 @dataclass(frozen=True)
 class RankMap(Mapping[str, NDArray[Any]]):
-    """column -> array of length world_size; integers, or strings for host, layers and experts."""
+    """column -> array of length world_size; integers, or strings for host, layers, experts and devices."""
 
     world: World
     _columns: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -47,6 +52,9 @@ class RankMap(Mapping[str, NDArray[Any]]):
             return world.expert.coordinate(column)
         if column in ("host", "layers", "experts"):
             return self._names(column)
+        if column in _DEVICES:
+            of_gpu = getattr(devices(world.config.hardware, world.config.site), column)
+            return np.take(np.array(of_gpu, dtype=object), self["local_rank"])
         ranks: Ranks = np.arange(world.size, dtype=np.int64)
         slots = {"slot": world.slots.slot, "local_rank": world.slots.local_rank}
         return slots[column](ranks) if column in slots else ranks

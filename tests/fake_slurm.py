@@ -12,19 +12,26 @@ SCONTROL = """
 import os, sys
 words = sys.argv[1:]
 if words[:2] == ["show", "job"]:
-    print("JobId=7 JobName=x\\n   Comment=\\n   Command=%s\\n   WorkDir=/\\n   StdErr=/\\n" % os.environ["FAKE_COMMAND"])
+    print("JobId=7 JobName=x\\n   EndTime=2026-01-01T00:00:00 Deadline=N/A\\n   Comment=\\n   Command=%s\\n   WorkDir=/\\n   StdErr=/\\n" % os.environ["RANKPLAN_FAKE_COMMAND"])
 elif words[:2] == ["show", "hostnames"]:
     print("\\n".join(words[2].split(",")))
 elif words[:2] == ["show", "node"]:
-    print("NodeName=%s Arch=x86_64\\n   NodeAddr=%s NodeHostName=x Version=22" % (words[2], os.environ["FAKE_ADDRESS"]))
+    print("NodeName=%s Arch=x86_64\\n   NodeAddr=%s NodeHostName=x Version=22" % (words[2], os.environ["RANKPLAN_FAKE_ADDRESS"]))
 """
 SRUN = """
-import os, subprocess, sys
-hosts = open(os.environ["SLURM_HOSTFILE"]).read().split()
-options = [word for word in sys.argv[1:] if word.startswith("--") and word != "--slurm"]
-command = sys.argv[1 + sys.argv[1:].index(next(word for word in sys.argv[1:] if not word.startswith("--"))):]
+import json, os, subprocess, sys
+words = sys.argv[1:]
+first = next(index for index, word in enumerate(words) if not word.startswith("-"))
+options, command = words[:first], words[first:]
+main = "SLURM_HOSTFILE" in os.environ
+hosts = open(os.environ["SLURM_HOSTFILE"]).read().split() if main else os.environ["SLURM_JOB_NODELIST"].split(",")
+with open(os.environ["RANKPLAN_FAKE_CALLS"], "a") as file:
+    file.write(json.dumps({"argv": words, "environment": dict(os.environ)}) + "\\n")
 tasks = int(next(word for word in options if word.startswith("--ntasks=")).split("=")[1])
-assert tasks == len(hosts) and "--distribution=arbitrary" in options and not any(o.startswith("-N") for o in options)
+assert main == ("--distribution=arbitrary" in options) and not (main and any(o.startswith(("-N", "--nodes")) for o in options))
+while command[0] == "apptainer" or command[0].startswith("-"):  # no container here: its options have no effect
+    command = command[1 + command.index(os.environ["RANKPLAN_FAKE_IMAGE"]):]
+assert tasks == len(hosts) or "--container-image" in " ".join(options)
 started = []
 for task, host in enumerate(hosts):
     row = {"SLURM_PROCID": task, "SLURM_LOCALID": hosts[:task].count(host), "SLURM_STEP_NUM_TASKS": tasks}
@@ -34,12 +41,18 @@ sys.exit(max(process.wait() for process in started))
 """
 GETENT = """
 import os, sys
-sys.exit(0 if sys.argv[2] in os.environ["FAKE_KNOWN"].split() else 2)
+sys.exit(0 if sys.argv[2] in os.environ["RANKPLAN_FAKE_KNOWN"].split() else 2)
 """
 
 
 def batch(
-    script: Path, folder: Path, hosts: Sequence[str], known: Sequence[str] = (), address: str = "", restarts: int = 0
+    script: Path,
+    folder: Path,
+    hosts: Sequence[str],
+    known: Sequence[str] = (),
+    address: str = "",
+    restarts: int = 0,
+    image: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run a batch script as sbatch would, from a copy, submitted in `folder` on `hosts`; `known` names resolve."""
     tools = folder / "tools"
@@ -52,11 +65,14 @@ def batch(
         "PATH": f"{tools}:{os.environ['PATH']}",
         "SLURM_JOB_ID": "7",
         "SLURM_JOB_NODELIST": ",".join(hosts),
+        "SLURM_JOB_NUM_NODES": str(len(hosts)),
         "SLURM_SUBMIT_DIR": str(folder),
         "SLURM_RESTART_COUNT": str(restarts),
-        "FAKE_COMMAND": str(script),
-        "FAKE_KNOWN": " ".join(known),
-        "FAKE_ADDRESS": address,
+        "RANKPLAN_FAKE_COMMAND": str(script),
+        "RANKPLAN_FAKE_KNOWN": " ".join(known),
+        "RANKPLAN_FAKE_ADDRESS": address,
+        "RANKPLAN_FAKE_CALLS": str(folder / "calls"),
+        "RANKPLAN_FAKE_IMAGE": image,
         "RANKPLAN_REPORT": str(folder / "report"),
     }
     command = ["bash", str(folder / "copy")]

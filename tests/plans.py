@@ -64,6 +64,8 @@ def plan(
     scheduler: tuple[str, ...] = ("slurm",),
     site: Site | None = None,
     options: dict[str, Any] | None = None,
+    fabric: Fabric | None = None,
+    domain_gpus: int | None = None,
     **launch: Any,
 ) -> SmallPlan:
     """A plan of `nodes` nodes in all, tp = an instance's ranks on a node, dp over nodes; `launch` is Launch's fields."""
@@ -75,9 +77,9 @@ def plan(
             nodes=nodes,
             node=Node(gpus=gpus),
             gpu=Gpu(name="test", memory_bytes=64e9, memory_bandwidth=1e12),
-            nvlink=Nvlink(domain_gpus=gpus, bandwidth=1e11, latency=1e-6),
+            nvlink=Nvlink(domain_gpus=domain_gpus or gpus, bandwidth=1e11, latency=1e-6),
             nic=Nic(per_node=gpus, bandwidth=5e10, latency=1e-6),
-            fabric=Fabric(kind="flat", nodes_per_leaf=2),
+            fabric=fabric or Fabric(kind="flat", nodes_per_leaf=2),
             inventory=hosts,
         ),
         model=Model(name="test", num_hidden_layers=2, hidden_size=64, num_attention_heads=64, vocab_size=128),

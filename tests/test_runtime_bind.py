@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from compiler.cluster import inventory
-from compiler.runtime import bind
+from compiler.runtime import planned
 from tests.plans import SmallPlan, plan, write
 
 TABLE = "host,leaf,pod,rack\n" + "".join(f"n{i},leaf{10 - i % 2},p{i % 3},r{i}\n" for i in range(12))
@@ -28,7 +28,8 @@ def lines(folder: Path, name: str) -> list[str]:
 
 def test_without_a_table_hosts_run_in_natural_order(tmp_path: Path) -> None:
     done = run(plan(3, 2, spare_nodes=1), tmp_path, "n66\nn7\nn100\nn8\n")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr == "rankplan: 3 hosts in slots, ordered by name; spare: n100; left out: none\n"
     assert lines(tmp_path, "hosts") == ["n7", "n8", "n66"]
     assert lines(tmp_path, "spares") == ["n100"]
     assert lines(tmp_path, "hostfile.0") == ["n7", "n7", "n8", "n8", "n66", "n66"]
@@ -37,7 +38,7 @@ def test_without_a_table_hosts_run_in_natural_order(tmp_path: Path) -> None:
 def test_a_table_sorts_as_the_compiler_does(tmp_path: Path) -> None:
     assert run(plan(12, 1, hosts=TABLE), tmp_path, "\n".join(f"n{i}" for i in range(12))).returncode == 0
     assert lines(tmp_path, "hosts") == [host.host for host in inventory.read(TABLE)]
-    assert [bind.natural(name) for name in ("a10b", "")] == [list(inventory.natural(name)) for name in ("a10b", "")]
+    assert [planned.natural(name) for name in ("a10b", "")] == [list(inventory.natural(name)) for name in ("a10b", "")]
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,63 @@ def test_a_missing_launch_file_is_a_wrong_configuration(tmp_path: Path) -> None:
     command = [sys.executable, str(folder / "runtime" / "bind.py"), str(tmp_path)]
     done = subprocess.run(command, input="a", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (64, 1)
+
+
+LEAVES = "host,leaf,pod,rack\n" + "".join(f"n{i},leaf{i % 2},p,r\n" for i in range(1, 7))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "hosts", "slots", "spares"),
+    [
+        (4, "n1 n2 n3 n4 n5 n6", "n2 n4 n1 n3", "n5 n6"),  # two to a leaf, the third sticks out
+        (5, "n1 n2 n3 n4 n5 n6", "n2 n4 n1 n3 n5", "n6"),  # and where it is needed, that of the last leaf
+        (3, "n1 n2 n3 n4", "n2 n4 n1", "n3"),
+        (2, "n1 n2 n3", "n1 n3", "n2"),
+    ],
+)
+def test_spares_are_what_sticks_out_of_a_leaf(tmp_path: Path, nodes: int, hosts: str, slots: str, spares: str) -> None:
+    assert run(plan(nodes, 1, hosts=LEAVES, spare_nodes=6 - nodes), tmp_path, hosts).returncode == 0
+    assert lines(tmp_path, "hosts") == slots.split()
+    assert sorted(lines(tmp_path, "spares")) == spares.split()
+
+
+@pytest.mark.parametrize("mark", [".", "/"])
+def test_switches_order_hosts_where_the_plan_has_no_table(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "run").mkdir()
+    rows = [f"n{i} core{mark}leaf{10 - i % 2}\n" for i in range(1, 5)]
+    (tmp_path / "run" / "topology").write_text("".join(rows))
+    done = run(plan(4, 1), tmp_path, "n1 n2 n3 n4")
+    assert "4 hosts in slots, ordered by the cluster's topology; spare: none" in done.stderr
+    assert lines(tmp_path, "hosts") == ["n1", "n3", "n2", "n4"]
+    done = run(plan(4, 1), tmp_path, "n1 n2 n3 n5")
+    assert (done.returncode, "not in the cluster's topology, so in no known place: n5" in done.stderr) == (65, True)
+
+
+def test_hosts_that_are_left_out_give_way_to_spares(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "exclude").write_text("n2 has GPUs: expected 8, found 7\nother gave no answer\n")
+    done = run(plan(2, 1, spare_nodes=1), tmp_path, "n1 n2 n3")
+    assert "2 hosts in slots, ordered by name; spare: none; left out: n2\n" in done.stderr
+    assert lines(tmp_path, "hosts") == ["n1", "n3"]
+    done = run(plan(2, 1), tmp_path, "n1 n2")
+    assert done.returncode == 66
+    expected = "the plan needs 2 hosts, the allocation has 2, and 1 cannot be used: n2 has GPUs: expected 8, found 7"
+    assert expected in done.stderr
+
+
+def test_a_pinned_slot_gets_the_nearest_spare(tmp_path: Path) -> None:
+    """n2 n4 n6 are on the first leaf: slots n2 n4, then n6 and n1; spares n3 n5."""
+    made = plan(4, 1, hosts=LEAVES, pin=True, spare_nodes=2)
+    assert (made.world.slots.hosts, made.world.slots.spares) == (("n2", "n4", "n6", "n1"), ("n3", "n5"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "exclude").write_text("n4 gave no answer\nn1 gave no answer\n")
+    done = run(made, tmp_path, "n1 n2 n3 n4 n5 n6")
+    assert done.returncode == 0
+    assert "slot 1: n3 in the place of n4, which gave no answer" in done.stderr
+    assert lines(tmp_path, "hosts") == ["n2", "n3", "n6", "n5"]
+    assert lines(tmp_path, "spares") == []
+
+
+def test_a_folder_of_programs_stays_as_it_was_written(tmp_path: Path) -> None:
+    assert run(plan(1, 1), tmp_path, "a").returncode == 0
+    assert not (tmp_path / "runtime" / "__pycache__").exists()

@@ -167,6 +167,14 @@ def test_slurm_ranks_come_from_the_step(tmp_path: Path) -> None:
     assert (done.returncode, "tasks of the step: expected 8, found 4" in done.stderr) == (64, True)
 
 
+def test_a_variable_is_completed_on_the_node(tmp_path: Path) -> None:
+    folder = write(plan(2, 4, command=[sys.executable, "-c", ECHO]), tmp_path)
+    path = folder / "runtime" / "launch.json"
+    variable = {"text": "{MASTER_ADDR}:{MASTER_PORT}/{NODE_RANK}", "times": 1}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "computed_environment": {"COORDINATOR": variable}}))
+    assert json.loads(probe(folder).stdout)[1]["COORDINATOR"] == "127.0.0.1:1234/1"
+
+
 def test_a_whole_node_has_no_rank(tmp_path: Path) -> None:
     folder = write(plan(2, 4, unit="node", command=[sys.executable, "-c", ECHO]), tmp_path)
     step = {**dict.fromkeys(RANK_5, "UNSET"), "MASTER_PORT": "1"}

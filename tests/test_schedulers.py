@@ -13,6 +13,7 @@ from compiler.errors import ConfigError
 from compiler.render.assets import folder
 from compiler.schedulers import registry
 from compiler.schedulers.job import job
+from compiler.schedulers.runtime_files import PROGRAMS
 from compiler.specs.fields import problems
 from compiler.specs.site import Site
 from tests.plans import HOSTILE, files, plan
@@ -46,7 +47,8 @@ def test_runtime_is_written_once_and_only_for_a_target() -> None:
     paths = [item.path for item in registry.artifacts(made)]
     assert len(paths) == len(set(paths))
     assert {"slurm/job.sbatch", "kubernetes/job.yaml", "local/run.sh"} <= set(paths)
-    runtime = {f"runtime/{name}" for name in ("bind.py", "probe.py", "spawn.py", "launch.json")}
+    runtime = {"runtime/launch.json", *(f"runtime/{name}.py" for name in PROGRAMS)}
+    assert {"runtime/bind.py", "runtime/groups.py", "runtime/probe.py", "runtime/spawn.py"} < runtime
     assert {path for path in paths if path.startswith("runtime/")} == runtime
     assert not list(registry.artifacts(plan(scheduler=())))
 

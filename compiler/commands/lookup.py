@@ -25,7 +25,7 @@ from compiler.layout.grid import Ranks
 def rank_answer(plan: PlanFolder, rank: int) -> RankAnswer:
     """`rank` is in 0 .. size-1."""
     at = coordinates(plan, rank)
-    groups = tuple(_membership(plan, kind, rank) for kind in plan.groups)
+    groups = tuple(_membership(plan, kind, rank) for kind in plan.groups if plan.groups.holds(kind, rank))
     kinds = {item.group.partition("/")[0] for item in groups if item.size > 1}
     previous, following = _stages_beside(plan, rank)
     return RankAnswer(
@@ -160,6 +160,8 @@ def _holdings(plan: PlanFolder, slot: int, instance: int) -> Iterator[Holding]:
     for kind, table in plan.groups.items():
         on_slot = plan.slots.slot(table + instance * plan.size) == slot
         touching = np.flatnonzero(on_slot.any(axis=1))
+        if not len(touching):
+            continue
         stays = on_slot[touching].all(axis=1)
         worst = spans(table[touching] + instance * plan.size, plan.slots).max()
         yield Holding(

@@ -22,7 +22,10 @@ from compiler.config.source import SCHEME, RankplanSource
 from compiler.errors import ConfigError, Problem
 from compiler.render.assets import folder
 
-OPEN = ("launch.environment.", "launch.secrets.", "site.environment.", "site.kubernetes.node_selector.")
+OPEN = (
+    *("launch.environment.", "launch.secrets.", "site.environment."),
+    *("site.slurm.directives.", "site.kubernetes.node_selector.", "site.kubernetes.pod_annotations."),
+)
 """Mappings with the user's own keys, which may be set without Hydra's leading +."""
 
 

@@ -13,16 +13,18 @@ from compiler.specs.config import Config
 
 @dataclass(frozen=True)
 class Computed:
-    """An argument that the starter completes on each node.
+    """An argument, or a variable's value, that the starter completes on each node.
 
-    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {NODE_RANK}, {RANKPLAN_PLAN} and {START}, which is NODE_RANK*times.
+    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {NODE_RANK}, {RANKPLAN_PLAN}, {START}, which is NODE_RANK*times, and
+    {PORT}, which is port + times*(how many instances come before this one on its node).
     """
 
     text: str
     times: int = 1
+    port: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        return {"text": self.text, "times": self.times}
+        return {"text": self.text, "times": self.times, "port": self.port}
 
 
 Argument = str | Computed
@@ -33,26 +35,29 @@ class Emission:
     """`program` runs where `launch.command` is not given; `arguments` follow either of them.
 
     `others` are the arguments on every node but the first, where those differ (None: they do not).
-    `environment` lies below the site's and the user's; `files` have paths under `framework/`.
+    `environment` lies below the site's and the user's, and may hold Computed values too; `files` have paths under `framework/`.
     `unit` is what the launcher starts where `launch.unit` is not given: a process a `rank` or a `node`.
+    `mpi` is the interface to MPI that ranks find each other by, as srun names it, where they do.
     """
 
     program: tuple[Argument, ...] = ()
     arguments: tuple[Argument, ...] = ()
     others: tuple[Argument, ...] | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Argument] = field(default_factory=dict)
     files: tuple[Artifact, ...] = ()
     unit: str = "rank"
+    mpi: str | None = None
 
 
 def flags(arguments: Sequence[Argument]) -> set[str]:
     """The option names among arguments: `--tp` of `--tp=8` and of `--tp 8`."""
     texts = (argument if isinstance(argument, str) else argument.text for argument in arguments)
-    return {text.split("=", 1)[0] for text in texts if text.startswith("-") and not _number(text)}
+    return {text.split("=", 1)[0] for text in texts if is_flag(text)}
 
 
-def _number(text: str) -> bool:
-    return text[1:2].isdigit() or text[1:2] == "."
+def is_flag(text: str) -> bool:
+    """Whether a word is an option, rather than a value such as -1."""
+    return text.startswith("-") and not (text[1:2].isdigit() or text[1:2] == ".")
 
 
 def merged(

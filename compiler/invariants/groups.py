@@ -14,19 +14,22 @@ from compiler.world import World
 
 @laid_out
 def partitions(world: World) -> Iterator[Check]:
-    """In every kind, each rank is in exactly one group."""
-    bad = []
+    """In every kind, each rank is in exactly one group; a framework's own kind may leave ranks out."""
+    bad, partial = [], []
     for kind, table in world.groups.items():
         counts = np.bincount(table.ravel(), minlength=world.size)
-        if len(counts) != world.size or (counts != 1).any():
+        if len(counts) != world.size or counts.max() > 1 or (counts.min() == 0 and "." not in kind):
             bad.append(kind)
-    kinds = ", ".join(world.groups)
+        elif counts.min() == 0:
+            partial.append(kind)
+    kinds = ", ".join(kind for kind in world.groups if kind not in partial)
+    rest = f"; {', '.join(partial)}: in at most one" if partial else ""
     yield check(
         "partitions",
         not bad,
         ", ".join(bad) or "exact",
         "exact",
-        f"kinds {kinds}: every rank in exactly one group"
+        f"kinds {kinds}: every rank in exactly one group{rest}"
         if not bad
         else f"kinds {', '.join(bad)} do not partition {world.size} ranks",
         "choose an order of axes that the degrees allow",
@@ -35,12 +38,12 @@ def partitions(world: World) -> Iterator[Check]:
 
 @laid_out
 def shared_pipeline(world: World) -> Iterator[Check]:
-    """The two grids hold the same pipeline groups."""
+    """The two grids hold the same pipeline groups; without experts there is one grid."""
     attention, expert = world.attention.strides("pp"), world.expert.strides("pp")
     degrees = world.degrees
     yield check(
         "grids-agree",
-        attention == expert,
+        attention == expert or not world.config.model.moe,
         f"strides {[stride for _, stride in attention]} and {[stride for _, stride in expert]}",
         "equal",
         f"a pipeline stage is {_reach(attention)} apart on the attention grid and {_reach(expert)} on the expert grid",

@@ -11,6 +11,7 @@ from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 
 _SECRET_NAME = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|CREDENTIALS?)(_|$)", re.IGNORECASE)
+_DEVICE = re.compile(r"[A-Za-z0-9._-]+")
 _SECRET_VALUE = re.compile(
     r"^(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[A-Z0-9]{16}|-----BEGIN )"
 )
@@ -105,39 +106,10 @@ def time_limit(config: Config) -> Iterator[Check]:
 
 
 @declared
-def order_proven(config: Config) -> Iterator[Check]:
-    """A plain Indexed Job has no say in which node gets which index, so spans are assumptions there."""
-    if "kubernetes_job" in config.scheduler and config.hardware.nodes > 1:
-        yield check(
-            "order-unproven",
-            False,
-            "kubernetes_job",
-            "a fixed order",
-            "nothing ties an Indexed Job's pod index to a node: the spans of groups are assumptions on Kubernetes",
-            "use topology-aware scheduling, or trust the spans on Slurm only",
-            otherwise="warn",
-        )
-
-
-@declared
-def image(config: Config) -> Iterator[Check]:
-    """The default image runs the self-check and nothing else."""
-    if config.launch.image is None and "kubernetes_job" in config.scheduler:
-        yield check(
-            "image",
-            False,
-            "default",
-            "launch.image",
-            "launch.image is not given: pods run a slim Python image, enough for the self-check",
-            "write launch.image=...",
-            otherwise="warn",
-        )
-
-
-@declared
 def containers(config: Config) -> Iterator[Check]:
-    """Slurm jobs run on the bare node: what only a container can have must not be dropped without a word."""
-    if "slurm" not in config.scheduler:
+    """What only a container can have must not be dropped without a word where Slurm runs ranks on the bare node."""
+    kind = config.site.slurm.container
+    if "slurm" not in config.scheduler or (kind != "none" and config.launch.image is not None):
         return
     given = [f"launch.image={config.launch.image}"] if config.launch.image is not None else []
     given += ["launch.mounts"] * bool(config.launch.mounts) + ["site.mounts"] * bool(config.site.mounts)
@@ -148,6 +120,37 @@ def containers(config: Config) -> Iterator[Check]:
             ", ".join(given),
             "none",
             f"{' and '.join(given)} has no effect under scheduler=slurm, which runs the command on the node itself",
-            "start the container in launch.command",
+            "start the container in launch.command, or write site.slurm.container=pyxis"
+            if kind == "none"
+            else "write launch.image=...",
             otherwise="warn",
+        )
+
+
+@declared
+def devices(config: Config) -> Iterator[Check]:
+    """A site names all cards of a node, and the NUMA node of all its GPUs, or none."""
+    site, hardware = config.site, config.hardware
+    for key, given, wanted, what in (
+        ("site.nics", len(site.nics), hardware.nic.per_node, "network cards"),
+        ("site.numa", len(site.numa), hardware.node.gpus, "GPUs"),
+    ):
+        if given:
+            yield check(
+                "site-devices",
+                given == wanted,
+                given,
+                wanted,
+                f"{key} has {given} entries, and a node of {hardware.name} has {wanted} {what}",
+                f"write {wanted} entries, or leave {key} out",
+            )
+    odd = [name for name in site.nics if not _DEVICE.fullmatch(name)]
+    if odd:
+        yield check(
+            "site-devices",
+            False,
+            ", ".join(odd),
+            "device names",
+            f"site.nics holds {', '.join(map(repr, odd))}, and a device name has letters, digits, ., _ and - only",
+            "write names as under /sys/class/infiniband",
         )

@@ -44,6 +44,10 @@ class Groups(Mapping[str, Ranks]):
         """Ranks in each group of a kind."""
         return self.kinds[kind].size
 
+    def holds(self, kind: str, rank: int) -> bool:
+        """Whether `rank` is in a group of a kind; a framework's own kind may leave ranks out."""
+        return bool((self[kind] == rank).any())
+
     def of_rank(self, kind: str, rank: int) -> tuple[int, Ranks]:
         """The index of the group of `kind` that holds `rank`, and its ranks, shape [size]."""
         table = self[kind]

@@ -55,7 +55,8 @@ def _framework(plan: Plan) -> Iterator[Artifact]:
             lines = (sh(item if isinstance(item, str) else item.text) + "\n" for item in arguments)
             yield Artifact(f"framework/{name}", "".join(lines))
     if emission.environment:
-        lines = (f"{name}={sh(value)}\n" for name, value in sorted(emission.environment.items()))
+        values = sorted(emission.environment.items())
+        lines = (f"{name}={sh(item if isinstance(item, str) else item.text)}\n" for name, item in values)
         yield Artifact("framework/environment", "".join(lines))
 
 

@@ -16,7 +16,7 @@ CHUNK = 65536
 
 
 def rank_map(plan: Plan) -> Iterator[str]:
-    """A row a rank; no value of a column holds a comma, a quote or a line break."""
+    """A row a rank; no value of a column holds a comma, a quote or a line break (invariant site-devices)."""
     yield ",".join(COLUMNS) + "\n"
     for start in range(0, plan.world_size, CHUNK):
         part = slice(start, start + CHUNK)

@@ -2,100 +2,153 @@
 
     bind.py FOLDER < hosts        (one host a line, in any order)
 
-writes into FOLDER: `hosts` (line i is slot i, of all instances), `spares` (hosts left over) and for each instance
-`hostfile.<instance>`, a host file for Slurm with each host once a task. Exits 64 or 65 with one line where they don't fit.
-Standard library only, Python 3.6 syntax.
+Reads `inventory.csv` beside this file or else FOLDER/topology (`host switch.switch...` a line), and FOLDER/exclude (`host
+reason` a line). Writes into FOLDER: `hosts` (line i is slot i, of all instances), `spares` (hosts left over) and for each
+instance `hostfile.<instance>`, a host file for Slurm with each host once a task. Exits 64, 65 or 66 with one line where
+the hosts don't fit. Standard library only, Python 3.6 syntax.
 """
 
 import csv
-import json
 import os
 import re
 import sys
-from typing import Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-CONFIGURATION, MAPPING = 64, 65
+sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
+if TYPE_CHECKING:
+    from compiler.runtime import planned
+else:
+    import planned
 
-
-class PlanError(Exception):
-    """Why the hosts cannot be bound, with the exit code that says which kind of mistake it is."""
-
-    def __init__(self, code: int, message: str) -> None:
-        Exception.__init__(self, message)
-        self.code = code
-
-
-def natural(name: str) -> List[Tuple[int, int, str]]:
-    """A sort key that reads digits as numbers, so that node7 comes before node66."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split("([0-9]+)", name) if part]
+Places = Dict[str, Tuple[str, ...]]  # host -> where it hangs, from the core to its leaf
 
 
-def topology(path: str) -> Dict[str, Any]:
-    """Sort key (pod, leaf, host), of each host in the plan's table; empty where the plan has none."""
-    if not os.path.exists(path):
-        return {}
+def inventory(path: str) -> Places:
+    """The plan's own table of hosts."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in csv.DictReader(file)]
-    return {row["host"]: (natural(row["pod"]), natural(row["leaf"]), natural(row["host"])) for row in rows}
+    return {row["host"]: (row["pod"], row["leaf"]) for row in rows}
 
 
-def order(hosts: List[str], launch: Dict[str, Any], table: Dict[str, Any]) -> List[str]:
-    """All hosts in slot order, spares last."""
+def switches(path: str) -> Places:
+    """What the cluster says: a host and its switches, joined by dots or slashes."""
+    rows = (line.split(None, 1) for line in planned.lines(path))
+    return {row[0]: tuple(re.split("[./]", row[1])) for row in rows if len(row) == 2}
+
+
+def order(hosts: List[str], places: Places, source: str) -> List[str]:
+    """Hosts by place and then in natural order of their names; by name alone where no places are known."""
     if len(set(hosts)) < len(hosts):
-        raise PlanError(MAPPING, "the allocation names a host twice: %s" % " ".join(sorted(hosts, key=natural)))
-    pinned: List[str] = launch["hosts"] + launch["spares"]
-    if launch["hosts"]:
-        missing, other = set(pinned) - set(hosts), set(hosts) - set(pinned)
-        if missing or other:
-            difference = ["-" + host for host in sorted(missing, key=natural)]
-            difference += ["+" + host for host in sorted(other, key=natural)]
-            raise PlanError(MAPPING, "the allocation is not the plan's hosts: %s" % " ".join(difference))
-        return pinned
-    unknown = sorted((host for host in hosts if table and host not in table), key=natural)
+        raise planned.PlanError(planned.MAPPING, "the allocation names a host twice: %s" % listed(hosts))
+    unknown = [host for host in hosts if places and host not in places]
     if unknown:
-        raise PlanError(MAPPING, "not in the plan's inventory, so in no known place: %s" % " ".join(unknown))
-    return sorted(hosts, key=lambda host: table[host] if table else natural(host))
+        raise planned.PlanError(planned.MAPPING, "not in %s, so in no known place: %s" % (source, listed(unknown)))
+    return sorted(
+        hosts, key=lambda host: ([planned.natural(part) for part in places.get(host, ())], planned.natural(host))
+    )
 
 
-def split(ordered: List[str], launch: Dict[str, Any]) -> Dict[str, Any]:
-    """File name -> lines. An instance's nodes follow those of the one before; small ones share a node."""
-    ranks, gpus, instances = launch["world_size"], launch["gpus_per_node"], launch["instances"]
-    needed = -(-ranks * instances // gpus)
-    if len(ordered) < needed:
-        raise PlanError(MAPPING, "the plan needs %d hosts, the allocation has %d" % (needed, len(ordered)))
+def choose(ordered: List[str], needed: int, places: Places, block: Optional[int]) -> List[str]:
+    """The hosts that get slots, in their order. `block` is how many nodes the plan has on a leaf.
+
+    Whole blocks of a leaf come first, so that what is planned on one leaf stays there, and spares are what sticks out.
+    """
+    leaves = {}  # type: Dict[Any, List[str]]
+    for host in ordered:
+        leaves.setdefault(places.get(host), []).append(host)
+    if not places or not block:
+        return ordered[:needed]
+    whole = [host for leaf in leaves.values() for host in leaf[: len(leaf) // block * block]]
+    rest = [leaf[len(leaf) // block * block :] for leaf in reversed(list(leaves.values()))]
+    rest.sort(key=len, reverse=True)
+    kept = set((whole + [host for leaf in rest for host in leaf])[:needed])
+    return [host for host in ordered if host in kept]
+
+
+def pinned(hosts: List[str], launch: Dict[str, Any], left_out: Dict[str, str], places: Places) -> List[str]:
+    """The plan's own hosts in their slots; a spare, of the same leaf where there is one, for each that is left out."""
+    wanted = launch["hosts"] + launch["spares"]
+    missing, other = set(wanted) - set(hosts), set(hosts) - set(wanted)
+    if missing or other:
+        difference = ["-" + host for host in sorted(missing, key=planned.natural)]
+        difference += ["+" + host for host in sorted(other, key=planned.natural)]
+        raise planned.PlanError(planned.MAPPING, "the allocation is not the plan's hosts: %s" % " ".join(difference))
+    spares = [host for host in launch["spares"] if host not in left_out]
+    found = []
+    for slot, host in enumerate(launch["hosts"]):
+        if host in left_out and spares:
+            near = [spare for spare in spares if places.get(spare) == places.get(host)]
+            taken = spares.pop(spares.index((near or spares)[0]))
+            planned.say("slot %d: %s in the place of %s, which %s" % (slot, taken, host, left_out[host]))
+            host = taken  # noqa: PLW2901 - who sits in the slot now
+        found.append(host)
+    return [host for host in found if host not in left_out]
+
+
+def listed(hosts: List[str]) -> str:
+    return " ".join(sorted(hosts, key=planned.natural))
+
+
+def instances(slots: List[str], launch: Dict[str, Any]) -> Dict[str, List[str]]:
+    """Host file of each instance. Its nodes follow those of the one before; small ones share a node."""
+    ranks, gpus = launch["world_size"], launch["gpus_per_node"]
     tasks = launch["ranks_per_node"] if launch["unit"] == "rank" else 1
-    files = {"hosts": ordered[:needed], "spares": ordered[needed:]}
-    for instance in range(instances):
+    files = {}
+    for instance in range(launch["instances"]):
         first = instance * ranks // gpus
-        own = ordered[first : first + launch["nodes"]]
+        own = slots[first : first + launch["nodes"]]
         files["hostfile.%d" % instance] = [host for host in own for _ in range(tasks)]
     return files
 
 
-def write(folder: str, files: Dict[str, Any]) -> None:
-    """Each file appears whole or not at all."""
-    for name, lines in files.items():
-        path = os.path.join(folder, name)
-        with open(path + ".part", "w", encoding="utf-8") as file:
-            file.write("".join(line + "\n" for line in lines))
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(path + ".part", path)
+def bind(folder: str, hosts: List[str], launch: Dict[str, Any]) -> Dict[str, List[str]]:
+    """File name -> lines."""
+    left_out = dict([*line.split(None, 1), "is left out"][:2] for line in planned.lines(folder + "/exclude"))
+    source, places = "the plan's inventory", {}  # type: Tuple[str, Places]
+    if os.path.exists(os.path.join(planned.HERE, "inventory.csv")):
+        places = inventory(os.path.join(planned.HERE, "inventory.csv"))
+    elif os.path.exists(folder + "/topology"):
+        source, places = "the cluster's topology", switches(folder + "/topology")
+    needed = -(-launch["world_size"] * launch["instances"] // launch["gpus_per_node"])
+    usable = [host for host in hosts if host not in left_out]
+    if launch["hosts"]:
+        source, ordered = "the plan", pinned(hosts, launch, left_out, places)
+        slots, usable = ordered, ordered + [host for host in launch["spares"] if host in usable and host not in ordered]
+    else:
+        usable = order(usable, places, source)
+        slots = choose(usable, needed, places, launch["nodes_per_leaf"])
+    if len(slots) < needed:
+        raise too_few(needed, hosts, {host: left_out[host] for host in hosts if host in left_out})
+    spares = [host for host in usable if host not in set(slots)]
+    how = source if places or launch["hosts"] else "name"
+    planned.say(
+        "%d hosts in slots, ordered by %s; spare: %s; left out: %s"
+        % (len(slots), how, listed(spares) or "none", listed([host for host in hosts if host in left_out]) or "none")
+    )
+    return dict(instances(slots, launch), hosts=slots, spares=spares)
+
+
+def too_few(needed: int, hosts: List[str], left_out: Dict[str, str]) -> planned.PlanError:
+    """The allocation is too small, or became so."""
+    message = "the plan needs %d hosts, the allocation has %d" % (needed, len(hosts))
+    if not left_out:
+        return planned.PlanError(planned.MAPPING, message)
+    some = sorted(left_out, key=planned.natural)[:8]
+    reasons = "; ".join("%s %s" % (host, left_out[host]) for host in some) + ", ..." * (len(some) < len(left_out))
+    return planned.PlanError(planned.HARDWARE, "%s, and %d cannot be used: %s" % (message, len(left_out), reasons))
 
 
 def main(folder: str) -> int:
-    here = os.path.dirname(os.path.abspath(__file__))
     try:
-        with open(os.path.join(here, "launch.json"), encoding="utf-8") as file:
-            launch = json.load(file)
-        table = topology(os.path.join(here, "inventory.csv"))
-        write(folder, split(order(sys.stdin.read().split(), launch, table), launch))
-    except PlanError as wrong:
-        sys.stderr.write("rankplan: %s\n" % wrong)
+        for name, rows in bind(folder, sys.stdin.read().split(), planned.load()).items():
+            planned.write(os.path.join(folder, name), "".join(row + "\n" for row in rows))
+    except planned.PlanError as wrong:
+        planned.say(str(wrong))
         return wrong.code
     except (OSError, ValueError, KeyError) as error:
-        sys.stderr.write("rankplan: hosts cannot be bound: %r\n" % error)
-        return CONFIGURATION
+        planned.say("hosts cannot be bound: %r" % error)
+        return planned.CONFIGURATION
     return 0
 
 

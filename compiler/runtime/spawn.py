@@ -2,6 +2,9 @@
 
     spawn.py          the node NODE_RANK of instance RANKPLAN_INSTANCE; waits until MASTER_ADDR resolves
     spawn.py --all    every rank of every instance as a CPU process on this machine
+    --node=16*2+3     a pod's node rank, as its manifest works it out from the controller's indices
+    --stay            for a controller that starts whatever ends again: stays after a success, and after a mistake that
+                      would only be repeated (64, 65, 66), until it is told to stop
 
 Signals are forwarded; when one rank fails the others get SIGTERM, and SIGKILL 30 s later (RANKPLAN_GRACE_S).
 Standard library only, Python 3.6 syntax.
@@ -15,11 +18,18 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
-CONFIGURATION, MAPPING = 64, 65
+sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
+if TYPE_CHECKING:
+    from compiler.runtime import planned, rank_map
+else:
+    import planned
+    import rank_map
+
+NEVER_RETRIED = (64, 65, 66)
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Ranks:
@@ -71,31 +81,40 @@ class Ranks:
     def fail(self, name: str, code: int) -> None:
         """The first failure: the others would wait for this rank for ever."""
         self.code = code
-        say("%s ended with exit code %d; ending the other %d" % (name, code, len(self.running)))
+        planned.say("%s ended with exit code %d; ending the other %d" % (name, code, len(self.running)))
         if not self.stopping:
             self.send(signal.SIGTERM)
         signal.alarm(int(os.environ.get("RANKPLAN_GRACE_S", "30")))
 
 
-def say(text: str) -> None:
-    sys.stderr.write("rankplan: %s\n" % text)
-    sys.stderr.flush()
+def rows(launch: Dict[str, Any], node: int) -> List[Tuple[str, Dict[str, Any]]]:
+    """Name and variables of each process of slot `node`: ranks fill the slots in order."""
+    per_node = launch["ranks_per_node"]
+    shared = {"WORLD_SIZE": launch["world_size"], "LOCAL_WORLD_SIZE": per_node, "NODE_RANK": node}
+    if launch["unit"] == "node":
+        return [("node %d" % node, shared)]
+    first = node * per_node
+    return [("rank %d" % (first + i), dict(shared, RANK=first + i, LOCAL_RANK=i)) for i in range(per_node)]
 
 
 def start_node(
     ranks: Ranks, launch: Dict[str, Any], environment: Dict[str, Any], node: int, options: List[str]
 ) -> None:
     """Start the processes of slot `node`, each through probe.py."""
-    command = [sys.executable, "-I", "-S", os.path.join(HERE, "probe.py"), *options]
-    per_node = launch["ranks_per_node"]
-    shared = {"WORLD_SIZE": launch["world_size"], "LOCAL_WORLD_SIZE": per_node, "NODE_RANK": node}
-    if launch["unit"] == "node":
-        rows = [("node %d" % node, shared)]
-    else:
-        first = node * per_node
-        rows = [("rank %d" % (first + i), dict(shared, RANK=first + i, LOCAL_RANK=i)) for i in range(per_node)]
-    for name, row in rows:
+    command = [sys.executable, "-I", "-S", os.path.join(planned.HERE, "probe.py"), *options]
+    for name, row in rows(launch, node):
         ranks.start(name, command, dict(environment, **{key: str(value) for key, value in row.items()}))
+
+
+def node_rank(text: str) -> int:
+    """A sum of products of indices: the job of a set, times its pods, and the pod of that job."""
+    total = 0
+    for term in text.split("+"):
+        product = 1
+        for factor in term.split("*"):
+            product *= int(factor)
+        total += product
+    return total
 
 
 def clean() -> Dict[str, Any]:
@@ -135,7 +154,7 @@ def await_master(ranks: Ranks) -> bool:
             socket.getaddrinfo(name, None)
         except OSError as error:
             if time.time() > end or not name:
-                say("MASTER_ADDR=%s does not resolve after %d s: %s" % (name, limit, error))
+                planned.say("MASTER_ADDR=%s does not resolve after %d s: %s" % (name, limit, error))
                 return False
         else:
             return True
@@ -144,24 +163,45 @@ def await_master(ranks: Ranks) -> bool:
     return False
 
 
-def main(options: List[str]) -> int:
-    ranks = Ranks()
+def start_own(ranks: Ranks, launch: Dict[str, Any], arguments: List[str]) -> None:
+    """The ranks of this node, which a pod knows by its controller's indices."""
+    places = [argument[len("--node=") :] for argument in arguments if argument.startswith("--node=")]
+    node = node_rank(places[0] if places else os.environ["NODE_RANK"])
+    if places:
+        rank_map.check(rank_map.FOLDER, launch, node)
+    options = [argument for argument in arguments if not argument.startswith("--node=") and argument != "--stay"]
+    start_node(ranks, launch, clean(), node, options)
+
+
+def run(ranks: Ranks, arguments: List[str]) -> int:
     try:
-        with open(os.path.join(HERE, "launch.json"), encoding="utf-8") as file:
+        with open(os.path.join(planned.HERE, "launch.json"), encoding="utf-8") as file:
             launch = json.load(file)
-        if "--all" in options:
+        if "--all" in arguments:
             start_all(ranks, launch)
         else:
             if not await_master(ranks):
-                return 128 + signal.SIGTERM if ranks.stopping else CONFIGURATION
-            start_node(ranks, launch, clean(), int(os.environ["NODE_RANK"]), options)
-    except (OSError, ValueError, KeyError) as error:
-        say("ranks cannot be started: %r" % error)
+                return 128 + signal.SIGTERM if ranks.stopping else planned.CONFIGURATION
+            start_own(ranks, launch, arguments)
+    except (OSError, ValueError, KeyError, planned.PlanError) as error:
+        planned.say("ranks cannot be started: %r" % error)
         ranks.send(signal.SIGKILL)
-        return CONFIGURATION
+        return getattr(error, "code", planned.CONFIGURATION)
     code = ranks.wait()
     if code == 0:
-        say("%d processes ended with exit code 0" % ranks.started)
+        planned.say("%d processes ended with exit code 0" % ranks.started)
+    return code
+
+
+def main(arguments: List[str]) -> int:
+    ranks = Ranks()
+    code = run(ranks, arguments)
+    if "--stay" in arguments and code in (0, *NEVER_RETRIED):
+        stops = {signal.SIGTERM, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # one that comes now is waited for below
+        if not ranks.stopping:
+            planned.say("exit code %d is kept until this pod is told to stop" % code)
+            signal.sigwait(stops)
     return code
 
 

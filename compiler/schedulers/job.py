@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
-from compiler.frameworks.emission import Argument
+from compiler.frameworks.emission import Argument, Computed
 from compiler.render.artifacts import to_json
-from compiler.schedulers import values
+from compiler.schedulers import fabric, torchrun, values
 from compiler.schedulers.values import Mount, Secret
 from compiler.specs.config import Config
 from compiler.specs.launch import Launch
@@ -37,7 +37,7 @@ class Job:
     """A launch. `nodes` and `world_size` are of one instance; `ranks_per_node` is below `gpus_per_node` where several share one.
 
     `command` is empty where the self-check alone runs; `other_command`, where it differs, is that of every node but the first; `hosts` (in slot order) and `spares` are empty unless pinned.
-    `shared` holds path and text of what a rank may read in the plan folder, `runtime/` aside.
+    `computed` are variables that each node's own starter completes; `shared` holds path and text of what a rank may read in the plan folder, `runtime/` aside.
     """
 
     name: str
@@ -51,9 +51,11 @@ class Job:
     ranks_per_node: int
     spare_nodes: int
     unit: str
+    mpi: str | None
     command: tuple[Argument, ...]
     other_command: tuple[Argument, ...] | None
     environment: tuple[tuple[str, str], ...]
+    computed: tuple[tuple[str, Computed], ...]
     secrets: tuple[Secret, ...]
     mounts: tuple[Mount, ...]
     workdir: str | None
@@ -68,11 +70,29 @@ class Job:
     inventory: str | None
     site: Site
     shared: tuple[tuple[str, str], ...]
+    world: World
+
+    @property
+    def launch(self) -> Launch:
+        return self.world.config.launch
+
+    @property
+    def container_paths(self) -> tuple[str, ...]:
+        """What must be on every node before a container of Slurm starts there: mounts, and an image that is a file."""
+        if self.image is None or self.site.slurm.container == "none":
+            return ()
+        image = (self.image,) if self.image.startswith("/") else ()
+        return (*image, *(mount.source for mount in self.mounts))
 
     @property
     def all_nodes(self) -> int:
         """Nodes that hold ranks, of all instances together."""
         return -(-self.world_size * self.instances // self.gpus_per_node)
+
+    @property
+    def requested_nodes(self) -> int:
+        """The same with spares."""
+        return self.all_nodes + (len(self.spares) if self.hosts else self.spare_nodes)
 
     @property
     def tasks_per_node(self) -> int:
@@ -104,7 +124,9 @@ def job(plan: Planned) -> Job:
     refused = [value for value in (*secrets, *mounts, time_limit_s) if isinstance(value, Problem)]
     if refused := [*refused, *_problems(launch, site)]:
         raise ConfigError(refused)
+    variables = {**fabric.environment(config), **emission.environment, **site.environment, **launch.environment}
     program = emission.program if launch.command is None else tuple(launch.command)
+    agent = torchrun.agent(program, launch.unit, world)
     gpus = world.slots.gpus
     needed = -(-world.size * world.instances // gpus)
     return Job(
@@ -118,10 +140,12 @@ def job(plan: Planned) -> Job:
         gpus_per_node=gpus,
         ranks_per_node=min(world.size, gpus),
         spare_nodes=launch.spare_nodes,
-        unit=launch.unit or emission.unit,
-        command=(*program, *emission.arguments),
-        other_command=None if emission.others is None else (*program, *emission.others),
-        environment=tuple(sorted({**emission.environment, **site.environment, **launch.environment}.items())),
+        unit="node" if agent else launch.unit or emission.unit,
+        mpi=emission.mpi,
+        command=(*(agent or program), *emission.arguments),
+        other_command=None if emission.others is None else (*(agent or program), *emission.others),
+        environment=tuple((name, value) for name, value in sorted(variables.items()) if isinstance(value, str)),
+        computed=tuple((name, value) for name, value in sorted(variables.items()) if isinstance(value, Computed)),
         secrets=tuple(value for value in secrets if isinstance(value, Secret)),
         mounts=tuple(value for value in mounts if isinstance(value, Mount)),
         workdir=launch.workdir,
@@ -136,6 +160,7 @@ def job(plan: Planned) -> Job:
         inventory=config.hardware.inventory,
         site=site,
         shared=(("plan.json", to_json(plan.to_dict())), *((file.path, str(file.text)) for file in emission.files)),
+        world=world,
     )
 
 

@@ -6,11 +6,13 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator
 
+from compiler.checks import Check
 from compiler.errors import ConfigError
 from compiler.render.artifacts import Artifact
 from compiler.schedulers import job, runtime_files
 from compiler.schedulers.job import Planned
 from compiler.schedulers.target import Target
+from compiler.specs.fields import problems
 
 
 def names() -> list[str]:
@@ -37,6 +39,20 @@ def choose(chosen: Iterable[str]) -> tuple[Target, ...]:
             "keep one of them: two would start the plan twice",
         )
     return targets
+
+
+def checks(plan: Planned) -> Iterator[Check]:
+    """What the targets of a plan hold against it. Raises ConfigError for a value that none could carry."""
+    options = plan.config.scheduler
+    targets = choose(options)
+    if not targets:
+        return
+    bad = [problem for item in targets for problem in problems(options[item.name], f"scheduler.{item.name}")]
+    if bad:
+        raise ConfigError(bad)
+    decided = job.job(plan)
+    for item in targets:
+        yield from item.checks(decided, options[item.name])
 
 
 def artifacts(plan: Planned) -> Iterator[Artifact]:

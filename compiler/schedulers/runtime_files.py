@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from compiler.render.artifacts import Artifact
 from compiler.schedulers.job import Job
 
 SCHEMA = "rankplan.launch/1"
-PROGRAMS = ("bind", "probe", "spawn")
+RUNTIME = Path(__file__).parents[1] / "runtime"
+PROGRAMS = tuple(sorted(path.stem for path in RUNTIME.glob("*.py") if path.stem != "__init__"))
 
 
 def artifacts(job: Job) -> Iterator[Artifact]:
@@ -52,8 +54,34 @@ def launch_json(job: Job) -> str:
         "secrets": {secret.name: secret.file for secret in job.secret_files},
         "hosts": job.hosts,
         "spares": job.spares,
+        "nics": _of_gpus(job, job.site.nics),
+        "numa": _of_gpus(job, job.site.numa),
+        "nodes_per_leaf": job.world.config.hardware.fabric.nodes_per_leaf,
+        "max_restarts": job.max_restarts,
+        "max_idle_restarts": job.launch.max_idle_restarts,
+        "restart_codes": job.launch.restart_codes,
+        "checkpoint": job.launch.checkpoint,
+        "checkpoint_signal_s": job.checkpoint_signal_s,
+        "preflight": _preflight(job),
     }
+    if job.computed:
+        launch["computed_environment"] = {name: value.to_dict() for name, value in job.computed}
     return json.dumps(launch, indent=1) + "\n"
+
+
+def _of_gpus(job: Job, given: list[Any]) -> list[Any]:
+    """Devices of a node as one for each of its GPUs; empty where the site names none."""
+    return [given[gpu * len(given) // job.gpus_per_node] for gpu in range(job.gpus_per_node)] if given else []
+
+
+def _preflight(job: Job) -> dict[str, Any]:
+    """What each node is held against."""
+    secrets = [str(secret.file) for secret in job.secret_files]
+    return {
+        **asdict(job.launch.preflight),
+        "health_command": job.site.slurm.health_command,
+        "paths": sorted({*job.container_paths, *secrets}),
+    }
 
 
 def _arguments(command: tuple[Argument, ...]) -> list[Any]:
@@ -63,4 +91,4 @@ def _arguments(command: tuple[Argument, ...]) -> list[Any]:
 
 @cache
 def _program(name: str) -> str:
-    return (Path(__file__).parents[1] / "runtime" / f"{name}.py").read_text(encoding="utf-8")
+    return (RUNTIME / f"{name}.py").read_text(encoding="utf-8")

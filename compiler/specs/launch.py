@@ -5,7 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import at_least, choice
+from compiler.specs.fields import above, at_least, choice, numbers
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What each node is held against before ranks start on it. A node that fails is left out, and a spare takes its place.
+
+    `shm_bytes` is free space under /dev/shm. `bandwidth_command` runs on each node and prints what nccl-tests print, or
+    a number of bytes/s last; `bandwidth` is the floor in bytes/s, None for none.
+    """
+
+    enabled: bool = True
+    timeout_s: int = at_least(1, 300)
+    shm_bytes: float = at_least(0, 1e9)
+    bandwidth_command: Optional[list[str]] = None
+    bandwidth: Optional[float] = above(0, None)
 
 
 @dataclass(frozen=True)
@@ -14,6 +29,8 @@ class Launch:
 
     `secrets` maps a variable to a file on the cluster, or to {secret, key}; their values never enter a plan.
     `mounts` holds `SOURCE:TARGET[:ro]` or {source, target, read_only}.
+    `checkpoint` is a file or folder that changes with every checkpoint: progress, in the eyes of a restart.
+    `max_idle_restarts` may follow each other without any; `restart_codes` are exit codes of a rank that are worth one.
     """
 
     command: Optional[list[str]] = None
@@ -28,3 +45,7 @@ class Launch:
     spare_nodes: int = at_least(0, 0)
     max_restarts: int = at_least(0, 3)
     checkpoint_signal_s: int = at_least(0, 120)
+    checkpoint: Optional[str] = None
+    max_idle_restarts: int = at_least(0, 1)
+    restart_codes: list[int] = numbers(1)
+    preflight: Preflight = field(default_factory=Preflight)

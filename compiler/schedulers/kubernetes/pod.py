@@ -1,118 +1,84 @@
-"""The pod that runs one node's ranks, the same for every controller."""
+"""The pod around a container: where it may run, as whom, and with which volumes. The same for every controller."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from compiler.schedulers import runtime_files
 from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes.container import COMPUTE_DOMAIN, grace_s
+from compiler.schedulers.kubernetes.objects import Node, labels
 
-Node = dict[str, Any]
-
-CONTAINER = "ranks"
-PLAN = "/etc/rankplan"
-PORT = 29500
-DEFAULT_IMAGE = "python:3.12-slim"
-PROGRAMS = ("probe.py", "spawn.py", "launch.json")
-"""What a pod needs of `runtime/`: hosts are not bound here."""
+KILL_S = 10
+"""What spawn.py has left to end after its ranks had theirs."""
 
 
-def files(job: Job) -> dict[str, str]:
-    """Path in the plan folder -> text, of what a pod sees of it."""
-    programs = runtime_files.files(job)
-    return {**{f"runtime/{name}": programs[name] for name in PROGRAMS}, **dict(job.shared)}
+def template(spec: Node, job: Job, annotations: Node | None = None) -> Node:
+    """A pod template; `annotations` are those that the controller or its queue reads."""
+    found = {**dict(sorted(job.site.kubernetes.pod_annotations.items())), **(annotations or {})}
+    return {"metadata": {"labels": labels(job), **({"annotations": found} if found else {})}, "spec": spec}
 
 
-def key(path: str) -> str:
-    """A path as a key of a ConfigMap, which takes no slash."""
-    return path.replace("/", ".")
+def spec(
+    job: Job, options: Any, container: Node, plan: Node, instance: int | None, claim: str | None, **more: Any
+) -> Node:
+    """Spec of one pod. `plan` is the volume of the plan folder, `claim` the template of a compute domain's claim.
 
-
-GRACE_S = 30
-
-
-def template(job: Job, options: Any, config_map: str, service: str, hosts: tuple[str, ...], env: list[Node]) -> Node:
-    """Spec of one pod. `env` comes from the controller: who tells a pod its index, and where rank 0 is."""
+    `instance` is None where all instances have one template.
+    """
     site = job.site.kubernetes
-    spec: Node = {
+    found: Node = {
         "restartPolicy": "Never",
-        "subdomain": service,
+        **more,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": max(job.checkpoint_signal_s, GRACE_S),
+        "terminationGracePeriodSeconds": grace_s(job) + KILL_S,
+        "securityContext": _as_whom(job),
     }
+    if site.host_network:
+        found |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
     if options.priority_class is not None:
-        spec["priorityClassName"] = options.priority_class
+        found["priorityClassName"] = options.priority_class
     if options.service_account is not None:
-        spec["serviceAccountName"] = options.service_account
+        found["serviceAccountName"] = options.service_account
     if options.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in options.image_pull_secrets]
-    if site.node_selector:
-        spec["nodeSelector"] = dict(sorted(site.node_selector.items()))
-    if hosts:
-        spec["affinity"] = _on(hosts)
-    if site.tolerations:
-        spec["tolerations"] = [dict(toleration) for toleration in site.tolerations]
-    return {**spec, "containers": [_container(job, env)], "volumes": _volumes(job, config_map)}
+        found["imagePullSecrets"] = [{"name": name} for name in options.image_pull_secrets]
+    found |= _where(job, instance)
+    if claim is not None:
+        found["resourceClaims"] = [{"name": COMPUTE_DOMAIN, "resourceClaimTemplateName": claim}]
+    return {**found, "containers": [container], "volumes": [plan, *_volumes(job)]}
 
 
-def _on(hosts: tuple[str, ...]) -> Node:
-    term = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(hosts)}
-    required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
-
-
-def _container(job: Job, env: list[Node]) -> Node:
+def _as_whom(job: Job) -> Node:
     site = job.site.kubernetes
-    amounts: Node = {site.gpu_resource: str(job.ranks_per_node)}
-    if site.rdma_resource is not None:
-        amounts[site.rdma_resource] = str(site.rdma_per_node)
-    container: Node = {
-        "name": CONTAINER,
-        "image": job.image or DEFAULT_IMAGE,
-        "command": [literal(job.python), "-I", "-S", f"{PLAN}/runtime/spawn.py"],
-        "env": [*_environment(job), *env],
-        "ports": [{"name": "master", "containerPort": PORT}],
-        "resources": {"limits": amounts, "requests": amounts},
-    }
-    if site.capabilities:
-        container["securityContext"] = {"capabilities": {"add": list(site.capabilities)}}
-    mounts = [
-        {"name": f"mount-{index}", "mountPath": mount.target, "readOnly": mount.read_only}
-        for index, mount in enumerate(job.mounts)
-    ]
-    own = [
-        {"name": "plan", "mountPath": PLAN, "readOnly": True},
-        {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - where NCCL looks
-    ]
-    return {**container, "volumeMounts": [*own, *mounts]}
+    given = {"runAsUser": site.run_as_user, "runAsGroup": site.run_as_group, "fsGroup": site.fs_group}
+    found: Node = {name: value for name, value in given.items() if value is not None}
+    if site.run_as_user:
+        found["runAsNonRoot"] = True
+    return {**found, "seccompProfile": {"type": site.seccomp}}
 
 
-def literal(value: str) -> str:
-    """Kubernetes expands $(NAME) in values and arguments, and reads $$ as $."""
-    return value.replace("$", "$$")
+def _where(job: Job, instance: int | None) -> Node:
+    """Nodes by their labels; a pinned plan's own, though which of them is which slot nothing here can say."""
+    site = job.site.kubernetes
+    found: Node = {}
+    first = 0 if instance is None else instance * job.world_size // job.gpus_per_node
+    hosts = job.hosts[first:] if instance is None else job.hosts[first : first + job.nodes]
+    if site.node_selector:
+        found["nodeSelector"] = dict(sorted(site.node_selector.items()))
+    if hosts:
+        term = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(hosts)}
+        required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
+        found["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    if site.tolerations:
+        found["tolerations"] = [dict(toleration) for toleration in site.tolerations]
+    return found
 
 
-def _environment(job: Job) -> list[Node]:
-    values: list[Node] = [{"name": name, "value": literal(value)} for name, value in job.environment]
-    secrets: list[Node] = [
-        {"name": secret.name, "valueFrom": {"secretKeyRef": {"name": secret.secret, "key": secret.key}}}
-        for secret in job.secrets
-        if secret.secret
-    ]
-    digest = runtime_files.digest(runtime_files.launch_json(job))
-    own: list[Node] = [
-        {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-        {"name": "RANKPLAN_PLAN", "value": PLAN},
-        {"name": "RANKPLAN_DIGEST", "value": digest},
-        {"name": "MASTER_PORT", "value": str(PORT)},
-    ]
-    return [*values, *secrets, *own]
-
-
-def _volumes(job: Job, config_map: str) -> list[Node]:
-    shm = {"medium": "Memory", "sizeLimit": str(job.site.kubernetes.shm_bytes)}
-    hosts = [{"name": f"mount-{i}", "hostPath": {"path": mount.source}} for i, mount in enumerate(job.mounts)]
-    items = [{"key": key(path), "path": path} for path in files(job)]
-    plan = {"name": "plan", "configMap": {"name": config_map, "items": items}}
-    return [plan, {"name": "shm", "emptyDir": shm}, *hosts]
+def _volumes(job: Job) -> Iterator[Node]:
+    site = job.site.kubernetes
+    yield {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(site.shm_bytes)}}
+    if site.read_only_root:
+        yield {"name": "tmp", "emptyDir": {}}
+    for index, mount in enumerate(job.mounts):
+        yield {"name": f"mount-{index}", "hostPath": {"path": mount.source}}

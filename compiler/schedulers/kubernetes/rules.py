@@ -4,44 +4,79 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from compiler.errors import ConfigError, Problem
 from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes.container import PLAN
 from compiler.schedulers.kubernetes.names import LABEL
-from compiler.schedulers.kubernetes.pod import PLAN, files
+from compiler.schedulers.kubernetes.plan_files import OBJECT_BYTES, PART_BYTES, texts
 
-OWN_VARIABLES = ("JOB_COMPLETION_INDEX", "NODE_NAME")
-CONFIG_MAP_BYTES = 2**20
+OWN_VARIABLES = frozenset({"JOB_COMPLETION_INDEX", "JOB_INDEX", "GROUP_INDEX", "NODE_NAME"})
+OWN_PREFIXES = ("LWS_", "VC_", "VK_", "PET_", "OMPI_")
+LABELS = ("namespace", "queue")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_QUALIFIED = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
-def refuse(job: Job, options: Any) -> None:
+def refuse(target: str, job: Job, options: Any) -> None:
     """Raises ConfigError with every value that is beyond Kubernetes."""
-    found = [*_names(options), *_variables(job), *_mounts(job), *_size(job)]
+    found = [
+        *_names(target, options),
+        *_site(job),
+        *_variables(job),
+        *_mounts(job),
+        *_texts(target, options),
+        *_size(job),
+    ]
     if found:
         raise ConfigError(found)
 
 
-def _names(options: Any) -> Iterator[Problem]:
-    given = [("namespace", options.namespace), ("queue", options.queue), ("priority_class", options.priority_class)]
-    given += [("service_account", options.service_account)]
-    given += [("image_pull_secrets", name) for name in options.image_pull_secrets]
-    for key, value in given:
-        label = key in ("namespace", "queue")
-        pattern, limit = (_LABEL, LABEL) if label else (_SUBDOMAIN, 253)
+def _names(target: str, options: Any) -> Iterator[Problem]:
+    """Objects that must exist already."""
+    given = asdict(options)
+    single = ("namespace", "queue", "queue_priority", "priority_class", "service_account")
+    named = [(key, given[key]) for key in single if key in given]
+    named += [("image_pull_secrets", name) for name in options.image_pull_secrets]
+    for key, value in named:
+        pattern, limit = (_LABEL, LABEL) if key in LABELS else (_SUBDOMAIN, 253)
         if value is not None and not (pattern.fullmatch(value) and len(value) <= limit):
             yield Problem(
-                f"scheduler.kubernetes_job.{key}={value} is not a Kubernetes name",
+                f"scheduler.{target}.{key}={value} is not a Kubernetes name",
                 f"write up to {limit} lower-case letters, digits and -",
             )
 
 
+def _site(job: Job) -> Iterator[Problem]:
+    """Labels and annotations of a site, and names of its resources."""
+    site = job.site.kubernetes
+    keys = [("node_selector", name) for name in site.node_selector]
+    keys += [("pod_annotations", name) for name in site.pod_annotations]
+    keys += [("gpu_resource", site.gpu_resource)]
+    keys += [("rdma_resource", name) for name in [site.rdma_resource] if name is not None]
+    keys += [(f"topology.{level}", key) for level, key in asdict(site.topology).items() if key is not None]
+    for where, name in keys:
+        if not _QUALIFIED.fullmatch(name):
+            yield Problem(f"site.kubernetes.{where} has {name!r}, which is no name of Kubernetes", "write PREFIX/NAME")
+    for name, value in site.node_selector.items():
+        if not re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", value):
+            yield Problem(
+                f"site.kubernetes.node_selector.{name}={value} is no value of a label", "write up to 63 letters"
+            )
+    if site.hugepages_bytes is not None and site.memory_per_gpu_bytes is None and site.cpus_per_gpu is None:
+        yield Problem(
+            "site.kubernetes.hugepages_bytes needs memory or CPUs beside it",
+            "write site.kubernetes.memory_per_gpu_bytes or cpus_per_gpu",
+        )
+
+
 def _variables(job: Job) -> Iterator[Problem]:
     for name in sorted({name for name, _ in job.environment} | {secret.name for secret in job.secrets}):
-        if name in OWN_VARIABLES:
+        if name in OWN_VARIABLES or name.startswith(OWN_PREFIXES):
             yield Problem(f"launch.environment.{name} is set on Kubernetes by the pod", "leave it out")
     for secret in job.secrets:
         if secret.secret and not (_SUBDOMAIN.fullmatch(secret.secret) and _KEY.fullmatch(secret.key or "")):
@@ -52,7 +87,7 @@ def _variables(job: Job) -> Iterator[Problem]:
 
 
 def _mounts(job: Job) -> Iterator[Problem]:
-    taken = {PLAN, "/dev/shm"}  # noqa: S108 - where NCCL looks
+    taken = {PLAN, "/dev/shm"} | ({"/tmp"} if job.site.kubernetes.read_only_root else set())  # noqa: S108 - our own mounts
     for mount in job.mounts:
         if ":" in mount.target or ".." in mount.source.split("/"):
             yield Problem(
@@ -64,10 +99,18 @@ def _mounts(job: Job) -> Iterator[Problem]:
         taken.add(mount.target.rstrip("/"))
 
 
+def _texts(target: str, options: Any) -> Iterator[Problem]:
+    """Programs that an image must have."""
+    for key in ("sshd", "mpirun"):
+        command = asdict(options).get(key, ["-"])
+        if not command or not all(word and "\0" not in word for word in command):
+            yield Problem(f"scheduler.{target}.{key} names no program", "write a list such as [mpirun]")
+
+
 def _size(job: Job) -> Iterator[Problem]:
-    size = sum(len(text.encode()) for text in files(job).values())
-    if size > CONFIG_MAP_BYTES - 4096:
-        yield Problem(
-            f"the pods' ConfigMap would hold {size} bytes, and Kubernetes takes {CONFIG_MAP_BYTES}",
-            "shorten launch.environment or launch.command",
-        )
+    for file in texts(job):
+        if file.size > PART_BYTES:
+            yield Problem(
+                f"{file.path} would be {file.size} bytes of a ConfigMap, and Kubernetes takes {OBJECT_BYTES} at most",
+                f"shorten launch.environment or launch.command: {PART_BYTES} bytes leave room for the rest",
+            )

@@ -7,41 +7,91 @@ from typing import Any
 
 from compiler.schedulers import runtime_files
 from compiler.schedulers.job import Job
+from compiler.schedulers.slurm import blocks
+from compiler.schedulers.slurm.containers import Container, container
 
 Row = tuple[str, str]
 
 FIRST_PORT, PORTS = 10000, 20000
 """MASTER_PORT comes from below Linux's ephemeral ports, which start at 32768, and above what services usually take."""
+PASSED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "SLURM*", "RANKPLAN_*")
+"""Variables of the batch script's own environment that its steps may see."""
+RECORDER = {
+    "TORCH_FR_BUFFER_SIZE": "2000",
+    "TORCH_NCCL_TRACE_BUFFER_SIZE": "2000",
+    "TORCH_NCCL_DUMP_ON_TIMEOUT": "1",
+}
+"""PyTorch's flight recorder, under its names of before and after 2.8: the last collectives of each rank, dumped when one hangs."""
+DUMPS = ("TORCH_FR_DUMP_TEMP_FILE", "TORCH_NCCL_DEBUG_INFO_TEMP_FILE")
+"""Where it dumps them; a rank's number is appended."""
+
+WAIT_S = 600
+"""From the end of the first rank until the others are ended too: one that saves a checkpoint alone takes its time."""
+STAGING_S = 1800
+"""Unpacking an image of tens of gigabytes from shared storage on many nodes at once takes minutes."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """`directives` are `#SBATCH --name=value` lines, `flags` those without a value; `files` are sha256 and path."""
+    """`directives` are `#SBATCH --name=value` lines, `flags` those without a value; `files` are sha256 and path.
+
+    `look` runs the preflight on every node: it also learns their switches. `dumps` name the flight recorder's files.
+    """
 
     directives: tuple[Row, ...]
     flags: tuple[str, ...]
     files: tuple[Row, ...]
+    passed: tuple[str, ...]
+    python: str
+    look: bool
+    topology_command: tuple[str, ...]
+    assignments: tuple[str, ...]
+    dumps: tuple[str, ...]
     step: tuple[str, ...]
+    container: Container | None
+    staging_s: int
     digest: str
     first_port: int
     ports: int
 
+    @property
+    def runs_in(self) -> str:
+        return "node" if self.container is None else self.container.kind
+
 
 def of(job: Job, options: Any) -> Request:
     """The request of a job; `options` are the target's own."""
-    files = runtime_files.files(job)
+    files, site = runtime_files.files(job), job.site.slurm
     if job.inventory is not None:
         files["inventory.csv"] = job.inventory
     checked = {**{f"runtime/{name}": text for name, text in files.items()}, **dict(job.shared)}
+    boxed = container(job)
+    given = {name for name, _ in (*job.environment, *job.computed)}
+    recorder = tuple(f"{name}={value}" for name, value in RECORDER.items() if name not in given)
+    rows = dict((*_size(job), *_nearness(job, options), *_policy(job), *_site_names(job, options)))
     return Request(
-        directives=(*_size(job), *_policy(job), *_site_names(options)),
+        directives=tuple(changed(rows, site.directives).items()),
         flags=_flags(job),
         files=tuple((runtime_files.digest(text), path) for path, text in sorted(checked.items())),
+        passed=(*PASSED, *site.pass_environment),
+        python=site.python or ("python3" if boxed else job.python),
+        look=job.launch.preflight.enabled or (job.inventory is None and site.topology_command is None),
+        topology_command=tuple(site.topology_command or ()) if job.inventory is None else (),
+        assignments=(*recorder, *job.assignments),
+        dumps=tuple(name for name in DUMPS if name not in given),
         step=_step(job),
+        container=boxed,
+        staging_s=STAGING_S,
         digest=runtime_files.digest(files["launch.json"]),
         first_port=FIRST_PORT,
         ports=PORTS - job.instances,
     )
+
+
+def changed(rows: dict[str, str], site: dict[str, Any]) -> dict[str, str]:
+    """Directives as the site has them: its own lines, and none that it sets to null."""
+    merged = {**rows, **{name: None if value is None else str(value) for name, value in site.items()}}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _size(job: Job) -> tuple[Row, ...]:
@@ -49,7 +99,7 @@ def _size(job: Job) -> tuple[Row, ...]:
     together = gpus // job.ranks_per_node if job.ranks_per_node < gpus else 1
     rows = [
         ("job-name", job.name),
-        ("nodes", str(job.all_nodes + (len(job.spares) if job.hosts else job.spare_nodes))),
+        ("nodes", str(job.requested_nodes)),
         ("ntasks-per-node", str(together * job.tasks_per_node)),
     ]
     rows += [("cpus-per-task", str(cpus)) for cpus in _cpus_per_task(job)]
@@ -58,6 +108,11 @@ def _size(job: Job) -> tuple[Row, ...]:
     rows += [("mem", "0")] * slurm.all_memory
     rows += [("nodelist", ",".join(job.hosts + job.spares))] * bool(job.hosts)
     return tuple(rows)
+
+
+def _nearness(job: Job, options: Any) -> tuple[Row, ...]:
+    """Pinned hosts need no asking; a block topology might find no room for exactly those."""
+    return () if job.hosts else blocks.directives(job, job.requested_nodes, options.segment)
 
 
 def _policy(job: Job) -> tuple[Row, ...]:
@@ -72,8 +127,14 @@ def _policy(job: Job) -> tuple[Row, ...]:
     )
 
 
-def _site_names(options: Any) -> tuple[Row, ...]:
-    return tuple((name, value) for name, value in asdict(options).items() if value is not None)
+def _site_names(job: Job, options: Any) -> tuple[Row, ...]:
+    """What a job chooses. Without a comment of its own it carries the plan's."""
+    given = {"comment": f"rankplan {job.fingerprint[:12]}", **_chosen(options)}
+    return tuple(given.items())
+
+
+def _chosen(options: Any) -> dict[str, str]:
+    return {name: value for name, value in asdict(options).items() if value is not None and name != "segment"}
 
 
 def _flags(job: Job) -> tuple[str, ...]:
@@ -89,12 +150,16 @@ def _cpus_per_task(job: Job) -> tuple[int, ...]:
 def _step(job: Job) -> tuple[str, ...]:
     """Options of the step that starts an instance. Nodes come from the host file alone, and -N contradicts it."""
     shared = job.ranks_per_node < job.gpus_per_node
+    bound = job.site.numa if job.unit == "rank" and not shared else []
     return (
         "--distribution=arbitrary",
         f"--ntasks={job.tasks}",
         *(f"--cpus-per-task={cpus}" for cpus in _cpus_per_task(job)),
+        *([f"--cpu-bind=map_ldom:{','.join(map(str, bound))}"] if bound else []),
         *(["--overlap"] * shared),
+        *([] if job.mpi is None else [f"--mpi={job.mpi}"]),
         "--kill-on-bad-exit=1",
+        f"--wait={WAIT_S}",
         "--export=ALL",
         "--input=none",
     )

@@ -2,36 +2,79 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from compiler.errors import ConfigError, Problem
+from compiler.schedulers import values
 from compiler.schedulers.job import Job
+from compiler.schedulers.slurm import containers
+
+OURS = frozenset(
+    {"distribution", "gpus-per-task", "tres-bind", "job-name", "nodes", "ntasks", "ntasks-per-node", "export"}
+)
+"""Directives that the order of ranks, or the safety of the script, rests on."""
 
 
 def refuse(job: Job, options: Any) -> None:
     """Raises ConfigError with every value that is beyond Slurm."""
-    found = [
-        Problem(
-            f"launch.secrets.{secret.name} is a Kubernetes Secret, which scheduler=slurm cannot read",
-            f"add file: /path/of/a/file to launch.secrets.{secret.name}, or leave slurm out of scheduler",
-        )
-        for secret in job.secrets
-        if secret.file is None
-    ]
-    found += [
-        Problem(
-            f"scheduler.slurm.{name} holds {value!r}, and a directive of Slurm is one line of printable text",
-            "write it on one line",
-        )
-        for name, value in asdict(options).items()
-        if value is not None and not (value.isprintable() and value.strip())
-    ]
-    if job.checkpoint_signal_s > 65535:
-        found.append(
-            Problem(
-                f"launch.checkpoint_signal_s={job.checkpoint_signal_s} is above Slurm's limit of 65535 s", "write less"
-            )
-        )
+    found = [*_secrets(job), *_lines(options), *_limits(job), *_site(job), *containers.problems(job)]
     if found:
         raise ConfigError(found)
+
+
+def _secrets(job: Job) -> Iterator[Problem]:
+    for secret in job.secrets:
+        if secret.file is None:
+            yield Problem(
+                f"launch.secrets.{secret.name} is a Kubernetes Secret, which scheduler=slurm cannot read",
+                f"add file: /path/of/a/file to launch.secrets.{secret.name}, or leave slurm out of scheduler",
+            )
+
+
+def _lines(options: Any) -> Iterator[Problem]:
+    for name, value in asdict(options).items():
+        if isinstance(value, str) and not (value.isprintable() and value.strip()):
+            yield Problem(
+                f"scheduler.slurm.{name} holds {value!r}, and a directive of Slurm is one line of printable text",
+                "write it on one line",
+            )
+
+
+def _limits(job: Job) -> Iterator[Problem]:
+    if job.checkpoint_signal_s > 65535:
+        yield Problem(
+            f"launch.checkpoint_signal_s={job.checkpoint_signal_s} is above Slurm's limit of 65535 s", "write less"
+        )
+    if job.launch.checkpoint is not None:
+        yield from values.text("launch.checkpoint", job.launch.checkpoint)
+        if not job.launch.checkpoint.startswith("/"):
+            yield Problem(
+                f"launch.checkpoint={job.launch.checkpoint} is relative, and nothing says to what",
+                "write /the/whole/path",
+            )
+
+
+def _site(job: Job) -> Iterator[Problem]:
+    """Words of a site profile that end up in the script."""
+    slurm = job.site.slurm
+    for name in slurm.pass_environment:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", name):
+            yield Problem(f"site.slurm.pass_environment holds {name!r}", "write names of variables, as LD_LIBRARY_PATH")
+    for name, value in slurm.directives.items():
+        if not re.fullmatch(r"[a-z][a-z-]*", name) or name in OURS:
+            yield Problem(f"site.slurm.directives.{name} is not for a site to set", "leave it out")
+        elif value is not None and not str(value).isprintable():
+            yield Problem(
+                f"site.slurm.directives.{name} holds {value!r}, and a directive is one line", "write one line"
+            )
+    if not re.fullmatch(r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}", slurm.switch_wait):
+        yield Problem(f"site.slurm.switch_wait={slurm.switch_wait} is no time of Slurm", "write HH:MM:SS")
+    lists = {"topology_command": slurm.topology_command, "health_command": slurm.health_command}
+    for key, command in lists.items():
+        for index, word in enumerate(command or ()):
+            yield from values.text(f"site.slurm.{key}[{index}]", word)
+        if command is not None and not (command and command[0]):
+            yield Problem(f"site.slurm.{key} names no program", "write a list, or null")

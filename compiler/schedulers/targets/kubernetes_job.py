@@ -1,34 +1,72 @@
-"""`scheduler=kubernetes_job`: an Indexed Job and a headless Service for each instance."""
+"""`scheduler=kubernetes_job`: an Indexed Job and a headless Service for each instance, and no custom resource."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Optional
 
-from compiler.render.artifacts import Artifact
+from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import indexed_job, rules
-from compiler.schedulers.target import Target
+from compiler.schedulers.kubernetes import failure, kueue, names, pod
+from compiler.schedulers.kubernetes.compute_domain import claim, domains
+from compiler.schedulers.kubernetes.container import Place, container, port
+from compiler.schedulers.kubernetes.controller import Controller
+from compiler.schedulers.kubernetes.objects import Node, metadata, service
+from compiler.schedulers.kubernetes.options import Queued
 from compiler.specs.fields import at_least
+
+CONTAINER = "ranks"
 
 
 @dataclass(frozen=True)
-class Options:
-    """`queue` is a Kueue LocalQueue; `ttl_s` is how long a finished Job is kept."""
+class Options(Queued):
+    """`ttl_s` is how long a finished Job is kept."""
 
-    namespace: Optional[str] = None
-    queue: Optional[str] = None
-    priority_class: Optional[str] = None
-    service_account: Optional[str] = None
-    image_pull_secrets: list[str] = field(default_factory=list)
     ttl_s: Optional[int] = at_least(0, None)
 
 
-def artifacts(job: Job, options: Options) -> Iterator[Artifact]:
-    """The manifests. Raises ConfigError for a value that Kubernetes cannot carry."""
-    rules.refuse(job, options)
-    yield from indexed_job.artifacts(job, options)
+def objects(job: Job, options: Options, plan: Node) -> list[Node]:
+    found = []
+    for instance, name in enumerate(names.each(job.name, job.instances, names.indexed_job(job.nodes))):
+        selector = {"batch.kubernetes.io/job-name": name}
+        found += domains(name, job.nodes, job, options)
+        found.append(service(name, selector, port(job, instance), job, options))
+        found.append(_job(name, instance, job, options, plan))
+    return found
 
 
-TARGET = Target("kubernetes_job", Options, artifacts, kubernetes=True)
+def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
+    place = Place(node="$(JOB_COMPLETION_INDEX)", master=f"{name}-0.{name}", instance=str(instance))
+    ranks = container(CONTAINER, job, place, instance)
+    spec = pod.spec(job, options, ranks, plan, instance, claim(name, job), subdomain=name)
+    placed = kueue.placement(job, options.topology)
+    ttl = {} if options.ttl_s is None else {"ttlSecondsAfterFinished": options.ttl_s}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(name, job, options, labels=kueue.labels(options.queue, options.queue_priority)),
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": job.nodes,
+            "parallelism": job.nodes,
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": job.time_limit_s,
+            **ttl,
+            "podFailurePolicy": failure.of_pods(CONTAINER, disruption="Ignore"),
+            "template": pod.template(spec, job, placed.annotations() if placed else None),
+        },
+    }
+
+
+def order(job: Job, options: Options) -> Problem | None:
+    return kueue.order(job, options.topology, "an Indexed Job's pod index", "kubernetes_job")
+
+
+def gang(job: Job, options: Options) -> Problem | None:
+    if job.nodes == 1:
+        return None
+    start = "does not start" if options.queue else "neither starts nor starts"
+    return Problem(f"an Indexed Job {start} again as a whole: one failed pod ends it", "write scheduler=jobset")
+
+
+TARGET = Controller("kubernetes_job", Options, objects, order, gang).target()

@@ -10,12 +10,17 @@ from compiler.render.artifacts import Artifact
 from compiler.render.engine import render
 from compiler.schedulers.job import Job
 from compiler.schedulers.slurm import request, rules
+from compiler.schedulers.slurm.checks import checks
 from compiler.schedulers.target import Target
+from compiler.specs.fields import at_least
 
 
 @dataclass(frozen=True)
 class Options:
-    """Written as directives of the same names; what is None is left to the site."""
+    """Written as directives of the same names; what is None is left to the site.
+
+    `segment` is in nodes, for sites that place jobs by blocks.
+    """
 
     partition: Optional[str] = None
     account: Optional[str] = None
@@ -24,6 +29,7 @@ class Options:
     constraint: Optional[str] = None
     exclude: Optional[str] = None
     comment: Optional[str] = None
+    segment: Optional[int] = at_least(1, None)
 
 
 def artifacts(job: Job, options: Options) -> Iterator[Artifact]:
@@ -33,4 +39,4 @@ def artifacts(job: Job, options: Options) -> Iterator[Artifact]:
     yield Artifact("slurm/job.sbatch", text, executable=True)
 
 
-TARGET = Target("slurm", Options, artifacts)
+TARGET = Target("slurm", Options, artifacts, checks=checks)

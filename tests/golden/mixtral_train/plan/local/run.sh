@@ -15,5 +15,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=6d3ab93e889e44ce19b95f4a4006e851ff84a7cfb763939303837a9be87f244b \
+  RANKPLAN_DIGEST=ca9d9491680f11c6932ed60533e9b1ab102d7d630569d59ef432282cce2dee15 \
   python3 -I -S "$plan/runtime/spawn.py" --all

@@ -1,0 +1,38 @@
+"""DeepSpeed: pipe x data x model grids with the model axis fastest, and six ways to lay experts over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from compiler.checks import Check
+from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.deepspeed.emit import emission
+from compiler.frameworks.deepspeed.layout import attention_grid, expert_grid, group_kinds, uniform
+from compiler.frameworks.deepspeed.rules import declared
+from compiler.frameworks.emission import Emission
+from compiler.layout.grid import Grid, GroupKind
+from compiler.specs.config import Config
+from compiler.world import World
+
+
+class DeepSpeed(Adapter):
+    """Experts follow `framework.expert_layout`, one of layout.LAYOUTS."""
+
+    def grids(self, config: Config) -> tuple[Grid, Grid]:
+        """PipeModelDataParallelTopology's ranks. A plan that is refused gets the plan's own expert grid."""
+        return attention_grid(config.degrees), expert_grid(config) or super().grids(config)[1]
+
+    def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
+        return group_kinds(config, attention, expert)
+
+    def uneven_stages(self, config: Config, parts: int) -> Sequence[int] | None:
+        return uniform(config.model.num_hidden_layers, parts)
+
+    def declared(self, config: Config) -> Iterator[Check]:
+        yield from declared(config, super().grids(config))
+
+    def emission(self, world: World) -> Emission:
+        return emission(world)
+
+
+ADAPTER = DeepSpeed()

@@ -1,0 +1,214 @@
+"""What DeepSpeed refuses, does silently wrong or leaves to the script: degrees, pipeline and the launch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+
+from compiler.checks import Check, check
+from compiler.frameworks.deepspeed import emit, experts, layout, zero
+from compiler.frameworks.deepspeed.layout import named
+from compiler.frameworks.versions import checked
+from compiler.layout.grid import Grid
+from compiler.specs.config import Config
+from compiler.specs.degrees import DEFAULT_ORDER
+
+
+def declared(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
+    """Every rule. `written` are the grids that `parallel.order` asks for."""
+    yield from checked(config)
+    yield from order(config, written)
+    for rule in RULES:
+        yield from rule(config)
+    if config.model.moe:
+        yield from experts.declared(config)
+
+
+def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
+    """The topology has one order, and only experts have a choice, which expert_layout makes."""
+    ours = (layout.attention_grid(config.degrees), layout.expert_grid(config))
+    same = all(
+        theirs is None or all(theirs.strides(name) == grid.strides(name) for name in grid.names)
+        for grid, theirs in zip(written, ours, strict=True)
+    )
+    yield check(
+        "deepspeed-order",
+        config.parallel.order == DEFAULT_ORDER or same,
+        config.parallel.order,
+        "pipe, data, model",
+        f"{named(config)} runtime/pipe/topology.py orders ranks as pipe x data x model, model fastest, and experts as "
+        f"framework.expert_layout={layout.chosen(config).name} says; parallel.order={config.parallel.order}",
+        f"leave parallel.order at {DEFAULT_ORDER}, and choose framework.expert_layout",
+    )
+
+
+def context(config: Config) -> Iterator[Check]:
+    cp = config.degrees.cp
+    yield check(
+        "deepspeed-cp",
+        cp == 1,
+        f"cp={cp}",
+        "cp=1",
+        f"{named(config)} has no context-parallel axis in its topology (Ulysses splits heads, and is not planned); cp={cp}",
+        f"write parallel.cp=1 and {cp} times the dp",
+    )
+
+
+def virtual(config: Config) -> Iterator[Check]:
+    """Stages are one piece a rank, and one schedule runs them."""
+    vpp, schedule = config.degrees.vpp, config.workload.schedule
+    yield check(
+        "deepspeed-vpp",
+        vpp == 1,
+        f"vpp={vpp}",
+        "vpp=1",
+        f"{named(config)} runtime/pipe/module.py gives each stage one run of layers; vpp={vpp}",
+        "leave vpp out",
+    )
+    if config.workload.train and config.degrees.pp > 1:
+        yield check(
+            "deepspeed-schedule",
+            schedule == "1f1b",
+            schedule,
+            "1f1b",
+            f"{named(config)} runtime/pipe/engine.py runs TrainSchedule, which is 1F1B; workload.schedule={schedule}",
+            "write workload.schedule=1f1b",
+        )
+
+
+def stages(config: Config) -> Iterator[Check]:
+    """PipelineModule deals layers out itself, by a method that has no list of counts."""
+    parallel, layers = config.parallel, config.model.num_hidden_layers
+    if parallel.pp == 1:
+        return
+    rule = layout.uniform(layers, parallel.pp * parallel.vpp)
+    if parallel.stages is not None:
+        yield check(
+            "deepspeed-stages",
+            list(parallel.stages) == rule,
+            list(parallel.stages),
+            rule,
+            f"{named(config)} PipelineModule takes no list of layers a stage; its partition_method=uniform gives {rule}, "
+            f"parallel.stages says {list(parallel.stages)}",
+            "leave parallel.stages out",
+        )
+    yield check(
+        "deepspeed-partition",
+        False,
+        "partition_method=parameters",
+        "uniform",
+        f"{named(config)} PipelineModule balances parameter counts unless told otherwise, and `uniform` counts every entry of "
+        f"its list: stages hold {rule} of the {layers} layers only where the list has those {layers} entries",
+        "put embedding and head into the first and last entry and pass framework/constructors.json"
+        + (
+            f", or partition_method=type:<class of a layer>, which splits {layers} layers alike"
+            * (not layers % parallel.pp)
+        ),
+        otherwise="warn",
+    )
+
+
+def precision(config: Config) -> Iterator[Check]:
+    name = config.workload.precision
+    yield check(
+        "deepspeed-precision",
+        name in ("fp32", "bf16", "fp16"),
+        name,
+        "fp32, bf16, fp16",
+        f"{named(config)} runtime/config.py knows bf16 and fp16; precision={name} is written as {emit.precision(config) or name}",
+        "bring the FP8 or FP4 recipe with the model's own layers, or write workload.precision=bf16",
+        otherwise="warn",
+    )
+
+
+def recompute(config: Config) -> Iterator[Check]:
+    """The pipeline can recompute layers; everything else calls deepspeed.checkpointing itself."""
+    name, pp = config.workload.recompute, config.degrees.pp
+    if config.workload.train and name != "none":
+        yield check(
+            "deepspeed-recompute",
+            name == "full" and pp > 1,
+            f"{name}, pp={pp}",
+            "full with a pipeline",
+            f"{named(config)} recomputes by itself only whole layers of a PipelineModule; recompute={name} with pp={pp} is "
+            "the model's own doing",
+            "call deepspeed.checkpointing.checkpoint in the model, or write workload.recompute=full and pp2 or more",
+            otherwise="warn",
+        )
+
+
+def sequence_parallel(config: Config) -> Iterator[Check]:
+    """Native MoE takes the tokens of tp ranks as copies of each other; AutoTP never splits the sequence."""
+    tp, on = config.degrees.tp, config.sequence_parallel
+    if tp == 1 or not config.workload.train:
+        return
+    if layout.folded(config):
+        why = "AutoTP keeps whole sequences on every tp rank"
+    elif config.model.moe:
+        why = "moe/sharded_moe.py drops the tokens of tp ranks as copies of each other, which they then are not"
+    else:
+        why = "sequence parallelism is the tp layers' own doing"
+    yield check(
+        "deepspeed-sequence-parallel",
+        not on,
+        f"sequence_parallel={on}",
+        "false",
+        f"{named(config)}: {why} (tp={tp})",
+        "write workload.sequence_parallel=false",
+        otherwise="fail" if config.model.moe else "warn",
+    )
+
+
+def program(config: Config) -> Iterator[Check]:
+    """DeepSpeed is a library, and its launcher would start every rank once more."""
+    command = config.launch.command
+    yield check(
+        "deepspeed-program",
+        bool(command),
+        "a command" if command else "none",
+        "launch.command",
+        f"{named(config)} is a library without a program"
+        + ("" if command else ": the job runs the self-check alone, with its files in framework/"),
+        "write launch.command=[python3,train.py]",
+        otherwise="warn",
+    )
+    name = PurePosixPath(command[0]).name if command else ""
+    if config.launch.unit != "node" and name:
+        yield check(
+            "deepspeed-launcher",
+            name not in ("deepspeed", "ds", "torchrun"),
+            name,
+            "the program itself",
+            f"every rank is started with RANK and LOCAL_RANK of its own; the command starts with {name}",
+            "write launch.command=[python3,train.py], without a launcher",
+        )
+
+
+def serving(config: Config) -> Iterator[Check]:
+    yield check(
+        "deepspeed-serving",
+        config.workload.train,
+        config.workload.kind,
+        "train",
+        f"{named(config)}: these are the groups of its training engine, whose eval_batch() runs them without a KV cache; "
+        "init_inference() knows tp and ep alone"
+        if not config.workload.train
+        else f"{named(config)} trains",
+        "write workload=train, or choose a serving framework",
+        otherwise="warn",
+    )
+
+
+RULES: tuple[Callable[[Config], Iterator[Check]], ...] = (
+    zero.pipeline,
+    sequence_parallel,
+    zero.plus,
+    context,
+    virtual,
+    stages,
+    precision,
+    recompute,
+    program,
+    serving,
+)
+"""Those that DeepSpeed checks late, or never, first."""

@@ -1,0 +1,35 @@
+"""MaxText: one mesh of JAX devices, of which expert parallelism is an axis of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from compiler.checks import Check
+from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.emission import Emission
+from compiler.frameworks.maxtext import emit, layout, rules
+from compiler.layout.grid import Grid, GroupKind
+from compiler.specs.config import Config
+from compiler.world import World
+
+
+class MaxText(Adapter):
+    """Layers that don't divide are refused (it has no rule for them), and experts are dealt out contiguously."""
+
+    def grids(self, config: Config) -> tuple[Grid, Grid]:
+        return layout.grids(config) or super().grids(config)
+
+    def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
+        return {**super().kinds(config, attention, expert), **layout.kinds(config)}
+
+    def padded_vocab_size(self, config: Config) -> int:
+        return config.model.vocab_size
+
+    def declared(self, config: Config) -> Iterator[Check]:
+        yield from rules.declared(config)
+
+    def emission(self, world: World) -> Emission:
+        return emit.emission(world)
+
+
+ADAPTER = MaxText()

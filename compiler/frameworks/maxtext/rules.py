@@ -1,0 +1,149 @@
+"""What MaxText refuses, ignores or finds out late; files are those of the package `maxtext`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.maxtext import training
+from compiler.frameworks.maxtext.emit import given, settings
+from compiler.frameworks.versions import checked, version
+from compiler.specs.config import Config
+from compiler.specs.degrees import DEFAULT_ORDER, Degrees
+
+
+def declared(config: Config) -> Iterator[Check]:
+    """Silent ones first: a key without an axis, variables that override keys, another architecture."""
+    yield from checked(config)
+    name = f"MaxText {version(config).number}"
+    yield from _silent(config, name)
+    yield from training.declared(config, name)
+    yield from _mesh(config, name)
+    yield from _start(config, name)
+
+
+def _silent(config: Config, name: str) -> Iterator[Check]:
+    keys = [f"{key}={value}" for key, value in given(config).items() if key.endswith("_sequence_parallelism")]
+    keys = [key for key in keys if key.startswith(("ici_sequence_", "dcn_sequence_")) and not key.endswith("=1")]
+    yield check(
+        "maxtext-sequence-axis",
+        not keys,
+        ", ".join(keys) or "none",
+        "none",
+        f"{', '.join(keys) or 'no key'} of the sequence axis: {name} still takes the key, but mesh_axes of configs/base.yml has no "
+        "such axis since 0.2.2, and the degree is dropped without a word",
+        "write parallel.cp, which is the axis context",
+    )
+    variables = {**config.site.environment, **config.launch.environment}
+    found = sorted(key for key in variables if key.startswith("M_") and key[2:].lower() in settings(config))
+    yield check(
+        "maxtext-environment",
+        not found,
+        ", ".join(found) or "none",
+        "none",
+        f"{', '.join(found) or 'no variable'} in launch.environment or site.environment: {name} reads M_<KEY> as a key "
+        "(configs/pyconfig.py), and stops where it is an argument too",
+        "leave the variable out",
+    )
+    spec = config.model
+    yield check(
+        "maxtext-gated-experts",
+        not spec.moe or spec.gated_mlp,
+        f"gated_mlp={spec.gated_mlp}".lower(),
+        "gated_mlp=true",
+        f"experts of {name} always have three matrices (layers/moe.py: wi_0, wi_1, wo), and model.gated_mlp is false: "
+        "they are half as large again as planned",
+        "write model.gated_mlp=true",
+        otherwise="warn",
+    )
+
+
+def _mesh(config: Config, name: str) -> Iterator[Check]:
+    degrees, spec = config.degrees, config.model
+    whole = degrees.adp % degrees.ep == 0
+    yield check(
+        "maxtext-expert-axis",
+        whole,
+        f"{degrees.adp} % {degrees.ep} = {degrees.adp % degrees.ep}",
+        "0",
+        f"expert is an axis of its own in the mesh of {name}, a factor of adp: adp={degrees.adp} with ep={degrees.ep}",
+        f"write {_fix(degrees)}",
+    )
+    yield check(
+        "maxtext-expert-tensor",
+        not spec.moe or degrees.etp == degrees.tp,
+        f"etp={degrees.etp} tp={degrees.tp}",
+        "etp = tp",
+        f"{name} cuts experts by the tensor axis as it does everything else (mlp_moe of logical_axis_rules): "
+        f"etp={degrees.etp} with tp={degrees.tp}",
+        f"write {_fix(degrees)}",
+    )
+    yield check(
+        "maxtext-order",
+        config.parallel.order == DEFAULT_ORDER,
+        config.parallel.order,
+        DEFAULT_ORDER,
+        f"{name} orders devices by mesh_axes of configs/base.yml, and parallel.order={config.parallel.order} would have no effect",
+        "leave parallel.order out",
+    )
+    yield check(
+        "maxtext-expert-layout",
+        config.framework.expert_layout in (None, "contiguous"),
+        config.framework.expert_layout or "contiguous",
+        "contiguous",
+        f"{name} shards experts in runs, as JAX shards any dimension",
+        "leave framework.expert_layout out",
+    )
+    # The axes that shard a parameter's embedding dimension: `embed` of logical_axis_rules.
+    cuts = [("vocab_size", spec.vocab_size, "tp", degrees.tp)]
+    cuts += [("hidden_size", spec.hidden_size, "the axes fsdp, context and expert, ", embedding_shards(config))]
+    if not spec.mla:
+        cuts += [("num_key_value_heads", spec.kv_heads, "tp", degrees.tp)]
+    for key, size, axes, by in cuts:
+        yield check(
+            f"maxtext-{key.replace('num_key_value_heads', 'kv-heads').replace('_', '-')}",
+            size % by == 0,
+            f"{size} % {by} = {size % by}",
+            "0",
+            f"{key}={size} over {axes}{'=' if axes == 'tp' else ''}{by}: {name} pads and replicates nothing, and JAX shards "
+            "parameters evenly or not at all",
+            f"write degrees whose product divides {size}" if axes != "tp" else f"write tp as a divisor of {size}",
+        )
+
+
+def embedding_shards(config: Config) -> int:
+    """Devices over which the embedding dimension of every dense parameter is cut."""
+    degrees = config.degrees
+    replicas = degrees.adp // degrees.ep if config.workload.zero_stage == 3 else 1
+    return degrees.ep * degrees.cp * max(replicas, 1)
+
+
+def _fix(degrees: Degrees) -> str:
+    """The same ranks with etp = tp, and an adp that ep divides."""
+    adp = -(-degrees.adp // degrees.ep) * degrees.ep
+    found = Degrees(
+        degrees.tp, degrees.cp, degrees.pp, degrees.vpp, degrees.ep, degrees.tp if degrees.moe else 1, adp, degrees.moe
+    )
+    return f"parallel={found.name}"
+
+
+def _start(config: Config, name: str) -> Iterator[Check]:
+    yield check(
+        "maxtext-unit",
+        config.launch.unit in (None, "node"),
+        config.launch.unit or "node",
+        "node",
+        f"{name} is one process a node: jax.distributed.initialize takes NODE_RANK for the process (utils/max_utils.py), "
+        "and a process a GPU would hang with the same number on all GPUs of a node",
+        "leave launch.unit out",
+    )
+    yield check(
+        "maxtext-serving",
+        config.workload.train,
+        config.workload.kind,
+        "train",
+        f"{name} is made for training; workload.kind={config.workload.kind} starts its decode program, which needs "
+        "JetStream and answers one prompt",
+        "write workload=train, or framework=vllm, sglang or tensorrt_llm",
+        otherwise="warn",
+    )

@@ -1,0 +1,129 @@
+"""MaxText's rules about layers, stages, batches and precision: `configs/types.py` where no other file is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.maxtext.emit import batch, given, micro_batches
+from compiler.frameworks.maxtext.model import decoder_block
+from compiler.specs.config import Config
+
+
+def declared(config: Config, name: str) -> Iterator[Check]:
+    """`name` is the framework with its version."""
+    yield from _blocks(config, name)
+    if config.degrees.pp > 1:
+        yield from _pipeline(config, name)
+    if config.workload.train:
+        yield from _batch(config, name)
+    yield check(
+        "maxtext-precision",
+        config.workload.precision != "fp4",
+        config.workload.precision,
+        "fp32, bf16, fp16 or fp8",
+        f"{name} computes in fp32, bf16, fp16 or fp8 (dtype, quantization), and workload.precision is {config.workload.precision}",
+        "write workload.precision=fp8",
+    )
+
+
+def _blocks(config: Config, name: str) -> Iterator[Check]:
+    """Which models a decoder block can be made of."""
+    spec = config.model
+    regular = [layer >= spec.first_k_dense_replace for layer in range(spec.num_hidden_layers)]
+    yield check(
+        "maxtext-moe-layers",
+        not spec.moe or list(spec.moe_layers) == regular,
+        f"{sum(spec.moe_layers)} of {spec.num_hidden_layers}",
+        "all after first_k_dense_replace",
+        f"{name} has experts in every layer after the first first_num_dense_layers={spec.first_k_dense_replace}; "
+        f"the model has them in {sum(spec.moe_layers)} of {spec.num_hidden_layers} layers",
+        "write model.moe_layer_freq=1",
+    )
+    size = spec.expert_size if spec.moe else 1
+    yield check(
+        "maxtext-shared-experts",
+        not spec.moe or spec.shared_size % size == 0,
+        f"{spec.shared_size} % {size} = {spec.shared_size % size}",
+        "0",
+        f"shared experts of {name} are as wide as routed ones ({size}), and the model's are {spec.shared_size} together",
+        f"write model.shared_expert_intermediate_size as a multiple of {size}",
+    )
+    block = given(config).get("decoder_block", decoder_block(spec))
+    fits = block != "deepseek" or spec.mla or "decoder_block" in given(config)
+    yield check(
+        "maxtext-decoder-block",
+        fits,
+        block,
+        "one that fits",
+        f"decoder_block={block} is the only one of {name} with shared experts or leading dense layers, and it has latent "
+        "attention, which the model has not",
+        "name the block in framework.args, as in ['decoder_block=...']",
+        otherwise="warn",
+    )
+
+
+def _pipeline(config: Config, name: str) -> Iterator[Check]:
+    spec, degrees, workload = config.model, config.degrees, config.workload
+    stages = config.parallel.stages
+    yield check(
+        "maxtext-stages",
+        not stages or len(set(stages)) == 1,
+        stages or "even",
+        "even",
+        f"stages of {name} hold the same number of layers (num_layers_per_pipeline_stage), and parallel.stages is {stages}",
+        f"leave parallel.stages out, with pp*vpp a divisor of {spec.num_hidden_layers}",
+    )
+    yield check(
+        "maxtext-dense-layers",
+        not spec.first_k_dense_replace,
+        f"first_k_dense_replace={spec.first_k_dense_replace}",
+        "0",
+        f"{name} keeps the first {spec.first_k_dense_replace} dense layers out of the pipeline, on every stage "
+        "(layers/nnx_decoders.py), and pipelines the others only",
+        "write pp1",
+    )
+    micro = micro_batches(config)
+    whole = f"{micro} % {degrees.pp} = {micro % degrees.pp}"
+    yield check(
+        "maxtext-micro-batches",
+        micro > 0 and micro % degrees.pp == 0,
+        whole,
+        "0",
+        f"num_pipeline_microbatches={micro} must be a multiple of {degrees.pp} stages in {name}"
+        + ("" if workload.train else f"; decoding takes {degrees.pp} of them, smaller than adp can share out"),
+        f"write workload.global_batch_size={degrees.pp * degrees.adp * workload.micro_batch_size}",
+        otherwise="fail" if workload.train else "warn",
+    )
+    yield check(
+        "maxtext-schedule",
+        not workload.train or workload.schedule in ("1f1b", "interleaved"),
+        workload.schedule,
+        "1f1b or interleaved",
+        f"the pipeline of {name} (layers/pipeline.py) is a loop that XLA differentiates, circular with vpp; it has no "
+        f"{workload.schedule}",
+        "write workload.schedule=1f1b",
+    )
+
+
+def _batch(config: Config, name: str) -> Iterator[Check]:
+    found, precision = batch(config), config.workload.precision
+    steps, share = found["gradient_accumulation_steps"], found["per_device_batch_size"]
+    yield check(
+        "maxtext-fp8-accumulation",
+        precision != "fp8" or steps == 1,
+        steps,
+        1,
+        f"{name} refuses fp8 with gradient_accumulation_steps={steps}",
+        f"write workload.micro_batch_size={config.workload.micro_batch_size * steps}, or precision=bf16",
+    )
+    yield check(
+        "maxtext-fractional-batch",
+        share >= 1,
+        f"{share:g}",
+        "1 or more",
+        f"per_device_batch_size={share:g}: {name} loads {config.degrees.world_size} sequences each step, one a device, and trains on "
+        f"{share:.0%} of them; the others are read and dropped",
+        "write a larger workload.micro_batch_size, or feed it a data set that repeats",
+        otherwise="warn",
+    )

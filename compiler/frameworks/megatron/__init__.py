@@ -1,0 +1,41 @@
+"""Megatron-LM: a folded expert grid beside the attention grid, in one of two orders of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from compiler.checks import Check
+from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.emission import Emission
+from compiler.frameworks.megatron.communicators import laid_out
+from compiler.frameworks.megatron.emit import emission
+from compiler.frameworks.megatron.layout import kinds
+from compiler.frameworks.megatron.options import number
+from compiler.frameworks.megatron.rules import declared
+from compiler.layout.grid import Grid, GroupKind
+from compiler.specs.config import Config
+from compiler.world import World
+
+
+class Megatron(Adapter):
+    """Grids, experts and even stages are the plan's own rules, which follow Megatron's; uneven stages must be written."""
+
+    def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
+        return kinds(config, attention, expert)
+
+    def padded_vocab_size(self, config: Config) -> int:
+        """The vocabulary is padded to a multiple of --make-vocab-size-divisible-by (128) for each tp rank."""
+        step = number(config, "--make-vocab-size-divisible-by", 128) * config.degrees.tp
+        return -(-config.model.vocab_size // step) * step
+
+    def declared(self, config: Config) -> Iterator[Check]:
+        yield from declared(config)
+
+    def laid_out(self, world: World) -> Iterator[Check]:
+        yield from laid_out(world)
+
+    def emission(self, world: World) -> Emission:
+        return emission(world)
+
+
+ADAPTER = Megatron()

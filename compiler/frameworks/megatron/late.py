@@ -1,0 +1,76 @@
+"""What Megatron refuses only in a forward pass or the first step, or takes back without stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.megatron.options import number, source
+from compiler.specs.config import Config
+
+
+def declared(config: Config) -> Iterator[Check]:
+    """Rules whose breach wastes an allocation."""
+    if not config.workload.train:
+        return
+    yield from _experts(config)
+    yield from _sequence_parallel(config)
+    yield from _interleaving(config)
+
+
+def _experts(config: Config) -> Iterator[Check]:
+    """ValueError of MoELayer.forward, in training only."""
+    tp = config.degrees.tp
+    if config.model.moe and tp > 1:
+        yield check(
+            "megatron-moe-sequence-parallel",
+            config.sequence_parallel,
+            f"tp={tp}, sequence_parallel={str(config.sequence_parallel).lower()}",
+            "sequence_parallel=true",
+            f"{source(config, 'moe_layer.py')} stops in its first forward pass: experts with tp={tp} train with sequence parallelism only",
+            "write workload.sequence_parallel=true",
+        )
+
+
+def _sequence_parallel(config: Config) -> Iterator[Check]:
+    tp, cp = config.degrees.tp, config.degrees.cp
+    if not config.sequence_parallel:
+        return
+    if tp == 1:
+        yield check(
+            "megatron-sequence-parallel",
+            False,
+            "tp=1",
+            "tp above 1",
+            f"{source(config, 'arguments.py')} turns sequence parallelism off at tp=1, so we leave --sequence-parallel out",
+            "write workload.sequence_parallel=false",
+            otherwise="warn",
+        )
+        return
+    length = config.workload.longest
+    yield check(
+        "megatron-sequence-length",
+        length % (cp * tp) == 0,
+        f"{length} % {cp * tp} = {length % (cp * tp)}",
+        "0",
+        f"sequences of {length} tokens over cp={cp} and then tp={tp} are {length / (cp * tp):g} tokens each; {source(config, 'tensor_parallel/mappings.py')} scatters whole ones, in the first forward pass",
+        f"write a multiple of {cp * tp} in workload.sequence_length, or workload.sequence_parallel=false",
+    )
+
+
+def _interleaving(config: Config) -> Iterator[Check]:
+    """Micro-batches go through each chunk in groups of a size between pp and all of them."""
+    degrees, workload = config.degrees, config.workload
+    if degrees.vpp == 1 or degrees.pp == 1:
+        return
+    group = number(config, "--microbatch-group-size-per-virtual-pipeline-stage", degrees.pp)
+    count = workload.global_batch_size // (degrees.adp * workload.micro_batch_size)
+    rest = count % group
+    yield check(
+        "megatron-interleaving",
+        degrees.pp <= group <= count and (rest == 0 or rest >= degrees.pp),
+        f"groups of {group}, {rest} over",
+        f"{degrees.pp} to {count}, none or {degrees.pp} and more over",
+        f"{count} micro-batches in groups of {group} leave {rest}; {source(config, 'pipeline_parallel/schedules.py')} wants groups of pp={degrees.pp} to {count}, and none or at least {degrees.pp} over, in the first step",
+        f"write workload.global_batch_size={-(-max(count, degrees.pp) // degrees.pp) * degrees.pp * degrees.adp * workload.micro_batch_size} and leave the group size out",
+    )

@@ -1,0 +1,89 @@
+"""The model's architecture as Megatron's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from compiler.frameworks.megatron.pipeline import Option
+from compiler.specs.config import Config
+from compiler.specs.model import Model
+
+
+def options(config: Config) -> list[Option]:
+    """Everything of the model that the plan counts with. Biases are left out, as they are there."""
+    model = config.model
+    found: list[Option] = [
+        ("--num-layers", str(model.num_hidden_layers)),
+        ("--hidden-size", str(model.hidden_size)),
+        ("--num-attention-heads", str(model.num_attention_heads)),
+        ("--vocab-size", str(model.vocab_size)),
+        ("--disable-bias-linear",),
+    ]
+    if model.intermediate_size:
+        found.append(("--ffn-hidden-size", str(model.intermediate_size)))
+    if not model.tie_word_embeddings:
+        found.append(("--untie-embeddings-and-output-weights",))
+    if model.num_nextn_predict_layers:
+        found.append(("--mtp-num-layers", str(model.num_nextn_predict_layers)))
+    return [*found, *_attention(model), *_windows(model), *_experts(model)]
+
+
+def _attention(model: Model) -> Iterator[Option]:
+    """Multi-head, grouped-query or latent attention."""
+    if not model.mla:
+        yield "--kv-channels", str(model.head_size)
+        if model.kv_heads != model.num_attention_heads:
+            yield ("--group-query-attention",)
+            yield "--num-query-groups", str(model.kv_heads)
+        return
+    nope = model.qk_nope_head_dim or 0
+    value = model.v_head_dim or nope
+    yield ("--multi-latent-attention",)
+    yield "--kv-channels", str(value)
+    if model.q_lora_rank is not None:
+        yield "--q-lora-rank", str(model.q_lora_rank)
+    yield "--kv-lora-rank", str(model.kv_lora_rank)
+    yield "--qk-head-dim", str(nope)
+    yield "--qk-pos-emb-head-dim", str(model.qk_rope_head_dim or 0)
+    yield "--v-head-dim", str(value)
+
+
+def _windows(model: Model) -> Iterator[Option]:
+    """A window of W tokens reaches W-1 to the left; 1 marks the layers that have it."""
+    width, marks = model.sliding_window, [int(window is not None) for window in model.windows]
+    if width is None or not any(marks):
+        return
+    yield "--window-size", f"{width - 1},0"
+    if not all(marks):
+        yield "--window-attn-skip-freq", pattern(marks)
+
+
+def _experts(model: Model) -> Iterator[Option]:
+    if not model.moe:
+        return
+    yield "--num-experts", str(model.num_experts)
+    yield "--moe-router-topk", str(model.num_experts_per_tok)
+    yield "--moe-ffn-hidden-size", str(model.expert_size)
+    if model.shared_size:
+        yield "--moe-shared-expert-intermediate-size", str(model.shared_size)
+    if not all(model.moe_layers):
+        yield "--moe-layer-freq", pattern([int(routed) for routed in model.moe_layers])
+    if model.n_group > 1:
+        yield "--moe-router-num-groups", str(model.n_group)
+        yield "--moe-router-group-topk", str(model.topk_group)
+
+
+def pattern(marks: Sequence[int]) -> str:
+    """A list of 0 and 1 as Megatron reads it, runs shortened: `([0]*3+[1]*58)`."""
+    runs = [(mark, len(list(same))) for mark, same in groupby(marks)]
+    period = _period(marks)
+    if 1 < period <= len(marks) // 2 and len(runs) > 3:
+        return f"({[*marks[:period]]})*{len(marks) // period}".replace(" ", "")
+    return "(" + "+".join(f"[{mark}]*{count}" for mark, count in runs) + ")"
+
+
+def _period(marks: Sequence[int]) -> int:
+    """The shortest block that the list repeats, in whole blocks."""
+    size = len(marks)
+    return next(n for n in range(1, size + 1) if size % n == 0 and list(marks[:n]) * (size // n) == list(marks))

@@ -1,0 +1,145 @@
+"""`framework.args` as Megatron's parser reads them, and which of its options a plan decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from compiler.errors import ConfigError, Problem
+from compiler.frameworks.emission import is_flag
+from compiler.frameworks.versions import version
+from compiler.specs.config import Config
+
+_SIZE = {
+    "--tensor-model-parallel-size": "parallel.tp",
+    "--pipeline-model-parallel-size": "parallel.pp",
+    "--context-parallel-size": "parallel.cp",
+    "--expert-model-parallel-size": "parallel.ep",
+    "--expert-tensor-parallel-size": "parallel.etp",
+    "--use-tp-pp-dp-mapping": "parallel.order",
+    "--num-virtual-stages-per-pipeline-rank": "parallel.vpp",
+    "--num-layers-per-virtual-pipeline-stage": "parallel.vpp",
+    "--pipeline-model-parallel-layout": "parallel.stages",
+    "--decoder-first-pipeline-num-layers": "parallel.stages",
+    "--decoder-last-pipeline-num-layers": "parallel.stages",
+    "--account-for-embedding-in-pipeline-split": "parallel.stages",
+    "--account-for-loss-in-pipeline-split": "parallel.stages",
+}
+_MODEL = {
+    "--num-layers": "model.num_hidden_layers",
+    "--encoder-num-layers": "model.num_hidden_layers",
+    "--decoder-num-layers": "model.num_hidden_layers",
+    "--hidden-size": "model.hidden_size",
+    "--ffn-hidden-size": "model.intermediate_size",
+    "--num-attention-heads": "model.num_attention_heads",
+    "--kv-channels": "model.head_dim",
+    "--group-query-attention": "model.num_key_value_heads",
+    "--num-query-groups": "model.num_key_value_heads",
+    "--multi-latent-attention": "model.kv_lora_rank",
+    "--q-lora-rank": "model.q_lora_rank",
+    "--kv-lora-rank": "model.kv_lora_rank",
+    "--qk-head-dim": "model.qk_nope_head_dim",
+    "--qk-pos-emb-head-dim": "model.qk_rope_head_dim",
+    "--v-head-dim": "model.v_head_dim",
+    "--vocab-size": "model.vocab_size",
+    "--padded-vocab-size": "model.vocab_size",
+    "--untie-embeddings-and-output-weights": "model.tie_word_embeddings",
+    "--swiglu": "model.gated_mlp",
+    "--num-experts": "model.num_experts",
+    "--moe-router-topk": "model.num_experts_per_tok",
+    "--moe-ffn-hidden-size": "model.moe_intermediate_size",
+    "--moe-shared-expert-intermediate-size": "model.shared_expert_intermediate_size",
+    "--moe-layer-freq": "model.moe_layer_freq",
+    "--moe-router-num-groups": "model.n_group",
+    "--moe-router-group-topk": "model.topk_group",
+    "--mtp-num-layers": "model.num_nextn_predict_layers",
+    "--window-size": "model.sliding_window",
+    "--window-attn-skip-freq": "model.layer_types",
+}
+_WORKLOAD = {
+    "--micro-batch-size": "workload.micro_batch_size",
+    "--global-batch-size": "workload.global_batch_size",
+    "--seq-length": "workload.sequence_length",
+    "--encoder-seq-length": "workload.sequence_length",
+    "--sequence-parallel": "workload.sequence_parallel",
+    "--use-distributed-optimizer": "workload.distributed_optimizer",
+    "--use-megatron-fsdp": "workload.zero_stage",
+    "--use-torch-fsdp2": "workload.zero_stage",
+    "--data-parallel-sharding-strategy": "workload.zero_stage",
+    "--recompute-activations": "workload.recompute",
+    "--recompute-granularity": "workload.recompute",
+    "--recompute-method": "workload.recompute",
+    "--recompute-num-layers": "workload.recompute",
+    "--bf16": "workload.precision",
+    "--fp16": "workload.precision",
+    "--fp8-format": "workload.precision",
+    "--fp4-format": "workload.precision",
+}
+OWNED: Mapping[str, str] = {**_SIZE, **_MODEL, **_WORKLOAD}
+"""Options that say what the plan was compiled for, and the key that each comes from."""
+
+
+def given(config: Config) -> dict[str, tuple[str, ...]]:
+    """Option -> its values, of `framework.args`; the last of a repeated option counts, as with argparse."""
+    found: dict[str, tuple[str, ...]] = {}
+    last = ""
+    for word in config.framework.args:
+        if is_flag(word):
+            last, equals, value = word.partition("=")
+            found[last] = (value,) if equals else ()
+        else:
+            found[last] = (*found.get(last, ()), word)
+    return found
+
+
+def refuse_owned(config: Config) -> None:
+    """Raise ConfigError with every option of `framework.args` that the plan decides, emitted by us or not."""
+    bad = [flag for flag in given(config) if flag in OWNED]
+    if bad:
+        raise ConfigError(
+            Problem(f"framework.args sets {flag}, and so does the plan", f"leave it out, and write {OWNED[flag]}")
+            for flag in bad
+        )
+
+
+def numbers(config: Config, flag: str) -> tuple[int, ...]:
+    """The positive whole numbers of an option, () where it is not given. Raises ConfigError for anything else."""
+    values = given(config).get(flag, ())
+    if not all(value.isdecimal() and int(value) > 0 for value in values):
+        raise ConfigError.of(
+            f"framework.args: {flag} {' '.join(values)} is not made of numbers above 0", "write whole numbers"
+        )
+    return tuple(int(value) for value in values)
+
+
+def number(config: Config, flag: str, default: int) -> int:
+    """The last positive number of an option, or the default. Raises ConfigError."""
+    return (numbers(config, flag) or (default,))[-1]
+
+
+def optimizer_instances(config: Config) -> int:
+    """Replicas of the distributed optimizer."""
+    return number(config, "--num-distributed-optimizer-instances", 1)
+
+
+def context_levels(config: Config) -> tuple[int, ...]:
+    """Sizes of hierarchical context parallelism, innermost first; () without it or where they do not multiply to cp."""
+    sizes = numbers(config, "--hierarchical-context-parallel-sizes")
+    return sizes if math.prod(sizes) == config.degrees.cp else ()
+
+
+def needs_one_connection(config: Config) -> bool:
+    """Whether Megatron insists on CUDA_DEVICE_MAX_CONNECTIONS=1: tp or cp before Blackwell (which computes in FP4)."""
+    split = config.degrees.tp > 1 or config.degrees.cp > 1
+    exempt = fully_sharded(config) or "--overlap-moe-expert-parallel-comm" in given(config)
+    return split and not exempt and config.hardware.gpu.peak_flops.fp4 is None
+
+
+def fully_sharded(config: Config) -> bool:
+    """ZeRO-2 and ZeRO-3 are Megatron-FSDP; below is Megatron's own data parallelism."""
+    return config.workload.train and config.workload.zero_stage > 1
+
+
+def source(config: Config, module: str) -> str:
+    """What a message cites."""
+    return f"Megatron-Core {version(config).number} {module}"

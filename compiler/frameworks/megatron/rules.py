@@ -1,0 +1,19 @@
+"""All of Megatron's rules: what it can be asked for, what it refuses at start, what it refuses later or never."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check
+from compiler.frameworks import versions
+from compiler.frameworks.megatron import communicators, expressible, late, start
+from compiler.frameworks.megatron.options import refuse_owned
+from compiler.specs.config import Config
+
+
+def declared(config: Config) -> Iterator[Check]:
+    """Raises ConfigError where `framework.args` set what the plan decides."""
+    refuse_owned(config)
+    yield from versions.checked(config)
+    for rules in (expressible, start, late, communicators):
+        yield from rules.declared(config)

@@ -1,0 +1,240 @@
+"""What Megatron refuses when it starts: arguments.py, the configuration classes, and parallel_state.py on all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.megatron import layout
+from compiler.frameworks.megatron.options import (
+    context_levels,
+    fully_sharded,
+    given,
+    needs_one_connection,
+    number,
+    numbers,
+    optimizer_instances,
+    source,
+)
+from compiler.layout.grid import GroupKind
+from compiler.specs.config import Config
+
+CONNECTIONS = "CUDA_DEVICE_MAX_CONNECTIONS"
+
+
+def declared(config: Config) -> Iterator[Check]:
+    """Rules that stop every rank, some of them only after the processes have met."""
+    yield from _mapped(config)
+    yield from _instances(config)
+    yield from _levels(config)
+    yield from _connections(config)
+    yield from _sharding(config)
+    yield from _lengths(config)
+    yield from _switches(config)
+
+
+def _mapped(config: Config) -> Iterator[Check]:
+    """Accepted by validate_args, and an AssertionError of initialize_model_parallel."""
+    degrees = config.degrees
+    if layout.order(config) != layout.MAPPED:
+        return
+    etp = layout.expert_tensor_parallel(config)
+    edp = degrees.tp * degrees.cp * degrees.adp // (etp * degrees.ep)
+    yield check(
+        "megatron-mapping",
+        edp == degrees.adp,
+        f"edp={edp}",
+        f"adp={degrees.adp}",
+        f"with pp before dp, {source(config, 'parallel_state.py')} wants expert DP {edp} to be attention DP {degrees.adp}: "
+        f"etp*ep = {etp * degrees.ep}, tp*cp = {degrees.tp * degrees.cp}",
+        f"write parallel.order={layout.DEFAULT}",
+    )
+
+
+def _instances(config: Config) -> Iterator[Check]:
+    """Replicas of the distributed optimizer cut both data-parallel domains."""
+    count, degrees = optimizer_instances(config), config.degrees
+    if count == 1:
+        return
+    etp = layout.expert_tensor_parallel(config)
+    dense, expert = degrees.adp * degrees.cp, degrees.tp * degrees.cp * degrees.adp // (etp * degrees.ep)
+    uneven = dense % count or expert % count
+    runs = GroupKind(((degrees.cp, degrees.tp), (degrees.adp, degrees.tp * degrees.cp * degrees.pp)), ())
+    apart = layout.order(config) == layout.MAPPED and layout.sliced(runs, count) is None
+    yield check(
+        "megatron-optimizer-instances",
+        not uneven and not apart and _stage(config) > 0,
+        f"adp*cp={dense}, edp={expert}",
+        f"multiples of {count}",
+        f"--num-distributed-optimizer-instances {count} ({source(config, 'parallel_state.py')}) cuts adp*cp = {dense} ranks and edp = {expert}"
+        + (", and an instance would hold part of a CP group" if apart and not uneven else "")
+        + ("" if _stage(config) else "; it needs workload.distributed_optimizer=true"),
+        "leave --num-distributed-optimizer-instances out, or write a divisor of both",
+    )
+
+
+def _levels(config: Config) -> Iterator[Check]:
+    sizes, cp = numbers(config, "--hierarchical-context-parallel-sizes"), config.degrees.cp
+    kinds = given(config).get("--cp-comm-type", ())
+    if sizes:
+        shown = "*".join(map(str, sizes))
+        yield check(
+            "megatron-hierarchical-cp",
+            bool(context_levels(config)),
+            shown,
+            f"cp={cp}",
+            f"--hierarchical-context-parallel-sizes {' '.join(map(str, sizes))} ({source(config, 'arguments.py')}) must multiply to cp={cp}",
+            "write sizes whose product is parallel.cp",
+        )
+    if kinds:
+        layers = config.model.num_hidden_layers
+        yield check(
+            "megatron-cp-comm-type",
+            len(kinds) in (1, layers) and ("a2a+p2p" not in kinds or bool(sizes)),
+            " ".join(kinds[:3]),
+            f"1 or {layers} kinds, a2a+p2p with sizes",
+            f"--cp-comm-type has {len(kinds)} kinds for {layers} layers ({source(config, 'transformer_config.py')}); a2a+p2p needs --hierarchical-context-parallel-sizes",
+            "write one kind, or one for each layer, and the sizes for a2a+p2p",
+        )
+
+
+def _connections(config: Config) -> Iterator[Check]:
+    """The variable that orders kernels of one stream behind another's: 1 for tp and cp, anything else for FSDP and UCC."""
+    degrees = config.degrees
+    needed = needs_one_connection(config)
+    unwanted = fully_sharded(config) or given(config).get("--pipeline-model-parallel-comm-backend") == ("ucc",)
+    set_ = {**config.site.environment, **config.launch.environment}.get(CONNECTIONS)
+    value = set_ or ("1" if needed else None)
+    if not needed and not unwanted:
+        return
+    yield check(
+        "megatron-max-connections",
+        (value == "1" if needed else True) and not (unwanted and value == "1"),
+        f"{CONNECTIONS}={value}",
+        "not 1" if unwanted else "1",
+        f"{CONNECTIONS}={value}, tp={degrees.tp}, cp={degrees.cp}: {source(config, 'arguments.py')} wants 1 for tp or cp before Blackwell, and another value for Megatron-FSDP and for UCC pipelines",
+        f"leave {CONNECTIONS} out of launch.environment and site.environment"
+        if set_
+        else "leave --pipeline-model-parallel-comm-backend ucc out",
+    )
+
+
+def _stage(config: Config) -> int:
+    """ZeRO stage; the distributed optimizer is 1."""
+    return max(config.workload.zero_stage, int(config.workload.distributed_optimizer)) if config.workload.train else 0
+
+
+def _sharding(config: Config) -> Iterator[Check]:
+    """Megatron-FSDP writes checkpoints of its own format, and knows two optimizers."""
+    user, stage, sharded = given(config), config.workload.zero_stage, fully_sharded(config)
+    module = source(config, "arguments.py")
+    for name in user.get("--ckpt-format", ())[-1:]:
+        yield check(
+            "megatron-checkpoint-format",
+            name == "fsdp_dtensor" if sharded else name not in ("fsdp_dtensor", "torch_dcp"),
+            name,
+            "fsdp_dtensor with workload.zero_stage 2 or 3, torch or torch_dist without",
+            f"--ckpt-format {name} with workload.zero_stage={stage}: {module} ties fsdp_dtensor to Megatron-FSDP, and torch_dcp to torch's",
+            f"write --ckpt-format {'fsdp_dtensor' if sharded else 'torch_dist'}",
+        )
+    if not sharded:
+        return
+    for name in user.get("--optimizer", ())[-1:]:
+        yield check(
+            "megatron-optimizer",
+            name in ("sgd", "adam"),
+            name,
+            "sgd or adam",
+            f"--optimizer {name} with workload.zero_stage={stage}: Megatron-FSDP knows sgd and adam ({module})",
+            "write --optimizer adam, or workload.zero_stage=1",
+        )
+    yield check(
+        "megatron-fsdp",
+        False,
+        f"zero_stage={stage}",
+        "0 or 1",
+        f"workload.zero_stage={stage} is Megatron-FSDP ({source(config, 'distributed/fsdp')}), which lays meshes of its own over the plan's dp_cp and edp",
+        "expect those groups beside the plan's, or write workload.zero_stage=1",
+        otherwise="warn",
+    )
+
+
+def _lengths(config: Config) -> Iterator[Check]:
+    """Positions reach the end of a sequence, and evaluation batches divide as training ones do."""
+    workload, adp = config.workload, config.degrees.adp
+    length = workload.longest + (0 if workload.train else workload.output_length)
+    positions = number(config, "--max-position-embeddings", length)
+    if positions < length:
+        yield check(
+            "megatron-positions",
+            False,
+            positions,
+            length,
+            f"--max-position-embeddings {positions} is below the sequence of {length} tokens ({source(config, 'arguments.py')})",
+            f"write --max-position-embeddings {length}, or leave it out",
+        )
+    batch = number(config, "--eval-global-batch-size", workload.global_batch_size)
+    step = number(config, "--eval-micro-batch-size", workload.micro_batch_size) * adp
+    if workload.train and batch % step:
+        yield check(
+            "megatron-eval-batch",
+            False,
+            f"{batch} % {step} = {batch % step}",
+            "0",
+            f"an evaluation batch of {batch} over adp={adp} and micro-batches is {batch / step:g} each ({source(config, 'arguments.py')})",
+            f"write --eval-global-batch-size {-(-batch // step) * step}",
+        )
+
+
+def _switches(config: Config) -> Iterator[Check]:
+    """Options of the user's that only some degrees allow: option, what it needs, whether that holds."""
+    user, degrees, model = given(config), config.degrees, config.model
+    dispatcher = user.get("--moe-token-dispatcher-type", ("alltoall",))[-1:]
+    parallel_experts = model.moe and degrees.etp * degrees.ep > 1
+    implementation = user.get("--transformer-impl", ())
+    needs = (
+        ("--no-overlap-p2p-communication", "pp above 2 with vpp", degrees.vpp == 1 or degrees.pp > 2, "arguments.py"),
+        ("--tp-comm-overlap", "sequence parallelism", config.sequence_parallel and degrees.tp > 1, "arguments.py"),
+        ("--defer-embedding-wgrad-compute", "pp above 1", degrees.pp > 1, "model_parallel_config.py"),
+        (
+            "--overlap-moe-expert-parallel-comm",
+            "ep above 1, vpp with pp, an alltoall or flex dispatcher and no full recompute",
+            degrees.ep > 1
+            and (degrees.pp == 1 or degrees.vpp > 1)
+            and dispatcher in (("alltoall",), ("flex",))
+            and config.workload.recompute != "full",
+            "transformer_config.py",
+        ),
+        ("--sharp-enabled-group", "--use-sharp", "--use-sharp" in user, "parallel_state.py"),
+    )
+    for flag, need, holds, module in needs:
+        if flag in user:
+            yield _switch(config, flag, need, holds, module)
+    if dispatcher == ("flex",):
+        yield _switch(
+            config, "--moe-token-dispatcher-type flex", "etp*ep above 1", parallel_experts, "moe/token_dispatcher.py"
+        )
+    if implementation == ("inference_optimized",) and model.moe:
+        yield _switch(
+            config, "--transformer-impl inference_optimized", "etp=1", degrees.etp == 1, "transformer_config.py"
+        )
+    if user.get("--sharp-enabled-group") == ("dp_replica",):
+        several = optimizer_instances(config) > 1
+        yield _switch(
+            config,
+            "--sharp-enabled-group dp_replica",
+            "--num-distributed-optimizer-instances above 1",
+            several,
+            "parallel_state.py",
+        )
+
+
+def _switch(config: Config, flag: str, need: str, holds: bool, module: str) -> Check:
+    return check(
+        f"megatron-{flag.removeprefix('--').split(' ')[0]}",
+        holds,
+        config.degrees.name,
+        need,
+        f"framework.args: {flag} needs {need} ({source(config, module)}); the plan is {config.degrees.name}",
+        f"leave {flag} out",
+    )

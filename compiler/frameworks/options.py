@@ -1,0 +1,53 @@
+"""What `framework.args` say: option names and values, as argument parsers read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+from compiler.frameworks.emission import is_flag
+
+
+def options(arguments: Sequence[str], aliases: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Option -> value (the last one wins, a switch has ""), with `aliases` spelt as what they stand for.
+
+    A value is what follows `=`, or the next word where that is no option.
+    """
+    found: dict[str, str] = {}
+    for argument, following in pairwise([*arguments, "-"]):
+        if is_flag(argument):
+            name, equals, value = argument.partition("=")
+            value = value if equals or is_flag(following) else following
+            found[(aliases or {}).get(name, name)] = value
+    return found
+
+
+def without(arguments: Sequence[str], *names: str) -> Iterator[str]:
+    """The arguments less some options and their values; an option's name without a value takes the next word along."""
+    skip = False
+    for argument in arguments:
+        if skip and not is_flag(argument):
+            skip = False
+            continue
+        name, equals, _ = argument.partition("=")
+        skip = name in names and not equals
+        if name not in names:
+            yield argument
+
+
+def number(given: Mapping[str, str], name: str, default: int) -> int:
+    """An option's number; `default` where it is not given or is none, which the framework then says itself."""
+    return int(given[name]) if given.get(name, "").isdigit() else default
+
+
+def nested(given: Mapping[str, str], name: str, key: str) -> object:
+    """A key of an option that holds JSON, or is written `--option.key`; None where it is not given."""
+    if f"{name}.{key}" in given:
+        text = given[f"{name}.{key}"]
+        return int(text) if text.isdigit() else {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        content = json.loads(given.get(name) or "{}")
+    except ValueError:
+        return None
+    return content.get(key) if isinstance(content, dict) else None

@@ -1,0 +1,183 @@
+"""What the inference servers have in common: stages of one width, slots of experts, the model's place, what none can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from compiler.checks import Check, check
+from compiler.frameworks.emission import Computed, is_flag
+from compiler.frameworks.options import options
+from compiler.layout.experts import ExpertBlocks, placed
+from compiler.layout.stages import Stages
+from compiler.specs.config import Config
+from compiler.specs.degrees import DEFAULT_ORDER, Degrees
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+"""`--dtype` of both servers by precision."""
+
+RDMA_PEERS, NVLINK_PEERS = 20, 8
+"""What DeepEP's high-throughput kernels are compiled for: nodes of a group, and ranks of it on each of them."""
+
+
+def stage_width(degrees: Degrees) -> int:
+    """Ranks of one pipeline stage."""
+    return degrees.tp * degrees.cp * degrees.adp
+
+
+def apart(config: Config, ranks: int, replicas: int) -> str:
+    """The override that makes instances of `ranks` ranks: as many as fill the cluster, else one for each replica."""
+    count, rest = divmod(config.hardware.gpus, ranks)
+    count = config.framework.instances * replicas if rest or not count else count
+    return "" if count == config.framework.instances else f" framework.instances={count}"
+
+
+def whole(ranks: int, gpus: int) -> bool:
+    """Whether ranks fill nodes, or an equal part of one."""
+    return ranks % gpus == 0 or gpus % ranks == 0
+
+
+def slots(config: Config, redundant: int, stages: Stages) -> ExpertBlocks:
+    """Experts where slot i holds expert i % num_experts, and each ep rank an equal, contiguous share of the slots.
+
+    With redundant slots an expert is on several ranks.
+    """
+    model, ep = config.model, config.degrees.ep
+    share = (model.num_experts + redundant) // ep
+    ids = (sorted({slot % model.num_experts for slot in range(ep * share)[i * share :][:share]}) for i in range(ep))
+    return placed(ids, model.moe_layers, stages)
+
+
+def weights(config: Config, flags: Sequence[str], *, positional: bool = False) -> str | None:
+    """Where `framework.args` say that the weights are: the value of a flag, or a first word that is no option."""
+    args = config.framework.args
+    if positional and args and not is_flag(args[0]):
+        return args[0]
+    given = options(args, dict.fromkeys(flags, flags[0]))
+    return given.get(flags[0]) or None
+
+
+def default_weights(config: Config) -> str:
+    return f"/models/{config.model.name}"
+
+
+def context_length(config: Config) -> int:
+    """Tokens of the longest request: prompt and answer."""
+    return config.workload.longest + config.workload.output_length
+
+
+def precision(config: Config) -> tuple[str, ...]:
+    """The precision as both servers take it; fp4 has several formats, which the checkpoint tells apart."""
+    given = config.workload.precision
+    if given in DTYPES:
+        return (f"--dtype={DTYPES[given]}",)
+    return ("--quantization=fp8",) if given == "fp8" else ()
+
+
+def http_port(config: Config, first: int, step: int) -> tuple[Computed, ...]:
+    """Instances that share a node need a port each; alone on its node, a server keeps the one that it is given."""
+    shared = config.framework.instances > 1 and config.degrees.world_size < config.hardware.node.gpus
+    return (Computed("--port={PORT}", times=step, port=first),) if shared else ()
+
+
+def common(config: Config, source: str, flags: Sequence[str], *, positional: bool = False) -> Iterator[Check]:
+    """Rules of every inference server; `source` names it and its version, `flags` are those of the weights."""
+    name, degrees = config.framework.name, config.degrees
+    yield check(
+        f"{name}-serving",
+        not config.workload.train,
+        config.workload.kind,
+        "serve",
+        f"{source} serves models, and workload.kind is {config.workload.kind}",
+        "write workload=serve, or framework=megatron for training",
+    )
+    yield check(
+        f"{name}-order",
+        config.parallel.order == DEFAULT_ORDER,
+        config.parallel.order,
+        DEFAULT_ORDER,
+        f"{source} orders ranks in one way only, and parallel.order={config.parallel.order} would have no effect",
+        "leave parallel.order out",
+    )
+    yield check(
+        f"{name}-virtual-stages",
+        degrees.vpp == 1,
+        f"vpp={degrees.vpp}",
+        "vpp=1",
+        f"{source} gives a pipeline rank one run of layers, and vpp is {degrees.vpp}",
+        "leave vpp out",
+    )
+    found = weights(config, flags, positional=positional)
+    yield check(
+        f"{name}-weights",
+        found is not None,
+        found or "not given",
+        "a path or a name",
+        f"the server loads {found or default_weights(config)}"
+        + ("" if found else f", for framework.args have no {flags[0]}"),
+        f"write framework.args=[{flags[0]},PATH], or mount the weights at {default_weights(config)}",
+        otherwise="warn",
+    )
+    yield check(
+        f"{name}-precision",
+        config.workload.precision != "fp4",
+        config.workload.precision,
+        ", ".join((*DTYPES, "fp8")),
+        f"{source} has several FP4 formats, and workload.precision={config.workload.precision} names none",
+        "name a checkpoint whose configuration says its format, or write framework.args=[--quantization,...]",
+        otherwise="warn",
+    )
+
+
+def environment(config: Config, names: Mapping[str, str]) -> Iterator[Check]:
+    """Variables that would change the plan behind its back; `names` says what each would do."""
+    given = {**config.site.environment, **config.launch.environment}
+    for name, effect in names.items():
+        if name in given:
+            yield check(
+                f"{config.framework.name}-environment",
+                False,
+                f"{name}={given[name]}",
+                "not set",
+                f"{name}={given[name]} {effect}",
+                f"leave {name} out of launch.environment and site.environment",
+            )
+
+
+def deepep(config: Config, backend: str, ranks: int, source: str) -> Iterator[Check]:
+    """Its high-throughput kernels between nodes know 20 peers over RDMA, with 8 ranks each over NVLink.
+
+    The low-latency ones know neither limit, and no prefill either.
+    """
+    hardware, name = config.hardware, config.framework.name
+    if ranks <= hardware.node.gpus:
+        return
+    most = RDMA_PEERS * NVLINK_PEERS
+    yield check(
+        f"{name}-deepep-ranks",
+        ranks <= most,
+        ranks,
+        most,
+        f"{source} with {backend}: an expert group of {ranks} ranks, and DeepEP's high-throughput kernels take "
+        f"{RDMA_PEERS} RDMA peers of {NVLINK_PEERS} GPUs, {most} ranks",
+        f"write an ep of {most} or less, with framework.instances, or low-latency kernels, or another back end",
+    )
+    yield check(
+        f"{name}-deepep-node",
+        hardware.node.gpus == NVLINK_PEERS and hardware.nvlink.domain_gpus >= NVLINK_PEERS,
+        f"{hardware.node.gpus} GPUs, {hardware.nvlink.domain_gpus} in NVLink",
+        f"{NVLINK_PEERS} and {NVLINK_PEERS}",
+        f"{source} with {backend}: DeepEP's high-throughput kernels want {NVLINK_PEERS} GPUs of a node on NVLink; "
+        f"nodes have {hardware.node.gpus}, domains {hardware.nvlink.domain_gpus}",
+        "use another back end, or an expert group inside a node",
+        otherwise="warn",
+    )
+    yield check(
+        f"{name}-nvlink-domain",
+        hardware.nvlink.domain_gpus <= hardware.node.gpus or ranks % hardware.nvlink.domain_gpus == 0,
+        f"{ranks} % {hardware.nvlink.domain_gpus} = {ranks % hardware.nvlink.domain_gpus}",
+        "0",
+        f"{source} with {backend}: an expert group of {ranks} ranks fills NVLink domains of "
+        f"{hardware.nvlink.domain_gpus} GPUs in part, and DeepEP counts a whole domain and waits for ever",
+        f"set NUM_OF_HYBRID_EP_RANKS_PER_NVLINK_DOMAIN, or choose an ep that is a multiple of {hardware.nvlink.domain_gpus}",
+        otherwise="warn",
+    )

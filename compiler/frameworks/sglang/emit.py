@@ -1,0 +1,61 @@
+"""What SGLang is started with: one `launch_server` a node."""
+
+from __future__ import annotations
+
+from compiler.frameworks import versions
+from compiler.frameworks.emission import Argument, Computed, Emission, merged
+from compiler.frameworks.serving import context_length, default_weights, http_port, precision, stage_width, weights
+from compiler.frameworks.sglang.arguments import ALIASES
+from compiler.specs.config import Config
+from compiler.world import World
+
+PROGRAM = ("python3", "-m", "sglang.launch_server")
+PORT, PORT_STEP = 30000, 1000
+"""The default `--port`; a server with attention DP takes some more beside it and 233 above."""
+
+
+def emission(world: World) -> Emission:
+    """Every node starts the same command, with its own `--node-rank`. Raises ConfigError for clashes with the user's."""
+    config = world.config
+    ours = (*_weights(config), *_degrees(config), *_requests(config), *_nodes(world))
+    stages = config.parallel.stages
+    partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
+    return Emission(PROGRAM, merged(config, ours, aliases=ALIASES), environment=partition, unit="node")
+
+
+def _weights(config: Config) -> tuple[str, ...]:
+    found = weights(config, ("--model-path", "--model"))
+    return () if found else (f"--model-path={default_weights(config)}",)
+
+
+def _degrees(config: Config) -> tuple[str, ...]:
+    """Sizes; `--tp-size` is the width of a stage."""
+    degrees, moe = config.degrees, config.model.moe
+    attention_dp = versions.version(config).facts["attention_dp"] if degrees.adp > 1 else []
+    return (
+        f"--tp-size={stage_width(degrees)}",
+        f"--pp-size={degrees.pp}",
+        *[text.format(adp=degrees.adp) for text in attention_dp],
+        *[f"--attn-cp-size={degrees.cp}", "--enable-prefill-cp"] * (degrees.cp > 1),
+        *[f"--ep-size={degrees.ep}"] * moe,
+        *[f"--moe-dp-size={degrees.edp}"] * (moe and degrees.edp > 1),
+        *[f"--init-expert-location={config.framework.expert_layout}"] * bool(config.framework.expert_layout),
+    )
+
+
+def _requests(config: Config) -> tuple[str, ...]:
+    """Lengths and batch: SGLang divides `--max-running-requests` by the attention DP."""
+    adp = config.degrees.adp
+    running = -(-config.workload.global_batch_size // adp) * adp
+    return (f"--context-length={context_length(config)}", f"--max-running-requests={running}", *precision(config))
+
+
+def _nodes(world: World) -> tuple[Argument, ...]:
+    nodes = -(-world.size // world.slots.gpus)
+    if nodes == 1:
+        return http_port(world.config, PORT, PORT_STEP)
+    return (
+        f"--nnodes={nodes}",
+        Computed("--node-rank={NODE_RANK}"),
+        Computed("--dist-init-addr={MASTER_ADDR}:{MASTER_PORT}"),
+    )

@@ -1,0 +1,163 @@
+"""What SGLang refuses of degrees, layout and places, from the configuration alone; late or silent troubles first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks import serving, versions
+from compiler.frameworks.serving import apart, stage_width, whole
+from compiler.frameworks.sglang import flag_rules
+from compiler.frameworks.sglang.arguments import backend, given
+from compiler.specs.config import Config
+
+VARIABLES = {
+    "SGLANG_PP_LAYER_PARTITION": "cuts layers past the plan: write parallel.stages",
+    "SGLANG_DISTRIBUTED_INIT_METHOD_OVERRIDE": "makes nodes meet elsewhere than at the plan's MASTER_ADDR",
+    "SGLANG_ONE_VISIBLE_DEVICE_PER_PROCESS": "changes which GPU a rank sees",
+    "SGLANG_PORT": "gives servers that share a node the same port",
+}
+"""Variables that SGLang reads, and what each would do when all nodes have the same value."""
+
+
+def source(config: Config) -> str:
+    return f"SGLang {versions.version(config).number}"
+
+
+def rules(config: Config) -> Iterator[Check]:
+    """Every rule of SGLang's."""
+    if config.degrees.factors:
+        yield from _nodes(config)
+        yield from _dense_layers(config)
+        yield from _expert_data(config)
+        yield from _dense(config)
+        yield from flag_rules.rules(config, source(config))
+    yield from _launch(config)
+    yield from serving.common(config, source(config), ("--model-path", "--model"))
+    yield from serving.environment(config, VARIABLES)
+    yield from versions.checked(config)
+
+
+def _nodes(config: Config) -> Iterator[Check]:
+    """A stage fills whole nodes or an equal part of one; else `_calculate_rank_ranges` starts some ranks nowhere."""
+    width, gpus = stage_width(config.degrees), config.hardware.node.gpus
+    ranks = config.degrees.world_size
+    nodes = -(-ranks // gpus)
+    yield check(
+        "sglang-nodes",
+        nodes == 1 or whole(width, gpus),
+        f"{width} ranks",
+        f"{gpus} GPUs a node",
+        f"{source(config)} entrypoints/engine.py puts a stage on whole nodes or on an equal part of one, and starts other "
+        f"ranks nowhere: {width} ranks a stage, pp={config.degrees.pp}, {nodes} nodes of {gpus} GPUs",
+        f"choose tp*cp*adp as a divisor or a multiple of {gpus}",
+    )
+
+
+def _dense_layers(config: Config) -> Iterator[Check]:
+    """MLP layers without experts, and shared experts, are cut over the whole stage; a remainder fails in the model."""
+    model, width = config.model, stage_width(config.degrees)
+    args = given(config)
+    dense = model.intermediate_size and not all(model.moe_layers)
+    if dense and args.get("--moe-dense-tp-size") != "1":
+        yield check(
+            "sglang-dense-layers",
+            model.intermediate_size % width == 0,
+            f"{model.intermediate_size} % {width} = {model.intermediate_size % width}",
+            "0",
+            f"{source(config)} cuts intermediate_size {model.intermediate_size} of dense layers over the {width} ranks of a "
+            f"stage, not over tp={config.degrees.tp}: {model.intermediate_size / width:g} each",
+            "write framework.args=[--moe-dense-tp-size=1], or a smaller stage",
+        )
+    if model.moe and model.shared_size and backend(args) == "none":
+        yield check(
+            "sglang-shared-experts",
+            model.shared_size % width == 0,
+            f"{model.shared_size} % {width} = {model.shared_size % width}",
+            "0",
+            f"{source(config)} cuts shared experts of width {model.shared_size} over the {width} ranks of a stage: "
+            f"{model.shared_size / width:g} each",
+            f"choose tp*cp*adp as a divisor of {model.shared_size}, or an all-to-all back end, which keeps them whole",
+            otherwise="warn",
+        )
+
+
+def _expert_data(config: Config) -> Iterator[Check]:
+    """`--moe-dp-size`: copies of the experts inside one instance, which go with context parallelism only."""
+    degrees, width = config.degrees, stage_width(config.degrees)
+    if not config.model.moe:
+        return
+    block = degrees.ep * degrees.edp
+    wrong = (
+        []
+        if degrees.edp == 1
+        else [
+            *[f"attn_cp_size={degrees.cp}"] * (degrees.cp != degrees.edp),
+            *[f"pp_size={degrees.pp}"] * (degrees.pp > 1),
+            *[f"ep_size*moe_dp_size={block}"] * (degrees.ep > 1 and block != width),
+        ]
+    )
+    fixes = alternatives(config)
+    yield check(
+        "sglang-expert-data-parallel",
+        not wrong,
+        f"edp={degrees.edp}" + (f" with {', '.join(wrong)}" if wrong else ""),
+        f"edp=1, or edp=cp with pp=1 and ep*edp={width}",
+        f"{source(config)} arg_groups/parallel_hook.py: tp_size is a stage of tp{degrees.tp} x cp{degrees.cp} x "
+        f"adp{degrees.adp} = {width} ranks, with etp{degrees.etp} x ep{degrees.ep} x edp{degrees.edp} for experts; "
+        "moe_dp_size above 1 wants attn_cp_size equal to it, pp_size=1 and, with ep_size above 1, "
+        f"ep_size*moe_dp_size={width}",
+        "write " + " or ".join(fixes) if fixes else f"choose degrees with etp*ep = tp*cp*adp, now {width}",
+    )
+
+
+def alternatives(config: Config) -> list[str]:
+    """Overrides that SGLang can express: the copies as instances, or more cuts of each expert instead."""
+    degrees, width = config.degrees, stage_width(config.degrees)
+    adp, rest = divmod(degrees.adp, degrees.edp)
+    ranks = degrees.world_size // degrees.edp
+    copies, cut = [], []
+    if not rest and whole(ranks, config.hardware.node.gpus):
+        more = apart(config, ranks, degrees.edp)
+        copies = [f"parallel.dp=null parallel.adp={adp} parallel.etp={degrees.etp}{more}"]
+    etp, rest = divmod(width, degrees.ep)
+    if not rest and config.model.expert_size % etp == 0:
+        cut = [f"parallel.dp=null parallel.adp={degrees.adp} parallel.etp={etp}"]
+    return [*copies, *cut]
+
+
+def _dense(config: Config) -> Iterator[Check]:
+    """Attention DP cuts the MLP over the whole stage, so that a dense model has no tp of its own there."""
+    degrees = config.degrees
+    if config.model.moe:
+        return
+    yield check(
+        "sglang-dense-data-parallel",
+        degrees.adp == 1,
+        f"adp={degrees.adp}",
+        "adp=1",
+        f"{source(config)} --attn-dp-size={degrees.adp} would cut a dense model's MLP over all {stage_width(degrees)} ranks of "
+        f"a stage, not over tp={degrees.tp}, and --dp-size is for one node only",
+        f"write parallel.dp=null parallel.adp=1{apart(config, degrees.world_size // degrees.adp, degrees.adp)}",
+    )
+
+
+def _launch(config: Config) -> Iterator[Check]:
+    layout = config.framework.expert_layout
+    yield check(
+        "sglang-expert-layout",
+        layout in (None, "trivial"),
+        layout,
+        "trivial",
+        f"framework.expert_layout={layout}: where {source(config)} puts experts with another --init-expert-location than "
+        "trivial is not known when a plan is made",
+        "write trivial, or leave it out",
+    )
+    yield check(
+        "sglang-unit",
+        config.launch.unit != "rank",
+        config.launch.unit or "node",
+        "node",
+        f"{source(config)} starts the ranks of a node itself, and launch.unit=rank would start a server for each",
+        "leave launch.unit out",
+    )

@@ -1,0 +1,38 @@
+"""TensorRT-LLM: servers whose stages are one block of ranks, cut for attention and, otherwise, for experts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from compiler.checks import Check
+from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.emission import Emission
+from compiler.frameworks.tensorrt_llm import emit, layout, rules
+from compiler.layout.grid import Grid, GroupKind
+from compiler.specs.config import Config
+from compiler.world import World
+
+
+class TensorRtLlm(Adapter):
+    """Experts are dealt out contiguously and the vocabulary is padded to tp, as in the plan's own rules."""
+
+    def grids(self, config: Config) -> tuple[Grid, Grid]:
+        return layout.grids(config) or super().grids(config)
+
+    def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
+        return {**super().kinds(config, attention, expert), **layout.kinds(config, attention, expert)}
+
+    def uneven_stages(self, config: Config, parts: int) -> Sequence[int] | None:
+        return layout.stages(config.model.num_hidden_layers, parts)
+
+    def declared(self, config: Config) -> Iterator[Check]:
+        yield from rules.declared(config)
+
+    def laid_out(self, world: World) -> Iterator[Check]:
+        yield from rules.laid_out(world)
+
+    def emission(self, world: World) -> Emission:
+        return emit.emission(world)
+
+
+ADAPTER = TensorRtLlm()

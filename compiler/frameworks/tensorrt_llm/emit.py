@@ -1,0 +1,93 @@
+"""How TensorRT-LLM is started: `trtllm-serve`, and a file for what it has no option for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
+from compiler.frameworks.serving import context_length, default_weights, http_port
+from compiler.frameworks.tensorrt_llm.layout import Sizes, sizes, stages
+from compiler.frameworks.versions import version
+from compiler.render.artifacts import Artifact
+from compiler.render.yaml import document
+from compiler.specs.config import Config
+from compiler.world import World
+
+FILE = "framework/llm_api.yaml"
+
+ALIASES = {
+    "--tensor_parallel_size": "--tp_size",
+    "--pipeline_parallel_size": "--pp_size",
+    "--moe_expert_parallel_size": "--ep_size",
+    "--context_parallel_size": "--cp_size",
+    "--config": "--extra_llm_api_options",
+}
+"""Other spellings of its options."""
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+FIRST_PORT = 8000
+"""Where it serves, unless it is told."""
+
+DEFAULT_NUM_TOKENS = 8192
+"""Tokens of a forward pass where none are asked for; without chunked prefill, no prompt may be longer."""
+
+
+def emission(world: World) -> Emission:
+    """A process a rank in one MPI world; on a single node one process that starts the others itself."""
+    config, found = world.config, sizes(world.config)
+    if found is None:  # refused by its rules
+        return Emission()
+    several = spans_nodes(config)
+    return Emission(
+        program=(*["trtllm-llmapi-launch"] * several, "trtllm-serve"),
+        arguments=_arguments(config, found),
+        files=(Artifact(FILE, "---\n" + document(options(config, found))),),
+        unit="rank" if several else "node",
+        mpi="pmix" if several else None,
+    )
+
+
+def spans_nodes(config: Config) -> bool:
+    """Whether an instance needs more than one node."""
+    return config.degrees.world_size > config.hardware.node.gpus
+
+
+def weights(config: Config) -> str | None:
+    """The model that `framework.args` name: its first word, where that is no option."""
+    args = config.framework.args
+    return args[0] if args and not is_flag(args[0]) else None
+
+
+def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
+    """Options that the plan decides; batches are a scheduler's, of which each attention DP rank has one."""
+    workload = config.workload
+    numbers = {
+        "--tp_size": found.tp,
+        "--pp_size": found.pp,
+        **({"--ep_size": found.moe_ep} if config.model.moe else {}),
+        "--gpus_per_node": min(config.hardware.node.gpus, config.degrees.world_size),
+        "--max_batch_size": -(-workload.global_batch_size // config.degrees.adp),
+        "--max_num_tokens": max(DEFAULT_NUM_TOKENS, workload.longest),
+        "--max_seq_len": context_length(config),
+    }
+    ours: list[Argument] = [] if weights(config) else [default_weights(config)]
+    ours += [word for name, value in numbers.items() for word in (name, str(value))]
+    ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_port(config, FIRST_PORT, 1)]
+    return merged(config, ours, aliases=ALIASES)
+
+
+def options(config: Config, found: Sizes) -> dict[str, Any]:
+    """The LLM API's own names for the rest; what stays at its default is left out."""
+    chosen: dict[str, Any] = {"dtype": DTYPES.get(config.workload.precision, "auto")}
+    if config.model.moe:
+        chosen["moe_tensor_parallel_size"] = found.moe_tp
+    chosen["enable_attention_dp"] = found.attention_dp
+    if found.cp > 1:
+        chosen |= {"context_parallel_size": found.cp, "cp_config": {"cp_type": version(config).facts["cp_type"]}}
+    if config.parallel.stages and list(config.parallel.stages) != default_stages(config):
+        chosen["pp_partition"] = list(config.parallel.stages)
+    return chosen
+
+
+def default_stages(config: Config) -> list[int]:
+    return list(stages(config.model.num_hidden_layers, config.parallel.pp))

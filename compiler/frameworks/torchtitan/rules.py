@@ -1,0 +1,111 @@
+"""What torchtitan refuses, late or never: the catalogue, in the order in which a run would meet it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks import versions
+from compiler.frameworks.torchtitan import expert_rules, model_rules, pipeline_rules
+from compiler.frameworks.torchtitan.arguments import REPLICATE, replicas
+from compiler.specs.config import Config
+from compiler.specs.degrees import DEFAULT_ORDER
+
+
+def declared(config: Config) -> Iterator[Check]:
+    yield from versions.checked(config)
+    yield from training(config)
+    yield from order(config)
+    yield from copies(config)
+    yield from expert_rules.declared(config)
+    yield from sequence(config)
+    yield from pipeline_rules.declared(config)
+    yield from model_rules.declared(config)
+    yield from sharding(config)
+    yield from launcher(config)
+
+
+def training(config: Config) -> Iterator[Check]:
+    yield check(
+        "torchtitan-training",
+        config.workload.train,
+        config.workload.kind,
+        "train",
+        f"torchtitan 0.3 trains; workload.kind is {config.workload.kind}",
+        "write workload=train, or a framework that serves, such as vllm",
+    )
+
+
+def order(config: Config) -> Iterator[Check]:
+    """build_mesh unflattens the world in one way only."""
+    yield check(
+        "torchtitan-order",
+        config.parallel.order == DEFAULT_ORDER,
+        config.parallel.order,
+        DEFAULT_ORDER,
+        f"torchtitan 0.3 distributed/parallel_dims.py lays ranks out as {DEFAULT_ORDER} alone",
+        f"leave parallel.order={config.parallel.order} out",
+    )
+
+
+def copies(config: Config) -> Iterator[Check]:
+    adp, count = config.degrees.adp, replicas(config)
+    whole = count > 0 and adp % count == 0
+    yield check(
+        "torchtitan-replicate",
+        whole,
+        f"{adp} % {count}",
+        "0",
+        f"torchtitan 0.3 distributed/parallel_dims.py: adp={adp} is dp_replicate={count} times dp_shard"
+        + ("" if whole else f"={adp / max(count, 1):g}, which is no whole number"),
+        f"write framework.args=[{REPLICATE},N] with a divisor of {adp}",
+    )
+
+
+def sequence(config: Config) -> Iterator[Check]:
+    """Checked when the trainer starts, on every rank."""
+    degrees, length = config.degrees, config.workload.longest
+    step = (degrees.tp if config.sequence_parallel else 1) * (2 * degrees.cp if degrees.cp > 1 else 1)
+    yield check(
+        "torchtitan-sequence",
+        length % step == 0,
+        f"{length} % {step} = {length % step}",
+        "0",
+        f"torchtitan 0.3 trainer.py splits {length} tokens into {step} parts (tp with sequence parallelism, 2*cp with cp)",
+        f"write workload.sequence_length={-(-length // step) * step}",
+    )
+
+
+def sharding(config: Config) -> Iterator[Check]:
+    """FSDP shards parameters too, so memory is below what the plan counts, and there is more to gather."""
+    workload = config.workload
+    ddp = workload.zero_stage == 0 and not workload.distributed_optimizer
+    if replicas(config) == config.degrees.adp:
+        return
+    yield check(
+        "torchtitan-zero",
+        workload.zero_stage >= 2 or ddp,
+        workload.zero_stage,
+        "2 or 3",
+        f"torchtitan 0.3 distributed/fsdp.py shards parameters, gradients and optimizer over dp_shard*cp; "
+        f"the plan counts zero_stage={workload.zero_stage}",
+        "write workload.zero_stage=3 (gathered again for the backward pass) or 2 (kept)",
+        otherwise="warn",
+    )
+
+
+def launcher(config: Config) -> Iterator[Check]:
+    """The plan sets RANK, and torchrun's rendezvous where it is the command; run_train.sh brings a rendezvous of its own."""
+    command = config.launch.command or []
+    if not command:
+        return
+    fixed = not any(word.rsplit("/", 1)[-1] == "run_train.sh" for word in command)
+    yield check(
+        "torchtitan-torchrun",
+        fixed,
+        " ".join(command[:2]),
+        "RANK of the plan",
+        "run_train.sh starts torchrun with the c10d rendezvous, which numbers nodes in the order in which they join",
+        "leave launch.command out, or write launch.command=[torchrun,-m,torchtitan.train]",
+        otherwise="warn",
+    )

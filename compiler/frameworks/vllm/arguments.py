@@ -1,0 +1,60 @@
+"""vLLM's options in `framework.args`, each by one name."""
+
+from __future__ import annotations
+
+from compiler.frameworks.options import nested, number, options
+from compiler.specs.config import Config
+
+_SHORT = {
+    "-tp": "--tensor-parallel-size",
+    "-pp": "--pipeline-parallel-size",
+    "-pcp": "--prefill-context-parallel-size",
+    "-dcp": "--decode-context-parallel-size",
+    "-dp": "--data-parallel-size",
+    "-dpn": "--data-parallel-rank",
+    "-dpr": "--data-parallel-start-rank",
+    "-dpl": "--data-parallel-size-local",
+    "-dpa": "--data-parallel-address",
+    "-dpp": "--data-parallel-rpc-port",
+    "-dpb": "--data-parallel-backend",
+    "-dph": "--data-parallel-hybrid-lb",
+    "-dpe": "--data-parallel-external-lb",
+    "-dpm": "--data-parallel-multi-port-external-lb",
+    "-ep": "--enable-expert-parallel",
+    "-n": "--nnodes",
+    "-r": "--node-rank",
+    "-asc": "--api-server-count",
+    "-q": "--quantization",
+}
+_LONG = [
+    *_SHORT.values(),
+    *(
+        "--all2all-backend --distributed-executor-backend --dtype --enable-dbo --enable-elastic-ep --enable-eplb "
+        "--enable-return-routed-experts --eplb-config --expert-placement-strategy --headless --master-addr --master-port "
+        "--max-model-len --max-num-seqs --model --ubatch-size"
+    ).split(),
+]
+ALIASES = {**_SHORT, **{"--" + name[2:].replace("-", "_"): name for name in _LONG}}
+"""Other spellings of an option -> the one that we write (`engine/arg_utils.py`); `_` is as good as `-`."""
+
+
+def given(config: Config) -> dict[str, str]:
+    """Option -> value."""
+    return options(config.framework.args, ALIASES)
+
+
+def redundant(config: Config) -> int:
+    """Redundant expert slots, which only EPLB fills."""
+    args = given(config)
+    found = nested(args, "--eplb-config", "num_redundant_experts")
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def decode_context(config: Config) -> int:
+    """Ranks that share a decode KV cache (DCP)."""
+    return number(given(config), "--decode-context-parallel-size", 1)
+
+
+def expert_parallel(config: Config) -> bool:
+    """Whether the plan runs with `--enable-expert-parallel`."""
+    return config.model.moe and config.degrees.ep > 1

@@ -1,0 +1,225 @@
+"""What vLLM refuses of the options in `framework.args`, held against the plan's degrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.options import nested
+from compiler.frameworks.serving import deepep, stage_width
+from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, given, redundant
+from compiler.specs.config import Config
+
+REMOVED = ("pplx", "naive")
+"""All-to-all back ends that vLLM takes and replaces by allgather_reducescatter."""
+
+OVERLAPPING = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")
+"""All-to-all back ends that dual batch overlap takes."""
+
+BALANCERS = (
+    "--data-parallel-hybrid-lb",
+    "--data-parallel-external-lb",
+    "--data-parallel-multi-port-external-lb",
+    "--data-parallel-rank",
+)
+
+
+def rules(config: Config, source: str) -> Iterator[Check]:
+    """Every rule about options; `source` names vLLM and its version."""
+    yield from _all_to_all(config, source)
+    yield from _eplb(config, source)
+    yield from _decode_context(config, source)
+    yield from _elsewhere(config, source)
+    yield from _no_pipeline(config, source)
+
+
+def _all_to_all(config: Config, source: str) -> Iterator[Check]:
+    args, degrees = given(config), config.degrees
+    backend = args.get("--all2all-backend")
+    if backend is None:
+        return
+    yield check(
+        "vllm-all2all-removed",
+        backend not in REMOVED,
+        backend,
+        "a back end that exists",
+        f"{source} config/parallel.py replaces --all2all-backend {backend} by allgather_reducescatter",
+        "write a back end that exists, such as deepep_low_latency",
+        otherwise="warn",
+    )
+    used = expert_parallel(config) and (degrees.adp > 1 or degrees.cp > 1)
+    yield check(
+        "vllm-all2all-unused",
+        used,
+        f"ep={degrees.ep} adp={degrees.adp} cp={degrees.cp}",
+        "ep > 1, and adp > 1 or cp > 1",
+        f"{source} fused_moe/config.py uses --all2all-backend {backend} only with expert parallelism over DP or "
+        f"prefill-context ranks; the plan has ep={degrees.ep} adp={degrees.adp} cp={degrees.cp}",
+        "leave --all2all-backend out",
+        otherwise="warn",
+    )
+    if used and backend == "deepep_high_throughput":
+        yield from deepep(config, backend, degrees.ep, source)
+    if backend == "moonep":
+        precision = args.get("--dtype") or config.workload.precision
+        wrong = ["EPLB is on"] * ("--enable-eplb" in args)
+        wrong += ["placement is round_robin"] * (config.framework.expert_layout == "round_robin")
+        wrong += [f"the precision is {precision}"] * (precision != "bf16")
+        yield check(
+            "vllm-moonep",
+            not wrong,
+            ", ".join(wrong) or "fits",
+            "bf16, linear, no EPLB",
+            f"{source} config/vllm.py: all2all-backend moonep wants bf16, linear placement and no EPLB"
+            + (f"; {', '.join(wrong)}" if wrong else ""),
+            "write another --all2all-backend, or workload.precision=bf16 and no --enable-eplb",
+        )
+
+
+def _eplb(config: Config, source: str) -> Iterator[Check]:
+    args, model, ep = given(config), config.model, config.degrees.ep
+    on, extra = "--enable-eplb" in args, redundant(config)
+    where = f"{source} config/parallel.py"
+    if extra:
+        yield check(
+            "vllm-redundant-experts",
+            on,
+            f"{extra} redundant experts",
+            "--enable-eplb",
+            f"{where}: num_redundant_experts={extra}, and EPLB is {'on' if on else 'off'}",
+            "add --enable-eplb, or leave num_redundant_experts out",
+        )
+    if not on:
+        return
+    parallel = expert_parallel(config)
+    yield check(
+        "vllm-eplb",
+        parallel,
+        f"ep={ep}",
+        "ep > 1",
+        f"{where}: EPLB wants expert parallelism, and the plan has ep={ep} over {stage_width(config.degrees)} ranks",
+        "leave --enable-eplb out, or write ep = tp*cp*adp with etp=1",
+    )
+    total = model.num_experts + extra
+    yield check(
+        "vllm-physical-experts",
+        total % ep == 0,
+        f"{total} % {ep} = {total % ep}",
+        "0",
+        f"{source} eplb_state.py: {model.num_experts} experts and {extra} redundant ones over ep={ep} are {total / ep:g} each",
+        f"write num_redundant_experts={-model.num_experts % ep}",
+    )
+    communicator, asynchronous = (nested(args, "--eplb-config", key) for key in ("communicator", "use_async"))
+    yield check(
+        "vllm-eplb-communicator",
+        not (asynchronous is not False and communicator in ("torch_nccl", "pynccl")),
+        f"{communicator}",
+        "torch_gloo or nixl",
+        f"{where}: asynchronous EPLB over {communicator} would share NCCL's streams",
+        "write communicator torch_gloo or nixl, or use_async false",
+    )
+
+
+def _decode_context(config: Config, source: str) -> Iterator[Check]:
+    """DCP takes no ranks of its own: it cuts the KV cache over tp ranks, or over cp and tp ranks."""
+    dcp, degrees, model = decode_context(config), config.degrees, config.model
+    tp, cp = degrees.tp, degrees.cp
+    if dcp == 1:
+        return
+    sizes = [size for size in range(1, tp + 1) if tp % size == 0] if cp == 1 else sorted({1, cp, tp * cp})
+    yield check(
+        "vllm-decode-context",
+        dcp in sizes,
+        dcp,
+        ", ".join(map(str, sizes)),
+        f"{source} config/parallel.py: --decode-context-parallel-size {dcp} with tp={tp} and cp={cp}",
+        f"write one of {', '.join(map(str, sizes))}",
+    )
+    if model.mla:
+        return
+    kv, queries = model.kv_heads, model.num_attention_heads // model.kv_heads
+    most = tp // kv
+    yield check(
+        "vllm-decode-context-heads",
+        tp > kv and dcp <= most and queries % dcp == 0,
+        f"tp={tp} dcp={dcp}",
+        f"tp > {kv}, dcp <= tp / {kv} and a divisor of {queries}",
+        f"{source} config/model.py: decode context parallelism of {dcp} with tp={tp}, {kv} KV heads and {queries} "
+        "query heads for each",
+        f"write tp above {kv} and a dcp up to tp/{kv} that divides {queries}, or leave dcp out",
+    )
+
+
+def _elsewhere(config: Config, source: str) -> Iterator[Check]:
+    """Options that put ranks elsewhere than planned."""
+    args = given(config)
+    executor = args.get("--distributed-executor-backend", "mp")
+    backend = args.get("--data-parallel-backend", "mp")
+    yield check(
+        "vllm-executor",
+        executor == "mp" and backend == "mp",
+        f"{executor}, {backend}",
+        "mp, mp",
+        f"{source}: executor {executor} and data-parallel back end {backend}; only mp puts ranks where the plan has them",
+        "leave --distributed-executor-backend and --data-parallel-backend out",
+    )
+    balancers = sorted(set(BALANCERS) & set(args))
+    yield check(
+        "vllm-load-balancer",
+        not balancers,
+        ", ".join(balancers) or "none",
+        "none",
+        f"{source} engine/arg_utils.py refuses {' and '.join(balancers) or 'load balancers'} on headless nodes, which all but "
+        "the first are",
+        "leave it out: the first node balances over all DP ranks",
+    )
+
+
+def _no_pipeline(config: Config, source: str) -> Iterator[Check]:
+    """Features that know no pipeline or no context parallelism."""
+    args, degrees = given(config), config.degrees
+    contexts = max(degrees.cp, decode_context(config))
+    if "--enable-elastic-ep" in args:
+        good = degrees.pp == 1 and "--enable-eplb" in args
+        yield check(
+            "vllm-elastic",
+            good,
+            f"pp={degrees.pp}, EPLB {'on' if '--enable-eplb' in args else 'off'}",
+            "pp=1, EPLB on",
+            f"{source} config/parallel.py: elastic expert parallelism wants pp=1 and EPLB, and builds its groups otherwise",
+            "leave --enable-elastic-ep out",
+        )
+    for flag, what, most in (
+        ("--enable-dbo", "dual batch overlap", contexts),
+        ("--enable-return-routed-experts", "returning routed experts", contexts),
+    ):
+        if flag in args:
+            yield check(
+                f"vllm-{flag.removeprefix('--enable-')}",
+                degrees.pp == 1 and most == 1,
+                f"pp={degrees.pp} cp={most}",
+                "pp=1 cp=1",
+                f"{source} config/vllm.py: {what} knows no pipeline and no context parallelism; the plan has pp={degrees.pp}, "
+                f"context parallelism {most}",
+                f"leave {flag} out, or write pp1 and no cp",
+            )
+    if "--enable-dbo" in args:
+        backend = args.get("--all2all-backend", "allgather_reducescatter")
+        yield check(
+            "vllm-dbo-backend",
+            backend in OVERLAPPING,
+            backend,
+            ", ".join(OVERLAPPING),
+            f"{source} config/vllm.py: dual batch overlap takes all-to-all back ends {', '.join(OVERLAPPING)}, not {backend}",
+            f"write --all2all-backend={OVERLAPPING[0]}, or leave --enable-dbo out",
+        )
+    if degrees.cp > 1:
+        runner = {**config.site.environment, **config.launch.environment}.get("VLLM_USE_V2_MODEL_RUNNER")
+        yield check(
+            "vllm-prefill-context",
+            runner != "0",
+            runner or "default",
+            "the V2 model runner",
+            f"{source} config/vllm.py: only the V2 model runner has prefill context parallelism, cp={degrees.cp}",
+            "leave VLLM_USE_V2_MODEL_RUNNER=0 out",
+        )

@@ -1,0 +1,177 @@
+"""What vLLM refuses of degrees, layout and places, from the configuration alone; late or silent troubles first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks import serving, versions
+from compiler.frameworks.serving import apart, stage_width, whole
+from compiler.frameworks.vllm import flag_rules
+from compiler.frameworks.vllm.arguments import expert_parallel
+from compiler.frameworks.vllm.layout import VOCABULARY_ROWS, round_robin_obstacles
+from compiler.specs.config import Config
+
+VARIABLES = {
+    "VLLM_PP_LAYER_PARTITION": "cuts layers past the plan: write parallel.stages",
+    "VLLM_DP_SIZE": "makes every server think that it is one of several",
+    "VLLM_DP_RANK": "gives every server the same DP rank",
+    "VLLM_DP_MASTER_IP": "is for offline data parallelism only",
+    "VLLM_DP_MASTER_PORT": "is for offline data parallelism only",
+    "VLLM_HOST_IP": "gives every node the same address",
+    "VLLM_PORT": "moves the ports that nodes agree on",
+}
+"""Variables that vLLM reads, and what each would do when all nodes have the same value."""
+
+
+def source(config: Config) -> str:
+    return f"vLLM {versions.version(config).number}"
+
+
+def rules(config: Config) -> Iterator[Check]:
+    """Every rule of vLLM's."""
+    if config.degrees.factors:
+        yield from _round_robin(config)
+        yield from _vocabulary(config)
+        yield from _experts(config)
+        yield from _dense(config)
+    yield from _nodes(config)
+    yield from _service(config)
+    yield from flag_rules.rules(config, source(config))
+    yield from serving.common(config, source(config), ("--model",), positional=True)
+    yield from serving.environment(config, VARIABLES)
+    yield from versions.checked(config)
+
+
+def _round_robin(config: Config) -> Iterator[Check]:
+    """The silent fall-back of `determine_expert_placement_strategy`."""
+    layout = config.framework.expert_layout
+    yield check(
+        "vllm-expert-layout",
+        layout in (None, "linear", "round_robin"),
+        layout,
+        "linear, round_robin",
+        f"framework.expert_layout={layout} is none of {source(config)}'s --expert-placement-strategy",
+        "write linear or round_robin",
+    )
+    if layout == "round_robin":
+        reasons = ["expert parallelism is off"] * (not expert_parallel(config)) or round_robin_obstacles(config)
+        yield check(
+            "vllm-round-robin",
+            not reasons,
+            ", ".join(reasons) or "round_robin",
+            "round_robin",
+            f"{source(config)} expert_map_manager.py deals experts out "
+            + (f"linearly in spite of round_robin: {', '.join(reasons)}" if reasons else "in turn"),
+            "write framework.expert_layout=linear, or use a model with expert groups and all2all-backend deepep_low_latency",
+            otherwise="warn",
+        )
+
+
+def _vocabulary(config: Config) -> Iterator[Check]:
+    """Refused when the embedding is built, after the weights were found (`vocab_parallel_embedding.py divide`)."""
+    tp, vocabulary = config.degrees.tp, config.model.vocab_size
+    rows = -(-vocabulary // VOCABULARY_ROWS) * VOCABULARY_ROWS
+    yield check(
+        "vllm-vocabulary",
+        rows % tp == 0,
+        f"{rows} % {tp} = {rows % tp}",
+        "0",
+        f"{source(config)} pads vocab_size {vocabulary} to {rows} rows, a multiple of {VOCABULARY_ROWS}, and tp={tp} "
+        f"gives {rows / tp:g} each",
+        f"write tp as a divisor of {rows}, a power of 2 up to 64 always is",
+    )
+
+
+def _experts(config: Config) -> Iterator[Check]:
+    """Experts spread over all of tp*cp*adp, whole (EP) or cut (TP): there is no degree between (`fused_moe/config.py`)."""
+    degrees, width = config.degrees, stage_width(config.degrees)
+    if not config.model.moe:
+        return
+    whole, cut = (degrees.ep, degrees.etp) == (width, 1), (degrees.ep, degrees.etp) == (1, width)
+    product = f"tp{degrees.tp} x cp{degrees.cp} x adp{degrees.adp} = {width}"
+    fixes = alternatives(config)
+    yield check(
+        "vllm-expert-parallel",
+        whole or cut,
+        f"ep={degrees.ep} etp={degrees.etp} edp={degrees.edp}",
+        f"ep={width} etp=1, or ep=1 etp={width}",
+        f"{source(config)} parallel_state.py spreads experts over all ranks of a stage of an instance, {product}: "
+        f"ep={width} with etp=1 (--enable-expert-parallel), or ep=1 with etp={width}; "
+        f"the plan has ep={degrees.ep} etp={degrees.etp} edp={degrees.edp}",
+        "write " + " or ".join(fixes) if fixes else "choose degrees with ep = tp*cp*adp and etp=1",
+    )
+
+
+def alternatives(config: Config) -> list[str]:
+    """Overrides that vLLM can express, nearest first: ep kept and instances made, experts over the stage, experts cut."""
+    degrees, model, width = config.degrees, config.model, stage_width(config.degrees)
+    keep: list[str] = []
+    replicas, rest = divmod(width, degrees.ep)
+    ranks = degrees.world_size // max(replicas, 1)
+    if (
+        degrees.ep > 1
+        and not rest
+        and degrees.ep % (degrees.tp * degrees.cp) == 0
+        and whole(ranks, config.hardware.node.gpus)
+    ):
+        adp = degrees.ep // (degrees.tp * degrees.cp)
+        keep = [f"parallel.dp=null parallel.adp={adp} parallel.etp=1{apart(config, ranks, replicas)}"]
+    spread = [f"parallel.dp=null parallel.adp={degrees.adp} parallel.ep={width} parallel.etp=1"]
+    cut = [f"parallel.dp=null parallel.adp={degrees.adp} parallel.ep=1 parallel.etp={width}"]
+    spread, cut = spread * (model.num_experts % width == 0), cut * (model.expert_size % width == 0)
+    return [*keep, *spread, *cut] if degrees.ep > 1 else [*cut, *spread]
+
+
+def _dense(config: Config) -> Iterator[Check]:
+    """`reconfigure_for_independent_dp_rank`: each DP rank of a dense model is a world of its own, with ranks from 0."""
+    adp = config.degrees.adp
+    if config.model.moe:
+        return
+    yield check(
+        "vllm-dense-data-parallel",
+        adp == 1,
+        f"adp={adp}",
+        "adp=1",
+        f"{source(config)} v1/engine/core.py makes each of the {adp} DP ranks of a dense model a world of its own: "
+        f"no group and no RANK would be as in a plan of {config.degrees.world_size} ranks",
+        f"write parallel.dp=null parallel.adp=1{apart(config, config.degrees.world_size // adp, adp)}",
+    )
+
+
+def _nodes(config: Config) -> Iterator[Check]:
+    """A replica fills whole nodes or an equal part of one (`nnodes_within_dp`, `local_world_size`)."""
+    degrees, gpus = config.degrees, config.hardware.node.gpus
+    replica = degrees.tp * degrees.cp * degrees.pp
+    yield check(
+        "vllm-nodes",
+        whole(replica, gpus),
+        f"{replica} ranks",
+        f"{gpus} GPUs a node",
+        f"{source(config)} config/parallel.py puts a replica on whole nodes or on an equal part of one: "
+        f"tp{degrees.tp} x cp{degrees.cp} x pp{degrees.pp} = {replica} ranks on nodes of {gpus} GPUs",
+        f"choose tp*cp*pp as a divisor or a multiple of {gpus}",
+    )
+    yield check(
+        "vllm-unit",
+        config.launch.unit != "rank",
+        config.launch.unit or "node",
+        "node",
+        f"{source(config)} starts the ranks of a node itself, and launch.unit=rank would start a server for each",
+        "leave launch.unit out",
+    )
+
+
+def _service(config: Config) -> Iterator[Check]:
+    """Kubernetes gives pods VLLM_PORT=tcp://... where a Service is called vllm."""
+    if "kubernetes_job" in config.scheduler:
+        name = config.plan_name.lower().strip("-_.")
+        yield check(
+            "vllm-service-name",
+            name != "vllm",
+            config.plan_name,
+            "another name",
+            f"a Service named {name} makes Kubernetes set {name.upper().replace('-', '_')}_PORT in every pod; "
+            f"{source(config)} reads VLLM_PORT as a number",
+            "write another name=...",
+        )

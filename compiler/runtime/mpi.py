@@ -1,0 +1,146 @@
+"""Starts the plan's ranks by MPI, in the plan's order, and ends with the first failing rank's exit code.
+
+    mpi.py mpirun ...    the launcher: MPI's process i runs on the slot of rank i; the whole gang is started again after
+                         a failure, RANKPLAN_MAX_RESTARTS times, unless the self-check said that it would fail again
+    mpi.py --rank        as MPI starts it: sets the plan's variables of this rank and becomes probe.py
+
+RANKPLAN_WORKERS is the worker's host name with %d for its slot. Open MPI: its sequential mapper takes a host a process,
+in order, which no other form of its host file does. Standard library only, Python 3.6 syntax.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any, Dict, List
+
+sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
+if TYPE_CHECKING:
+    from compiler.runtime import planned
+else:
+    import planned
+
+NEVER_RETRIED = (64, 65, 66)
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def hosts(launch: Dict[str, Any], pattern: str) -> List[str]:
+    """The host of each of MPI's processes, in the order of ranks."""
+    tasks = 1 if launch["unit"] == "node" else launch["ranks_per_node"]
+    return [pattern % node for node in range(launch["nodes"]) for _ in range(tasks)]
+
+
+def variables(launch: Dict[str, Any]) -> List[str]:
+    """Names of what a rank must see of this environment: MPI gives it that of a login."""
+    names = set(launch["environment"]) | {"MASTER_ADDR", "MASTER_PORT"} | set(os.environ["RANKPLAN_SECRETS"].split())
+    return sorted(name for name in os.environ if name in names or name.startswith("RANKPLAN_"))
+
+
+def mpirun(launch: Dict[str, Any], prefix: List[str], count: int, hostfile: str) -> List[str]:
+    own = ["--allow-run-as-root"] if os.getuid() == 0 else []
+    own += ["-np", str(count), "--map-by", "seq", "--hostfile", hostfile]
+    for name in variables(launch):
+        own += ["-x", name]
+    return prefix + own + [sys.executable, "-I", "-S", os.path.join(planned.HERE, "mpi.py"), "--rank"]
+
+
+def await_workers(names: List[str], limit: int) -> None:
+    """Wait until every worker's name resolves."""
+    end = time.time() + limit
+    for name in names:
+        while True:
+            try:
+                socket.getaddrinfo(name, None)
+                break
+            except OSError as error:
+                if time.time() > end:
+                    raise planned.PlanError(
+                        planned.CONFIGURATION, "%s does not resolve after %d s: %s" % (name, limit, error)
+                    ) from error
+            time.sleep(1)
+
+
+class Gang:
+    """mpirun, started again as a whole."""
+
+    def __init__(self, command: List[str]) -> None:
+        self.command = command
+        self.stopping = False
+        self.process = None  # type: Any
+        for name in FORWARDED:
+            signal.signal(name, self.forward)
+
+    def forward(self, name: int, _: object) -> None:
+        self.stopping = self.stopping or name in (signal.SIGTERM, signal.SIGINT)
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(name)
+
+    def run(self, restarts: int) -> int:
+        code = 128 + signal.SIGTERM
+        for attempt in range(restarts + 1):
+            if self.stopping:
+                break
+            self.process = subprocess.Popen(self.command)
+            code = self.process.wait()
+            code = code if code >= 0 else 128 - code
+            if code == 0 or code in NEVER_RETRIED:
+                break
+            planned.say("attempt %d of %d ended with exit code %d" % (attempt + 1, restarts + 1, code))
+        return code
+
+
+def launch_all(prefix: List[str]) -> int:
+    launch = planned.load()
+    found = hosts(launch, os.environ["RANKPLAN_WORKERS"])
+    await_workers(sorted(set(found)), int(os.environ.get("RANKPLAN_DNS_WAIT_S", "600")))
+    with tempfile.NamedTemporaryFile("w", prefix="rankplan-hosts-") as file:
+        file.write("".join(host + "\n" for host in found))
+        file.flush()
+        return Gang(mpirun(launch, prefix, len(found), file.name)).run(planned.number("RANKPLAN_MAX_RESTARTS"))
+
+
+def place(launch: Dict[str, Any], task: int, local: int, host: str) -> Dict[str, str]:
+    """The plan's variables of MPI's process `task`, the `local`th of its host. Raises PlanError for a wrong place."""
+    per_node = launch["ranks_per_node"]
+    node = task if launch["unit"] == "node" else task // per_node
+    planned.expect(
+        planned.MAPPING,
+        "worker of MPI's process %d" % task,
+        (os.environ["RANKPLAN_WORKERS"] % node).split(".")[0],
+        host,
+    )
+    names = {"NODE_RANK": node, "WORLD_SIZE": launch["world_size"], "LOCAL_WORLD_SIZE": per_node}
+    if launch["unit"] == "rank":
+        planned.expect(planned.MAPPING, "local rank of rank %d" % task, task % per_node, local)
+        names.update({"RANK": task, "LOCAL_RANK": local})
+    return {name: str(value) for name, value in names.items()}
+
+
+def become_rank() -> int:
+    launch = planned.load()
+    planned.expect(
+        planned.CONFIGURATION, "MPI's processes", len(hosts(launch, "%d")), planned.number("OMPI_COMM_WORLD_SIZE")
+    )
+    task, local = planned.number("OMPI_COMM_WORLD_RANK"), planned.number("OMPI_COMM_WORLD_LOCAL_RANK")
+    os.environ.update(place(launch, task, local, os.uname().nodename.split(".")[0]))
+    program = [sys.executable, "-I", "-S", os.path.join(planned.HERE, "probe.py")]
+    os.execv(program[0], program)  # noqa: S606 - an argument list, no shell
+
+
+def main(arguments: List[str]) -> int:
+    try:
+        return become_rank() if arguments == ["--rank"] else launch_all(arguments)
+    except planned.PlanError as wrong:
+        planned.say(str(wrong))
+        return wrong.code
+    except (OSError, ValueError, KeyError) as error:
+        planned.say("ranks cannot be started: %r" % error)
+        return planned.CONFIGURATION
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

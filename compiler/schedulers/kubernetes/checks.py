@@ -1,0 +1,99 @@
+"""What a plan cannot count on when Kubernetes starts it, said as warnings: order, gangs, locked memory, images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from compiler.checks import Check, check
+from compiler.errors import Problem
+from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes import kueue
+from compiler.schedulers.kubernetes.options import Queued
+
+
+def promises(target: str, job: Job, order: Problem | None, gang: Problem | None) -> Iterator[Check]:
+    """`order` and `gang` are what a controller does not promise; None where it does."""
+    if job.nodes > 1:
+        yield _promised("order-unproven", target, order, "a pod's index has its place in the plan's topology")
+        yield _promised("gang", target, gang, "pods start, and start again, all or none")
+
+
+def _promised(name: str, target: str, missing: Problem | None, kept: str) -> Check:
+    found = missing or Problem(kept, "")
+    return check(name, missing is None, target, kept, found.what, found.instead, otherwise="warn")
+
+
+def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]:
+    """What holds for every controller."""
+    yield from _image(job)
+    yield from _memory(job)
+    yield from _spares(job, target)
+    if job.mpi is not None and not mpi:
+        yield check(
+            "mpi",
+            job.world_size == 1,
+            target,
+            "mpijob",
+            f"ranks find each other by MPI (srun --mpi={job.mpi}), which scheduler={target} does not start",
+            "write scheduler=mpijob",
+            otherwise="warn",
+        )
+    if isinstance(options, Queued):
+        yield from kueue.checks(job, options, target)
+
+
+def _image(job: Job) -> Iterator[Check]:
+    if job.image is None:
+        yield check(
+            "image",
+            False,
+            "default",
+            "launch.image",
+            "launch.image is not given: pods run a slim Python image, enough for the self-check",
+            "write launch.image=...",
+            otherwise="warn",
+        )
+
+
+def _memory(job: Job) -> Iterator[Check]:
+    """RDMA locks memory: a right that only root has of itself, and that a container may not pass on."""
+    site = job.site.kubernetes
+    if site.rdma_resource is not None:
+        locks, root = "IPC_LOCK" in site.capabilities, not site.run_as_user
+        yield check(
+            "memlock",
+            locks and root,
+            f"capabilities {site.capabilities}, user {site.run_as_user or 'of the image'}",
+            "IPC_LOCK as root",
+            "the capability IPC_LOCK does nothing for a user who is not root, and NCCL may fall back to TCP"
+            if locks
+            else f"pods use {site.rdma_resource} without IPC_LOCK, and NCCL may fall back to TCP where memory cannot be locked",
+            "have the container runtime's memlock limit lifted, and set NCCL_NET=IB so that it fails instead"
+            if locks
+            else "write site.kubernetes.capabilities=[IPC_LOCK]",
+            otherwise="warn",
+        )
+    if site.memory_per_gpu_bytes is not None:
+        total = site.memory_per_gpu_bytes * job.ranks_per_node
+        yield check(
+            "shm",
+            site.shm_bytes < total,
+            site.shm_bytes,
+            total,
+            f"site.kubernetes.shm_bytes={site.shm_bytes} counts as memory of a pod, which has {total}",
+            "write a smaller site.kubernetes.shm_bytes, or more memory_per_gpu_bytes",
+        )
+
+
+def _spares(job: Job, target: str) -> Iterator[Check]:
+    if job.spare_nodes:
+        yield check(
+            "spares",
+            False,
+            job.spare_nodes,
+            0,
+            f"launch.spare_nodes={job.spare_nodes} has no effect under scheduler={target}, which takes any node for a lost one",
+            "leave it out for Kubernetes",
+            otherwise="warn",
+        )

@@ -1,0 +1,23 @@
+"""NVIDIA's ComputeDomain: the nodes of an instance that may reach each other's memory over multi-node NVLink."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes.objects import Node, metadata
+
+
+def claim(name: str, job: Job) -> str | None:
+    """The claim template that the driver makes for a domain; None at a site without domains."""
+    return f"{name}-channel" if job.site.kubernetes.compute_domain else None
+
+
+def domains(name: str, nodes: int, job: Job, options: Any) -> list[Node]:
+    """One for a set of pods, where the site has them. Nodes of several racks are a domain within each."""
+    template = claim(name, job)
+    if template is None:
+        return []
+    spec = {"numNodes": nodes, "channel": {"resourceClaimTemplate": {"name": template}}}
+    kind = {"apiVersion": "resource.nvidia.com/v1beta1", "kind": "ComputeDomain"}
+    return [{**kind, "metadata": metadata(name, job, options), "spec": spec}]

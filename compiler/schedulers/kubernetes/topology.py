@@ -1,0 +1,95 @@
+"""The plan's NVLink domains, leaves and pods as Kubernetes sees them: runs of node slots, and labels of nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from compiler.checks import Check, check
+from compiler.schedulers.job import Job
+
+MOST_RUNS = 16
+"""Different runs of nodes that one object spells out; beyond, it is one run of all nodes."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One kind of domain. `ids` is the domain of each node slot of all instances; `key` is the label of nodes, if any."""
+
+    name: str
+    key: str | None
+    ids: tuple[int, ...]
+
+    def runs(self, job: Job, instance: int) -> tuple[int, ...]:
+        """Nodes of an instance in each of its domains, in the order of slots."""
+        return tuple(len(list(run)) for _, run in groupby(self._own(job, instance)))
+
+    def _own(self, job: Job, instance: int) -> tuple[int, ...]:
+        first = instance * job.world_size // job.gpus_per_node
+        return self.ids[first : first + job.nodes]
+
+    def alone(self, job: Job) -> bool:
+        """Whether no two instances have nodes in the same domain, and none comes back to one that it had left."""
+        seen: list[int] = []
+        for instance in range(job.instances):
+            seen += [domain for domain, _ in groupby(self._own(job, instance))]
+        return len(seen) == len(set(seen))
+
+
+def levels(job: Job) -> list[Level]:
+    """The levels that the plan's hardware has, the smallest first; a network without leaves has none."""
+    hardware, slots = job.world.config.hardware, job.world.slots
+    keys, known = job.site.kubernetes.topology, hardware.inventory is not None
+    found = []
+    if hardware.nvlink.domain_gpus > hardware.node.gpus:
+        found.append(Level("domain", keys.domain, tuple(slots.domain.tolist())))
+    if known or hardware.fabric.nodes_per_leaf is not None:
+        found.append(Level("leaf", keys.leaf, tuple(slots.leaf.tolist())))
+    if known or hardware.fabric.leaves_per_pod is not None:
+        found.append(Level("pod", keys.pod, tuple(slots.pod.tolist())))
+    return found
+
+
+def smallest(job: Job) -> Level | None:
+    """The domain that an object's shape follows: that of NVLink, else a leaf."""
+    return next((level for level in levels(job) if level.name != "pod"), None)
+
+
+def shape(job: Job, instance: int) -> tuple[tuple[int, int], ...]:
+    """(how many runs, nodes of each) of an instance, equal neighbours together; one run of all where there are no domains."""
+    level = smallest(job)
+    found = () if level is None else _equal_neighbours(level, job, instance)
+    return found if 0 < len(found) <= MOST_RUNS else ((1, job.nodes),)
+
+
+def _equal_neighbours(level: Level, job: Job, instance: int) -> tuple[tuple[int, int], ...]:
+    return tuple((len(list(same)), nodes) for nodes, same in groupby(level.runs(job, instance)))
+
+
+def equal_runs(job: Job, level: Level) -> int | None:
+    """Nodes of each run, where every instance has runs of this one size."""
+    sizes = {size for instance in range(job.instances) for size in level.runs(job, instance)}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def exclusive(job: Job) -> str | None:
+    """The label whose domains the runs of `shape` may have to themselves, as the plan gives none of them to two."""
+    level = smallest(job)
+    if level is None or not level.alone(job):
+        return None
+    spelt = all(len(_equal_neighbours(level, job, instance)) <= MOST_RUNS for instance in range(job.instances))
+    return level.key if spelt else None
+
+
+def exclusive_check(target: str, *, wanted: bool | None, given: str | None) -> Iterator[Check]:
+    """Domains of their own must be there to give: `wanted` is the user's choice, `given` the label that is used."""
+    if wanted:
+        yield check(
+            "exclusive-topology",
+            given is not None,
+            given,
+            "a node label",
+            f"scheduler.{target}.exclusive=true needs whole domains that no two parts of the plan share, and the label that names them",
+            "write site.kubernetes.topology.leaf=LABEL (domain, where NVLink joins nodes), or leave it out",
+        )

@@ -1,0 +1,66 @@
+"""Relations that Slurm, or a container under it, would find broken only after the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from compiler.checks import Check, check
+from compiler.schedulers.job import Job
+from compiler.schedulers.slurm import blocks, rules
+from compiler.schedulers.slurm.containers import MANY_NODES, container
+
+
+def checks(job: Job, options: Any) -> Iterator[Check]:
+    """Raises ConfigError for a value that Slurm cannot carry."""
+    rules.refuse(job, options)
+    yield from _segment(job, options.segment)
+    yield from _image(job)
+    yield from _restarts(job)
+
+
+def _segment(job: Job, chosen: int | None) -> Iterator[Check]:
+    """Block and segment placement want whole segments, spares included."""
+    size, nodes = chosen or blocks.block(job), job.requested_nodes
+    if job.site.slurm.placement != "segment" or size is None or job.hosts:
+        return
+    left = nodes % size if nodes > size else 0
+    best = next(part for part in range(min(size, nodes), 0, -1) if nodes % part == 0)
+    yield check(
+        "slurm-segment",
+        left == 0,
+        f"{nodes} % {size} = {left}",
+        "0",
+        f"--segment={size} parts {nodes} nodes into {nodes // size} segments and {left} nodes over, which Slurm refuses",
+        f"write scheduler.slurm.segment={best} or launch.spare_nodes={job.spare_nodes + size - left}",
+    )
+
+
+def _image(job: Job) -> Iterator[Check]:
+    """Many nodes that import an image from a registry at once lock each other out."""
+    boxed = container(job)
+    if boxed is not None and job.requested_nodes > MANY_NODES:
+        yield check(
+            "slurm-image",
+            boxed.image.startswith(("/", "./")),
+            boxed.image,
+            "a file",
+            f"{job.requested_nodes} nodes import {boxed.image} from its registry at once; above {MANY_NODES} that times out",
+            "import it once and write launch.image=/shared/path/of/the/file",
+            otherwise="warn",
+        )
+
+
+def _restarts(job: Job) -> Iterator[Check]:
+    """Exit codes that never arrive."""
+    if job.launch.restart_codes and "--rdzv-backend=static" in job.command:
+        codes = ", ".join(map(str, job.launch.restart_codes))
+        yield check(
+            "slurm-restart-codes",
+            set(job.launch.restart_codes) <= {1},
+            codes,
+            "1",
+            f"torchrun exits 1 whatever code its rank ended with, so launch.restart_codes={codes} never comes",
+            "write launch.restart_codes=[1], or start ranks without torchrun",
+            otherwise="warn",
+        )

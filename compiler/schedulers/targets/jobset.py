@@ -1,0 +1,141 @@
+"""`scheduler=jobset`: a JobSet for each instance, with a child Job for each of its NVLink domains or leaves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from compiler.checks import Check
+from compiler.errors import Problem
+from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes import failure, kueue, names, pod, topology
+from compiler.schedulers.kubernetes.compute_domain import claim, domains
+from compiler.schedulers.kubernetes.container import Place, container, field_ref
+from compiler.schedulers.kubernetes.controller import Controller
+from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.options import Queued
+from compiler.specs.fields import at_least
+
+CONTAINER = "ranks"
+INDEX = "jobset.sigs.k8s.io/job-index"
+EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+Shape = dict[str, tuple[int, int]]
+"""Replicated job -> (child Jobs, pods of each), in the order of node slots."""
+
+
+@dataclass(frozen=True)
+class Options(Queued):
+    """`exclusive` gives each child Job a domain to itself, where the site names its label (None: unless Kueue places).
+
+    `ttl_s` is how long a finished JobSet is kept.
+    """
+
+    exclusive: Optional[bool] = None
+    ttl_s: Optional[int] = at_least(0, None)
+
+
+def shape(job: Job, instance: int) -> Shape:
+    return {f"node{index or ''}": run for index, run in enumerate(topology.shape(job, instance))}
+
+
+def objects(job: Job, options: Options, plan: Node) -> list[Node]:
+    shapes = [shape(job, instance) for instance in range(job.instances)]
+    budget = min(names.jobset(item, subdomain=len(subdomain(""))) for item in shapes)
+    found = []
+    for instance, name in enumerate(names.each(job.name, job.instances, budget)):
+        found += domains(name, job.nodes, job, options)
+        found.append(_jobset(name, instance, shapes[instance], job, options, plan))
+    return found
+
+
+def subdomain(name: str) -> str:
+    """Short, as pods carry it in a label together with the JobSet's name."""
+    return f"s-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _jobset(name: str, instance: int, jobs: Shape, job: Job, options: Options, plan: Node) -> Node:
+    queued, exclusive = kueue.labels(options.queue, options.queue_priority), _exclusive(job, options)
+    annotations = {} if exclusive is None else {EXCLUSIVE: exclusive}
+    ttl = {} if options.ttl_s is None else {"ttlSecondsAfterFinished": options.ttl_s}
+    replicated, first = [], 0
+    for child, (replicas, nodes) in jobs.items():
+        replicated.append(_child(child, first, instance, name, jobs, job, options, plan))
+        first += replicas * nodes
+    return {
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "metadata": metadata(name, job, options, labels=queued, annotations=annotations),
+        "spec": {
+            "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True, "subdomain": subdomain(name)},
+            "coordinator": {"replicatedJob": next(iter(jobs)), "jobIndex": 0, "podIndex": 0},
+            "successPolicy": {"operator": "All"},
+            "failurePolicy": failure.of_jobset(job.max_restarts),
+            **ttl,
+            "replicatedJobs": replicated,
+        },
+    }
+
+
+def _child(
+    child: str, first: int, instance: int, name: str, jobs: Shape, job: Job, options: Options, plan: Node
+) -> Node:
+    """One replicated job. Its pods' node ranks follow `first`, those of the jobs before."""
+    replicas, nodes = jobs[child]
+    place = Place(
+        node=f"{first}+{nodes}*$(JOB_INDEX)+$(JOB_COMPLETION_INDEX)",
+        master=f"{name}-{next(iter(jobs))}-0-0.{subdomain(name)}",
+        instance=str(instance),
+        indices=(field_ref("JOB_INDEX", f"metadata.labels['{INDEX}']"),),
+    )
+    spec = pod.spec(job, options, container(CONTAINER, job, place, instance), plan, instance, claim(name, job))
+    placed = kueue.placement(job, options.topology)
+    return {
+        "name": child,
+        "replicas": replicas,
+        "template": {
+            "spec": {
+                "completionMode": "Indexed",
+                "completions": nodes,
+                "parallelism": nodes,
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": job.time_limit_s,
+                "podFailurePolicy": failure.of_pods(CONTAINER, disruption="FailJob"),
+                "template": pod.template(spec, job, placed.annotations() if placed else None),
+            }
+        },
+    }
+
+
+def _exclusive(job: Job, options: Options) -> str | None:
+    wanted = options.topology is None if options.exclusive is None else options.exclusive
+    return topology.exclusive(job) if wanted else None
+
+
+def order(job: Job, options: Options) -> Problem | None:
+    if _exclusive(job, options):
+        return None
+    apart = max(len(shape(job, instance)) for instance in range(job.instances))
+    if apart > 1 and options.topology is not None:
+        return Problem(
+            f"the plan's domains differ in size, so that the JobSet has {apart} sets of pods, and Kueue places each apart",
+            "write scheduler.jobset.exclusive=true and no topology, or plan domains of one size",
+        )
+    return kueue.order(job, options.topology, "a JobSet's pod index", "jobset", exclusive=True)
+
+
+def gang(job: Job, options: Options) -> Problem | None:
+    if job.nodes == 1 or options.queue is not None:
+        return None
+    return Problem(
+        "nothing starts a JobSet's pods all or none: two jobs may each hold half of the nodes",
+        "write scheduler.jobset.queue=LOCALQUEUE, a queue of Kueue",
+    )
+
+
+def own(job: Job, options: Options) -> Iterator[Check]:
+    yield from topology.exclusive_check("jobset", wanted=options.exclusive, given=_exclusive(job, options))
+
+
+TARGET = Controller("jobset", Options, objects, order, gang, own).target()

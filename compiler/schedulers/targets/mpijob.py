@@ -1,0 +1,134 @@
+"""`scheduler=mpijob`: an MPIJob for each instance, whose launcher starts the ranks by Open MPI in the plan's order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from compiler.errors import Problem
+from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes import names, pod
+from compiler.schedulers.kubernetes.compute_domain import claim, domains
+from compiler.schedulers.kubernetes.container import (
+    DEFAULT_IMAGE,
+    Place,
+    environment,
+    literal,
+    port,
+    program,
+    resources,
+    security,
+    volume_mounts,
+)
+from compiler.schedulers.kubernetes.controller import Controller
+from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.options import Pods
+from compiler.specs.fields import at_least
+
+CONTAINER = "ranks"
+
+
+@dataclass(frozen=True)
+class Options(Pods):
+    """What the image has: `sshd`, its port, where the keys go, and `mpirun`. `ttl_s` is how long a finished job is kept."""
+
+    sshd: list[str] = field(default_factory=lambda: ["/usr/sbin/sshd", "-De"])
+    ssh_port: int = at_least(1, 22)
+    ssh_auth_mount_path: str = "/root/.ssh"
+    mpirun: list[str] = field(default_factory=lambda: ["mpirun", "--bind-to", "none"])
+    ttl_s: Optional[int] = at_least(0, None)
+
+
+def objects(job: Job, options: Options, plan: Node) -> list[Node]:
+    found = []
+    for instance, name in enumerate(names.each(job.name, job.instances, names.mpijob(job.nodes))):
+        found += domains(name, job.nodes, job, options)
+        found.append(_mpijob(name, instance, job, options, plan))
+    return found
+
+
+def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
+    ttl = {} if options.ttl_s is None else {"ttlSecondsAfterFinished": options.ttl_s}
+    launcher = pod.spec(job, options, _launcher(name, instance, job, options), plan, None, None)
+    for where in ("nodeSelector", "affinity"):
+        launcher.pop(where, None)
+    worker = pod.spec(job, options, _worker(job, options), plan, instance, claim(name, job))
+    return {
+        "apiVersion": "kubeflow.org/v2beta1",
+        "kind": "MPIJob",
+        "metadata": metadata(name, job, options),
+        "spec": {
+            "mpiImplementation": "OpenMPI",
+            "slotsPerWorker": job.tasks_per_node,
+            "sshAuthMountPath": options.ssh_auth_mount_path,
+            "launcherCreationPolicy": "WaitForWorkersReady",
+            "runPolicy": {
+                "cleanPodPolicy": "Running",
+                "backoffLimit": 0,
+                "activeDeadlineSeconds": job.time_limit_s,
+                **ttl,
+                "schedulingPolicy": {"minAvailable": job.nodes + 1},
+            },
+            "mpiReplicaSpecs": {
+                "Launcher": {"replicas": 1, "restartPolicy": "Never", "template": pod.template(launcher, job)},
+                "Worker": {"replicas": job.nodes, "restartPolicy": "Never", "template": pod.template(worker, job)},
+            },
+        },
+    }
+
+
+def _launcher(name: str, instance: int, job: Job, options: Options) -> Node:
+    """It has no GPUs; it starts the gang, and starts it again as a whole."""
+    workers = f"{name}-worker-%d.{name}"
+    place = Place(node="", master=workers % 0, instance=str(instance))
+    own = {
+        "RANKPLAN_MAX_RESTARTS": str(job.max_restarts),
+        "RANKPLAN_SECRETS": " ".join(secret.name for secret in job.secrets if secret.secret),
+        "RANKPLAN_WORKERS": workers,
+    }
+    return {
+        "name": CONTAINER,
+        "image": job.image or DEFAULT_IMAGE,
+        "command": program(job, "mpi.py", *map(literal, options.mpirun)),
+        "env": [
+            *environment(job, place, port(job, instance)),
+            *({"name": key, "value": value} for key, value in own.items()),
+        ],
+        **security(job.site.kubernetes),
+        "volumeMounts": volume_mounts(job),
+    }
+
+
+def _worker(job: Job, options: Options) -> Node:
+    """Waits for MPI, which starts its ranks as of a login: with what mpirun passes on, and nothing of a pod's environment."""
+    return {
+        "name": CONTAINER,
+        "image": job.image or DEFAULT_IMAGE,
+        "command": list(map(literal, options.sshd)),
+        "ports": [{"name": "ssh", "containerPort": options.ssh_port}],
+        "readinessProbe": {"tcpSocket": {"port": options.ssh_port}, "periodSeconds": 5},
+        "resources": resources(job),
+        **security(job.site.kubernetes),
+        "volumeMounts": volume_mounts(job),
+    }
+
+
+def order(job: Job, _: Options) -> Problem | None:
+    if job.nodes == 1:
+        return None
+    return Problem(
+        "nothing ties an MPIJob's worker index to a node: the spans of groups are assumptions on Kubernetes",
+        "use scheduler=jobset with exclusive domains, or topology-aware scheduling",
+    )
+
+
+def gang(job: Job, _: Options) -> Problem | None:
+    if job.nodes == 1:
+        return None
+    return Problem(
+        "an MPIJob's workers start all or none only where its operator runs with --gang-scheduling, and a lost one is not replaced",
+        "have that, or use scheduler=jobset with a queue",
+    )
+
+
+TARGET = Controller("mpijob", Options, objects, order, gang, mpi=True).target()

@@ -1,0 +1,115 @@
+"""`scheduler=trainjob`: a TrainJob of Kubeflow Trainer v2 for each instance, and the TrainingRuntime that it refers to.
+
+The runtime has no policy for torch or MPI, so nothing but our own program starts ranks, and exit codes stay what they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from compiler.errors import Problem
+from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes import failure, kueue, names, pod
+from compiler.schedulers.kubernetes.compute_domain import claim, domains
+from compiler.schedulers.kubernetes.container import Place, container
+from compiler.schedulers.kubernetes.controller import Controller
+from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.options import Queued
+from compiler.specs.fields import at_least, choice
+
+API = "trainer.kubeflow.org"
+NODE = "node"
+"""What the trainer calls its replicated job and its container."""
+
+
+@dataclass(frozen=True)
+class Options(Queued):
+    """`gang` is the scheduler that starts all pods or none where no queue does; it must be installed with the trainer.
+
+    `ttl_s` is how long a finished job's pods are kept.
+    """
+
+    gang: Optional[str] = choice(("coscheduling", "volcano"), None)
+    ttl_s: Optional[int] = at_least(0, None)
+
+
+def objects(job: Job, options: Options, plan: Node) -> list[Node]:
+    found = []
+    for instance, name in enumerate(names.each(job.name, job.instances, names.trainjob(job.nodes))):
+        found += domains(name, job.nodes, job, options)
+        found += [_runtime(name, instance, job, options, plan), _train_job(name, job, options)]
+    return found
+
+
+def _runtime(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
+    gang: Node = {"coscheduling": {"coscheduling": {"scheduleTimeoutSeconds": 600}}, "volcano": {"volcano": {}}}
+    ttl = {} if options.ttl_s is None else {"ttlSecondsAfterFinished": options.ttl_s}
+    jobset = {
+        "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True},
+        "successPolicy": {"operator": "All"},
+        "failurePolicy": failure.of_jobset(job.max_restarts),
+        **ttl,
+        "replicatedJobs": [_node(name, instance, job, options, plan)],
+    }
+    return {
+        "apiVersion": f"{API}/v1alpha1",
+        "kind": "TrainingRuntime",
+        "metadata": metadata(name, job, options),
+        "spec": {
+            "mlPolicy": {"numNodes": job.nodes},
+            **({"podGroupPolicy": gang[options.gang]} if options.gang else {}),
+            "template": {"spec": jobset},
+        },
+    }
+
+
+def _node(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
+    """The one child Job, whose pods the trainer counts."""
+    place = Place(node="$(JOB_COMPLETION_INDEX)", master=f"{name}-{NODE}-0-0.{name}", instance=str(instance))
+    spec = pod.spec(job, options, container(NODE, job, place, instance), plan, instance, claim(name, job))
+    placed = kueue.placement(job, options.topology)
+    return {
+        "name": NODE,
+        "replicas": 1,
+        "template": {
+            "metadata": {"labels": {f"{API}/trainjob-ancestor-step": "trainer"}},
+            "spec": {
+                "completionMode": "Indexed",
+                "completions": job.nodes,
+                "parallelism": job.nodes,
+                "backoffLimit": 0,
+                "podFailurePolicy": failure.of_pods(NODE, disruption="FailJob"),
+                "template": pod.template(spec, job, placed.annotations() if placed else None),
+            },
+        },
+    }
+
+
+def _train_job(name: str, job: Job, options: Options) -> Node:
+    return {
+        "apiVersion": f"{API}/v1alpha1",
+        "kind": "TrainJob",
+        "metadata": metadata(name, job, options, labels=kueue.labels(options.queue, options.queue_priority)),
+        "spec": {
+            "runtimeRef": {"apiGroup": API, "kind": "TrainingRuntime", "name": name},
+            "trainer": {"numNodes": job.nodes},
+            "activeDeadlineSeconds": job.time_limit_s,
+        },
+    }
+
+
+def order(job: Job, options: Options) -> Problem | None:
+    return kueue.order(job, options.topology, "a TrainJob's pod index", "trainjob")
+
+
+def gang(job: Job, options: Options) -> Problem | None:
+    if job.nodes == 1 or options.queue is not None or options.gang is not None:
+        return None
+    return Problem(
+        "nothing starts a TrainJob's pods all or none: two jobs may each hold half of the nodes",
+        "write scheduler.trainjob.queue=LOCALQUEUE, or scheduler.trainjob.gang=coscheduling",
+    )
+
+
+TARGET = Controller("trainjob", Options, objects, order, gang).target()

@@ -1,0 +1,141 @@
+"""`scheduler=volcano`: a Volcano Job for each instance, whose scheduler starts all of its pods or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from compiler.checks import Check, check
+from compiler.errors import Problem
+from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes import names, pod, topology
+from compiler.schedulers.kubernetes.compute_domain import claim, domains
+from compiler.schedulers.kubernetes.container import Place, container
+from compiler.schedulers.kubernetes.controller import Controller
+from compiler.schedulers.kubernetes.failure import NEVER_RETRIED
+from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.options import Pods
+from compiler.specs.fields import at_least
+
+TASK = "node"
+CONTAINER = "ranks"
+
+
+@dataclass(frozen=True)
+class Options(Pods):
+    """`tier` is the HyperNode tier that must hold an instance, `domain_tier` one that must hold each of its domains.
+
+    `ttl_s` is how long a finished Job is kept.
+    """
+
+    queue: Optional[str] = None
+    tier: Optional[int] = at_least(1, None)
+    domain_tier: Optional[int] = at_least(1, None)
+    ttl_s: Optional[int] = at_least(0, None)
+
+
+def objects(job: Job, options: Options, plan: Node) -> list[Node]:
+    found = []
+    for instance, name in enumerate(names.each(job.name, job.instances, names.volcano(TASK, job.nodes))):
+        found += domains(name, job.nodes, job, options)
+        found.append(_job(name, instance, job, options, plan))
+    return found
+
+
+def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
+    optional = {
+        "queue": options.queue,
+        "ttlSecondsAfterFinished": options.ttl_s,
+        "networkTopology": _hard(options.tier),
+    }
+    return {
+        "apiVersion": "batch.volcano.sh/v1alpha1",
+        "kind": "Job",
+        "metadata": metadata(name, job, options),
+        "spec": {
+            "schedulerName": "volcano",
+            "minAvailable": job.nodes,
+            "maxRetry": job.max_restarts + 1,  # Volcano fails a job when its restarts reach it
+            **{key: value for key, value in optional.items() if value is not None},
+            "plugins": {"env": [], "svc": ["--publish-not-ready-addresses=true"]},
+            "policies": _policies(),
+            "tasks": [_task(name, instance, job, options, plan)],
+        },
+    }
+
+
+def _hard(tier: int | None) -> Node | None:
+    return None if tier is None else {"mode": "hard", "highestTierAllowed": tier}
+
+
+def _policies() -> list[Node]:
+    """The first that matches holds, so codes that would only come again stand before the restart of all others."""
+    codes = [{"exitCode": code, "action": "AbortJob"} for code in NEVER_RETRIED]
+    events = [{"event": event, "action": "RestartJob"} for event in ("PodFailed", "PodEvicted")]
+    return [*codes, *events, {"event": "TaskCompleted", "action": "CompleteJob"}]
+
+
+def _task(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
+    """The index is appended to the environment, where arguments see it and other variables do not."""
+    place = Place(node="$(VC_TASK_INDEX)", master=f"{name}-{TASK}-0.{name}", instance=str(instance))
+    spec = pod.spec(
+        job,
+        options,
+        container(CONTAINER, job, place, instance),
+        plan,
+        instance,
+        claim(name, job),
+        activeDeadlineSeconds=job.time_limit_s,
+    )
+    size = _partition(job, options)
+    partition = {
+        "totalPartitions": 0 if size is None else job.nodes // size,
+        "partitionSize": size,
+        "minPartitions": 0 if size is None else job.nodes // size,
+        "networkTopology": _hard(options.domain_tier),
+    }
+    return {
+        "name": TASK,
+        "replicas": job.nodes,
+        "minAvailable": job.nodes,
+        **({} if size is None else {"partitionPolicy": partition}),
+        "template": pod.template(spec, job),
+    }
+
+
+def _partition(job: Job, options: Options) -> int | None:
+    """Pods of each of the plan's domains, where they are of one size and the cluster is told to keep them together."""
+    level = topology.smallest(job)
+    return None if level is None or options.domain_tier is None else topology.equal_runs(job, level)
+
+
+def order(job: Job, options: Options) -> Problem | None:
+    level = topology.smallest(job)
+    whole = level is not None and all(len(level.runs(job, instance)) == 1 for instance in range(job.instances))
+    if job.nodes == 1 or _partition(job, options) is not None or (whole and options.tier is not None):
+        return None
+    return Problem(
+        "nothing ties a Volcano task's index to a node: the spans of groups are assumptions on Kubernetes",
+        "write scheduler.volcano.domain_tier=TIER, the HyperNode tier of a leaf (or of an NVLink domain)",
+    )
+
+
+def gang(_job: Job, _options: Options) -> Problem | None:
+    """All pods or none is what minAvailable says, and RestartJob starts all of them again."""
+    return None
+
+
+def own(job: Job, options: Options) -> Iterator[Check]:
+    if options.domain_tier is not None:
+        yield check(
+            "volcano-domains",
+            _partition(job, options) is not None,
+            _partition(job, options),
+            "domains of one size",
+            "scheduler.volcano.domain_tier cuts the pods into parts of one size, which the plan's domains are not",
+            "plan whole leaves (hardware.fabric.nodes_per_leaf), or leave domain_tier out",
+        )
+
+
+TARGET = Controller("volcano", Options, objects, order, gang, own).target()

@@ -1,0 +1,147 @@
+"""Random training plans for Megatron, its wheels, and what it says of a plan."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from compiler import invariants
+from compiler.frameworks.adapter import adapter
+from compiler.frameworks.megatron import placed, recorded
+from compiler.frameworks.megatron.recorded import Refused
+from compiler.passes import lay_out
+from compiler.specs.config import Config
+from tests.configs import changed, composed
+
+TRAIN = composed("framework=megatron", "workload=train")
+NEWEST = "megatron_core-0.19.2-cp312-cp312-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl"
+OLDEST = "megatron_core-0.16.1-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl"
+
+
+def wheel(name: str) -> Path:
+    """A wheel in the folder that RANKPLAN_WHEELS names; the test is skipped without it, or without torch and triton."""
+    for package in ("torch", "triton", "einops"):
+        pytest.importorskip(package)
+    path = Path(os.environ.get("RANKPLAN_WHEELS", "")) / name
+    if not path.is_file():
+        pytest.skip(f"RANKPLAN_WHEELS holds no {name}")
+    return path
+
+
+def plans(count: int, seed: int, **common: Any) -> Iterator[Config]:
+    """`count` different plans that no rule refuses; `common` are keys that all have, `.` written `__`."""
+    random, keys = Random(seed), {key.replace("__", "."): value for key, value in common.items()}
+    found = 0
+    while found < count:
+        config = changed(TRAIN, {**drawn(random), **keys})
+        if not refusals(config):
+            found += 1
+            yield config
+
+
+def refusals(config: Config) -> list[str]:
+    """Ids of the rules that refuse a plan; memory, which no framework asks for, is left out."""
+    failed = [check.id for check in invariants.declared(config) if check.status == "fail"]
+    if not set(failed) & invariants.BLOCKING:
+        failed += [check.id for check in invariants.laid_out(lay_out(config)) if check.status == "fail"]
+    return failed
+
+
+def drawn(random: Random) -> dict[str, Any]:
+    """One draw: degrees that multiply, a small model that they mostly divide, and options that shape groups."""
+    tp, cp, pp = random.choice((1, 2, 3, 4, 8)), random.choice((1, 1, 2, 4, 8)), random.choice((1, 2, 3, 4))
+    adp, moe = random.choice((1, 2, 3, 4, 6, 8)), random.random() < 0.75
+    stage = tp * cp * adp
+    etp = random.choice([size for size in (1, 2, tp, tp * cp) if stage % size == 0])
+    ep = random.choice([size for size in range(1, 17) if stage // etp % size == 0])
+    vpp = random.choice((1, 1, 1, 2, 3)) if pp > 1 else 1
+    counts = _stages(random, pp, vpp)
+    heads = tp * random.choice((4, 6))
+    even = len(set(counts)) == 1
+    return {
+        **_group_options(random, adp, cp, stage // (etp * ep) if moe else adp),
+        "hardware.nodes": stage * pp,
+        "hardware.node.gpus": 1,
+        "parallel.tp": tp,
+        "parallel.cp": cp,
+        "parallel.pp": pp,
+        "parallel.vpp": vpp,
+        "parallel.ep": ep if moe else 1,
+        "parallel.etp": etp if moe else None,
+        "parallel.dp": None,
+        "parallel.adp": adp,
+        "parallel.order": random.choice(("tp-cp-ep-dp-pp", "tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp", "tp-ep-cp-dp-pp")),
+        "parallel.stages": None if even else counts,
+        "workload.global_batch_size": adp * pp * random.choice((1, 2, 3)),
+        "workload.sequence_length": 2 * cp * tp * 64,
+        "workload.recompute": random.choice(("none", "selective", "full")),
+        "workload.precision": random.choice(("bf16", "fp16", "fp32", "fp8", "fp4")),
+        "workload.zero_stage": random.choice((0, 0, 0, 1, 2, 3)),
+        **_model(random, sum(counts), heads, ep * random.choice((1, 2, 4)) if moe else 0),
+    }
+
+
+def _stages(random: Random, pp: int, vpp: int) -> list[int]:
+    """Layers of each chunk: even, an odd first or last stage, or anything."""
+    counts = [random.choice((1, 2, 4))] * (pp * vpp)
+    for index in random.choice(((), (0,), (-1,), (0, -1), range(len(counts)))):
+        counts[index] = random.randint(1, 5)
+    return counts
+
+
+def _model(random: Random, layers: int, heads: int, experts: int) -> dict[str, Any]:
+    latent = random.random() < 0.2
+    return {
+        "model.num_hidden_layers": layers,
+        "model.num_attention_heads": heads,
+        "model.num_key_value_heads": heads if latent else random.choice((heads, heads // 2)),
+        "model.hidden_size": heads * 64,
+        "model.head_dim": 64,
+        "model.intermediate_size": heads * 128,
+        "model.gated_mlp": random.random() < 0.7,
+        "model.tie_word_embeddings": random.random() < 0.5,
+        "model.num_experts": experts,
+        "model.num_experts_per_tok": random.randint(1, experts) if experts else 0,
+        "model.moe_intermediate_size": heads * 16 if experts else None,
+        "model.first_k_dense_replace": random.randint(0, layers - 1),
+        "model.num_shared_experts": random.choice((0, 1)),
+        "model.num_nextn_predict_layers": random.choice((0, 0, 1)),
+        **(dict.fromkeys(_LATENT, 64) if latent else {}),
+        "model.declared": TRAIN.model.declared,
+    }
+
+
+_LATENT = tuple(
+    f"model.{name}" for name in ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+)
+
+
+def _group_options(random: Random, adp: int, cp: int, edp: int) -> dict[str, Any]:
+    """Arguments that add groups: optimizer instances and levels of context parallelism."""
+    words: list[str] = []
+    common = [size for size in range(2, 9) if math.gcd(adp * cp, edp) % size == 0]
+    if common and random.random() < 0.5:
+        words += ["--num-distributed-optimizer-instances", str(random.choice(common))]
+    levels = [sizes for sizes in ("2 2", "4 2", "2 2 2") if math.prod(map(int, sizes.split())) == cp]
+    if levels and random.random() < 0.5:
+        words += ["--hierarchical-context-parallel-sizes", *random.choice(levels).split(), "--cp-comm-type", "a2a+p2p"]
+    return {"framework.args": words}
+
+
+def verdict(config: Config) -> str:
+    """Where the Megatron that is imported refuses a plan, and why; empty where it takes it."""
+    world = lay_out(config)
+    args = recorded.parsed(adapter("megatron").emission(world), world.size)
+    if isinstance(args, Refused):
+        return f"arguments: {args.reason}"
+    made = recorded.groups(world, recorded.settings(args))
+    if isinstance(made, Refused):
+        return f"groups: {made.reason}"
+    found = placed.configured(world, args)
+    return f"configuration: {found.reason}" if isinstance(found, Refused) else ""

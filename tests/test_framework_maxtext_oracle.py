@@ -1,0 +1,126 @@
+"""Random plans against MaxText's own configuration and JAX's own mesh, of a wheel in the folder RANKPLAN_WHEELS."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compiler import invariants
+from compiler.frameworks.maxtext.prove import ask, findings, prove, unpacked
+from compiler.layout.grid import GroupKind
+from compiler.passes import lay_out
+from compiler.world import World
+from tests.configs import changed, composed
+from tests.wheels import wheel
+
+pytest.importorskip("jax", reason="jax is not installed")
+
+MODELS = ("mixtral_8x7b", "qwen3_30b_a3b", "llama3_1_8b", "deepseek_v3", "moe_30b")
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[Path]:
+    """The unpacked wheel; MaxText's configuration also needs pydantic and omegaconf."""
+    pytest.importorskip("pydantic", reason="pydantic is not installed, and MaxText's configuration needs it")
+    with unpacked(wheel("maxtext", "0.2.5")) as folder:
+        assert folder is not None
+        yield folder
+
+
+def plans(count: int) -> Iterator[World]:
+    """Random training plans that rankplan accepts."""
+    dice = random.Random(7)
+    while count:
+        found = drawn(dice)
+        if found is not None:
+            count -= 1
+            yield found
+
+
+def drawn(dice: random.Random) -> World | None:
+    model = dice.choice(MODELS)
+    base = composed("framework=maxtext", "workload=train", f"model={model}")
+    pp, vpp = dice.choice((1, 1, 2, 4)), dice.choice((1, 2))
+    values: dict[str, Any] = {
+        "model.num_hidden_layers": 12 if pp == 1 else pp * vpp * dice.choice((1, 3)),
+        "model.first_k_dense_replace": 0 if pp > 1 else base.model.first_k_dense_replace,
+        "model.gated_mlp": True,
+        "model.layer_types": None,
+        "parallel.tp": dice.choice((1, 2, 4)),
+        "parallel.cp": dice.choice((1, 1, 2)),
+        "parallel.pp": pp,
+        "parallel.vpp": vpp if pp > 1 else 1,
+        "parallel.ep": dice.choice((1, 2, 4, 8)) if base.model.moe else 1,
+        "parallel.dp": dice.choice((1, 2, 3, 4)),
+        "workload.zero_stage": dice.choice((0, 1, 3)),
+        "workload.micro_batch_size": dice.choice((1, 2, 3)),
+        "workload.precision": dice.choice(("bf16", "fp16", "fp32", "fp8")),
+        "workload.recompute": dice.choice(("none", "selective", "full")),
+        "hardware.node.gpus": 1,
+    }
+    config = changed(base, values)
+    step = config.degrees.adp * config.workload.micro_batch_size * pp * dice.choice((1, 3))
+    config = changed(config, {"workload.global_batch_size": step, "hardware.nodes": config.degrees.world_size})
+    failed = {check.id for check in invariants.declared(config) if check.status == "fail"}
+    return None if failed else lay_out(config)
+
+
+def differences(world: World, found: Any, root: Path | None) -> list[str]:
+    return [f"{item.what}: {item.planned} | {item.found}" for item in findings(world, found, root) if not item.equal]
+
+
+def test_maxtext_builds_the_groups_of_random_plans(root: Path) -> None:
+    worlds = list(plans(54))
+    assert len({world.degrees.name for world in worlds}) > 40
+    assert {world.config.model.name for world in worlds} == set(MODELS)
+    for world, found in zip(worlds, ask(worlds, root), strict=True):
+        assert differences(world, found, root) == [], world.config
+
+
+def test_jax_alone_places_the_same_mesh() -> None:
+    worlds = list(plans(60))
+    for world, found in zip(worlds, ask(worlds, None), strict=True):
+        assert differences(world, found, None) == [], world.config
+
+
+def test_the_strategy_is_proved_from_a_wheel(root: Path) -> None:
+    world = lay_out(composed("framework=maxtext", "workload=train"))
+    found = list(prove(world, root))
+    assert [item.what for item in found if not item.equal] == []
+    kinds = {item.what.removeprefix("groups ") for item in found if item.what.startswith("groups ")}
+    assert kinds == set(world.groups)
+
+
+def test_serving_arguments_are_read_too(root: Path) -> None:
+    world = lay_out(composed("framework=maxtext"))
+    assert [item.what for item in prove(world, root) if not item.equal] == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"parallel.dp": None, "parallel.adp": 8, "parallel.ep": 2, "workload.global_batch_size": 24},
+        {"workload.precision": "fp8", "workload.global_batch_size": 1024, "parallel.pp": 1, "parallel.dp": 16},
+    ],
+    ids=["micro-batches", "fp8-accumulation"],
+)
+def test_maxtext_refuses_what_is_refused(root: Path, values: dict[str, Any]) -> None:
+    config = changed(composed("framework=maxtext", "workload=train"), values)
+    assert any(check.status == "fail" and check.id.startswith("maxtext-") for check in invariants.declared(config))
+    assert "error" in ask([lay_out(config)], root)[0]
+
+
+def test_another_order_of_axes_is_noticed(root: Path) -> None:
+    world = lay_out(composed("framework=maxtext", "workload=train"))
+    broken = replace(world, kinds={**world.kinds, "tp": GroupKind(((4, 1),), ((256, 4),))})
+    assert "groups tp" in [item.what for item in prove(broken, root) if not item.equal]
+
+
+def test_what_is_no_wheel_says_what_to_fetch(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="pip download --no-deps maxtext"):
+        list(prove(lay_out(composed("framework=maxtext", "workload=train")), tmp_path))

@@ -1,0 +1,280 @@
+"""Every rule of vLLM's is seen to hold and to break, with its numbers and a fix."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import compiler.frameworks.serving
+import compiler.frameworks.vllm.flag_rules
+import compiler.frameworks.vllm.rules
+from compiler.checks import Check
+from compiler.frameworks.adapter import adapter
+from compiler.specs.config import Config
+from tests.configs import changed, composed
+
+BASE = changed(
+    composed("framework=vllm"),
+    {"parallel.dp": None, "parallel.adp": 4, "parallel.etp": 1, "hardware.nodes": 8, "framework.args": ["org/model"]},
+)
+WIDE = changed(BASE, {"parallel.tp": 1, "parallel.pp": 1, "parallel.adp": 64, "parallel.ep": 64})
+DENSE = changed(composed("framework=vllm", "model=llama3_1_8b"), {"hardware.nodes": 4, "framework.args": ["org/model"]})
+DENSE = changed(DENSE, {"parallel.tp": 8, "parallel.pp": 4, "parallel.ep": 1, "parallel.dp": None, "parallel.adp": 1})
+KUBERNETES = composed("framework=vllm", "scheduler=kubernetes_job")
+ARGS = "framework.args"
+DCP = "--decode-context-parallel-size"
+
+Case = tuple[str, Config, dict[str, Any], str, str, str]
+CASES: list[Case] = [
+    ("vllm-serving", BASE, {"workload.kind": "train"}, "fail", "workload.kind is train", "framework=megatron"),
+    (
+        "vllm-order",
+        BASE,
+        {"parallel.order": "tp-pp-cp-ep-dp"},
+        "fail",
+        "would have no effect",
+        "leave parallel.order out",
+    ),
+    ("vllm-virtual-stages", BASE, {"parallel.vpp": 2}, "fail", "vpp is 2", "leave vpp out"),
+    ("vllm-weights", BASE, {ARGS: []}, "warn", "loads /models/moe_30b, for framework.args have no --model", "PATH"),
+    ("vllm-precision", BASE, {"workload.precision": "fp4"}, "warn", "several FP4 formats", "--quantization"),
+    ("vllm-expert-layout", BASE, {"framework.expert_layout": "x"}, "fail", "expert_layout=x is none of", "round_robin"),
+    (
+        "vllm-round-robin",
+        BASE,
+        {"framework.expert_layout": "round_robin", ARGS: ["--enable-eplb"]},
+        "warn",
+        "linearly in spite of round_robin: the model has one expert group, EPLB is on, the all-to-all back end is allgather",
+        "expert_layout=linear",
+    ),
+    (
+        "vllm-round-robin",
+        BASE,
+        {"framework.expert_layout": "round_robin", "parallel.ep": 1, "parallel.etp": 16},
+        "warn",
+        "expert parallelism is off",
+        "expert_layout=linear",
+    ),
+    (
+        "vllm-vocabulary",
+        BASE,
+        {"parallel.tp": 5, "model.vocab_size": 50257, "parallel.ep": 20},
+        "fail",
+        "vocab_size 50257 to 50304 rows, a multiple of 64, and tp=5 gives 10060.8 each",
+        "divisor of 50304",
+    ),
+    (
+        "vllm-expert-parallel",
+        BASE,
+        {"parallel.etp": 4, "parallel.ep": 4},
+        "fail",
+        "the plan has ep=4 etp=4 edp=1",
+        "adp",
+    ),
+    ("vllm-expert-parallel", BASE, {"parallel.ep": 8}, "fail", "ep=8 etp=1 edp=2", "framework.instances=2"),
+    (
+        "vllm-dense-data-parallel",
+        DENSE,
+        {"parallel.adp": 2, "hardware.nodes": 8},
+        "fail",
+        "2 DP ranks of a dense model",
+        "instances=2",
+    ),
+    ("vllm-nodes", BASE, {"hardware.node.gpus": 6}, "fail", "cp1 x pp4 = 16 ranks on nodes of 6 GPUs", "divisor"),
+    ("vllm-unit", BASE, {"launch.unit": "rank"}, "fail", "a server for each", "leave launch.unit out"),
+    ("vllm-service-name", KUBERNETES, {"name": "vLLM"}, "fail", "reads VLLM_PORT as a number", "another name"),
+    (
+        "vllm-all2all-removed",
+        WIDE,
+        {ARGS: ["--all2all-backend=pplx"]},
+        "warn",
+        "pplx by allgather",
+        "deepep_low_latency",
+    ),
+    (
+        "vllm-all2all-unused",
+        changed(BASE, {"parallel.adp": 1, "parallel.ep": 4}),
+        {ARGS: ["--all2all-backend=nixl_ep"]},
+        "warn",
+        "has ep=4 adp=1 cp=1",
+        "leave --all2all-backend out",
+    ),
+    (
+        "vllm-deepep-ranks",
+        WIDE,
+        {ARGS: ["--all2all-backend=deepep_high_throughput"], "parallel.adp": 256, "parallel.ep": 256},
+        "fail",
+        "an expert group of 256 ranks, and DeepEP's high-throughput kernels take 20 RDMA peers of 8 GPUs, 160 ranks",
+        "160 or less",
+    ),
+    (
+        "vllm-deepep-node",
+        WIDE,
+        {ARGS: ["--all2all-backend=deepep_high_throughput"], "hardware.node.gpus": 4},
+        "warn",
+        "nodes have 4, domains 8",
+        "another back end",
+    ),
+    (
+        "vllm-nvlink-domain",
+        WIDE,
+        {ARGS: ["--all2all-backend=deepep_high_throughput"], "hardware.nvlink.domain_gpus": 72},
+        "warn",
+        "64 ranks fills NVLink domains of 72 GPUs in part",
+        "NUM_OF_HYBRID_EP_RANKS_PER_NVLINK_DOMAIN",
+    ),
+    (
+        "vllm-moonep",
+        WIDE,
+        {ARGS: ["--all2all-backend=moonep", "--enable-eplb"]},
+        "fail",
+        "EPLB is on, the precision is fp16",
+        "workload.precision=bf16",
+    ),
+    (
+        "vllm-redundant-experts",
+        BASE,
+        {ARGS: ["--eplb-config.num_redundant_experts=16"]},
+        "fail",
+        "num_redundant_experts=16, and EPLB is off",
+        "--enable-eplb",
+    ),
+    (
+        "vllm-eplb",
+        DENSE,
+        {ARGS: ["--enable-eplb"]},
+        "fail",
+        "the plan has ep=1 over 8 ranks",
+        "leave --enable-eplb out",
+    ),
+    (
+        "vllm-physical-experts",
+        BASE,
+        {ARGS: ["--enable-eplb", '--eplb-config={"num_redundant_experts": 8}']},
+        "fail",
+        "64 experts and 8 redundant ones over ep=16 are 4.5 each",
+        "num_redundant_experts=0",
+    ),
+    (
+        "vllm-eplb-communicator",
+        BASE,
+        {ARGS: ["--enable-eplb", "--eplb-config.communicator=pynccl"]},
+        "fail",
+        "asynchronous EPLB over pynccl",
+        "torch_gloo",
+    ),
+    ("vllm-decode-context", DENSE, {ARGS: [DCP, "3"]}, "fail", "size 3 with tp=8 and cp=1", "1, 2, 4, 8"),
+    ("vllm-decode-context-heads", DENSE, {ARGS: ["-dcp", "2"]}, "fail", "2 with tp=8, 8 KV heads", "tp above 8"),
+    (
+        "vllm-executor",
+        BASE,
+        {ARGS: ["--distributed-executor-backend=ray"]},
+        "fail",
+        "executor ray and data-parallel back end mp",
+        "leave --distributed",
+    ),
+    ("vllm-load-balancer", BASE, {ARGS: ["-dph"]}, "fail", "refuses --data-parallel-hybrid-lb on headless", "balances"),
+    ("vllm-elastic", BASE, {ARGS: ["--enable-elastic-ep"]}, "fail", "wants pp=1 and EPLB", "leave --enable-elastic-ep"),
+    ("vllm-dbo", BASE, {ARGS: ["--enable-dbo"]}, "fail", "the plan has pp=4", "leave --enable-dbo out"),
+    ("vllm-dbo-backend", WIDE, {ARGS: ["--enable-dbo"]}, "fail", "not allgather_reducescatter", "deepep_low_latency"),
+    (
+        "vllm-return-routed-experts",
+        WIDE,
+        {ARGS: ["--enable-return-routed-experts", "-dcp=2"]},
+        "fail",
+        "context parallelism 2",
+        "leave --enable-return-routed-experts out",
+    ),
+    (
+        "vllm-prefill-context",
+        changed(BASE, {"parallel.cp": 2, "parallel.ep": 32}),
+        {"launch.environment": {"VLLM_USE_V2_MODEL_RUNNER": "0"}},
+        "fail",
+        "only the V2 model runner",
+        "VLLM_USE_V2_MODEL_RUNNER=0",
+    ),
+    (
+        "vllm-environment",
+        BASE,
+        {"launch.environment": {"VLLM_PP_LAYER_PARTITION": "16,0,0,0"}},
+        "fail",
+        "cuts layers past the plan",
+        "leave VLLM_PP_LAYER_PARTITION out",
+    ),
+    ("framework-version", BASE, {"framework.version": "0.9.2"}, "warn", "rules are known for 0.32", "version=0.33.0"),
+]
+HELD: list[tuple[str, Config, dict[str, Any]]] = [
+    (
+        "vllm-round-robin",
+        WIDE,
+        {"framework.expert_layout": "round_robin", "model.n_group": 8, ARGS: ["--all2all-backend=nixl_ep"]},
+    ),
+    ("vllm-all2all-removed", WIDE, {ARGS: ["--all2all-backend=deepep_low_latency"]}),
+    ("vllm-all2all-unused", WIDE, {ARGS: ["--all2all-backend=deepep_low_latency"]}),
+    ("vllm-deepep-ranks", WIDE, {ARGS: ["--all2all-backend=deepep_high_throughput"]}),
+    ("vllm-deepep-node", WIDE, {ARGS: ["--all2all-backend=deepep_high_throughput"]}),
+    ("vllm-nvlink-domain", WIDE, {ARGS: ["--all2all-backend=deepep_high_throughput"]}),
+    ("vllm-moonep", WIDE, {ARGS: ["--all2all-backend=moonep"], "workload.precision": "bf16"}),
+    ("vllm-redundant-experts", BASE, {ARGS: ["--enable-eplb", "--eplb-config.num_redundant_experts=16"]}),
+    ("vllm-eplb", BASE, {ARGS: ["--enable-eplb"]}),
+    ("vllm-physical-experts", BASE, {ARGS: ["--enable-eplb", "--eplb-config.num_redundant_experts=16"]}),
+    (
+        "vllm-eplb-communicator",
+        BASE,
+        {ARGS: ["--enable-eplb", '--eplb-config={"communicator": "pynccl", "use_async": false}']},
+    ),
+    ("vllm-decode-context", DENSE, {ARGS: [DCP, "4"]}),
+    ("vllm-decode-context-heads", DENSE, {ARGS: [DCP, "2"], "model.num_key_value_heads": 2}),
+    ("vllm-dense-data-parallel", DENSE, {}),
+    ("vllm-service-name", KUBERNETES, {"name": "vllm-1"}),
+    ("vllm-elastic", WIDE, {ARGS: ["--enable-elastic-ep", "--enable-eplb"]}),
+    ("vllm-dbo", WIDE, {ARGS: ["--enable-dbo"]}),
+    ("vllm-dbo-backend", WIDE, {ARGS: ["--enable-dbo", "--all2all-backend=nixl_ep"]}),
+    ("vllm-return-routed-experts", WIDE, {ARGS: ["--enable-return-routed-experts"]}),
+    ("vllm-prefill-context", changed(BASE, {"parallel.cp": 2, "parallel.ep": 32}), {}),
+]
+ALWAYS = (
+    "serving order virtual-stages weights precision expert-layout vocabulary expert-parallel nodes unit executor load-balancer"
+).split()
+
+
+def checks(config: Config) -> dict[str, Check]:
+    """vLLM's checks by id, the worst of those with one id."""
+    found = list(adapter("vllm").declared(config))
+    return {item.id: item for item in sorted(found, key=lambda item: ("pass", "warn", "fail").index(item.status))}
+
+
+@pytest.mark.parametrize(("name", "config", "values", "status", "message", "fix"), CASES)
+def test_a_rule_breaks(name: str, config: Config, values: dict[str, Any], status: str, message: str, fix: str) -> None:
+    before = checks(config).get(name)
+    assert before is None or before.status == "pass"
+    found = checks(changed(config, values))[name]
+    assert (found.status, message in found.message, fix in found.fix) == (status, True, True), found
+
+
+@pytest.mark.parametrize(("name", "config", "values"), HELD)
+def test_a_rule_holds(name: str, config: Config, values: dict[str, Any]) -> None:
+    assert checks(changed(config, values))[name].status == "pass"
+
+
+def test_rules_that_always_speak_hold_for_a_good_plan() -> None:
+    found = checks(BASE)
+    assert {f"vllm-{name}" for name in ALWAYS} <= set(found)
+    assert {item.status for item in found.values()} == {"pass"}
+
+
+def test_every_rule_has_a_case() -> None:
+    modules = (compiler.frameworks.vllm.rules, compiler.frameworks.vllm.flag_rules, compiler.frameworks.serving)
+    texts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
+    names = {f"vllm-{name}" for text in texts for name in re.findall(r'"(?:vllm|\{name\})-([a-z0-9-]+)"', text)}
+    assert len(names) > 20
+    assert names - {name for name, *_ in CASES} == set()
+
+
+def test_messages_name_the_version_that_is_planned_for() -> None:
+    found = checks(changed(BASE, {"framework.version": "0.33.1", "parallel.ep": 8}))
+    assert found["vllm-expert-parallel"].message.startswith("vLLM 0.33.1 parallel_state.py")
+    assert found["framework-version"].status == "pass"
