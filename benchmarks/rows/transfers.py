@@ -39,7 +39,7 @@ def _record(row: Row) -> Record:
             raise Skip("dispatch and combine of one library")
         size = whole(row, "size_bytes")
         ranks = whole(row, "gpus")
-        base = replace(base, measured=_seconds(row, op, size, ranks))
+        base = replace(base, measured=seconds(row, op, size, ranks))
         if size < LARGE:
             raise Skip("below 1 MiB")
         per_node = min(whole(row, "gpus_per_node", 8), ranks)
@@ -53,7 +53,7 @@ def _record(row: Row) -> Record:
         return replace(base, skipped=str(why))
 
 
-def _seconds(row: Row, op: str, size: int, ranks: int) -> float:
+def seconds(row: Row, op: str, size: int, ranks: int) -> float:
     """Raises Skip where neither a time nor a bandwidth is given."""
     if (time := number(row, "time_us")) is not None:
         return time * 1e-6

@@ -1,0 +1,49 @@
+"""Levenberg-Marquardt with numeric derivatives and a quadratic prior: small problems, no dependency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+STEP = 1e-5
+ROUNDS = 60
+
+
+def minimise(
+    residuals: Callable[[Array], Array], start: Array, spread: Array | float = np.inf, robust: float = np.inf
+) -> Array:
+    """Parameters that make the sum of squared residuals least, with (x - start)/spread among them.
+
+    `spread` (shape of `start`) pulls each parameter to its start; inf does not. Residuals beyond `robust` count linearly
+    (Huber), by weights of the step before.
+    """
+    x, damping = start.astype(float).copy(), 1e-2
+    pull = np.where(np.isfinite(spread), 1 / np.asarray(spread, float), 0.0) * np.ones_like(x)
+
+    def weigh(r: Array) -> Array:
+        size = np.maximum(np.abs(r), 1e-12)
+        return np.asarray(np.where(size > robust, np.sqrt(2 * robust * size - robust**2) * np.sign(r), r))
+
+    def all_(x: Array) -> Array:
+        return np.concatenate([weigh(residuals(x)), pull * (x - start)])
+
+    now = all_(x)
+    for _ in range(ROUNDS):
+        slopes = np.stack([(all_(x + STEP * row) - now) / STEP for row in np.eye(len(x))], axis=1)
+        normal, gradient = slopes.T @ slopes, slopes.T @ now
+        for _ in range(8):
+            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -gradient)
+            there = all_(x + step)
+            if there @ there < now @ now:
+                break
+            damping *= 4
+        else:
+            return x
+        gained = 1 - (there @ there) / max(now @ now, 1e-30)
+        x, now, damping = x + step, there, max(damping / 5, 1e-9)
+        if gained < 1e-7:
+            return x
+    return x
