@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 
-from compiler.costs.case import Array
+from compiler.costs.calibration import GpuCalibration
+from compiler.costs.case import Array, array
 from compiler.costs.constants import COLLECTIVE_LAUNCH_S, PEER_S
 from compiler.costs.links import Reach, inner, outer
 from compiler.specs.hardware import Hardware
@@ -17,6 +18,9 @@ from compiler.specs.hardware import Hardware
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv")
 PASSES = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1}
 """all_reduce is reduce_scatter and all_gather."""
+
+MEASURED_AS = {"send_recv": "all_to_all"}
+"""Operations without a curve of their own: point to point as all_to_all between two."""
 
 
 def wire_bytes(op: str, payload: Array, size: int) -> Array:
@@ -26,11 +30,17 @@ def wire_bytes(op: str, payload: Array, size: int) -> Array:
     return payload if op == "send_recv" else PASSES.get(op, 1) * (size - 1) / size * payload
 
 
-def seconds(op: str, payload: Array, reach: Reach, hardware: Hardware) -> Array:
+def seconds(
+    op: str, payload: Array, reach: Reach, hardware: Hardware, gpu: GpuCalibration | None = None
+) -> Array:
     """Seconds of one call on the worst group, shape of `payload`; 0 in a group of one."""
     if reach.size == 1:
         return 0 * payload
     near, far = _shares(op, reach)
+    curve = gpu.links.get(MEASURED_AS.get(op, op)) if gpu else None
+    if curve and reach.domains == 1 and reach.span == "nvlink":
+        sent = wire_bytes(op, payload, reach.size)
+        return curve.seconds(payload, sent, array(reach.size), hardware.nvlink.bandwidth)
     up, out = inner(hardware, op), outer(hardware, reach.span)
     transfer = max(near / up.bandwidth, far / out.bandwidth) * payload
     near_hops, far_hops = _hops(op, reach)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Array
 from compiler.costs.collectives import seconds, wire_bytes
 from compiler.costs.links import Reach
@@ -25,11 +26,15 @@ class Timed:
     call_s: Array
 
 
-def timed(flows: Iterable[Flow], reaches: Reaches, hardware: Hardware) -> list[Timed]:
+def timed(
+    flows: Iterable[Flow], reaches: Reaches, hardware: Hardware, gpu: GpuCalibration | None = None
+) -> list[Timed]:
     """Time each flow; those whose groups hold one rank are left out."""
     kept = [(flow, reaches[flow.kind]) for flow in flows]
     return [
-        Timed(flow, reach, seconds(flow.op, flow.payload, reach, hardware)) for flow, reach in kept if reach.size > 1
+        Timed(flow, reach, seconds(flow.op, flow.payload, reach, hardware, gpu))
+        for flow, reach in kept
+        if reach.size > 1
     ]
 
 

@@ -13,19 +13,20 @@ ROUNDS = 60
 
 
 def minimise(
-    residuals: Callable[[Array], Array], start: Array, spread: Array | float = np.inf, robust: float = np.inf
+    residuals: Callable[[Array], Array], start: Array, spread: Array | float = np.inf, robust: float = 1e9, first: Array | None = None
 ) -> Array:
     """Parameters that make the sum of squared residuals least, with (x - start)/spread among them.
 
     `spread` (shape of `start`) pulls each parameter to its start; inf does not. Residuals beyond `robust` count linearly
-    (Huber), by weights of the step before.
+    (Huber). `first`: where to begin, `start` unless it is given.
     """
-    x, damping = start.astype(float).copy(), 1e-2
+    x, damping = (start if first is None else first).astype(float).copy(), 1e-2
     pull = np.where(np.isfinite(spread), 1 / np.asarray(spread, float), 0.0) * np.ones_like(x)
 
     def weigh(r: Array) -> Array:
         size = np.maximum(np.abs(r), 1e-12)
-        return np.asarray(np.where(size > robust, np.sqrt(2 * robust * size - robust**2) * np.sign(r), r))
+        linear = np.sqrt(np.maximum(2 * robust * size - robust**2, 0))
+        return np.asarray(np.where(size > robust, linear * np.sign(r), r))
 
     def all_(x: Array) -> Array:
         return np.concatenate([weigh(residuals(x)), pull * (x - start)])
