@@ -47,10 +47,11 @@ def precision(row: Row, architecture: Model) -> str:
     return "fp8" if "fp8" in text else architecture.dtype
 
 
-def degrees(row: Row, prefix: str = "") -> Parallel:
+def degrees(row: Row, prefix: str = "", per_node: int = 8) -> Parallel:
     """Degrees of a worker: tensor times data parallelism of attention are the ranks that experts are spread over.
 
-    Rows of one source count a rank that is of several kinds once for each: tp = ep*moe_tp of a square, or tp = attn_dp.
+    A rank that is of several kinds may be counted once for each: n*n of tp or attn_dp with n of ep and n of moe_tp, or n of
+    tp and n of attn_dp with n*n of ep, are n ranks: n*n would be more than a node.
     """
     key = {name: prefix + name for name in ("tp", "pp", "ep", "attn_dp", "moe_tp")}
     ep, wide = max(1, whole(row, key["ep"], 1)), whole(row, key["moe_tp"], 0)
@@ -58,8 +59,8 @@ def degrees(row: Row, prefix: str = "") -> Parallel:
     tp, pp = max(1, whole(row, key["tp"], 1)), max(1, whole(row, key["pp"], 1))
     if adp == tp > 1 and ep == tp * adp:
         tp, ep = 1, adp
-    elif ep > 1 and ep == wide and tp == ep * wide:
-        tp, wide = ep, 1
+    elif ep == wide and tp * adp == ep * wide > per_node:
+        tp, adp = (ep, 1) if adp == 1 else (1, ep)
     ranks = tp * adp
     ep = min(ep, ranks)
     etp = ranks // ep if ranks % ep == 0 else 1

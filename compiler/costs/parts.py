@@ -19,8 +19,8 @@ from compiler.costs.params import Counts, matrices
 from compiler.costs.shapes import gemms
 from compiler.specs.model import BYTES
 
-KERNELS_OF = {"attention": 9.0, "expert": 14.0}
-"""Kernels beside the products: norms, rotation, residuals; with experts also routing, permutation, dispatch (counted by hand)."""
+KERNELS_OF_LAYER = 9.0
+"""Kernels beside the products: norms, rotation, attention, residuals (counted by hand)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Pa
     cached = cache_bytes(case, forward) / peak.memory_bandwidth
     grouped = _grouped(case, held, forward, gpu)
     elementwise = elementwise_bytes(case, forward) / peak.memory_bandwidth
-    launches = launches + KERNELS_OF["attention"] * case.running.layers + KERNELS_OF["expert"] * case.running.moe
+    launches = launches + KERNELS_OF_LAYER * case.running.layers
     return Parts(products, grouped, np.maximum(core, cached), elementwise, launches)
 
 

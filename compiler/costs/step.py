@@ -32,7 +32,8 @@ CORE_BACKWARD = 2.5
 @dataclass(frozen=True)
 class Work:
     """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
-    a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`: a count.
+    a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
+    of kernels and of layers with experts.
     `alike`: how many stages each column stands for; 1 unless it was squeezed.
     """
 
@@ -41,6 +42,7 @@ class Work:
     core: Array
     elementwise: Array
     launches: Array
+    experts: Array
     ahead: dict[str, Array]
     back: dict[str, Array]
     gathered_ahead: Array
@@ -73,6 +75,7 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         core=kernels.core,
         elementwise=kernels.elementwise,
         launches=kernels.launches,
+        experts=case.running.moe + none,
         ahead=ahead,
         back=back,
         gathered_ahead=sum((item.flow.forward * item.call_s for item in syncs), none),
@@ -117,7 +120,7 @@ def stages(work: Work, by: Software) -> Stages:
     shown_back = sum((share[kind] * work.back[kind] for kind in KINDS), 0 * once)
     ahead = beside(once + shown_ahead, by.fsdp * work.gathered_ahead)
     back = beside(backward + shown_back, by.fsdp * work.gathered_back)
-    host = by.kernel_s * work.launches * (3 + work.again)
+    host = (by.kernel_s * work.launches + by.expert_s * work.experts) * (3 + work.again)
     kernels, exposed = once + backward, shown_ahead + shown_back
     return Stages(kernels, exposed, beside(ahead + back, host) - kernels - exposed)
 

@@ -1,20 +1,16 @@
-"""The constants of training steps, fitted to measured ones: what all share, and what each kind of software or GPU changes.
-
-All constants are factors, so their logarithms add up: shared + framework + release + GPU + precision. Each but the shared
-ones is held near 0 with the strength of a prior; a release or GPU that was not measured is at 0.
-"""
+"""The constants of training steps, fitted to measured ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 
 from compiler.costs.case import Array
 from compiler.costs.software import Software
 from compiler.costs.step import KINDS, Work, step
-from compiler.fitting.least_squares import minimise
+from compiler.fitting.levels import Evaluate, Scheme
 
 NAMES = tuple(item.name for item in fields(Software))
 NOISE = 0.06
@@ -23,26 +19,20 @@ NOISE = 0.06
 ENOUGH = 30.0
 """Rows of one source beyond which more of them count no more."""
 
-SHARED_SPREAD = 0.7
-SPREADS: Mapping[str, Mapping[str, float]] = {
-    "framework": {name: 0.35 for name in NAMES if name not in ("scale", "products", "grouped", "core")}
-    | {"products": 0.1, "grouped": 0.2, "core": 0.2},
-    "release": {"scale": 0.08},
-    "gpu": {"products": 0.12, "core": 0.2, "elementwise": 0.1, "kernel_s": 0.1},
-    "precision": {"products": 0.12, "grouped": 0.12, "elementwise": 0.25},
-}
+SCHEME = Scheme(
+    defaults={name: getattr(Software(), name) for name in NAMES},
+    shared={name: 0.0 if name == "scale" else 0.7 for name in NAMES},
+    spreads={
+        "framework": {name: 0.35 for name in NAMES if name not in ("scale", "products", "grouped", "core")}
+        | {"products": 0.1, "grouped": 0.2, "core": 0.2},
+        "release": {"scale": 0.08, "grouped": 0.15, "expert_s": 0.15},
+        "gpu": {"products": 0.12, "grouped": 0.12, "core": 0.2, "elementwise": 0.1, "kernel_s": 0.2, "expert_s": 0.2},
+        "precision": {"products": 0.12, "grouped": 0.12, "elementwise": 0.25},
+    },
+)
 """How far each level may change a constant, in logarithms."""
 
-
-@dataclass(frozen=True)
-class Sample:
-    """A measured step: its work, seconds, source, and what selects its constants, by level."""
-
-    work: Work
-    seconds: float
-    source: str
-    model: str
-    keys: Mapping[str, str]
+OF_A_STEP = ("scale", "dp", "optimizer", "micro_s", "step_s")
 
 
 def squeeze(work: Work, width: int = 4) -> dict[str, Array]:
@@ -88,64 +78,17 @@ def stack(works: Sequence[Work]) -> Work:
     return Work(**columns, **sides, **scalars)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where each constant of each key is in the vector of all."""
+def evaluate(works: Sequence[Work]) -> Evaluate:
+    """Logarithms of step times."""
+    joined = stack(works)
 
-    slots: tuple[tuple[str, str, str], ...]
+    def logarithms(values: Mapping[str, Array]) -> Array:
+        return np.asarray(np.log(step(joined, software(values)).total))
 
-    @classmethod
-    def of(cls, samples: Sequence[Sample]) -> Layout:
-        """Every shared constant, and those of the keys that occur."""
-        shared = [("shared", "", name) for name in NAMES if name != "scale"]
-        keys = sorted({(level, key) for sample in samples for level, key in sample.keys.items()})
-        return cls(tuple(shared + [(level, key, name) for level, key in keys for name in SPREADS[level]]))
-
-    @property
-    def spread(self) -> Array:
-        return np.array([SHARED_SPREAD if level == "shared" else SPREADS[level][name] for level, _, name in self.slots])
-
-    @property
-    def start(self) -> Array:
-        base = Software()
-        return np.array([np.log(getattr(base, name)) if level == "shared" else 0.0 for level, _, name in self.slots])
-
-    def design(self, samples: Sequence[Sample]) -> dict[str, Array]:
-        """For each constant, which slots make it up for which sample: [samples, slots]."""
-        found = {name: np.zeros((len(samples), len(self.slots))) for name in NAMES}
-        for column, (level, key, name) in enumerate(self.slots):
-            for row, sample in enumerate(samples):
-                if level == "shared" or sample.keys[level] == key:
-                    found[name][row, column] = 1.0
-        return found
-
-    def table(self, x: Array) -> dict[str, dict[str, dict[str, float]]]:
-        """Level -> key -> constant: the shared ones as they are, the others as factors."""
-        found: dict[str, dict[str, dict[str, float]]] = {}
-        for (level, key, name), value in zip(self.slots, x, strict=True):
-            found.setdefault(level, {}).setdefault(key, {})[name] = float(np.exp(value))
-        return found
+    return logarithms
 
 
-def software(design: Mapping[str, Array], x: Array) -> Software:
-    """Constants of every sample, arrays of shape [samples, 1] for kernels and [samples] for what happens in a step."""
-    values = {name: np.exp(matrix @ x) for name, matrix in design.items()}
-    flat = ("scale", "dp", "optimizer", "micro_s", "step_s")
-    return Software(**{name: value if name in flat else value[:, None] for name, value in values.items()})  # type: ignore[arg-type]  # arrays in the place of numbers
-
-
-def fit(samples: Sequence[Sample], first: Mapping[tuple[str, str, str], float] | None = None) -> tuple[Layout, Array]:
-    """The constants that explain the samples best; `first` are those of a similar fit, to begin with."""
-    layout = Layout.of(samples)
-    design, joined = layout.design(samples), stack([sample.work for sample in samples])
-    seconds = np.log([sample.seconds for sample in samples])
-    sources = [sample.source for sample in samples]
-    counts = {source: sources.count(source) for source in set(sources)}
-    weight = np.array([np.sqrt(min(ENOUGH, counts[s]) / counts[s]) for s in sources]) / NOISE
-    start = layout.start
-    begin = None if first is None else np.array([first.get(slot, start[i]) for i, slot in enumerate(layout.slots)])
-
-    def residuals(x: Array) -> Array:
-        return np.asarray(weight * (np.log(step(joined, software(design, x)).total) - seconds))
-
-    return layout, minimise(residuals, start, layout.spread, robust=3.0, first=begin)
+def software(values: Mapping[str, Array]) -> Software:
+    """Constants of every sample, arrays of shape [samples, 1] for stages and [samples] for what happens in a step."""
+    shaped = {name: value if name in OF_A_STEP else value[:, None] for name, value in values.items()}
+    return Software(**shaped)  # type: ignore[arg-type]  # arrays in the place of numbers

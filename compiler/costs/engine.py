@@ -1,0 +1,191 @@
+"""Serving by measured curves: the work of a decode step and of one prompt, and what an engine makes of it.
+
+As with training, the work does not depend on the engine's constants; arrays of any shape, one entry a plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compiler.costs import traffic
+from compiler.costs.calibration import GpuCalibration
+from compiler.costs.case import Array, Case, array
+from compiler.costs.constants import OTHER_BYTES
+from compiler.costs.exposed import Reaches, timed
+from compiler.costs.forward import Forward, one_token, whole_sequences
+from compiler.costs.memory import kv_cache, weights
+from compiler.costs.params import Counts
+from compiler.costs.parts import parts
+
+
+USABLE = 0.9
+"""Part of the free memory that engines give to the cache (their defaults)."""
+
+MOST = 2048.0
+"""Requests that an attention-DP rank runs at a time, whatever its memory (TensorRT-LLM's default)."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass through all stages: seconds at the curves' own speed; `launches` and `experts` are counts."""
+
+    products: Array
+    grouped: Array
+    core: Array
+    elementwise: Array
+    launches: Array
+    experts: Array
+    tp: Array
+    ep: Array
+    pp: Array
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is asked of a worker. `batch` requests are in flight on each attention-DP rank, of `prompt` and `output` tokens;
+    `running` those that its memory holds at a time. `workers` decode for one that fills, where the two are apart (else 0).
+    """
+
+    decode: Pass
+    prompt: Pass
+    batch: Array
+    prompt_tokens: Array
+    output_tokens: Array
+    running: Array
+    apart: Array
+    fillers: Array
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Factors on the parts of a pass, seconds where the name says so. `d_` of decode, `p_` of prefill.
+
+    `mixed`: how much of a prompt's time the requests that decode beside it wait. `queue`: share of the other requests'
+    prompts that a new one waits for, less where prompts take a smaller part of the time: to the power `crowd`.
+    """
+
+    d_products: float = 1.0
+    d_grouped: float = 1.0
+    d_core: float = 1.5
+    d_elementwise: float = 1.0
+    d_kernel_s: float = 2e-6
+    d_expert_s: float = 2e-5
+    d_tp: float = 0.8
+    d_ep: float = 1.0
+    d_step_s: float = 1e-3
+    d_request_s: float = 1e-5
+    p_products: float = 1.2
+    p_grouped: float = 1.2
+    p_core: float = 2.0
+    p_elementwise: float = 1.5
+    p_tp: float = 1.0
+    p_ep: float = 1.0
+    p_step_s: float = 1e-2
+    mixed: float = 1.0
+    first_s: float = 2e-2
+    queue: float = 0.3
+    crowd: float = 0.3
+
+
+def one_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
+    """Summed over stages."""
+    kernels = parts(case, held, forward, gpu)
+    flows = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
+    none = 0 * case.running.layers
+
+    def spent(*kinds: str) -> Array:
+        found = sum((item.flow.forward * item.call_s for item in flows if item.flow.kind in kinds), none)
+        return np.asarray(np.sum(found * np.ones_like(none), axis=-1))
+
+    def total(values: Array) -> Array:
+        return np.asarray(np.sum(values * np.ones_like(none), axis=-1))
+
+    return Pass(
+        products=total(kernels.products),
+        grouped=total(kernels.grouped),
+        core=total(kernels.core),
+        elementwise=total(kernels.elementwise),
+        launches=total(kernels.launches),
+        experts=total(case.running.moe),
+        tp=spent("tp", "cp"),
+        ep=spent("ep", "etp"),
+        pp=spent("pp"),
+    )
+
+
+def demand(
+    case: Case,
+    held: Counts,
+    reaches: Reaches,
+    gpu: GpuCalibration,
+    *,
+    batch: float | None = None,
+    fill: Pass | None = None,
+    fillers: float = 0.0,
+) -> Demand:
+    """The steady state of the case's batch, or of `batch` requests a rank (inf: all that fit): contexts are half way."""
+    prompt, output = case.workload.longest, case.workload.output_length
+    alone = replace(case, workload=replace(case.workload, global_batch_size=int(np.max(case.adp))))
+    each = kv_cache(alone).max(axis=-1) * (prompt + output / 2) / (prompt + output)
+    free = case.hardware.gpu.memory_bytes - weights(case, held).max(axis=-1) - OTHER_BYTES["serve"]
+    room = np.minimum(np.maximum(USABLE * free / each, 1.0), MOST)
+    asked = case.workload.global_batch_size / case.adp if batch is None else array(batch)
+    running = np.maximum(np.minimum(asked, room), 1.0)
+    full = replace(case, workload=replace(case.workload, global_batch_size=round(float(np.max(running * case.adp)))))
+    decode = one_pass(full, held, reaches, gpu, one_token(full, prompt + output / 2))
+    filled = fill or one_pass(alone, held, reaches, gpu, whole_sequences(alone, "prefill", prompt))
+    return Demand(
+        decode=decode,
+        prompt=filled,
+        batch=asked,
+        prompt_tokens=array(prompt),
+        output_tokens=array(output),
+        running=running,
+        apart=array(fill is not None),
+        fillers=array(fillers),
+    )
+
+
+def decode_seconds(work: Pass, batch: Array, by: Engine) -> Array:
+    """One decode step."""
+    kernels = by.d_products * work.products + by.d_grouped * work.grouped + by.d_core * work.core
+    kernels = kernels + by.d_elementwise * work.elementwise
+    host = by.d_kernel_s * work.launches + by.d_expert_s * work.experts + by.d_step_s + by.d_request_s * batch
+    return np.asarray(kernels + host + by.d_tp * work.tp + by.d_ep * work.ep + work.pp)
+
+
+def prompt_seconds(work: Pass, by: Engine) -> Array:
+    """One prompt on every attention-DP rank, beyond what a step takes anyway."""
+    kernels = by.p_products * work.products + by.p_grouped * work.grouped + by.p_core * work.core
+    return np.asarray(kernels + by.p_elementwise * work.elementwise + by.p_tp * work.tp + by.p_ep * work.ep + work.pp)
+
+
+@dataclass(frozen=True)
+class Served:
+    """Seconds to the first token and for each further one, and how many requests of an attention-DP rank really run."""
+
+    ttft_s: Array
+    tpot_s: Array
+    running: Array
+
+
+def serve(load: Demand, by: Engine) -> Served:
+    """Continuous batching: in the time of a request's output every other request's prompt is filled once.
+
+    Requests beyond what memory holds wait for one that ends.
+    """
+    running = load.running
+    decode = decode_seconds(load.decode, running, by)
+    prompt = prompt_seconds(load.prompt, by)
+    together = 1 - load.apart
+    tpot = decode + together * by.mixed * running * (prompt + by.p_step_s) / load.output_tokens
+    life = load.output_tokens * tpot
+    ahead = np.maximum(running - 1, 0)
+    lanes = np.where(load.apart > 0, np.maximum(load.fillers, 1e-9), 1.0)
+    others = ahead * prompt / lanes
+    queue = by.queue * others * np.maximum(others / (life + others), 1e-9) ** by.crowd
+    full = np.where(np.isfinite(load.batch), np.maximum(load.batch / running - 1, 0), 0.0) * life
+    ttft = by.first_s + by.p_step_s + prompt + together * decode / 2 + queue + full
+    return Served(ttft, tpot, running)
