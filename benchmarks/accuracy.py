@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.predict import finite, predict
+from benchmarks.predict import predict
 from benchmarks.rows import serving, training, transfers
 from benchmarks.rows.record import Record
 
@@ -46,16 +46,17 @@ def load(folder: Path) -> list[Record]:
     )
 
 
-def judge(records: Iterable[Record], predicting: Callable[[Record], float] = predict) -> list[Judged]:
+def judge(records: Sequence[Record]) -> list[Judged]:
     """Predict each; one without a finite prediction counts as skipped."""
-    return [Judged(record, float("nan") if record.skipped else predicting(record)) for record in records]
+    return [Judged(record, value) for record, value in zip(records, predict(records), strict=True)]
 
 
 def reason(judged: Judged) -> str:
     """Why a record is skipped; empty where it is not."""
     if judged.record.skipped:
         return judged.record.skipped
-    return "" if finite(judged.predicted) and judged.record.measured > 0 else "no finite prediction"
+    usable = np.isfinite(judged.predicted) and judged.predicted > 0 and judged.record.measured > 0
+    return "" if usable else "no finite prediction"
 
 
 def by(judged: Iterable[Judged], key: Callable[[Judged], str]) -> dict[str, list[Judged]]:

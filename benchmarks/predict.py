@@ -1,46 +1,68 @@
-"""What the program says of a record."""
+"""What the program says of each record, with the constants of `conf/calibration`."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks import features, fits
+from benchmarks.fits import Samples
 from benchmarks.rows.record import Record
+from compiler import calibrated
 from compiler.costs import collectives
-from compiler.costs.case import array, case
-from compiler.costs.total import cost
-from compiler.world import World
+from compiler.costs.case import array
+from compiler.costs.engine import serve
+from compiler.costs.memory import memory
+from compiler.costs.step import step
+from compiler.fitting import serving
 
 
-def predict(record: Record) -> float:
-    """In the unit of what was measured."""
-    ask: dict[str, Any] = dict(record.ask or {})
-    if record.family == "collectives":
-        return float(collectives.seconds(ask["op"], array(ask["size"]), ask["reach"], ask["hardware"]))
-    if record.world is None:
-        raise ValueError(record.id)
-    found = cost(record.world).to_dict()
-    if record.family == "memory":
-        totals = [stage["total_bytes"] for stage in found["memory"]["stages"]]
-        return float(max(totals) if ask["stage"] is None else totals[ask["stage"]])
-    if record.family in ("tpot", "ttft", "serving_throughput"):
-        return serving(record, record.world, found, ask)
-    step = found["projection"]["train"]
-    return float(step["step_time_s"] if record.metric == "step_time_s" else step["tokens_per_s_per_gpu"])
+def predict(records: Sequence[Record]) -> list[float]:
+    """In the unit of what was measured; nan for those that are skipped."""
+    found = {id(record): float("nan") for record in records}
+    for samples in (fits.steps(records), fits.requests(records)):
+        for record, value in zip(samples.records, _samples(samples), strict=True):
+            found[id(record)] = value
+    for record in records:
+        if not record.skipped and record.family in ("memory", "collectives"):
+            found[id(record)] = _memory(record) if record.family == "memory" else _transfer(record)
+    return [found[id(record)] for record in records]
 
 
-def serving(record: Record, world: World, found: dict[str, Any], ask: dict[str, Any]) -> float:
-    serve = found["projection"]["serve"]
-    if record.family == "tpot":
-        return float(serve["decode"][0]["tpot_s"])
-    if record.family == "ttft":
-        return float(serve["prefill"][0]["ttft_s"])
-    return float(serve["decode"][0]["tokens_per_s_per_gpu"])
+def _samples(samples: Samples) -> list[float]:
+    predicting = _step if samples.training else _served
+    return [predicting(record, work) for record, work in zip(samples.records, samples.work, strict=True)]
 
 
-def finite(value: float) -> bool:
-    return bool(np.isfinite(value)) and value > 0
+def _step(record: Record, work: fits.Work) -> float:
+    config = features.known(record).config
+    by = calibrated.software(*record.software, config.hardware.name, config.workload.precision)
+    return fits.step_seconds(record, float(np.max(step(work, by).total)))
 
 
-_ = case
+def _served(record: Record, load: fits.Demand) -> float:
+    world = features.known(record)
+    config = world.config
+    found = serve(load, calibrated.engine(*record.software, config.hardware.name, config.workload.precision))
+    kind, ranks = fits.kind(record), world.size / world.degrees.adp
+    if kind == serving.FILL:
+        value = load.prompt_tokens / (found.prompt_s * ranks)
+    elif kind == serving.RATE:
+        value = found.running / (found.tpot_s * ranks)
+    else:
+        value = found.ttft_s if kind == serving.TTFT else found.tpot_s
+    return float(np.max(value)) * float((record.ask or {}).get("ranks", 1))
+
+
+def _memory(record: Record) -> float:
+    this, held, _ = features.bits(features.known(record))
+    total = memory(this, held).total_bytes
+    stage = (record.ask or {})["stage"]
+    return float(total.max() if stage is None else total[stage])
+
+
+def _transfer(record: Record) -> float:
+    ask = dict(record.ask or {})
+    gpu = calibrated.gpu(ask["hardware"].calibration or "")
+    return float(collectives.seconds(ask["op"], array(ask["size"]), ask["reach"], ask["hardware"], gpu))

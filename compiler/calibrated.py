@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from compiler.costs.calibration import GpuCalibration, KernelCurve, LinkCurve
+from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve
+from compiler.costs.software import Engine, Software
 from compiler.render.assets import folder
+from compiler.specs.config import Config
 
-KIN = {
-    "a100_40gb": "a100_80gb",
-    "h100_96gb": "h100_80gb",
-    "h800": "h100_80gb",
-    "b300": "b200",
-    "gb300_nvl72": "gb200_nvl72",
-    "rtx_pro_6000": "b200",
-}
-"""Hardware without measurements of its own -> the nearest kin's file; fractions of peak carry over."""
+Table = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Level -> key -> constant: the shared ones as they are, the others as factors."""
 
 
-def load(path: Path) -> dict[str, Any]:
+@cache
+def load(name: str) -> dict[str, Any]:
+    """A file of `conf/calibration`, empty where there is none."""
+    path = folder("conf") / "calibration" / f"{name}.yaml"
+    if not path.is_file():
+        return {}
     import yaml
 
-    found: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (the safe loader, in C)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 (it is the safe one)
     return found
 
 
 @cache
 def gpu(name: str) -> GpuCalibration | None:
-    """Curves of the hardware of that name; None where it was not measured, nor any kin of it."""
-    path = folder("conf") / "calibration" / f"{KIN.get(name, name)}.yaml"
-    if not path.is_file():
+    """Curves of a GPU; None where there is no such file."""
+    found = load(name)
+    if not found:
         return None
-    found = load(path)
     return GpuCalibration(
         name=found["name"],
         gemm={key: _curve(KernelCurve, value) for key, value in found.get("gemm", {}).items()},
@@ -46,3 +47,57 @@ def _curve(kind: Any, values: dict[str, Any]) -> Any:
     """A curve from its constants; errors and rows in the file are for people."""
     known = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     return kind(**{key: value for key, value in known.items() if key in kind.__dataclass_fields__})
+
+
+def release_key(table: Table, family: str, release: str) -> str:
+    """The release as it was measured, else the framework's latest one; empty where none of it was."""
+    known = [key for key in table.get("release", {}) if key.startswith(f"{family}/")]
+    wanted = f"{family}/{release}"
+    return wanted if wanted in known else max(known, key=natural, default="")
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Numbers in a text count as such."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", text)]
+
+
+def constants(table: Table, defaults: Mapping[str, float], keys: Mapping[str, str]) -> dict[str, float]:
+    """The shared constants times the factors of each level's key; a key that was not measured changes nothing."""
+    found = {**defaults, **table.get("shared", {}).get("", {})}
+    for level, key in keys.items():
+        for name, factor in table.get(level, {}).get(key, {}).items():
+            found[name] *= factor
+    return found
+
+
+def software(framework: str, release: str, hardware: str, precision: str) -> Software:
+    """A training framework's constants on a GPU."""
+    table = load("training").get("constants", {})
+    key = release_key(table, framework, release)
+    keys = {"framework": framework, "release": key, "gpu": hardware, "precision": precision}
+    return Software(**constants(table, vars(Software()), keys))
+
+
+def engine(backend: str, release: str, hardware: str, precision: str) -> Engine:
+    """A serving engine's constants on a GPU."""
+    table = load("serving").get("constants", {})
+    key = release_key(table, backend, release)
+    keys = {"backend": backend, "release": key, "gpu": hardware, "precision": precision}
+    return Engine(**constants(table, vars(Engine()), keys))
+
+
+BACKENDS = {"tensorrt_llm": "trtllm"}
+"""Frameworks that measurements know by another name."""
+
+
+def of(config: Config) -> Calibration | None:
+    """Everything measured that a plan uses; None where its hardware names no curves."""
+    curves = gpu(config.hardware.calibration) if config.hardware.calibration else None
+    if curves is None:
+        return None
+    name, version = config.framework.name, config.framework.version or ""
+    keys = (BACKENDS.get(name, name), version, config.hardware.name, config.workload.precision)
+    if config.workload.train:
+        return Calibration(curves, software=software(*keys))
+    return Calibration(curves, engine=engine(*keys))
+

@@ -107,7 +107,12 @@ def _of(row: Row, folder: Path) -> Iterator[Record]:
     for key, family, factor, value in measured:
         metric = key.replace("_ms", "_s")
         base = Record(family, row["id"], row["source_id"], row["model"], metric, value * factor)
-        yield replace(base, software=(row["backend"], row["backend_version"]), **filled)
+        software = (row["backend"], row["backend_version"])
+        if key == "tokens_s_node" and "ask" in filled:
+            per_node = min(nominal(filled["gpu"]).node.gpus, filled["world"].size)
+            yield replace(base, software=software, **{**filled, "ask": {**filled["ask"], "ranks": per_node}})
+        else:
+            yield replace(base, software=software, **filled)
 
 
 def _plan(row: Row, folder: Path) -> dict[str, Any]:
@@ -143,5 +148,4 @@ def _one_phase(row: Row, architecture: Model) -> dict[str, Any]:
         raise Skip("no context length")
     batch = whole(row, "batch_per_gpu", 1) * gpus
     found = world(row, architecture, parallel, batch, (prompt, 1))
-    per_node = min(nominal(gpu_file(row)).node.gpus, gpus)
-    return {"world": found, "ask": {"mode": row["phase"], "isl": prompt, "osl": 1, "per_node": per_node}}
+    return {"world": found, "ask": {"mode": row["phase"]}}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from compiler.costs.case import Array
+from compiler.costs.software import Engine, Software
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,12 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "nvfp4": ("nvfp4", "fp8", "bf16"),
 }
 """Names of measured precisions for each precision of a workload, best first."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a plan's projection uses."""
+
+    gpu: GpuCalibration
+    software: Software = field(default_factory=Software)
+    engine: Engine = field(default_factory=Engine)

@@ -18,6 +18,7 @@ from compiler.costs.forward import Forward, one_token, whole_sequences
 from compiler.costs.memory import kv_cache, weights
 from compiler.costs.params import Counts
 from compiler.costs.parts import parts
+from compiler.costs.software import Engine
 
 
 USABLE = 0.9
@@ -56,37 +57,6 @@ class Demand:
     running: Array
     apart: Array
     fillers: Array
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Factors on the parts of a pass, seconds where the name says so. `d_` of decode, `p_` of prefill.
-
-    `mixed`: how much of a prompt's time the requests that decode beside it wait. `queue`: share of the other requests'
-    prompts that a new one waits for, less where prompts take a smaller part of the time: to the power `crowd`.
-    """
-
-    d_products: float = 1.0
-    d_grouped: float = 1.0
-    d_core: float = 1.5
-    d_elementwise: float = 1.0
-    d_kernel_s: float = 2e-6
-    d_expert_s: float = 2e-5
-    d_tp: float = 0.8
-    d_ep: float = 1.0
-    d_step_s: float = 1e-3
-    d_request_s: float = 1e-5
-    p_products: float = 1.2
-    p_grouped: float = 1.2
-    p_core: float = 2.0
-    p_elementwise: float = 1.5
-    p_tp: float = 1.0
-    p_ep: float = 1.0
-    p_step_s: float = 1e-2
-    mixed: float = 1.0
-    first_s: float = 2e-2
-    queue: float = 0.3
-    crowd: float = 0.3
 
 
 def one_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
@@ -164,11 +134,13 @@ def prompt_seconds(work: Pass, by: Engine) -> Array:
 
 @dataclass(frozen=True)
 class Served:
-    """Seconds to the first token and for each further one, and how many requests of an attention-DP rank really run."""
+    """Seconds to the first token and for each further one, how many requests of an attention-DP rank really run, and the
+    seconds of one prompt."""
 
     ttft_s: Array
     tpot_s: Array
     running: Array
+    prompt_s: Array
 
 
 def serve(load: Demand, by: Engine) -> Served:
@@ -188,4 +160,4 @@ def serve(load: Demand, by: Engine) -> Served:
     queue = by.queue * others * np.maximum(others / (life + others), 1e-9) ** by.crowd
     full = np.where(np.isfinite(load.batch), np.maximum(load.batch / running - 1, 0), 0.0) * life
     ttft = by.first_s + by.p_step_s + prompt + together * decode / 2 + queue + full
-    return Served(ttft, tpot, running)
+    return Served(ttft, tpot, running, prompt + by.p_step_s)

@@ -1,4 +1,4 @@
-"""What a framework makes of the hardware: the constants of a training step, fitted to measured steps."""
+"""What software makes of the hardware: the constants of a training step and of a serving engine, fitted to measured ones."""
 
 from __future__ import annotations
 
@@ -30,3 +30,34 @@ class Software:
     micro_s: float = 2e-3
     step_s: float = 2e-2
     scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Factors on the parts of a pass, seconds where the name says so. `d_` of decode, `p_` of prefill.
+
+    `mixed`: how much of a prompt's time the requests that decode beside it wait. `queue`: share of the other requests'
+    prompts that a new one waits for, less where prompts take a smaller part of the time: to the power `crowd`.
+    """
+
+    d_products: float = 1.0
+    d_grouped: float = 1.0
+    d_core: float = 1.5
+    d_elementwise: float = 1.0
+    d_kernel_s: float = 2e-6
+    d_expert_s: float = 2e-5
+    d_tp: float = 0.8
+    d_ep: float = 1.0
+    d_step_s: float = 1e-3
+    d_request_s: float = 1e-5
+    p_products: float = 1.2
+    p_grouped: float = 1.2
+    p_core: float = 2.0
+    p_elementwise: float = 1.5
+    p_tp: float = 1.0
+    p_ep: float = 1.0
+    p_step_s: float = 1e-2
+    mixed: float = 1.0
+    first_s: float = 2e-2
+    queue: float = 0.3
+    crowd: float = 0.3

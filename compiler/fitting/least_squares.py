@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 STEP = 1e-5
-ROUNDS = 60
+ROUNDS = 40
+ENOUGH = 2e-4
+"""Relative gain of a round below which it is the last."""
 
 
 def minimise(
@@ -58,6 +60,6 @@ def minimise(
             return x
         gained = 1 - (there @ there) / max(now @ now, 1e-30)
         x, now, damping = x + step, there, max(damping / 5, 1e-9)
-        if gained < 1e-7:
+        if gained < ENOUGH:
             return x
     return x

@@ -8,12 +8,13 @@ from dataclasses import fields
 import numpy as np
 
 from compiler.costs.case import Array
-from compiler.costs.engine import Demand, Engine, Pass, serve
+from compiler.costs.engine import Demand, Pass, serve
+from compiler.costs.software import Engine
 from compiler.fitting.levels import Evaluate, Scheme
 
 NAMES = tuple(item.name for item in fields(Engine))
-TPOT, TTFT, RATE = 0, 1, 2
-"""What a sample measures: seconds for a token, to the first token, or tokens/s of a GPU."""
+TPOT, TTFT, RATE, FILL = 0, 1, 2, 3
+"""What a sample measures: seconds for a token, to the first token, tokens/s of a GPU, or prompt tokens/s of a GPU."""
 
 _KERNELS = [name for name in NAMES if name.startswith(("d_", "p_"))]
 SCHEME = Scheme(
@@ -52,6 +53,7 @@ def evaluate(loads: Sequence[Demand], kinds: Sequence[int], ranks: Sequence[floa
     def logarithms(values: Mapping[str, Array]) -> Array:
         found = serve(joined, Engine(**values))  # type: ignore[arg-type]  # arrays in the place of numbers
         rate = found.running / (found.tpot_s * gpus)
-        return np.asarray(np.log(np.choose(kind, [found.tpot_s, found.ttft_s, rate])))
+        fill = joined.prompt_tokens / (found.prompt_s * gpus)
+        return np.asarray(np.log(np.choose(kind, [found.tpot_s, found.ttft_s, rate, fill])))
 
     return logarithms
