@@ -23,7 +23,16 @@ from benchmarks.predict import predict
 from benchmarks.rows import serving, training, transfers
 from benchmarks.rows.record import Record
 
-FAMILIES = ("dense_training", "dense_single_node", "moe_training", "memory", "tpot", "ttft", "serving_throughput", "collectives")
+FAMILIES = (
+    "dense_training",
+    "dense_single_node",
+    "moe_training",
+    "memory",
+    "tpot",
+    "ttft",
+    "serving_throughput",
+    "collectives",
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,11 @@ def line(name: str, judged: Sequence[Judged], error: Callable[[Sequence[Judged]]
     return f"{name:<44}{len(kept):>6}{cells}   {skipped:>9}"
 
 
-HEAD = f"{'':<44}{'rows':>6}" + "".join(f"{x:>9}" for x in ("error", "median", "p90", "worst", "bias")) + f"   {'skipped':>9}"
+HEAD = (
+    f"{'':<44}{'rows':>6}"
+    + "".join(f"{x:>9}" for x in ("error", "median", "p90", "worst", "bias"))
+    + f"   {'skipped':>9}"
+)
 
 
 def table(judged: Sequence[Judged]) -> str:

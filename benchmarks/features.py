@@ -74,5 +74,3 @@ def filling(world: World) -> Pass:
     this, held, reaches = bits(world)
     alone = replace(this, workload=replace(this.workload, global_batch_size=int(this.adp)))
     return one_pass(alone, held, reaches, curves(world), whole_sequences(alone, "prefill", alone.workload.longest))
-
-

@@ -1,6 +1,6 @@
 """Fit `conf/calibration/<gpu>.yaml` from op_gemm.csv, op_moe.csv and collectives.csv.
 
-    python -m benchmarks.fit_gpus --rows FOLDER
+python -m benchmarks.fit_gpus --rows FOLDER
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ def gemms(folder: Path) -> dict[str, dict[str, Any]]:
     for (file, key), rows in sorted_rows(folder / "op_gemm.csv", lambda row: PRECISIONS.get(row["dtype"])).items():
         samples = [{**{x: float(row[x]) for x in "mnk"}, "seconds": float(row["latency_ms"]) / 1e3} for row in rows]
         curve, error = kernels.gemm(samples, nominal(file).gpu, key)
-        found[file][key] = {**plain(curve), "mean_error": round(error, 4), "rows": {"file": "op_gemm.csv", **digest(rows)}}
+        found[file][key] = {
+            **plain(curve),
+            "mean_error": round(error, 4),
+            "rows": {"file": "op_gemm.csv", **digest(rows)},
+        }
     return found
 
 
@@ -66,14 +70,25 @@ def _balanced(row: Row) -> str | None:
 
 def groups(folder: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = defaultdict(dict)
-    names = {"num_tokens": "tokens", "hidden": "hidden", "inter": "inter", "topk": "topk", "experts": "experts", "moe_ep": "ep"}
+    names = {
+        "num_tokens": "tokens",
+        "hidden": "hidden",
+        "inter": "inter",
+        "topk": "topk",
+        "experts": "experts",
+        "moe_ep": "ep",
+    }
     for (file, key), rows in sorted_rows(folder / "op_moe.csv", _balanced).items():
         samples = [
             {**{new: float(row[old]) for old, new in names.items()}, "seconds": float(row["latency_ms"]) / 1e3}
             for row in rows
         ]
         curve, error = kernels.grouped(samples, nominal(file).gpu, key)
-        found[file][key] = {**plain(curve), "mean_error": round(error, 4), "rows": {"file": "op_moe.csv", **digest(rows)}}
+        found[file][key] = {
+            **plain(curve),
+            "mean_error": round(error, 4),
+            "rows": {"file": "op_moe.csv", **digest(rows)},
+        }
     return found
 
 

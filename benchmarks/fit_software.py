@@ -1,6 +1,6 @@
 """Fit `conf/calibration/training.yaml` and `serving.yaml` from the training and serving rows.
 
-    python -m benchmarks.fit_software --rows FOLDER [training] [serving]
+python -m benchmarks.fit_software --rows FOLDER [training] [serving]
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from compiler import calibrated
 from compiler.costs import collectives
 from compiler.costs.case import array
 from compiler.costs.engine import serve
-from compiler.costs.memory import memory
+from compiler.costs.memory import allocated, reserved
 from compiler.costs.step import step
 from compiler.fitting import serving
 
@@ -57,7 +58,8 @@ def _served(record: Record, load: fits.Demand) -> float:
 
 def _memory(record: Record) -> float:
     this, held, _ = features.bits(features.known(record))
-    total = memory(this, held).total_bytes
+    named = replace(this, framework=record.software[0])
+    total = (reserved if record.metric == "reserved_bytes" else allocated)(named, held)
     stage = (record.ask or {})["stage"]
     return float(total.max() if stage is None else total[stage])
 

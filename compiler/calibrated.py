@@ -100,4 +100,3 @@ def of(config: Config) -> Calibration | None:
     if config.workload.train:
         return Calibration(curves, software=software(*keys))
     return Calibration(curves, engine=engine(*keys))
-

@@ -105,6 +105,16 @@ def split(layers: int, parts: int) -> list[int]:
     return found
 
 
+def layout(row: Row) -> list[int]:
+    """Layers of each virtual stage where the row draws them (Megatron's E t m L and |); empty where it does not."""
+    found = re.search(r"pipeline-model-parallel-layout=([^;]+)", row.get("extra_args", ""))
+    if not found:
+        return []
+    text = re.sub(r"\(([^)]*)\)\*(\d+)", lambda part: part[1] * int(part[2]), found[1].strip())
+    text = re.sub(r"(\w)\*(\d+)", lambda part: part[1] * int(part[2]), text)
+    return [stage.count("t") for stage in text.split("|")]
+
+
 def recompute(row: Row) -> str:
     """full, selective (the attention core), or none: finer selections rebuild what costs next to nothing."""
     text = row["recompute"].lower()
@@ -122,11 +132,12 @@ def parallel(row: Row, layers: int) -> tuple[Parallel, int]:
     adp = whole(row, "dp", 0) or gpus // (tp * pp * cp)
     if adp * tp * pp * cp != gpus:
         raise Skip("degrees do not make the number of GPUs")
+    drawn = layout(row)
     found = re.match(r"(\d+) layers/vstage", row["vpp"])
-    vpp = max(1, layers // (pp * int(found[1]))) if found else max(1, whole(row, "vpp", 1))
+    vpp = max(1, layers // (pp * int(found[1]))) if found else max(1, whole(row, "vpp", len(drawn) // pp or 1))
     vpp = vpp if pp > 1 and layers + 2 >= pp * vpp else 1
     ep, etp = whole(row, "ep", 1), whole(row, "etp", 1)
-    stages = split(layers, pp * vpp)
+    stages = drawn if len(drawn) == pp * vpp and sum(drawn) == layers else split(layers, pp * vpp)
     return Parallel(tp=tp, pp=pp, cp=cp, vpp=vpp, ep=ep, etp=etp, adp=adp, stages=stages), gpus
 
 
@@ -154,6 +165,7 @@ def world(row: Row) -> World:
         sequence_parallel=row["seq_parallel"] == "1" if row["seq_parallel"] else None,
         distributed_optimizer=row["dist_optimizer"] != "0",
         zero_stage=shards,
+        fused_attention="attention-backend=unfused" not in row.get("extra_args", ""),
     )
     config = Config(
         hardware=cluster(row, gpus),

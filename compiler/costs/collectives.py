@@ -30,9 +30,7 @@ def wire_bytes(op: str, payload: Array, size: int) -> Array:
     return payload if op == "send_recv" else PASSES.get(op, 1) * (size - 1) / size * payload
 
 
-def seconds(
-    op: str, payload: Array, reach: Reach, hardware: Hardware, gpu: GpuCalibration | None = None
-) -> Array:
+def seconds(op: str, payload: Array, reach: Reach, hardware: Hardware, gpu: GpuCalibration | None = None) -> Array:
     """Seconds of one call on the worst group, shape of `payload`; 0 in a group of one."""
     if reach.size == 1:
         return 0 * payload

@@ -57,4 +57,6 @@ def grouped(samples: Sequence[Sample], gpu: Gpu, precision: str) -> tuple[Kernel
     touched = local * (1 - (1 - topk / experts) ** tokens)
     arithmetic = 6 * pairs * hidden * inter / peak(gpu, precision)
     moved = 3 * touched * hidden * inter * WEIGHT_BYTES[precision] + pairs * (4 * hidden + 6 * inter)
-    return _fit(KernelCurve(0.6, 0.7, 3e-5, 2.0, 30.0), arithmetic, moved / gpu.memory_bandwidth, pairs / local, seconds)
+    return _fit(
+        KernelCurve(0.6, 0.7, 3e-5, 2.0, 30.0), arithmetic, moved / gpu.memory_bandwidth, pairs / local, seconds
+    )

@@ -68,9 +68,7 @@ def stack(works: Sequence[Work]) -> Work:
     squeezed = [squeeze(work) for work in works]
     names = list(squeezed[0])
     columns = {name: np.stack([item[name] for item in squeezed]) for name in names}
-    sides = {
-        side: {kind: columns.pop(f"{side}.{kind}") for kind in KINDS} for side in ("ahead", "back")
-    }
+    sides = {side: {kind: columns.pop(f"{side}.{kind}") for kind in KINDS} for side in ("ahead", "back")}
     scalars = {
         name: np.array([float(np.max(getattr(work, name))) for work in works])
         for name in ("micro_batches", "bubble_share")
