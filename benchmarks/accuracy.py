@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.cross import PARTS, left_out
 from benchmarks.predict import predict
 from benchmarks.rows import serving, training, transfers
 from benchmarks.rows.record import Record
@@ -135,12 +136,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.accuracy", description="Projections against measurements.")
     parser.add_argument("--rows", type=Path, required=True, help="a folder like measurements/")
     parser.add_argument("--csv", type=Path, help="write a line for each record")
+    parser.add_argument(
+        "--cross-validate", action="store_true", help="leave out each source, and each model, and refit"
+    )
     args = parser.parse_args(arguments)
     if not args.rows.is_dir():
         print(f"error: --rows {args.rows} is no folder ; give the folder of the CSV files", file=sys.stderr)
         return 2
-    judged = judge(load(args.rows))
+    records = load(args.rows)
+    judged = judge(records)
     print(table(judged))
+    for part in PARTS if args.cross_validate else ():
+        kept = [(r, x) for r, x in zip(records, left_out(records, part), strict=True) if np.isfinite(x)]
+        print(f"\n{part} left out\n{table([Judged(record, value) for record, value in kept])}")
     if args.csv:
         write(args.csv, judged)
     return 0

@@ -97,7 +97,8 @@ def collectives(folder: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = defaultdict(dict)
     usable = lambda row: row["nodes"] == "1" and "disabled" not in row["algo"] and transfers.OPS.get(row["op"])  # noqa: E731
     for (file, op), rows in sorted_rows(folder / "collectives.csv", usable).items():
-        samples, kept = [], []
+        samples: list[dict[str, float | str]] = []
+        kept: list[Row] = []
         for row in rows:
             try:
                 size, ranks = float(row["size_bytes"]), int(row["gpus"])

@@ -13,9 +13,9 @@ from benchmarks.rows.record import Record
 from compiler import calibrated
 from compiler.costs import collectives
 from compiler.costs.case import array
-from compiler.costs.engine import serve
+from compiler.costs.engine import Demand, serve
 from compiler.costs.memory import allocated, reserved
-from compiler.costs.step import step
+from compiler.costs.step import Work, step
 from compiler.fitting import serving
 
 
@@ -36,13 +36,13 @@ def _samples(samples: Samples) -> list[float]:
     return [predicting(record, work) for record, work in zip(samples.records, samples.work, strict=True)]
 
 
-def _step(record: Record, work: fits.Work) -> float:
+def _step(record: Record, work: Work) -> float:
     config = features.known(record).config
     by = calibrated.software(*record.software, config.hardware.name, config.workload.precision)
     return fits.step_seconds(record, float(np.max(step(work, by).total)))
 
 
-def _served(record: Record, load: fits.Demand) -> float:
+def _served(record: Record, load: Demand) -> float:
     world = features.known(record)
     config = world.config
     found = serve(load, calibrated.engine(*record.software, config.hardware.name, config.workload.precision))

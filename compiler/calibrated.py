@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -95,8 +95,31 @@ def of(config: Config) -> Calibration | None:
     curves = gpu(config.hardware.calibration) if config.hardware.calibration else None
     if curves is None:
         return None
-    name, version = config.framework.name, config.framework.version or ""
-    keys = (BACKENDS.get(name, name), version, config.hardware.name, config.workload.precision)
-    if config.workload.train:
-        return Calibration(curves, software=software(*keys))
-    return Calibration(curves, engine=engine(*keys))
+    name, version = BACKENDS.get(config.framework.name, config.framework.name), config.framework.version or ""
+    keys = (name, version, config.hardware.name, config.workload.precision)
+    train = config.workload.train
+    file = load("training" if train else "serving")
+    spread = file.get("spread", {}).get(kind(config), 0.0)
+    notes = tuple(unseen(file.get("constants", {}), config, name, version))
+    if train:
+        return Calibration(curves, software=software(*keys), spread=spread, unseen=notes)
+    return Calibration(curves, engine=engine(*keys), spread=spread, unseen=notes)
+
+
+def kind(config: Config) -> str:
+    """The kind of model that residuals are kept for."""
+    return "moe" if config.model.moe else "dense"
+
+
+def unseen(table: Table, config: Config, name: str, version: str) -> Iterator[str]:
+    """What selects constants and was not measured."""
+    level = "framework" if config.workload.train else "backend"
+    if config.hardware.name not in table.get("gpu", {}):
+        yield f"hardware {config.hardware.name}: the constants of all GPUs together"
+    if config.workload.precision not in table.get("precision", {}):
+        yield f"precision {config.workload.precision}: the constants of all precisions together"
+    if name not in table.get(level, {}):
+        yield f"framework {name}: the constants of all frameworks together"
+    elif f"{name}/{version}" not in table.get("release", {}):
+        latest = release_key(table, name, version)
+        yield f"release {version or 'not given'} of {name}: the constants of its latest, {latest.partition('/')[2]}"

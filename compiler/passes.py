@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from compiler import invariants
+from compiler import calibrated, invariants
 from compiler.checks import Check
 from compiler.cluster import inventory
 from compiler.cluster.slots import Slots, from_inventory, nominal
@@ -27,7 +27,7 @@ def compile_config(config: Config) -> Plan:
         _refuse(checks)
     world = lay_out(config)
     checks += invariants.laid_out(world)
-    costs = cost(world)
+    costs = cost(world, calibrated.of(config))
     checks += invariants.costed(world, costs)
     plan = Plan(world, costs, tuple(checks))
     if config.scheduler:

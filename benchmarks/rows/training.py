@@ -54,10 +54,7 @@ def model(row: Row) -> Model:
     if not row["layers"] and not row["hidden"]:
         raise Skip("no architecture")
     hidden, experts = whole(row, "hidden"), whole(row, "experts", 0)
-    if not row["ffn"] and not experts:
-        ffn = 4 * hidden
-    else:
-        ffn = whole(row, "ffn", 4 * hidden)
+    ffn = whole(row, "ffn", 4 * hidden)
     found = Model(
         name=re.sub(r"[^a-z0-9]+", "_", row["model"].lower()),
         num_hidden_layers=whole(row, "layers"),
@@ -85,8 +82,8 @@ def _attention(found: Model, row: Row, attention: str) -> Model:
         q, kv, nope, rope, value = MLA
         if len(said := [int(x) for x in re.findall(r"\d+", text)]) == 5:
             nope, rope, value, q, kv = said
-        widths = {"qk_nope_head_dim": nope, "qk_rope_head_dim": rope, "v_head_dim": value}
-        return replace(found, q_lora_rank=q, kv_lora_rank=kv, **widths)
+        found = replace(found, q_lora_rank=q, kv_lora_rank=kv, v_head_dim=value)
+        return replace(found, qk_nope_head_dim=nope, qk_rope_head_dim=rope)
     if window := re.search(r"sliding window (\d+)/full", attention):
         kinds = ["sliding_attention", "full_attention"] * found.num_hidden_layers
         found = replace(found, sliding_window=int(window[1]), layer_types=kinds[: found.num_hidden_layers])

@@ -92,8 +92,12 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a plan's projection uses."""
+    """What a plan's projection uses. `spread`: standard deviation of the logarithms of measured over projected times;
+    `unseen`: what of the plan no measurement is near to, in words.
+    """
 
     gpu: GpuCalibration
     software: Software = field(default_factory=Software)
     engine: Engine = field(default_factory=Engine)
+    spread: float = 0.0
+    unseen: tuple[str, ...] = ()

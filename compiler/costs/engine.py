@@ -20,7 +20,6 @@ from compiler.costs.params import Counts
 from compiler.costs.parts import parts
 from compiler.costs.software import Engine
 
-
 USABLE = 0.9
 """Part of the free memory that engines give to the cache (their defaults)."""
 
@@ -61,24 +60,27 @@ class Demand:
 
 def one_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
     """Summed over stages."""
+    each = stage_pass(case, held, reaches, gpu, forward)
+    return Pass(**{name: np.asarray(np.sum(value, axis=-1)) for name, value in vars(each).items()})
+
+
+def stage_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
+    """Arrays over stages."""
     kernels = parts(case, held, forward, gpu)
     flows = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
     none = 0 * case.running.layers
 
     def spent(*kinds: str) -> Array:
         found = sum((item.flow.forward * item.call_s for item in flows if item.flow.kind in kinds), none)
-        return np.asarray(np.sum(found * np.ones_like(none), axis=-1))
-
-    def total(values: Array) -> Array:
-        return np.asarray(np.sum(values * np.ones_like(none), axis=-1))
+        return np.asarray(found + none)
 
     return Pass(
-        products=total(kernels.products),
-        grouped=total(kernels.grouped),
-        core=total(kernels.core),
-        elementwise=total(kernels.elementwise),
-        launches=total(kernels.launches),
-        experts=total(case.running.moe),
+        products=kernels.products + none,
+        grouped=kernels.grouped + none,
+        core=kernels.core + none,
+        elementwise=kernels.elementwise + none,
+        launches=kernels.launches + none,
+        experts=case.running.moe + none,
         tp=spent("tp", "cp"),
         ep=spent("ep", "etp"),
         pp=spent("pp"),
@@ -118,11 +120,12 @@ def demand(
     )
 
 
-def decode_seconds(work: Pass, batch: Array, by: Engine) -> Array:
-    """One decode step."""
+def decode_seconds(work: Pass, batch: Array, by: Engine, share: Array | float = 1.0) -> Array:
+    """One decode step, or a stage's part of it: `share` of what every step takes anyway."""
     kernels = by.d_products * work.products + by.d_grouped * work.grouped + by.d_core * work.core
     kernels = kernels + by.d_elementwise * work.elementwise
-    host = by.d_kernel_s * work.launches + by.d_expert_s * work.experts + by.d_step_s + by.d_request_s * batch
+    host = by.d_kernel_s * work.launches + by.d_expert_s * work.experts
+    host = host + share * (by.d_step_s + by.d_request_s * batch)
     return np.asarray(kernels + host + by.d_tp * work.tp + by.d_ep * work.ep + work.pp)
 
 
@@ -135,7 +138,8 @@ def prompt_seconds(work: Pass, by: Engine) -> Array:
 @dataclass(frozen=True)
 class Served:
     """Seconds to the first token and for each further one, how many requests of an attention-DP rank really run, and the
-    seconds of one prompt."""
+    seconds of one prompt.
+    """
 
     ttft_s: Array
     tpot_s: Array

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.costs import traffic
+from compiler.costs.calibration import Calibration
 from compiler.costs.case import Array, Case
+from compiler.costs.engine import decode_seconds, prompt_seconds, stage_pass
 from compiler.costs.exposed import Reaches, Row, pass_seconds, row, timed
 from compiler.costs.forward import Forward, busy_stages, one_token, whole_sequences
 from compiler.costs.kernels import forward_seconds
@@ -34,17 +36,22 @@ class Decode:
     busy_stages: int
 
 
-def prefill(case: Case, held: Counts, reaches: Reaches, gpus: int, length: int) -> Prefill:
+def prefill(
+    case: Case, held: Counts, reaches: Reaches, gpus: int, length: int, measured: Calibration | None = None
+) -> Prefill:
     """A rank's micro-batches of prompts go through the stages one behind the other."""
-    seconds = _stage_seconds(case, held, reaches, whole_sequences(case, "prefill", length))
-    ttft = seconds.sum(axis=-1) + (case.micro_batches - 1) * seconds.max(axis=-1)
+    seconds = _stage_seconds(case, held, reaches, whole_sequences(case, "prefill", length), measured)
+    first = measured.engine.first_s if measured else 0.0
+    ttft = first + seconds.sum(axis=-1) + (case.micro_batches - 1) * seconds.max(axis=-1)
     tokens = case.workload.global_batch_size * length
     return Prefill(length, float(ttft), float(tokens / (ttft * gpus)))
 
 
-def decode(case: Case, held: Counts, reaches: Reaches, gpus: int, context: int) -> Decode:
+def decode(
+    case: Case, held: Counts, reaches: Reaches, gpus: int, context: int, measured: Calibration | None = None
+) -> Decode:
     """Each group of a rank's sequences goes through the stages in turn, and waits where another one is on the next."""
-    seconds = _stage_seconds(case, held, reaches, one_token(case, context))
+    seconds = _stage_seconds(case, held, reaches, one_token(case, context), measured)
     busy, batch = busy_stages(case), case.workload.global_batch_size
     tpot = np.maximum(seconds.sum(axis=-1), busy * seconds.max(axis=-1))
     return Decode(context, batch, float(tpot), float(batch / (tpot * gpus)), int(busy))
@@ -60,8 +67,13 @@ def rows(case: Case, reaches: Reaches) -> list[Row]:
     ]
 
 
-def _stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward) -> Array:
+def _stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
     """Seconds of a micro-batch on each stage, with the collectives that show."""
+    if measured is not None:
+        work = stage_pass(case, held, reaches, measured.gpu, forward)
+        if forward.phase == "decode":
+            return decode_seconds(work, forward.sequences, measured.engine, share=1 / case.pp)
+        return prompt_seconds(work, measured.engine) + measured.engine.p_step_s
     compute = forward_seconds(case, held, forward)
     flows = timed(traffic.passing(case, forward), reaches, case.hardware)
     return compute.total + pass_seconds(flows, compute.total, compute.core, backward=False)

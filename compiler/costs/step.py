@@ -13,10 +13,10 @@ import numpy as np
 from compiler.costs import pipeline, traffic
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Array, Case, array
+from compiler.costs.constants import OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
 from compiler.costs.exposed import Reaches, Timed, timed
 from compiler.costs.forward import whole_sequences
-from compiler.costs.memory import sharded, zero
-from compiler.costs.constants import OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
+from compiler.costs.memory import sharded
 from compiler.costs.params import Counts
 from compiler.costs.parts import parts
 from compiler.costs.software import Software
@@ -63,7 +63,7 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
     passes = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
     syncs = timed(traffic.synchronising(case, held), reaches, case.hardware, gpu)
     none = 0 * case.running.layers
-    ahead, back = ({kind: none for kind in KINDS} for _ in range(2))
+    ahead, back = (dict.fromkeys(KINDS, none) for _ in range(2))
     for item in passes:
         kind = item.flow.kind
         ahead[kind] = ahead[kind] + item.flow.forward * item.call_s

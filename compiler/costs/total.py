@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from compiler.costs import serve
+from compiler.costs.calibration import Calibration
 from compiler.costs.case import Case, case
 from compiler.costs.exposed import Row
 from compiler.costs.links import reach
@@ -23,7 +24,9 @@ COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
 
 @dataclass(frozen=True)
 class Costs:
-    """What a plan costs. `worst_ranks` holds the first rank of each stage; prefill and decode are empty for training."""
+    """What a plan costs. `worst_ranks` holds the first rank of each stage; prefill and decode are empty for training.
+    `unseen`: what of the plan no measurement is near to.
+    """
 
     params: Totals
     held: Counts
@@ -34,6 +37,7 @@ class Costs:
     projection: Train | None
     prefill: tuple[serve.Prefill, ...] = ()
     decode: tuple[serve.Decode, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers only; None where a number has no meaning (a GPU without a peak for the precision, say)."""
@@ -91,8 +95,8 @@ class Costs:
         }
 
 
-def cost(world: World) -> Costs:
-    """Cost one plan. Never fails: what is wrong with a plan is for the invariants to say."""
+def cost(world: World, measured: Calibration | None = None) -> Costs:
+    """Cost one plan, by measured curves where there are some. Never fails: what is wrong is for the invariants to say."""
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
         this = case(world)
         sums = totals(this.model)
@@ -100,16 +104,18 @@ def cost(world: World) -> Costs:
         reaches = {kind: reach(world, kind) for kind in kinds(this)}
         stage_ranks = tuple(int(rank) for rank in world.groups["pp"][0])
         base = (sums, held, memory(this, held), world.config.hardware.gpu.memory_bytes, stage_ranks)
+        unseen = measured.unseen if measured else ()
         if this.workload.train:
-            projection, rows = train(this, sums, held, reaches, world.size)
-            return Costs(*base, tuple(rows), projection)
+            projection, rows = train(this, sums, held, reaches, world.size, measured)
+            return Costs(*base, tuple(rows), projection, unseen=unseen)
         lengths = this.workload.sequence_lengths
         return Costs(
             *base,
             tuple(serve.rows(this, reaches)),
             None,
-            tuple(serve.prefill(this, held, reaches, world.size, length) for length in lengths),
-            tuple(serve.decode(this, held, reaches, world.size, length) for length in lengths),
+            tuple(serve.prefill(this, held, reaches, world.size, length, measured) for length in lengths),
+            tuple(serve.decode(this, held, reaches, world.size, length, measured) for length in lengths),
+            unseen,
         )
 
 

@@ -30,7 +30,8 @@ def _fit(start: KernelCurve, arithmetic: Array, moved: Array, rows: Array, secon
     """The curve in the logarithms of its constants, weakly held near `start`; and its mean absolute relative error."""
 
     def curve(x: Array) -> KernelCurve:
-        return KernelCurve(*np.exp(x[:4]), half_rows=float(np.exp(x[4])) if len(x) > 4 else 0.0)
+        efficiency, memory, launch, sharpness = (float(value) for value in np.exp(x[:4]))
+        return KernelCurve(efficiency, memory, launch, sharpness, float(np.exp(x[4])) if len(x) > 4 else 0.0)
 
     names = ["efficiency", "memory_efficiency", "launch_s", "sharpness"] + ["half_rows"] * (start.half_rows > 0)
     first = np.log([getattr(start, name) for name in names])

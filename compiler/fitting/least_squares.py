@@ -57,9 +57,9 @@ def minimise(
                 break
             damping *= 4
         else:
-            return x
-        gained = 1 - (there @ there) / max(now @ now, 1e-30)
+            break
+        gained = 1 - float(there @ there) / max(float(now @ now), 1e-30)
         x, now, damping = x + step, there, max(damping / 5, 1e-9)
         if gained < ENOUGH:
-            return x
-    return x
+            break
+    return np.asarray(x)

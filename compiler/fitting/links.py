@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -33,8 +32,9 @@ def fit(samples: Sequence[Sample], passes: int, bandwidth: float) -> tuple[LinkC
     large = bool((ranks >= 6).any())
 
     def curve(x: Array) -> LinkCurve:
-        base = LinkCurve(*(float(value) for value in np.exp(x[:5])), switched=float(np.exp(x[5])))
-        return replace(base, sizes=KNOTS, shape=tuple(float(value) for value in np.exp(x[6:])))
+        latency, hop, efficiency, loss, ramp, switched = (float(value) for value in np.exp(x[:6]))
+        shape = tuple(float(value) for value in np.exp(x[6:]))
+        return LinkCurve(latency, hop, efficiency, loss, ramp, switched, sizes=KNOTS, shape=shape)
 
     first = np.concatenate([np.log([1e-5, 1e-6, 0.8, 0.1, 1e-5, 1.0]), np.zeros(len(KNOTS))])
     gain = 0.5 if passes == 2 and large else 1e-3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +20,12 @@ TPOT, TTFT, RATE, FILL = 0, 1, 2, 3
 _KERNELS = [name for name in NAMES if name.startswith(("d_", "p_"))]
 SCHEME = Scheme(
     defaults={name: getattr(Engine(), name) for name in NAMES},
-    shared={name: 0.7 for name in NAMES},
+    shared=dict.fromkeys(NAMES, 0.7),
     spreads={
-        "backend": {name: 0.25 for name in NAMES},
+        "backend": dict.fromkeys(NAMES, 0.25),
         "release": {"d_kernel_s": 0.15, "d_expert_s": 0.2, "d_step_s": 0.2, "first_s": 0.4, "queue": 0.4, "mixed": 0.2}
         | {"p_products": 0.15, "p_grouped": 0.15},
-        "gpu": {name: 0.2 for name in _KERNELS} | {"first_s": 0.2},
+        "gpu": dict.fromkeys(_KERNELS, 0.2) | {"first_s": 0.2},
         "precision": {"d_products": 0.2, "d_grouped": 0.2, "d_core": 0.2, "p_products": 0.2, "p_grouped": 0.2}
         | {"d_kernel_s": 0.1, "d_expert_s": 0.1, "p_core": 0.1},
     },
@@ -38,12 +39,12 @@ def stack(loads: Sequence[Demand]) -> Demand:
     def column(items: Sequence[object], name: str) -> Array:
         return np.array([float(np.max(getattr(item, name))) for item in items])
 
-    passes = {
+    columns: dict[str, Any] = {
         side: Pass(**{f.name: column([getattr(load, side) for load in loads], f.name) for f in fields(Pass)})
         for side in ("decode", "prompt")
     }
-    rest = {f.name: column(loads, f.name) for f in fields(Demand) if f.name not in passes}
-    return Demand(**passes, **rest)
+    columns |= {f.name: column(loads, f.name) for f in fields(Demand) if f.name not in columns}
+    return Demand(**columns)
 
 
 def evaluate(loads: Sequence[Demand], kinds: Sequence[int], ranks: Sequence[float]) -> Evaluate:

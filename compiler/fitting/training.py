@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -66,14 +67,12 @@ def _array_names() -> list[str]:
 def stack(works: Sequence[Work]) -> Work:
     """Many plans' work as one, shape [plans, 4]."""
     squeezed = [squeeze(work) for work in works]
-    names = list(squeezed[0])
-    columns = {name: np.stack([item[name] for item in squeezed]) for name in names}
-    sides = {side: {kind: columns.pop(f"{side}.{kind}") for kind in KINDS} for side in ("ahead", "back")}
-    scalars = {
-        name: np.array([float(np.max(getattr(work, name))) for work in works])
-        for name in ("micro_batches", "bubble_share")
-    }
-    return Work(**columns, **sides, **scalars)
+    columns: dict[str, Any] = {name: np.stack([item[name] for item in squeezed]) for name in squeezed[0]}
+    for side in ("ahead", "back"):
+        columns[side] = {kind: columns.pop(f"{side}.{kind}") for kind in KINDS}
+    for name in ("micro_batches", "bubble_share"):
+        columns[name] = np.array([float(np.max(getattr(work, name))) for work in works])
+    return Work(**columns)
 
 
 def evaluate(works: Sequence[Work]) -> Evaluate:

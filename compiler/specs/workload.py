@@ -12,7 +12,8 @@ from compiler.specs.model import BYTES
 @dataclass(frozen=True)
 class Workload:
     """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean expert load. Without `fused_attention`
-    the scores of all pairs of tokens are kept."""
+    the scores of all pairs of tokens are kept.
+    """
 
     kind: str = choice(("train", "serve"))
     global_batch_size: int = at_least(1)

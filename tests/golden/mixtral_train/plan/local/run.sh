@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan 95d250f5ddf0344be752d25fe25e5e67c4e4bef88b0dd37515b2bb7b613e4f34
+# plan 16f5001dc15b640e93167e216ec060c1093d7e3e5390204ec1aeda52b0957861
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -15,5 +15,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=6d3ab93e889e44ce19b95f4a4006e851ff84a7cfb763939303837a9be87f244b \
+  RANKPLAN_DIGEST=d6758ee97119a168181e6d5693074d05851f50ddadbbfa77273ef9772484c19d \
   python3 -I -S "$plan/runtime/spawn.py" --all
