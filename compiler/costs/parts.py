@@ -32,6 +32,7 @@ class Parts:
     products: Array
     grouped: Array
     core: Array
+    scores: Array
     elementwise: Array
     launches: Array
 
@@ -45,7 +46,10 @@ def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Pa
     grouped = _grouped(case, held, forward, gpu)
     elementwise = elementwise_bytes(case, forward) / peak.memory_bandwidth
     launches = launches + KERNELS_OF_LAYER * case.running.layers
-    return Parts(products, grouped, np.maximum(core, cached), elementwise, launches)
+    heads = np.ceil(case.model.num_attention_heads / case.tp)
+    pairs = heads * forward.tokens * forward.keys * case.running.layers
+    scores = case.activation_bytes * pairs / peak.memory_bandwidth
+    return Parts(products, grouped, np.maximum(core, cached), scores, elementwise, launches)
 
 
 def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:

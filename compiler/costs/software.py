@@ -9,14 +9,16 @@ from dataclasses import dataclass
 class Software:
     """Factors on the parts of a step, 1 where nothing is known; seconds where the name says so.
 
-    `products`, `grouped`, `core`, `elementwise`: on kernels. `tp`, `cp`, `ep`, `pp`, `dp`: the exposed part of a
+    `products`, `grouped`, `core`, `elementwise`: on kernels; `scores`: passes over attention's scores in memory, near 0
+    where attention is fused. `tp`, `cp`, `ep`, `pp`, `dp`: the exposed part of a
     collective's time. `optimizer`: on the update's memory traffic. `kernel_s`: host's time to launch a kernel, `expert_s` what a layer with experts adds to it: routing and permutation.
     `micro_s` and `step_s`: of every micro-batch and every step.
     """
 
     products: float = 1.0
     grouped: float = 1.0
-    core: float = 2.0
+    core: float = 3.0
+    scores: float = 0.03
     elementwise: float = 1.25
     tp: float = 0.8
     cp: float = 0.3

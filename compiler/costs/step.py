@@ -40,6 +40,7 @@ class Work:
     products: Array
     grouped: Array
     core: Array
+    scores: Array
     elementwise: Array
     launches: Array
     experts: Array
@@ -73,6 +74,7 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         products=kernels.products,
         grouped=kernels.grouped,
         core=kernels.core,
+        scores=kernels.scores + none,
         elementwise=kernels.elementwise,
         launches=kernels.launches,
         experts=case.running.moe + none,
@@ -112,7 +114,7 @@ class Stages:
 def stages(work: Work, by: Software) -> Stages:
     """Kernels on the GPU; the collectives that show; and what the host's launches or sharded parameters add to both."""
     products = by.products * work.products + by.grouped * work.grouped
-    core, rest = by.core * work.core, by.elementwise * work.elementwise
+    core, rest = by.core * work.core + by.scores * work.scores, by.elementwise * work.elementwise
     once = products + core + rest
     backward = 2 * products + CORE_BACKWARD * core + 2 * rest + work.again * once + work.again_core * core
     share = {"tp": by.tp, "cp": by.cp, "ep": by.ep, "etp": by.ep, "pp": by.pp}
