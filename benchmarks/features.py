@@ -46,7 +46,7 @@ def keys(record: Record) -> dict[str, str]:
     config = known(record).config
     return {
         level: family,
-        "release": f"{family}/{release}" if release else "",
+        "release": f"{family}/{release}",
         "gpu": config.hardware.name,
         "precision": config.workload.precision,
     }

@@ -6,10 +6,8 @@ python -m benchmarks.fit_gpus --rows FOLDER
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +18,15 @@ from benchmarks.rows.hardware import gpu_file, nominal
 from benchmarks.rows.record import Row, Skip, read
 from compiler.costs.collectives import PASSES
 from compiler.fitting import kernels, links
+from compiler.fitting.written import digest, plain
 
 PRECISIONS = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4"}
 OUT = Path("conf/calibration")
-SAME_NETWORK = {"h100_96gb": "h100_80gb", "a100_40gb": "a100_80gb"}
 
 
-def digest(rows: Iterable[Row]) -> dict[str, Any]:
-    """How many rows, and the hash of them."""
-    texts = [",".join(row.values()) for row in rows]
-    return {"count": len(texts), "sha256": hashlib.sha256("\n".join(texts).encode()).hexdigest()}
-
-
-def plain(curve: Any) -> dict[str, Any]:
-    """Four figures of each constant; those at their defaults too, so that a file says all."""
-    found = asdict(curve)
-    return {
-        key: [float(f"{x:.4g}") for x in value] if isinstance(value, tuple) else float(f"{value:.4g}")
-        for key, value in found.items()
-    }
+def source(file: str, rows: Iterable[Row]) -> dict[str, Any]:
+    """The rows of a curve."""
+    return {"file": file, **digest([",".join(row.values()) for row in rows])}
 
 
 def sorted_rows(path: Path, usable: Any) -> dict[tuple[str, str], list[Row]]:
@@ -55,11 +43,7 @@ def gemms(folder: Path) -> dict[str, dict[str, Any]]:
     for (file, key), rows in sorted_rows(folder / "op_gemm.csv", lambda row: PRECISIONS.get(row["dtype"])).items():
         samples = [{**{x: float(row[x]) for x in "mnk"}, "seconds": float(row["latency_ms"]) / 1e3} for row in rows]
         curve, error = kernels.gemm(samples, nominal(file).gpu, key)
-        found[file][key] = {
-            **plain(curve),
-            "mean_error": round(error, 4),
-            "rows": {"file": "op_gemm.csv", **digest(rows)},
-        }
+        found[file][key] = plain(curve, error, source("op_gemm.csv", rows))
     return found
 
 
@@ -84,11 +68,7 @@ def groups(folder: Path) -> dict[str, dict[str, Any]]:
             for row in rows
         ]
         curve, error = kernels.grouped(samples, nominal(file).gpu, key)
-        found[file][key] = {
-            **plain(curve),
-            "mean_error": round(error, 4),
-            "rows": {"file": "op_moe.csv", **digest(rows)},
-        }
+        found[file][key] = plain(curve, error, source("op_moe.csv", rows))
     return found
 
 
@@ -111,12 +91,7 @@ def collectives(folder: Path) -> dict[str, dict[str, Any]]:
             continue
         curve, error = links.fit(samples, PASSES.get(op, 1), nominal(file).nvlink.bandwidth)
         ids = {"first": kept[0]["id"], "last": kept[-1]["id"]}
-        found[file][op] = {
-            **plain(curve),
-            "switched_ranks": curve.switched_ranks,
-            "mean_error": round(error, 4),
-            "rows": {"file": "collectives.csv", **digest(kept), **ids},
-        }
+        found[file][op] = plain(curve, error, {**source("collectives.csv", kept), **ids})
     return found
 
 

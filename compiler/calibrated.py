@@ -9,8 +9,11 @@ from typing import Any
 
 from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve
 from compiler.costs.software import Engine, Software
+from compiler.errors import ConfigError
 from compiler.render.assets import folder
 from compiler.specs.config import Config
+
+FOLDER = folder("conf") / "calibration"
 
 Table = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Level -> key -> constant: the shared ones as they are, the others as factors."""
@@ -19,7 +22,7 @@ Table = Mapping[str, Mapping[str, Mapping[str, float]]]
 @cache
 def load(name: str) -> dict[str, Any]:
     """A file of `conf/calibration`, empty where there is none."""
-    path = folder("conf") / "calibration" / f"{name}.yaml"
+    path = FOLDER / f"{name}.yaml"
     if not path.is_file():
         return {}
     import yaml
@@ -36,7 +39,7 @@ def gpu(name: str) -> GpuCalibration | None:
     if not found:
         return None
     return GpuCalibration(
-        name=found["name"],
+        name=name,
         gemm={key: _curve(KernelCurve, value) for key, value in found.get("gemm", {}).items()},
         grouped={key: _curve(KernelCurve, value) for key, value in found.get("grouped", {}).items()},
         links={key: _curve(LinkCurve, value) for key, value in found.get("links", {}).items()},
@@ -91,10 +94,16 @@ BACKENDS = {"tensorrt_llm": "trtllm"}
 
 
 def of(config: Config) -> Calibration | None:
-    """Everything measured that a plan uses; None where its hardware names no curves."""
-    curves = gpu(config.hardware.calibration) if config.hardware.calibration else None
-    if curves is None:
+    """Everything measured that a plan uses; None where its hardware names no curves. Raises ConfigError for unknown ones."""
+    wanted = config.hardware.calibration
+    if wanted is None:
         return None
+    curves = gpu(wanted)
+    if curves is None or not curves.gemm:
+        known = ", ".join(
+            sorted(path.stem for path in FOLDER.glob("*.yaml") if (found := gpu(path.stem)) and found.gemm)
+        )
+        raise ConfigError.of(f"hardware.calibration={wanted} has no GEMM curves", f"write one of {known}, or null")
     name, version = BACKENDS.get(config.framework.name, config.framework.name), config.framework.version or ""
     keys = (name, version, config.hardware.name, config.workload.precision)
     train = config.workload.train

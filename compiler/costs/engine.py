@@ -45,7 +45,8 @@ class Pass:
 @dataclass(frozen=True)
 class Demand:
     """What is asked of a worker. `batch` requests are in flight on each attention-DP rank, of `prompt` and `output` tokens;
-    `running` those that its memory holds at a time. `workers` decode for one that fills, where the two are apart (else 0).
+    `running` those that its memory holds at a time. Where other workers fill (`apart` is 1),
+    `fillers` of their ranks do so for one that decodes. `ranks`: of attention DP.
     """
 
     decode: Pass
@@ -56,6 +57,7 @@ class Demand:
     running: Array
     apart: Array
     fillers: Array
+    ranks: Array
 
 
 def one_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
@@ -117,6 +119,7 @@ def demand(
         running=running,
         apart=array(fill is not None),
         fillers=array(fillers),
+        ranks=case.adp + array(0),
     )
 
 
@@ -160,8 +163,9 @@ def serve(load: Demand, by: Engine) -> Served:
     life = load.output_tokens * tpot
     ahead = np.maximum(running - 1, 0)
     lanes = np.where(load.apart > 0, np.maximum(load.fillers, 1e-9), 1.0)
-    others = ahead * prompt / lanes
+    longest = prompt * (1 + by.uneven * (load.ranks - 1))
+    others = ahead * longest / lanes
     queue = by.queue * others * np.maximum(others / (life + others), 1e-9) ** by.crowd
     full = np.where(np.isfinite(load.batch), np.maximum(load.batch / running - 1, 0), 0.0) * life
-    ttft = by.first_s + by.p_step_s + prompt + together * decode / 2 + queue + full
+    ttft = by.first_s + by.p_step_s + longest + together * decode / 2 + queue + full
     return Served(ttft, tpot, running, prompt + by.p_step_s)

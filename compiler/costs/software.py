@@ -40,6 +40,7 @@ class Engine:
 
     `mixed`: how much of a prompt's time the requests that decode beside it wait. `queue`: share of the other requests'
     prompts that a new one waits for, less where prompts take a smaller part of the time: to the power `crowd`.
+    `uneven`: how much longer a prompt takes for each further attention-DP rank, which all wait for the longest.
     """
 
     d_products: float = 1.0
@@ -63,3 +64,4 @@ class Engine:
     first_s: float = 2e-2
     queue: float = 0.3
     crowd: float = 0.3
+    uneven: float = 0.05

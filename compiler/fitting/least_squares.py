@@ -11,7 +11,8 @@ Array = NDArray[np.float64]
 STEP = 1e-5
 ROUNDS = 40
 ENOUGH = 2e-4
-"""Relative gain of a round below which it is the last."""
+PATIENCE = 3
+"""Relative gain of a round that counts as none, and how many such rounds end the search."""
 
 
 def minimise(
@@ -47,6 +48,7 @@ def minimise(
         return np.concatenate([raw * bent[:, None], np.diag(pull)])
 
     now = all_(x)
+    idle = 0
     for _ in range(ROUNDS):
         tilt = numeric(x, now) if slopes is None else given(x)
         normal, gradient = tilt.T @ tilt, tilt.T @ now
@@ -60,6 +62,7 @@ def minimise(
             break
         gained = 1 - float(there @ there) / max(float(now @ now), 1e-30)
         x, now, damping = x + step, there, max(damping / 5, 1e-9)
-        if gained < ENOUGH:
+        idle = idle + 1 if gained < ENOUGH else 0
+        if idle == PATIENCE:
             break
     return np.asarray(x)

@@ -24,10 +24,11 @@ SCHEME = Scheme(
     spreads={
         "backend": dict.fromkeys(NAMES, 0.25),
         "release": {"d_kernel_s": 0.15, "d_expert_s": 0.2, "d_step_s": 0.2, "first_s": 0.4, "queue": 0.4, "mixed": 0.2}
-        | {"p_products": 0.15, "p_grouped": 0.15},
+        | {"p_products": 0.2, "p_grouped": 0.2, "p_elementwise": 0.2, "p_tp": 0.2, "d_products": 0.1, "d_grouped": 0.15}
+        | {"d_core": 0.15, "crowd": 0.3},
         "gpu": dict.fromkeys(_KERNELS, 0.2) | {"first_s": 0.2},
         "precision": {"d_products": 0.2, "d_grouped": 0.2, "d_core": 0.2, "p_products": 0.2, "p_grouped": 0.2}
-        | {"d_kernel_s": 0.1, "d_expert_s": 0.1, "p_core": 0.1},
+        | {"d_kernel_s": 0.1, "d_expert_s": 0.1, "p_core": 0.1, "p_elementwise": 0.2},
     },
 )
 """How far each level may change a constant, in logarithms."""
