@@ -34,7 +34,7 @@ def timed(
     return [
         Timed(flow, reach, seconds(flow.op, flow.payload, reach, hardware, gpu))
         for flow, reach in kept
-        if reach.size > 1
+        if np.any(reach.size > 1)
     ]
 
 

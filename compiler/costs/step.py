@@ -86,11 +86,17 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         updated=moved / case.hardware.gpu.memory_bandwidth,
         again=none + (case.workload.recompute == "full"),
         again_core=none + (case.workload.recompute == "selective"),
-        micro_batches=case.micro_batches + array(0),
-        bubble_share=pipeline.share(pipeline.schedule(case), case.pp, case.vpp) + array(0),
+        micro_batches=_of_a_plan(case.micro_batches),
+        bubble_share=_of_a_plan(pipeline.share(pipeline.schedule(case), case.pp, case.vpp)),
         alike=none + 1,
     )
     return found, [*passes, *syncs]
+
+
+def _of_a_plan(values: Array) -> Array:
+    """One number a plan, without the axis of stages."""
+    found = array(values)
+    return found[..., 0] if found.ndim > 1 else found
 
 
 def beside(a: Array, b: Array) -> Array:
