@@ -67,6 +67,10 @@ OPTIMIZER_SHARD_BYTES = 42.0
 
 Passes as in SimuMax, bytes counted by hand."""
 
+ACCUMULATED_BYTES = 8.0
+"""Memory traffic of a weight where a micro-batch's gradient is added to the FP32 one: read and written, within the product
+(gradient accumulation fusion, Megatron-LM)."""
+
 ZERO_GRADIENT_BYTES = 4.0
 """Memory traffic of a weight where its gradient buffer is cleared (same)."""
 

@@ -10,7 +10,8 @@ class Software:
     """Factors on the parts of a step, 1 where nothing is known; seconds where the name says so.
 
     `products`, `grouped`, `core`, `elementwise`: on kernels; `scores`: passes over attention's scores in memory, near 0
-    where attention is fused. `tp`, `cp`, `ep`, `pp`, `dp`: the exposed part of a
+    where attention is fused;
+    `accumulated`: on adding each micro-batch's gradients to the main ones in memory. `tp`, `cp`, `ep`, `pp`, `dp`: the exposed part of a
     collective's time. `optimizer`: on the update's memory traffic. `kernel_s`: host's time to launch a kernel, `expert_s` what a layer with experts adds to it: routing and permutation.
     `micro_s` and `step_s`: of every micro-batch and every step.
     """
@@ -20,6 +21,7 @@ class Software:
     core: float = 3.0
     scores: float = 0.03
     elementwise: float = 1.25
+    accumulated: float = 1.25
     tp: float = 0.8
     cp: float = 0.3
     ep: float = 0.8

@@ -13,7 +13,7 @@ import numpy as np
 from compiler.costs import pipeline, traffic
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Array, Case, array
-from compiler.costs.constants import OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
+from compiler.costs.constants import ACCUMULATED_BYTES, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
 from compiler.costs.exposed import Reaches, Timed, timed
 from compiler.costs.forward import whole_sequences
 from compiler.costs.memory import sharded
@@ -42,6 +42,7 @@ class Work:
     core: Array
     scores: Array
     elementwise: Array
+    accumulated: Array
     launches: Array
     experts: Array
     ahead: dict[str, Array]
@@ -76,6 +77,7 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         core=kernels.core,
         scores=kernels.scores + none,
         elementwise=kernels.elementwise,
+        accumulated=ACCUMULATED_BYTES * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth + none,
         launches=kernels.launches,
         experts=case.running.moe + none,
         ahead=ahead,
@@ -123,6 +125,7 @@ def stages(work: Work, by: Software) -> Stages:
     core, rest = by.core * work.core + by.scores * work.scores, by.elementwise * work.elementwise
     once = products + core + rest
     backward = 2 * products + CORE_BACKWARD * core + 2 * rest + work.again * once + work.again_core * core
+    backward = backward + by.accumulated * work.accumulated
     share = {"tp": by.tp, "cp": by.cp, "ep": by.ep, "etp": by.ep, "pp": by.pp}
     shown_ahead = sum((share[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
     shown_back = sum((share[kind] * work.back[kind] for kind in KINDS), 0 * once)
