@@ -39,28 +39,11 @@ def provenance(samples: Samples, said: Any) -> dict[str, Any]:
     return found
 
 
-def spreads(samples: Samples, said: Any) -> dict[str, float]:
-    """Standard deviation of the logarithms of measured over projected, of dense models and of those with experts.
-
-    The mean over sources, so that one with many rows does not decide.
-    """
-    off = np.log(said) - np.log([record.measured for record in samples.records])
-    found: dict[str, dict[str, list[float]]] = {}
-    for record, value in zip(samples.records, off, strict=True):
-        kind = "moe" if record.world and record.world.config.model.moe else "dense"
-        found.setdefault(kind, {}).setdefault(f"{record.family}/{record.source}", []).append(float(value))
-    return {
-        kind: round(float(np.mean([np.sqrt(np.mean(np.square(values))) for values in by.values()])), 4)
-        for kind, by in found.items()
-    }
-
-
 def write(name: str, samples: Samples) -> None:
     constants = fits.fitted(samples)
     said = fits.said(samples, constants)
     content = {
         "constants": fits.table(samples.scheme, constants),
-        "spread": spreads(samples, said),
         "rows": provenance(samples, said),
     }
     text = yaml.safe_dump(content, sort_keys=False, width=160, default_flow_style=None)

@@ -108,16 +108,21 @@ def of(config: Config) -> Calibration | None:
     keys = (name, version, config.hardware.name, config.workload.precision)
     train = config.workload.train
     file = load("training" if train else "serving")
-    spread = file.get("spread", {}).get(kind(config), 0.0)
+    spreads = residuals(file.get("rows", {}), "moe" if config.model.moe else "dense")
     notes = tuple(unseen(file.get("constants", {}), config, name, version))
     if train:
-        return Calibration(curves, software=software(*keys), spread=spread, unseen=notes)
-    return Calibration(curves, engine=engine(*keys), spread=spread, unseen=notes)
+        return Calibration(curves, software=software(*keys), spreads=spreads, unseen=notes)
+    return Calibration(curves, engine=engine(*keys), spreads=spreads, unseen=notes)
 
 
-def kind(config: Config) -> str:
-    """The kind of model that residuals are kept for."""
-    return "moe" if config.model.moe else "dense"
+def residuals(rows: Mapping[str, Any], kind: str) -> dict[str, float]:
+    """The spread of a step's, a prompt's and a token's time: the mean over the sources of its family."""
+    families = {"step": kind, "ttft": "ttft", "tpot": "tpot"}
+    found = {
+        name: [float(value["spread"]) for key, value in rows.items() if key.startswith(family)]
+        for name, family in families.items()
+    }
+    return {name: sum(values) / len(values) for name, values in found.items() if values}
 
 
 def unseen(table: Table, config: Config, name: str, version: str) -> Iterator[str]:

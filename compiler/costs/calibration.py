@@ -5,6 +5,7 @@ Fractions are of the hardware's own peak and bandwidth, so that a GPU without me
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,9 @@ import numpy as np
 
 from compiler.costs.case import Array
 from compiler.costs.software import Engine, Software
+
+EIGHTY = 1.2816
+"""Standard deviations on either side of four fifths of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,20 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a plan's projection uses. `spread`: standard deviation of the logarithms of measured over projected times;
+    """What a plan's projection uses. `spreads`: of "step", "ttft" and "tpot", the standard
+    deviation of the logarithms of measured over projected times;
     `unseen`: what of the plan no measurement is near to, in words.
     """
 
     gpu: GpuCalibration
     software: Software = field(default_factory=Software)
     engine: Engine = field(default_factory=Engine)
-    spread: float = 0.0
+    spreads: Mapping[str, float] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
+
+    def interval(self, kind: str, value: float) -> tuple[float, float] | tuple[None, None]:
+        """Where four of five measurements would lie; None where no residuals are kept."""
+        if kind not in self.spreads:
+            return None, None
+        factor = math.exp(EIGHTY * self.spreads[kind])
+        return value / factor, value * factor

@@ -23,6 +23,8 @@ class Prefill:
     sequence_length: int
     ttft_s: float
     tokens_per_s_per_gpu: float
+    ttft_low_s: float | None = None
+    ttft_high_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Decode:
     tpot_s: float
     tokens_per_s_per_gpu: float
     busy_stages: int
+    tpot_low_s: float | None = None
+    tpot_high_s: float | None = None
 
 
 def prefill(
@@ -44,7 +48,8 @@ def prefill(
     first = measured.engine.first_s if measured else 0.0
     ttft = first + seconds.sum(axis=-1) + (case.micro_batches - 1) * seconds.max(axis=-1)
     tokens = case.workload.global_batch_size * length
-    return Prefill(length, float(ttft), float(tokens / (ttft * gpus)))
+    around = measured.interval("ttft", float(ttft)) if measured else (None, None)
+    return Prefill(length, float(ttft), float(tokens / (ttft * gpus)), *around)
 
 
 def decode(
@@ -54,7 +59,8 @@ def decode(
     seconds = _stage_seconds(case, held, reaches, one_token(case, context), measured)
     busy, batch = busy_stages(case), case.workload.global_batch_size
     tpot = np.maximum(seconds.sum(axis=-1), busy * seconds.max(axis=-1))
-    return Decode(context, batch, float(tpot), float(batch / (tpot * gpus)), int(busy))
+    around = measured.interval("tpot", float(tpot)) if measured else (None, None)
+    return Decode(context, batch, float(tpot), float(batch / (tpot * gpus)), int(busy), *around)
 
 
 def rows(case: Case, reaches: Reaches) -> list[Row]:

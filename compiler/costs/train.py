@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,9 +16,6 @@ from compiler.costs.kernels import Compute, forward_seconds
 from compiler.costs.memory import sharded
 from compiler.costs.params import Counts, Totals
 from compiler.costs.step import step, work
-
-EIGHTY = 1.2816
-"""Standard deviations on either side of four fifths of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +71,9 @@ def _by_curves(
     parts = [pipeline_s, seconds["bubble_s"], seconds["gradients_s"], seconds["optimizer_s"], seconds["fixed_s"]]
     base = _projection(case, flops.model_step(case, whole), parts, gpus)
     inside = {key: seconds[key] for key in ("kernels_s", "exposed_s", "waiting_s")}
-    low, high = interval(base.step_time_s, measured.spread)
+    low, high = measured.interval("step", base.step_time_s)
     rows = [row(item, "train", float(np.max(case.micro_batches))) for item in flows]
     return replace(base, **inside, step_time_low_s=low, step_time_high_s=high), rows
-
-
-def interval(value: float, spread: float) -> tuple[float, float]:
-    """Where four of five measurements would lie, given the spread (standard deviation of logarithms) of such projections."""
-    factor = math.exp(EIGHTY * spread)
-    return value / factor, value * factor
 
 
 def _projection(case: Case, model_flops: float, parts: list[float], gpus: int) -> Train:
