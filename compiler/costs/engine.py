@@ -165,7 +165,8 @@ def serve(load: Demand, by: Engine) -> Served:
     lanes = np.where(load.apart > 0, np.maximum(load.fillers, 1e-9), 1.0)
     longest = prompt * (1 + by.uneven * (load.ranks - 1))
     others = ahead * longest / lanes
-    queue = by.queue * others * np.maximum(others / (life + others), 1e-9) ** by.crowd
+    waits = by.queue * np.maximum(others / (life + others), 1e-9) ** by.crowd
+    queue = others * waits / (1 + waits)  # never more than all the others' prompts
     full = np.where(np.isfinite(load.batch), np.maximum(load.batch / running - 1, 0), 0.0) * life
     ttft = by.first_s + by.p_step_s + longest + together * decode / 2 + queue + full
     return Served(ttft, tpot, running, prompt + by.p_step_s)
