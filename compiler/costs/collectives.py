@@ -7,13 +7,17 @@ pipelined, so the slower one counts: 4 nodes of B200 reach in all_reduce what th
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Array, array
 from compiler.costs.constants import COLLECTIVE_LAUNCH_S, PEER_S
 from compiler.costs.links import Reach, inner, outer
 from compiler.specs.hardware import Hardware
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import GpuCalibration
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv")
 PASSES = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Array
 from compiler.costs.collectives import seconds, wire_bytes
 from compiler.costs.links import Reach
 from compiler.costs.traffic import Flow
 from compiler.specs.hardware import Hardware
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import GpuCalibration
 
 Reaches = Mapping[str, Reach]
 

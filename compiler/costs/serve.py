@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from compiler.costs import traffic
-from compiler.costs.calibration import Calibration
 from compiler.costs.case import Array, Case
-from compiler.costs.engine import decode_seconds, prompt_seconds, stage_pass
 from compiler.costs.exposed import Reaches, Row, pass_seconds, row, timed
 from compiler.costs.forward import Forward, busy_stages, one_token, whole_sequences
 from compiler.costs.kernels import forward_seconds
 from compiler.costs.params import Counts
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def rows(case: Case, reaches: Reaches) -> list[Row]:
 def _stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
     """Seconds of a micro-batch on each stage, with the collectives that show."""
     if measured is not None:
+        from compiler.costs.engine import decode_seconds, prompt_seconds, stage_pass
+
         work = stage_pass(case, held, reaches, measured.gpu, forward)
         if forward.phase == "decode":
             return decode_seconds(work, forward.sequences, measured.engine, share=1 / case.pp)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compiler.costs import serve
-from compiler.costs.calibration import Calibration
 from compiler.costs.case import Case, case
 from compiler.costs.exposed import Row
 from compiler.costs.links import reach
@@ -17,6 +16,9 @@ from compiler.costs.memory import Memory, memory
 from compiler.costs.params import Counts, Totals, counts, totals
 from compiler.costs.train import Train, train
 from compiler.world import World
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import Calibration
 
 COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
 """Endings of keys whose numbers are whole."""

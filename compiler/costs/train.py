@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from compiler.costs import flops, pipeline, traffic
-from compiler.costs.calibration import Calibration
 from compiler.costs.case import Array, Case
 from compiler.costs.constants import BACKWARD_RATIO, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
 from compiler.costs.exposed import Reaches, Row, Timed, pass_seconds, row, timed
@@ -15,7 +15,9 @@ from compiler.costs.forward import whole_sequences
 from compiler.costs.kernels import Compute, forward_seconds
 from compiler.costs.memory import sharded
 from compiler.costs.params import Counts, Totals
-from compiler.costs.step import step, work
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def _by_curves(
     case: Case, whole: Totals, held: Counts, reaches: Reaches, gpus: int, measured: Calibration
 ) -> tuple[Train, list[Row]]:
     """The pipeline's seconds are kernels, exposed collectives, and waiting for the host or for sharded parameters."""
+    from compiler.costs.step import step, work
+
     found, flows = work(case, held, reaches, measured.gpu)
     by = step(found, measured.software)
     seconds = {key: float(np.max(value)) for key, value in vars(by).items()}
