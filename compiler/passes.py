@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from compiler import invariants
 from compiler.checks import Check
@@ -19,6 +20,9 @@ from compiler.schedulers import registry
 from compiler.specs.config import Config
 from compiler.world import World
 
+if TYPE_CHECKING:
+    from compiler.costs.calibration import Calibration
+
 
 def compile_config(config: Config) -> Plan:
     """Compile one plan. Raises InvariantError with every broken invariant, ConfigError for a bad input file."""
@@ -27,7 +31,7 @@ def compile_config(config: Config) -> Plan:
         _refuse(checks)
     world = lay_out(config)
     checks += invariants.laid_out(world)
-    costs = cost(world)
+    costs = cost(world, _measured(config))
     checks += invariants.costed(world, costs)
     plan = Plan(world, costs, tuple(checks))
     checks += registry.checks(plan)  # a value that no target can carry is refused now, not when files are written
@@ -35,6 +39,15 @@ def compile_config(config: Config) -> Plan:
     checks += strict_checks(config, verdicts)
     _refuse(checks)
     return Plan(world, costs, tuple(checks), verdicts)
+
+
+def _measured(config: Config) -> Calibration | None:
+    """Curves and constants of what the plan runs on; None where its hardware names none."""
+    if config.hardware.calibration is None:
+        return None
+    from compiler import calibrated
+
+    return calibrated.of(config)
 
 
 def _refuse(checks: Iterable[Check]) -> None:

@@ -53,7 +53,7 @@ SPELLINGS = [
     ("parallel=tp0", "tp=0 is below 1"),
     ("parallel=foo", "parallel=foo is not known"),
     ("parallel.adp=64", "parallel.dp=4 and parallel.adp=64 exclude each other"),
-    ("hardware=nope", "write one of a100_80gb"),
+    ("hardware=nope", "write one of a100_40gb"),
     ("expect=nope", "expect=nope is not known"),
     ("expect=null", "or ~expect for none"),
     ("scheduler=[nope]", "scheduler=nope is not known"),

@@ -9,7 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from compiler.costs.case import Array, Case, ceil_div
-from compiler.costs.constants import DROPOUT_MASK_BYTES, ELEMENTWISE_PASSES, LOGIT_BYTES, SOFTMAX_STATISTIC_BYTES
+from compiler.costs.constants import (
+    DROPOUT_MASK_BYTES,
+    ELEMENTWISE_PASSES,
+    LOGIT_BYTES,
+    LOGIT_COPIES_BYTES,
+    SCORE_BYTES,
+    SCORE_WORK_BYTES,
+    SOFTMAX_STATISTIC_BYTES,
+)
 from compiler.costs.forward import Forward, dispatched, whole_sequences
 from compiler.costs.params import key_value_width, matrices, query_width, value_width
 from compiler.costs.pipeline import in_flight
@@ -20,9 +28,12 @@ def in_training(case: Case) -> Array:
     forward = whole_sequences(case, "train", case.workload.longest)
     if case.workload.recompute == "full":  # inputs are kept; one layer at a time is rebuilt
         stored = case.running.layers * _layer_input(case, forward)
-        return in_flight(case) * stored + _largest_layer(case, forward) + _logits(case, forward)
+        running = _largest_layer(case, forward) + (SCORE_BYTES + SCORE_WORK_BYTES) * _scores(case, forward)
+        return in_flight(case) * stored + running + _logits(case, forward)
     stored = case.running.layers * _attention(case, forward) + _after_attention(case, forward)
-    return in_flight(case) * stored + _logits(case, forward)
+    if case.workload.recompute == "none":
+        stored = stored + case.running.layers * SCORE_BYTES * _scores(case, forward)
+    return in_flight(case) * stored + SCORE_WORK_BYTES * _scores(case, forward) + _logits(case, forward)
 
 
 def working_set(case: Case) -> Array:
@@ -85,6 +96,13 @@ def _heads(case: Case, forward: Forward) -> Array:
     return case.activation_bytes * forward.tokens * (width + latent / case.split)
 
 
+def _scores(case: Case, forward: Forward) -> Array:
+    """Pairs of tokens of all heads of a layer, where their scores are kept."""
+    if case.workload.fused_attention:
+        return 0 * forward.tokens
+    return ceil_div(case.model.num_attention_heads, case.tp) * forward.tokens * case.workload.longest
+
+
 def _mlp(case: Case, forward: Forward, width: int) -> Array:
     """The output of the first GEMM (gate and up) and the input of the second."""
     return case.activation_bytes * forward.tokens * matrices(case.model) * ceil_div(width, case.tp)
@@ -105,5 +123,5 @@ def _experts(case: Case, forward: Forward) -> Array:
 def _logits(case: Case, forward: Forward) -> Array:
     """The last hidden state and the logits of one micro-batch in FP32, again for every MTP layer."""
     width = case.model.hidden_size + case.padded_vocab_size
-    once = LOGIT_BYTES * forward.tokens * width / case.tp
+    once = LOGIT_COPIES_BYTES.get(case.framework, LOGIT_BYTES) * forward.tokens * width / case.tp
     return (case.running.last + case.running.mtp) * once

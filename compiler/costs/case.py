@@ -92,6 +92,7 @@ class Case:
     adp: Array
     edp: Array
     stages: Layers
+    framework: str = "none"
 
     @property
     def running(self) -> Layers:
@@ -152,4 +153,5 @@ def case(world: World) -> Case:
         adp=array(degrees.adp),
         edp=array(max(1, degrees.edp)),
         stages=layers(config.model, world.stages.layers),
+        framework=config.framework.name,
     )

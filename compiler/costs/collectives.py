@@ -7,54 +7,70 @@ pipelined, so the slower one counts: 4 nodes of B200 reach in all_reduce what th
 
 from __future__ import annotations
 
-import math
+from typing import TYPE_CHECKING
 
-from compiler.costs.case import Array
+import numpy as np
+
+from compiler.costs.case import Array, array
 from compiler.costs.constants import COLLECTIVE_LAUNCH_S, PEER_S
 from compiler.costs.links import Reach, inner, outer
 from compiler.specs.hardware import Hardware
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import GpuCalibration
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv")
 PASSES = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1}
 """all_reduce is reduce_scatter and all_gather."""
 
+MEASURED_AS = {"send_recv": "all_to_all"}
+"""Operations without a curve of their own: point to point as all_to_all between two."""
 
-def wire_bytes(op: str, payload: Array, size: int) -> Array:
+
+def wire_bytes(op: str, payload: Array, size: Array | int) -> Array:
     """Bytes that a rank sends; 0 in a group of one."""
-    if size == 1:
-        return 0 * payload
-    return payload if op == "send_recv" else PASSES.get(op, 1) * (size - 1) / size * payload
+    sent = payload if op == "send_recv" else PASSES.get(op, 1) * (array(size) - 1) / size * payload
+    return np.where(array(size) > 1, sent, 0.0)
 
 
-def seconds(op: str, payload: Array, reach: Reach, hardware: Hardware) -> Array:
-    """Seconds of one call on the worst group, shape of `payload`; 0 in a group of one."""
-    if reach.size == 1:
-        return 0 * payload
+def seconds(op: str, payload: Array, reach: Reach, hardware: Hardware, gpu: GpuCalibration | None = None) -> Array:
+    """Seconds of one call on the worst group, shape of `payload`; 0 in a group of one. Within one NVLink domain by the
+    measured curve, where there is one.
+    """
     near, far = _shares(op, reach)
     up, out = inner(hardware, op), outer(hardware, reach.span)
-    transfer = max(near / up.bandwidth, far / out.bandwidth) * payload
+    transfer = np.maximum(near / up.bandwidth, far / out.bandwidth) * payload
     near_hops, far_hops = _hops(op, reach)
     waiting = near_hops * up.latency + far_hops * out.latency
-    peers = PEER_S * (reach.size - 1) if op == "all_to_all" else 0.0
-    return COLLECTIVE_LAUNCH_S + waiting + peers + transfer
+    peers = PEER_S * (array(reach.size) - 1) if op == "all_to_all" else 0.0
+    spent = COLLECTIVE_LAUNCH_S + waiting + peers + transfer
+    curve = gpu.links.get(MEASURED_AS.get(op, op)) if gpu else None
+    if curve and hardware.nvlink.domain_gpus > 1:
+        size = array(reach.size)
+        sent = wire_bytes(op, payload, reach.size)
+        within = curve.seconds(payload, sent, np.maximum(size, 2.0), hardware.nvlink.bandwidth)
+        spent = np.where(array(reach.domains) == 1, within, spent)
+    return np.where(array(reach.size) > 1, spent, 0.0)
 
 
-def _shares(op: str, reach: Reach) -> tuple[float, float]:
+def _shares(op: str, reach: Reach) -> tuple[Array, Array]:
     """Parts of the payload that a rank sends within its domain and out of it."""
-    n, k, g = reach.size, reach.domains, reach.per_domain
+    n, k = array(reach.size), array(reach.domains)
+    g = n / k
     if op == "send_recv":
-        return float(k == 1), float(k > 1)
+        return array(k == 1), array(k > 1)
     if op == "all_to_all":
         return (g - 1) / n, (n - g) / n
     passes = PASSES[op]
     return passes * (g - 1) / g, passes * (k - 1) / k / g
 
 
-def _hops(op: str, reach: Reach) -> tuple[float, float]:
+def _hops(op: str, reach: Reach) -> tuple[Array, Array]:
     """Latencies in a row, within a domain and between domains: trees for reductions, all peers at once for all_to_all."""
-    k, g = reach.domains, reach.per_domain
+    k = array(reach.domains)
+    g = array(reach.size) / k
     if op == "send_recv":
-        return float(k == 1), float(k > 1)
+        return array(k == 1), array(k > 1)
     if op == "all_to_all":
-        return float(g > 1), float(k > 1)
-    return PASSES[op] * math.ceil(math.log2(g)), PASSES[op] * math.ceil(math.log2(k))
+        return array(g > 1), array(k > 1)
+    return PASSES[op] * np.ceil(np.log2(g)), PASSES[op] * np.ceil(np.log2(k))

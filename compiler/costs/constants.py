@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-ACTIVATION_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 2.0, "fp4": 2.0}
+ACTIVATION_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 2.0, "mxfp8": 2.0, "fp4": 2.0, "nvfp4": 2.0}
 """Bytes of an activation, and of a trained weight: FP8 and FP4 recipes keep both in BF16 (Transformer Engine)."""
 
-KV_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp4": 1.0}
+KV_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.0, "fp4": 1.0, "nvfp4": 1.0}
 """Bytes of a cached key or value; assumed to follow the precision, no narrower than FP8."""
 
 GRADIENT_BYTES = 4.0
@@ -27,11 +27,28 @@ DROPOUT_MASK_BYTES = 2.0
 """Two one-byte masks of a layer and hidden element (2205.05198). GPT's ungated layers have dropout, gated ones none."""
 
 LOGIT_BYTES = 4.0
-"""FP32 logits and cross entropy (2205.05198, Megatron-LM)."""
+"""FP32 logits and cross entropy in place (2205.05198, Megatron-LM)."""
 
-OTHER_BYTES = {"train": 2.5e9, "serve": 3.9e9}
-"""CUDA context, workspaces and communicators. Serving: 3.5 GB and 0.342 to 0.392 GB of NCCL buffers (AIConfigurator 0.12);
-training: assumed (context 0.5, NCCL 0.4, workspaces and allocator slack 1.6 GB)."""
+LOGIT_COPIES_BYTES = {"torchtitan": 16.0}
+"""The same of frameworks whose loss is not in place: logits and their gradient in BF16,
+and in FP32 themselves, their log-softmax and gradient."""
+
+SCORE_BYTES = 2.0
+"""Softmax of attention that is not fused, kept in half precision without dropout (2205.05198)."""
+
+SCORE_WORK_BYTES = 6.0
+"""Scores of the one layer that runs: in half precision, and in FP32 for the softmax (Megatron-LM's unfused path)."""
+
+OTHER_BYTES = {"train": 1.2e9, "serve": 3.9e9}
+"""CUDA context, cuBLAS workspaces and communicators, which an allocator does not count. Serving: 3.5 GB and 0.342 to 0.392 GB
+of NCCL buffers (AIConfigurator 0.12); training: assumed (context 0.5, NCCL 0.4, workspaces 0.3 GB)."""
+
+RESERVED_SHARE = 1.05
+"""Memory that PyTorch's allocator reserves over what is allocated at the peak: 1.02 to 1.08, mean 1.05 (SimuMax's 12 runs
+on 8 B200)."""
+
+WORKSPACE_BYTES = 0.5e9
+"""Temporary tensors at the peak beyond the weights' own (mean of what SimuMax's runs on 8 B200 leave unexplained)."""
 
 GATHERED_LAYERS = 2.0
 """Layers that ZeRO-3 holds whole at a time: the one that runs and the one that is fetched ahead (assumed)."""
@@ -49,6 +66,10 @@ OPTIMIZER_SHARD_BYTES = 42.0
 """Memory traffic of a weight on its optimizer rank: norm 4, clip 8, Adam reads 16 and writes 14.
 
 Passes as in SimuMax, bytes counted by hand."""
+
+ACCUMULATED_BYTES = 8.0
+"""Memory traffic of a weight where a micro-batch's gradient is added to the FP32 one: read and written, within the product
+(gradient accumulation fusion, Megatron-LM)."""
 
 ZERO_GRADIENT_BYTES = 4.0
 """Memory traffic of a weight where its gradient buffer is cleared (same)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from compiler.costs.collectives import seconds, wire_bytes
 from compiler.costs.links import Reach
 from compiler.costs.traffic import Flow
 from compiler.specs.hardware import Hardware
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import GpuCalibration
 
 Reaches = Mapping[str, Reach]
 
@@ -25,11 +29,15 @@ class Timed:
     call_s: Array
 
 
-def timed(flows: Iterable[Flow], reaches: Reaches, hardware: Hardware) -> list[Timed]:
+def timed(
+    flows: Iterable[Flow], reaches: Reaches, hardware: Hardware, gpu: GpuCalibration | None = None
+) -> list[Timed]:
     """Time each flow; those whose groups hold one rank are left out."""
     kept = [(flow, reaches[flow.kind]) for flow in flows]
     return [
-        Timed(flow, reach, seconds(flow.op, flow.payload, reach, hardware)) for flow, reach in kept if reach.size > 1
+        Timed(flow, reach, seconds(flow.op, flow.payload, reach, hardware, gpu))
+        for flow, reach in kept
+        if np.any(reach.size > 1)
     ]
 
 

@@ -19,6 +19,7 @@ WIDER = {
     "fp16": ("fp16", "bf16", "tf32", "fp32"),
     "fp32": ("fp32", "tf32"),
 }
+WIDER |= {"mxfp8": WIDER["fp8"], "nvfp4": WIDER["fp4"]}
 """Units that a precision can run on, best first: its own, else the next wider one that the GPU has."""
 
 

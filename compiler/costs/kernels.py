@@ -56,7 +56,7 @@ def forward_seconds(case: Case, held: Counts, forward: Forward) -> Compute:
 
 def wide(precision: str) -> str:
     """Precision of the attention core: that of the activations, no narrower than bf16."""
-    return "bf16" if precision in ("fp8", "fp4") else precision
+    return "bf16" if "fp8" in precision or "fp4" in precision else precision
 
 
 def cache_bytes(case: Case, forward: Forward) -> Array:

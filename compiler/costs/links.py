@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from compiler.cluster.spans import SPANS, distinct
 from compiler.costs.constants import (
     PCIE_BANDWIDTH,
@@ -18,17 +21,14 @@ from compiler.world import World
 
 @dataclass(frozen=True)
 class Reach:
-    """The worst group of a kind: `size` ranks in `domains` NVLink domains; span as in SPANS."""
+    """The worst group of a kind: `size` ranks in `domains` NVLink domains; span as in SPANS. Arrays for many plans at once,
+    the span then that of the groups which leave a domain.
+    """
 
     kind: str
-    size: int
+    size: int | NDArray[np.float64]
     span: str
-    domains: int
-
-    @property
-    def per_domain(self) -> float:
-        """Ranks of the group in one NVLink domain, on average."""
-        return self.size / self.domains
+    domains: int | NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from compiler.costs.constants import (
     KV_BYTES,
     MASTER_BYTES,
     OTHER_BYTES,
+    RESERVED_SHARE,
+    WORKSPACE_BYTES,
 )
-from compiler.costs.params import Counts, key_value_width
+from compiler.costs.params import Counts, attention, key_value_width, mlp, moe_dense
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,28 @@ def memory(case: Case, held: Counts) -> Memory:
         optimizer_bytes=optimizer(case, held) if train else none,
         activations_bytes=in_training(case) if train else working_set(case),
         kv_cache_bytes=none if train else kv_cache(case),
-        other_bytes=OTHER_BYTES[case.workload.kind] + gathered(case, held),
+        other_bytes=OTHER_BYTES[case.workload.kind] + temporary(case, held),
     )
+
+
+def allocated(case: Case, held: Counts) -> Array:
+    """What a framework's allocator hands out at the peak (torch.cuda.max_memory_allocated): nothing outside of it."""
+    return memory(case, held).total_bytes - OTHER_BYTES[case.workload.kind]
+
+
+def reserved(case: Case, held: Counts) -> Array:
+    """What the allocator has taken from the device by then (torch.cuda.max_memory_reserved)."""
+    return RESERVED_SHARE * allocated(case, held)
+
+
+def temporary(case: Case, held: Counts) -> Array:
+    """What lives only at the peak of a step: gathered layers, or one layer's gradients in the precision of its weights."""
+    if not case.workload.train or zero(case, 3):
+        return gathered(case, held) + WORKSPACE_BYTES * case.workload.train
+    model, tp = case.model, case.tp
+    dense = (case.running.dense > 0) * mlp(model, model.intermediate_size, tp)
+    largest = attention(model, tp) + np.maximum(dense, (case.running.moe > 0) * moe_dense(model, tp))
+    return WORKSPACE_BYTES + case.weight_bytes * largest
 
 
 def sharded(case: Case, held: Counts, from_stage: int) -> Array:

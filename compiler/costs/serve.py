@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from compiler.costs.forward import Forward, busy_stages, one_token, whole_sequen
 from compiler.costs.kernels import forward_seconds
 from compiler.costs.params import Counts
 
+if TYPE_CHECKING:
+    from compiler.costs.calibration import Calibration
+
 
 @dataclass(frozen=True)
 class Prefill:
@@ -21,6 +25,8 @@ class Prefill:
     sequence_length: int
     ttft_s: float
     tokens_per_s_per_gpu: float
+    ttft_low_s: float | None = None
+    ttft_high_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -32,22 +38,31 @@ class Decode:
     tpot_s: float
     tokens_per_s_per_gpu: float
     busy_stages: int
+    tpot_low_s: float | None = None
+    tpot_high_s: float | None = None
 
 
-def prefill(case: Case, held: Counts, reaches: Reaches, gpus: int, length: int) -> Prefill:
+def prefill(
+    case: Case, held: Counts, reaches: Reaches, gpus: int, length: int, measured: Calibration | None = None
+) -> Prefill:
     """A rank's micro-batches of prompts go through the stages one behind the other."""
-    seconds = _stage_seconds(case, held, reaches, whole_sequences(case, "prefill", length))
-    ttft = seconds.sum(axis=-1) + (case.micro_batches - 1) * seconds.max(axis=-1)
+    seconds = _stage_seconds(case, held, reaches, whole_sequences(case, "prefill", length), measured)
+    first = measured.engine.first_s if measured else 0.0
+    ttft = first + seconds.sum(axis=-1) + (case.micro_batches - 1) * seconds.max(axis=-1)
     tokens = case.workload.global_batch_size * length
-    return Prefill(length, float(ttft), float(tokens / (ttft * gpus)))
+    around = measured.interval("ttft", float(ttft)) if measured else (None, None)
+    return Prefill(length, float(ttft), float(tokens / (ttft * gpus)), *around)
 
 
-def decode(case: Case, held: Counts, reaches: Reaches, gpus: int, context: int) -> Decode:
+def decode(
+    case: Case, held: Counts, reaches: Reaches, gpus: int, context: int, measured: Calibration | None = None
+) -> Decode:
     """Each group of a rank's sequences goes through the stages in turn, and waits where another one is on the next."""
-    seconds = _stage_seconds(case, held, reaches, one_token(case, context))
+    seconds = _stage_seconds(case, held, reaches, one_token(case, context), measured)
     busy, batch = busy_stages(case), case.workload.global_batch_size
     tpot = np.maximum(seconds.sum(axis=-1), busy * seconds.max(axis=-1))
-    return Decode(context, batch, float(tpot), float(batch / (tpot * gpus)), int(busy))
+    around = measured.interval("tpot", float(tpot)) if measured else (None, None)
+    return Decode(context, batch, float(tpot), float(batch / (tpot * gpus)), int(busy), *around)
 
 
 def rows(case: Case, reaches: Reaches) -> list[Row]:
@@ -60,8 +75,15 @@ def rows(case: Case, reaches: Reaches) -> list[Row]:
     ]
 
 
-def _stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward) -> Array:
+def _stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
     """Seconds of a micro-batch on each stage, with the collectives that show."""
+    if measured is not None:
+        from compiler.costs.engine import decode_seconds, prompt_seconds, stage_pass
+
+        work = stage_pass(case, held, reaches, measured.gpu, forward)
+        if forward.phase == "decode":
+            return decode_seconds(work, forward.sequences, measured.engine, share=1 / case.pp)
+        return prompt_seconds(work, measured.engine) + measured.engine.p_step_s
     compute = forward_seconds(case, held, forward)
     flows = timed(traffic.passing(case, forward), reaches, case.hardware)
     return compute.total + pass_seconds(flows, compute.total, compute.core, backward=False)

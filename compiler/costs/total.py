@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,18 @@ from compiler.costs.params import Counts, Totals, counts, totals
 from compiler.costs.train import Train, train
 from compiler.world import World
 
+if TYPE_CHECKING:
+    from compiler.costs.calibration import Calibration
+
 COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
 """Endings of keys whose numbers are whole."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a plan costs. `worst_ranks` holds the first rank of each stage; prefill and decode are empty for training."""
+    """What a plan costs. `worst_ranks` holds the first rank of each stage; prefill and decode are empty for training.
+    `unseen`: what of the plan no measurement is near to.
+    """
 
     params: Totals
     held: Counts
@@ -34,6 +39,7 @@ class Costs:
     projection: Train | None
     prefill: tuple[serve.Prefill, ...] = ()
     decode: tuple[serve.Decode, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers only; None where a number has no meaning (a GPU without a peak for the precision, say)."""
@@ -91,8 +97,8 @@ class Costs:
         }
 
 
-def cost(world: World) -> Costs:
-    """Cost one plan. Never fails: what is wrong with a plan is for the invariants to say."""
+def cost(world: World, measured: Calibration | None = None) -> Costs:
+    """Cost one plan, by measured curves where there are some. Never fails: what is wrong is for the invariants to say."""
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
         this = case(world)
         sums = totals(this.model)
@@ -100,16 +106,18 @@ def cost(world: World) -> Costs:
         reaches = {kind: reach(world, kind) for kind in kinds(this)}
         stage_ranks = tuple(int(rank) for rank in world.groups["pp"][0])
         base = (sums, held, memory(this, held), world.config.hardware.gpu.memory_bytes, stage_ranks)
+        unseen = measured.unseen if measured else ()
         if this.workload.train:
-            projection, rows = train(this, sums, held, reaches, world.size)
-            return Costs(*base, tuple(rows), projection)
+            projection, rows = train(this, sums, held, reaches, world.size, measured)
+            return Costs(*base, tuple(rows), projection, unseen=unseen)
         lengths = this.workload.sequence_lengths
         return Costs(
             *base,
             tuple(serve.rows(this, reaches)),
             None,
-            tuple(serve.prefill(this, held, reaches, world.size, length) for length in lengths),
-            tuple(serve.decode(this, held, reaches, world.size, length) for length in lengths),
+            tuple(serve.prefill(this, held, reaches, world.size, length, measured) for length in lengths),
+            tuple(serve.decode(this, held, reaches, world.size, length, measured) for length in lengths),
+            unseen,
         )
 
 

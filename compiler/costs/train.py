@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from compiler.costs.forward import whole_sequences
 from compiler.costs.kernels import Compute, forward_seconds
 from compiler.costs.memory import sharded
 from compiler.costs.params import Counts, Totals
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,20 @@ class Train:
     bubble_s: float
     gradients_s: float
     optimizer_s: float
+    fixed_s: float = 0.0
+    kernels_s: float | None = None
+    exposed_s: float | None = None
+    waiting_s: float | None = None
+    step_time_low_s: float | None = None
+    step_time_high_s: float | None = None
 
 
-def train(case: Case, whole: Totals, held: Counts, reaches: Reaches, gpus: int) -> tuple[Train, list[Row]]:
-    """Project one step and list its collectives."""
+def train(
+    case: Case, whole: Totals, held: Counts, reaches: Reaches, gpus: int, measured: Calibration | None = None
+) -> tuple[Train, list[Row]]:
+    """Project one step and list its collectives: by measured curves, or by the roofline where there are none."""
+    if measured is not None:
+        return _by_curves(case, whole, held, reaches, gpus, measured)
     forward = whole_sequences(case, "train", case.workload.longest)
     compute = forward_seconds(case, held, forward)
     passes = timed(traffic.passing(case, forward), reaches, case.hardware)
@@ -48,8 +62,26 @@ def train(case: Case, whole: Totals, held: Counts, reaches: Reaches, gpus: int) 
     return _projection(case, flops.model_step(case, whole), seconds, gpus), rows
 
 
+def _by_curves(
+    case: Case, whole: Totals, held: Counts, reaches: Reaches, gpus: int, measured: Calibration
+) -> tuple[Train, list[Row]]:
+    """The pipeline's seconds are kernels, exposed collectives, and waiting for the host or for sharded parameters."""
+    from compiler.costs.step import step, work
+
+    found, flows = work(case, held, reaches, measured.gpu)
+    by = step(found, measured.software)
+    seconds = {key: float(np.max(value)) for key, value in vars(by).items()}
+    pipeline_s = seconds["kernels_s"] + seconds["exposed_s"] + seconds["waiting_s"]
+    parts = [pipeline_s, seconds["bubble_s"], seconds["gradients_s"], seconds["optimizer_s"], seconds["fixed_s"]]
+    base = _projection(case, flops.model_step(case, whole), parts, gpus)
+    inside = {key: seconds[key] for key in ("kernels_s", "exposed_s", "waiting_s")}
+    low, high = measured.interval("step", base.step_time_s)
+    rows = [row(item, "train", float(np.max(case.micro_batches))) for item in flows]
+    return replace(base, **inside, step_time_low_s=low, step_time_high_s=high), rows
+
+
 def _projection(case: Case, model_flops: float, parts: list[float], gpus: int) -> Train:
-    """Everything that follows from the seconds of a step: pipeline, bubble, gradients, optimizer."""
+    """Everything that follows from the seconds of a step: pipeline, bubble, gradients, optimizer, and the rest."""
     step = np.float64(sum(parts))
     tokens = case.workload.global_batch_size * case.workload.longest / step
     rate = model_flops / (step * gpus)
@@ -65,6 +97,7 @@ def _projection(case: Case, model_flops: float, parts: list[float], gpus: int) -
         bubble_s=parts[1],
         gradients_s=parts[2],
         optimizer_s=parts[3],
+        fixed_s=sum(parts[4:]),
     )
 
 

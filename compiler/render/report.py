@@ -42,6 +42,7 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         source=plan.config.expect.source,
         verdicts=plan.expectations,
         assumed=contents["assumed"],
+        calibration=plan.config.hardware.calibration,
     )
 
 
@@ -116,7 +117,9 @@ def _communication(flows: list[Mapping[str, Any]]) -> Table:
 def _projection(projection: Mapping[str, Any]) -> Table:
     if "train" in projection:
         rows = tuple(
-            (key, number(value)) for key, value in projection["train"].items() if not isinstance(value, (list, dict))
+            (key, number(value))
+            for key, value in projection["train"].items()
+            if value is not None and not isinstance(value, (list, dict))
         )
         return Table(("training", "value"), rows)
     serve = projection["serve"]

@@ -73,7 +73,8 @@ class Fabric:
 class Hardware:
     """A cluster as a job sees it. `nodes` leaves spares out and may be fewer than the cluster has.
 
-    `inventory` is the path of a CSV of hosts, or (with a line break in it) its text; None for a nominal topology.
+    `inventory` is the path of a CSV of hosts, or (with a line break in it) its text; None for a nominal topology. `calibration` names measured curves, a file of
+    `conf/calibration`; None for the roofline.
     """
 
     name: str = MISSING
@@ -85,6 +86,7 @@ class Hardware:
     fabric: Fabric = field(default_factory=Fabric)
     inventory: Optional[str] = None
     pin: Optional[bool] = None
+    calibration: Optional[str] = None
     assumed: list[str] = field(default_factory=list)
 
     @property

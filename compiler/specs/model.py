@@ -7,8 +7,8 @@ from typing import Any, Optional
 
 from compiler.specs.fields import MISSING, above, at_least, choice
 
-BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp4": 0.5}
-"""Bytes of one element by precision; scales of block formats are left out."""
+BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.03125, "fp4": 0.5, "nvfp4": 0.5625}
+"""Bytes of one element by precision. MXFP8 has a one-byte scale for 32 elements, NVFP4 for 16; others' scales are left out."""
 
 
 @dataclass(frozen=True)

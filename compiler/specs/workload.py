@@ -11,7 +11,9 @@ from compiler.specs.model import BYTES
 
 @dataclass(frozen=True)
 class Workload:
-    """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean expert load."""
+    """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean expert load. Without `fused_attention`
+    the scores of all pairs of tokens are kept.
+    """
 
     kind: str = choice(("train", "serve"))
     global_batch_size: int = at_least(1)
@@ -26,6 +28,7 @@ class Workload:
     zero_stage: int = field(default=0, metadata={"minimum": 0, "maximum": 3})
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     imbalance: float = at_least(1, 1.0)
+    fused_attention: bool = True
     pools: Any = None
     assumed: list[str] = field(default_factory=list)
 

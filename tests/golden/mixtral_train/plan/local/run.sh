@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan 95d250f5ddf0344be752d25fe25e5e67c4e4bef88b0dd37515b2bb7b613e4f34
+# plan 16f5001dc15b640e93167e216ec060c1093d7e3e5390204ec1aeda52b0957861
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -15,5 +15,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=ca9d9491680f11c6932ed60533e9b1ab102d7d630569d59ef432282cce2dee15 \
+  RANKPLAN_DIGEST=24257544a092d399e14004e4911142cebcaf000190260f3efc4dce83ca792431 \
   python3 -I -S "$plan/runtime/spawn.py" --all

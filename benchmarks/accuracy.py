@@ -1,0 +1,158 @@
+"""How far projections are from measurements.
+
+    python -m benchmarks.accuracy --rows FOLDER [--csv FILE] [--cross-validate]
+
+Every row of a folder like `measurements/` becomes a plan by itself, is predicted, and compared. A family's error is the
+mean over its sources of each source's mean absolute percentage error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.cross import PARTS, left_out
+from benchmarks.predict import predict
+from benchmarks.rows import serving, training, transfers
+from benchmarks.rows.record import Record
+
+FAMILIES = (
+    "dense_training",
+    "dense_single_node",
+    "moe_training",
+    "memory",
+    "tpot",
+    "ttft",
+    "serving_throughput",
+    "collectives",
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A record and its prediction; nan where it is skipped."""
+
+    record: Record
+    predicted: float
+
+    @property
+    def error(self) -> float:
+        """Signed, as a fraction of what was measured."""
+        return self.predicted / self.record.measured - 1
+
+
+def load(folder: Path) -> list[Record]:
+    """Every record of a folder, those that are skipped included."""
+    return list(
+        chain(training.steps(folder), training.memories(folder), serving.records(folder), transfers.records(folder))
+    )
+
+
+def judge(records: Sequence[Record]) -> list[Judged]:
+    """Predict each; one without a finite prediction counts as skipped."""
+    return [Judged(record, value) for record, value in zip(records, predict(records), strict=True)]
+
+
+def reason(judged: Judged) -> str:
+    """Why a record is skipped; empty where it is not."""
+    if judged.record.skipped:
+        return judged.record.skipped
+    usable = np.isfinite(judged.predicted) and judged.predicted > 0 and judged.record.measured > 0
+    return "" if usable else "no finite prediction"
+
+
+def by(judged: Iterable[Judged], key: Callable[[Judged], str]) -> dict[str, list[Judged]]:
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for item in judged:
+        groups[key(item)].append(item)
+    return dict(groups)
+
+
+def source(judged: Judged) -> str:
+    return judged.record.source
+
+
+def family_error(judged: Sequence[Judged]) -> float:
+    """Mean over sources of each one's mean absolute percentage error."""
+    return float(np.mean([np.mean([abs(x.error) for x in group]) for group in by(judged, source).values()]))
+
+
+def line(name: str, judged: Sequence[Judged], error: Callable[[Sequence[Judged]], float]) -> str:
+    """A row of the table, in per cent."""
+    kept = [item for item in judged if not reason(item)]
+    skipped = len(judged) - len(kept)
+    if not kept:
+        return f"{name:<44}{0:>6}{'':>48}{skipped:>9}"
+    signed = np.array([item.error for item in kept])
+    size = np.abs(signed)
+    figures = (error(kept), np.median(size), np.percentile(size, 90), size.max(), signed.mean())
+    cells = "".join(f"{100 * x:>9.1f}" for x in figures)
+    return f"{name:<44}{len(kept):>6}{cells}   {skipped:>9}"
+
+
+HEAD = (
+    f"{'':<44}{'rows':>6}"
+    + "".join(f"{x:>9}" for x in ("error", "median", "p90", "worst", "bias"))
+    + f"   {'skipped':>9}"
+)
+
+
+def table(judged: Sequence[Judged]) -> str:
+    """Families, each by source, and why records were skipped."""
+    found = by(judged, lambda item: item.record.family)
+    lines = [HEAD]
+    for family in FAMILIES:
+        if family in found:
+            lines.append(line(family, found[family], family_error))
+            for name, items in sorted(by(found[family], source).items()):
+                lines.append(line(f"    {name}", items, family_error))
+    lines += ["", "skipped"]
+    reasons = Counter((item.record.family, reason(item)) for item in judged if reason(item))
+    lines += [f"{count:>6}  {family}: {why}" for (family, why), count in sorted(reasons.items())]
+    return "\n".join(lines)
+
+
+def write(path: Path, judged: Iterable[Judged]) -> None:
+    """A line for each record."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["family", "id", "metric", "measured", "predicted", "error_pct", "skipped"])
+        for item in judged:
+            why, record = reason(item), item.record
+            numbers = ["", ""] if why else [f"{item.predicted:.6g}", f"{100 * item.error:.2f}"]
+            out.writerow([record.family, record.id, record.metric, f"{record.measured:.6g}", *numbers, why])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; 2 where there is no such folder."""
+    parser = argparse.ArgumentParser(prog="benchmarks.accuracy", description="Projections against measurements.")
+    parser.add_argument("--rows", type=Path, required=True, help="a folder like measurements/")
+    parser.add_argument("--csv", type=Path, help="write a line for each record")
+    parser.add_argument(
+        "--cross-validate", action="store_true", help="leave out each source, and each model, and refit"
+    )
+    args = parser.parse_args(arguments)
+    if not args.rows.is_dir():
+        print(f"error: --rows {args.rows} is no folder ; give the folder of the CSV files", file=sys.stderr)
+        return 2
+    records = load(args.rows)
+    judged = judge(records)
+    print(table(judged))
+    for part in PARTS if args.cross_validate else ():
+        kept = [(r, x) for r, x in zip(records, left_out(records, part), strict=True) if np.isfinite(x)]
+        print(f"\n{part} left out\n{table([Judged(record, value) for record, value in kept])}")
+    if args.csv:
+        write(args.csv, judged)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The work of a record's plan, and what selects its constants: all that a fit needs of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.rows.record import Record
+from compiler import calibrated
+from compiler.costs.calibration import GpuCalibration
+from compiler.costs.case import Case, case
+from compiler.costs.engine import Demand, Pass, demand, one_pass
+from compiler.costs.exposed import Reaches
+from compiler.costs.forward import whole_sequences
+from compiler.costs.links import reach
+from compiler.costs.params import Counts, counts, totals
+from compiler.costs.step import Work, work
+from compiler.costs.total import kinds
+from compiler.world import World
+
+TRAINING = ("dense_training", "dense_single_node", "moe_training")
+SERVING = ("tpot", "ttft", "serving_throughput")
+
+
+def curves(world: World) -> GpuCalibration:
+    found = calibrated.gpu(world.config.hardware.calibration or "")
+    if found is None:
+        raise ValueError(f"{world.config.hardware.name} has no curves")
+    return found
+
+
+def bits(world: World) -> tuple[Case, Counts, Reaches]:
+    this = case(world)
+    return this, counts(this, totals(this.model)), {kind: reach(world, kind) for kind in kinds(this)}
+
+
+def known(record: Record) -> World:
+    if record.world is None:
+        raise ValueError(f"{record.id} is skipped")
+    return record.world
+
+
+def keys(record: Record) -> dict[str, str]:
+    """What selects a record's constants: nothing of its model, its source or itself."""
+    family, release = record.software
+    level = "framework" if record.family in TRAINING else "backend"
+    config = known(record).config
+    return {
+        level: family,
+        "release": f"{family}/{release}",
+        "gpu": config.hardware.name,
+        "precision": config.workload.precision,
+    }
+
+
+def step_work(record: Record) -> Work:
+    world = known(record)
+    return work(*bits(world), curves(world))[0]
+
+
+def served(record: Record) -> Demand:
+    """The worker that decodes, and in a disaggregated deployment the pass of the one that fills."""
+    world, ask = known(record), dict(record.ask or {})
+    this, held, reaches = bits(world)
+    batch = float("inf") if ask.get("batch", 1) is None else None
+    if "prefill" not in ask:
+        return demand(this, held, reaches, curves(world), batch=batch)
+    fill, lanes = filling(ask["prefill"]), float(ask["workers"][0] * ask["prefill"].degrees.adp)
+    per_rank = lanes / (ask["workers"][1] * world.degrees.adp)
+    return demand(this, held, reaches, curves(world), fill=fill, fillers=per_rank)
+
+
+def filling(world: World) -> Pass:
+    """One prompt on each attention-DP rank."""
+    this, held, reaches = bits(world)
+    alone = replace(this, workload=replace(this.workload, global_batch_size=int(this.adp)))
+    return one_pass(alone, held, reaches, curves(world), whole_sequences(alone, "prefill", alone.workload.longest))

@@ -1,0 +1,117 @@
+"""Fits of training frameworks and serving engines to records, and what such a fit says of other records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks import features
+from benchmarks.rows.record import Record
+from compiler.costs.case import Array
+from compiler.costs.engine import Demand
+from compiler.costs.step import Work
+from compiler.fitting import serving, training
+from compiler.fitting.levels import Evaluate, Keys, Scheme, Slot, balanced, fit, predicted
+
+Constants = Mapping[Slot, float]
+NOISE = 0.15
+ENOUGH = 400.0
+"""Spread of measured serving times around a good model, and records of one source and family that count."""
+
+KINDS = {"tpot": serving.TPOT, "ttft": serving.TTFT, "serving_throughput": serving.RATE}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Records of one kind, with what is needed of their plans."""
+
+    records: Sequence[Record]
+    keys: Sequence[Keys]
+    work: Sequence[Any]
+    target: Array
+    scheme: Scheme
+
+    def take(self, index: Sequence[int]) -> Samples:
+        return Samples(
+            [self.records[i] for i in index],
+            [self.keys[i] for i in index],
+            [self.work[i] for i in index],
+            self.target[list(index)],
+            self.scheme,
+        )
+
+    @property
+    def training(self) -> bool:
+        return self.scheme is training.SCHEME
+
+    def evaluate(self) -> Evaluate:
+        if self.training:
+            return training.evaluate(self.work)
+        worlds = [features.known(record) for record in self.records]
+        ranks = [world.size / world.degrees.adp for world in worlds]
+        return serving.evaluate(self.work, [kind(record) for record in self.records], ranks)
+
+    def weight(self) -> Array:
+        sources = [f"{record.family}/{record.source}" for record in self.records]
+        return balanced(sources, training.ENOUGH, training.NOISE) if self.training else balanced(sources, ENOUGH, NOISE)
+
+
+def kind(record: Record) -> int:
+    """What a serving record measures."""
+    fills = record.metric == "input_tokens_s_gpu" or (record.ask or {}).get("mode") == "prefill"
+    return serving.FILL if fills else KINDS[record.family]
+
+
+def steps(records: Sequence[Record]) -> Samples:
+    """Training records; tokens/s of a GPU are turned into a step's seconds."""
+    kept = [record for record in records if record.family in features.TRAINING and not record.skipped]
+    works: list[Work] = [features.step_work(record) for record in kept]
+    target = np.log([step_seconds(record, record.measured) for record in kept])
+    return Samples(kept, [features.keys(record) for record in kept], works, target, training.SCHEME)
+
+
+def step_seconds(record: Record, value: float) -> float:
+    """Seconds of a step from tokens/s of a GPU, and the other way round."""
+    if record.metric == "step_time_s":
+        return value
+    world = features.known(record)
+    workload = world.config.workload
+    return workload.global_batch_size * workload.longest / (value * world.size)
+
+
+def requests(records: Sequence[Record]) -> Samples:
+    """Serving records; those of one row share their plan."""
+    kept = [record for record in records if record.family in features.SERVING and not record.skipped]
+    found: dict[str, Demand] = {}
+    for record in kept:
+        if record.id not in found:
+            found[record.id] = features.served(record)
+    target = np.log([record.measured / float((record.ask or {}).get("ranks", 1)) for record in kept])
+    return Samples(kept, [features.keys(x) for x in kept], [found[x.id] for x in kept], target, serving.SCHEME)
+
+
+def fitted(samples: Samples, first: Constants | None = None) -> dict[Slot, float]:
+    return fit(samples.scheme, samples.keys, samples.evaluate(), samples.target, samples.weight(), first)
+
+
+def said(samples: Samples, constants: Constants) -> Array:
+    """Predictions in the unit of what was measured."""
+    logs = predicted(samples.scheme, constants, samples.keys, samples.evaluate())
+    if not samples.training:
+        ranks = [float((record.ask or {}).get("ranks", 1)) for record in samples.records]
+        return np.asarray(np.exp(logs) * ranks)
+    return np.array([step_seconds(r, float(x)) for r, x in zip(samples.records, np.exp(logs), strict=True)])
+
+
+def table(scheme: Scheme, constants: Constants) -> dict[str, dict[str, dict[str, float]]]:
+    """Level -> key -> constant, four figures: the shared ones as they are, the others as factors that differ from 1."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for (level, key, name), value in constants.items():
+        factor = float(np.exp(value)) * (scheme.defaults[name] if level == "shared" else 1.0)
+        group = found.setdefault(level, {}).setdefault(key, {})
+        if level == "shared" or abs(factor - 1) >= 0.005:
+            group[name] = float(f"{factor:.4g}")
+    return found

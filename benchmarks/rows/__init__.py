@@ -1,0 +1,1 @@
+"""Rows of a measurements folder, each turned into a plan by itself."""

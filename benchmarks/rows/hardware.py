@@ -1,0 +1,56 @@
+"""The cluster of a row: a file of `conf/hardware` by the GPU's name, with the row's own sizes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+
+from benchmarks.rows.record import Row, Skip, number
+from compiler.specs.hardware import Hardware
+
+GPUS = (
+    (r"a100.*40 ?gb", "a100_40gb"),
+    (r"a100", "a100_80gb"),
+    (r"h100.*96 ?gb", "h100_96gb"),
+    (r"h100|hopper", "h100_80gb"),
+    (r"h200", "h200"),
+    (r"h800", "h800"),
+    (r"gb300", "gb300_nvl72"),
+    (r"gb200", "gb200_nvl72"),
+    (r"b300", "b300"),
+    (r"b200|sm100", "b200"),
+    (r"mi300", "mi300x"),
+    (r"rtx.*6000", "rtx_pro_6000"),
+)
+"""What a GPU is called in a row, in lower case, and its file; the first that fits."""
+
+
+def gpu_file(row: Row) -> str:
+    """Raises Skip for a GPU without a file."""
+    name = row["gpu"].lower()
+    found = next((file for pattern, file in GPUS if re.search(pattern, name)), None)
+    if found is None:
+        raise Skip(f"no file for GPU {row['gpu'] or 'unknown'}")
+    return found
+
+
+@cache
+def nominal(file: str) -> Hardware:
+    """The cluster as its file says."""
+    from compiler.config.load import load_config
+
+    return load_config([f"hardware={file}"]).hardware
+
+
+def cluster(row: Row, gpus: int) -> Hardware:
+    """As many nodes as `gpus` need, with the network that the row states."""
+    found = nominal(gpu_file(row))
+    per_node = min(found.node.gpus, gpus)
+    hardware = replace(found, nodes=-(-gpus // per_node), node=replace(found.node, gpus=per_node), pin=None)
+    rate = number(row, "inter_node_gbps_per_gpu")
+    cards = found.nic.per_node * per_node / found.node.gpus
+    nic = replace(found.nic, per_node=max(1, round(cards)))
+    if rate:
+        nic = replace(nic, bandwidth=rate * 1e9 / 8 * per_node / nic.per_node)
+    return replace(hardware, nic=nic)

@@ -1,0 +1,150 @@
+"""Serving rows: a record for each measured column; the architecture from the model's own config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rows.hardware import cluster, gpu_file, nominal
+from benchmarks.rows.record import Record, Row, Skip, number, read, whole
+from compiler.config.hf import read as read_model
+from compiler.errors import CompilerError
+from compiler.passes import lay_out
+from compiler.specs.config import Config, Framework
+from compiler.specs.degrees import Parallel
+from compiler.specs.model import Model
+from compiler.specs.workload import Workload
+from compiler.world import World
+
+METRICS = {
+    "tpot_ms": ("tpot", 1e-3),
+    "ttft_ms": ("ttft", 1e-3),
+    "output_tokens_s_gpu": ("serving_throughput", 1.0),
+    "input_tokens_s_gpu": ("serving_throughput", 1.0),
+    "tokens_s_node": ("serving_throughput", 1.0),
+}
+"""Measured column -> family, and the factor to SI units."""
+
+
+@cache
+def model(path: Path) -> Model:
+    """Raises Skip for a model that cannot be read."""
+    try:
+        return read_model(str(path))
+    except CompilerError:
+        raise Skip(f"no model {path.name}") from None
+
+
+def precision(row: Row, architecture: Model) -> str:
+    """Of weights; that of the model's own file where the row leaves it out."""
+    text = row["precision"].lower()
+    if "fp4" in text or "int4" in text:
+        return "nvfp4"
+    return "fp8" if "fp8" in text else architecture.dtype
+
+
+def degrees(row: Row, prefix: str = "", per_node: int = 8) -> Parallel:
+    """Degrees of a worker: tensor times data parallelism of attention are the ranks that experts are spread over.
+
+    A rank that is of several kinds may be counted once for each: n*n of tp or attn_dp with n of ep and n of moe_tp, or n of
+    tp and n of attn_dp with n*n of ep, are n ranks: n*n would be more than a node.
+    """
+    key = {name: prefix + name for name in ("tp", "pp", "ep", "attn_dp", "moe_tp")}
+    ep, wide = max(1, whole(row, key["ep"], 1)), whole(row, key["moe_tp"], 0)
+    adp = max(1, whole(row, key["attn_dp"], 1))
+    tp, pp = max(1, whole(row, key["tp"], 1)), max(1, whole(row, key["pp"], 1))
+    if adp == tp > 1 and ep == tp * adp:
+        tp, ep = 1, adp
+    elif ep == wide and tp * adp == ep * wide > per_node:
+        tp, adp = (ep, 1) if adp == 1 else (1, ep)
+    ranks = tp * adp
+    ep = min(ep, ranks)
+    etp = ranks // ep if ranks % ep == 0 else 1
+    return Parallel(tp=tp, pp=pp, ep=ep, etp=etp, adp=adp)
+
+
+def world(row: Row, architecture: Model, parallel: Parallel, batch: int, lengths: tuple[int, int]) -> World:
+    """A worker with `batch` requests over its attention-DP ranks. Raises Skip."""
+    gpus = parallel.tp * parallel.pp * (parallel.adp or 1)
+    prompt, output = lengths
+    layers, pp = architecture.num_hidden_layers, parallel.pp
+    base, extra = divmod(layers, pp)
+    stages = [base + (part < extra) for part in range(pp)]
+    config = Config(
+        hardware=cluster(row, gpus),
+        model=architecture,
+        parallel=replace(parallel, etp=parallel.etp if architecture.moe else 1, stages=stages),
+        workload=Workload(
+            kind="serve",
+            global_batch_size=max(1, batch),
+            sequence_lengths=[prompt],
+            output_length=output,
+            precision=precision(row, architecture),
+        ),
+        framework=Framework(name="none"),
+    )
+    if not config.degrees.factors:
+        raise Skip("expert degrees do not fit the ranks")
+    return lay_out(config)
+
+
+def records(folder: Path) -> Iterator[Record]:
+    for path in sorted(folder.glob("inference*.csv")):
+        for row in read(path):
+            yield from _of(row, folder)
+
+
+def _of(row: Row, folder: Path) -> Iterator[Record]:
+    measured = [(key, *METRICS[key], found) for key in METRICS if (found := number(row, key)) is not None]
+    try:
+        filled: dict[str, Any] = {"gpu": gpu_file(row), **_plan(row, folder)}
+    except Skip as why:
+        filled = {"skipped": str(why)}
+    for key, family, factor, value in measured:
+        metric = key.replace("_ms", "_s")
+        base = Record(family, row["id"], row["source_id"], row["model"], metric, value * factor)
+        software = (row["backend"], row["backend_version"])
+        if key == "tokens_s_node" and "ask" in filled:
+            per_node = min(nominal(filled["gpu"]).node.gpus, filled["world"].size)
+            yield replace(base, software=software, **{**filled, "ask": {**filled["ask"], "ranks": per_node}})
+        else:
+            yield replace(base, software=software, **filled)
+
+
+def _plan(row: Row, folder: Path) -> dict[str, Any]:
+    """The worker that decodes (or the only one), and what else the prediction needs."""
+    architecture = model(folder / "models" / f"{row['model_config']}.json")
+    if row["phase"] in ("prefill", "decode"):
+        return _one_phase(row, architecture)
+    lengths = whole(row, "isl"), whole(row, "osl")
+    offline = "max throughput" in row["phase"]
+    ask: dict[str, Any] = {"mode": row["mode"], "isl": lengths[0], "osl": lengths[1]}
+    if row["mode"] == "agg":
+        parallel = degrees(row)
+        batch = 1 if offline else whole(row, "concurrency", whole(row, "batch_per_gpu", 0) * (parallel.adp or 1))
+        found = world(row, architecture, parallel, batch, lengths)
+        return {"world": found, "ask": {**ask, "batch": None if offline else max(1, batch)}}
+    if not row["decode_workers"] or not row["prefill_workers"]:
+        raise Skip("number of workers of each pool not given")
+    first, second = degrees(row, "prefill_"), degrees(row, "decode_")
+    workers = whole(row, "prefill_workers"), whole(row, "decode_workers")
+    load = whole(row, "concurrency")
+    decoding = world(row, architecture, second, -(-load // workers[1]), lengths)
+    filling = world(row, architecture, first, whole(row, "prefill_batch", 1) * (first.adp or 1), lengths)
+    return {"world": decoding, "ask": {**ask, "batch": load, "prefill": filling, "workers": workers}}
+
+
+def _one_phase(row: Row, architecture: Model) -> dict[str, Any]:
+    """A pool measured alone."""
+    gpus = whole(row, "gpus")
+    tp = whole(row, "tp", 1)
+    parallel = Parallel(tp=tp, ep=whole(row, "ep", 1), etp=1, adp=whole(row, "attn_dp", gpus // tp))
+    prompt = whole(row, "isl", whole(row, "kv_len", 0))
+    if not prompt:
+        raise Skip("no context length")
+    batch = whole(row, "batch_per_gpu", 1) * gpus
+    found = world(row, architecture, parallel, batch, (prompt, 1))
+    return {"world": found, "ask": {"mode": row["phase"]}}

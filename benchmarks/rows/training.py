@@ -1,0 +1,237 @@
+"""Training and memory rows: the architecture from the row's own columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.rows.hardware import cluster, gpu_file
+from benchmarks.rows.record import Record, Row, Skip, number, read, whole
+from compiler.passes import lay_out
+from compiler.specs.config import Config, Framework
+from compiler.specs.degrees import Parallel
+from compiler.specs.model import Model
+from compiler.specs.workload import Workload
+from compiler.world import World
+
+FILES = {
+    "dense_training.csv": "dense_training",
+    "dense_training_vtrain_single_node.csv": "dense_single_node",
+    "moe_training.csv": "moe_training",
+}
+VOCABULARY = 51200
+"""Rows of GPT-2's table padded to a multiple of 1,024 (Megatron-LM's default): for rows that do not state it."""
+
+MLA = (1536, 512, 128, 64, 128)
+"""Ranks of queries and of keys and values, widths without and with rotation, value width, where a row leaves them out."""
+
+GIB = 2.0**30
+SMALL = 10 * GIB
+
+
+def precision(row: Row) -> str:
+    """As a workload writes it. Raises Skip where it is blank."""
+    text = row["precision"].lower()
+    for pattern, name in (
+        ("nvfp4|fp4", "nvfp4"),
+        ("mxfp8|fp8-mx|fine", "mxfp8"),
+        ("fp8|float8", "fp8"),
+        ("fp16", "fp16"),
+        ("bf16", "bf16"),
+    ):
+        if re.search(pattern, text):
+            return name
+    raise Skip("no precision")
+
+
+def model(row: Row) -> Model:
+    """Raises Skip for layers that a transformer of ours does not have, and for sizes that are not given."""
+    attention = row["attn"].lower()
+    if re.search("mamba|hybrid|compressed", attention):
+        raise Skip("Mamba layers or compressed attention")
+    if not row["layers"] and not row["hidden"]:
+        raise Skip("no architecture")
+    hidden, experts = whole(row, "hidden"), whole(row, "experts", 0)
+    ffn = whole(row, "ffn", 4 * hidden)
+    found = Model(
+        name=re.sub(r"[^a-z0-9]+", "_", row["model"].lower()),
+        num_hidden_layers=whole(row, "layers"),
+        hidden_size=hidden,
+        num_attention_heads=whole(row, "heads"),
+        num_key_value_heads=whole(row, "kv_heads", whole(row, "heads")),
+        intermediate_size=ffn,
+        vocab_size=whole(row, "vocab", VOCABULARY),
+        gated_mlp=row["act"] == "swiglu",
+        tie_word_embeddings=row["act"] == "gelu" and "untie" not in row.get("extra_args", ""),
+        num_experts=experts,
+        num_experts_per_tok=whole(row, "topk", 0) if experts else 0,
+        moe_intermediate_size=whole(row, "moe_ffn", ffn) if experts else None,
+        shared_expert_intermediate_size=whole(row, "shared_expert_ffn", 0) or None if experts else None,
+        first_k_dense_replace=whole(row, "dense_layers", 0),
+        num_nextn_predict_layers=0 if "w/o MTP" in row["notes"] else whole(row, "mtp_layers", 0),
+    )
+    return _attention(found, row, attention)
+
+
+def _attention(found: Model, row: Row, attention: str) -> Model:
+    """With the row's own widths of heads, and windows."""
+    text = row.get("head_dim", "")
+    if "mla" in attention:
+        q, kv, nope, rope, value = MLA
+        if len(said := [int(x) for x in re.findall(r"\d+", text)]) == 5:
+            nope, rope, value, q, kv = said
+        found = replace(found, q_lora_rank=q, kv_lora_rank=kv, v_head_dim=value)
+        return replace(found, qk_nope_head_dim=nope, qk_rope_head_dim=rope)
+    if window := re.search(r"sliding window (\d+)/full", attention):
+        kinds = ["sliding_attention", "full_attention"] * found.num_hidden_layers
+        found = replace(found, sliding_window=int(window[1]), layer_types=kinds[: found.num_hidden_layers])
+    return replace(found, head_dim=int(text)) if text.isdigit() else found
+
+
+def split(layers: int, parts: int) -> list[int]:
+    """Layers of each virtual stage: even where they divide, else with the embedding and the head counted as layers."""
+    if layers % parts == 0 or layers + 2 < 2 * parts:
+        base, extra = divmod(layers, parts)
+        return [base + (part < extra) for part in range(parts)]
+    base, extra = divmod(layers + 2, parts)
+    found = [base + (0 < part <= extra) for part in range(parts)]
+    found[0] -= 1
+    found[-1] -= 1
+    return found
+
+
+def layout(row: Row) -> list[int]:
+    """Layers of each virtual stage where the row draws them (Megatron's E t m L and |); empty where it does not."""
+    found = re.search(r"pipeline-model-parallel-layout=([^;]+)", row.get("extra_args", ""))
+    if not found:
+        return []
+    text = re.sub(r"\(([^)]*)\)\*(\d+)", lambda part: part[1] * int(part[2]), found[1].strip())
+    text = re.sub(r"(\w)\*(\d+)", lambda part: part[1] * int(part[2]), text)
+    return [stage.count("t") for stage in text.split("|")]
+
+
+def recompute(row: Row) -> str:
+    """full, selective (the attention core), or none: finer selections rebuild what costs next to nothing."""
+    text = row["recompute"].lower()
+    if text.startswith("full"):
+        return "full"
+    return "selective" if "attention core" in text else "none"
+
+
+def parallel(row: Row, layers: int) -> tuple[Parallel, int]:
+    """Degrees and the number of GPUs. Raises Skip where the world cannot be known, or does not fit."""
+    tp, pp, cp = whole(row, "tp"), whole(row, "pp"), whole(row, "cp", 1)
+    gpus = whole(row, "gpus", 0) or tp * pp * cp * whole(row, "dp", 0)
+    if not gpus:
+        raise Skip("data parallelism unknown")
+    adp = whole(row, "dp", 0) or gpus // (tp * pp * cp)
+    if adp * tp * pp * cp != gpus:
+        raise Skip("degrees do not make the number of GPUs")
+    drawn = layout(row)
+    found = re.match(r"(\d+) layers/vstage", row["vpp"])
+    vpp = max(1, layers // (pp * int(found[1]))) if found else max(1, whole(row, "vpp", len(drawn) // pp or 1))
+    vpp = vpp if pp > 1 and layers + 2 >= pp * vpp else 1
+    ep, etp = whole(row, "ep", 1), whole(row, "etp", 1)
+    stages = drawn if len(drawn) == pp * vpp and sum(drawn) == layers else split(layers, pp * vpp)
+    return Parallel(tp=tp, pp=pp, cp=cp, vpp=vpp, ep=ep, etp=etp, adp=adp, stages=stages), gpus
+
+
+def zero_stage(row: Row) -> int:
+    """FSDP shards parameters too, unless the row says otherwise."""
+    if not whole(row, "fsdp_shard", 0):
+        return 0
+    return 2 if "SHARD_GRAD_OP" in row["notes"] else 3
+
+
+def world(row: Row) -> World:
+    """The row's plan. Raises Skip."""
+    if row.get("task") == "lora":
+        raise Skip("LoRA adapters")
+    architecture = model(row)
+    degrees, gpus = parallel(row, architecture.num_hidden_layers)
+    shards = zero_stage(row)
+    workload = Workload(
+        kind="train",
+        global_batch_size=whole(row, "gbs"),
+        micro_batch_size=whole(row, "mbs"),
+        sequence_length=whole(row, "seq"),
+        precision=precision(row),
+        recompute=recompute(row),
+        sequence_parallel=row["seq_parallel"] == "1" if row["seq_parallel"] else None,
+        distributed_optimizer=row["dist_optimizer"] != "0",
+        zero_stage=shards,
+        fused_attention="attention-backend=unfused" not in row.get("extra_args", ""),
+    )
+    config = Config(
+        hardware=cluster(row, gpus),
+        model=architecture,
+        parallel=degrees,
+        workload=workload,
+        framework=Framework(name="none"),
+    )
+    if not config.degrees.factors:
+        raise Skip("expert degrees do not fit the ranks")
+    return lay_out(config)
+
+
+def steps(folder: Path) -> Iterator[Record]:
+    """Every training row: its step time, or tokens/s of a GPU where none is given."""
+    for file, family in FILES.items():
+        if not (folder / file).exists():
+            continue
+        for row in read(folder / file):
+            base = Record(family, row["id"], row["source_id"], row["model"], "step_time_s", 0.0)
+            yield _filled(base, row)
+
+
+def _filled(base: Record, row: Row) -> Record:
+    software = (row["framework"], row["release"])
+    try:
+        step, rate, total = (number(row, key) for key in ("step_time_s", "tokens_s_gpu", "tokens_s_total"))
+        if step is None and rate is None and total is not None:
+            rate = total / whole(row, "gpus")
+        if step is None and rate is None:
+            raise Skip("no step time and no tokens/s")
+        metric, measured = ("step_time_s", step) if step is not None else ("tokens_s_gpu", rate)
+        base = replace(base, metric=metric, measured=measured or 0.0, software=software)
+        return replace(base, world=world(row), gpu=gpu_file(row))
+    except Skip as why:
+        return replace(base, skipped=str(why))
+
+
+def memories(folder: Path) -> Iterator[Record]:
+    """Every memory row: peak allocated bytes, or reserved ones where the row says nothing else."""
+    if not (folder / "memory.csv").exists():
+        return
+    for row in read(folder / "memory.csv"):
+        base = Record("memory", row["id"], row["source_id"], row["model"], "allocated_bytes", 0.0)
+        yield _memory(base, row)
+
+
+def _memory(base: Record, row: Row) -> Record:
+    try:
+        allocated, reserved = number(row, "peak_alloc_gib"), number(row, "peak_reserved_gib")
+        if "single MoE layer" in row["measure"]:
+            raise Skip("a single layer, no model")
+        if allocated is None and reserved is None:
+            raise Skip("no peak")
+        metric, peak = ("allocated_bytes", allocated) if allocated is not None else ("reserved_bytes", reserved)
+        measured = (peak or 0.0) * GIB
+        base = replace(base, metric=metric, measured=measured, software=(row["framework"], row["release"]))
+        if measured < SMALL:
+            raise Skip("below 10 GiB")
+        if not row["dp"] and not row["gpus"]:
+            raise Skip("data parallelism unknown")
+        found = world(row)
+        return replace(base, world=found, gpu=gpu_file(row), ask={"stage": _stage(row["stage_or_rank"], found)})
+    except Skip as why:
+        return replace(base, skipped=str(why))
+
+
+def _stage(text: str, found: World) -> int | None:
+    """The pipeline stage that was measured; None for the fullest."""
+    if named := re.match(r"pp stage (\d+)", text):
+        return int(named[1])
+    return found.degrees.pp - 1 if text.startswith("last rank") else None

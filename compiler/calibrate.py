@@ -1,0 +1,6 @@
+"""`python -m compiler.calibrate FILES`: fit a site's own GEMM and collective curves."""
+
+from compiler.commands.calibrate import main
+
+if __name__ == "__main__":
+    main()

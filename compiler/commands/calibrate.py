@@ -1,0 +1,107 @@
+"""Fit a calibration file from a site's own measurements: output of nccl-tests, and a CSV of GEMM times."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from compiler.config.load import load_config
+from compiler.costs.collectives import PASSES
+from compiler.entry import Parser, finish
+from compiler.errors import ConfigError
+from compiler.fitting import kernels, links
+from compiler.fitting.written import digest, plain
+from compiler.specs.hardware import Hardware
+
+OPS = (("all_?reduce", "all_reduce"), ("all_?gather", "all_gather"), ("reduce_?scatter", "reduce_scatter"))
+OPERATIONS = (*OPS, ("all_?to_?all", "all_to_all"))
+"""How a file's name, or nccl-tests' own first lines, tell the operation."""
+
+HEAD = "# Fitted by python -m compiler.calibrate. Fractions are of the hardware file's peak and bandwidth; seconds.\n"
+FEWEST = 5
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Exit 0 where a file was written, 2 for bad input."""
+    finish(run, argv)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print each curve's mean error. Raises ConfigError."""
+    import yaml
+
+    parser = Parser(prog="python -m compiler.calibrate", description="Fit GEMM and collective curves of a cluster.")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", type=Path, help="nccl-tests output, or a CSV m,n,k,dtype,seconds"
+    )
+    parser.add_argument("--hardware", required=True, help="the hardware file that the curves are fractions of")
+    parser.add_argument("--config-dir", help="a folder of your own group folders")
+    parser.add_argument("--out", type=Path, required=True, help="the calibration file to write")
+    args = parser.parse_args(argv)
+    hardware = load_config([f"hardware={args.hardware}"], args.config_dir).hardware
+    content: dict[str, Any] = {"name": args.out.stem, "gemm": {}, "links": {}}
+    for path in args.files:
+        text = _text(path)
+        found = gemms(path, text, hardware) if path.suffix == ".csv" else transfers(path, text, hardware)
+        for part, curves in found.items():
+            content[part] |= curves
+            for key, curve in curves.items():
+                print(
+                    f"{path.name}: {part} {key}, mean error {curve['mean_error']:.1%} over {curve['rows']['count']} rows"
+                )
+    args.out.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
+    return 0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError.of(f"{path} cannot be read: {error}", "name a text file of measurements") from error
+
+
+def gemms(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]]:
+    """A curve for each dtype (bf16, fp8, fp8_block, nvfp4) of a CSV with the columns m, n, k, dtype, seconds."""
+    rows = list(csv.DictReader(text.splitlines()))
+    groups: dict[str, list[dict[str, float]]] = {}
+    try:
+        for row in rows:
+            groups.setdefault(row["dtype"], []).append({key: float(row[key]) for key in ("m", "n", "k", "seconds")})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError.of(f"{path}: a row has no usable {error}", "write the columns m,n,k,dtype,seconds") from error
+    bad = sorted(set(groups) - set(kernels.PEAKS)) or [key for key, items in groups.items() if len(items) < FEWEST]
+    if bad or not groups:
+        raise ConfigError.of(
+            f"{path}: {', '.join(bad) or 'no row'} cannot be fitted",
+            f"write at least {FEWEST} rows of each dtype, one of {', '.join(kernels.PEAKS)}",
+        )
+    found = {}
+    for key, samples in groups.items():
+        curve, off = kernels.gemm(samples, hardware.gpu, key)
+        texts = [",".join(row.values()) for row in rows if row["dtype"] == key]
+        found[key] = plain(curve, off, {"file": path.name, **digest(texts)})
+    return {"gemm": found}
+
+
+def transfers(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]]:
+    """One operation's curve from nccl-tests: lines of size, count, type, redop, root, time in us (out of place)."""
+    told = f"{path.name}\n{text}".lower()
+    op = next((name for pattern, name in OPERATIONS if re.search(pattern, told)), None)
+    ranks = len(re.findall(r"(?m)^#\s+Rank\s+\d+", text))
+    lines = re.findall(r"(?m)^\s+(\d+)\s+\d+\s+\w+\s+\S+\s+-?\d+\s+([0-9.]+)", text)
+    samples: list[dict[str, float | str]] = [
+        {"bytes": float(size), "ranks": float(ranks), "seconds": float(time) * 1e-6, "source": path.name}
+        for size, time in lines
+        if float(size) >= links.SMALLEST
+    ]
+    if op is None or ranks < 2 or len(samples) < FEWEST:
+        raise ConfigError.of(
+            f"{path}: {op or 'no operation'}, {ranks} ranks and {len(samples)} sizes of 64 KiB or more found",
+            "give the whole output of one nccl-tests program, its operation in the file's name",
+        )
+    curve, error = links.fit(samples, PASSES.get(op, 1), hardware.nvlink.bandwidth)
+    texts = [f"{size} {time}" for size, time in lines]
+    return {"links": {op: plain(curve, error, {"file": path.name, **digest(texts)})}}

@@ -1,0 +1,115 @@
+"""Measured constants of GPUs and software, as frozen values: where there are none, the roofline stands.
+
+Fractions are of the hardware's own peak and bandwidth, so that a GPU without measurements can borrow its nearest kin's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from compiler.costs.case import Array
+from compiler.costs.software import Engine, Software
+
+EIGHTY = 1.2816
+"""Standard deviations on either side of four fifths of a normal distribution."""
+
+
+@dataclass(frozen=True)
+class KernelCurve:
+    """seconds = launch_s + (arithmetic^q + memory^q)^(1/q), q = sharpness of the roofline's edge.
+
+    `half_rows`: rows of a matrix (tokens of an expert) at which arithmetic is half as efficient as with many.
+    """
+
+    efficiency: float
+    memory_efficiency: float
+    launch_s: float
+    sharpness: float
+    half_rows: float = 0.0
+
+    def seconds(self, arithmetic: Array, moved: Array, rows: Array) -> Array:
+        """Seconds at peak of the arithmetic and of the memory traffic -> seconds that it takes. 0 stays 0."""
+        busy = arithmetic * (1 + self.half_rows / np.maximum(rows, 1e-9)) / self.efficiency
+        q = self.sharpness
+        time = (busy**q + (moved / self.memory_efficiency) ** q) ** (1 / q)
+        return np.where(time > 0, time + self.launch_s, 0.0)
+
+
+@dataclass(frozen=True)
+class LinkCurve:
+    """seconds = (latency_s + hop_s*(n-1) + wire/b + sqrt(ramp_s*wire/b)) * shape, b = efficiency*(1 - pair_loss/n)*bandwidth.
+
+    Groups of `switched_ranks` or more need `switched` of the time on the wire (reduction in the switch). `shape` is a
+    factor at messages of `sizes` bytes, straight in the logarithms between them and level beyond.
+    """
+
+    latency_s: float
+    hop_s: float
+    efficiency: float
+    pair_loss: float
+    ramp_s: float
+    switched: float = 1.0
+    switched_ranks: int = 6
+    sizes: tuple[float, ...] = ()
+    shape: tuple[float, ...] = ()
+
+    def seconds(self, message: Array, wire_bytes: Array, ranks: Array, bandwidth: float) -> Array:
+        """Arrays that broadcast; `message` is a whole call's bytes, `wire_bytes` what a rank sends of them."""
+        spent = wire_bytes / (bandwidth * self.efficiency * (1 - self.pair_loss / ranks))
+        spent = spent * np.where(ranks >= self.switched_ranks, self.switched, 1.0)
+        time = self.latency_s + self.hop_s * (ranks - 1) + spent + np.sqrt(self.ramp_s * spent)
+        if not self.sizes:
+            return time
+        return time * np.exp(np.interp(np.log(np.maximum(message, 1)), np.log(self.sizes), np.log(self.shape)))
+
+
+@dataclass(frozen=True)
+class GpuCalibration:
+    """Curves of one GPU: kernels by precision, links by operation within an NVLink domain and between domains."""
+
+    name: str = ""
+    gemm: Mapping[str, KernelCurve] = field(default_factory=dict)
+    grouped: Mapping[str, KernelCurve] = field(default_factory=dict)
+    links: Mapping[str, LinkCurve] = field(default_factory=dict)
+    between: Mapping[str, LinkCurve] = field(default_factory=dict)
+
+    def kernel(self, curves: Mapping[str, KernelCurve], precision: str) -> KernelCurve:
+        """The curve of a precision, or of the nearest one that was measured."""
+        return next(curves[key] for key in NEAREST[precision] if key in curves)
+
+
+NEAREST: Mapping[str, tuple[str, ...]] = {
+    "fp32": ("bf16",),
+    "bf16": ("bf16",),
+    "fp16": ("bf16",),
+    "fp8": ("fp8", "fp8_block", "bf16"),
+    "mxfp8": ("fp8_block", "fp8", "bf16"),
+    "fp4": ("nvfp4", "fp8", "bf16"),
+    "nvfp4": ("nvfp4", "fp8", "bf16"),
+}
+"""Names of measured precisions for each precision of a workload, best first."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a plan's projection uses. `spreads`: of "step", "ttft" and "tpot", the standard
+    deviation of the logarithms of measured over projected times;
+    `unseen`: what of the plan no measurement is near to, in words.
+    """
+
+    gpu: GpuCalibration
+    software: Software = field(default_factory=Software)
+    engine: Engine = field(default_factory=Engine)
+    spreads: Mapping[str, float] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
+
+    def interval(self, kind: str, value: float) -> tuple[float, float] | tuple[None, None]:
+        """Where four of five measurements would lie; None where no residuals are kept."""
+        if kind not in self.spreads:
+            return None, None
+        factor = math.exp(EIGHTY * self.spreads[kind])
+        return value / factor, value * factor

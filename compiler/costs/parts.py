@@ -1,0 +1,85 @@
+"""Seconds of each kind of work in one micro-batch's forward pass, by measured curves; arrays over stages.
+
+Where parameters are declared beyond what the architecture has, products take as much longer as they are larger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.costs import flops
+from compiler.costs.activations import elementwise_bytes
+from compiler.costs.calibration import GpuCalibration
+from compiler.costs.case import Array, Case
+from compiler.costs.forward import Forward, dispatched, touched_fraction
+from compiler.costs.kernels import cache_bytes, wide
+from compiler.costs.params import Counts, matrices
+from compiler.costs.shapes import gemms
+from compiler.specs.model import BYTES
+
+KERNELS_OF_LAYER = 9.0
+"""Kernels beside the products: norms, rotation, attention, residuals (counted by hand)."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`launches` is a count of kernels, all else seconds. `products` are dense GEMMs, `grouped` those of routed experts,
+    `moved` the bytes that decode streams (weights and cache) at peak bandwidth.
+    """
+
+    products: Array
+    grouped: Array
+    core: Array
+    scores: Array
+    elementwise: Array
+    launches: Array
+
+
+def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Parts:
+    """A forward pass of one micro-batch on each stage."""
+    peak = case.hardware.gpu
+    products, launches = _products(case, held, forward, gpu)
+    core = flops.core(case, forward) / flops.peak_flops(peak, wide(case.workload.precision))
+    cached = cache_bytes(case, forward) / peak.memory_bandwidth
+    grouped = _grouped(case, held, forward, gpu)
+    elementwise = elementwise_bytes(case, forward) / peak.memory_bandwidth
+    launches = launches + KERNELS_OF_LAYER * case.running.layers
+    heads = np.ceil(case.model.num_attention_heads / case.tp)
+    pairs = heads * forward.tokens * forward.keys * case.running.layers
+    scores = case.activation_bytes * pairs / peak.memory_bandwidth
+    return Parts(products, grouped, np.maximum(core, cached), scores, elementwise, launches)
+
+
+def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:
+    """Seconds, and the number of products."""
+    peak, precision = case.hardware.gpu, case.workload.precision
+    seconds = launches = weights = 0 * case.running.layers
+    for item in gemms(case):
+        narrow = precision if item.role in ("attention", "mlp") else wide(precision)
+        curve = gpu.kernel(gpu.gemm, narrow)
+        size = case.activation_bytes if case.workload.train and narrow == wide(precision) else BYTES[narrow]
+        work = 2 * forward.tokens * item.n * item.k / flops.peak_flops(peak, narrow)
+        moved = (size * item.k * (item.n + forward.tokens) + 2 * forward.tokens * item.n) / peak.memory_bandwidth
+        each = curve.seconds(work, moved, forward.tokens) - curve.launch_s
+        seconds = seconds + item.count * each
+        launches = launches + item.count
+        weights = weights + item.count * item.n * item.k
+    return seconds * np.maximum(1.0, held.dense_gemm / np.maximum(weights, 1)), launches
+
+
+def _grouped(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Array:
+    """Gate, up and down of the busiest rank's experts; without their launch."""
+    if not case.model.moe:
+        return 0 * case.running.layers
+    peak, precision, model = case.hardware.gpu, case.workload.precision, case.model
+    curve = gpu.kernel(gpu.grouped or gpu.gemm, precision)
+    pairs = dispatched(case, forward) * case.workload.imbalance
+    width = np.ceil(model.expert_size / case.etp)
+    work = 2 * matrices(model) * pairs * model.hidden_size * width / flops.peak_flops(peak, precision)
+    weight = BYTES[precision] * matrices(model) * case.local_experts * model.hidden_size * width
+    moved = weight * touched_fraction(case, forward) + pairs * (4 * model.hidden_size + 6 * width)
+    each = curve.seconds(work, moved / peak.memory_bandwidth, pairs / case.local_experts) - curve.launch_s
+    derived = case.running.moe * case.local_experts * matrices(model) * model.hidden_size * width
+    return case.running.moe * each * np.maximum(1.0, held.moe_gemm / np.maximum(derived, 1))

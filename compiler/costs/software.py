@@ -1,0 +1,69 @@
+"""What software makes of the hardware: the constants of a training step and of a serving engine, fitted to measured ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Software:
+    """Factors on the parts of a step, 1 where nothing is known; seconds where the name says so.
+
+    `products`, `grouped`, `core`, `elementwise`: on kernels; `scores`: passes over attention's scores in memory, near 0
+    where attention is fused;
+    `accumulated`: on adding each micro-batch's gradients to the main ones in memory. `tp`, `cp`, `ep`, `pp`, `dp`: the exposed part of a
+    collective's time. `optimizer`: on the update's memory traffic. `kernel_s`: host's time to launch a kernel, `expert_s` what a layer with experts adds to it: routing and permutation.
+    `micro_s` and `step_s`: of every micro-batch and every step.
+    """
+
+    products: float = 1.0
+    grouped: float = 1.0
+    core: float = 3.0
+    scores: float = 0.03
+    elementwise: float = 1.25
+    accumulated: float = 1.25
+    tp: float = 0.8
+    cp: float = 0.3
+    ep: float = 0.8
+    pp: float = 0.5
+    dp: float = 0.3
+    fsdp: float = 1.0
+    optimizer: float = 1.25
+    kernel_s: float = 6e-6
+    expert_s: float = 1e-3
+    micro_s: float = 2e-3
+    step_s: float = 2e-2
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Factors on the parts of a pass, seconds where the name says so. `d_` of decode, `p_` of prefill.
+
+    `mixed`: how much of a prompt's time the requests that decode beside it wait. `queue`: share of the other requests'
+    prompts that a new one waits for, less where prompts take a smaller part of the time: to the power `crowd`.
+    `uneven`: how much longer a prompt takes for each further attention-DP rank, which all wait for the longest.
+    """
+
+    d_products: float = 1.0
+    d_grouped: float = 1.0
+    d_core: float = 1.5
+    d_elementwise: float = 1.0
+    d_kernel_s: float = 2e-6
+    d_expert_s: float = 2e-5
+    d_tp: float = 0.8
+    d_ep: float = 1.0
+    d_step_s: float = 1e-3
+    d_request_s: float = 1e-5
+    p_products: float = 1.2
+    p_grouped: float = 1.2
+    p_core: float = 2.0
+    p_elementwise: float = 1.5
+    p_tp: float = 1.0
+    p_ep: float = 1.0
+    p_step_s: float = 1e-2
+    mixed: float = 1.0
+    first_s: float = 2e-2
+    queue: float = 0.3
+    crowd: float = 0.3
+    uneven: float = 0.05

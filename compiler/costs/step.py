@@ -1,0 +1,178 @@
+"""A training step by measured curves: the work of every stage, and what a framework makes of it.
+
+The work is independent of the framework's constants, so that they can be fitted to many steps at once: arrays of shape
+[stages], or [plans, stages] padded with stages without work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.costs import pipeline, traffic
+from compiler.costs.calibration import GpuCalibration
+from compiler.costs.case import Array, Case, array
+from compiler.costs.constants import ACCUMULATED_BYTES, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
+from compiler.costs.exposed import Reaches, Timed, timed
+from compiler.costs.forward import whole_sequences
+from compiler.costs.memory import sharded
+from compiler.costs.params import Counts
+from compiler.costs.parts import parts
+from compiler.costs.software import Software
+
+KINDS = ("tp", "cp", "ep", "etp", "pp")
+EDGE = 4.0
+"""Sharpness where two kinds of work run beside each other: (a^4 + b^4)^(1/4)."""
+
+CORE_BACKWARD = 2.5
+"""Work of attention's backward pass over its forward pass: five products for two (FlashAttention, 2205.14135)."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
+    a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
+    of kernels and of layers with experts.
+    `alike`: how many stages each column stands for; 1 unless it was squeezed.
+    """
+
+    products: Array
+    grouped: Array
+    core: Array
+    scores: Array
+    elementwise: Array
+    accumulated: Array
+    launches: Array
+    experts: Array
+    ahead: dict[str, Array]
+    back: dict[str, Array]
+    gathered_ahead: Array
+    gathered_back: Array
+    synchronised: Array
+    updated: Array
+    again: Array
+    again_core: Array
+    micro_batches: Array
+    bubble_share: Array
+    alike: Array
+
+
+def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
+    """The work of one plan, and its collectives."""
+    forward = whole_sequences(case, "train", case.workload.longest)
+    kernels = parts(case, held, forward, gpu)
+    passes = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
+    syncs = timed(traffic.synchronising(case, held), reaches, case.hardware, gpu)
+    none = 0 * case.running.layers
+    ahead, back = (dict.fromkeys(KINDS, none) for _ in range(2))
+    for item in passes:
+        kind = item.flow.kind
+        ahead[kind] = ahead[kind] + item.flow.forward * item.call_s
+        back[kind] = back[kind] + item.flow.backward * item.call_s
+    moved = OPTIMIZER_SHARD_BYTES * sharded(case, held, 1) + ZERO_GRADIENT_BYTES * sharded(case, held, 2)
+    found = Work(
+        products=kernels.products,
+        grouped=kernels.grouped,
+        core=kernels.core,
+        scores=kernels.scores + none,
+        elementwise=kernels.elementwise,
+        accumulated=ACCUMULATED_BYTES * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth + none,
+        launches=kernels.launches,
+        experts=case.running.moe + none,
+        ahead=ahead,
+        back=back,
+        gathered_ahead=sum((item.flow.forward * item.call_s for item in syncs), none),
+        gathered_back=sum((item.flow.backward * item.call_s for item in syncs), none),
+        synchronised=sum((item.flow.step * item.call_s for item in syncs), none),
+        updated=moved / case.hardware.gpu.memory_bandwidth,
+        again=none + (case.workload.recompute == "full"),
+        again_core=none + (case.workload.recompute == "selective"),
+        micro_batches=_of_a_plan(case.micro_batches),
+        bubble_share=_of_a_plan(pipeline.share(pipeline.schedule(case), case.pp, case.vpp)),
+        alike=none + 1,
+    )
+    return found, [*passes, *syncs]
+
+
+def _of_a_plan(values: Array) -> Array:
+    """One number a plan, without the axis of stages."""
+    found = array(values)
+    return found[..., 0] if found.ndim > 1 else found
+
+
+def beside(a: Array, b: Array) -> Array:
+    """Seconds of two streams that run at once, and hinder each other where they last about as long."""
+    return np.asarray((a**EDGE + b**EDGE) ** (1 / EDGE))
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Seconds of one micro-batch, forward and backward together, arrays over stages."""
+
+    kernels: Array
+    exposed: Array
+    waiting: Array
+
+    @property
+    def total(self) -> Array:
+        return self.kernels + self.exposed + self.waiting
+
+
+def stages(work: Work, by: Software) -> Stages:
+    """Kernels on the GPU; the collectives that show; and what the host's launches or sharded parameters add to both."""
+    products = by.products * work.products + by.grouped * work.grouped
+    core, rest = by.core * work.core + by.scores * work.scores, by.elementwise * work.elementwise
+    once = products + core + rest
+    backward = 2 * products + CORE_BACKWARD * core + 2 * rest + work.again * once + work.again_core * core
+    backward = backward + by.accumulated * work.accumulated
+    share = {"tp": by.tp, "cp": by.cp, "ep": by.ep, "etp": by.ep, "pp": by.pp}
+    shown_ahead = sum((share[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
+    shown_back = sum((share[kind] * work.back[kind] for kind in KINDS), 0 * once)
+    ahead = beside(once + shown_ahead, by.fsdp * work.gathered_ahead)
+    back = beside(backward + shown_back, by.fsdp * work.gathered_back)
+    host = (by.kernel_s * work.launches + by.expert_s * work.experts) * (3 + work.again)
+    kernels, exposed = once + backward, shown_ahead + shown_back
+    return Stages(kernels, exposed, beside(ahead + back, host) - kernels - exposed)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Seconds of a step by part; they add up to it."""
+
+    kernels_s: Array
+    exposed_s: Array
+    waiting_s: Array
+    bubble_s: Array
+    gradients_s: Array
+    optimizer_s: Array
+    fixed_s: Array
+
+    @property
+    def total(self) -> Array:
+        names = ("kernels", "exposed", "waiting", "bubble", "gradients", "optimizer", "fixed")
+        total: Array = sum((getattr(self, f"{name}_s") for name in names), array(0))
+        return total
+
+
+def step(work: Work, by: Software) -> Step:
+    """A step: the slowest stage's micro-batches, the bubble of the others, and what happens once."""
+    each = stages(work, by)
+    total = each.total
+    slowest = total.argmax(axis=-1)[..., None]
+
+    def at_slowest(values: Array) -> Array:
+        return np.take_along_axis(values * np.ones_like(total), slowest, axis=-1)[..., 0]
+
+    count, share = work.micro_batches, work.bubble_share
+    bubble = ((work.alike * total).sum(axis=-1) - total.max(axis=-1)) * share
+    scale = by.scale
+    return Step(
+        kernels_s=scale * count * at_slowest(each.kernels),
+        exposed_s=scale * count * at_slowest(each.exposed),
+        waiting_s=scale * count * at_slowest(each.waiting),
+        bubble_s=scale * bubble,
+        gradients_s=scale * by.dp * work.synchronised.max(axis=-1),
+        optimizer_s=scale * by.optimizer * work.updated.max(axis=-1),
+        fixed_s=scale * (by.micro_s * count + by.step_s),
+    )

@@ -1,0 +1,99 @@
+"""Constants by level: what all share, times what each kind of software or GPU changes.
+
+All constants are factors, so their logarithms add up. Those of a level are held near 0 by a prior of their own; a key that
+was not measured is at 0. Few rows can thus change little, and many can change much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.costs.case import Array
+from compiler.fitting.least_squares import STEP, minimise
+
+Keys = Mapping[str, str]
+"""What selects the constants of a sample: level -> key."""
+
+Slot = tuple[str, str, str]
+"""Level ("shared" for all), key, and the name of a constant."""
+
+Evaluate = Callable[[Mapping[str, Array]], Array]
+"""Constants of every sample, arrays of shape [samples] -> logarithms of what is predicted."""
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Starting values of the shared constants, how far they may move, and how far each level may change which of them."""
+
+    defaults: Mapping[str, float]
+    shared: Mapping[str, float]
+    spreads: Mapping[str, Mapping[str, float]]
+
+    def slots(self, keys: Sequence[Keys]) -> list[Slot]:
+        found = sorted({item for key in keys for item in key.items() if item[0] in self.spreads and item[1]})
+        shared = [("shared", "", name) for name, spread in self.shared.items() if spread > 0]
+        return shared + [(level, key, name) for level, key in found for name in self.spreads[level]]
+
+    def spread(self, slot: Slot) -> float:
+        level, _, name = slot
+        return self.shared[name] if level == "shared" else self.spreads[level][name]
+
+    def design(self, slots: Sequence[Slot], keys: Sequence[Keys]) -> dict[str, Array]:
+        """For each constant, which slots make it up for which sample: [samples, slots]."""
+        found = {name: np.zeros((len(keys), len(slots))) for name in self.defaults}
+        for column, (level, key, name) in enumerate(slots):
+            found[name][:, column] = [level == "shared" or item.get(level) == key for item in keys]
+        return found
+
+    def values(self, design: Mapping[str, Array], x: Array) -> dict[str, Array]:
+        """Constants of every sample, their logarithms."""
+        return {name: np.log(self.defaults[name]) + matrix @ x for name, matrix in design.items()}
+
+
+def fit(
+    scheme: Scheme,
+    keys: Sequence[Keys],
+    evaluate: Evaluate,
+    target: Array,
+    weight: Array,
+    first: Mapping[Slot, float] | None = None,
+) -> dict[Slot, float]:
+    """Logarithms of the factors that explain `target` (logarithms) best; `first` are those of a similar fit."""
+    slots = scheme.slots(keys)
+    design = scheme.design(slots, keys)
+    start, spread = np.zeros(len(slots)), np.array([scheme.spread(slot) for slot in slots])
+    begin = None if first is None else np.array([first.get(slot, 0.0) for slot in slots])
+    logs = scheme.values
+
+    def exp(values: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: np.exp(value) for name, value in values.items()}
+
+    def residuals(x: Array) -> Array:
+        return np.asarray(weight * (evaluate(exp(logs(design, x))) - target))
+
+    def slopes(x: Array) -> Array:
+        values = logs(design, x)
+        now, found = evaluate(exp(values)), np.zeros((len(keys), len(slots)))
+        for name, matrix in design.items():
+            there = evaluate(exp({**values, name: values[name] + STEP}))
+            found += ((there - now) / STEP * weight)[:, None] * matrix
+        return found
+
+    x = minimise(residuals, start, spread, robust=3.0, first=begin, slopes=slopes)
+    return dict(zip(slots, (float(value) for value in x), strict=True))
+
+
+def predicted(scheme: Scheme, found: Mapping[Slot, float], keys: Sequence[Keys], evaluate: Evaluate) -> Array:
+    """Logarithms of what the constants say of other samples."""
+    slots = list(found)
+    values = scheme.values(scheme.design(slots, keys), np.array(list(found.values())))
+    return evaluate({name: np.exp(value) for name, value in values.items()})
+
+
+def balanced(sources: Sequence[str], enough: float, noise: float) -> Array:
+    """Weights that let no source count for more than `enough` samples."""
+    counts = {source: sources.count(source) for source in set(sources)}
+    return np.array([np.sqrt(min(enough, counts[source]) / counts[source]) for source in sources]) / noise
