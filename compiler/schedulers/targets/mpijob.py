@@ -30,11 +30,11 @@ CONTAINER = "ranks"
 
 @dataclass(frozen=True)
 class Options(Pods):
-    """What the image has: `sshd`, its port, where the keys go, and `mpirun`. `ttl_s` is how long a finished job is kept."""
+    """What the image has: `sshd`, its port, where the keys go (the operator's default where None), and `mpirun`. `ttl_s` is how long a finished job is kept."""
 
     sshd: list[str] = field(default_factory=lambda: ["/usr/sbin/sshd", "-De"])
     ssh_port: int = at_least(1, 22)
-    ssh_auth_mount_path: str = "/root/.ssh"
+    ssh_auth_mount_path: Optional[str] = None
     mpirun: list[str] = field(default_factory=lambda: ["mpirun", "--bind-to", "none"])
     ttl_s: Optional[int] = at_least(0, None)
 
@@ -49,6 +49,7 @@ def objects(job: Job, options: Options, plan: Node) -> list[Node]:
 
 def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
     ttl = {} if options.ttl_s is None else {"ttlSecondsAfterFinished": options.ttl_s}
+    keys = {} if options.ssh_auth_mount_path is None else {"sshAuthMountPath": options.ssh_auth_mount_path}
     launcher = pod.spec(job, options, _launcher(name, instance, job, options), plan, None, None)
     for where in ("nodeSelector", "affinity"):
         launcher.pop(where, None)
@@ -60,7 +61,7 @@ def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) ->
         "spec": {
             "mpiImplementation": "OpenMPI",
             "slotsPerWorker": job.tasks_per_node,
-            "sshAuthMountPath": options.ssh_auth_mount_path,
+            **keys,
             "launcherCreationPolicy": "WaitForWorkersReady",
             "runPolicy": {
                 "cleanPodPolicy": "Running",
