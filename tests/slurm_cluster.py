@@ -46,20 +46,24 @@ class Cluster:
         assert found
         return found[1]
 
-    def wait(self, job: str, *states: str, seconds: float = 120) -> str:
+    def wait(self, job: str, *states: str, seconds: float = 180) -> str:
         """The job's state, once it is one of `states` (default: any in which it has ended)."""
         until(lambda: self.field(job, "JobState") in (states or ENDED), f"job {job} to end", seconds)
         return self.field(job, "JobState")
 
-    def exit_code(self, job: str, seconds: float = 120) -> int:
+    def exit_code(self, job: str, seconds: float = 180) -> int:
         self.wait(job, seconds=seconds)
         return int(self.field(job, "ExitCode").split(":")[0])
 
     def resume(self, job: str, restarts: int) -> None:
         """Start a requeued job now; Slurm holds it for two minutes."""
-        until(lambda: self.field(job, "Restarts") == str(restarts), f"job {job} to requeue", 120)
+        until(lambda: self.field(job, "Restarts") == str(restarts), f"job {job} to requeue", 180)
         until(lambda: self.field(job, "Reason") == "BeginTime", f"job {job} to be held", 60)
         self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+
+    def ends_in(self, job: str, seconds: int) -> None:
+        """Move the time limit of a running job, so that its signals cannot come before its ranks are there."""
+        self.run("scontrol", "update", f"JobId={job}", f"EndTime=now+{seconds}")
 
     def down(self, node: str) -> None:
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")

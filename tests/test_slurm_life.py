@@ -45,6 +45,11 @@ def places(job: Started, attempt: int = 0) -> None:
     assert found == [f"{rank} {rank % 2} {hosts[rank // 2]}" for rank in range(4)]
 
 
+def running(job: Started, attempt: int = 0) -> None:
+    """Wait until every rank of an attempt has written something."""
+    slurm_cluster.until(lambda: len(job.logs(attempt)) == 4 and all(job.logs(attempt)), "ranks", 120)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     for started in slurm_cluster.start(len(NODES), 2):
@@ -56,8 +61,8 @@ def cluster() -> Iterator[Cluster]:
 def jobs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Started]:
     """All jobs, submitted at once."""
     resumed = f"((RANKPLAN_ATTEMPT == 0)) || {{ {PLACE}; exit 0; }}; {UNTIL_SIGNAL}"
-    deaf = f"{PLACE}; trap '' USR1; sleep 300"
-    limited = {"time_limit": "00:01:00", "checkpoint_signal_s": 30}
+    deaf = f"trap '' USR1; {PLACE}; sleep 300"
+    limited = {"time_limit": "01:00:00", "checkpoint_signal_s": 30}
     plans = {
         "time limit": bash(resumed, **limited, **pinned_to(*NODES[-2:])),
         "deaf": bash(deaf, **limited, max_restarts=0),
@@ -68,7 +73,11 @@ def jobs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "spare": unhealthy(1),
         "no spare": unhealthy(0),
     }
-    return {name: submit(cluster, made, tmp_path_factory.mktemp("job")) for name, made in plans.items()}
+    started = {name: submit(cluster, made, tmp_path_factory.mktemp("job")) for name, made in plans.items()}
+    for name in ("time limit", "deaf"):
+        running(started[name])
+        cluster.ends_in(started[name].job, 75)
+    return started
 
 
 def test_a_node_that_is_down_before_the_start_is_not_used(jobs: dict[str, Started]) -> None:
@@ -109,7 +118,7 @@ def test_without_a_spare_the_job_names_the_bad_node(jobs: dict[str, Started]) ->
 
 def test_a_lost_node_is_survived_by_a_requeue(jobs: dict[str, Started]) -> None:
     job = jobs["lost"]
-    slurm_cluster.until(lambda: len(job.logs()) == 4 and all(job.logs()), "ranks", 60)
+    running(job)
     places(job)
     lost = job.lines("hosts")[1]
     job.cluster.down(lost)
@@ -126,7 +135,7 @@ def test_a_lost_node_is_survived_by_a_requeue(jobs: dict[str, Started]) -> None:
 def test_the_cap_stops_restarts(jobs: dict[str, Started]) -> None:
     job = jobs["cap"]
     for attempt in (0, 1):
-        slurm_cluster.until(lambda: len(job.logs(attempt)) == 4 and all(job.logs(attempt)), "ranks", 60)  # noqa: B023
+        running(job, attempt)
         job.cluster.run("scancel", "--batch", "--signal", "USR1", job.job)
         if attempt == 0:
             job.cluster.resume(job.job, 1)
