@@ -39,11 +39,11 @@ def run(argv: Sequence[str]) -> int:
 def _compile(overrides: list[str], config_dir: str | None, config_name: str | None) -> int:
     from compiler.config.load import load_config
     from compiler.console import summary
-    from compiler.passes import compile_config
+    from compiler.pools import compile_any
 
     gc.disable()  # one plan, and then the process ends: looking for cycles takes 7 % of its time
     config = load_config(overrides, config_dir, config_name)
-    plan = compile_config(config)
+    plan = compile_any(config)
     folder = plan.write(config.out)
     summary(plan, folder)
     return 0

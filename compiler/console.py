@@ -10,12 +10,13 @@ from typing import Any, Self
 
 from compiler.errors import Problem
 from compiler.plan import Plan
+from compiler.pooled import PooledPlan
 from compiler.words import number, readable, seconds
 
 
-def summary(plan: Plan, folder: Path) -> None:
+def summary(plan: Plan | PooledPlan, folder: Path) -> None:
     """Print what was compiled, what it costs, and what to look at."""
-    rows = list(_rows(plan, folder))
+    rows = list(_rows(plan, folder) if isinstance(plan, Plan) else _pooled_rows(plan, folder))
     if sys.stdout is not None and sys.stdout.isatty():
         _print_rich(rows, plan)
         return
@@ -27,7 +28,7 @@ def summary(plan: Plan, folder: Path) -> None:
             print(f"warning: {check.problem}")
 
 
-def _print_rich(rows: list[tuple[str, str]], plan: Plan) -> None:
+def _print_rich(rows: list[tuple[str, str]], plan: Plan | PooledPlan) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -67,6 +68,18 @@ def _rows(plan: Plan, folder: Path) -> Iterable[tuple[str, str]]:
     yield "checks", count(check.status for check in plan.checks)
     if plan.expectations:
         yield "claims", count(verdict.verdict for verdict in plan.expectations)
+
+
+def _pooled_rows(plan: PooledPlan, folder: Path) -> Iterable[tuple[str, str]]:
+    contents = plan.to_dict()
+    yield "plan", plan.name
+    yield "folder", str(folder)
+    for role, pool in contents["pools"].items():
+        used = pool["memory"]["total_bytes"] / pool["memory"]["capacity_bytes"]
+        size = f"{pool['world_size']} ranks x {pool['instances']} instances on {pool['nodes']} nodes"
+        yield role, f"{pool['degrees']['name']}, {size}, memory {used:.1%}"
+    yield from _projection(contents["projection"])
+    yield "checks", count(check.status for check in plan.checks)
 
 
 def _projection(projection: dict[str, Any]) -> Iterable[tuple[str, str]]:

@@ -27,6 +27,14 @@ def judge(config: Config, plan: Mapping[str, Any]) -> tuple[Verdict, ...]:
     return tuple(_verdict(config, claim, plan) for claim in config.expect.claims)
 
 
+def unjudged(config: Config, reason: str) -> tuple[Verdict, ...]:
+    """Claims that no single plan can bear out, and why."""
+    return tuple(
+        Verdict(c.id, c.statement, c.metric, c.comparison, c.claimed, None, "not_applicable", reason)
+        for c in config.expect.claims
+    )
+
+
 def _verdict(config: Config, claim: Claim, plan: Mapping[str, Any]) -> Verdict:
     computed = _single(claim, find(plan, claim.metric))
     reason = re.sub(r"\{([\w.]+)\}", lambda path: readable(find(plan, path[1])), claim.reason)

@@ -129,11 +129,14 @@ class Plan:
             "expectations": [asdict(verdict) for verdict in self.expectations],
         }
 
-    def write(self, out: str | Path = "out") -> Path:
-        """Write the plan folder `<out>/<name>` in one step and return its path. Raises WriteError."""
+    def write(self, out: str | Path = "out", name: str | None = None) -> Path:
+        """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.
+
+        Raises WriteError, and ConfigError where a launch target cannot carry a value.
+        """
         from compiler.render.folder import write_plan
 
-        return write_plan(self, Path(out))
+        return write_plan(self, Path(out), name)
 
 
 def _digest(data: bytes) -> str:

@@ -25,8 +25,7 @@ from compiler.config.hydra_app import start
 from compiler.config.load import NAME, check_keys, to_config
 from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, WriteError
-from compiler.passes import compile_config
-from compiler.render.folder import write_plan
+from compiler.pools import compile_any
 from compiler.specs.config import Config
 
 COLUMNS = (
@@ -53,7 +52,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
     try:
         with Progress(math.prod(map(len, choices))) as progress:
-            task = Task(swept, default_name(given), progress)
+            task = Task(swept, default_name(given), progress, config_dir)
             own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
             start(task, ["-m"], [*own, *given], config_dir, config_name)
         rows = [json.loads(path.read_text()) for path in Path(folder).glob("*.row.json")]
@@ -106,6 +105,7 @@ class Task:
     swept: tuple[str, ...]
     default_sweep: str
     progress: Progress
+    config_dir: str | None = None
     seen: dict[str, Config] = field(default_factory=dict)
 
     def __call__(self, cfg: DictConfig) -> None:
@@ -116,9 +116,9 @@ class Task:
         row["overrides"] = " ".join(item.lstrip("+") for item in changed)
         try:
             row["folder"] = str(Path(cfg.out) / "sweeps" / (cfg.sweep or self.default_sweep))
-            config = to_config(cfg, overrides)
+            config = to_config(cfg, overrides, self.config_dir)
             row["job"] = self.folder_name(config, changed)
-            write_plan(compile_config(config), Path(row["folder"]), row["job"])
+            compile_any(config).write(Path(row["folder"]), row["job"])
             row["status"] = "ok"
         except CompilerError as error:
             row |= {"status": str(error.exit_code), "message": " | ".join(map(str, error.problems))}
@@ -187,10 +187,12 @@ def _figures(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
     if row["status"] != "ok":
         return {}
     plan = json.loads((folder / row["job"] / "plan.json").read_text())
-    memory, projection = plan["memory"], plan["projection"]
+    pools = list(plan.get("pools", {}).values()) or [plan]
+    projection = plan["projection"]
+    memory = max((pool["memory"] for pool in pools), key=lambda memory: memory["total_bytes"])
     figures = {
-        "world_size": plan["world_size"],
-        "degrees": plan["degrees"]["name"],
+        "world_size": plan["ranks"] if "pools" in plan else plan["world_size"],
+        "degrees": " ".join(pool["degrees"]["name"] for pool in pools),
         "memory_bytes": memory["total_bytes"],
         "memory_fraction": round(memory["total_bytes"] / memory["capacity_bytes"], 6),
     }

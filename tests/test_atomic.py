@@ -17,7 +17,7 @@ import pytest
 from compiler.errors import WriteError
 from compiler.render import atomic
 from compiler.render.artifacts import Artifact
-from compiler.render.folder import _manifest
+from compiler.render.folder import manifest
 from tests.command import ROOT, program, tree, whole
 
 OLD = {"plan.json": "old", "sub/a.txt": "old a", "gone.txt": "only in the old one"}
@@ -26,7 +26,7 @@ Act = Callable[[], None]
 
 
 def write(target: Path, files: Mapping[str, str]) -> None:
-    atomic.write_folder(target, [Artifact(path, text) for path, text in files.items()], _manifest)
+    atomic.write_folder(target, [*(Artifact(path, text) for path, text in files.items()), manifest])
 
 
 def holds(target: Path, files: Mapping[str, str]) -> bool:
@@ -80,7 +80,7 @@ class TestKilled:
     def test_while_a_file_is_written(self, target: Path, at: int) -> None:
         path = list(NEW)[at]
         files = [Artifact(name, dying_after("half") if name == path else text) for name, text in NEW.items()]
-        assert killed(lambda: atomic.write_folder(target, files, _manifest))
+        assert killed(lambda: atomic.write_folder(target, [*files, manifest]))
         assert holds(target, OLD)
         assert len(list(target.parent.iterdir())) == 2
         write(target, NEW)
@@ -155,7 +155,7 @@ class TestWithoutExchange:
         assert not target.exists()
         broken = [Artifact("plan.json", "x"), Artifact("plan.json/below", "a file is in the way")]
         with pytest.raises(WriteError):
-            atomic.write_folder(target, broken, _manifest)
+            atomic.write_folder(target, [*broken, manifest])
         assert holds(target, OLD)
         assert list(target.parent.iterdir()) == [target]
 
@@ -183,13 +183,13 @@ class TestFailing:
 
         path = list(NEW)[at]
         with pytest.raises(WriteError, match="No space left on device"):
-            atomic.write_folder(target, [Artifact(path, full())], _manifest)
+            atomic.write_folder(target, [Artifact(path, full()), manifest])
         assert holds(target, OLD)
         assert list(target.parent.iterdir()) == [target]
 
     def test_nothing_stays_of_a_first_plan(self, tmp_path: Path) -> None:
         with pytest.raises(WriteError):
-            atomic.write_folder(tmp_path / "a" / "b" / "plan", [Artifact("x", "1"), Artifact("x/y", "2")], _manifest)
+            atomic.write_folder(tmp_path / "a" / "b" / "plan", [Artifact("x", "1"), Artifact("x/y", "2"), manifest])
         assert not tree(tmp_path)
 
     def test_an_interrupt_leaves_nothing(self, target: Path) -> None:
@@ -198,7 +198,7 @@ class TestFailing:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            atomic.write_folder(target, [Artifact("x", interrupted())], _manifest)
+            atomic.write_folder(target, [Artifact("x", interrupted()), manifest])
         assert holds(target, OLD)
         assert list(target.parent.iterdir()) == [target]
 
@@ -252,7 +252,7 @@ class TestConcurrent:
 def test_the_umask_decides_who_may_read(tmp_path: Path, mask: int, mode: int) -> None:
     before = os.umask(mask)
     try:
-        atomic.write_folder(tmp_path / "plan", [Artifact("run.sh", "#!/bin/sh\n", executable=True)], _manifest)
+        atomic.write_folder(tmp_path / "plan", [Artifact("run.sh", "#!/bin/sh\n", executable=True), manifest])
     finally:
         os.umask(before)
     assert (tmp_path / "plan").stat().st_mode & 0o777 == mode

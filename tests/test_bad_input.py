@@ -90,7 +90,7 @@ VALUES = {
     "sweep=../x": "sweep=../x cannot name a folder",
     "out=": "out= names no folder",
     "workload.sequence_lengths=[]": "workload.sequence_lengths has no value",
-    "workload.pools={prefill: {instances: 1}}": "workload.pools is not available",
+    "workload.pools={prefill: {instances: 1}}": "workload.pools.decode has no value",
     "placement=best": "placement=best is not available",
     "experts.load=loads.csv": "experts.load=loads.csv is not available",
     "launch.environment={A: [1]}": "launch.environment.A=[1] is no text",

@@ -45,3 +45,14 @@ def read(text: str) -> tuple[Host, ...]:
             raise ConfigError.of(f"hardware.inventory line {number}: host {name} is listed twice", "list it once")
         hosts[name] = Host(**values)
     return tuple(sorted(hosts.values(), key=lambda h: (natural(h.pod), natural(h.leaf), natural(h.host))))
+
+
+def part(text: str, first: int, count: int) -> str:
+    """The table of `count` hosts alone, from the one at `first` in the order of slots; every column is kept."""
+    kept = {host.host for host in read(text)[first : first + count]}
+    rows = csv.DictReader(io.StringIO(text))
+    found = io.StringIO()
+    writer = csv.DictWriter(found, rows.fieldnames or (), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row for row in rows if row["host"].strip() in kept)
+    return found.getvalue()

@@ -21,6 +21,7 @@ from compiler.layout.grid import Axis, Grid, GroupKind, Run
 from compiler.layout.groups import Groups
 from compiler.layout.stages import Stages
 from compiler.plan import SCHEMA
+from compiler.pooled import SCHEMA as POOLS
 from compiler.specs.hardware import Hardware, Node, Nvlink
 
 AGAIN = "compile the plan again"
@@ -167,6 +168,8 @@ def _plan_json(path: Path) -> Mapping[str, Any]:
         contents = json.loads(_text(path, "plan.json"))
     except (ValueError, RecursionError) as error:
         raise ConfigError.of(f"{path / 'plan.json'} is no JSON: {error}", AGAIN) from error
+    if isinstance(contents, dict) and contents.get("schema") == POOLS:
+        raise ConfigError.of(f"{path} holds {len(contents.get('pools', ()))} plans", f"write {_plans_in(path)}")
     if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
         found = contents.get("schema") if isinstance(contents, dict) else type(contents).__name__
         raise ConfigError.of(f"{path / 'plan.json'} has schema {found}, this program reads {SCHEMA}", AGAIN)

@@ -13,6 +13,8 @@ from compiler.entry import Parser, finish
 from compiler.errors import ConfigError
 from compiler.frameworks.proof import Finding, groups
 from compiler.passes import lay_out
+from compiler.pools import pool_config
+from compiler.specs.workload import ROLES
 from compiler.world import World
 
 
@@ -31,8 +33,9 @@ def run(argv: Sequence[str]) -> int:
         "--wheel", type=Path, help="take the framework from this wheel (or unpacked wheel), not from what is installed"
     )
     args = parser.parse_args(argv)
-    world = _world(args.plan)
-    findings = [*_tables(args.plan, world), *_oracle(world, args.wheel)]
+    findings = [
+        found for path, world in _worlds(args.plan) for found in (*_tables(path, world), *_oracle(world, args.wheel))
+    ]
     for finding in findings:
         print(
             f"equal   {finding.what}: {finding.planned}"
@@ -44,13 +47,16 @@ def run(argv: Sequence[str]) -> int:
     return 1 if different else 0
 
 
-def _world(path: Path) -> World:
-    """The plan's ranks, from its own configuration."""
+def _worlds(path: Path) -> list[tuple[Path, World]]:
+    """The plan's ranks, or those of each pool's plan, from its own configuration."""
     if not (path / "config.yaml").is_file():
         raise ConfigError.of(
             f"{path} is no plan folder: it has no config.yaml", "name a folder that `python -m compiler` wrote"
         )
-    return lay_out(load_config([], str(path), "config"))
+    config = load_config([], str(path), "config")
+    if config.workload.pools is None:
+        return [(path, lay_out(config))]
+    return [(path / role, lay_out(pool_config(config, role))) for role in ROLES]
 
 
 def _tables(path: Path, world: World) -> Iterator[Finding]:

@@ -23,10 +23,11 @@ from compiler.errors import ConfigError, Problem
 from compiler.render.assets import folder
 
 OPEN = (
+    "workload.pools.",
     *("launch.environment.", "launch.secrets.", "site.environment."),
     *("site.slurm.directives.", "site.kubernetes.node_selector.", "site.kubernetes.pod_annotations."),
 )
-"""Mappings with the user's own keys, which may be set without Hydra's leading +."""
+"""Mappings with the user's own keys, or without a type of their own, which may be set without Hydra's leading +."""
 
 
 GROUPS = ("hardware", "model", "parallel", "workload", "framework", "scheduler", "site", "launch", "expect")

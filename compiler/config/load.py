@@ -13,6 +13,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from compiler.cluster import inventory
+from compiler.config import pools
 from compiler.config.compose import compose, known
 from compiler.config.messages import translated
 from compiler.config.schema import writable
@@ -23,6 +24,7 @@ from compiler.specs.config import Config
 from compiler.specs.fields import problems
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+POOLED_NAME = 100 - len("_prefill")
 AXES = {"tp", "cp", "ep", "dp", "pp"}
 
 
@@ -31,11 +33,14 @@ def load_config(overrides: Sequence[str], config_dir: str | None = None, config_
     cfg = compose(overrides, config_dir, config_name)
     with flag_override(cfg, ["struct", "readonly"], [False, False]):
         del cfg["hydra"]
-    return to_config(cfg, overrides)
+    return to_config(cfg, overrides, config_dir)
 
 
-def to_config(cfg: DictConfig, overrides: Sequence[str] = ()) -> Config:
-    """The frozen values of a composed configuration; `overrides` are those of the command line, already applied."""
+def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | None = None) -> Config:
+    """The frozen values of a composed configuration.
+
+    `overrides` are those of the command line, already applied; `config_dir` is the user's folder, for files that pools name.
+    """
     with translated():
         OmegaConf.set_struct(cfg, value=False)
         check_keys(cfg)
@@ -48,14 +53,16 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = ()) -> Config:
             )
         scheduler = {name: _options(name, node) for name, node in (cfg.scheduler or {}).items()}
         config = cast("Config", OmegaConf.to_object(cfg))
+    workload, bad_pools = pools.read(config, config_dir)
     config = dataclasses.replace(
         config,
+        workload=workload,
         scheduler=dict(sorted(scheduler.items())),
         hardware=_with_inventory(config),
         launch=_with_texts(config.launch),
         site=_with_texts(config.site),
     )
-    found = [*problems(config), *_words(config)]
+    found = [*bad_pools, *problems(config), *_words(config)]
     if found:
         raise ConfigError(found)
     registry.choose(list(config.scheduler))
@@ -216,6 +223,11 @@ def _places(config: Config) -> Iterator[Problem]:
     for key, value in (("name", config.plan_name), ("sweep", config.sweep)):
         if value is not None and not NAME.fullmatch(value):
             yield Problem(f"{key}={value} cannot name a folder", grammar)
+    if config.workload.pools is not None and len(config.plan_name) > POOLED_NAME:
+        yield Problem(
+            f"the plan's name has {len(config.plan_name)} characters, and its pools' names would have more than 100",
+            f"write name=NAME, of at most {POOLED_NAME}",
+        )
     if not config.out:
         yield Problem("out= names no folder", "write out=FOLDER, or out=. for this one")
 
@@ -226,5 +238,3 @@ def _unavailable(config: Config) -> Iterator[Problem]:
         yield Problem(f"placement={config.placement} is not available in this version", "write placement=default")
     if config.experts.load is not None:
         yield Problem(f"experts.load={config.experts.load} is not available in this version", "leave it out")
-    if config.workload.pools is not None:
-        yield Problem("workload.pools is not available in this version", "compile prefill and decode as two plans")

@@ -67,7 +67,8 @@ def decode(
 
 def rows(case: Case, reaches: Reaches) -> list[Row]:
     """The collectives of one forward pass of one micro-batch: the longest prefill, and one decode step at that context."""
-    passes = (whole_sequences(case, "prefill", case.workload.longest), one_token(case, case.workload.longest))
+    both = (whole_sequences(case, "prefill", case.workload.longest), one_token(case, case.workload.longest))
+    passes = (forward for forward in both if case.workload.role in (None, forward.phase))
     return [
         row(item, forward.phase, 1.0)
         for forward in passes

@@ -110,13 +110,14 @@ def cost(world: World, measured: Calibration | None = None) -> Costs:
         if this.workload.train:
             projection, rows = train(this, sums, held, reaches, world.size, measured)
             return Costs(*base, tuple(rows), projection, unseen=unseen)
-        lengths = this.workload.sequence_lengths
+        lengths, role = this.workload.sequence_lengths, this.workload.role
+        prompts, tokens = role != "decode", role != "prefill"
         return Costs(
             *base,
             tuple(serve.rows(this, reaches)),
             None,
-            tuple(serve.prefill(this, held, reaches, world.size, length, measured) for length in lengths),
-            tuple(serve.decode(this, held, reaches, world.size, length, measured) for length in lengths),
+            tuple(serve.prefill(this, held, reaches, world.size, length, measured) for length in lengths if prompts),
+            tuple(serve.decode(this, held, reaches, world.size, length, measured) for length in lengths if tokens),
             unseen,
         )
 

@@ -19,8 +19,12 @@ from compiler.render.artifacts import Artifact
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
-def write_folder(target: Path, artifacts: Iterable[Artifact], last: Callable[[dict[str, str]], Artifact]) -> None:
-    """Write all artifacts, then the one that `last` makes from {path: sha256} of them, and put them at `target`.
+Made = Callable[[dict[str, str]], Artifact]
+"""A file made from {path: sha256} of those before it."""
+
+
+def write_folder(target: Path, artifacts: Iterable[Artifact | Made]) -> None:
+    """Write all artifacts in their order, and put them at `target`.
 
     Raises WriteError; the previous folder is then untouched and nothing new is left.
     """
@@ -29,8 +33,10 @@ def write_folder(target: Path, artifacts: Iterable[Artifact], last: Callable[[di
             if target.is_symlink() or (target.exists() and not target.is_dir()):
                 raise FileExistsError(errno.EEXIST, "a file or link is in the folder's place", str(target))
             with _beside(target) as folder:
-                digests = {artifact.path: _write(folder, artifact) for artifact in artifacts}
-                _write(folder, last(dict(sorted(digests.items()))))
+                digests: dict[str, str] = {}
+                for item in artifacts:
+                    artifact = item if isinstance(item, Artifact) else item(dict(sorted(digests.items())))
+                    digests[artifact.path] = _write(folder, artifact)
                 _exchange(folder, target)
     except OSError as error:
         reason = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")

@@ -22,9 +22,8 @@ def write_plan(plan: Plan, out: Path, name: str | None = None) -> Path:
 
     Raises WriteError, and ConfigError where a launch target cannot carry a value.
     """
-    launch = list(launch_artifacts(plan))
     target = out / (name or plan.name)
-    write_folder(target, [*files(plan), *launch], _manifest)
+    write_folder(target, [*files(plan), *launch_artifacts(plan), manifest])
     return target
 
 
@@ -60,5 +59,6 @@ def _framework(plan: Plan) -> Iterator[Artifact]:
         yield Artifact("framework/environment", "".join(lines))
 
 
-def _manifest(digests: Mapping[str, str]) -> Artifact:
+def manifest(digests: Mapping[str, str]) -> Artifact:
+    """The file that names every other one."""
     return Artifact("manifest.json", to_json({"rankplan": __version__, "files": dict(digests)}))

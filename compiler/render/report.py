@@ -32,13 +32,13 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         degrees=contents["degrees"],
         notable=[check for check in plan.checks if check.status != "pass"],
         passed=sum(check.status == "pass" for check in plan.checks),
-        groups=_escaped(_groups(plan)),
-        stages=_escaped(_stages(plan, contents)),
-        params=_escaped(_params(contents["params"])),
-        memory=_escaped(_memory(contents["memory"])),
-        communication=_escaped(_communication(contents["communication"])),
-        projection=_escaped(_projection(contents["projection"])),
-        claims=_escaped(_claims(plan)),
+        groups=escaped(_groups(plan)),
+        stages=escaped(_stages(plan, contents)),
+        params=escaped(_params(contents["params"])),
+        memory=escaped(_memory(contents["memory"])),
+        communication=escaped(_communication(contents["communication"])),
+        projection=escaped(projection(contents["projection"])),
+        claims=escaped(_claims(plan)),
         source=plan.config.expect.source,
         verdicts=plan.expectations,
         assumed=contents["assumed"],
@@ -46,7 +46,7 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
     )
 
 
-def _escaped(table: Table) -> Table:
+def escaped(table: Table) -> Table:
     """Cells that keep their row whole, whatever is in them."""
     return Table(table.head, tuple(tuple(_cell(cell) for cell in row) for row in table.rows))
 
@@ -114,7 +114,7 @@ def _communication(flows: list[Mapping[str, Any]]) -> Table:
     return Table(("phase", "group", "collective", "calls", "bytes a rank", "span", "time", "overlapped"), rows)
 
 
-def _projection(projection: Mapping[str, Any]) -> Table:
+def projection(projection: Mapping[str, Any]) -> Table:
     if "train" in projection:
         rows = tuple(
             (key, number(value))

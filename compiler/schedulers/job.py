@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +30,19 @@ class Planned(Protocol):
     @property
     def world(self) -> World: ...
     def to_dict(self) -> dict[str, Any]: ...
+
+
+class PooledPlanned(Protocol):
+    """The same of pools."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def pools(self) -> Mapping[str, Planned]: ...
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,15 @@ class Job:
         return tuple(secret for secret in self.secrets if secret.file)
 
 
+@dataclass(frozen=True)
+class PooledJob:
+    """Launches that are one: a job for each role, prefill first, and the name and fingerprint of both together."""
+
+    name: str
+    fingerprint: str
+    pools: tuple[tuple[str, Job], ...]
+
+
 def job(plan: Planned) -> Job:
     """Decide a launch. Raises ConfigError with every bad value."""
     config, world = plan.config, plan.world
@@ -124,7 +146,8 @@ def job(plan: Planned) -> Job:
     refused = [value for value in (*secrets, *mounts, time_limit_s) if isinstance(value, Problem)]
     if refused := [*refused, *_problems(launch, site)]:
         raise ConfigError(refused)
-    variables = {**fabric.environment(config), **emission.environment, **site.environment, **launch.environment}
+    role = {} if config.workload.role is None else {"RANKPLAN_POOL": config.workload.role}
+    variables = {**role, **fabric.environment(config), **emission.environment, **site.environment, **launch.environment}
     program = emission.program if launch.command is None else tuple(launch.command)
     agent = torchrun.agent(program, launch.unit, world)
     gpus = world.slots.gpus

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from compiler.checks import Check
 from compiler.errors import ConfigError
 from compiler.render.artifacts import Artifact
 from compiler.schedulers import job, runtime_files
-from compiler.schedulers.job import Planned
+from compiler.schedulers.job import Planned, PooledJob, PooledPlanned
 from compiler.schedulers.target import Target
 from compiler.specs.fields import problems
 
@@ -44,24 +45,57 @@ def choose(chosen: Iterable[str]) -> tuple[Target, ...]:
 def checks(plan: Planned) -> Iterator[Check]:
     """What the targets of a plan hold against it. Raises ConfigError for a value that none could carry."""
     options = plan.config.scheduler
-    targets = choose(options)
+    targets = _targets(options)
     if not targets:
         return
-    bad = [problem for item in targets for problem in problems(options[item.name], f"scheduler.{item.name}")]
-    if bad:
-        raise ConfigError(bad)
     decided = job.job(plan)
     for item in targets:
         yield from item.checks(decided, options[item.name])
 
 
 def artifacts(plan: Planned) -> Iterator[Artifact]:
-    """Every file of the targets in `plan.config.scheduler`, and what they share under `runtime/`."""
+    """Every file of the targets in `plan.config.scheduler`, and what they share under `runtime/`; a pool is started from above."""
     options = plan.config.scheduler
-    targets = choose(options)
-    if not targets:
+    if not options and plan.config.workload.role is None:
         return
     decided = job.job(plan)
     yield from runtime_files.artifacts(decided)
-    for item in targets:
+    for item in choose(options):
         yield from item.artifacts(decided, options[item.name])
+
+
+def pooled_checks(plan: PooledPlanned) -> Iterator[Check]:
+    """`checks` for pools. Raises ConfigError for a value that none could carry, and for a target that knows no pools."""
+    options = plan.config.scheduler
+    targets = _targets(options)
+    bad = [item.name for item in targets if item.pooled is None]
+    if bad:
+        able = [name for name in names() if target(name).pooled is not None]
+        raise ConfigError.of(
+            f"scheduler={bad[0]} cannot start prefill and decode together", f"write one of {', '.join(able)}"
+        )
+    jobs = _jobs(plan)
+    for item in targets:
+        yield from item.checks_of_pools(jobs, options[item.name])
+
+
+def pooled_artifacts(plan: PooledPlanned) -> Iterator[Artifact]:
+    """Files that start both pools; those of one pool are in its own plan folder."""
+    jobs = _jobs(plan)
+    for item in choose(plan.config.scheduler):
+        if item.pooled is not None:
+            yield from item.pooled(jobs, plan.config.scheduler[item.name])
+
+
+def _jobs(plan: PooledPlanned) -> PooledJob:
+    pools = tuple((role, job.job(part)) for role, part in plan.pools.items())
+    return PooledJob(plan.name, plan.fingerprint, pools)
+
+
+def _targets(options: Mapping[str, Any]) -> tuple[Target, ...]:
+    """The chosen targets. Raises ConfigError with every bad value of their options."""
+    targets = choose(options)
+    bad = [problem for item in targets for problem in problems(options[item.name], f"scheduler.{item.name}")]
+    if bad:
+        raise ConfigError(bad)
+    return targets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -12,7 +13,7 @@ from compiler.specs.hardware import Hardware
 from compiler.specs.launch import Launch
 from compiler.specs.model import Model
 from compiler.specs.site import Site
-from compiler.specs.workload import Workload
+from compiler.specs.workload import ROLES, Workload
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,19 @@ class Config:
         """The given name, or model and degrees and then whatever is not the default."""
         if self.name is not None:
             return self.name
-        parts = [self.model.name, self.degrees.name]
+        parts = [self.model.name, *self._degrees_name()]
         parts += [self.framework.name] * (self.framework.name != "none")
         parts += [self.workload.kind] * (self.workload.kind != "serve")
         parts += [self.parallel.order] * (self.parallel.order != DEFAULT_ORDER)
         parts += [f"x{self.framework.instances}"] * (self.framework.instances > 1)
         return "_".join(parts)
+
+    def _degrees_name(self) -> Iterator[str]:
+        """Degrees, of each pool where there are pools."""
+        if self.workload.pools is None:
+            yield self.degrees.name
+            return
+        for role in ROLES:
+            pool = self.workload.pools[role]
+            degrees = resolve(pool.parallel or self.parallel, self.model.moe)
+            yield from (role, degrees.name, *[f"x{pool.instances}"] * (pool.instances > 1))

@@ -5,14 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import at_least, choice, numbers
+from compiler.specs.fields import MISSING, at_least, choice, numbers
 from compiler.specs.model import BYTES
+
+ROLES = ("prefill", "decode")
+"""What an instance of a server may do alone, in the order in which a request meets them."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Instances with one role. `parallel` is degrees as `parallel=` takes them, or by name; the plan's own where it is None.
+
+    `args` come after `framework.args`; `global_batch_size` is the workload's own where it is None.
+    """
+
+    parallel: Any = None
+    instances: int = at_least(1, 1)
+    spare_nodes: int = at_least(0, 0)
+    global_batch_size: Optional[int] = at_least(1, None)
+    args: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Prefill and decode on nodes of their own, each a plan."""
+
+    prefill: Pool = MISSING
+    decode: Pool = MISSING
+
+    def __getitem__(self, role: str) -> Pool:
+        return self.prefill if role == "prefill" else self.decode
 
 
 @dataclass(frozen=True)
 class Workload:
     """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean expert load. Without `fused_attention`
-    the scores of all pairs of tokens are kept.
+    the scores of all pairs of tokens are kept. `pools` makes two plans; `role` is which of them this one is.
     """
 
     kind: str = choice(("train", "serve"))
@@ -29,7 +57,8 @@ class Workload:
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     imbalance: float = at_least(1, 1.0)
     fused_attention: bool = True
-    pools: Any = None
+    pools: Any = None  # Pools, once it is read: OmegaConf cannot override a typed node that is null
+    role: Optional[str] = choice(ROLES, None)
     assumed: list[str] = field(default_factory=list)
 
     @property

@@ -8,7 +8,7 @@ from typing import Optional
 
 from compiler.render.artifacts import Artifact
 from compiler.render.engine import render
-from compiler.schedulers.job import Job
+from compiler.schedulers.job import Job, PooledJob
 from compiler.schedulers.runtime_files import digest, launch_json
 from compiler.schedulers.target import Target
 from compiler.specs.fields import at_least
@@ -27,4 +27,13 @@ def artifacts(job: Job, options: Options) -> Iterator[Artifact]:
     yield Artifact("local/run.sh", text, executable=True)
 
 
-TARGET = Target("local", Options, artifacts)
+def pooled(jobs: PooledJob, options: Options) -> Iterator[Artifact]:
+    """The script that starts both pools, side by side."""
+    port, pools = options.master_port, []
+    for role, job in jobs.pools:
+        pools.append((role, job, port, digest(launch_json(job))))
+        port = None if port is None else port + job.instances
+    yield Artifact("local/run.sh", render("local/pools.sh.j2", jobs=jobs, pools=pools), executable=True)
+
+
+TARGET = Target("local", Options, artifacts, pooled=pooled)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan 16f5001dc15b640e93167e216ec060c1093d7e3e5390204ec1aeda52b0957861
+# plan 6992fd16790764bf5c9ddacc5b65607545735d3cca58651bf8ff7e8693ac70b4
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -15,5 +15,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=24257544a092d399e14004e4911142cebcaf000190260f3efc4dce83ca792431 \
+  RANKPLAN_DIGEST=fd2d01334f8d70789095c49ffdab0d4660a02e241d7b123c0dadb66a862a3e60 \
   python3 -I -S "$plan/runtime/spawn.py" --all

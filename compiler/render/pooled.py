@@ -1,0 +1,79 @@
+"""A PooledPlan -> its folder: the plan folders of its pools, and on top what describes and starts both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from compiler.plan import Plan
+from compiler.pooled import PooledPlan
+from compiler.render.artifacts import Artifact, to_json
+from compiler.render.atomic import Made, write_folder
+from compiler.render.config_yaml import dump
+from compiler.render.engine import render
+from compiler.render.folder import files, manifest
+from compiler.render.report import Table, escaped, projection
+from compiler.schedulers.registry import artifacts as launch_artifacts
+from compiler.schedulers.registry import pooled_artifacts
+from compiler.words import gigabytes
+
+
+def write_pooled(plan: PooledPlan, out: Path, name: str | None = None) -> Path:
+    """Write `<out>/<name>` in one step and return its path. Raises WriteError, and ConfigError as `write_plan` does."""
+    target = out / (name or plan.name)
+    below = [item for role, part in plan.pools.items() for item in _below(role, part)]
+    write_folder(target, [*below, *_files(plan), *pooled_artifacts(plan), manifest])
+    return target
+
+
+def _below(role: str, plan: Plan) -> Iterator[Artifact | Made]:
+    """A pool's plan folder, with the manifest that it would have alone."""
+    for artifact in (*files(plan), *launch_artifacts(plan)):
+        yield replace(artifact, path=f"{role}/{artifact.path}")
+
+    def own(digests: Mapping[str, str]) -> Artifact:
+        start = f"{role}/"
+        found = {path.removeprefix(start): digest for path, digest in digests.items() if path.startswith(start)}
+        alone = manifest(found)
+        return replace(alone, path=start + alone.path)
+
+    yield own
+
+
+def _files(plan: PooledPlan) -> Iterator[Artifact]:
+    contents = plan.to_dict()
+    yield Artifact("plan.json", to_json(contents))
+    yield Artifact("config.yaml", dump(plan.config))
+    yield Artifact("report.md", _report(plan, contents))
+
+
+def _report(plan: PooledPlan, contents: Mapping[str, Any]) -> str:
+    config = plan.config
+    return render(
+        "pools.md.j2",
+        plan=plan,
+        hardware=config.hardware,
+        config=config,
+        pools=escaped(_pools(contents)),
+        projection=escaped(projection(contents["projection"])),
+        notable=[check for check in plan.checks if check.status != "pass"],
+        passed=sum(check.status == "pass" for check in plan.checks),
+        verdicts=plan.expectations,
+    )
+
+
+def _pools(contents: Mapping[str, Any]) -> Table:
+    rows = tuple(
+        (
+            f"`{role}/`",
+            found["degrees"]["name"],
+            str(found["instances"]),
+            str(found["world_size"]),
+            str(found["nodes"]),
+            f"{gigabytes(found['memory']['total_bytes'])} of {gigabytes(found['memory']['capacity_bytes'])}",
+        )
+        for role, found in contents["pools"].items()
+    )
+    return Table(("pool", "degrees", "instances", "ranks each", "nodes", "memory of its fullest rank"), rows)
