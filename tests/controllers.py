@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
-from tests.plans import SmallPlan, files
+from tests.plans import SmallPlan, SmallPools, files
 
 Node = dict[str, Any]
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The same language; ten times as fast where it is there."""
+LWS = "leaderworkerset.sigs.k8s.io/"
 INDEX = "batch.kubernetes.io/job-completion-index"
 CONTROLLERS = ("kubernetes_job", "jobset", "lws", "trainjob", "volcano", "mpijob")
 
@@ -39,7 +40,7 @@ def loaded(text: str) -> list[Node]:
     return list(yaml.load_all(text, Loader=LOADER))
 
 
-def documents(made: SmallPlan) -> list[Node]:
+def documents(made: SmallPlan | SmallPools) -> list[Node]:
     """Every object that the folder holds."""
     texts = [str(item.text) for path, item in files(made).items() if path.startswith("kubernetes/")]
     return [document for text in texts for document in loaded(text)]
@@ -69,7 +70,8 @@ def _start(
             known[entry["name"]] = _field(entry["valueFrom"]["fieldRef"]["fieldPath"], host, marks)
     known |= {name: value for name, value in last.items() if name not in known}
     command = [expand(word, known) for word in container["command"]]
-    return Pod(f"{host}.{subdomain}", index, command, known, spec, marks)
+    labels = {**template["metadata"]["labels"], **marks}
+    return Pod(f"{host}.{subdomain}", index, command, known, spec, labels)
 
 
 def _field(path: str, host: str, marks: dict[str, str]) -> str:
@@ -81,7 +83,7 @@ def _of_job(spec: Node, name: str, subdomain: str, marks: dict[str, str], first:
     """Pods of an Indexed Job: the index variable is appended, unless it is declared."""
     assert spec["completionMode"] == "Indexed"
     for index in range(spec["completions"]):
-        own = {**marks, INDEX: str(index)}
+        own = {**marks, INDEX: str(index), "batch.kubernetes.io/job-name": name}
         last = {"JOB_COMPLETION_INDEX": str(index)}
         host = f"{name}-{index}"
         yield _start(spec["template"], host, subdomain, first + index, first={}, last=last, marks=own)
@@ -134,10 +136,17 @@ def _lws(item: Node, _: list[Node]) -> Iterator[Pod]:
                 "LWS_GROUP_SIZE": str(template["size"]),
                 "LWS_WORKER_INDEX": str(worker),
             }
-            marks = {"leaderworkerset.sigs.k8s.io/group-index": str(group)}
+            marks = {f"{LWS}group-index": str(group), f"{LWS}worker-index": str(worker), f"{LWS}name": name}
             host = f"{name}-{group}" + (f"-{worker}" if worker else "")
             own = template["workerTemplate"] if worker else leader
             yield _start(own, host, f"{name}.namespace", worker, first=first, last={}, marks=marks)
+
+
+def _disaggregated(item: Node, found: list[Node]) -> Iterator[Pod]:
+    """A LeaderWorkerSet for each role, named after a hash, with the labels of the role and of the set."""
+    for role in item["spec"]["roles"]:
+        name = f"{item['metadata']['name']}-0-0a1b2c3d-{role['name']}"
+        yield from _lws({"metadata": {**role["metadata"], "name": name}, "spec": role["spec"]}, found)
 
 
 def _volcano(item: Node, _: list[Node]) -> Iterator[Pod]:
@@ -168,5 +177,6 @@ _MAKERS: dict[str, Callable[[Node, list[Node]], Iterator[Pod]]] = {
     "JobSet": _jobset,
     "TrainJob": _trainjob,
     "LeaderWorkerSet": _lws,
+    "DisaggregatedSet": _disaggregated,
     "MPIJob": _mpijob,
 }

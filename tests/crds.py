@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[1].parent / "shared" / "crds"
 needed = pytest.mark.skipif(
     not FOLDER.is_dir(), reason="the schemas of the custom resources are not beside this checkout"
 )
-KINDS = {"JobSet", "LeaderWorkerSet", "TrainJob", "TrainingRuntime", "MPIJob"}
+KINDS = {"JobSet", "LeaderWorkerSet", "DisaggregatedSet", "TrainJob", "TrainingRuntime", "MPIJob"}
 
 
 def is_custom(document: dict[str, Any]) -> bool:

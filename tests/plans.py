@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.passes import lay_out
+from compiler.pools import pool_config
 from compiler.render.artifacts import Artifact
 from compiler.schedulers import registry
 from compiler.schedulers.job import job
@@ -17,7 +18,7 @@ from compiler.specs.hardware import Fabric, Gpu, Hardware, Nic, Node, Nvlink
 from compiler.specs.launch import Launch
 from compiler.specs.model import Model
 from compiler.specs.site import Site
-from compiler.specs.workload import Workload
+from compiler.specs.workload import Pool, Pools, Workload
 from compiler.world import World
 
 HOSTILE = {
@@ -70,7 +71,6 @@ def plan(
 ) -> SmallPlan:
     """A plan of `nodes` nodes in all, tp = an instance's ranks on a node, dp over nodes; `launch` is Launch's fields."""
     ranks = nodes * gpus // instances
-    tp = gcd(gpus, ranks)
     config = Config(
         hardware=Hardware(
             name="test",
@@ -83,7 +83,7 @@ def plan(
             inventory=hosts,
         ),
         model=Model(name="test", num_hidden_layers=2, hidden_size=64, num_attention_heads=64, vocab_size=128),
-        parallel=Parallel(tp=tp, dp=ranks // tp),
+        parallel=_degrees(ranks, gpus),
         workload=Workload(kind="serve", global_batch_size=64),
         framework=Framework(name="none", instances=instances),
         scheduler={item: registry.target(item).options(**(options or {})) for item in scheduler},
@@ -94,8 +94,41 @@ def plan(
     return SmallPlan(name, lay_out(replace(config, hardware=replace(config.hardware, pin=pin))))
 
 
-def files(made: SmallPlan) -> dict[str, Artifact]:
+@dataclass(frozen=True)
+class SmallPools:
+    """What a launch reads of pools."""
+
+    name: str
+    config: Config
+    pools: dict[str, SmallPlan]
+    fingerprint: str = "fedcba9876543210" * 4
+
+
+def pools(prefill: tuple[int, int], decode: tuple[int, int], gpus: int = 8, **given: Any) -> SmallPools:
+    """Pools of (nodes in all, instances) each; `given` is as for `plan`, whose name is of both."""
+    shapes = {"prefill": prefill, "decode": decode}
+    config = plan(sum(nodes for nodes, _ in shapes.values()), gpus, **given).config
+    parts = {
+        role: Pool(_degrees(nodes * gpus // instances, gpus), instances) for role, (nodes, instances) in shapes.items()
+    }
+    config = replace(config, workload=replace(config.workload, pools=Pools(**parts)))
+    made = {role: pool_config(config, role) for role in parts}
+    plans = {role: SmallPlan(own.plan_name, lay_out(own)) for role, own in made.items()}
+    return SmallPools(config.plan_name, config, plans)
+
+
+def _degrees(ranks: int, gpus: int) -> Parallel:
+    """tp = an instance's ranks on a node, dp over nodes."""
+    tp = gcd(gpus, ranks)
+    return Parallel(tp=tp, dp=ranks // tp)
+
+
+def files(made: SmallPlan | SmallPools) -> dict[str, Artifact]:
     """Path -> artifact of everything that a launch needs."""
+    if isinstance(made, SmallPools):
+        found = {item.path: item for item in registry.pooled_artifacts(made)}
+        below = {role: files(part) for role, part in made.pools.items()}
+        return found | {f"{role}/{path}": item for role, part in below.items() for path, item in part.items()}
     found = {item.path: item for item in registry.artifacts(made)}
     found |= {path: Artifact(path, text) for path, text in job(made).shared}
     if made.config.hardware.inventory is not None:

@@ -52,9 +52,8 @@ def under_slurm(made: SmallPlan, launch: dict[str, Any]) -> Table:
     return found
 
 
-def under_kubernetes(made: SmallPlan, launch: dict[str, Any]) -> Table:
+def under_kubernetes(started: list[Pod], launch: dict[str, Any]) -> Table:
     """A pod is a slot; spawn.py, or MPI, makes its ranks."""
-    started = pods(documents(made))
     launchers = [pod for pod in started if pod.index < 0]
     found: Table = {}
     for pod in started:
@@ -102,7 +101,7 @@ def test_every_launcher_gives_the_same_table(gpus: int, nodes: int, instances: i
     launch = json.loads(launch_json(job(made["slurm"])))
     assert under_slurm(made["slurm"], launch) == expected(made["slurm"])
     for name in CONTROLLERS:
-        assert under_kubernetes(made[name], launch) == expected(made[name]), name
+        assert under_kubernetes(pods(documents(made[name])), launch) == expected(made[name]), name
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)
@@ -110,7 +109,9 @@ def test_a_plan_whose_instances_share_nodes(name: str) -> None:
     """Which pods share one is the scheduler's choice: ranks count within their own."""
     made = plan(2, 8, instances=4, scheduler=(name,))
     launch = json.loads(launch_json(job(made)))
-    assert under_kubernetes(made, launch) == {(i, rank): (i, rank) for i in range(4) for rank in range(4)}
+    assert under_kubernetes(pods(documents(made)), launch) == {
+        (i, rank): (i, rank) for i in range(4) for rank in range(4)
+    }
 
 
 @pytest.mark.parametrize("text", ["0+16*3+5", "53", "5+3*16"])

@@ -1,9 +1,11 @@
 """The life of a job over its restarts: whether an attempt may begin, and what follows from how it ended.
 
-    attempt.py RUN begin N                 prints `run`, or the job's exit code
+    attempt.py RUN begin N [POOL...]       prints `run`, or the job's exit code
     attempt.py RUN end N SIGNAL LIMIT CODE...   prints `requeue`, or the job's exit code
 
 SIGNAL is what the job was sent (or none), LIMIT when its time ends in seconds since 1970, CODE that of each instance's step.
+POOLs are plans that are launched together, each with a folder of its own in RUN; a CODE is then `POOL.INSTANCE=CODE`, in
+the order in which steps ended.
 
 Both keep RUN/summary.json: every attempt with its hosts, signal, exit code and the rank that failed first.
 Standard library only, Python 3.6 syntax.
@@ -61,9 +63,9 @@ def stuck(summary: Summary, now: Optional[str], launch: Dict[str, Any]) -> str:
     return "no new checkpoint in %d attempts, and launch.max_idle_restarts is %d" % (number, most)
 
 
-def begin(run: str, launch: Dict[str, Any], attempt: int) -> str:
+def begin(run: str, launch: Dict[str, Any], attempt: int, pools: List[str]) -> str:
     """Note down a new attempt, or say why there is none."""
-    summary = read(run, launch)
+    summary = read(run) or first(launch, pools)
     now = progress(run, launch)
     for lost in summary["attempts"]:
         if "outcome" not in lost:
@@ -85,14 +87,14 @@ def begin(run: str, launch: Dict[str, Any], attempt: int) -> str:
     return "0" if os.path.exists(done) else "1"
 
 
-def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int, codes: List[int]) -> str:
+def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int, codes: List[str]) -> str:
     """Note down how the attempt ended, say who failed first, and decide."""
-    summary = read(run, launch)
-    this = summary["attempts"][-1]
-    failures = [first_failure(run, attempt, instance, code) for instance, code in enumerate(codes) if code]
+    summary = read(run) or first(launch, [])
+    this, pools = summary["attempts"][-1], summary.get("pools", {})
+    failures = (of_pools if pools else of_instances)(run, attempt, codes)
     status = failures[0]["code"] if failures else 143 if signal == "TERM" and not codes else 0
     this.update({"ended": int(time.time()), "signal": signal, "code": status, "failures": failures})
-    this.update({name: planned.lines(os.path.join(run, name)) for name in ("hosts", "spares", "exclude")})
+    this.update({"pools": {pool: bound(os.path.join(run, pool)) for pool in pools}} if pools else bound(run))
     done = os.path.exists(os.path.join(run, "done"))
     finished = status == 0 and (done or signal != "USR1")
     near = limit - time.time() < launch["checkpoint_signal_s"] + EARLY_S
@@ -101,8 +103,12 @@ def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int,
     this["outcome"] = "finished" if finished else "failed" if status else "interrupted"
     answer = restart(summary, launch, attempt, progress(run, launch), this) if again else str(status)
     save(run, summary)
-    who = "".join(", instance %(instance)d: %(who)s ended first, with exit code %(code)d" % row for row in failures)
-    planned.say("attempt %d %s%s; see %s/summary.json" % (attempt, this["outcome"], who, run))
+    told = "".join(
+        ", %sinstance %d: %s ended first, with exit code %d"
+        % (row.get("pool", "") and row["pool"] + " ", row["instance"], row["who"], row["code"])
+        for row in failures
+    )
+    planned.say("attempt %d %s%s; see %s/summary.json" % (attempt, this["outcome"], told, run))
     return answer
 
 
@@ -115,30 +121,61 @@ def restart(summary: Summary, launch: Dict[str, Any], attempt: int, now: Optiona
     return str(this["code"] or int(launch["max_restarts"] > 0)) if reason else "requeue"
 
 
-def first_failure(run: str, attempt: int, instance: int, code: int) -> Dict[str, Any]:
-    """What the first failing rank left behind; else the exit code of its step."""
-    path = os.path.join(run, "logs", "attempt-%d" % attempt, "instance-%d" % instance, "first-failure")
-    told = planned.lines(path)
-    if not told:
-        return {"instance": instance, "code": code, "who": "the step", "host": None}
-    found, who = told[0].split(" ", 1)
-    who, host = who.rsplit(" on ", 1)
-    if int(found) == planned.HARDWARE:
+def of_instances(run: str, attempt: int, codes: List[str]) -> List[Dict[str, Any]]:
+    """Of each instance that failed the rank that failed first, which left that behind; else its step."""
+    found = []
+    for instance, code in enumerate(map(int, codes)):
+        logs = os.path.join(run, "logs", "attempt-%d" % attempt, "instance-%d" % instance)
+        told = planned.lines(os.path.join(logs, "first-failure")) if code else []
+        if code:
+            found.append(dict({"instance": instance}, **failure(run, told[0] if told else "%d the step" % code)))
+    return found
+
+
+def of_pools(run: str, attempt: int, codes: List[str]) -> List[Dict[str, Any]]:
+    """The rank of either pool that failed first, since that ends both; else the step that did."""
+    ended = [word.replace(".", " ").replace("=", " ") + " the step" for word in codes if not word.endswith("=0")]
+    told = planned.lines(os.path.join(run, "logs", "attempt-%d" % attempt, "first-failure"))
+    if not ended:
+        return []
+    pool, instance, rest = (told or ended)[0].split(" ", 2)
+    return [dict({"pool": pool, "instance": int(instance)}, **failure(os.path.join(run, pool), rest))]
+
+
+def failure(run: str, text: str) -> Dict[str, Any]:
+    """`CODE WHO on HOST`, taken apart; a host with wrong hardware is left out from now on."""
+    code, who = text.split(" ", 1)
+    host = who.rsplit(" on ", 1)[1] if " on " in who else None
+    if int(code) == planned.HARDWARE and host:
         with open(os.path.join(run, "exclude"), "a", encoding="utf-8") as file:
-            file.write("%s failed the self-check of %s\n" % (host, who))
-    return {"instance": instance, "code": int(found), "who": "%s on %s" % (who, host), "host": host}
+            file.write("%s failed the self-check of %s\n" % (host, who.rsplit(" on ", 1)[0]))
+    return {"code": int(code), "who": who, "host": host}
 
 
-def read(run: str, launch: Dict[str, Any]) -> Summary:
+def bound(run: str) -> Dict[str, List[str]]:
+    """Which hosts had slots, which were left over, which are left out."""
+    return {name: planned.lines(os.path.join(run, name)) for name in ("hosts", "spares", "exclude")}
+
+
+def read(run: str) -> Optional[Summary]:
     """The summary of this job so far."""
-    job, path = os.environ.get("SLURM_JOB_ID", ""), os.path.join(run, "summary.json")
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            found = dict(json.load(file))
-        if found["job"] == job:
-            return found
-    named = {name: launch[name] for name in ("name", "fingerprint", "world_size", "instances")}
-    return dict(named, schema="rankplan.summary/1", job=job, attempts=[])
+    path = os.path.join(run, "summary.json")
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        found = dict(json.load(file))
+    return found if found["job"] == os.environ.get("SLURM_JOB_ID", "") else None
+
+
+def first(launch: Dict[str, Any], pools: List[str]) -> Summary:
+    """A summary without attempts."""
+    named = ("name", "fingerprint", "world_size", "instances")
+    summary = {name: launch[name] for name in named}
+    if pools:
+        above = os.path.dirname(os.path.dirname(planned.HERE))
+        launches = {pool: planned.load(os.path.join(above, pool, "runtime")) for pool in pools}
+        summary = {"pools": {pool: {name: own[name] for name in named} for pool, own in launches.items()}}
+    return dict(summary, schema="rankplan.summary/1", job=os.environ.get("SLURM_JOB_ID", ""), attempts=[])
 
 
 def save(run: str, summary: Summary) -> None:
@@ -149,9 +186,9 @@ def main(run: str, what: str, attempt: int, rest: List[str]) -> int:
     try:
         launch = planned.load()
         if what == "begin":
-            print(begin(run, launch, attempt))
+            print(begin(run, launch, attempt, rest))
         else:
-            print(end(run, launch, attempt, rest[0], int(rest[1]), [int(code) for code in rest[2:]]))
+            print(end(run, launch, attempt, rest[0], int(rest[1]), rest[2:]))
     except (planned.PlanError, OSError, ValueError, KeyError, IndexError) as error:
         planned.say("%s of attempt %d: %s" % (what, attempt, error))
         return planned.CONFIGURATION

@@ -84,9 +84,13 @@ def supervise(command: List[bytes]) -> int:
 
 
 def note(code: int, who: str, host: str) -> int:
-    """The first failure of an instance, which the others' ends would hide: srun returns the highest exit code of all."""
+    """The first failure, which the ends of others would hide: srun returns the highest exit code of all.
+
+    Instances have a file each; pools share one, in which `POOL INSTANCE` come first.
+    """
     path = os.environ.get("RANKPLAN_FAILURE")
+    place = "%s %d " % (planned.pool(), planned.instance()) if planned.pool() else ""
     if path and code:
         with contextlib.suppress(OSError), open(path, "x") as file:
-            file.write("%d %s on %s\n" % (code, who, host))
+            file.write("%s%d %s on %s\n" % (place, code, who, host))
     return code

@@ -31,9 +31,9 @@ def expect(code: int, what: str, expected: object, found: object) -> None:
         raise differs(code, what, expected, found)
 
 
-def load() -> Dict[str, Any]:
+def load(folder: str = HERE) -> Dict[str, Any]:
     """The launch of this plan; the launcher passes its sha256, so that a folder that changed since is noticed."""
-    path = os.path.join(HERE, "launch.json")
+    path = os.path.join(folder, "launch.json")
     with open(path, "rb") as file:
         content = file.read()
     try:
@@ -56,6 +56,11 @@ def number(name: str) -> int:
 
 def instance() -> int:
     return int(os.environ.get("RANKPLAN_INSTANCE", "0"))
+
+
+def pool() -> str:
+    """Which of several plans that are launched together this one is; empty where there is one."""
+    return os.environ.get("RANKPLAN_POOL", "")
 
 
 def first_gpu_of_instance(launch: Dict[str, Any]) -> int:
@@ -90,6 +95,11 @@ def write(path: str, text: str) -> None:
     os.rename(path + ".part", path)
 
 
+def said(text: str) -> str:
+    """One line, which names the pool where there are several."""
+    return "rankplan: %s%s" % (pool() and pool() + ": ", " ".join(text.split()))
+
+
 def say(text: str) -> None:
-    sys.stderr.write("rankplan: %s\n" % " ".join(text.split()))
+    sys.stderr.write(said(text) + "\n")
     sys.stderr.flush()

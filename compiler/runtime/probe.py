@@ -115,7 +115,8 @@ def check(launch: Dict[str, Any], seen: Dict[str, Any], options: List[str]) -> N
 
 def record(folder: str, seen: Dict[str, Any]) -> None:
     """One small file a rank of what it saw; nothing reads half of one."""
-    path = os.path.join(folder, "%d-%s.json" % (seen["instance"], seen["who"].replace(" ", "-")))
+    place = [seen["pool"]] * bool(seen["pool"]) + [str(seen["instance"]), seen["who"].replace(" ", "-")]
+    path = os.path.join(folder, "-".join(place) + ".json")
     os.makedirs(folder, exist_ok=True)
     with open(path + ".part", "w") as file:
         json.dump(seen, file, indent=1, sort_keys=True)
@@ -124,7 +125,8 @@ def record(folder: str, seen: Dict[str, Any]) -> None:
 
 def main(options: List[str]) -> int:
     rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "?"))
-    seen = {"who": "rank " + rank, "host": planned.node_name(), "instance": planned.instance()}  # type: Dict[str, Any]
+    seen = {"who": "rank " + rank, "host": planned.node_name()}  # type: Dict[str, Any]
+    seen.update(pool=planned.pool(), instance=planned.instance())
     try:
         launch = planned.load()
         try:
@@ -138,7 +140,7 @@ def main(options: List[str]) -> int:
     except (planned.PlanError, OSError) as wrong:
         planned.say("%s on %s: %s" % (seen["who"], seen["host"], wrong))
         return command.note(getattr(wrong, "code", planned.CONFIGURATION), seen["who"], seen["host"])
-    print("rankplan: %(who)s on %(host)s (%(binding)s): slot %(node_rank)d, GPU %(gpu)s: as planned" % seen)
+    print(planned.said("%(who)s on %(host)s (%(binding)s): slot %(node_rank)d, GPU %(gpu)s: as planned" % seen))
     return 0
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from compiler.schedulers import runtime_files
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes.objects import Node
+from compiler.schedulers.kubernetes.objects import Node, role
 from compiler.specs.site import KubernetesSite
 
 PLAN = "/etc/rankplan"
+ENDPOINTS = "endpoints"
+"""Where rank 0 of every instance of both pools is, a line each: role, instance, address, port."""
 PORT = 29500
 GRACE_S = 30
 DEFAULT_IMAGE = "python:3.12-slim"
@@ -80,6 +82,7 @@ def environment(job: Job, place: Place, master_port: int) -> list[Node]:
         "RANKPLAN_GRACE_S": str(grace_s(job)),
         "RANKPLAN_INSTANCE": place.instance,
         "RANKPLAN_PLAN": PLAN,
+        **({} if role(job) is None else {"RANKPLAN_ENDPOINTS": f"{PLAN}/{ENDPOINTS}"}),
     }
     written = [{"name": name, "value": value} for name, value in own.items()]
     return [*values, *secrets, *place.indices, field_ref("NODE_NAME", "spec.nodeName"), *written]

@@ -21,6 +21,11 @@ Verdict = Callable[[Job, Any], Problem | None]
 """None where the controller keeps a promise; else what is missing, and what would mend it."""
 
 
+def manifest(name: str, found: list[Node]) -> Artifact:
+    """One file of the folder that kubectl takes."""
+    return Artifact(f"kubernetes/{name}.yaml", f"# {SERVER_SIDE} -f on the folder takes all of it\n{emit(found)}")
+
+
 @dataclass(frozen=True)
 class Controller:
     """`objects` are all but the ConfigMaps, given the volume that holds those.
@@ -37,21 +42,24 @@ class Controller:
     own: Callable[[Job, Any], Iterator[Check]] = lambda _job, _options: iter(())
     mpi: bool = False
 
+    @property
+    def file(self) -> str:
+        """What its objects' file is called."""
+        return self.name.removeprefix("kubernetes_")
+
     def documents(self, job: Job, options: Any) -> dict[str, list[Node]]:
         """File name -> objects, in the order in which kubectl takes the folder."""
         shipped = plan_files.ship(job, options)
         return {
             "configmap": list(shipped.maps),
-            self.name.removeprefix("kubernetes_"): self.objects(job, options, shipped.volume),
+            self.file: self.objects(job, options, shipped.volume),
         }
 
     def artifacts(self, job: Job, options: Any) -> Iterator[Artifact]:
         """The manifests. Raises ConfigError for a value that Kubernetes cannot carry."""
         rules.refuse(self.name, job, options)
         for name, found in self.documents(job, options).items():
-            yield Artifact(
-                f"kubernetes/{name}.yaml", f"# {SERVER_SIDE} -f on the folder takes all of it\n{emit(found)}"
-            )
+            yield manifest(name, found)
 
     def checks(self, job: Job, options: Any) -> Iterator[Check]:
         """Promises that are not kept, as warnings, and what the controllers' webhooks would refuse, as failures."""

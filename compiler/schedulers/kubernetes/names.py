@@ -70,6 +70,15 @@ def lws(instances: int, *, kueue: bool) -> int:
     return (39 if kueue else 51) - (digits(instances) - 1)
 
 
+def disaggregated(role: str, instances: int, *, kueue: bool) -> int:
+    """A DisaggregatedSet's LeaderWorkerSets are `<set>-<slice>-<8 digits of a hash>-<role>`.
+
+    Their workers' StatefulSets label pods `<lws>-<group>-<10 digits of a hash>`.
+    """
+    child = min(lws(instances, kueue=kueue), LABEL - 12 - digits(instances))
+    return child - len("-0-12345678-") - len(role)
+
+
 def volcano(task: str, nodes: int) -> int:
     """Its pods are `<job>-<task>-<index>`; where that is no label they stay Pending for ever."""
     return LABEL - 2 - len(task) - digits(nodes)

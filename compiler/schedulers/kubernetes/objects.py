@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.schedulers.job import Job
+from compiler.schedulers.job import Job, PooledJob
 from compiler.schedulers.kubernetes import names
 
 Node = dict[str, Any]
+INSTANCE = "app.kubernetes.io/instance"
+PART_OF = "app.kubernetes.io/part-of"
 
 
-def metadata(name: str, job: Job, options: Any, **more: Node) -> Node:
+def metadata(name: str, job: Job | PooledJob, options: Any, **more: Node) -> Node:
     """`more` are further labels and annotations."""
     namespace = {} if options.namespace is None else {"namespace": options.namespace}
     own = {"rankplan/name": job.name, "rankplan/fingerprint": job.fingerprint}
@@ -22,8 +24,20 @@ def metadata(name: str, job: Job, options: Any, **more: Node) -> Node:
     }
 
 
-def labels(job: Job) -> Node:
-    return {"app.kubernetes.io/name": "rankplan", "app.kubernetes.io/instance": names.label(job.name)}
+def labels(job: Job | PooledJob) -> Node:
+    """What an object is of: a plan, or with pools a pool's plan, its role, and the plan that is both."""
+    found = {"app.kubernetes.io/name": "rankplan", INSTANCE: names.label(job.name)}
+    if isinstance(job, PooledJob):
+        return {**found, PART_OF: names.label(job.name)}
+    own = role(job)
+    if own is None:
+        return found
+    return {**found, "app.kubernetes.io/component": own, PART_OF: names.label(job.name.removesuffix(f"_{own}"))}
+
+
+def role(job: Job) -> str | None:
+    """The pool that a job is, prefill or decode."""
+    return job.world.config.workload.role
 
 
 def service(name: str, selector: Node, port: int, job: Job, options: Any) -> Node:

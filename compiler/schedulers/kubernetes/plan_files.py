@@ -6,7 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +90,9 @@ class Shipped:
     volume: Node
 
 
-def ship(job: Job, options: Any) -> Shipped:
-    """Files dealt out in order, a further ConfigMap where the one before is full."""
-    found = list(files(job))
+def ship(job: Job, options: Any, more: Sequence[File] = ()) -> Shipped:
+    """Files, and `more`, dealt out in order, a further ConfigMap where the one before is full."""
+    found = [*files(job), *more]
     digest = hashlib.sha256(json.dumps([[file.path, file.value] for file in found]).encode()).hexdigest()
     maps, sources = [], []
     for index, part in enumerate(_parts(found)):

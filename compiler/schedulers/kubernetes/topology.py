@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from compiler.checks import Check, check
+from compiler.cluster import inventory
+from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.schedulers.job import Job
+from compiler.specs.hardware import Hardware
+from compiler.specs.site import TopologyKeys
 
 MOST_RUNS = 16
 """Different runs of nodes that one object spells out; beyond, it is one run of all nodes."""
@@ -39,8 +43,11 @@ class Level:
 
 def levels(job: Job) -> list[Level]:
     """The levels that the plan's hardware has, the smallest first; a network without leaves has none."""
-    hardware, slots = job.world.config.hardware, job.world.slots
-    keys, known = job.site.kubernetes.topology, hardware.inventory is not None
+    return _levels(job.world.config.hardware, job.world.slots, job.site.kubernetes.topology)
+
+
+def _levels(hardware: Hardware, slots: Slots, keys: TopologyKeys) -> list[Level]:
+    known = hardware.inventory is not None
     found = []
     if hardware.nvlink.domain_gpus > hardware.node.gpus:
         found.append(Level("domain", keys.domain, tuple(slots.domain.tolist())))
@@ -49,6 +56,23 @@ def levels(job: Job) -> list[Level]:
     if known or hardware.fabric.leaves_per_pod is not None:
         found.append(Level("pod", keys.pod, tuple(slots.pod.tolist())))
     return found
+
+
+def around(jobs: Sequence[Job]) -> Iterator[Level]:
+    """The levels that have one domain for the nodes of all jobs together, the smallest first."""
+    hardware, total = jobs[0].world.config.hardware, sum(job.all_nodes for job in jobs)
+    if hardware.inventory is None:
+        slots = nominal(hardware, total)
+    else:
+        tables = [job.world.config.hardware.inventory for job in jobs if job.hosts] or [hardware.inventory]
+        hosts = [host for table in tables for host in inventory.read(str(table))]
+        if jobs[0].hosts:
+            used = {name for job in jobs for name in job.hosts}
+            hosts = [host for host in hosts if host.host in used]
+        slots = from_inventory(hardware, tuple(hosts), total, False)
+    for level in _levels(hardware, slots, jobs[0].site.kubernetes.topology):
+        if len(set(level.ids)) == 1:
+            yield level
 
 
 def smallest(job: Job) -> Level | None:

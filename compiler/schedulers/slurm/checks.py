@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from compiler.checks import Check, check
-from compiler.schedulers.job import Job
+from compiler.schedulers.job import Job, PooledJob
 from compiler.schedulers.slurm import blocks, rules
 from compiler.schedulers.slurm.containers import MANY_NODES, container
 
 
 def checks(job: Job, options: Any) -> Iterator[Check]:
     """Raises ConfigError for a value that Slurm cannot carry."""
+    yield from _own(job, options, job.requested_nodes)
+
+
+def pooled_checks(jobs: PooledJob, options: Any) -> Iterator[Check]:
+    """The same of both pools, with the role in front. Raises ConfigError as `checks` does."""
+    nodes = sum(job.requested_nodes for _, job in jobs.pools)
+    for role, job in jobs.pools:
+        for found in _own(job, options, nodes):
+            yield replace(found, id=f"{role}.{found.id}")
+
+
+def _own(job: Job, options: Any, together: int) -> Iterator[Check]:
+    """`together` is how many nodes start at once."""
     rules.refuse(job, options)
     yield from _segment(job, options.segment)
-    yield from _image(job)
+    yield from _image(job, together)
     yield from _restarts(job)
 
 
@@ -32,20 +46,25 @@ def _segment(job: Job, chosen: int | None) -> Iterator[Check]:
         f"{nodes} % {size} = {left}",
         "0",
         f"--segment={size} parts {nodes} nodes into {nodes // size} segments and {left} nodes over, which Slurm refuses",
-        f"write scheduler.slurm.segment={best} or launch.spare_nodes={job.spare_nodes + size - left}",
+        f"write scheduler.slurm.segment={best} or {_spares(job)}={job.spare_nodes + size - left}",
     )
 
 
-def _image(job: Job) -> Iterator[Check]:
+def _spares(job: Job) -> str:
+    role = job.world.config.workload.role
+    return "launch.spare_nodes" if role is None else f"workload.pools.{role}.spare_nodes"
+
+
+def _image(job: Job, nodes: int) -> Iterator[Check]:
     """Many nodes that import an image from a registry at once lock each other out."""
     boxed = container(job)
-    if boxed is not None and job.requested_nodes > MANY_NODES:
+    if boxed is not None and nodes > MANY_NODES:
         yield check(
             "slurm-image",
             boxed.image.startswith(("/", "./")),
             boxed.image,
             "a file",
-            f"{job.requested_nodes} nodes import {boxed.image} from its registry at once; above {MANY_NODES} that times out",
+            f"{nodes} nodes import {boxed.image} from its registry at once; above {MANY_NODES} that times out",
             "import it once and write launch.image=/shared/path/of/the/file",
             otherwise="warn",
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from compiler.schedulers import runtime_files
-from compiler.schedulers.job import Job
+from compiler.schedulers.job import Job, PooledJob
 from compiler.schedulers.slurm import blocks
 from compiler.schedulers.slurm.containers import Container, container
 
@@ -59,8 +59,8 @@ class Request:
         return "node" if self.container is None else self.container.kind
 
 
-def of(job: Job, options: Any) -> Request:
-    """The request of a job; `options` are the target's own."""
+def of(job: Job, options: Any, whole: PooledJob | None = None) -> Request:
+    """The request of a job; `options` are the target's own. A pool's bears the name of the `whole` that it is part of."""
     files, site = runtime_files.files(job), job.site.slurm
     if job.inventory is not None:
         files["inventory.csv"] = job.inventory
@@ -68,7 +68,9 @@ def of(job: Job, options: Any) -> Request:
     boxed = container(job)
     given = {name for name, _ in (*job.environment, *job.computed)}
     recorder = tuple(f"{name}={value}" for name, value in RECORDER.items() if name not in given)
-    rows = dict((*_size(job), *_nearness(job, options), *_policy(job), *_site_names(job, options)))
+    named = whole or job
+    rows = dict((("job-name", named.name), *_size(job), *_nearness(job, options), *_policy(job)))
+    rows |= {"comment": f"rankplan {named.fingerprint[:12]}", **_chosen(options)}
     return Request(
         directives=tuple(changed(rows, site.directives).items()),
         flags=_flags(job),
@@ -98,7 +100,6 @@ def _size(job: Job) -> tuple[Row, ...]:
     slurm, gpus = job.site.slurm, job.gpus_per_node
     together = gpus // job.ranks_per_node if job.ranks_per_node < gpus else 1
     rows = [
-        ("job-name", job.name),
         ("nodes", str(job.requested_nodes)),
         ("ntasks-per-node", str(together * job.tasks_per_node)),
     ]
@@ -127,13 +128,8 @@ def _policy(job: Job) -> tuple[Row, ...]:
     )
 
 
-def _site_names(job: Job, options: Any) -> tuple[Row, ...]:
-    """What a job chooses. Without a comment of its own it carries the plan's."""
-    given = {"comment": f"rankplan {job.fingerprint[:12]}", **_chosen(options)}
-    return tuple(given.items())
-
-
 def _chosen(options: Any) -> dict[str, str]:
+    """What a job chooses. Without a comment of its own it carries the plan's."""
     return {name: value for name, value in asdict(options).items() if value is not None and name != "segment"}
 
 

@@ -13,9 +13,9 @@ from compiler.schedulers.job import Job
 from compiler.schedulers.slurm import containers
 
 OURS = frozenset(
-    {"distribution", "gpus-per-task", "tres-bind", "job-name", "nodes", "ntasks", "ntasks-per-node", "export"}
+    {"array", "distribution", "gpus-per-task", "tres-bind", "job-name", "nodes", "ntasks", "ntasks-per-node", "export"}
 )
-"""Directives that the order of ranks, or the safety of the script, rests on."""
+"""Directives that the order of ranks, or the safety of the script, rests on; Slurm takes no array of heterogeneous jobs."""
 
 
 def refuse(job: Job, options: Any) -> None:

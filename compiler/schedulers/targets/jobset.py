@@ -10,7 +10,7 @@ from typing import Optional
 from compiler.checks import Check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import failure, kueue, names, pod, topology
+from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools, topology
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, field_ref
 from compiler.schedulers.kubernetes.controller import Controller
@@ -41,13 +41,27 @@ def shape(job: Job, instance: int) -> Shape:
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
+    found = []
+    for instance, (name, jobs) in enumerate(_named(job)):
+        found += domains(name, job.nodes, job, options)
+        found.append(_jobset(name, instance, jobs, job, options, plan))
+    return found
+
+
+def leaders(job: Job, _: Options) -> list[str]:
+    """Where rank 0 of each instance is."""
+    return [_leader(name, jobs) for name, jobs in _named(job)]
+
+
+def _named(job: Job) -> list[tuple[str, Shape]]:
+    """Each instance's JobSet: its name and what is in it."""
     shapes = [shape(job, instance) for instance in range(job.instances)]
     budget = min(names.jobset(item, subdomain=len(subdomain(""))) for item in shapes)
-    found = []
-    for instance, name in enumerate(names.each(job.name, job.instances, budget)):
-        found += domains(name, job.nodes, job, options)
-        found.append(_jobset(name, instance, shapes[instance], job, options, plan))
-    return found
+    return list(zip(names.each(job.name, job.instances, budget), shapes, strict=True))
+
+
+def _leader(name: str, jobs: Shape) -> str:
+    return f"{name}-{next(iter(jobs))}-0-0.{subdomain(name)}"
 
 
 def subdomain(name: str) -> str:
@@ -85,7 +99,7 @@ def _child(
     replicas, nodes = jobs[child]
     place = Place(
         node=f"{first}+{nodes}*$(JOB_INDEX)+$(JOB_COMPLETION_INDEX)",
-        master=f"{name}-{next(iter(jobs))}-0-0.{subdomain(name)}",
+        master=_leader(name, jobs),
         instance=str(instance),
         indices=(field_ref("JOB_INDEX", f"metadata.labels['{INDEX}']"),),
     )
@@ -138,4 +152,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
     yield from topology.exclusive_check("jobset", wanted=options.exclusive, given=_exclusive(job, options))
 
 
-TARGET = Controller("jobset", Options, objects, order, gang, own).target()
+TARGET = pools.apart(Controller("jobset", Options, objects, order, gang, own), leaders)

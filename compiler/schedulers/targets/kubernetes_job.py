@@ -7,7 +7,7 @@ from typing import Optional
 
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import failure, kueue, names, pod
+from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, port
 from compiler.schedulers.kubernetes.controller import Controller
@@ -27,12 +27,21 @@ class Options(Queued):
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
-    for instance, name in enumerate(names.each(job.name, job.instances, names.indexed_job(job.nodes))):
+    for instance, name in enumerate(_named(job)):
         selector = {"batch.kubernetes.io/job-name": name}
         found += domains(name, job.nodes, job, options)
         found.append(service(name, selector, port(job, instance), job, options))
         found.append(_job(name, instance, job, options, plan))
     return found
+
+
+def leaders(job: Job, _: Options) -> list[str]:
+    """Where rank 0 of each instance is."""
+    return [f"{name}-0.{name}" for name in _named(job)]
+
+
+def _named(job: Job) -> tuple[str, ...]:
+    return names.each(job.name, job.instances, names.indexed_job(job.nodes))
 
 
 def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
@@ -69,4 +78,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     return Problem(f"an Indexed Job {start} again as a whole: one failed pod ends it", "write scheduler=jobset")
 
 
-TARGET = Controller("kubernetes_job", Options, objects, order, gang).target()
+TARGET = pools.apart(Controller("kubernetes_job", Options, objects, order, gang), leaders)

@@ -1,4 +1,7 @@
-"""`scheduler=lws`: one LeaderWorkerSet, a group of pods for each instance. It serves: what ends is started again."""
+"""`scheduler=lws`: one LeaderWorkerSet, a group of pods for each instance; of pools, one DisaggregatedSet.
+
+It serves: what ends is started again.
+"""
 
 from __future__ import annotations
 
@@ -9,88 +12,38 @@ from typing import Optional
 from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import kueue, names, pod, topology
-from compiler.schedulers.kubernetes.compute_domain import claim, domains
-from compiler.schedulers.kubernetes.container import Place, container, field_ref
+from compiler.schedulers.kubernetes import disaggregated, kueue, leader_worker, names, topology
+from compiler.schedulers.kubernetes.compute_domain import domains
 from compiler.schedulers.kubernetes.controller import Controller
 from compiler.schedulers.kubernetes.objects import Node, metadata
 from compiler.schedulers.kubernetes.options import Queued
 
-CONTAINER = "ranks"
-PREFIX = "leaderworkerset.sigs.k8s.io/"
-
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """`exclusive` gives each group (or each of its domains) a domain to itself, where the site names its label."""
+    """`exclusive` gives each group (or each of its domains) a domain to itself, where the site names its label.
+
+    Pools that one domain holds are kept together in it, and with `exclusive` no other set comes there.
+    """
 
     exclusive: Optional[bool] = None
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
-    budget = names.lws(job.instances, kueue=options.queue is not None)
-    (name,) = names.each(job.name, 1, budget)
-    exclusive, parts = _exclusive(job, options), _parts(job, options)
-    key = "subgroup-exclusive-topology" if parts else "exclusive-topology"
-    annotations = {} if exclusive is None else {PREFIX + key: exclusive}
-    queued = kueue.labels(options.queue, options.queue_priority)
+    (name,) = names.each(job.name, 1, names.lws(job.instances, kueue=options.queue is not None))
+    queued, alone = kueue.labels(options.queue, options.queue_priority), leader_worker.exclusive(job, options)
+    annotations = leader_worker.placed(job, alone)
     document = {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
         "kind": "LeaderWorkerSet",
         "metadata": metadata(name, job, options, labels=queued, annotations=annotations),
-        "spec": {
-            "replicas": job.instances,
-            "startupPolicy": "LeaderCreated",
-            "networkConfig": {"subdomainPolicy": "Shared"},
-            "rolloutStrategy": {
-                "type": "RollingUpdate",
-                "rollingUpdateConfiguration": {"partition": 0, "maxUnavailable": 1, "maxSurge": 0},
-            },
-            "leaderWorkerTemplate": {
-                "size": job.nodes,
-                "restartPolicy": "RecreateGroupOnPodRestart",
-                **({"subGroupPolicy": {"subGroupSize": parts}} if parts else {}),
-                **_templates(name, job, options, plan),
-            },
-        },
+        "spec": leader_worker.spec(name, job, options, plan, alone),
     }
     return [*domains(name, job.nodes * job.instances, job, options), document]
 
 
-def _templates(name: str, job: Job, options: Options, plan: Node) -> Node:
-    """Leader and workers are the same pod; two sets of pods to Kueue, which places them as one by a group's name."""
-    place = Place(
-        node="$(LWS_WORKER_INDEX)",
-        master="$(LWS_LEADER_ADDRESS)",
-        instance="$(GROUP_INDEX)",
-        indices=(field_ref("GROUP_INDEX", f"metadata.labels['{PREFIX}group-index']"),),
-    )
-    ranks = container(CONTAINER, job, place, 0, ["--stay"])
-    spec = pod.spec(job, options, ranks, plan, None, claim(name, job), restartPolicy="Always")
-    placed = kueue.placement(job, options.topology, slices=False)
-    template = pod.template(spec, job, None if placed is None else placed.annotations(group=name))
-    return {"workerTemplate": template, **({} if placed is None else {"leaderTemplate": template})}
-
-
-def _exclusive(job: Job, options: Options) -> str | None:
-    """The label whose domains a group's parts have to themselves; parts are of one size, and not of one pod."""
-    wanted = options.topology is None if options.exclusive is None else options.exclusive
-    return topology.exclusive(job) if wanted and (_domain(job) or 0) > 1 else None
-
-
-def _parts(job: Job, options: Options) -> int | None:
-    """Nodes of each domain within a group, where a group has several that are its own."""
-    size = _domain(job)
-    return size if _exclusive(job, options) is not None and size is not None and size < job.nodes else None
-
-
-def _domain(job: Job) -> int | None:
-    level = topology.smallest(job)
-    return None if level is None else topology.equal_runs(job, level)
-
-
 def order(job: Job, options: Options) -> Problem | None:
-    if _exclusive(job, options):
+    if leader_worker.exclusive(job, options):
         return None
     placed, level = kueue.placement(job, options.topology, slices=False), topology.smallest(job)
     if placed is not None and placed.level.name == "pod":
@@ -116,7 +69,7 @@ def gang(job: Job, options: Options) -> Problem | None:
 
 
 def own(job: Job, options: Options) -> Iterator[Check]:
-    yield from topology.exclusive_check("lws", wanted=options.exclusive, given=_exclusive(job, options))
+    yield from topology.exclusive_check("lws", wanted=options.exclusive, given=leader_worker.exclusive(job, options))
     if job.site.kubernetes.host_network and job.ranks_per_node < job.gpus_per_node:
         yield check(
             "ports",
@@ -139,4 +92,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = Controller("lws", Options, objects, order, gang, own).target()
+TARGET = disaggregated.target(Controller("lws", Options, objects, order, gang, own))

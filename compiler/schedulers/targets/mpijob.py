@@ -7,7 +7,7 @@ from typing import Optional
 
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import names, pod
+from compiler.schedulers.kubernetes import names, pod, pools
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import (
     DEFAULT_IMAGE,
@@ -41,10 +41,24 @@ class Options(Pods):
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
-    for instance, name in enumerate(names.each(job.name, job.instances, names.mpijob(job.nodes))):
+    for instance, name in enumerate(_named(job)):
         found += domains(name, job.nodes, job, options)
         found.append(_mpijob(name, instance, job, options, plan))
     return found
+
+
+def leaders(job: Job, _: Options) -> list[str]:
+    """Where rank 0 of each instance is."""
+    return [_workers(name) % 0 for name in _named(job)]
+
+
+def _named(job: Job) -> tuple[str, ...]:
+    return names.each(job.name, job.instances, names.mpijob(job.nodes))
+
+
+def _workers(name: str) -> str:
+    """Host names, with %d for the slot."""
+    return f"{name}-worker-%d.{name}"
 
 
 def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
@@ -80,7 +94,7 @@ def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) ->
 
 def _launcher(name: str, instance: int, job: Job, options: Options) -> Node:
     """It has no GPUs; it starts the gang, and starts it again as a whole."""
-    workers = f"{name}-worker-%d.{name}"
+    workers = _workers(name)
     place = Place(node="", master=workers % 0, instance=str(instance))
     own = {
         "RANKPLAN_MAX_RESTARTS": str(job.max_restarts),
@@ -132,4 +146,4 @@ def gang(job: Job, _: Options) -> Problem | None:
     )
 
 
-TARGET = Controller("mpijob", Options, objects, order, gang, mpi=True).target()
+TARGET = pools.apart(Controller("mpijob", Options, objects, order, gang, mpi=True), leaders)

@@ -8,9 +8,9 @@ from typing import Optional
 
 from compiler.render.artifacts import Artifact
 from compiler.render.engine import render
-from compiler.schedulers.job import Job
-from compiler.schedulers.slurm import request, rules
-from compiler.schedulers.slurm.checks import checks
+from compiler.schedulers.job import Job, PooledJob
+from compiler.schedulers.slurm import pools, request, rules
+from compiler.schedulers.slurm.checks import checks, pooled_checks
 from compiler.schedulers.target import Target
 from compiler.specs.fields import at_least
 
@@ -39,4 +39,11 @@ def artifacts(job: Job, options: Options) -> Iterator[Artifact]:
     yield Artifact("slurm/job.sbatch", text, executable=True)
 
 
-TARGET = Target("slurm", Options, artifacts, checks=checks)
+def pooled(jobs: PooledJob, options: Options) -> Iterator[Artifact]:
+    """The batch script of both pools. Raises ConfigError for a value that Slurm cannot carry."""
+    for _, job in jobs.pools:
+        rules.refuse(job, options)
+    yield Artifact("slurm/job.sbatch", pools.script(jobs, options), executable=True)
+
+
+TARGET = Target("slurm", Options, artifacts, checks=checks, pooled=pooled, pooled_checks=pooled_checks)

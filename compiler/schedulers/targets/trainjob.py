@@ -10,7 +10,7 @@ from typing import Optional
 
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import failure, kueue, names, pod
+from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
@@ -36,10 +36,23 @@ class Options(Queued):
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
-    for instance, name in enumerate(names.each(job.name, job.instances, names.trainjob(job.nodes))):
+    for instance, name in enumerate(_named(job)):
         found += domains(name, job.nodes, job, options)
         found += [_runtime(name, instance, job, options, plan), _train_job(name, job, options)]
     return found
+
+
+def leaders(job: Job, _: Options) -> list[str]:
+    """Where rank 0 of each instance is."""
+    return [_leader(name) for name in _named(job)]
+
+
+def _named(job: Job) -> tuple[str, ...]:
+    return names.each(job.name, job.instances, names.trainjob(job.nodes))
+
+
+def _leader(name: str) -> str:
+    return f"{name}-{NODE}-0-0.{name}"
 
 
 def _runtime(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
@@ -66,7 +79,7 @@ def _runtime(name: str, instance: int, job: Job, options: Options, plan: Node) -
 
 def _node(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
     """The one child Job, whose pods the trainer counts."""
-    place = Place(node="$(JOB_COMPLETION_INDEX)", master=f"{name}-{NODE}-0-0.{name}", instance=str(instance))
+    place = Place(node="$(JOB_COMPLETION_INDEX)", master=_leader(name), instance=str(instance))
     spec = pod.spec(job, options, container(NODE, job, place, instance), plan, instance, claim(name, job))
     placed = kueue.placement(job, options.topology)
     return {
@@ -112,4 +125,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     )
 
 
-TARGET = Controller("trainjob", Options, objects, order, gang).target()
+TARGET = pools.apart(Controller("trainjob", Options, objects, order, gang), leaders)

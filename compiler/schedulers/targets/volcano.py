@@ -9,7 +9,7 @@ from typing import Optional
 from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import names, pod, topology
+from compiler.schedulers.kubernetes import names, pod, pools, topology
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
@@ -37,10 +37,23 @@ class Options(Pods):
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
-    for instance, name in enumerate(names.each(job.name, job.instances, names.volcano(TASK, job.nodes))):
+    for instance, name in enumerate(_named(job)):
         found += domains(name, job.nodes, job, options)
         found.append(_job(name, instance, job, options, plan))
     return found
+
+
+def leaders(job: Job, _: Options) -> list[str]:
+    """Where rank 0 of each instance is."""
+    return [_leader(name) for name in _named(job)]
+
+
+def _named(job: Job) -> tuple[str, ...]:
+    return names.each(job.name, job.instances, names.volcano(TASK, job.nodes))
+
+
+def _leader(name: str) -> str:
+    return f"{name}-{TASK}-0.{name}"
 
 
 def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
@@ -78,7 +91,7 @@ def _policies() -> list[Node]:
 
 def _task(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
     """The index is appended to the environment, where arguments see it and other variables do not."""
-    place = Place(node="$(VC_TASK_INDEX)", master=f"{name}-{TASK}-0.{name}", instance=str(instance))
+    place = Place(node="$(VC_TASK_INDEX)", master=_leader(name), instance=str(instance))
     spec = pod.spec(
         job,
         options,
@@ -138,4 +151,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = Controller("volcano", Options, objects, order, gang, own).target()
+TARGET = pools.apart(Controller("volcano", Options, objects, order, gang, own), leaders)
