@@ -84,6 +84,10 @@ def options(config: Config, found: Sizes) -> dict[str, Any]:
     chosen["enable_attention_dp"] = found.attention_dp
     if found.cp > 1:
         chosen |= {"context_parallel_size": found.cp, "cp_config": {"cp_type": version(config).facts["cp_type"]}}
+    if config.workload.role is not None:
+        chosen["cache_transceiver_config"] = {"backend": "DEFAULT", "max_tokens_in_buffer": config.workload.longest}
+    if config.workload.role == "prefill":
+        chosen["disable_overlap_scheduler"] = True
     if config.parallel.stages and list(config.parallel.stages) != default_stages(config):
         chosen["pp_partition"] = list(config.parallel.stages)
     return chosen

@@ -31,11 +31,14 @@ _LONG = [
     *(
         "--all2all-backend --distributed-executor-backend --dtype --enable-dbo --enable-elastic-ep --enable-eplb "
         "--enable-return-routed-experts --eplb-config --expert-placement-strategy --headless --master-addr --master-port "
-        "--max-model-len --max-num-seqs --model --ubatch-size"
+        "--kv-transfer-config --max-model-len --max-num-seqs --model --ubatch-size"
     ).split(),
 ]
 ALIASES = {**_SHORT, **{"--" + name[2:].replace("-", "_"): name for name in _LONG}}
 """Other spellings of an option -> the one that we write (`engine/arg_utils.py`); `_` is as good as `-`."""
+
+
+KV_TRANSFER = "--kv-transfer-config"
 
 
 def given(config: Config) -> dict[str, str]:
@@ -53,6 +56,11 @@ def redundant(config: Config) -> int:
 def decode_context(config: Config) -> int:
     """Ranks that share a decode KV cache (DCP)."""
     return number(given(config), "--decode-context-parallel-size", 1)
+
+
+def transfers_by_nixl(config: Config) -> bool:
+    """Whether the plan chooses how a pool's KV caches move: the user's `--kv-transfer-config` goes before it."""
+    return config.workload.role is not None and KV_TRANSFER not in given(config)
 
 
 def expert_parallel(config: Config) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
 from compiler.frameworks.options import without
-from compiler.frameworks.serving import context_length, default_weights, http_port, precision, weights
-from compiler.frameworks.vllm.arguments import ALIASES, expert_parallel
+from compiler.frameworks.serving import context_length, default_weights, http_port, precision, shares_nodes, weights
+from compiler.frameworks.vllm.arguments import ALIASES, KV_TRANSFER, expert_parallel, transfers_by_nixl
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -13,12 +13,19 @@ PROGRAM = ("vllm", "serve")
 PORT = 8000
 """The default `--port`."""
 
+SIDE_CHANNEL = "VLLM_NIXL_SIDE_CHANNEL_"
+SIDE_PORT = 5600
+"""Where NIXL's workers exchange their addresses; DP rank i of an instance takes the port i further on."""
+
+KV_ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
+"""What a pool does with KV caches (`config/kv_transfer.py`)."""
+
 
 def emission(world: World) -> Emission:
     """A command for the first node and one for the others. Raises ConfigError where the user's arguments clash."""
     config = world.config
     model = weights(config, ("--model",), positional=True) or default_weights(config)
-    fixed = (*_degrees(config), *_requests(config))
+    fixed = (*_degrees(config), *_requests(config), *_phase(config))
     first, others = _nodes(world)
     merged(config, (*fixed, *first, *(others or ())), aliases=ALIASES)  # refuses what both set
     texts = tuple(without(config.framework.args, "--model"))
@@ -30,7 +37,7 @@ def emission(world: World) -> Emission:
         PROGRAM,
         (model, *fixed, *first, *texts),
         others=None if others is None else (model, *fixed, *others, *headless),
-        environment=partition,
+        environment={**partition, **_side_channel(config)},
         unit="node",
     )
 
@@ -53,6 +60,23 @@ def _requests(config: Config) -> tuple[str, ...]:
     """Lengths and batch; `--max-num-seqs` is of one DP rank."""
     sequences = -(-config.workload.global_batch_size // config.degrees.adp)
     return (f"--max-model-len={context_length(config)}", f"--max-num-seqs={sequences}", *precision(config))
+
+
+def _phase(config: Config) -> tuple[str, ...]:
+    """A pool's servers hand KV caches on, or take them, through NIXL unless the user names another connector."""
+    if not transfers_by_nixl(config):
+        return ()
+    role = KV_ROLES[str(config.workload.role)]
+    return (f'{KV_TRANSFER}={{"kv_connector":"NixlConnector","kv_role":"{role}"}}',)
+
+
+def _side_channel(config: Config) -> dict[str, Argument]:
+    """NIXL's default address, localhost, is found by nobody on another node."""
+    if not transfers_by_nixl(config):
+        return {}
+    port = Computed("{PORT}", times=config.degrees.adp, port=SIDE_PORT)
+    shared = {f"{SIDE_CHANNEL}PORT": port} if shares_nodes(config) else {}
+    return {f"{SIDE_CHANNEL}HOST": Computed("{ADDRESS}"), **shared}
 
 
 def _nodes(world: World) -> tuple[tuple[Argument, ...], tuple[Argument, ...] | None]:
