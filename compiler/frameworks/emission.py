@@ -38,6 +38,7 @@ class Emission:
     `others` are the arguments on every node but the first, where those differ (None: they do not).
     `environment` lies below the site's and the user's, and may hold Computed values too; `files` have paths under `framework/`.
     `unit` is what the launcher starts where `launch.unit` is not given: a process a `rank` or a `node`.
+    `http_port` is where an inference server answers /health, on the first node of an instance.
     `mpi` is the interface to MPI that ranks find each other by, as srun names it, where they do.
     """
 
@@ -48,6 +49,7 @@ class Emission:
     files: tuple[Artifact, ...] = ()
     unit: str = "rank"
     mpi: str | None = None
+    http_port: Computed | None = None
 
 
 def flags(arguments: Sequence[Argument]) -> set[str]:

@@ -7,6 +7,7 @@ from compiler.frameworks.emission import Argument, Computed, Emission, merged
 from compiler.frameworks.serving import (
     context_length,
     default_weights,
+    http_flag,
     http_port,
     precision,
     shares_nodes,
@@ -31,7 +32,13 @@ def emission(world: World) -> Emission:
     ours = (*_weights(config), *_degrees(config), *_requests(config), *_phase(config), *_nodes(world))
     stages = config.parallel.stages
     partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
-    return Emission(PROGRAM, merged(config, ours, aliases=ALIASES), environment=partition, unit="node")
+    return Emission(
+        PROGRAM,
+        merged(config, ours, aliases=ALIASES),
+        environment=partition,
+        unit="node",
+        http_port=http_port(config, PORT, PORT_STEP),
+    )
 
 
 def _weights(config: Config) -> tuple[str, ...]:
@@ -74,7 +81,7 @@ def _phase(config: Config) -> tuple[Argument, ...]:
 def _nodes(world: World) -> tuple[Argument, ...]:
     nodes = -(-world.size // world.slots.gpus)
     if nodes == 1:
-        return http_port(world.config, PORT, PORT_STEP)
+        return http_flag(world.config, PORT, PORT_STEP)
     return (
         f"--nnodes={nodes}",
         Computed("--node-rank={NODE_RANK}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
-from compiler.frameworks.serving import context_length, default_weights, http_port
+from compiler.frameworks.serving import context_length, default_weights, http_flag, http_port
 from compiler.frameworks.tensorrt_llm.layout import Sizes, sizes, stages
 from compiler.frameworks.versions import version
 from compiler.render.artifacts import Artifact
@@ -44,6 +44,7 @@ def emission(world: World) -> Emission:
         files=(Artifact(FILE, "---\n" + document(options(config, found))),),
         unit="rank" if several else "node",
         mpi="pmix" if several else None,
+        http_port=http_port(config, FIRST_PORT, 1),
     )
 
 
@@ -72,7 +73,7 @@ def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
     }
     ours: list[Argument] = [] if weights(config) else [default_weights(config)]
     ours += [word for name, value in numbers.items() for word in (name, str(value))]
-    ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_port(config, FIRST_PORT, 1)]
+    ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_flag(config, FIRST_PORT, 1)]
     return merged(config, ours, aliases=ALIASES)
 
 

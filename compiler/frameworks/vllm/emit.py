@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
 from compiler.frameworks.options import without
-from compiler.frameworks.serving import context_length, default_weights, http_port, precision, shares_nodes, weights
+from compiler.frameworks.serving import (
+    context_length,
+    default_weights,
+    http_flag,
+    http_port,
+    precision,
+    shares_nodes,
+    weights,
+)
 from compiler.frameworks.vllm.arguments import ALIASES, KV_TRANSFER, expert_parallel, transfers_by_nixl
 from compiler.specs.config import Config
 from compiler.world import World
@@ -39,6 +47,7 @@ def emission(world: World) -> Emission:
         others=None if others is None else (model, *fixed, *others, *headless),
         environment={**partition, **_side_channel(config)},
         unit="node",
+        http_port=http_port(config, PORT, 1),
     )
 
 
@@ -88,7 +97,7 @@ def _nodes(world: World) -> tuple[tuple[Argument, ...], tuple[Argument, ...] | N
     degrees, gpus = world.degrees, world.slots.gpus
     nodes, replica = -(-world.size // gpus), degrees.tp * degrees.cp * degrees.pp
     if nodes == 1:
-        return http_port(world.config, PORT, 1), None
+        return http_flag(world.config, PORT, 1), None
     if replica > gpus:
         executor = (
             f"--nnodes={nodes}",
