@@ -20,8 +20,8 @@ from compiler.specs.launch import Preflight
 from compiler.specs.site import KubernetesSite, Site
 from tests.controllers import CONTROLLERS, Node, Pod, documents, pods
 from tests.kubernetes_plans import VALUES, kubernetes, made
+from tests.manifests import templates
 from tests.plans import SmallPlan, files
-from tests.test_kubernetes_schemas import templates
 
 BY_SPAWN = [name for name in CONTROLLERS if name != "mpijob"]
 

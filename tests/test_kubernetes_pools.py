@@ -5,14 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 
 from compiler.checks import Check
@@ -22,13 +19,13 @@ from compiler.schedulers.kubernetes.webhooks import refused
 from compiler.schedulers.runtime_files import launch_json
 from compiler.specs.hardware import Fabric
 from compiler.specs.site import KubernetesSite, Site
-from tests import crds
+from tests import crds, manifests
 from tests.command import call
 from tests.controllers import CONTROLLERS, Node, Pod, documents, pods
 from tests.kubernetes_plans import KEYS, POOLS, TOPOLOGY, kubernetes_pools, made_pools
+from tests.manifests import drop, put
 from tests.plans import SmallPools, files
 from tests.test_equivalence import expected, under_kubernetes
-from tests.test_kubernetes_schemas import COMPUTE_DOMAIN, VERSIONS, as_pod, drop, put, templates
 
 SET = "disaggregatedset.x-k8s.io/v1"
 NO_LEAVES = Site(name="pods", kubernetes=KubernetesSite(topology=replace(KEYS, leaf=None)))
@@ -53,16 +50,7 @@ def checks(made: SmallPools) -> dict[str, Check]:
 @pytest.mark.parametrize("target", CONTROLLERS)
 def test_every_object_fits_its_schema(target: str, name: str) -> None:
     found = documents(made_pools(target, name))
-    for document in found:
-        if document["kind"] == "ComputeDomain":  # its schema is not at hand
-            assert set(document) == COMPUTE_DOMAIN
-            continue
-        core = [] if crds.is_custom(document) else [document]
-        assert not crds.is_custom(document) or crds.errors(document) == []
-        for item in core + [as_pod(template) for template in templates(document)]:
-            for version in VERSIONS:
-                kubernetes_validate.validate(item, version, strict=True)
-    assert [item for item in refused(found) if item.status != "pass"] == []
+    manifests.fit(found)
     names = [(item["kind"], item["metadata"]["name"]) for item in found]
     assert len(names) == len(set(names))
 
@@ -70,12 +58,7 @@ def test_every_object_fits_its_schema(target: str, name: str) -> None:
 @pytest.mark.parametrize("name", ["full", "queued"])
 @pytest.mark.parametrize("target", CONTROLLERS)
 def test_manifests_pass_yamllint(target: str, name: str, tmp_path: Path) -> None:
-    for path, item in files(made_pools(target, name)).items():
-        if path.startswith("kubernetes/"):
-            (tmp_path / Path(path).name).write_text(str(item.text), encoding="utf-8")
-    command = [sys.executable, "-m", "yamllint", "--strict", "-d", "extends: default", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    assert (done.returncode, done.stdout) == (0, "")
+    manifests.lint(files(made_pools(target, name)), tmp_path)
 
 
 @pytest.mark.parametrize("name", POOLS)
