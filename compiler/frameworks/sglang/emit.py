@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.frameworks import versions
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
 from compiler.frameworks.serving import context_length, default_weights, http_port, precision, stage_width, weights
-from compiler.frameworks.sglang.arguments import ALIASES
+from compiler.frameworks.sglang.arguments import ALIASES, DECIDED
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -20,7 +20,8 @@ def emission(world: World) -> Emission:
     ours = (*_weights(config), *_degrees(config), *_requests(config), *_nodes(world))
     stages = config.parallel.stages
     partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
-    return Emission(PROGRAM, merged(config, ours, aliases=ALIASES), environment=partition, unit="node")
+    arguments = merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True)
+    return Emission(PROGRAM, arguments, environment=partition, unit="node")
 
 
 def _weights(config: Config) -> tuple[str, ...]:

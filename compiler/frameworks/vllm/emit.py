@@ -5,7 +5,7 @@ from __future__ import annotations
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
 from compiler.frameworks.options import without
 from compiler.frameworks.serving import context_length, default_weights, http_port, precision, weights
-from compiler.frameworks.vllm.arguments import ALIASES, expert_parallel
+from compiler.frameworks.vllm.arguments import ALIASES, DECIDED, expert_parallel
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -20,7 +20,8 @@ def emission(world: World) -> Emission:
     model = weights(config, ("--model",), positional=True) or default_weights(config)
     fixed = (*_degrees(config), *_requests(config))
     first, others = _nodes(world)
-    merged(config, (*fixed, *first, *(others or ())), aliases=ALIASES)  # refuses what both set
+    ours = (*fixed, *first, *(others or ()))
+    merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True)  # refuses what both set
     texts = tuple(without(config.framework.args, "--model"))
     texts = texts[1:] if texts[:1] == (model,) else texts
     stages = config.parallel.stages
