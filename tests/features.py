@@ -119,11 +119,12 @@ def layouts(found: Framework) -> str:
 
 def stages(found: Framework) -> str:
     """How 18 layers land on 4 stages."""
-    plan = changed(
-        found.plans[0], {"parallel.pp": ODD_STAGES, "parallel.vpp": 1, "model.num_hidden_layers": ODD_LAYERS}
-    )
+    piped = next(plan for plan in found.plans if plan.degrees.pp == 2 and plan.degrees.vpp == 1)
+    plan = changed(piped, {"parallel.pp": ODD_STAGES, "model.num_hidden_layers": ODD_LAYERS})
     counts = found.rules.uneven_stages(plan, ODD_STAGES)
-    return "must be written" if counts is None else " ".join(map(str, counts))
+    if counts is not None:
+        return " ".join(map(str, counts))
+    return "refused" if refused(changed(plan, {"parallel.stages": [4, 5, 5, 4]})) else "as `parallel.stages` says"
 
 
 def vocabulary(found: Framework) -> str:

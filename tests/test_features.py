@@ -28,7 +28,8 @@ def test_known_answers() -> None:
     assert {name for name, said in of["serves"].items() if said == "no"} == {"torchtitan"}
     assert of["18 layers on 4 stages"]["vllm"] == "4 5 5 4"
     assert of["18 layers on 4 stages"]["sglang"] == "4 4 5 5"
-    assert of["18 layers on 4 stages"]["megatron"] == "must be written"
+    assert of["18 layers on 4 stages"]["megatron"] == "as `parallel.stages` says"
+    assert of["18 layers on 4 stages"]["maxtext"] == "refused"
 
 
 @pytest.mark.parametrize(("name", "rule"), [("none", "expert-layout"), ("torchtitan", "torchtitan-expert-layout")])
