@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,16 +64,28 @@ def is_flag(text: str) -> bool:
 
 
 def merged(
-    config: Config, ours: Sequence[Argument], *, aliases: Mapping[str, str] | None = None
+    config: Config,
+    ours: Sequence[Argument],
+    *,
+    aliases: Mapping[str, str] | None = None,
+    decided: Collection[str] = (),
+    abbreviates: bool = False,
 ) -> tuple[Argument, ...]:
     """Our arguments and then the user's `framework.args`. `aliases` maps other spellings of an option to ours.
 
-    Raises ConfigError where both set an option: the plan is proved for ours.
+    `decided` are options that a plan decides though it may leave them at their defaults; `abbreviates` says that the
+    framework's parser takes the beginning of a long option for the whole.
+    Raises ConfigError where the user sets an option that the plan does: the plan is proved for ours.
     """
-    names = {(aliases or {}).get(flag, flag): flag for flag in flags(config.framework.args)}
-    clashes = sorted(flags(ours) & set(names))
+    planned = flags(ours) | set(decided)
+    planned |= {other for other, name in (aliases or {}).items() if name in planned}
+    clashes = sorted(
+        flag
+        for flag in flags(config.framework.args)
+        if flag in planned or (abbreviates and flag[:2] == "--" and any(name.startswith(flag) for name in planned))
+    )
     if clashes:
-        listed = ", ".join(names[clash] for clash in clashes)
+        listed = ", ".join(clashes)
         raise ConfigError.of(
             f"framework.args sets {listed}, and so does the plan",
             "leave it out, and change the degree, model or workload that it comes from",

@@ -14,7 +14,7 @@ from compiler.frameworks.serving import (
     stage_width,
     weights,
 )
-from compiler.frameworks.sglang.arguments import ALIASES
+from compiler.frameworks.sglang.arguments import ALIASES, DECIDED
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -34,7 +34,7 @@ def emission(world: World) -> Emission:
     partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
     return Emission(
         PROGRAM,
-        merged(config, ours, aliases=ALIASES),
+        merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True),
         environment=partition,
         unit="node",
         http_port=http_port(config, PORT, PORT_STEP),

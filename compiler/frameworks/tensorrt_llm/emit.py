@@ -24,6 +24,9 @@ ALIASES = {
 }
 """Other spellings of its options."""
 
+DECIDED = ("--tp_size", "--pp_size", "--ep_size", "--cp_size", "--cluster_size", "--moe_cluster_parallel_size")
+"""Options that a plan decides, also where it leaves them at their defaults."""
+
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 FIRST_PORT = 8000
 """Where it serves, unless it is told."""
@@ -74,7 +77,7 @@ def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
     ours: list[Argument] = [] if weights(config) else [default_weights(config)]
     ours += [word for name, value in numbers.items() for word in (name, str(value))]
     ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_flag(config, FIRST_PORT, 1)]
-    return merged(config, ours, aliases=ALIASES)
+    return merged(config, ours, aliases=ALIASES, decided=DECIDED)
 
 
 def options(config: Config, found: Sizes) -> dict[str, Any]:

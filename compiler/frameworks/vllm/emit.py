@@ -13,7 +13,7 @@ from compiler.frameworks.serving import (
     shares_nodes,
     weights,
 )
-from compiler.frameworks.vllm.arguments import ALIASES, KV_TRANSFER, expert_parallel, transfers_by_nixl
+from compiler.frameworks.vllm.arguments import ALIASES, DECIDED, KV_TRANSFER, expert_parallel, transfers_by_nixl
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -35,7 +35,8 @@ def emission(world: World) -> Emission:
     model = weights(config, ("--model",), positional=True) or default_weights(config)
     fixed = (*_degrees(config), *_requests(config), *_phase(config))
     first, others = _nodes(world)
-    merged(config, (*fixed, *first, *(others or ())), aliases=ALIASES)  # refuses what both set
+    ours = (*fixed, *first, *(others or ()))
+    merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True)  # refuses what both set
     texts = tuple(without(config.framework.args, "--model"))
     texts = texts[1:] if texts[:1] == (model,) else texts
     stages = config.parallel.stages

@@ -8,7 +8,7 @@ from compiler.checks import Check, check
 from compiler.frameworks import serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
 from compiler.frameworks.vllm import flag_rules
-from compiler.frameworks.vllm.arguments import expert_parallel, transfers_by_nixl
+from compiler.frameworks.vllm.arguments import expert_parallel, expressible, transfers_by_nixl
 from compiler.frameworks.vllm.layout import VOCABULARY_ROWS, round_robin_obstacles
 from compiler.specs.config import Config
 
@@ -89,12 +89,11 @@ def _experts(config: Config) -> Iterator[Check]:
     degrees, width = config.degrees, stage_width(config.degrees)
     if not config.model.moe:
         return
-    whole, cut = (degrees.ep, degrees.etp) == (width, 1), (degrees.ep, degrees.etp) == (1, width)
     product = f"tp{degrees.tp} x cp{degrees.cp} x adp{degrees.adp} = {width}"
     fixes = alternatives(config)
     yield check(
         "vllm-expert-parallel",
-        whole or cut,
+        expressible(degrees),
         f"ep={degrees.ep} etp={degrees.etp} edp={degrees.edp}",
         f"ep={width} etp=1, or ep=1 etp={width}",
         f"{source(config)} parallel_state.py spreads experts over all ranks of a stage of an instance, {product}: "
