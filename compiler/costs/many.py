@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.costs import bubble
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import Array, Case, array, layers
 from compiler.costs.links import Reach
 from compiler.costs.memory import memory
 from compiler.costs.params import counts, totals
-from compiler.costs.step import step, work
+from compiler.costs.step import work
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
@@ -50,7 +51,7 @@ def project(model: Model, workload: Workload, hardware: Hardware, plans: Many, b
             case = _case(model, workload, hardware, plans.take(index))
             held = counts(case, totals(model))
             found, _ = work(case, held, reaches(case), by.gpu)
-            seconds[index] = step(found, by.software).total
+            seconds[index] = bubble.step(case, found, by.software).total
             used[index] = memory(case, held).total_bytes.max(axis=-1)
     return seconds, used
 
