@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compiler.costs import serve
+from compiler.costs.campaign import Campaign, campaign
 from compiler.costs.case import Case, case
 from compiler.costs.exposed import Row
 from compiler.costs.links import reach
@@ -40,6 +41,7 @@ class Costs:
     prefill: tuple[serve.Prefill, ...] = ()
     decode: tuple[serve.Decode, ...] = ()
     unseen: tuple[str, ...] = ()
+    campaign: Campaign | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers only; None where a number has no meaning (a GPU without a peak for the precision, say)."""
@@ -88,7 +90,8 @@ class Costs:
 
     def _projection(self) -> dict[str, Any]:
         if self.projection is not None:
-            return {"train": _plain(asdict(self.projection))}
+            run = _plain(asdict(self.campaign)) if self.campaign else {}
+            return {"train": {**_plain(asdict(self.projection)), **run}}
         return {
             "serve": {
                 "prefill": [_plain(asdict(row)) for row in self.prefill],
@@ -109,7 +112,8 @@ def cost(world: World, measured: Calibration | None = None) -> Costs:
         unseen = measured.unseen if measured else ()
         if this.workload.train:
             projection, rows = train(this, sums, held, reaches, world.size, measured)
-            return Costs(*base, tuple(rows), projection, unseen=unseen)
+            run = campaign(this.workload, projection, world.size)
+            return Costs(*base, tuple(rows), projection, unseen=unseen, campaign=run)
         lengths, role = this.workload.sequence_lengths, this.workload.role
         prompts, tokens = role != "decode", role != "prefill"
         return Costs(

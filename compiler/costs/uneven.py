@@ -53,12 +53,12 @@ def mirrored(total: Array) -> Array:
 
 def _before(values: Array) -> Array:
     """Sum over the stages before each."""
-    return np.cumsum(values, axis=-1) - values
+    return np.asarray(np.cumsum(values, axis=-1) - values)
 
 
 def _behind(values: Array) -> Array:
     """Sum over the stages behind each."""
-    return values.sum(axis=-1, keepdims=True) - np.cumsum(values, axis=-1)
+    return np.asarray(values.sum(axis=-1, keepdims=True) - np.cumsum(values, axis=-1))
 
 
 def _one_chunk(forward: Array, backward: Array, micro_batches: Array) -> Array:
