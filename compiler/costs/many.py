@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.costs import bubble
+from compiler.costs import bubble, imbalance
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import Array, Case, array, layers
 from compiler.costs.links import Reach
@@ -73,10 +73,11 @@ def _case(model: Model, workload: Workload, hardware: Hardware, plans: Many) -> 
     stage = int(plans.pp[0])
     held = tuple(tuple(int(i) for chunk in ids[first::stage] for i in chunk) for first in range(stage))
     tp = columns["tp"]
+    skew: Any = imbalance.factor(workload, model, columns["ep"])
     ranks = tp * columns["cp"] * columns["adp"]
     return Case(
         model=model,
-        workload=workload,
+        workload=replace(workload, imbalance=skew, imbalance_exponent=None),
         hardware=hardware,
         sequence_parallel=workload.sequence_parallel is not False,
         padded_vocab_size=np.ceil(model.vocab_size / tp) * tp,

@@ -39,7 +39,8 @@ class Pools:
 
 @dataclass(frozen=True)
 class Workload:
-    """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean expert load. Without `fused_attention`
+    """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean load of expert-parallel
+    ranks, `imbalance_exponent` that of a power law of experts' loads in its place. Without `fused_attention`
     the scores of all pairs of tokens are kept.
 
     Of a whole training run: `tokens` to train on, `gpu_mtbf_s` mean seconds between failures of one GPU, `checkpoint_s` that the
@@ -60,6 +61,7 @@ class Workload:
     zero_stage: int = field(default=0, metadata={"minimum": 0, "maximum": 3})
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     imbalance: float = at_least(1, 1.0)
+    imbalance_exponent: Optional[float] = above(0, None)
     fused_attention: bool = True
     tokens: Optional[float] = above(0, None)
     gpu_mtbf_s: Optional[float] = above(0, None)
