@@ -141,3 +141,10 @@ def test_loads_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_unevenness_is_said_once() -> None:
     with pytest.raises(InvariantError, match=r"workload.imbalance and workload.imbalance_exponent each say how uneven"):
         compile_plan(["workload.imbalance=1.2", "workload.imbalance_exponent=1.2"])
+
+
+def test_a_table_that_is_not_there_is_said() -> None:
+    with pytest.raises(
+        ConfigError, match=r"experts.load=no.csv cannot be read: .* name a CSV file of layer,expert,load"
+    ):
+        compile_plan(["experts.load=no.csv"])

@@ -5,7 +5,7 @@ Weights, gradients and optimizer follow Megatron-LM's theoretical_memory_usage.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -125,3 +125,14 @@ def kv_cache(case: Case) -> Array:
     window = min(case.model.sliding_window or length, length)
     tokens = case.stages.full * length + case.stages.sliding * window
     return case.sequences * kv_token(case) * tokens / case.cp
+
+
+def fitting(case: Case, held: Counts, length: float) -> Array:
+    """Sequences of `length` tokens, prompt and answer together, that the memory of the fullest rank has room for, on each
+    attention-DP rank; 0 where not even the rest fits.
+    """
+    one = replace(case, workload=replace(case.workload, global_batch_size=int(np.max(case.adp)), output_length=0))
+    alone = replace(one, workload=replace(one.workload, sequence_lengths=[round(length)]))
+    free = case.hardware.gpu.memory_bytes - (memory(case, held).total_bytes - kv_cache(case))
+    found = np.floor(np.maximum(free, 0) / np.maximum(kv_cache(alone), 1))
+    return np.asarray(found.min(axis=-1))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compiler.costs import serve
+from compiler.costs import phases, serve
 from compiler.costs.campaign import Campaign, campaign
 from compiler.costs.case import Case, case
 from compiler.costs.exposed import Row
@@ -42,6 +43,8 @@ class Costs:
     decode: tuple[serve.Decode, ...] = ()
     unseen: tuple[str, ...] = ()
     campaign: Campaign | None = None
+    prefill_parts: tuple[phases.Detail, ...] = ()
+    decode_parts: tuple[phases.Detail, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers only; None where a number has no meaning (a GPU without a peak for the precision, say)."""
@@ -94,8 +97,8 @@ class Costs:
             return {"train": {**_plain(asdict(self.projection)), **run}}
         return {
             "serve": {
-                "prefill": [_plain(asdict(row)) for row in self.prefill],
-                "decode": [_plain(asdict(row)) for row in self.decode],
+                "prefill": _rows(self.prefill, self.prefill_parts),
+                "decode": _rows(self.decode, self.decode_parts),
             }
         }
 
@@ -123,7 +126,14 @@ def cost(world: World, measured: Calibration | None = None) -> Costs:
             tuple(serve.prefill(this, held, reaches, world.size, length, measured) for length in lengths if prompts),
             tuple(serve.decode(this, held, reaches, world.size, length, measured) for length in lengths if tokens),
             unseen,
+            prefill_parts=tuple(phases.prefill(this, held, reaches, length, measured) for length in lengths if prompts),
+            decode_parts=tuple(phases.decode(this, held, reaches, length, measured) for length in lengths if tokens),
         )
+
+
+def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:
+    """A phase at each length, with its parts."""
+    return [_plain({**asdict(row), **asdict(detail)}) for row, detail in zip(rows, details, strict=True)]
 
 
 def kinds(case: Case) -> list[str]:
@@ -145,6 +155,8 @@ def _plain(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(key: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return _plain(value)
     if not isinstance(value, float):
         return value
     if key.endswith(COUNTED):

@@ -9,12 +9,14 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
+from compiler.render import breakdown
 from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import Made, write_folder
 from compiler.render.config_yaml import dump
 from compiler.render.engine import render
 from compiler.render.folder import files, manifest
-from compiler.render.report import Table, escaped, projection
+from compiler.render.report import escaped, projection
+from compiler.render.table import Table
 from compiler.schedulers.registry import artifacts as launch_artifacts
 from compiler.schedulers.registry import pooled_artifacts
 from compiler.words import gigabytes
@@ -58,6 +60,7 @@ def _report(plan: PooledPlan, contents: Mapping[str, Any]) -> str:
         config=config,
         pools=escaped(_pools(contents)),
         projection=escaped(projection(contents["projection"])),
+        parts=escaped(breakdown.parts(contents["projection"])),
         notable=[check for check in plan.checks if check.status != "pass"],
         passed=sum(check.status == "pass" for check in plan.checks),
         verdicts=plan.expectations,
