@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compiler.costs import phases, serve
+from compiler.costs import phases, rates, serve
 from compiler.costs.campaign import Campaign, campaign
 from compiler.costs.case import Case, case
 from compiler.costs.exposed import Row
@@ -45,6 +45,8 @@ class Costs:
     campaign: Campaign | None = None
     prefill_parts: tuple[phases.Detail, ...] = ()
     decode_parts: tuple[phases.Detail, ...] = ()
+    gpus: int = 1
+    output_length: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers only; None where a number has no meaning (a GPU without a peak for the precision, say)."""
@@ -95,12 +97,9 @@ class Costs:
         if self.projection is not None:
             run = _plain(asdict(self.campaign)) if self.campaign else {}
             return {"train": {**_plain(asdict(self.projection)), **run}}
-        return {
-            "serve": {
-                "prefill": _rows(self.prefill, self.prefill_parts),
-                "decode": _rows(self.decode, self.decode_parts),
-            }
-        }
+        fill, step = _rows(self.prefill, self.prefill_parts), _rows(self.decode, self.decode_parts)
+        together = [_plain(asdict(row)) for row in rates.aggregated(fill, step, self.gpus, self.output_length)]
+        return {"serve": {"prefill": fill, "decode": step, "aggregated": together}}
 
 
 def cost(world: World, measured: Calibration | None = None) -> Costs:
@@ -128,6 +127,8 @@ def cost(world: World, measured: Calibration | None = None) -> Costs:
             unseen,
             prefill_parts=tuple(phases.prefill(this, held, reaches, length, measured) for length in lengths if prompts),
             decode_parts=tuple(phases.decode(this, held, reaches, length, measured) for length in lengths if tokens),
+            gpus=world.size,
+            output_length=this.workload.output_length,
         )
 
 

@@ -80,3 +80,22 @@ def run(projection: Mapping[str, Any]) -> Table:
         if step["days"] is not None:
             rows += [("days", number(step["days"])), ("GPU-hours", readable(step["gpu_hours"]))]
     return Table(("run", "value"), tuple(rows))
+
+
+def together(projection: Mapping[str, Any]) -> Table:
+    """Prompts and answers on the same ranks; no rows for training, or for one phase alone."""
+    rows = tuple(
+        (
+            str(row["sequence_length"]),
+            str(row["output_length"]),
+            str(row["batch"]),
+            seconds(row["tpot_s"]),
+            number(row["requests_per_s"]),
+            number(row["output_tokens_per_s_per_gpu"]),
+        )
+        for row in projection.get("serve", {}).get("aggregated", ())
+    )
+    return Table(
+        ("prompt", "answer", "requests at a time", "TPOT with prompts between", "requests/s", "output tokens/s/GPU"),
+        rows,
+    )

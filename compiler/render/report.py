@@ -30,6 +30,7 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         communication=escaped(_communication(contents["communication"])),
         projection=escaped(projection(contents["projection"])),
         parts=escaped(breakdown.parts(contents["projection"])),
+        together=escaped(breakdown.together(contents["projection"])),
         run=escaped(breakdown.run(contents["projection"])),
         claims=escaped(_claims(plan)),
         source=plan.config.expect.source,
