@@ -9,6 +9,7 @@ from typing import Any
 
 from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve
 from compiler.costs.software import Engine, Software
+from compiler.costs.uncertainty import Residuals, Uncertainty
 from compiler.errors import ConfigError
 from compiler.render.assets import folder
 from compiler.specs.config import Config
@@ -113,6 +114,27 @@ def of(config: Config) -> Calibration | None:
     if train:
         return Calibration(curves, software=software(*keys), spreads=spreads, unseen=notes)
     return Calibration(curves, engine=engine(*keys), spreads=spreads, unseen=notes)
+
+
+def uncertainty(config: Config, measured: Calibration | None) -> Uncertainty:
+    """Residuals of each family: of a fit where there are curves, wider where a plan's software or GPU was not in it; of the
+    roofline where there are none.
+    """
+    file, kind = load("uncertainty"), "moe" if config.model.moe else "dense"
+    names = {"step": kind, "ttft": "ttft", "tpot": "tpot"}
+
+    def kept(part: str, name: str) -> Residuals:
+        found = file.get(part, {}).get(name, {})
+        return Residuals(float(found.get("bias", 0.0)), float(found.get("spread", 0.0)))
+
+    families = {"memory": kept("fit", "memory")}
+    for family, name in names.items():
+        if measured is None:
+            families[family] = kept("roofline", name)
+        elif family in measured.spreads:
+            fitted = Residuals(spread=measured.spreads[family])
+            families[family] = fitted.wider(kept("left_out", name).spread) if measured.unseen else fitted
+    return Uncertainty({name: found for name, found in families.items() if found.spread > 0})
 
 
 def residuals(rows: Mapping[str, Any], kind: str) -> dict[str, float]:

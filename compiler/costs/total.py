@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from compiler.costs.links import reach
 from compiler.costs.memory import Memory, memory
 from compiler.costs.params import Counts, Totals, counts, totals
 from compiler.costs.train import Train, train
+from compiler.costs.uncertainty import Uncertainty
 from compiler.world import World
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Costs:
     decode_parts: tuple[phases.Detail, ...] = ()
     gpus: int = 1
     output_length: int = 1
+    memory_interval: tuple[float, float] | tuple[None, None] = (None, None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers only; None where a number has no meaning (a GPU without a peak for the precision, say)."""
@@ -80,7 +82,8 @@ class Costs:
         stages = [self._stage(index) for index in range(len(self.worst_ranks))]
         fullest = max(stages, key=lambda stage: stage["total_bytes"] or 0)
         headline = {key: value for key, value in fullest.items() if key != "pp"}
-        return {**headline, "stages": stages}
+        low, high = (whole(value) for value in self.memory_interval)
+        return {**headline, "total_low_bytes": low, "total_high_bytes": high, "stages": stages}
 
     def _stage(self, index: int) -> dict[str, Any]:
         """One stage's parts, whole bytes that add up to its total."""
@@ -102,8 +105,32 @@ class Costs:
         return {"serve": {"prefill": fill, "decode": step, "aggregated": together}}
 
 
-def cost(world: World, measured: Calibration | None = None) -> Costs:
-    """Cost one plan, by measured curves where there are some. Never fails: what is wrong is for the invariants to say."""
+def cost(world: World, measured: Calibration | None = None, known: Uncertainty = Uncertainty()) -> Costs:  # noqa: B008 (frozen)
+    """Cost one plan, by measured curves where there are some, each projection with the interval that is known of its family.
+
+    Never fails: what is wrong is for the invariants to say.
+    """
+    return _with_intervals(_cost(world, measured), known)
+
+
+def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
+    """Intervals of every time, where residuals of its family are kept."""
+
+    def around(family: str, name: str, row: Any) -> Any:
+        low, high = known.around(family, getattr(row, f"{name}_s"))
+        return row if low is None else replace(row, **{f"{name}_low_s": low, f"{name}_high_s": high})
+
+    step = costs.projection
+    return replace(
+        costs,
+        projection=None if step is None else around("step", "step_time", step),
+        prefill=tuple(around("ttft", "ttft", row) for row in costs.prefill),
+        decode=tuple(around("tpot", "tpot", row) for row in costs.decode),
+        memory_interval=known.around("memory", float(costs.memory.total_bytes.max())),
+    )
+
+
+def _cost(world: World, measured: Calibration | None) -> Costs:
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
         this = case(world)
         sums = totals(this.model)
