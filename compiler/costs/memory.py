@@ -11,6 +11,7 @@ import numpy as np
 
 from compiler.costs.activations import in_training, working_set
 from compiler.costs.case import Array, Case
+from compiler.costs.communicators import extra_bytes
 from compiler.costs.constants import (
     ADAM_BYTES,
     GATHERED_LAYERS,
@@ -51,13 +52,18 @@ def memory(case: Case, held: Counts) -> Memory:
         optimizer_bytes=optimizer(case, held) if train else none,
         activations_bytes=in_training(case) if train else working_set(case),
         kv_cache_bytes=none if train else kv_cache(case),
-        other_bytes=OTHER_BYTES[case.workload.kind] + temporary(case, held),
+        other_bytes=outside(case) + temporary(case, held),
     )
 
 
 def allocated(case: Case, held: Counts) -> Array:
     """What a framework's allocator hands out at the peak (torch.cuda.max_memory_allocated): nothing outside of it."""
-    return memory(case, held).total_bytes - OTHER_BYTES[case.workload.kind]
+    return memory(case, held).total_bytes - outside(case)
+
+
+def outside(case: Case) -> Array:
+    """What no allocator of the framework counts: the device's context, and buffers of communicators."""
+    return OTHER_BYTES[case.workload.kind] + extra_bytes(case)
 
 
 def reserved(case: Case, held: Counts) -> Array:

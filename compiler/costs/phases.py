@@ -48,7 +48,7 @@ def prefill(case: Case, held: Counts, reaches: Reaches, length: int, measured: C
     by_stage = _by_stage(case, held, reaches, whole_sequences(case, "prefill", length), measured)
     found = {name: float(values.sum()) for name, values in by_stage.items()}
     total = sum(by_stage.values(), 0 * case.running.layers)
-    found["pipeline_s"] = float((case.micro_batches - 1) * total.max())
+    found["pipeline_s"] = float(np.maximum(case.micro_batches - 1, 0) * total.max())
     found["first_s"] = measured.engine.first_s if measured else 0.0
     return Detail(found, largest_batch(case, held, length))
 

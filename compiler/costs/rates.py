@@ -53,7 +53,7 @@ def rates(
     """At each length; rows are those of one instance. `gpus`: of one instance of prefill, and of decode."""
     for fill, step in zip(prefill, decode, strict=True):
         length = fill["sequence_length"]
-        if not fill["tokens_per_s_per_gpu"] or not step["tokens_per_s_per_gpu"]:
+        if not (fill["tokens_per_s_per_gpu"] and step["tokens_per_s_per_gpu"] and output_length):
             continue
         each = fill["tokens_per_s_per_gpu"] * gpus[0] / length * PREFILL_KEPT
         answered = step["tokens_per_s_per_gpu"] * gpus[1] / output_length * DECODE_KEPT
@@ -86,7 +86,7 @@ def aggregated(
 ) -> Iterator[Aggregated]:
     """At each length, one instance; nothing where a plan has one phase alone."""
     for fill, step in zip(prefill, decode, strict=False):
-        if fill["ttft_s"] and step["tpot_s"]:
+        if fill["ttft_s"] and step["tpot_s"] and output_length:
             each = step["tpot_s"] + fill["ttft_s"] / output_length
             done = step["batch"] / (each * output_length)
             length = fill["sequence_length"]

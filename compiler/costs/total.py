@@ -12,6 +12,7 @@ import numpy as np
 from compiler.costs import phases, rates, serve
 from compiler.costs.campaign import Campaign, campaign
 from compiler.costs.case import Case, case
+from compiler.costs.communicators import Communicators, communicators
 from compiler.costs.exposed import Row
 from compiler.costs.links import reach
 from compiler.costs.memory import Memory, memory
@@ -38,6 +39,7 @@ class Costs:
     memory: Memory
     capacity_bytes: float
     worst_ranks: tuple[int, ...]
+    communicators: Communicators
     communication: tuple[Row, ...]
     projection: Train | None
     prefill: tuple[serve.Prefill, ...] = ()
@@ -55,6 +57,7 @@ class Costs:
         return {
             "params": self._params(),
             "memory": self._memory(),
+            "communicators": asdict(self.communicators),
             "communication": [_plain(asdict(row)) for row in self.communication],
             "projection": self._projection(),
         }
@@ -137,7 +140,14 @@ def _cost(world: World, measured: Calibration | None) -> Costs:
         held = counts(this, sums)
         reaches = {kind: reach(world, kind) for kind in kinds(this)}
         stage_ranks = tuple(int(rank) for rank in world.groups["pp"][0])
-        base = (sums, held, memory(this, held), world.config.hardware.gpu.memory_bytes, stage_ranks)
+        base = (
+            sums,
+            held,
+            memory(this, held),
+            world.config.hardware.gpu.memory_bytes,
+            stage_ranks,
+            communicators(this),
+        )
         unseen = measured.unseen if measured else ()
         if this.workload.train:
             projection, rows = train(this, sums, held, reaches, world.size, measured)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compiler.render.table import Row, Table
-from compiler.words import number, readable, seconds
+from compiler.words import gigabytes, number, readable, seconds
 
 STEP = (
     ("kernels_s", "kernels on the slowest stage"),
@@ -99,3 +99,10 @@ def together(projection: Mapping[str, Any]) -> Table:
         ("prompt", "answer", "requests at a time", "TPOT with prompts between", "requests/s", "output tokens/s/GPU"),
         rows,
     )
+
+
+def made(communicators: Mapping[str, Any]) -> str:
+    """What a rank's communicators are, and what they take."""
+    kinds = ", ".join(f"{kind} ({size} ranks)" for kind, size in communicators["sizes"].items())
+    count, held = communicators["count"], gigabytes(communicators["buffers_bytes"])
+    return f"Each rank makes {count} communicators: {kinds}. They take about {held} and {seconds(communicators['startup_s'])} at start."
