@@ -67,6 +67,18 @@ def _pooled(sources: Iterable[Sequence[float]]) -> dict[str, float]:
     return {"bias": figures(round(bias, 4)), "spread": figures(spread)}
 
 
+def scales(records: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
+    """Fewest and most of GPUs and of tokens in a sequence that were measured, by family."""
+    found: dict[str, dict[str, list[int]]] = defaultdict(lambda: {"gpus": [], "tokens": []})
+    for record in records:
+        family = "dense" if record.family == "dense_single_node" else FAMILIES.get(record.family, "memory")
+        if record.world is not None and family != "memory":
+            these = found[family]
+            these["gpus"].append(record.world.size)
+            these["tokens"].append(record.world.config.workload.longest)
+    return {name: {key: [min(x), max(x)] for key, x in these.items()} for name, these in sorted(found.items())}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else None)
     parser.add_argument("--rows", type=Path, required=True)
@@ -80,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "roofline": residuals(sampled, map(roofline, sampled)),
         "fit": residuals(held, predict.predict(held)),
         "left_out": residuals(records, cross.left_out(records, "source")),
+        "measured": scales(records),
     }
     OUT.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=160))
     print(OUT.read_text())

@@ -110,7 +110,7 @@ def of(config: Config) -> Calibration | None:
     train = config.workload.train
     file = load("training" if train else "serving")
     spreads = residuals(file.get("rows", {}), "moe" if config.model.moe else "dense")
-    notes = tuple(unseen(file.get("constants", {}), config, name, version))
+    notes = (*unseen(file.get("constants", {}), config, name, version), *far(config))
     if train:
         return Calibration(curves, software=software(*keys), spreads=spreads, unseen=notes)
     return Calibration(curves, engine=engine(*keys), spreads=spreads, unseen=notes)
@@ -145,6 +145,21 @@ def residuals(rows: Mapping[str, Any], kind: str) -> dict[str, float]:
         for name, family in families.items()
     }
     return {name: sum(values) / len(values) for name, values in found.items() if values}
+
+
+NEAR = 2
+"""How many times more or fewer GPUs or tokens than were measured still count as near."""
+
+
+def far(config: Config) -> Iterator[str]:
+    """Scales that no measured point is near to."""
+    kind = "moe" if config.model.moe else "dense"
+    measured = load("uncertainty").get("measured", {}).get(kind if config.workload.train else "tpot", {})
+    sizes = {"gpus": (config.degrees.world_size, "GPUs"), "tokens": (config.workload.longest, "tokens in a sequence")}
+    for key, (size, words) in sizes.items():
+        if key in measured and not measured[key][0] / NEAR <= size <= measured[key][1] * NEAR:
+            low, high = measured[key]
+            yield f"{size:,} {words}: {low:,} to {high:,} were measured"
 
 
 def unseen(table: Table, config: Config, name: str, version: str) -> Iterator[str]:

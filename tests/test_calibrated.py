@@ -81,3 +81,17 @@ def test_what_was_not_measured_is_said() -> None:
 def test_unknown_curves_are_said(name: str) -> None:
     with pytest.raises(ConfigError, match=f"hardware.calibration={name} has no GEMM curves ; write one of a100_80gb"):
         compile_plan(["hardware=h100_80gb", f"hardware.calibration={name}", *LLAMA])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model=llama3_1_405b", "parallel=tp8_pp9_adp512", "hardware.nodes=4608", "workload.global_batch_size=4608",
+          "workload.micro_batch_size=1", "workload.recompute=full"], "36,864 GPUs: 2 to 2,048 were measured"),
+        (["model=llama3_1_8b", "parallel=tp8_cp16", "hardware.nodes=16", "workload.sequence_length=1048576",
+          "workload.global_batch_size=16", "workload.recompute=full"], "1,048,576 tokens in a sequence: "),
+    ],
+)  # fmt: skip
+def test_a_scale_that_was_not_measured_is_said(overrides: list[str], words: str) -> None:
+    checks = compile_plan(["hardware=h100_80gb", "workload=train", *overrides]).to_dict()["checks"]
+    assert words in next(check for check in checks if check["id"] == "measured")["message"]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.costs import bubble, imbalance
+from compiler.costs import bubble, imbalance, offload
+from compiler.costs.activations import stored_each
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import Array, Case, array, layers
 from compiler.costs.links import Reach
-from compiler.costs.memory import memory
+from compiler.costs.memory import memory, sharded
 from compiler.costs.params import counts, totals
 from compiler.costs.step import work
 from compiler.specs.hardware import Hardware
@@ -51,7 +52,10 @@ def project(model: Model, workload: Workload, hardware: Hardware, plans: Many, b
             case = _case(model, workload, hardware, plans.take(index))
             held = counts(case, totals(model))
             found, _ = work(case, held, reaches(case), by.gpu)
-            seconds[index] = bubble.step(case, found, by.software).total
+            parts = bubble.step(case, found, by.software)
+            pipeline_s = parts.kernels_s + parts.exposed_s + parts.waiting_s
+            moved = offload.seconds(case, sharded(case, held, 1), stored_each(case), pipeline_s)
+            seconds[index] = parts.total + sum(moved)
             used[index] = memory(case, held).total_bytes.max(axis=-1)
     return seconds, used
 

@@ -103,9 +103,10 @@ def gradients(case: Case, held: Counts) -> Array:
 
 
 def optimizer(case: Case, held: Counts) -> Array:
-    """Adam's moments, and the FP32 copy of narrower weights."""
+    """Adam's moments, and the FP32 copy of narrower weights; what is offloaded is the host's."""
     master = MASTER_BYTES if case.weight_bytes < MASTER_BYTES else 0.0
-    return (master + ADAM_BYTES) * sharded(case, held, 1)
+    kept = 1 - case.workload.optimizer_offload
+    return kept * (master + ADAM_BYTES) * sharded(case, held, 1)
 
 
 def gathered(case: Case, held: Counts) -> Array:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compiler.costs import phases, rates, serve
+from compiler.costs import offload, phases, rates, serve
+from compiler.costs.activations import stored_each
 from compiler.costs.campaign import Campaign, campaign
 from compiler.costs.case import Case, case
 from compiler.costs.communicators import Communicators, communicators
 from compiler.costs.exposed import Row
 from compiler.costs.links import reach
-from compiler.costs.memory import Memory, memory
+from compiler.costs.memory import Memory, memory, sharded
 from compiler.costs.params import Counts, Totals, counts, totals
 from compiler.costs.train import Train, train
 from compiler.costs.uncertainty import Uncertainty
@@ -151,6 +152,7 @@ def _cost(world: World, measured: Calibration | None) -> Costs:
         unseen = measured.unseen if measured else ()
         if this.workload.train:
             projection, rows = train(this, sums, held, reaches, world.size, measured)
+            projection = offload.added(this, sharded(this, held, 1), stored_each(this), projection)
             run = campaign(this.workload, projection, world.size)
             return Costs(*base, tuple(rows), projection, unseen=unseen, campaign=run)
         lengths, role = this.workload.sequence_lengths, this.workload.role

@@ -43,6 +43,8 @@ class Workload:
     ranks, `imbalance_exponent` that of a power law of experts' loads in its place. Without `fused_attention`
     the scores of all pairs of tokens are kept.
 
+    `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory.
+
     Of a whole training run: `tokens` to train on, `gpu_mtbf_s` mean seconds between failures of one GPU, `checkpoint_s` that the
     steps stop for a checkpoint, every `checkpoint_interval_s` of work (None: the best), `restart_s` until steps run again.
     `pools` makes two plans; `role` is which of them this one is.
@@ -59,6 +61,8 @@ class Workload:
     sequence_parallel: Optional[bool] = None
     distributed_optimizer: bool = True
     zero_stage: int = field(default=0, metadata={"minimum": 0, "maximum": 3})
+    optimizer_offload: float = field(default=0.0, metadata={"minimum": 0, "maximum": 1})
+    activation_offload: float = field(default=0.0, metadata={"minimum": 0, "maximum": 1})
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     imbalance: float = at_least(1, 1.0)
     imbalance_exponent: Optional[float] = above(0, None)
