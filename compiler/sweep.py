@@ -91,7 +91,7 @@ def _refuse(swept: Sequence[str], first: Sequence[str], config_dir: str | None, 
 def default_name(overrides: Sequence[str]) -> str:
     """A sweep's folder where `sweep` is not given: its overrides, shortened, and a hash of them."""
     text = " ".join(item for item in overrides if not item.startswith(("out=", "hydra")))
-    return f"{_word(text)[:60].strip('-')}-{_digest(text)}"
+    return f"{_word(text)[:60].strip('-') or 'default'}-{_digest(text)}"
 
 
 def _word(text: str) -> str:

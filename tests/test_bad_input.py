@@ -74,6 +74,7 @@ TYPES = [
     ("model.hf_config=nope.json", "model.hf_config=nope.json cannot be read"),
     ("launch.environment.A=null", "launch.environment.A=None is no text"),
     ("expect.strict=maybe", "not a valid bool"),
+    ("launch.command=train.py", "launch.command=train.py is not a list ; write key=[a,b]"),
 ]
 
 VALUES = {
@@ -202,7 +203,7 @@ FILES = [
     ("text", "just text\n", "in hardware/lab"),
     ("empty", "", "hardware.nodes has no value"),
     ("missing", "nodes: 4\n", "hardware.gpu.memory_bytes has no value"),
-    ("type", lab(nodes="nodes: many"), "'many' of type 'str'"),
+    ("type", lab(nodes="nodes: many"), "hardware.nodes: Value 'many' of type 'str'"),
     ("key", lab(nodes="node_count: 4"), "node_count is not a setting (in hardware/lab)"),
     ("nested key", lab(memory_bytes="memory_byte: 4"), "memory_byte is not a setting (in hardware/lab)"),
     ("defaults", "defaults: [nope]\nnodes: 4\n", "hardware=nope is not known"),

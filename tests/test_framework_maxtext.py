@@ -156,7 +156,14 @@ def test_a_share_of_the_batch_gives_the_batch_back(sequences: int, devices: int)
 
 
 @pytest.mark.parametrize(
-    "word", ["ici_tensor_parallelism=2", "dcn_fsdp_parallelism=2", "mesh_axes=[data]", "vocab_size=1"]
+    "word",
+    [
+        "ici_tensor_parallelism=2",
+        "dcn_fsdp_parallelism=2",
+        "mesh_axes=[data]",
+        "vocab_size=1",
+        "num_pipeline_repeats=2",
+    ],
 )
 def test_a_word_that_would_change_the_plan_is_refused(word: str) -> None:
     with pytest.raises(ConfigError, match=f"framework.args sets {word.split('=', maxsplit=1)[0]}"):

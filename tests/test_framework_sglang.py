@@ -147,6 +147,12 @@ def test_what_the_plan_sets_is_not_the_users(args: list[str]) -> None:
         compile_config(changed(sized(1, tp=8, ep=8), {"framework.args": args}))
 
 
+@pytest.mark.parametrize("args", [["--attn-dp-size=2"], ["--moe-dp-size", "2"], ["--nnodes=2"], ["--tensor-par=2"]])
+def test_nor_what_the_plan_leaves_at_its_default_or_abbreviates(args: list[str]) -> None:
+    with pytest.raises(ConfigError, match=rf"framework.args sets {args[0].split('=')[0]}, and so does the plan"):
+        compile_config(changed(sized(1, tp=8, ep=8), {"framework.args": args}))
+
+
 def test_attention_data_parallelism_is_asked_for_as_the_version_wants_it() -> None:
     config = sized(2, tp=4, adp=4, ep=16)
     newer = adapter("sglang").emission(lay_out(config)).arguments

@@ -94,7 +94,14 @@ def test_each_choice_has_its_argument(values: dict[str, Any], expected: str) -> 
     assert expected not in plain
 
 
-@pytest.mark.parametrize("spelt", ["--parallelism.tensor-parallel-degree=2", "--training.no_disable_cuda_graphs"])
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        "--parallelism.tensor-parallel-degree=2",
+        "--training.no_disable_cuda_graphs",
+        "--parallelism.module-fqns-per-model-part=[]",
+    ],
+)
 def test_an_argument_of_the_plan_is_not_the_users(spelt: str) -> None:
     with pytest.raises(ConfigError, match=spelt.split("=", maxsplit=1)[0]):
         emitted(changed(composed(*LLAMA), {"framework.args": [spelt]}))

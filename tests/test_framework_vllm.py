@@ -189,6 +189,21 @@ def test_what_the_plan_sets_is_not_the_users(args: list[str]) -> None:
         compile_config(changed(sized(8, tp=8, pp=2, adp=4), {"framework.args": args}))
 
 
+@pytest.mark.parametrize(
+    "args", [["-dp", "2"], ["-pcp=2"], ["--headless"], ["--data-parallel=2"], ["--data_parallel_size=2"]]
+)
+def test_nor_what_the_plan_leaves_at_its_default(args: list[str]) -> None:
+    with pytest.raises(ConfigError, match=rf"framework.args sets {args[0].split('=')[0]}, and so does the plan"):
+        compile_config(changed(sized(1, tp=8), {"framework.args": args}))
+
+
+def test_degrees_that_it_cannot_express_are_refused_with_what_it_can() -> None:
+    strategy = composed("framework=vllm", "scheduler=[slurm,kubernetes_job]")
+    with pytest.raises(InvariantError, match=r"vllm-expert-parallel: .*framework.instances=16") as refused:
+        compile_config(strategy)
+    assert len(refused.value.problems) == 1
+
+
 def test_options_are_read_as_parsers_read_them() -> None:
     given = options(["-x", "-1", "--a=b=c", "--on", "--a", "d", "--json", '{"k": 2}', "--n.k=true"], {"-x": "--ex"})
     assert given == {"--ex": "-1", "--a": "d", "--on": "", "--json": '{"k": 2}', "--n.k": "true"}

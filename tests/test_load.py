@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from compiler.config.load import load_config
+from compiler.config.source import ShippedSource
 from compiler.errors import ConfigError
+from compiler.render.assets import folder
 
 
 def launch_file(folder: Path, environment: str) -> Path:
@@ -30,3 +33,14 @@ def test_words_that_yaml_reads_as_something_else_are_refused(tmp_path: Path, wri
     folder = launch_file(tmp_path, f"{{A: {written}}}")
     with pytest.raises(ConfigError, match=rf"launch.environment.A={read} is no text ; write one value, in quotes"):
         load_config(["scheduler=[]", "launch=mine"], str(folder))
+
+
+def test_shipped_files_read_as_omegaconf_reads_them() -> None:
+    root = folder("conf")
+    files = [path for path in root.rglob("*.yaml") if path.parent.name != "calibration"]
+    source = ShippedSource("main", str(root))
+    for path in files:
+        found = source.load_config(str(path.relative_to(root)))
+        assert found.config == OmegaConf.load(path), path
+        assert (found.header["package"] is None) == ("# @package" not in path.read_text()), path
+    assert len(files) > 50

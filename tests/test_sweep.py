@@ -160,6 +160,7 @@ class TestNames:
         assert name.startswith("parallel-tp4-tp8-")
         assert name != default_name(["parallel=tp4,tp16"])
         assert len(default_name(["a=" + "b" * 300])) <= 100
+        assert default_name([]).startswith("default-")
 
     @pytest.mark.parametrize(
         ("swept", "name"),

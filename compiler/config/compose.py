@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from compiler.config.messages import translated
-from compiler.config.source import SCHEME, RankplanSource
+from compiler.config.source import SCHEME, SHIPPED, RankplanSource, ShippedSource
 from compiler.errors import ConfigError, Problem
 from compiler.render.assets import folder
 
@@ -115,7 +115,7 @@ def search_path(config_dir: str | None, primary_dir: str | None = None) -> Confi
     path.append("hydra", "pkg://hydra.conf")
     if primary_dir is not None:
         path.append("primary", f"file://{primary_dir}")
-    path.append("main", f"file://{folder('conf')}")
+    path.append("main", f"{SHIPPED}://{folder('conf')}")
     if config_dir is not None:
         path.append("command-line", f"file://{config_dir}")
     path.append(SCHEME, f"{SCHEME}://")
@@ -125,18 +125,19 @@ def search_path(config_dir: str | None, primary_dir: str | None = None) -> Confi
 
 @contextmanager
 def _registered() -> Iterator[None]:
-    """Our source is known, and Hydra's behaviour is that of 1.3, only for as long as we compose."""
+    """Our sources are known, and Hydra's behaviour is that of 1.3, only for as long as we compose."""
     Plugins.instance()
     types = SourcesRegistry.instance().types
-    mine, base = SCHEME not in types, version.getbase()
-    types[SCHEME] = RankplanSource
+    mine, base = {SCHEME: RankplanSource, SHIPPED: ShippedSource}, version.getbase()
+    new = [scheme for scheme in mine if scheme not in types]
+    types.update(mine)
     version.setbase("1.3")
     try:
         yield
     finally:
         version.VersionBase.instance().version_base = base
-        if mine:
-            del types[SCHEME]
+        for scheme in new:
+            del types[scheme]
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> DictConfig:

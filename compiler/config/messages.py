@@ -17,6 +17,7 @@ from compiler.specs.config import Config
 
 _SEVERAL = "write key=[a,b] for a list, or add -m to sweep over the values"
 _QUOTE = "quote the value, as in 'key=\"a, b\"'"
+TYPE = "write a value of that type"
 HELP = "see `python -m compiler --help` for the keys and groups"
 
 
@@ -84,11 +85,16 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (r"Key '(.+?)' (?:is )?not in", "{0} is not a setting", HELP),
     (r"Ambiguous value for argument '\+*(.+?)'", "{0} has several values", _SEVERAL),
     (r"Sweep parameters '\+*(.+?)' requires --multirun", "{0} has several values", _SEVERAL),
-    (r"Error merging override \+*(.+?) : (.+)", "{0}: {1}", "write a value of that type"),
+    (
+        r"Error merging override \+*(.+?) : .* is not a ListConfig, list or tuple",
+        "{0} is not a list",
+        "write key=[a,b]",
+    ),
+    (r"Error merging override \+*(.+?) : (.+)", "{0}: {1}", TYPE),
     (
         r"In '(.+?)': (?:ValidationError|ValueError|Validation error) (?:raised while composing config: )?(.+)",
         "{1} (in {0})",
-        "write a value of that type",
+        TYPE,
     ),
     (r"Error parsing override '\+*(.+?)' (.+?) See https", "{0} cannot be read: {1}", _QUOTE),
     (r"LexerNoViableAltException: \+*(.+?) \^", "{0} cannot be read", _QUOTE),
@@ -104,6 +110,10 @@ def _told(texts: list[str]) -> tuple[str, str]:
         return f"{key[1]}: {texts[0].splitlines()[0]}", "mend the value or the file it names"
     if key := re.search(r"^Could not override[^\0]*\n\s*full_key: (.+)", said):
         return f"{key[1]} is not a setting", meant(key[1]) or HELP
+    if typed := re.search(
+        r"In '(.+?)': Validation ?Error raised while composing config:\s*\n(.+)\n\s*full_key: (.+)", said
+    ):
+        return f"{typed[3]}: {typed[2]} (in {typed[1]})", TYPE
     bare = [re.sub(r"\n\s*(full_key|object_type|reference_type).*", "", text) for text in texts]
     whole = _flat(" : ".join(bare))
     for pattern, what, instead in _SAID:

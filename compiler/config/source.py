@@ -1,15 +1,20 @@
-"""Two things Hydra finds with no file: the schema, and `parallel=<degrees>`."""
+"""Two things Hydra finds with no file: the schema, and `parallel=<degrees>`. And our own files, read fast."""
 
 from __future__ import annotations
 
-from typing import Optional
+from functools import cache
+from pathlib import Path
+from typing import Any, Optional
 
+import yaml
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
+from omegaconf._utils import get_yaml_loader
 
 from compiler.config.schema import schema
 from compiler.errors import ConfigError
@@ -17,6 +22,7 @@ from compiler.specs.degrees import looks_like_degrees, parse
 
 SCHEMA = "rankplan_schema"
 SCHEME = "rankplan"
+SHIPPED = "rankplan-conf"
 
 
 class RankplanSource(ConfigSource):
@@ -56,6 +62,30 @@ class RankplanSource(ConfigSource):
     @staticmethod
     def _bare(config_path: str) -> str:
         return config_path.removesuffix(".yaml")
+
+
+class ShippedSource(FileConfigSource):
+    """The files of `conf/`, parsed by libyaml where PyYAML has it: the parser is a tenth of the time of composing.
+
+    They are known to be good; a user's own files go through Hydra's loader, which also finds a key written twice.
+    """
+
+    @staticmethod
+    def scheme() -> str:
+        return SHIPPED
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        text = Path(self.path, self._normalize_file_name(config_path)).read_text(encoding="utf-8")
+        content = yaml.load(text, _loader())  # noqa: S506 - a safe loader
+        header = ConfigSource._get_header_dict(text[:512])  # noqa: SLF001 - as Hydra's own source reads it
+        return ConfigResult(self.provider, f"{SHIPPED}://{self.path}", OmegaConf.create(content or {}), header)
+
+
+@cache
+def _loader() -> Any:
+    """A safe loader that reads numbers as OmegaConf does (1e9 is one)."""
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return type("Loader", (base,), {"yaml_implicit_resolvers": get_yaml_loader().yaml_implicit_resolvers})
 
 
 class RankplanSearchPath(SearchPathPlugin):

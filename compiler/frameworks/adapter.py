@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 
-from compiler.checks import Check
+from compiler.checks import Check, check
 from compiler.errors import ConfigError
 from compiler.frameworks.emission import Emission
 from compiler.layout.experts import ExpertBlocks, contiguous
@@ -60,7 +60,16 @@ class Adapter:
 
     def declared(self, config: Config) -> Iterator[Check]:
         """What the framework refuses, warns of or ignores silently, from the configuration alone."""
-        yield from ()
+        layout = config.framework.expert_layout
+        if layout is not None:
+            yield check(
+                "expert-layout",
+                layout == "contiguous",
+                layout,
+                "contiguous",
+                f"framework.expert_layout={layout}: without a framework ep rank r holds the r-th run of experts",
+                "leave framework.expert_layout out",
+            )
 
     def laid_out(self, world: World) -> Iterator[Check]:
         """The same, where it takes the ranks and their places to see."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,9 @@ from compiler.specs.config import Config
 class Computed:
     """An argument, or a variable's value, that the starter completes on each node.
 
-    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {NODE_RANK}, {RANKPLAN_PLAN}, {START}, which is NODE_RANK*times, and
-    {PORT}, which is port + times*(how many instances come before this one on its node).
+    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {NODE_RANK}, {RANKPLAN_PLAN}, {ADDRESS}, which is the node's own as rank 0's
+    host sees it, {START}, which is NODE_RANK*times, and {PORT}, which is port + times*(how many instances come before this
+    one on its node).
     """
 
     text: str
@@ -37,6 +38,7 @@ class Emission:
     `others` are the arguments on every node but the first, where those differ (None: they do not).
     `environment` lies below the site's and the user's, and may hold Computed values too; `files` have paths under `framework/`.
     `unit` is what the launcher starts where `launch.unit` is not given: a process a `rank` or a `node`.
+    `http_port` is where an inference server answers /health, on the first node of an instance.
     `mpi` is the interface to MPI that ranks find each other by, as srun names it, where they do.
     """
 
@@ -47,6 +49,7 @@ class Emission:
     files: tuple[Artifact, ...] = ()
     unit: str = "rank"
     mpi: str | None = None
+    http_port: Computed | None = None
 
 
 def flags(arguments: Sequence[Argument]) -> set[str]:
@@ -61,16 +64,28 @@ def is_flag(text: str) -> bool:
 
 
 def merged(
-    config: Config, ours: Sequence[Argument], *, aliases: Mapping[str, str] | None = None
+    config: Config,
+    ours: Sequence[Argument],
+    *,
+    aliases: Mapping[str, str] | None = None,
+    decided: Collection[str] = (),
+    abbreviates: bool = False,
 ) -> tuple[Argument, ...]:
     """Our arguments and then the user's `framework.args`. `aliases` maps other spellings of an option to ours.
 
-    Raises ConfigError where both set an option: the plan is proved for ours.
+    `decided` are options that a plan decides though it may leave them at their defaults; `abbreviates` says that the
+    framework's parser takes the beginning of a long option for the whole.
+    Raises ConfigError where the user sets an option that the plan does: the plan is proved for ours.
     """
-    names = {(aliases or {}).get(flag, flag): flag for flag in flags(config.framework.args)}
-    clashes = sorted(flags(ours) & set(names))
+    planned = flags(ours) | set(decided)
+    planned |= {other for other, name in (aliases or {}).items() if name in planned}
+    clashes = sorted(
+        flag
+        for flag in flags(config.framework.args)
+        if flag in planned or (abbreviates and flag[:2] == "--" and any(name.startswith(flag) for name in planned))
+    )
     if clashes:
-        listed = ", ".join(names[clash] for clash in clashes)
+        listed = ", ".join(clashes)
         raise ConfigError.of(
             f"framework.args sets {listed}, and so does the plan",
             "leave it out, and change the degree, model or workload that it comes from",

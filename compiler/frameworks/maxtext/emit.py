@@ -24,6 +24,7 @@ PLANNED = re.compile(
     r"(ici|dcn)_(?!sequence_)\w+_parallelism|(ici|dcn)_parallelism|mesh_axes|logical_axis_rules|custom_mesh\w*"
     r"|subslice_shape|compile_topology\w*|enable_single_controller|elastic_enabled|optimize_mesh_for_tpu_v6e"
     r"|inference_benchmark_test|global_parameter_scale|context_sharding"
+    r"|pipeline_parallel_layers|num_layers_per_pipeline_stage|num_pipeline_repeats|num_pipeline_microbatches"
 )
 """Keys that would make another mesh or model of it, set by the plan or not."""
 

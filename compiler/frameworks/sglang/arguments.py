@@ -20,6 +20,12 @@ ALIASES = {
 }
 """Other spellings of an option -> the one that we write (`arg_groups/fields/`)."""
 
+DECIDED = (
+    "--tp-size --pp-size --attn-dp-size --attn-cp-size --enable-prefill-cp --ep-size --moe-dp-size "
+    "--init-expert-location --nnodes --node-rank --dist-init-addr"
+).split()
+"""Options that a plan decides, also where it leaves them at their defaults."""
+
 SPANNING = "ascend_fuseep deepep deepep_v2 flashinfer flashinfer_megamoe megamoe mooncake mori nixl pplx".split()
 """All-to-all back ends that set ep_size to tp_size without a word (`arg_groups/overrides.py _a2a_ep_size`)."""
 

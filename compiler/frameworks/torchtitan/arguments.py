@@ -18,6 +18,15 @@ RESHARD = "--parallelism.fsdp_reshard_after_forward"
 UNDERSTOOD = (REPLICATE, FIRST_LESS, LAST_LESS, BACKEND, RESHARD)
 """Options that a user may set where the plan would: they shape the plan instead."""
 
+DECIDED = [
+    f"--parallelism.{name}"
+    for name in (
+        "pipeline_parallel_schedule pipeline_parallel_schedule_csv pipeline_parallel_layers_per_stage "
+        "pipeline_parallel_microbatch_size module_fqns_per_model_part"
+    ).split()
+]
+"""Options that a plan decides, also where it leaves them at their defaults."""
+
 
 def spelling(flag: str) -> str:
     """An option as this package writes it."""

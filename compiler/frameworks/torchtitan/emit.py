@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from compiler.frameworks.emission import Emission, merged
 from compiler.frameworks.torchtitan import stages
 from compiler.frameworks.torchtitan.arguments import (
+    DECIDED,
     REPLICATE,
     RESHARD,
     UNDERSTOOD,
@@ -28,7 +29,7 @@ def emission(world: World) -> Emission:
     """Raises ConfigError where `framework.args` set what the plan does."""
     config, user = world.config, world.config.framework.args
     ours = [*_model(config), *_parallelism(config), *_training(config)]
-    arguments = merged(config, ours, aliases=spellings(user))
+    arguments = merged(config, ours, aliases=spellings(user), decided=DECIDED)
     return Emission(
         program=("python3", "-m", "torchtitan.train"),
         arguments=(*arguments, *_recompute(config)),

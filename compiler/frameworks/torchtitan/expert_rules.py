@@ -16,6 +16,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from tensor_parallel(config)
     yield from expert_parallel(config)
     yield from even(config)
+    yield from layout(config)
     yield from shards(config)
     yield from groups(config)
 
@@ -63,6 +64,20 @@ def even(config: Config) -> Iterator[Check]:
         f"torchtitan 0.3 models/common/token_dispatcher.py: {experts} experts over ep={ep} ranks are {experts / ep:g} each",
         f"write a divisor of {experts} in parallel.ep",
     )
+
+
+def layout(config: Config) -> Iterator[Check]:
+    """Experts are one dimension of a DTensor, Shard(0) on ep."""
+    given = config.framework.expert_layout
+    if given is not None:
+        yield check(
+            "torchtitan-expert-layout",
+            given == "contiguous",
+            given,
+            "contiguous",
+            f"torchtitan 0.3 models/common/moe_sharding.py gives each ep rank a run of experts; framework.expert_layout={given}",
+            "leave framework.expert_layout out",
+        )
 
 
 def shards(config: Config) -> Iterator[Check]:

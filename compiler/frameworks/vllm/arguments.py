@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from compiler.frameworks.options import nested, number, options
+from compiler.frameworks.serving import stage_width
 from compiler.specs.config import Config
+from compiler.specs.degrees import Degrees
 
 _SHORT = {
     "-tp": "--tensor-parallel-size",
@@ -31,11 +33,21 @@ _LONG = [
     *(
         "--all2all-backend --distributed-executor-backend --dtype --enable-dbo --enable-elastic-ep --enable-eplb "
         "--enable-return-routed-experts --eplb-config --expert-placement-strategy --headless --master-addr --master-port "
-        "--max-model-len --max-num-seqs --model --ubatch-size"
+        "--kv-transfer-config --max-model-len --max-num-seqs --model --ubatch-size"
     ).split(),
 ]
 ALIASES = {**_SHORT, **{"--" + name[2:].replace("-", "_"): name for name in _LONG}}
 """Other spellings of an option -> the one that we write (`engine/arg_utils.py`); `_` is as good as `-`."""
+
+DECIDED = (
+    "--tensor-parallel-size --pipeline-parallel-size --prefill-context-parallel-size --data-parallel-size "
+    "--data-parallel-size-local --data-parallel-start-rank --data-parallel-address --data-parallel-rpc-port "
+    "--enable-expert-parallel --expert-placement-strategy --nnodes --node-rank --master-addr --master-port --headless"
+).split()
+"""Options that a plan decides, also where it leaves them at their defaults."""
+
+
+KV_TRANSFER = "--kv-transfer-config"
 
 
 def given(config: Config) -> dict[str, str]:
@@ -53,6 +65,17 @@ def redundant(config: Config) -> int:
 def decode_context(config: Config) -> int:
     """Ranks that share a decode KV cache (DCP)."""
     return number(given(config), "--decode-context-parallel-size", 1)
+
+
+def transfers_by_nixl(config: Config) -> bool:
+    """Whether the plan chooses how a pool's KV caches move: the user's `--kv-transfer-config` goes before it."""
+    return config.workload.role is not None and KV_TRANSFER not in given(config)
+
+
+def expressible(degrees: Degrees) -> bool:
+    """Whether experts are whole over all ranks of a stage, or cut over all of them."""
+    width = stage_width(degrees)
+    return (degrees.ep, degrees.etp) in ((width, 1), (1, width))
 
 
 def expert_parallel(config: Config) -> bool:

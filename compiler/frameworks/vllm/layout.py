@@ -8,7 +8,7 @@ from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.serving import slots
-from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, given, redundant
+from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, expressible, given, redundant
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -26,8 +26,13 @@ class VllmAdapter(Adapter):
     """vLLM's rules: rank = ((dp*PP + pp)*PCP + pcp)*TP + tp, and one instance is one external DP rank."""
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
-        """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1."""
+        """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1.
+
+        Degrees that vLLM cannot express, which its rules refuse, keep the plan's own grids.
+        """
         degrees = config.degrees
+        if config.model.moe and not expressible(degrees):
+            return super().grids(config)
         attention = row_major([("tp", degrees.tp), ("cp", degrees.cp), ("pp", degrees.pp), ("dp", degrees.adp)])
         flat, single = ("ep", "etp") if expert_parallel(config) else ("etp", "ep")
         runs = [Axis("pp" if axis.axis == "pp" else flat, axis.size, axis.stride) for axis in attention.axes]
