@@ -32,6 +32,7 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         parts=escaped(breakdown.parts(contents["projection"])),
         together=escaped(breakdown.together(contents["projection"])),
         run=escaped(breakdown.run(contents["projection"])),
+        forms=escaped(breakdown.forms(contents["dispatch"])),
         made=breakdown.made(contents["communicators"]),
         claims=escaped(_claims(plan)),
         source=plan.config.expect.source,
