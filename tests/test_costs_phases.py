@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.rows.hardware import nominal
 from compiler import calibrated
+from compiler.api import compile_plan
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import case
 from compiler.costs.engine import Pass
@@ -158,3 +159,20 @@ def test_low_latency_dispatch_takes_what_deepep_measured(ep: int, expected: floa
     assert found["decode"][0]["parts"]["ep_s"] == pytest.approx(58 * expected)
     inside = serve("ep8_etp1_adp8", DEEPSEEK_V3, measured=False, low_latency_dispatch=True)
     assert inside["decode"] == serve("ep8_etp1_adp8", DEEPSEEK_V3, measured=False)["decode"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["workload=train", "workload.draft_tokens=2"], "workload.draft_tokens=2 has no effect on training moe_30b"),
+        (["workload.optimizer_offload=0.5"], "workload.optimizer_offload=0.5 has no effect on serving moe_30b"),
+        (
+            ["model=llama3_1_8b", "parallel=tp8_adp128", "workload.two_batch_overlap=true"],
+            "workload.two_batch_overlap=True has no effect on serving llama3_1_8b",
+        ),
+    ],
+)
+def test_a_setting_without_effect_is_said(overrides: list[str], words: str) -> None:
+    checks = compile_plan(["~expect", *overrides]).to_dict()["checks"]
+    assert [check["message"] for check in checks if check["id"] == "workload-setting"] == [words]
+    assert not [check for check in compile_plan(["~expect"]).checks if check.id == "workload-setting"]
