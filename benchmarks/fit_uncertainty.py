@@ -31,8 +31,9 @@ FAMILIES = {
     "tpot": "tpot",
     "memory": "memory",
 }
+ALONE = 2
 EVERY = 7
-"""Of serving rows, one in so many is costed by the roofline: they are alike."""
+"""Requests of a rank that hardly wait for each other; and of TPOT, one in so many is costed by the roofline: they are alike."""
 
 
 def roofline(record: Record) -> float:
@@ -67,6 +68,20 @@ def _pooled(sources: Iterable[Sequence[float]]) -> dict[str, float]:
     return {"bias": figures(round(bias, 4)), "spread": figures(spread)}
 
 
+def sampled(records: Sequence[Record]) -> list[Record]:
+    """What the roofline is held against: all steps, some TPOT, and TTFT of requests that hardly wait for each other. More of
+    them come one by one when they are measured, and all at once when they are projected.
+    """
+    steps = [record for record in records if FAMILIES.get(record.family) in ("dense", "moe")]
+    tokens = [record for record in records if record.family == "tpot"][::EVERY]
+    return steps + tokens + [record for record in records if record.family == "ttft" and _alone(record)]
+
+
+def _alone(record: Record) -> bool:
+    world = record.world
+    return world is not None and world.config.workload.global_batch_size <= ALONE * world.degrees.adp
+
+
 def scales(records: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
     """Fewest and most of GPUs and of tokens in a sequence that were measured, by family."""
     found: dict[str, dict[str, list[int]]] = defaultdict(lambda: {"gpus": [], "tokens": []})
@@ -84,12 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=Path, required=True)
     args = parser.parse_args(arguments)
     records = [record for record in accuracy.load(args.rows) if not record.skipped]
-    steps = [record for record in records if FAMILIES.get(record.family) in ("dense", "moe")]
-    served = [record for record in records if FAMILIES.get(record.family) in ("ttft", "tpot")][::EVERY]
-    sampled = [*steps, *served]
+    chosen = sampled(records)
     held = [record for record in records if record.family == "memory"]
     content = {
-        "roofline": residuals(sampled, map(roofline, sampled)),
+        "roofline": residuals(chosen, map(roofline, chosen)),
         "fit": residuals(held, predict.predict(held)),
         "left_out": residuals(records, cross.left_out(records, "source")),
         "measured": scales(records),

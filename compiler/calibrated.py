@@ -16,21 +16,27 @@ from compiler.specs.config import Config
 
 FOLDER = folder("conf") / "calibration"
 
+WRITE = "write the file with python -m compiler.calibrate"
+
 Table = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Level -> key -> constant: the shared ones as they are, the others as factors."""
 
 
 @cache
 def load(name: str) -> dict[str, Any]:
-    """A file of `conf/calibration`, empty where there is none."""
+    """A file of `conf/calibration`, empty where there is none; what has a line break is a file's text itself."""
     path = FOLDER / f"{name}.yaml"
-    if not path.is_file():
+    if "\n" not in name and not path.is_file():
         return {}
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    found: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 (it is the safe one)
-    return found
+    text = name if "\n" in name else path.read_text(encoding="utf-8")
+    try:
+        found = yaml.load(text, Loader=loader)  # noqa: S506 (it is the safe one)
+    except yaml.YAMLError as error:
+        raise ConfigError.of(f"hardware.calibration is no YAML: {' '.join(str(error).split())}", WRITE) from error
+    return found if isinstance(found, dict) else {}
 
 
 @cache
@@ -39,6 +45,13 @@ def gpu(name: str) -> GpuCalibration | None:
     found = load(name)
     if not found:
         return None
+    try:
+        return _curves(str(found.get("name", name)), found)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError.of(f"hardware.calibration has a curve that is none: {error}", WRITE) from error
+
+
+def _curves(name: str, found: Mapping[str, Any]) -> GpuCalibration:
     return GpuCalibration(
         name=name,
         gemm={key: _curve(KernelCurve, value) for key, value in found.get("gemm", {}).items()},
@@ -104,7 +117,8 @@ def of(config: Config) -> Calibration | None:
         known = ", ".join(
             sorted(path.stem for path in FOLDER.glob("*.yaml") if (found := gpu(path.stem)) and found.gemm)
         )
-        raise ConfigError.of(f"hardware.calibration={wanted} has no GEMM curves", f"write one of {known}, or null")
+        called = "the file given" if "\n" in wanted else wanted
+        raise ConfigError.of(f"hardware.calibration={called} has no GEMM curves", f"write one of {known}, or null")
     name, version = BACKENDS.get(config.framework.name, config.framework.name), config.framework.version or ""
     keys = (name, version, config.hardware.name, config.workload.precision)
     train = config.workload.train

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -130,3 +131,19 @@ def test_a_csv_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.Cap
     rows = folder(tmp_path, {"dense_training.csv": [TRAIN]})
     assert accuracy.main(["--rows", str(rows), "--csv", str(tmp_path / "no" / "out.csv")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_model_of_a_new_family_is_read_by_its_numbers(tmp_path: Path) -> None:
+    rows = folder(tmp_path, {"inference.csv": [SERVED]})
+    before = judged(rows)
+    path = rows / "models" / "new.json"
+    path.write_text(MODEL.read_text().replace('"deepseek_v3"', '"deepseek_v99"'))
+    write(rows, "inference.csv", {**SERVED, "model_config": "new"})
+    assert [row["predicted"] for row in judged(rows)] == [row["predicted"] for row in before]
+
+
+def test_a_model_of_other_layers_is_skipped(tmp_path: Path) -> None:
+    rows = folder(tmp_path, {"inference.csv": [SERVED]})
+    content = json.loads(MODEL.read_text()) | {"model_type": "next", "mamba_d_state": 128}
+    (rows / "models" / "m.json").write_text(json.dumps(content))
+    assert {row["skipped"] for row in judged(rows)} == {"Mamba layers or compressed attention"}

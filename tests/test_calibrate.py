@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from compiler.api import compile_plan
 from compiler.commands.calibrate import run
 from compiler.errors import ConfigError
 
@@ -55,3 +56,51 @@ def test_what_cannot_be_fitted_is_said(tmp_path: Path, name: str, text: str, mes
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         run([str(tmp_path / "no.txt"), "--hardware", "h100_80gb", "--out", str(tmp_path / "out.yaml")])
+
+
+PLAN = ["hardware=h100_80gb", "model=llama3_1_8b", "parallel=tp8_adp2", "hardware.nodes=2"]
+
+
+def test_a_site_uses_its_file_by_its_path(tmp_path: Path) -> None:
+    """Only all_reduce was measured anew, and three times as slow: GEMM curves stay the hardware's own."""
+    out = tmp_path / "mine.yaml"
+    assert run([str(nccl(tmp_path / "all_reduce_perf.txt", 100e9)), "--hardware", "h100_80gb", "--out", str(out)]) == 0
+    plans = [compile_plan([*PLAN, f"hardware.calibration={given}"]) for given in ("h100_80gb", out)]
+    before, after = (plan.to_dict()["projection"]["serve"]["prefill"][-1]["parts"] for plan in plans)
+    assert after["tp_s"] > 2 * before["tp_s"]
+    assert after["products_s"] == pytest.approx(before["products_s"])
+    folder = plans[1].write(tmp_path / "out")
+    assert "From curves measured on mine." in (folder / "report.md").read_text()
+    assert str(tmp_path) not in (folder / "config.yaml").read_text()
+    assert compile_plan([*PLAN, f"hardware.calibration={out}"]).fingerprint == plans[1].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "hardware.calibration is no YAML"),
+        ("just words", "the file given has no GEMM curves"),
+        ("gemm: {bf16: {efficiency: 0.7}}", "has a curve that is none"),
+        ("gemm: 3", "has a curve that is none"),
+        (None, "no.yaml cannot be read"),
+    ],
+)
+def test_a_file_without_curves_is_said(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / ("mine.yaml" if text else "no.yaml")
+    if text:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        compile_plan([*PLAN, f"hardware.calibration={path}"])
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be written"):
+        run(
+            [
+                str(nccl(tmp_path / "all_reduce.txt", 3e11)),
+                "--hardware",
+                "h100_80gb",
+                "--out",
+                str(tmp_path / "no" / "x.yaml"),
+            ]
+        )

@@ -66,7 +66,7 @@ def check(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("workload", [SERVE, TRAIN], ids=["serve", "train"])
 def test_dictionary_has_the_keys_that_others_read(workload: Workload) -> None:
     found = cost(world(workload=workload)).to_dict()
-    assert set(found) == {"params", "memory", "communicators", "communication", "projection"}
+    assert set(found) == {"params", "memory", "communicators", "dispatch", "communication", "projection"}
     assert {"total", "active", "dense", "moe", "declared_total", "per_rank_max"} <= set(found["params"])
     assert set(found["memory"]) == MEMORY | {"stages", "total_low_bytes", "total_high_bytes"}
     assert [set(stage) for stage in found["memory"]["stages"]] == [MEMORY | {"pp"}] * 4

@@ -213,7 +213,7 @@ CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
         STRATEGY,
         {"hardware.gpu.memory_bytes": 4e9},
         "fail",
-        "needs 4.88 of 4.00 GB (122%): weights 0.70",
+        "needs 5.99 of 4.00 GB (150%): weights 0.70",
         "raise tp, pp or ep",
     ),
     (

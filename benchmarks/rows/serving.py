@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.rows.hardware import cluster, gpu_file, nominal
+from benchmarks.rows.models import model
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
-from compiler.config.hf import read as read_model
-from compiler.errors import CompilerError
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
@@ -26,15 +24,6 @@ METRICS = {
     "tokens_s_node": ("serving_throughput", 1.0),
 }
 """Measured column -> family, and the factor to SI units."""
-
-
-@cache
-def model(path: Path) -> Model:
-    """Raises Skip for a model that cannot be read."""
-    try:
-        return read_model(str(path))
-    except CompilerError:
-        raise Skip(f"no model {path.name}") from None
 
 
 def precision(row: Row, architecture: Model) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from compiler import calibrated
 from compiler.config.load import load_config
 from compiler.costs.collectives import PASSES
 from compiler.entry import Parser, finish
@@ -42,7 +43,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the calibration file to write")
     args = parser.parse_args(argv)
     hardware = load_config([f"hardware={args.hardware}"], args.config_dir).hardware
-    content: dict[str, Any] = {"name": args.out.stem, "gemm": {}, "links": {}}
+    content = _kept(args.out.stem, hardware)
     for path in args.files:
         text = _text(path)
         found = gemms(path, text, hardware) if path.suffix == ".csv" else transfers(path, text, hardware)
@@ -52,8 +53,20 @@ def run(argv: Sequence[str]) -> int:
                 print(
                     f"{path.name}: {part} {key}, mean error {curve['mean_error']:.1%} over {curve['rows']['count']} rows"
                 )
-    args.out.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
+    try:
+        args.out.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError.of(
+            f"--out {args.out} cannot be written: {error.strerror}", "name a file in a folder"
+        ) from error
+    print(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}")
     return 0
+
+
+def _kept(name: str, hardware: Hardware) -> dict[str, Any]:
+    """What is not measured anew stays as the hardware's own curves have it."""
+    known = calibrated.load(hardware.calibration) if hardware.calibration else {}
+    return {"name": name} | {part: dict(known.get(part, {})) for part in ("gemm", "grouped", "links")}
 
 
 def _text(path: Path) -> str:

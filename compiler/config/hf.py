@@ -54,7 +54,11 @@ def read(path: str) -> Model:
     Raises ConfigError for a file that cannot be read, is no JSON object, is of an unknown family, or lacks a key.
     """
     where = f"model.hf_config={path}"
-    data = _load(where, path)
+    return described(where, path, load(where, path))
+
+
+def described(where: str, path: str, data: dict[str, Any]) -> Model:
+    """The model that a config.json's object describes; `where` is what messages call it. Raises ConfigError."""
     family, text = _text(where, data)
     source = Source(where, family, text)
     found: dict[str, Any] = {}
@@ -66,7 +70,8 @@ def read(path: str) -> Model:
     return Model(name=_name(path, data), dtype=dtype or "bf16", assumed=[] if dtype else ["dtype"], **found)
 
 
-def _load(where: str, path: str) -> dict[str, Any]:
+def load(where: str, path: str) -> dict[str, Any]:
+    """The object of a config.json. Raises ConfigError for a file that cannot be read, or holds none."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

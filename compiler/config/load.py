@@ -59,7 +59,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         config,
         workload=workload,
         scheduler=dict(sorted(scheduler.items())),
-        hardware=_with_inventory(config),
+        hardware=_with_calibration(_with_inventory(config)),
         experts=_with_loads(config),
         launch=_with_texts(config.launch),
         site=_with_texts(config.site),
@@ -138,6 +138,15 @@ def _with_inventory(config: Config) -> Any:
     if text is not None:
         inventory.read(text)
     return dataclasses.replace(config.hardware, inventory=text)
+
+
+def _with_calibration(hardware: Any) -> Any:
+    """Hardware with the text of a calibration file in the place of its path; a name is one of `conf/calibration`."""
+    given = hardware.calibration
+    if given is None or not given.endswith((".yaml", ".yml")):
+        return hardware
+    text = _content("hardware.calibration", given, "name a file that python -m compiler.calibrate wrote")
+    return dataclasses.replace(hardware, calibration=text)
 
 
 def _with_loads(config: Config) -> Any:

@@ -18,7 +18,7 @@ from compiler.costs.constants import (
     SCORE_WORK_BYTES,
     SOFTMAX_STATISTIC_BYTES,
 )
-from compiler.costs.forward import Forward, dispatched, whole_sequences
+from compiler.costs.forward import Forward, chunked, dispatched, whole_sequences
 from compiler.costs.params import key_value_width, matrices, query_width, value_width
 from compiler.costs.pipeline import in_flight
 
@@ -47,7 +47,7 @@ def stored_each(case: Case) -> Array:
 
 def working_set(case: Case) -> Array:
     """The longest prefill of one micro-batch: hidden states, the largest part of a layer, and logits of last tokens."""
-    forward = whole_sequences(case, "prefill", case.workload.longest)
+    forward, _ = chunked(case, whole_sequences(case, "prefill", case.workload.longest), case.workload.longest)
     model = case.model
     hidden = 3 * _layer_input(case, forward)
     experts = _experts(case, forward) + case.activation_bytes * model.hidden_size * _pairs(case, forward)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,16 +54,44 @@ def one_token(case: Case, context: float) -> Forward:
     """A decode step of one of the groups of sequences that keep the stages busy; CP ranks share the KV cache only."""
     sequences = ceil_div(case.sequences, np.maximum(busy_stages(case), 1))
     window = min(float(case.model.sliding_window or context), float(context))
+    tokens = sequences * (1 + case.workload.draft_tokens)
     return Forward(
         phase="decode",
         sequences=sequences,
-        tokens=sequences,
-        routed=sequences / case.cp,
+        tokens=tokens,
+        routed=tokens / case.cp,
         keys=context / case.cp,
         window_keys=window / case.cp,
         cached=context / case.cp,
         window_cached=window / case.cp,
     )
+
+
+def drafting(case: Case) -> float:
+    """Time for a token of an answer over that of a step, where each step checks drafts of a multi-token-prediction layer.
+
+    A draft counts where all before it were accepted; making one takes about the time of a layer.
+    """
+    drafts, accepted = case.workload.draft_tokens, case.workload.draft_acceptance
+    kept = sum(accepted**number for number in range(drafts + 1))
+    return (1 + drafts / case.model.num_hidden_layers) / kept
+
+
+def chunked(case: Case, forward: Forward, length: float) -> tuple[Forward, int]:
+    """A prompt of `length` in passes of at most `prefill_chunk` tokens, and how many there are. Each reads the whole cache
+    so far: half of the prompt on average.
+    """
+    size = case.workload.prefill_chunk
+    chunks = max(1, math.ceil(length / size)) if size else 1
+    if size is None or chunks == 1:
+        return forward, 1
+    half = {name: np.maximum(getattr(forward, name) / 2, size) for name in ("cached", "window_cached")}
+    return replace(forward, tokens=forward.tokens / chunks, routed=forward.routed / chunks, **half), chunks
+
+
+def halved(forward: Forward) -> Forward:
+    """Half of the sequences, or of the tokens."""
+    return replace(forward, sequences=forward.sequences / 2, tokens=forward.tokens / 2, routed=forward.routed / 2)
 
 
 def busy_stages(case: Case) -> Array:

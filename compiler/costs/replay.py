@@ -11,8 +11,19 @@ from compiler.costs import uneven
 from compiler.costs.case import Array, array
 from compiler.costs.orders import BACKWARD, FORWARD, INPUT, ORDERS, WEIGHT, WEIGHT_SHARE, Op, Slot
 
-STEADY = 4
-"""Micro-batches for each stage after which a pipeline repeats itself: more of them are not replayed."""
+SLOTS = 16_000
+"""Slots that are replayed, some 30 ms of them; the steps of a longer pipeline go on as its slowest rank does (within 0.7 % on stages
+that differ by up to 30 %)."""
+
+FEWEST = 2
+"""Micro-batches for each stage that are replayed in any case: the pipeline is full once."""
+
+
+SHARES = {BACKWARD: 1.0, INPUT: 1 - WEIGHT_SHARE, WEIGHT: WEIGHT_SHARE}
+"""Parts of a backward pass."""
+
+Key = tuple[str, int, int]
+"""An operation's kind, micro-batch and stage: a plain tuple is quicker than an Op, and equal to it."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +34,8 @@ class Times:
     backward: Sequence[float]
 
     def of(self, op: Op) -> float:
-        if op.kind == FORWARD:
-            return self.forward[op.stage]
-        share = {BACKWARD: 1.0, INPUT: 1 - WEIGHT_SHARE, WEIGHT: WEIGHT_SHARE}[op.kind]
-        return share * self.backward[op.stage]
+        kind, _, stage = op
+        return self.forward[stage] if kind == FORWARD else SHARES[kind] * self.backward[stage]
 
 
 def makespan(name: str, forward: Array, backward: Array, vpp: int, micro_batches: int) -> float | None:
@@ -35,7 +44,8 @@ def makespan(name: str, forward: Array, backward: Array, vpp: int, micro_batches
     `forward` and `backward`: seconds of one micro-batch on each pipeline rank, all its chunks together.
     """
     pp = len(forward)
-    shown = min(micro_batches, STEADY * pp + micro_batches % (2 * pp))
+    rounds = max(FEWEST, SLOTS // (2 * pp * vpp * pp))
+    shown = min(micro_batches, rounds * pp + micro_batches % pp)
     orders = ORDERS[name](pp, vpp, shown)
     if orders is None:
         return None
@@ -66,7 +76,7 @@ def _chunked(seconds: Array, vpp: int) -> list[float]:
 
 def replay(orders: Sequence[Sequence[Slot]], times: Times, stages: int) -> float | None:
     """Run each rank's slots in order, each as soon as what it needs is there. None where they wait for each other."""
-    done: dict[Op, float] = {}
+    done: dict[Key, float] = {}
     position, free = [0] * len(orders), [0.0] * len(orders)
     moved = True
     while moved:
@@ -84,27 +94,26 @@ def replay(orders: Sequence[Sequence[Slot]], times: Times, stages: int) -> float
     return max(free) if all(map(lambda at, order: at == len(order), position, orders)) else None
 
 
-def _ready(slot: Slot, done: dict[Op, float], stages: int) -> float | None:
+def _ready(slot: Slot, done: dict[Key, float], stages: int) -> float | None:
     """When everything that a slot needs is there; None where some of it is still to come."""
     ready = 0.0
     for op in slot:
         needed = _needed(op, stages)
         if needed is not None:
             when = done.get(needed)
-            if when is None and needed.kind == BACKWARD:
-                when = done.get(Op(INPUT, needed.micro_batch, needed.stage))
+            if when is None and needed[0] == BACKWARD:
+                when = done.get((INPUT, needed[1], needed[2]))
             if when is None:
                 return None
             ready = max(ready, when)
     return ready
 
 
-def _needed(op: Op, stages: int) -> Op | None:
+def _needed(op: Op, stages: int) -> Key | None:
     """The operation whose result another one starts from."""
-    if op.kind == FORWARD:
-        return Op(FORWARD, op.micro_batch, op.stage - 1) if op.stage else None
-    if op.kind == WEIGHT:
-        return Op(INPUT, op.micro_batch, op.stage)
-    if op.stage == stages - 1:
-        return Op(FORWARD, op.micro_batch, op.stage)
-    return Op(BACKWARD, op.micro_batch, op.stage + 1)
+    kind, number, stage = op
+    if kind == FORWARD:
+        return (FORWARD, number, stage - 1) if stage else None
+    if kind == WEIGHT:
+        return INPUT, number, stage
+    return (FORWARD, number, stage) if stage == stages - 1 else (BACKWARD, number, stage + 1)

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compiler.costs import traffic
-from compiler.costs.case import Array, Case
-from compiler.costs.exposed import Reaches, Row, pass_seconds, row, timed
-from compiler.costs.forward import Forward, busy_stages, one_token, whole_sequences
-from compiler.costs.kernels import forward_seconds
+from compiler.costs.case import Case
+from compiler.costs.exposed import Reaches, Row, row, timed
+from compiler.costs.forward import busy_stages, chunked, drafting, one_token, whole_sequences
 from compiler.costs.params import Counts
+from compiler.costs.stage_time import stage_seconds
 
 if TYPE_CHECKING:
     from compiler.costs.calibration import Calibration
-    from compiler.costs.engine import Pass
-    from compiler.costs.software import Engine
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,11 @@ class Decode:
 def prefill(
     case: Case, held: Counts, reaches: Reaches, gpus: int, length: int, measured: Calibration | None = None
 ) -> Prefill:
-    """A rank's micro-batches of prompts go through the stages one behind the other."""
-    seconds = stage_seconds(case, held, reaches, whole_sequences(case, "prefill", length), measured)
+    """A rank's micro-batches of prompts, or chunks of them, go through the stages one behind the other."""
+    forward, chunks = chunked(case, whole_sequences(case, "prefill", length), length)
+    seconds = stage_seconds(case, held, reaches, forward, measured)
     first = measured.engine.first_s if measured else 0.0
-    ttft = first + seconds.sum(axis=-1) + (case.micro_batches - 1) * seconds.max(axis=-1)
+    ttft = first + seconds.sum(axis=-1) + (case.micro_batches * chunks - 1) * seconds.max(axis=-1)
     tokens = case.workload.global_batch_size * length
     around = measured.interval("ttft", float(ttft)) if measured else (None, None)
     return Prefill(length, float(ttft), float(tokens / (ttft * gpus)), *around)
@@ -60,7 +59,7 @@ def decode(
     case: Case, held: Counts, reaches: Reaches, gpus: int, context: int, measured: Calibration | None = None
 ) -> Decode:
     """Each group of a rank's sequences goes through the stages in turn, and waits where another one is on the next."""
-    seconds = stage_seconds(case, held, reaches, one_token(case, context), measured)
+    seconds = drafting(case) * stage_seconds(case, held, reaches, one_token(case, context), measured)
     busy, batch = busy_stages(case), case.workload.global_batch_size
     tpot = np.maximum(seconds.sum(axis=-1), busy * seconds.max(axis=-1))
     around = measured.interval("tpot", float(tpot)) if measured else (None, None)
@@ -76,23 +75,3 @@ def rows(case: Case, reaches: Reaches) -> list[Row]:
         for forward in passes
         for item in timed(traffic.passing(case, forward), reaches, case.hardware)
     ]
-
-
-def stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
-    """Seconds of a micro-batch on each stage, with the collectives that show."""
-    if measured is not None:
-        from compiler.costs.engine import stage_pass
-
-        return of_pass(case, stage_pass(case, held, reaches, measured.gpu, forward), forward, measured.engine)
-    compute = forward_seconds(case, held, forward)
-    flows = timed(traffic.passing(case, forward), reaches, case.hardware)
-    return compute.total + pass_seconds(flows, compute.total, compute.core, backward=False)
-
-
-def of_pass(case: Case, work: Pass, forward: Forward, by: Engine) -> Array:
-    """Seconds of a pass on each stage by an engine's constants."""
-    from compiler.costs.engine import decode_seconds, prompt_seconds
-
-    if forward.phase == "decode":
-        return decode_seconds(work, forward.sequences, by, share=1 / case.pp)
-    return prompt_seconds(work, by) + by.p_step_s

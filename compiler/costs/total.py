@@ -14,7 +14,9 @@ from compiler.costs.activations import stored_each
 from compiler.costs.campaign import Campaign, campaign
 from compiler.costs.case import Case, case
 from compiler.costs.communicators import Communicators, communicators
-from compiler.costs.exposed import Row
+from compiler.costs.dispatch import Form, forms
+from compiler.costs.exposed import Reaches, Row
+from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.links import reach
 from compiler.costs.memory import Memory, memory, sharded
 from compiler.costs.params import Counts, Totals, counts, totals
@@ -41,6 +43,7 @@ class Costs:
     capacity_bytes: float
     worst_ranks: tuple[int, ...]
     communicators: Communicators
+    dispatch: tuple[Form, ...]
     communication: tuple[Row, ...]
     projection: Train | None
     prefill: tuple[serve.Prefill, ...] = ()
@@ -59,6 +62,7 @@ class Costs:
             "params": self._params(),
             "memory": self._memory(),
             "communicators": asdict(self.communicators),
+            "dispatch": [_plain(asdict(form)) for form in self.dispatch],
             "communication": [_plain(asdict(row)) for row in self.communication],
             "projection": self._projection(),
         }
@@ -148,6 +152,7 @@ def _cost(world: World, measured: Calibration | None) -> Costs:
             world.config.hardware.gpu.memory_bytes,
             stage_ranks,
             communicators(this),
+            _dispatch(this, reaches),
         )
         unseen = measured.unseen if measured else ()
         if this.workload.train:
@@ -174,6 +179,18 @@ def _cost(world: World, measured: Calibration | None) -> Costs:
 def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:
     """A phase at each length, with its parts."""
     return [_plain({**asdict(row), **asdict(detail)}) for row, detail in zip(rows, details, strict=True)]
+
+
+def _dispatch(case: Case, reaches: Reaches) -> tuple[Form, ...]:
+    """Ways to send tokens to experts, in each phase that a plan has."""
+    if not case.model.moe:
+        return ()
+    if case.workload.train:
+        phases = [whole_sequences(case, "train", case.workload.longest)]
+    else:
+        phases = [whole_sequences(case, "prefill", case.workload.longest), one_token(case, case.workload.longest)]
+        phases = [forward for forward in phases if case.workload.role in (None, forward.phase)]
+    return tuple(form for forward in phases for form in forms(case, forward, reaches["ep"]))
 
 
 def kinds(case: Case) -> list[str]:

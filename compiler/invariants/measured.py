@@ -12,8 +12,18 @@ from compiler.world import World
 
 @costed
 def measured(world: World, costs: Costs) -> Iterator[Check]:
-    """Hardware with measured curves: its GPU, precision, framework and release should have been measured as well."""
-    if world.config.hardware.calibration is None:
+    """GPU, precision, framework, release and scale of a projection should have been measured."""
+    hardware = world.config.hardware
+    if hardware.calibration is None:
+        yield check(
+            "measured",
+            False,
+            "a roofline",
+            "measured curves",
+            f"no measured curves of {hardware.name}: times are a roofline's over its file's rates",
+            "fit some with python -m compiler.calibrate and name them in hardware.calibration, or take the times as rough",
+            otherwise="warn",
+        )
         return
     yield check(
         "measured",
@@ -22,7 +32,7 @@ def measured(world: World, costs: Costs) -> Iterator[Check]:
         "0",
         "the projection extrapolates: " + "; ".join(costs.unseen)
         if costs.unseen
-        else "GPU, precision, framework and release of the projection were measured",
+        else "GPU, precision, framework, release and scale of the projection were measured",
         "fit constants of your own with python -m benchmarks.fit_software, or take the times as rough",
         otherwise="warn",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compiler.render.table import Row, Table
@@ -106,3 +106,18 @@ def made(communicators: Mapping[str, Any]) -> str:
     kinds = ", ".join(f"{kind} ({size} ranks)" for kind, size in communicators["sizes"].items())
     count, held = communicators["count"], gigabytes(communicators["buffers_bytes"])
     return f"Each rank makes {count} communicators: {kinds}. They take about {held} and {seconds(communicators['startup_s'])} at start."
+
+
+def forms(dispatch: Sequence[Mapping[str, Any]]) -> Table:
+    """Ways to send tokens to their experts; no rows where they are not spread."""
+    rows = tuple(
+        (
+            form["phase"],
+            form["form"].replace("_", "-"),
+            readable(form["domain_bytes"]),
+            readable(form["network_bytes"]),
+            seconds(form["seconds"]),
+        )
+        for form in dispatch
+    )
+    return Table(("phase", "dispatch", "bytes within a domain", "bytes over the network", "time of one"), rows)

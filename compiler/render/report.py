@@ -32,13 +32,24 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         parts=escaped(breakdown.parts(contents["projection"])),
         together=escaped(breakdown.together(contents["projection"])),
         run=escaped(breakdown.run(contents["projection"])),
+        forms=escaped(breakdown.forms(contents["dispatch"])),
         made=breakdown.made(contents["communicators"]),
         claims=escaped(_claims(plan)),
         source=plan.config.expect.source,
         verdicts=plan.expectations,
         assumed=contents["assumed"],
-        calibration=plan.config.hardware.calibration,
+        calibration=_measured_on(plan.config.hardware.calibration),
     )
+
+
+def _measured_on(calibration: str | None) -> str | None:
+    """The name of a plan's curves."""
+    if calibration is None or "\n" not in calibration:
+        return calibration
+    from compiler import calibrated
+
+    found = calibrated.gpu(calibration)
+    return found.name if found and found.name != calibration else "a file of the site"
 
 
 def escaped(table: Table) -> Table:

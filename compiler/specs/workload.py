@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, above, at_least, choice, numbers
+from compiler.specs.fields import MISSING, above, at_least, choice, fraction, numbers
 from compiler.specs.model import BYTES
 
 ROLES = ("prefill", "decode")
@@ -45,6 +45,10 @@ class Workload:
 
     `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory.
 
+    In serving: prompts run in passes of `prefill_chunk` tokens; `draft_tokens` are predicted by each step and accepted with
+    `draft_acceptance`; `two_batch_overlap` exchanges one half batch's tokens while the other one computes;
+    `low_latency_dispatch` sends them in decode as DeepEP's low-latency kernels do.
+
     Of a whole training run: `tokens` to train on, `gpu_mtbf_s` mean seconds between failures of one GPU, `checkpoint_s` that the
     steps stop for a checkpoint, every `checkpoint_interval_s` of work (None: the best), `restart_s` until steps run again.
     `pools` makes two plans; `role` is which of them this one is.
@@ -67,6 +71,11 @@ class Workload:
     imbalance: float = at_least(1, 1.0)
     imbalance_exponent: Optional[float] = above(0, None)
     fused_attention: bool = True
+    prefill_chunk: Optional[int] = at_least(1, None)
+    draft_tokens: int = at_least(0, 0)
+    draft_acceptance: float = fraction(0.8)
+    two_batch_overlap: bool = False
+    low_latency_dispatch: bool = False
     tokens: Optional[float] = above(0, None)
     gpu_mtbf_s: Optional[float] = above(0, None)
     checkpoint_s: float = at_least(0, 30.0)

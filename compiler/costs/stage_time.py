@@ -1,0 +1,113 @@
+"""Seconds of a pass of one micro-batch in serving on each stage, and of its parts."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from compiler.costs import low_latency, traffic
+from compiler.costs.case import Array, Case
+from compiler.costs.exposed import Reaches, pass_seconds, timed
+from compiler.costs.forward import Forward, halved
+from compiler.costs.kernels import forward_seconds
+from compiler.costs.params import Counts
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import Calibration
+    from compiler.costs.engine import Pass
+    from compiler.costs.software import Engine
+
+OF_A_PASS = {
+    "products_s": ("products",),
+    "experts_s": ("grouped",),
+    "attention_s": ("core",),
+    "elementwise_s": ("elementwise",),
+    "tp_s": ("tp", "wire", "calls"),
+    "ep_s": ("ep",),
+    "pp_s": ("pp",),
+}
+"""Parts by measured curves: dense products, routed experts, the attention core, memory-bound kernels, and collectives."""
+
+
+def stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
+    """Seconds of a micro-batch on each stage, with the collectives that show."""
+    if case.workload.two_batch_overlap or low_latency.applies(case, forward, reaches):
+        return sum(by_stage(case, held, reaches, forward, measured).values(), 0 * case.running.layers)
+    return _straight(case, held, reaches, forward, measured)
+
+
+def by_stage(
+    case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None
+) -> dict[str, Array]:
+    """The same by part, arrays over stages."""
+    overlapped = case.workload.two_batch_overlap and case.model.moe and bool(np.all(forward.tokens >= 2))
+    these = halved(forward) if overlapped else forward
+    found = _parts(case, held, reaches, these, measured)
+    if low_latency.applies(case, forward, reaches):
+        found["ep_s"] = low_latency.seconds(case, these)
+    return _beside(case, found) if overlapped else found
+
+
+def _beside(case: Case, half: dict[str, Array]) -> dict[str, Array]:
+    """Two batches in turns, one computing while the other exchanges tokens; only the first and the last layer's turn is alone."""
+    alone = {name: value for name, value in half.items() if name != "ep_s"}
+    compute, sent = sum(alone.values(), 0 * case.running.layers), half["ep_s"]
+    ends = np.minimum(compute, sent) / np.maximum(case.running.layers, 1)
+    shown = 2 * np.maximum(compute, sent) + ends - 2 * compute
+    return {name: 2 * value for name, value in alone.items()} | {"ep_s": shown}
+
+
+def _straight(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
+    """One batch; everything that is not hidden, one behind the other."""
+    if measured is not None:
+        from compiler.costs.engine import stage_pass
+
+        return of_pass(case, stage_pass(case, held, reaches, measured.gpu, forward), forward, measured.engine)
+    compute = forward_seconds(case, held, forward)
+    flows = timed(traffic.passing(case, forward), reaches, case.hardware)
+    return compute.total + pass_seconds(flows, compute.total, compute.core, backward=False)
+
+
+def of_pass(case: Case, work: Pass, forward: Forward, by: Engine) -> Array:
+    """Seconds of a pass on each stage by an engine's constants."""
+    from compiler.costs.engine import decode_seconds, prompt_seconds
+
+    if forward.phase == "decode":
+        return decode_seconds(work, forward.sequences, by, share=1 / case.pp)
+    return prompt_seconds(work, by) + by.p_step_s
+
+
+def _parts(
+    case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None
+) -> dict[str, Array]:
+    none = 0 * case.running.layers
+    if measured is not None:
+        return _of_an_engine(case, held, reaches, forward, measured)
+    compute = forward_seconds(case, held, forward)
+    flows = timed(traffic.passing(case, forward), reaches, case.hardware)
+    streamed = forward.phase == "decode"  # there the roofline reads weights and cache in one stream
+    found = {"weights_and_cache_s" if streamed else "products_s": compute.gemms}
+    found |= {"attention_s": compute.core, "elementwise_s": compute.rest}
+    found = {name: value + none for name, value in found.items()}
+    for part, kinds in (("tp_s", ("tp", "cp")), ("ep_s", ("ep", "etp")), ("pp_s", ("pp",))):
+        mine = [item for item in flows if item.flow.kind in kinds]
+        found[part] = none + pass_seconds(mine, compute.total + none, compute.core + none, backward=False)
+    return found
+
+
+def _of_an_engine(
+    case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration
+) -> dict[str, Array]:
+    """A part is what a pass takes less without its work; what no kernel and no collective takes is the host's."""
+    from compiler.costs.engine import stage_pass
+
+    work, none = stage_pass(case, held, reaches, measured.gpu, forward), 0 * case.running.layers
+    whole = of_pass(case, work, forward, measured.engine) + none
+    found: dict[str, Array] = {}
+    for part, names in OF_A_PASS.items():
+        without = replace(work, **{item.name: none for item in fields(work) if item.name in names})
+        found[part] = whole - of_pass(case, without, forward, measured.engine)
+    found["host_s"] = whole - sum(found.values(), 0 * whole)
+    return found

@@ -1,0 +1,36 @@
+"""Settings of a workload that its kind does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from compiler.checks import Check, check
+from compiler.invariants.registry import declared
+from compiler.specs.config import Config
+
+OF_TRAINING = ("optimizer_offload", "activation_offload", "tokens")
+OF_SERVING = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch")
+
+
+@declared
+def without_effect(config: Config) -> Iterator[Check]:
+    """A setting of the other kind of workload, or of experts where there are none, changes nothing."""
+    workload = config.workload
+    usual = {item.name: item.default for item in fields(workload)}
+    idle = list(OF_SERVING if workload.train else OF_TRAINING)
+    if not config.model.moe:
+        idle += ["imbalance", "imbalance_exponent", "two_batch_overlap", "low_latency_dispatch"]
+    for name in dict.fromkeys(idle):
+        value = getattr(workload, name)
+        if value != usual[name]:
+            what = "training" if workload.train else "serving"
+            yield check(
+                "workload-setting",
+                False,
+                f"{name}={value}",
+                f"{name}={usual[name]}",
+                f"workload.{name}={value} has no effect on {what} {config.model.name}",
+                f"leave workload.{name} out",
+                otherwise="warn",
+            )
