@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import compiler.frameworks.deepep
 import compiler.frameworks.serving
 import compiler.frameworks.vllm.feature_rules
 import compiler.frameworks.vllm.flag_rules
@@ -313,6 +314,7 @@ def test_every_rule_has_a_case() -> None:
         compiler.frameworks.vllm.flag_rules,
         compiler.frameworks.vllm.feature_rules,
         compiler.frameworks.serving,
+        compiler.frameworks.deepep,
     )
     features = {f"vllm-{name}" for name in ("dbo", "return-routed-experts", "hc-sp", "hisparse")}
     texts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]

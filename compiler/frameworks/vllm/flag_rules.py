@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import nested
-from compiler.frameworks.serving import deepep, stage_width
+from compiler.frameworks.serving import stage_width
 from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, given, redundant
 from compiler.specs.config import Config
 
