@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import borrowed
 from benchmarks.cross import PARTS, left_out
 from benchmarks.predict import predict
 from benchmarks.rows import serving, training, transfers
@@ -98,6 +99,24 @@ def line(name: str, judged: Sequence[Judged], error: Callable[[Sequence[Judged]]
     return f"{name:<44}{len(kept):>6}{cells}   {skipped:>9}"
 
 
+COVERED = {
+    "fully specified training rows": FAMILIES[:3],
+    "whole-model memory rows of 10 GiB and more with known data parallelism": FAMILIES[3:4],
+    "serving records": FAMILIES[4:7],
+}
+
+
+def covered(judged: Sequence[Judged]) -> list[str]:
+    """How many of the rows that say all that a prediction needs are predicted."""
+    lines = []
+    for name, families in COVERED.items():
+        whole = [item for item in judged if item.record.family in families and item.record.specified]
+        kept = sum(not reason(item) for item in whole)
+        if whole:
+            lines.append(f"{kept:>6} of {len(whole)} {name}, {100 * kept / len(whole):.1f} %")
+    return lines
+
+
 HEAD = (
     f"{'':<44}{'rows':>6}"
     + "".join(f"{x:>9}" for x in ("error", "median", "p90", "worst", "bias"))
@@ -114,21 +133,28 @@ def table(judged: Sequence[Judged]) -> str:
             lines.append(line(family, found[family], family_error))
             for name, items in sorted(by(found[family], source).items()):
                 lines.append(line(f"    {name}", items, family_error))
-    lines += ["", "skipped"]
+    lines += ["", "predicted", *covered(judged), "", "skipped"]
     reasons = Counter((item.record.family, reason(item)) for item in judged if reason(item))
     lines += [f"{count:>6}  {family}: {why}" for (family, why), count in sorted(reasons.items())]
-    return "\n".join(lines)
+    fallen = borrowed.releases(item.record for item in judged if not reason(item))
+    return "\n".join([*lines, *(["", "releases that were not measured", *fallen] if fallen else [])])
 
 
-def write(path: Path, judged: Iterable[Judged]) -> None:
-    """A line for each record."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+def write(path: Path, judged: Iterable[Judged]) -> int:
+    """A line for each record; 2 where the file cannot be written."""
+    try:
+        file = path.open("w", newline="", encoding="utf-8")
+    except OSError as error:
+        print(f"error: --csv {path} cannot be written: {error.strerror} ; name a file in a folder", file=sys.stderr)
+        return 2
+    with file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(["family", "id", "metric", "measured", "predicted", "error_pct", "skipped"])
         for item in judged:
             why, record = reason(item), item.record
             numbers = ["", ""] if why else [f"{item.predicted:.6g}", f"{100 * item.error:.2f}"]
             out.writerow([record.family, record.id, record.metric, f"{record.measured:.6g}", *numbers, why])
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,9 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for part in PARTS if args.cross_validate else ():
         kept = [(r, x) for r, x in zip(records, left_out(records, part), strict=True) if np.isfinite(x)]
         print(f"\n{part} left out\n{table([Judged(record, value) for record, value in kept])}")
-    if args.csv:
-        write(args.csv, judged)
-    return 0
+    return write(args.csv, judged) if args.csv else 0
 
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmarks import features
-from benchmarks.rows.record import Record
+from benchmarks.rows.record import UNFIT, Record
 from compiler.costs.case import Array
 from compiler.costs.engine import Demand
 from compiler.costs.step import Work
@@ -67,10 +67,23 @@ def kind(record: Record) -> int:
 
 def steps(records: Sequence[Record]) -> Samples:
     """Training records; tokens/s of a GPU are turned into a step's seconds."""
-    kept = [record for record in records if record.family in features.TRAINING and not record.skipped]
-    works: list[Work] = [features.step_work(record) for record in kept]
+    works: dict[int, Work] = {}
+    kept = [r for r in records if r.family in features.TRAINING and _fits(r, features.step_work, works, id(r))]
     target = np.log([step_seconds(record, record.measured) for record in kept])
-    return Samples(kept, [features.keys(record) for record in kept], works, target, training.SCHEME)
+    work = [works[id(record)] for record in kept]
+    return Samples(kept, [features.keys(record) for record in kept], work, target, training.SCHEME)
+
+
+def _fits(record: Record, make: Callable[[Record], Any], found: dict[int, Any], key: int) -> bool:
+    """Whether a record's plan can be costed; the work of those that can is kept under its key."""
+    if record.skipped or record.measured <= 0:
+        return False
+    try:
+        if key not in found:
+            found[key] = make(record)
+    except UNFIT:
+        return False
+    return True
 
 
 def step_seconds(record: Record, value: float) -> float:
@@ -84,13 +97,10 @@ def step_seconds(record: Record, value: float) -> float:
 
 def requests(records: Sequence[Record]) -> Samples:
     """Serving records; those of one row share their plan."""
-    kept = [record for record in records if record.family in features.SERVING and not record.skipped]
-    found: dict[str, Demand] = {}
-    for record in kept:
-        if record.id not in found:
-            found[record.id] = features.served(record)
+    found: dict[int, Demand] = {}
+    kept = [r for r in records if r.family in features.SERVING and _fits(r, features.served, found, id(r.world))]
     target = np.log([record.measured / float((record.ask or {}).get("ranks", 1)) for record in kept])
-    return Samples(kept, [features.keys(x) for x in kept], [found[x.id] for x in kept], target, serving.SCHEME)
+    return Samples(kept, [features.keys(x) for x in kept], [found[id(x.world)] for x in kept], target, serving.SCHEME)
 
 
 def fitted(samples: Samples, first: Constants | None = None) -> dict[Slot, float]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from benchmarks import features, fits
-from benchmarks.fits import Samples
-from benchmarks.rows.record import Record
+from benchmarks.rows.record import UNFIT, Record
 from compiler import calibrated
 from compiler.costs import collectives
 from compiler.costs.case import array
@@ -22,18 +22,23 @@ from compiler.fitting import serving
 def predict(records: Sequence[Record]) -> list[float]:
     """In the unit of what was measured; nan for those that are skipped."""
     found = {id(record): float("nan") for record in records}
-    for samples in (fits.steps(records), fits.requests(records)):
-        for record, value in zip(samples.records, _samples(samples), strict=True):
-            found[id(record)] = value
-    for record in records:
-        if not record.skipped and record.family in ("memory", "collectives"):
-            found[id(record)] = _memory(record) if record.family == "memory" else _transfer(record)
+    with np.errstate(all="ignore"):  # a number without meaning leaves as one that is not finite
+        for samples in (fits.steps(records), fits.requests(records)):
+            predicting = _step if samples.training else _served
+            for record, work in zip(samples.records, samples.work, strict=True):
+                found[id(record)] = _finite(partial(predicting, record, work))
+        for record in records:
+            if not record.skipped and record.family in ("memory", "collectives"):
+                found[id(record)] = _finite(partial(_memory if record.family == "memory" else _transfer, record))
     return [found[id(record)] for record in records]
 
 
-def _samples(samples: Samples) -> list[float]:
-    predicting = _step if samples.training else _served
-    return [predicting(record, work) for record, work in zip(samples.records, samples.work, strict=True)]
+def _finite(predicting: Callable[[], float]) -> float:
+    """nan where a row's plan cannot be costed."""
+    try:
+        return predicting()
+    except UNFIT:
+        return float("nan")
 
 
 def _step(record: Record, work: Work) -> float:

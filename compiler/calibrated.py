@@ -9,6 +9,7 @@ from typing import Any
 
 from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve
 from compiler.costs.software import Engine, Software
+from compiler.costs.uncertainty import Residuals, Uncertainty
 from compiler.errors import ConfigError
 from compiler.render.assets import folder
 from compiler.specs.config import Config
@@ -109,10 +110,31 @@ def of(config: Config) -> Calibration | None:
     train = config.workload.train
     file = load("training" if train else "serving")
     spreads = residuals(file.get("rows", {}), "moe" if config.model.moe else "dense")
-    notes = tuple(unseen(file.get("constants", {}), config, name, version))
+    notes = (*unseen(file.get("constants", {}), config, name, version), *far(config))
     if train:
         return Calibration(curves, software=software(*keys), spreads=spreads, unseen=notes)
     return Calibration(curves, engine=engine(*keys), spreads=spreads, unseen=notes)
+
+
+def uncertainty(config: Config, measured: Calibration | None) -> Uncertainty:
+    """Residuals of each family: of a fit where there are curves, wider where a plan's software or GPU was not in it; of the
+    roofline where there are none.
+    """
+    file, kind = load("uncertainty"), "moe" if config.model.moe else "dense"
+    names = {"step": kind, "ttft": "ttft", "tpot": "tpot"}
+
+    def kept(part: str, name: str) -> Residuals:
+        found = file.get(part, {}).get(name, {})
+        return Residuals(float(found.get("bias", 0.0)), float(found.get("spread", 0.0)))
+
+    families = {"memory": kept("fit", "memory")}
+    for family, name in names.items():
+        if measured is None:
+            families[family] = kept("roofline", name)
+        elif family in measured.spreads:
+            fitted = Residuals(spread=measured.spreads[family])
+            families[family] = fitted.wider(kept("left_out", name).spread) if measured.unseen else fitted
+    return Uncertainty({name: found for name, found in families.items() if found.spread > 0})
 
 
 def residuals(rows: Mapping[str, Any], kind: str) -> dict[str, float]:
@@ -123,6 +145,21 @@ def residuals(rows: Mapping[str, Any], kind: str) -> dict[str, float]:
         for name, family in families.items()
     }
     return {name: sum(values) / len(values) for name, values in found.items() if values}
+
+
+NEAR = 2
+"""How many times more or fewer GPUs or tokens than were measured still count as near."""
+
+
+def far(config: Config) -> Iterator[str]:
+    """Scales that no measured point is near to."""
+    kind = "moe" if config.model.moe else "dense"
+    measured = load("uncertainty").get("measured", {}).get(kind if config.workload.train else "tpot", {})
+    sizes = {"gpus": (config.degrees.world_size, "GPUs"), "tokens": (config.workload.longest, "tokens in a sequence")}
+    for key, (size, words) in sizes.items():
+        if key in measured and not measured[key][0] / NEAR <= size <= measured[key][1] * NEAR:
+            low, high = measured[key]
+            yield f"{size:,} {words}: {low:,} to {high:,} were measured"
 
 
 def unseen(table: Table, config: Config, name: str, version: str) -> Iterator[str]:

@@ -89,6 +89,7 @@ def _projection(projection: dict[str, Any]) -> Iterable[tuple[str, str]]:
             "step",
             f"{seconds(row['step_time_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU, MFU {number(row['mfu'])}",
         )
+        yield "run", _run(row)
         return
     for row in projection["serve"]["prefill"]:
         yield (
@@ -100,6 +101,16 @@ def _projection(projection: dict[str, Any]) -> Iterable[tuple[str, str]]:
             f"decode {row['context_length']}",
             f"TPOT {seconds(row['tpot_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU",
         )
+
+
+def _run(row: dict[str, Any]) -> str:
+    """What a step's speed comes to in days."""
+    said = [f"{readable(row['tokens_per_day'])} tokens/day"]
+    if row["goodput"] is not None:
+        said.append(f"goodput {row['goodput']:.1%} at {number(row['failures_per_day'])} failures/day")
+    if row["days"] is not None:
+        said.append(f"{number(row['days'])} days, {readable(row['gpu_hours'])} GPU-hours")
+    return ", ".join(said)
 
 
 def count(words: Iterable[str]) -> str:

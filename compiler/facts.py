@@ -13,6 +13,7 @@ from compiler.cluster.spans import distinct
 from compiler.costs.case import Case, array, case
 from compiler.costs.flops import peak_flops
 from compiler.costs.params import attention, counts, totals
+from compiler.performance import performance
 from compiler.world import World
 
 
@@ -24,6 +25,7 @@ def facts(world: World, costs: Mapping[str, Any]) -> dict[str, float | int | Non
         **_placement(world),
         **_batch(world),
         **_traffic(world, costs),
+        **performance(case(world), costs["projection"]),
     }
 
 
@@ -96,6 +98,7 @@ def _batch(world: World) -> dict[str, float | int | None]:
     sequences = -(-batch // degrees.adp)
     busy = min(degrees.pp, sequences)
     return {
+        "replicas_at_once": degrees.dp,
         "sequences_per_replica": batch / degrees.dp if degrees.dp else None,
         "sequences_per_rank": sequences,
         "busy_stages_decode": busy,

@@ -22,6 +22,7 @@ from compiler.world import World
 
 if TYPE_CHECKING:
     from compiler.costs.calibration import Calibration
+    from compiler.costs.uncertainty import Uncertainty
 
 
 def compile_config(config: Config) -> Plan:
@@ -31,7 +32,7 @@ def compile_config(config: Config) -> Plan:
         _refuse(checks)
     world = lay_out(config)
     checks += invariants.laid_out(world)
-    costs = cost(world, _measured(config))
+    costs = cost(world, *_measured(config))
     checks += invariants.costed(world, costs)
     plan = Plan(world, costs, tuple(checks))
     checks += registry.checks(plan)  # a value that no target can carry is refused now, not when files are written
@@ -41,13 +42,12 @@ def compile_config(config: Config) -> Plan:
     return Plan(world, costs, tuple(checks), verdicts)
 
 
-def _measured(config: Config) -> Calibration | None:
-    """Curves and constants of what the plan runs on; None where its hardware names none."""
-    if config.hardware.calibration is None:
-        return None
+def _measured(config: Config) -> tuple[Calibration | None, Uncertainty]:
+    """Curves and constants of what the plan runs on, None where its hardware names none; and how sure its figures are."""
     from compiler import calibrated
 
-    return calibrated.of(config)
+    found = calibrated.of(config)
+    return found, calibrated.uncertainty(config, found)
 
 
 def _refuse(checks: Iterable[Check]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.checks import Check
+from compiler.costs.case import busiest
 from compiler.costs.total import Costs
 from compiler.facts import facts
 from compiler.layout.grid import Grid
@@ -78,6 +79,7 @@ class Plan:
             "order": config.parallel.order,
             "stages": world.stages.to_list(),
             "experts": world.experts.blocks,
+            "loads": config.experts.load,
             "slots": {
                 "hosts": world.slots.hosts,
                 "leaf": _digest(world.slots.leaf.tobytes()),
@@ -111,6 +113,7 @@ class Plan:
             "experts": {
                 "blocks": world.experts.blocks,
                 "moe_stages": world.experts.stages,
+                "imbalance": busiest(world),
             },
             "slots": {
                 "count": world.slots.count,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from compiler.checks import Check
+from compiler.costs.rates import Rate, rates
 from compiler.plan import Plan, Verdict
 from compiler.specs.config import Config
+from compiler.specs.workload import ROLES
 
 SCHEMA = "rankplan.pools/1"
 SHOWN = ("name", "fingerprint", "world_size", "instances", "degrees", "params", "memory")
@@ -45,16 +47,24 @@ class PooledPlan:
     def to_dict(self) -> dict[str, Any]:
         """What the upper `plan.json` holds: each pool's headline, and the phases that each does."""
         contents = {role: plan.to_dict() for role, plan in self.pools.items()}
+        phases = {role: found["projection"]["serve"][role] for role, found in contents.items()}
         return {
             "schema": SCHEMA,
             "name": self.name,
             "fingerprint": self.fingerprint,
             "ranks": self.ranks,
             "pools": {role: _headline(role, self.pools[role], found) for role, found in contents.items()},
-            "projection": {"serve": {role: found["projection"]["serve"][role] for role, found in contents.items()}},
+            "projection": {"serve": phases},
+            "rates": [vars(rate) for rate in self._rates(phases)],
             "checks": [check.to_dict() for check in self.checks],
             "expectations": [vars(verdict) for verdict in self.expectations],
         }
+
+    def _rates(self, phases: Mapping[str, Any]) -> Iterator[Rate]:
+        """Requests a second of both pools together, at each length of prompts."""
+        fill, step = (self.pools[role] for role in ROLES)
+        instances, gpus = (fill.world.instances, step.world.instances), (fill.world_size, step.world_size)
+        return rates(phases["prefill"], phases["decode"], instances, gpus, self.config.workload.output_length)
 
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write `<out>/<name>`, with a plan folder for each pool in it, as `Plan.write` does."""

@@ -24,7 +24,8 @@ words = sys.argv[1:]
 first = next(index for index, word in enumerate(words) if not word.startswith("-"))
 options, command = words[:first], words[first:]
 main = "SLURM_HOSTFILE" in os.environ
-hosts = open(os.environ["SLURM_HOSTFILE"]).read().split() if main else os.environ["SLURM_JOB_NODELIST"].split(",")
+group = "".join("_HET_GROUP_" + word.split("=")[1] for word in options if word.startswith("--het-group="))
+hosts = open(os.environ["SLURM_HOSTFILE"]).read().split() if main else os.environ["SLURM_JOB_NODELIST" + group].split(",")
 with open(os.environ["RANKPLAN_FAKE_CALLS"], "a") as file:
     file.write(json.dumps({"argv": words, "environment": dict(os.environ)}) + "\\n")
 tasks = int(next(word for word in options if word.startswith("--ntasks=")).split("=")[1])
@@ -53,8 +54,12 @@ def batch(
     address: str = "",
     restarts: int = 0,
     image: str = "",
+    components: Sequence[Sequence[str]] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run a batch script as sbatch would, from a copy, submitted in `folder` on `hosts`; `known` names resolve."""
+    """Run a batch script as sbatch would, from a copy, submitted in `folder` on `hosts`; `known` names resolve.
+
+    `components` are the hosts of each part of a heterogeneous job.
+    """
     tools = folder / "tools"
     tools.mkdir(parents=True, exist_ok=True)
     for name, text in {"scontrol": SCONTROL, "srun": SRUN, "getent": GETENT, "scancel": ""}.items():
@@ -75,5 +80,8 @@ def batch(
         "RANKPLAN_FAKE_IMAGE": image,
         "RANKPLAN_REPORT": str(folder / "report"),
     }
+    for index, part in enumerate(components):
+        environment[f"SLURM_JOB_NODELIST_HET_GROUP_{index}"] = ",".join(part)
+        environment[f"SLURM_JOB_NUM_NODES_HET_GROUP_{index}"] = str(len(part))
     command = ["bash", str(folder / "copy")]
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False)

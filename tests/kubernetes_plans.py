@@ -9,7 +9,7 @@ from typing import Any
 from compiler.schedulers import registry
 from compiler.specs.hardware import Fabric
 from compiler.specs.site import KubernetesSite, Site, TopologyKeys
-from tests.plans import HOSTILE, SmallPlan, plan
+from tests.plans import HOSTILE, SmallPlan, SmallPools, plan, pools
 
 HOSTS = "host,leaf,pod,rack\nn1,l,p,r\nn2,l,p,r\nn3,l,p,r\n"
 VALUES = {
@@ -86,16 +86,43 @@ _PLANS: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
     "largest": ((2048, 8), {"fabric": Fabric(kind="flat", nodes_per_leaf=32, leaves_per_pod=8), "site": TOPOLOGY}),
 }
 NAMES = tuple(_PLANS)
+_POOLS: dict[str, tuple[tuple[int, int], tuple[int, int], dict[str, Any]]] = {
+    "small": ((1, 1), (2, 1), {}),
+    "sharing": ((2, 4), (1, 1), {"name": "A_very.long-name_" + "x" * 70}),
+    "full": ((2, 2), (4, 1), {**_PLANS["full"][1], "hosts": None, "pin": None}),
+    "leaves": ((16, 4), (32, 1), _PLANS["leaves"][1]),
+    "one_pod": ((4, 2), (4, 1), {"fabric": Fabric(kind="flat", nodes_per_leaf=4, leaves_per_pod=8), "site": TOPOLOGY}),
+    "racks": ((18, 1), (36, 2), {"gpus": 4, **_PLANS["racks"][1]}),
+    "queued": ((16, 2), (32, 1), _PLANS["queued"][1]),
+    "large": ((96, 12), (160, 1), _PLANS["largest"][1]),
+}
+"""(nodes, instances) of prefill and of decode."""
+POOLS = tuple(_POOLS)
 
 
 def kubernetes(target: str, *shape: int, **given: Any) -> SmallPlan:
     """A small plan for one controller, with those of the `options` that it has."""
+    return plan(*shape, scheduler=(target,), **_known(target, given))
+
+
+def kubernetes_pools(target: str, prefill: tuple[int, int], decode: tuple[int, int], **given: Any) -> SmallPools:
+    """Pools of (nodes in all, instances) for one controller, likewise."""
+    return pools(prefill, decode, scheduler=(target,), **_known(target, given))
+
+
+def _known(target: str, given: dict[str, Any]) -> dict[str, Any]:
     fields = {item.name for item in dataclasses.fields(registry.target(target).options)}
-    options = {name: value for name, value in (given.pop("options", None) or {}).items() if name in fields}
-    return plan(*shape, scheduler=(target,), options=options, **given)
+    options = {name: value for name, value in (given.get("options") or {}).items() if name in fields}
+    return {**given, "options": options}
 
 
 @cache
 def made(target: str, name: str) -> SmallPlan:
     shape, given = _PLANS[name]
     return kubernetes(target, *shape, **given)
+
+
+@cache
+def made_pools(target: str, name: str) -> SmallPools:
+    prefill, decode, given = _POOLS[name]
+    return kubernetes_pools(target, prefill, decode, **given)

@@ -104,12 +104,15 @@ class SmallPools:
     fingerprint: str = "fedcba9876543210" * 4
 
 
-def pools(prefill: tuple[int, int], decode: tuple[int, int], gpus: int = 8, **given: Any) -> SmallPools:
-    """Pools of (nodes in all, instances) each; `given` is as for `plan`, whose name is of both."""
+def pools(
+    prefill: tuple[int, int], decode: tuple[int, int], gpus: int = 8, spares: tuple[int, int] = (0, 0), **given: Any
+) -> SmallPools:
+    """Pools of (nodes in all, instances) each, with `spares` of their own; `given` is as for `plan`, whose name is of both."""
     shapes = {"prefill": prefill, "decode": decode}
     config = plan(sum(nodes for nodes, _ in shapes.values()), gpus, **given).config
     parts = {
-        role: Pool(_degrees(nodes * gpus // instances, gpus), instances) for role, (nodes, instances) in shapes.items()
+        role: Pool(_degrees(nodes * gpus // instances, gpus), instances, spare_nodes=spare)
+        for (role, (nodes, instances)), spare in zip(shapes.items(), spares, strict=True)
     }
     config = replace(config, workload=replace(config.workload, pools=Pools(**parts)))
     made = {role: pool_config(config, role) for role in parts}
@@ -136,7 +139,7 @@ def files(made: SmallPlan | SmallPools) -> dict[str, Artifact]:
     return found
 
 
-def write(made: SmallPlan, folder: Path) -> Path:
+def write(made: SmallPlan | SmallPools, folder: Path) -> Path:
     """The plan's launch files under `folder`."""
     for path, item in files(made).items():
         target = folder / path

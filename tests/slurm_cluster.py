@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.plans import SmallPlan, plan, write
+from tests.plans import SmallPlan, SmallPools, plan, write
 
 TOOLS = Path(__file__).parents[1].parent / "shared" / "slurm"
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
@@ -84,7 +84,7 @@ class Started:
 
     cluster: Cluster
     job: str
-    plan: SmallPlan
+    plan: SmallPlan | SmallPools
     folder: Path
 
     @property
@@ -107,20 +107,28 @@ class Started:
     def lines(self, name: str) -> list[str]:
         return (self.run / name).read_text().splitlines()
 
-    def logs(self, attempt: int = 0, instance: int = 0) -> list[str]:
+    def logs(self, attempt: int = 0, instance: int = 0, pool: str = "") -> list[str]:
         """What each rank wrote, in the order of ranks."""
-        folder = self.run / "logs" / f"attempt-{attempt}" / f"instance-{instance}"
+        folder = self.run / pool / "logs" / f"attempt-{attempt}" / f"instance-{instance}"
         paths = sorted(folder.glob("*.log"), key=lambda path: int(re.findall(r"\d+", path.name)[-1]))
         return [path.read_text() for path in paths]
 
     def await_logs(self, text: str, attempt: int = 0) -> None:
         """Wait until every rank has written `text`."""
-        ranks = self.plan.world.size
-        ready = [text] * ranks
-        until(lambda: self.logs(attempt) == ready, f"{ranks} ranks of job {self.job} to say {text!r}", 90)
+        parts = self.plan.pools if isinstance(self.plan, SmallPools) else {"": self.plan}
+        for pool, made in parts.items():
+            ready = [text] * made.world.size
+            for instance in range(made.world.instances):
+                until(
+                    lambda: self.logs(attempt, instance, pool) == ready,  # noqa: B023 - called before the next turn
+                    f"{len(ready)} ranks of {pool} {instance} in job {self.job} to say {text!r}",
+                    90,
+                )
 
 
-def submit(cluster: Cluster, made: SmallPlan, folder: Path, *edits: tuple[str, str], **environment: str) -> Started:
+def submit(
+    cluster: Cluster, made: SmallPlan | SmallPools, folder: Path, *edits: tuple[str, str], **environment: str
+) -> Started:
     """Write a plan, change its script by `edits`, and submit it from another folder."""
     script = write(made, folder / "plan") / "slurm" / "job.sbatch"
     for old, new in edits:

@@ -93,7 +93,6 @@ VALUES = {
     "workload.sequence_lengths=[]": "workload.sequence_lengths has no value",
     "workload.pools={prefill: {instances: 1}}": "workload.pools.decode has no value",
     "placement=best": "placement=best is not available",
-    "experts.load=loads.csv": "experts.load=loads.csv is not available",
     "launch.environment={A: [1]}": "launch.environment.A=[1] is no text",
     "launch.unit=core": "write one of rank, node",
     "launch.workdir='/caf\udce9'": "which is no character ; write it in UTF-8",

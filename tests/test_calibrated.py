@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from compiler import compile_plan
@@ -27,8 +29,45 @@ def test_every_measured_gpu_serves(name: str) -> None:
 
 def test_without_curves_the_roofline_stands() -> None:
     bare = compile_plan(["hardware=h100_80gb", "hardware.calibration=null", *LLAMA]).to_dict()
-    assert bare["projection"]["train"]["step_time_low_s"] is None
+    step = bare["projection"]["train"]
     assert not [check for check in bare["checks"] if check["id"] == "measured"]
+    assert step["kernels_s"] is None
+    assert step["step_time_low_s"] < 1.4 * step["step_time_s"] < step["step_time_high_s"]  # the roofline is optimistic
+
+
+INTERVALS: dict[str, list[tuple[str, str | None]]] = {
+    "train": [("step_time", None)],
+    "serve": [("ttft", "prefill"), ("tpot", "decode")],
+}
+
+
+@pytest.mark.parametrize("workload", INTERVALS)
+@pytest.mark.parametrize("hardware", ["h100_80gb", "generic_64gb", "mi300x"])
+def test_every_projection_has_an_interval(hardware: str, workload: str) -> None:
+    overrides = [
+        f"hardware={hardware}",
+        "model=llama3_1_8b",
+        "parallel=tp8_pp4_adp4",
+        f"workload={workload}",
+        "hardware.nodes=16",
+    ]
+    found: dict[str, Any] = compile_plan(overrides).to_dict()
+    memory = found["memory"]
+    assert memory["total_low_bytes"] < memory["total_bytes"] < memory["total_high_bytes"] < 1.3 * memory["total_bytes"]
+    for name, phase in INTERVALS[workload]:
+        rows = found["projection"][workload]
+        for row in rows[phase] if phase else [rows]:  # a step is a row of its own
+            assert 0 < row[f"{name}_low_s"] < row[f"{name}_high_s"]
+
+
+def test_what_was_not_measured_is_less_sure() -> None:
+    def width(*more: str) -> float:
+        step = compile_plan(["hardware=h100_80gb", *LLAMA, *more]).to_dict()["projection"]["train"]
+        return float(step["step_time_high_s"] / step["step_time_low_s"])
+
+    known = width("framework=megatron", "framework.version=nemo-26.06")
+    assert known < width("framework=torchtitan") or known < width()
+    assert known < width("workload.precision=fp32")
 
 
 def test_what_was_not_measured_is_said() -> None:
@@ -42,3 +81,17 @@ def test_what_was_not_measured_is_said() -> None:
 def test_unknown_curves_are_said(name: str) -> None:
     with pytest.raises(ConfigError, match=f"hardware.calibration={name} has no GEMM curves ; write one of a100_80gb"):
         compile_plan(["hardware=h100_80gb", f"hardware.calibration={name}", *LLAMA])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model=llama3_1_405b", "parallel=tp8_pp9_adp512", "hardware.nodes=4608", "workload.global_batch_size=4608",
+          "workload.micro_batch_size=1", "workload.recompute=full"], "36,864 GPUs: 2 to 2,048 were measured"),
+        (["model=llama3_1_8b", "parallel=tp8_cp16", "hardware.nodes=16", "workload.sequence_length=1048576",
+          "workload.global_batch_size=16", "workload.recompute=full"], "1,048,576 tokens in a sequence: "),
+    ],
+)  # fmt: skip
+def test_a_scale_that_was_not_measured_is_said(overrides: list[str], words: str) -> None:
+    checks = compile_plan(["hardware=h100_80gb", "workload=train", *overrides]).to_dict()["checks"]
+    assert words in next(check for check in checks if check["id"] == "measured")["message"]

@@ -187,6 +187,9 @@ STRATEGY = {
     "sequences-per-replica": (32, 16),
     "dp-replicas": (0, 2),
     "memory-constraint": (4.9e9, 64e9),
+    "dp-capacity": (4, 2),
+    "decode-intensity": (0.006, 1.2),
+    "decode-tp": (0.107, 0.3),
     "params-total": (4_428_694_528, 30.5e9),
     "dense-params": (67_108_864, 4e9),
     "moe-params": (4_294_967_296, 26e9),
@@ -202,8 +205,11 @@ STRATEGY = {
     "tp-carries-gradients": (0, 1e6),
     "experts-in-parallel": (64, 16),
     "faster-routing": (64, 4),
+    "prefill-intensity": (0.384, 1.5),
+    "utilisation": (0.2, 0.62),
+    "decode-communication": (3.4, 0.9),
 }
-TRUE = tuple(STRATEGY)[:11]
+TRUE = tuple(STRATEGY)[:14]
 
 
 @pytest.mark.parametrize("name", STRATEGY)

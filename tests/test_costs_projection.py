@@ -13,7 +13,7 @@ from compiler.costs.flops import expert_gemms, model_forward_per_token, model_st
 from compiler.costs.forward import mean_keys, one_token, touched_fraction, whole_sequences
 from compiler.costs.kernels import roofline
 from compiler.costs.params import counts, totals
-from compiler.costs.pipeline import bubble_fraction, share, step
+from compiler.costs.pipeline import bubble_fraction, share
 from compiler.costs.total import cost
 from compiler.specs.hardware import Gpu, PeakFlops
 from compiler.specs.model import Model
@@ -112,12 +112,6 @@ def test_bubble_fractions(schedule: str, vpp: int, expected: float) -> None:
 def test_no_bubble_without_a_pipeline(schedule: str) -> None:
     assert projection("tp4_dp2", schedule=schedule)["bubble_fraction"] == 0
     assert share(schedule, array(4), array(1)) <= 1
-
-
-def test_the_slowest_stage_sets_the_pace() -> None:
-    plan = case(world("pp4", LLAMA_8B, replace(TRAIN, global_batch_size=8)))
-    busy, bubble = step(plan, array([1.0, 1, 2, 3]))
-    assert (float(busy[0]), float(bubble[0])) == (24, 4)
 
 
 def test_step_parts_add_up_and_rates_follow() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compiler.costs.communicators import BUFFERS_BYTES
 from compiler.costs.total import cost
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
@@ -41,6 +42,8 @@ MEMORY = {
     "capacity_bytes",
     "worst_rank",
 }
+GROWING = ("other_bytes", "total_bytes")
+"""Where buffers of communicators count."""
 
 
 def leaves(value: Any) -> list[Any]:
@@ -62,9 +65,9 @@ def check(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("workload", [SERVE, TRAIN], ids=["serve", "train"])
 def test_dictionary_has_the_keys_that_others_read(workload: Workload) -> None:
     found = cost(world(workload=workload)).to_dict()
-    assert set(found) == {"params", "memory", "communication", "projection"}
+    assert set(found) == {"params", "memory", "communicators", "communication", "projection"}
     assert {"total", "active", "dense", "moe", "declared_total", "per_rank_max"} <= set(found["params"])
-    assert set(found["memory"]) == MEMORY | {"stages"}
+    assert set(found["memory"]) == MEMORY | {"stages", "total_low_bytes", "total_high_bytes"}
     assert [set(stage) for stage in found["memory"]["stages"]] == [MEMORY | {"pp"}] * 4
     keys = {"kind", "op", "bytes_per_rank", "count", "span", "seconds", "overlapped", "phase"}
     assert all(keys <= set(row) for row in found["communication"])
@@ -133,8 +136,10 @@ def test_more_tensor_parallelism_never_needs_more_memory(found: World, times: in
         cost(world(f"tp{tp}", config.model, fixed, **names)).to_dict()["memory"]["stages"]
         for tp in (config.parallel.tp, wider.tp)
     )
+    new = 2 * BUFFERS_BYTES * (config.parallel.tp == 1)  # groups of tp and of etp, which were of one rank
     for less, more in zip(after, before, strict=True):
-        assert all(less[part] <= more[part] for part in MEMORY - {"worst_rank", "capacity_bytes"})
+        assert all(less[part] <= more[part] for part in MEMORY - {"worst_rank", "capacity_bytes", *GROWING})
+        assert all(less[part] <= more[part] + new for part in GROWING)
 
 
 @settings(max_examples=40, deadline=None)

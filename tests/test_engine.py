@@ -59,8 +59,9 @@ def test_a_directive_refuses_control_characters(value: str) -> None:
 
 
 def templates() -> Iterator[Path]:
+    """Those that are rendered; one that begins with `_` holds macros for others."""
     folder = assets.folder("templates")
-    return (path.relative_to(folder) for path in folder.rglob("*.j2"))
+    return (path.relative_to(folder) for path in folder.rglob("[!_]*.j2"))
 
 
 def test_an_undefined_name_is_an_error() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler import compile_plan
+from compiler import compile_plan, compile_pools
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/overrides.txt"))
@@ -22,7 +22,9 @@ def compiled(case: str, out: Path) -> Path:
     """Compile a case's overrides; a file that they name lies beside them."""
     folder = GOLDEN / case
     overrides = shlex.split((folder / "overrides.txt").read_text(), comments=True)
-    return compile_plan([item.replace("@/", f"{folder}/") for item in overrides]).write(out)
+    overrides = [item.replace("@/", f"{folder}/") for item in overrides]
+    pooled = any(item.startswith("workload.pools") for item in overrides)
+    return (compile_pools(overrides) if pooled else compile_plan(overrides)).write(out)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -16,11 +16,12 @@ from compiler.errors import ConfigError
 from compiler.schedulers import registry
 from compiler.schedulers.job import job
 from compiler.schedulers.kubernetes import names
+from compiler.specs.launch import Preflight
 from compiler.specs.site import KubernetesSite, Site
 from tests.controllers import CONTROLLERS, Node, Pod, documents, pods
 from tests.kubernetes_plans import VALUES, kubernetes, made
+from tests.manifests import templates
 from tests.plans import SmallPlan, files
-from tests.test_kubernetes_schemas import templates
 
 BY_SPAWN = [name for name in CONTROLLERS if name != "mpijob"]
 
@@ -201,8 +202,32 @@ def test_an_indexed_job_is_a_gang_that_is_not_retried() -> None:
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 4)
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (0, 86400)
     fail, ignore = spec["podFailurePolicy"]["rules"]
-    assert fail["onExitCodes"] == {"containerName": "ranks", "operator": "In", "values": [64, 65, 66]}
+    assert fail["onExitCodes"] == {"operator": "In", "values": [64, 65, 66]}
     assert (ignore["action"], ignore["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+
+
+@pytest.mark.parametrize("target", BY_SPAWN)
+def test_ranks_start_after_the_preflight_with_their_devices_and_values(target: str, tmp_path: Path) -> None:
+    plan = kubernetes(target, 2, 8, environment={"A": "b"}, preflight=Preflight(bandwidth_command=["echo", "1"]))
+    for spec in specs(plan):
+        (first,), (ranks,) = spec["initContainers"], spec["containers"]
+        assert first["command"][-2:] == ["/etc/rankplan/runtime/preflight.py", "--pod"]
+        assert all(first[key] == ranks[key] for key in ("image", "env", "resources", "securityContext", "volumeMounts"))
+    unpack(plan, specs(plan)[0], tmp_path)
+    look = Pod("p", 0, specs(plan)[0]["initContainers"][0]["command"], pods(documents(plan))[0].environment, {})
+    done = start(look, tmp_path, PATH="/usr/bin:/bin")
+    assert (done.returncode, done.stderr) == (0, "rankplan: preflight on n0: 0 GPUs\n"), done.stderr
+
+
+@pytest.mark.parametrize("target", CONTROLLERS)
+def test_no_preflight_where_it_is_off_or_where_mpi_starts_the_ranks(target: str) -> None:
+    plan = kubernetes(target, 2, 8, preflight=Preflight(enabled=target == "mpijob", bandwidth_command=["echo"]))
+    assert not [spec for spec in specs(plan) if "initContainers" in spec]
+    said = [item.message for item in registry.checks(plan) if item.id == "preflight"]
+    expected = [
+        "launch.preflight.bandwidth_command does not run under scheduler=mpijob, whose workers wait for MPI alone"
+    ]
+    assert said == (expected if target == "mpijob" else [])
 
 
 @pytest.mark.parametrize("target", ["jobset", "trainjob"])

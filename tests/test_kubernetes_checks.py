@@ -329,7 +329,7 @@ def test_a_sites_profile_compiles_to_what_its_cluster_wants(site: str, tmp_path:
     assert not [line for line in done.err.splitlines() if re_id(line) in ("memlock", "nccl-device-names", "shm")]
     text = (tmp_path / "out" / "p" / "kubernetes" / "jobset.yaml").read_text()
     for name, amount in resources.items():
-        assert text.count(f'{name}: "{amount}"') == 2
+        assert text.count(f'{name}: "{amount}"') == 4  # limits and requests, of the preflight and of the ranks
     assert ("exclusive-topology" in text) is (site != "aks")
     assert ("ComputeDomain" in (tmp_path / "out" / "p" / "kubernetes" / "jobset.yaml").read_text()) is (site == "gb200")
 

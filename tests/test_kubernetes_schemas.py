@@ -4,98 +4,37 @@ from __future__ import annotations
 
 import copy
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
-from kubernetes_validate.utils import latest_version
 
 from compiler.schedulers.kubernetes.webhooks import refused
-from tests import crds
+from tests import crds, manifests
 from tests.controllers import CONTROLLERS, documents
 from tests.kubernetes_plans import NAMES, made
+from tests.manifests import VERSIONS, Document, drop, put, templates
 from tests.plans import files
-
-MINOR = int(latest_version().split(".")[1])
-VERSIONS = [f"1.{MINOR - back}" for back in range(3)]
-COMPUTE_DOMAIN = {"apiVersion", "kind", "metadata", "spec"}
-Document = dict[str, Any]
-
-
-def templates(node: Any) -> list[Document]:
-    """Pod templates anywhere in an object, however a custom resource wraps them."""
-    if isinstance(node, list):
-        return [found for entry in node for found in templates(entry)]
-    if not isinstance(node, dict):
-        return []
-    own = [node] if "containers" in node.get("spec", {}) else []
-    return own + [found for entry in node.values() for found in templates(entry)]
-
-
-def as_pod(template: Document) -> Document:
-    return {"apiVersion": "v1", "kind": "Pod", **template}
 
 
 @crds.needed
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("target", CONTROLLERS)
 def test_every_object_fits_its_schema(target: str, name: str) -> None:
-    """Core resources at the last three versions, with the pods of custom ones; custom resources as they are served."""
-    for document in documents(made(target, name)):
-        if document["kind"] == "ComputeDomain":  # its schema is not at hand
-            assert set(document) == COMPUTE_DOMAIN
-            assert set(document["spec"]) == {"numNodes", "channel"}
-            continue
-        core = [] if crds.is_custom(document) else [document]
-        assert not crds.is_custom(document) or crds.errors(document) == []
-        for item in core + [as_pod(template) for template in templates(document)]:
-            for version in VERSIONS:
-                kubernetes_validate.validate(item, version, strict=True)
-    assert [item for item in refused(documents(made(target, name))) if item.status != "pass"] == []
+    manifests.fit(documents(made(target, name)))
 
 
 @pytest.mark.parametrize("name", ["full", "racks", "queued"])
 @pytest.mark.parametrize("target", CONTROLLERS)
 def test_manifests_pass_yamllint(target: str, name: str, tmp_path: Path) -> None:
-    for path, item in files(made(target, name)).items():
-        if path.startswith("kubernetes/"):
-            (tmp_path / Path(path).name).write_text(str(item.text), encoding="utf-8")
-    command = [sys.executable, "-m", "yamllint", "--strict", "-d", "extends: default", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    assert (done.returncode, done.stdout) == (0, "")
+    manifests.lint(files(made(target, name)), tmp_path)
 
 
 def the(target: str, kind: str) -> Document:
     (found,) = [item for item in documents(made(target, "queued")) if item["kind"] == kind]
     return copy.deepcopy(found)
-
-
-def put(path: str, value: Any) -> Callable[[Document], None]:
-    """Sets a path such as spec.tasks.0.replicas."""
-
-    def change(document: Document) -> None:
-        *way, last = path.split(".")
-        node: Any = document
-        for step in way:
-            node = node[int(step)] if isinstance(node, list) else node[step]
-        node[int(last) if isinstance(node, list) else last] = value
-
-    return change
-
-
-def drop(path: str) -> Callable[[Document], None]:
-    def change(document: Document) -> None:
-        *way, last = path.split(".")
-        node: Any = document
-        for step in way:
-            node = node[int(step)] if isinstance(node, list) else node[step]
-        del node[last]
-
-    return change
 
 
 JOB = "spec.replicatedJobs.0.template.spec"

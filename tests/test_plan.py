@@ -24,12 +24,13 @@ from tests.configs import changed, composed
 
 HOLDS = set(
     "gpu-count effective-compute effective-bandwidth weights-total params-per-expert experts-per-gpu tp-cut "
-    "layers-per-stage sequences-per-replica dp-replicas memory-constraint".split()
+    "layers-per-stage sequences-per-replica dp-replicas memory-constraint "
+    "dp-capacity decode-intensity decode-tp".split()
 )
 FAILS = set(
     "params-total dense-params moe-params gpu-holds-1gb gpu-holds-arithmetic ep-communication moe-params-per-gpu "
     "pp-decode-bubbles dp-ranks-independent params-per-gpu bytes-per-gpu all-to-all-once tp-carries-gradients "
-    "experts-in-parallel faster-routing".split()
+    "experts-in-parallel faster-routing prefill-intensity utilisation decode-communication".split()
 )
 
 

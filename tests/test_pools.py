@@ -54,6 +54,24 @@ class TestPlans:
         assert {row["phase"] for row in plan.pools["decode"].to_dict()["communication"]} == {"decode"}
         both = plan.to_dict()["projection"]["serve"]
         assert both == {"prefill": alone["prefill"]["prefill"], "decode": alone["decode"]["decode"]}
+        assert alone["prefill"]["aggregated"] == alone["decode"]["aggregated"] == []
+
+    def test_the_slower_pool_sets_the_rate(self, plan: PooledPlan) -> None:
+        found = plan.to_dict()
+        for rate, fill, step in zip(found["rates"], *found["projection"]["serve"].values(), strict=True):
+            assert rate["prefill_requests_per_s"] == pytest.approx(0.9 * 4 * 128 / fill["ttft_s"])
+            assert rate["decode_requests_per_s"] == pytest.approx(0.92 * 128 / step["tpot_s"] / 1024)
+            both = rate["prefill_requests_per_s"], rate["decode_requests_per_s"]
+            assert rate["requests_per_s"] == min(both)
+            assert rate["limited_by"] == ("prefill" if both[0] < both[1] else "decode")
+            assert rate["output_tokens_per_s_per_gpu"] == pytest.approx(min(both) * 1024 / 24)
+
+    def test_matched_instances_do_the_same(self, plan: PooledPlan) -> None:
+        for rate in plan.to_dict()["rates"]:
+            fill = rate["prefill_requests_per_s"] / 4 * rate["matched_prefill_instances"]
+            step = rate["decode_requests_per_s"] * rate["matched_decode_instances"]
+            if max(rate["matched_prefill_instances"], rate["matched_decode_instances"]) < 32:
+                assert fill == pytest.approx(step, rel=0.25)
 
     def test_what_a_pool_does_not_name_is_the_plans(self) -> None:
         own = "global_batch_size: 16, args: [--log-level, debug]"

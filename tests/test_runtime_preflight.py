@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +54,15 @@ UP = {"mlx5_0": ("4: ACTIVE", "0"), "mlx5_1": ("4: ACTIVE", "1")}
 CARDS = Site(name="test", nics=["mlx5_0", "mlx5_1"], numa=[0, 1])
 
 
-def preflight(folder: Path, *options: str, stdin: str = "", code: int = 0, **environment: str) -> str:
+def preflight(
+    folder: Path, *options: str, stdin: str = "", code: int = 0, before: Sequence[str] = (), **environment: str
+) -> str:
     """Run it in `folder`/run; what it says."""
     (folder / "seen").mkdir(exist_ok=True)
     (folder / "run").mkdir(exist_ok=True)
     values = {"PATH": "/usr/bin:/bin", "SLURMD_NODENAME": "node1", "N": "1", **environment}
-    command = [sys.executable, "-I", "-S", str(folder / "runtime" / "preflight.py"), str(folder / "seen"), *options]
+    look = [sys.executable, "-I", "-S", str(folder / "runtime" / "preflight.py"), str(folder / "seen"), *options]
+    command = [*before, *look]
     done = subprocess.run(command, env=values, input=stdin, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done.stderr
@@ -65,6 +71,12 @@ def preflight(folder: Path, *options: str, stdin: str = "", code: int = 0, **env
 def seen(folder: Path, node: str = "node1") -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "seen" / f"{node}.json").read_text())
     return found
+
+
+def may_lock() -> bool:
+    """Whether this process has the capability IPC_LOCK."""
+    found = re.search(r"CapEff:\s*([0-9a-f]+)", Path("/proc/self/status").read_text())
+    return found is not None and bool(int(found[1], 16) >> 14 & 1)
 
 
 def unlimited() -> bool:
@@ -137,10 +149,40 @@ def test_network_cards_are_held_against_the_plan(
 
 
 @pytest.mark.skipif(unlimited(), reason="this process may lock any number of bytes")
-def test_rdma_must_be_allowed_to_lock_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("capable", [True, False])
+def test_rdma_must_be_allowed_to_lock_memory(tmp_path: Path, capable: bool) -> None:
+    if capable != may_lock() and not (may_lock() and shutil.which("setpriv")):
+        pytest.skip("this process cannot change its capabilities")
+    without = ["setpriv", "--bounding-set=-ipc_lock"] if may_lock() and not capable else []
     folder = write(plan(1, 2, site=CARDS, preflight=Preflight(shm_bytes=0)), tmp_path)
-    preflight(folder, PATH=tools(tmp_path / "bin"), RANKPLAN_SYS=system(tmp_path / "sys", UP))
-    assert seen(tmp_path)["problem"].startswith("ulimit -l, memory that RDMA may lock: expected unlimited, found ")
+    preflight(folder, before=without, PATH=tools(tmp_path / "bin"), RANKPLAN_SYS=system(tmp_path / "sys", UP))
+    problem = seen(tmp_path)["problem"]
+    expected = "ulimit -l, memory that RDMA may lock: expected unlimited, found "
+    assert problem is None if capable else problem.startswith(expected)
+
+
+def pod(folder: Path, code: int = 0, **environment: str) -> str:
+    """Run it as the first container of a pod; what it says."""
+    values = {"PATH": "/usr/bin:/bin", "NODE_NAME": "node1", "N": "1", **environment}
+    command = [sys.executable, "-I", "-S", str(folder / "runtime" / "preflight.py"), "--pod"]
+    done = subprocess.run(command, env=values, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def test_a_pod_is_looked_at_before_its_ranks(tmp_path: Path) -> None:
+    folder = write(plan(1, 2, instances=2, preflight=Preflight(shm_bytes=0)), tmp_path)
+    said = pod(folder, PATH=tools(tmp_path / "bin"))
+    assert said == "rankplan: preflight on node1: 2 GPUs driver 550.1\n"
+    said = pod(folder, 66, PATH=tools(tmp_path / "bin"), ERRORS="3")
+    assert said.startswith("rankplan: preflight on node1: ")
+    assert "uncorrected memory errors: expected none, found GPU 1" in said
+
+
+def test_a_pods_bandwidth_has_a_floor(tmp_path: Path) -> None:
+    measured = Preflight(bandwidth_command=["echo", "Avg bus bandwidth : 100"], bandwidth=2e11, shm_bytes=0)
+    said = pod(write(plan(1, 2, preflight=measured), tmp_path), 66)
+    assert said == "rankplan: preflight on node1: bandwidth: expected 2e+11 bytes/s or more, found 1e+11\n"
 
 
 def test_disabled_it_only_learns_where_nodes_are(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rows.hardware import cluster, gpu_file, nominal
-from benchmarks.rows.record import Record, Row, Skip, number, read, whole
+from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
 from compiler.config.hf import read as read_model
 from compiler.errors import CompilerError
-from compiler.passes import lay_out
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
@@ -86,9 +85,7 @@ def world(row: Row, architecture: Model, parallel: Parallel, batch: int, lengths
         ),
         framework=Framework(name="none"),
     )
-    if not config.degrees.factors:
-        raise Skip("expert degrees do not fit the ranks")
-    return lay_out(config)
+    return planned(config)
 
 
 def records(folder: Path) -> Iterator[Record]:
@@ -101,8 +98,8 @@ def _of(row: Row, folder: Path) -> Iterator[Record]:
     measured = [(key, *METRICS[key], found) for key in METRICS if (found := number(row, key)) is not None]
     try:
         filled: dict[str, Any] = {"gpu": gpu_file(row), **_plan(row, folder)}
-    except Skip as why:
-        filled = {"skipped": str(why)}
+    except (Skip, *UNFIT) as why:
+        filled = {"skipped": reason(why)}
     for key, family, factor, value in measured:
         metric = key.replace("_ms", "_s")
         base = Record(family, row["id"], row["source_id"], row["model"], metric, value * factor)

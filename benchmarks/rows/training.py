@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.rows import specified
 from benchmarks.rows.hardware import cluster, gpu_file
-from benchmarks.rows.record import Record, Row, Skip, number, read, whole
-from compiler.passes import lay_out
+from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
@@ -134,6 +134,8 @@ def parallel(row: Row, layers: int) -> tuple[Parallel, int]:
     vpp = max(1, layers // (pp * int(found[1]))) if found else max(1, whole(row, "vpp", len(drawn) // pp or 1))
     vpp = vpp if pp > 1 and layers + 2 >= pp * vpp else 1
     ep, etp = whole(row, "ep", 1), whole(row, "etp", 1)
+    if pp * vpp > layers:
+        raise Skip("more stages than layers")
     stages = drawn if len(drawn) == pp * vpp and sum(drawn) == layers else split(layers, pp * vpp)
     return Parallel(tp=tp, pp=pp, cp=cp, vpp=vpp, ep=ep, etp=etp, adp=adp, stages=stages), gpus
 
@@ -171,9 +173,7 @@ def world(row: Row) -> World:
         workload=workload,
         framework=Framework(name="none"),
     )
-    if not config.degrees.factors:
-        raise Skip("expert degrees do not fit the ranks")
-    return lay_out(config)
+    return planned(config)
 
 
 def steps(folder: Path) -> Iterator[Record]:
@@ -183,7 +183,7 @@ def steps(folder: Path) -> Iterator[Record]:
             continue
         for row in read(folder / file):
             base = Record(family, row["id"], row["source_id"], row["model"], "step_time_s", 0.0)
-            yield _filled(base, row)
+            yield _filled(replace(base, specified=specified.step(row)), row)
 
 
 def _filled(base: Record, row: Row) -> Record:
@@ -197,8 +197,8 @@ def _filled(base: Record, row: Row) -> Record:
         metric, measured = ("step_time_s", step) if step is not None else ("tokens_s_gpu", rate)
         base = replace(base, metric=metric, measured=measured or 0.0, software=software)
         return replace(base, world=world(row), gpu=gpu_file(row))
-    except Skip as why:
-        return replace(base, skipped=str(why))
+    except (Skip, *UNFIT) as why:
+        return replace(base, skipped=reason(why))
 
 
 def memories(folder: Path) -> Iterator[Record]:
@@ -206,7 +206,7 @@ def memories(folder: Path) -> Iterator[Record]:
     if not (folder / "memory.csv").exists():
         return
     for row in read(folder / "memory.csv"):
-        base = Record("memory", row["id"], row["source_id"], row["model"], "allocated_bytes", 0.0)
+        base = Record("memory", row["id"], row["source_id"], row["model"], "allocated_bytes", 0.0, specified=False)
         yield _memory(base, row)
 
 
@@ -220,14 +220,15 @@ def _memory(base: Record, row: Row) -> Record:
         metric, peak = ("allocated_bytes", allocated) if allocated is not None else ("reserved_bytes", reserved)
         measured = (peak or 0.0) * GIB
         base = replace(base, metric=metric, measured=measured, software=(row["framework"], row["release"]))
+        base = replace(base, specified=specified.memory(row, measured, SMALL))
         if measured < SMALL:
             raise Skip("below 10 GiB")
         if not row["dp"] and not row["gpus"]:
             raise Skip("data parallelism unknown")
         found = world(row)
         return replace(base, world=found, gpu=gpu_file(row), ask={"stage": _stage(row["stage_or_rank"], found)})
-    except Skip as why:
-        return replace(base, skipped=str(why))
+    except (Skip, *UNFIT) as why:
+        return replace(base, skipped=reason(why))
 
 
 def _stage(text: str, found: World) -> int | None:

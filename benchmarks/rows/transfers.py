@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.rows.hardware import cluster, gpu_file
-from benchmarks.rows.record import Record, Row, Skip, number, read, whole
+from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, read, reason, whole
 from compiler.costs.links import Reach
 
 OPS = {
@@ -37,7 +37,7 @@ def _record(row: Row) -> Record:
         op = OPS.get(row["op"])
         if op is None:
             raise Skip("dispatch and combine of one library")
-        size = whole(row, "size_bytes")
+        size = whole(row, "size_bytes", most=2**50)
         ranks = whole(row, "gpus")
         base = replace(base, measured=seconds(row, op, size, ranks))
         if size < LARGE:
@@ -49,8 +49,8 @@ def _record(row: Row) -> Record:
         reach = Reach("tp", ranks, span, domains)
         ask = {"op": op, "size": size, "reach": reach, "hardware": hardware, "algo": row["algo"]}
         return replace(base, gpu=gpu_file(row), ask=ask)
-    except Skip as why:
-        return replace(base, skipped=str(why))
+    except (Skip, *UNFIT) as why:
+        return replace(base, skipped=reason(why))
 
 
 def seconds(row: Row, op: str, size: int, ranks: int) -> float:

@@ -19,6 +19,7 @@ from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import names as framework_names
+from compiler.layout import loads
 from compiler.schedulers import registry
 from compiler.specs.config import Config
 from compiler.specs.fields import problems
@@ -59,6 +60,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         workload=workload,
         scheduler=dict(sorted(scheduler.items())),
         hardware=_with_inventory(config),
+        experts=_with_loads(config),
         launch=_with_texts(config.launch),
         site=_with_texts(config.site),
     )
@@ -132,19 +134,29 @@ def _options(name: str, node: Any) -> Any:
 
 def _with_inventory(config: Config) -> Any:
     """Hardware with the inventory's text in the place of its path, so that it enters the plan by content."""
-    given = config.hardware.inventory
+    text = _content("hardware.inventory", config.hardware.inventory, "name a CSV file of hosts")
+    if text is not None:
+        inventory.read(text)
+    return dataclasses.replace(config.hardware, inventory=text)
+
+
+def _with_loads(config: Config) -> Any:
+    """Measured loads of experts, likewise."""
+    text = _content("experts.load", config.experts.load, "name a CSV file of layer,expert,load")
+    if text is not None:
+        loads.read(text)
+    return dataclasses.replace(config.experts, load=text)
+
+
+def _content(key: str, given: str | None, instead: str) -> str | None:
+    """The text of a file that is named by its path; what has a line break is the text itself. Raises ConfigError."""
     if given is None or "\n" in given:
-        return config.hardware
+        return given
     try:
         text = Path(given).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
-        raise ConfigError.of(
-            f"hardware.inventory={given} cannot be read: {error}", "name a CSV file of hosts"
-        ) from error
-    if "\n" not in text:
-        text += "\n"
-    inventory.read(text)
-    return dataclasses.replace(config.hardware, inventory=text)
+        raise ConfigError.of(f"{key}={given} cannot be read: {error}", instead) from error
+    return text if "\n" in text else text + "\n"
 
 
 def _words(config: Config) -> Iterator[Problem]:
@@ -236,5 +248,3 @@ def _unavailable(config: Config) -> Iterator[Problem]:
     """Settings of the interface whose work is not built yet: refused by name, never ignored."""
     if config.placement != "default":
         yield Problem(f"placement={config.placement} is not available in this version", "write placement=default")
-    if config.experts.load is not None:
-        yield Problem(f"experts.load={config.experts.load} is not available in this version", "leave it out")

@@ -25,15 +25,24 @@ from compiler.costs.pipeline import in_flight
 
 def in_training(case: Case) -> Array:
     """What a rank stores at the peak of a step, arrays over stages."""
-    forward = whole_sequences(case, "train", case.workload.longest)
+    forward, kept = whole_sequences(case, "train", case.workload.longest), 1 - case.workload.activation_offload
     if case.workload.recompute == "full":  # inputs are kept; one layer at a time is rebuilt
-        stored = case.running.layers * _layer_input(case, forward)
+        stored = kept * stored_each(case)
         running = _largest_layer(case, forward) + (SCORE_BYTES + SCORE_WORK_BYTES) * _scores(case, forward)
         return in_flight(case) * stored + running + _logits(case, forward)
+    stored = kept * stored_each(case)
+    return in_flight(case) * stored + SCORE_WORK_BYTES * _scores(case, forward) + _logits(case, forward)
+
+
+def stored_each(case: Case) -> Array:
+    """What one micro-batch keeps from its forward pass to its backward pass, arrays over stages."""
+    forward = whole_sequences(case, "train", case.workload.longest)
+    if case.workload.recompute == "full":
+        return case.running.layers * _layer_input(case, forward)
     stored = case.running.layers * _attention(case, forward) + _after_attention(case, forward)
     if case.workload.recompute == "none":
         stored = stored + case.running.layers * SCORE_BYTES * _scores(case, forward)
-    return in_flight(case) * stored + SCORE_WORK_BYTES * _scores(case, forward) + _logits(case, forward)
+    return stored
 
 
 def working_set(case: Case) -> Array:

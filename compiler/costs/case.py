@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.costs.constants import ACTIVATION_BYTES
+from compiler.layout import loads
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import BYTES, Model
 from compiler.specs.workload import Workload
@@ -135,12 +136,23 @@ class Case:
         return self.tp if self.sequence_parallel else np.ones_like(self.tp)
 
 
+def busiest(world: World) -> float:
+    """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some."""
+    from compiler.costs import imbalance
+
+    config = world.config
+    if config.experts.load is None or not config.model.moe:
+        return float(imbalance.factor(config.workload, config.model, array(world.degrees.ep)))
+    layers = [layer for layer, moe in enumerate(config.model.moe_layers) if moe]
+    return imbalance.measured(loads.read(config.experts.load), world.experts.blocks, layers)
+
+
 def case(world: World) -> Case:
     """The case of one plan. An expert grid that does not fit (refused elsewhere) counts as expert DP of at least 1."""
     config, degrees = world.config, world.degrees
     return Case(
         model=config.model,
-        workload=config.workload,
+        workload=replace(config.workload, imbalance=busiest(world), imbalance_exponent=None),
         hardware=config.hardware,
         sequence_parallel=config.sequence_parallel,
         padded_vocab_size=array(world.padded_vocab_size),

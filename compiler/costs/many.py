@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.costs import bubble, imbalance, offload
+from compiler.costs.activations import stored_each
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import Array, Case, array, layers
 from compiler.costs.links import Reach
-from compiler.costs.memory import memory
+from compiler.costs.memory import memory, sharded
 from compiler.costs.params import counts, totals
-from compiler.costs.step import step, work
+from compiler.costs.step import work
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
@@ -50,7 +52,10 @@ def project(model: Model, workload: Workload, hardware: Hardware, plans: Many, b
             case = _case(model, workload, hardware, plans.take(index))
             held = counts(case, totals(model))
             found, _ = work(case, held, reaches(case), by.gpu)
-            seconds[index] = step(found, by.software).total
+            parts = bubble.step(case, found, by.software)
+            pipeline_s = parts.kernels_s + parts.exposed_s + parts.waiting_s
+            moved = offload.seconds(case, sharded(case, held, 1), stored_each(case), pipeline_s)
+            seconds[index] = parts.total + sum(moved)
             used[index] = memory(case, held).total_bytes.max(axis=-1)
     return seconds, used
 
@@ -72,10 +77,11 @@ def _case(model: Model, workload: Workload, hardware: Hardware, plans: Many) -> 
     stage = int(plans.pp[0])
     held = tuple(tuple(int(i) for chunk in ids[first::stage] for i in chunk) for first in range(stage))
     tp = columns["tp"]
+    skew: Any = imbalance.factor(workload, model, columns["ep"])
     ranks = tp * columns["cp"] * columns["adp"]
     return Case(
         model=model,
-        workload=workload,
+        workload=replace(workload, imbalance=skew, imbalance_exponent=None),
         hardware=hardware,
         sequence_parallel=workload.sequence_parallel is not False,
         padded_vocab_size=np.ceil(model.vocab_size / tp) * tp,

@@ -5,12 +5,13 @@ Weights, gradients and optimizer follow Megatron-LM's theoretical_memory_usage.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from compiler.costs.activations import in_training, working_set
 from compiler.costs.case import Array, Case
+from compiler.costs.communicators import extra_bytes
 from compiler.costs.constants import (
     ADAM_BYTES,
     GATHERED_LAYERS,
@@ -51,13 +52,18 @@ def memory(case: Case, held: Counts) -> Memory:
         optimizer_bytes=optimizer(case, held) if train else none,
         activations_bytes=in_training(case) if train else working_set(case),
         kv_cache_bytes=none if train else kv_cache(case),
-        other_bytes=OTHER_BYTES[case.workload.kind] + temporary(case, held),
+        other_bytes=outside(case) + temporary(case, held),
     )
 
 
 def allocated(case: Case, held: Counts) -> Array:
     """What a framework's allocator hands out at the peak (torch.cuda.max_memory_allocated): nothing outside of it."""
-    return memory(case, held).total_bytes - OTHER_BYTES[case.workload.kind]
+    return memory(case, held).total_bytes - outside(case)
+
+
+def outside(case: Case) -> Array:
+    """What no allocator of the framework counts: the device's context, and buffers of communicators."""
+    return OTHER_BYTES[case.workload.kind] + extra_bytes(case)
 
 
 def reserved(case: Case, held: Counts) -> Array:
@@ -97,9 +103,10 @@ def gradients(case: Case, held: Counts) -> Array:
 
 
 def optimizer(case: Case, held: Counts) -> Array:
-    """Adam's moments, and the FP32 copy of narrower weights."""
+    """Adam's moments, and the FP32 copy of narrower weights; what is offloaded is the host's."""
     master = MASTER_BYTES if case.weight_bytes < MASTER_BYTES else 0.0
-    return (master + ADAM_BYTES) * sharded(case, held, 1)
+    kept = 1 - case.workload.optimizer_offload
+    return kept * (master + ADAM_BYTES) * sharded(case, held, 1)
 
 
 def gathered(case: Case, held: Counts) -> Array:
@@ -125,3 +132,14 @@ def kv_cache(case: Case) -> Array:
     window = min(case.model.sliding_window or length, length)
     tokens = case.stages.full * length + case.stages.sliding * window
     return case.sequences * kv_token(case) * tokens / case.cp
+
+
+def fitting(case: Case, held: Counts, length: float) -> Array:
+    """Sequences of `length` tokens, prompt and answer together, that the memory of the fullest rank has room for, on each
+    attention-DP rank; 0 where not even the rest fits.
+    """
+    one = replace(case, workload=replace(case.workload, global_batch_size=int(np.max(case.adp)), output_length=0))
+    alone = replace(one, workload=replace(one.workload, sequence_lengths=[round(length)]))
+    free = case.hardware.gpu.memory_bytes - (memory(case, held).total_bytes - kv_cache(case))
+    found = np.floor(np.maximum(free, 0) / np.maximum(kv_cache(alone), 1))
+    return np.asarray(found.min(axis=-1))

@@ -36,16 +36,6 @@ def bubble_fraction(case: Case) -> Array:
     return bubble / np.maximum(case.micro_batches + bubble, 1)
 
 
-def step(case: Case, seconds: Array) -> tuple[Array, Array]:
-    """Busy time of the slowest stage and the bubble, given each stage's forward and backward time of one micro-batch.
-
-    The bubble is the time of the other stages, which fill and drain the pipeline around the slowest one.
-    """
-    slowest = seconds.max(axis=-1, keepdims=True)
-    others = seconds.sum(axis=-1, keepdims=True) - slowest
-    return case.micro_batches * slowest, others * share(schedule(case), case.pp, case.vpp)
-
-
 def in_flight(case: Case) -> Array:
     """Micro-batches whose activations a stage holds at the peak, in whole stages, arrays over stages.
 

@@ -16,6 +16,8 @@ from compiler.costs.params import Counts
 
 if TYPE_CHECKING:
     from compiler.costs.calibration import Calibration
+    from compiler.costs.engine import Pass
+    from compiler.costs.software import Engine
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def prefill(
     case: Case, held: Counts, reaches: Reaches, gpus: int, length: int, measured: Calibration | None = None
 ) -> Prefill:
     """A rank's micro-batches of prompts go through the stages one behind the other."""
-    seconds = _stage_seconds(case, held, reaches, whole_sequences(case, "prefill", length), measured)
+    seconds = stage_seconds(case, held, reaches, whole_sequences(case, "prefill", length), measured)
     first = measured.engine.first_s if measured else 0.0
     ttft = first + seconds.sum(axis=-1) + (case.micro_batches - 1) * seconds.max(axis=-1)
     tokens = case.workload.global_batch_size * length
@@ -58,7 +60,7 @@ def decode(
     case: Case, held: Counts, reaches: Reaches, gpus: int, context: int, measured: Calibration | None = None
 ) -> Decode:
     """Each group of a rank's sequences goes through the stages in turn, and waits where another one is on the next."""
-    seconds = _stage_seconds(case, held, reaches, one_token(case, context), measured)
+    seconds = stage_seconds(case, held, reaches, one_token(case, context), measured)
     busy, batch = busy_stages(case), case.workload.global_batch_size
     tpot = np.maximum(seconds.sum(axis=-1), busy * seconds.max(axis=-1))
     around = measured.interval("tpot", float(tpot)) if measured else (None, None)
@@ -76,15 +78,21 @@ def rows(case: Case, reaches: Reaches) -> list[Row]:
     ]
 
 
-def _stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
+def stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
     """Seconds of a micro-batch on each stage, with the collectives that show."""
     if measured is not None:
-        from compiler.costs.engine import decode_seconds, prompt_seconds, stage_pass
+        from compiler.costs.engine import stage_pass
 
-        work = stage_pass(case, held, reaches, measured.gpu, forward)
-        if forward.phase == "decode":
-            return decode_seconds(work, forward.sequences, measured.engine, share=1 / case.pp)
-        return prompt_seconds(work, measured.engine) + measured.engine.p_step_s
+        return of_pass(case, stage_pass(case, held, reaches, measured.gpu, forward), forward, measured.engine)
     compute = forward_seconds(case, held, forward)
     flows = timed(traffic.passing(case, forward), reaches, case.hardware)
     return compute.total + pass_seconds(flows, compute.total, compute.core, backward=False)
+
+
+def of_pass(case: Case, work: Pass, forward: Forward, by: Engine) -> Array:
+    """Seconds of a pass on each stage by an engine's constants."""
+    from compiler.costs.engine import decode_seconds, prompt_seconds
+
+    if forward.phase == "decode":
+        return decode_seconds(work, forward.sequences, by, share=1 / case.pp)
+    return prompt_seconds(work, by) + by.p_step_s

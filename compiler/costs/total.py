@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compiler.costs import serve
+from compiler.costs import offload, phases, rates, serve
+from compiler.costs.activations import stored_each
+from compiler.costs.campaign import Campaign, campaign
 from compiler.costs.case import Case, case
+from compiler.costs.communicators import Communicators, communicators
 from compiler.costs.exposed import Row
 from compiler.costs.links import reach
-from compiler.costs.memory import Memory, memory
+from compiler.costs.memory import Memory, memory, sharded
 from compiler.costs.params import Counts, Totals, counts, totals
 from compiler.costs.train import Train, train
+from compiler.costs.uncertainty import Uncertainty
 from compiler.world import World
 
 if TYPE_CHECKING:
@@ -35,17 +40,25 @@ class Costs:
     memory: Memory
     capacity_bytes: float
     worst_ranks: tuple[int, ...]
+    communicators: Communicators
     communication: tuple[Row, ...]
     projection: Train | None
     prefill: tuple[serve.Prefill, ...] = ()
     decode: tuple[serve.Decode, ...] = ()
     unseen: tuple[str, ...] = ()
+    campaign: Campaign | None = None
+    prefill_parts: tuple[phases.Detail, ...] = ()
+    decode_parts: tuple[phases.Detail, ...] = ()
+    gpus: int = 1
+    output_length: int = 1
+    memory_interval: tuple[float, float] | tuple[None, None] = (None, None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers only; None where a number has no meaning (a GPU without a peak for the precision, say)."""
         return {
             "params": self._params(),
             "memory": self._memory(),
+            "communicators": asdict(self.communicators),
             "communication": [_plain(asdict(row)) for row in self.communication],
             "projection": self._projection(),
         }
@@ -73,7 +86,8 @@ class Costs:
         stages = [self._stage(index) for index in range(len(self.worst_ranks))]
         fullest = max(stages, key=lambda stage: stage["total_bytes"] or 0)
         headline = {key: value for key, value in fullest.items() if key != "pp"}
-        return {**headline, "stages": stages}
+        low, high = (whole(value) for value in self.memory_interval)
+        return {**headline, "total_low_bytes": low, "total_high_bytes": high, "stages": stages}
 
     def _stage(self, index: int) -> dict[str, Any]:
         """One stage's parts, whole bytes that add up to its total."""
@@ -88,28 +102,59 @@ class Costs:
 
     def _projection(self) -> dict[str, Any]:
         if self.projection is not None:
-            return {"train": _plain(asdict(self.projection))}
-        return {
-            "serve": {
-                "prefill": [_plain(asdict(row)) for row in self.prefill],
-                "decode": [_plain(asdict(row)) for row in self.decode],
-            }
-        }
+            run = _plain(asdict(self.campaign)) if self.campaign else {}
+            return {"train": {**_plain(asdict(self.projection)), **run}}
+        fill, step = _rows(self.prefill, self.prefill_parts), _rows(self.decode, self.decode_parts)
+        together = [_plain(asdict(row)) for row in rates.aggregated(fill, step, self.gpus, self.output_length)]
+        return {"serve": {"prefill": fill, "decode": step, "aggregated": together}}
 
 
-def cost(world: World, measured: Calibration | None = None) -> Costs:
-    """Cost one plan, by measured curves where there are some. Never fails: what is wrong is for the invariants to say."""
+def cost(world: World, measured: Calibration | None = None, known: Uncertainty = Uncertainty()) -> Costs:  # noqa: B008 (frozen)
+    """Cost one plan, by measured curves where there are some, each projection with the interval that is known of its family.
+
+    Never fails: what is wrong is for the invariants to say.
+    """
+    return _with_intervals(_cost(world, measured), known)
+
+
+def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
+    """Intervals of every time, where residuals of its family are kept."""
+
+    def around(family: str, name: str, row: Any) -> Any:
+        low, high = known.around(family, getattr(row, f"{name}_s"))
+        return row if low is None else replace(row, **{f"{name}_low_s": low, f"{name}_high_s": high})
+
+    step = costs.projection
+    return replace(
+        costs,
+        projection=None if step is None else around("step", "step_time", step),
+        prefill=tuple(around("ttft", "ttft", row) for row in costs.prefill),
+        decode=tuple(around("tpot", "tpot", row) for row in costs.decode),
+        memory_interval=known.around("memory", float(costs.memory.total_bytes.max())),
+    )
+
+
+def _cost(world: World, measured: Calibration | None) -> Costs:
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
         this = case(world)
         sums = totals(this.model)
         held = counts(this, sums)
         reaches = {kind: reach(world, kind) for kind in kinds(this)}
         stage_ranks = tuple(int(rank) for rank in world.groups["pp"][0])
-        base = (sums, held, memory(this, held), world.config.hardware.gpu.memory_bytes, stage_ranks)
+        base = (
+            sums,
+            held,
+            memory(this, held),
+            world.config.hardware.gpu.memory_bytes,
+            stage_ranks,
+            communicators(this),
+        )
         unseen = measured.unseen if measured else ()
         if this.workload.train:
             projection, rows = train(this, sums, held, reaches, world.size, measured)
-            return Costs(*base, tuple(rows), projection, unseen=unseen)
+            projection = offload.added(this, sharded(this, held, 1), stored_each(this), projection)
+            run = campaign(this.workload, projection, world.size)
+            return Costs(*base, tuple(rows), projection, unseen=unseen, campaign=run)
         lengths, role = this.workload.sequence_lengths, this.workload.role
         prompts, tokens = role != "decode", role != "prefill"
         return Costs(
@@ -119,7 +164,16 @@ def cost(world: World, measured: Calibration | None = None) -> Costs:
             tuple(serve.prefill(this, held, reaches, world.size, length, measured) for length in lengths if prompts),
             tuple(serve.decode(this, held, reaches, world.size, length, measured) for length in lengths if tokens),
             unseen,
+            prefill_parts=tuple(phases.prefill(this, held, reaches, length, measured) for length in lengths if prompts),
+            decode_parts=tuple(phases.decode(this, held, reaches, length, measured) for length in lengths if tokens),
+            gpus=world.size,
+            output_length=this.workload.output_length,
         )
+
+
+def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:
+    """A phase at each length, with its parts."""
+    return [_plain({**asdict(row), **asdict(detail)}) for row, detail in zip(rows, details, strict=True)]
 
 
 def kinds(case: Case) -> list[str]:
@@ -141,6 +195,8 @@ def _plain(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(key: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return _plain(value)
     if not isinstance(value, float):
         return value
     if key.endswith(COUNTED):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compiler.costs import flops, pipeline, traffic
+from compiler.costs import bubble, flops, pipeline, traffic
 from compiler.costs.case import Array, Case
 from compiler.costs.constants import BACKWARD_RATIO, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
 from compiler.costs.exposed import Reaches, Row, Timed, pass_seconds, row, timed
@@ -54,10 +54,11 @@ def train(
     passes = timed(traffic.passing(case, forward), reaches, case.hardware)
     syncs = timed(traffic.synchronising(case, held), reaches, case.hardware)
     ahead, back = _passes(case, compute, [*passes, *syncs])
-    busy, bubble = pipeline.step(case, ahead + back)
+    busy = case.micro_batches * bubble.on_ranks(case, ahead + back).max(axis=-1)
+    waiting = bubble.replayed(case, ahead, back)
     synced = _gradients(case, syncs, ahead, back).max(axis=-1)
     updated = optimizer_seconds(case, held).max(axis=-1)
-    seconds = [float(np.max(x)) for x in (busy, bubble, synced, updated)]
+    seconds = [float(np.max(x)) for x in (busy, waiting, synced, updated)]
     rows = [row(item, "train", float(case.micro_batches)) for item in [*passes, *syncs]]
     return _projection(case, flops.model_step(case, whole), seconds, gpus), rows
 
@@ -66,10 +67,10 @@ def _by_curves(
     case: Case, whole: Totals, held: Counts, reaches: Reaches, gpus: int, measured: Calibration
 ) -> tuple[Train, list[Row]]:
     """The pipeline's seconds are kernels, exposed collectives, and waiting for the host or for sharded parameters."""
-    from compiler.costs.step import step, work
+    from compiler.costs.step import work
 
     found, flows = work(case, held, reaches, measured.gpu)
-    by = step(found, measured.software)
+    by = bubble.step(case, found, measured.software)
     seconds = {key: float(np.max(value)) for key, value in vars(by).items()}
     pipeline_s = seconds["kernels_s"] + seconds["exposed_s"] + seconds["waiting_s"]
     parts = [pipeline_s, seconds["bubble_s"], seconds["gradients_s"], seconds["optimizer_s"], seconds["fixed_s"]]

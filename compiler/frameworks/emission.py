@@ -15,8 +15,9 @@ from compiler.specs.config import Config
 class Computed:
     """An argument, or a variable's value, that the starter completes on each node.
 
-    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {NODE_RANK}, {RANKPLAN_PLAN}, {START}, which is NODE_RANK*times, and
-    {PORT}, which is port + times*(how many instances come before this one on its node).
+    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {NODE_RANK}, {RANKPLAN_PLAN}, {ADDRESS}, which is the node's own as rank 0's
+    host sees it, {START}, which is NODE_RANK*times, and {PORT}, which is port + times*(how many instances come before this
+    one on its node).
     """
 
     text: str
@@ -37,6 +38,7 @@ class Emission:
     `others` are the arguments on every node but the first, where those differ (None: they do not).
     `environment` lies below the site's and the user's, and may hold Computed values too; `files` have paths under `framework/`.
     `unit` is what the launcher starts where `launch.unit` is not given: a process a `rank` or a `node`.
+    `http_port` is where an inference server answers /health, on the first node of an instance.
     `mpi` is the interface to MPI that ranks find each other by, as srun names it, where they do.
     """
 
@@ -47,6 +49,7 @@ class Emission:
     files: tuple[Artifact, ...] = ()
     unit: str = "rank"
     mpi: str | None = None
+    http_port: Computed | None = None
 
 
 def flags(arguments: Sequence[Argument]) -> set[str]:

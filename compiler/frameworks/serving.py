@@ -70,10 +70,21 @@ def precision(config: Config) -> tuple[str, ...]:
     return ("--quantization=fp8",) if given == "fp8" else ()
 
 
-def http_port(config: Config, first: int, step: int) -> tuple[Computed, ...]:
-    """Instances that share a node need a port each; alone on its node, a server keeps the one that it is given."""
-    shared = config.framework.instances > 1 and config.degrees.world_size < config.hardware.node.gpus
-    return (Computed("--port={PORT}", times=step, port=first),) if shared else ()
+def shares_nodes(config: Config) -> bool:
+    """Whether several instances run on one node, and need ports of their own there."""
+    return config.framework.instances > 1 and config.degrees.world_size < config.hardware.node.gpus
+
+
+def http_flag(config: Config, first: int, step: int) -> tuple[Computed, ...]:
+    """Alone on its node, a server keeps the port that it is given."""
+    return (Computed("--port={PORT}", times=step, port=first),) if shares_nodes(config) else ()
+
+
+def http_port(config: Config, first: int, step: int) -> Computed:
+    """The port that `http_flag` gives; else the user's, or the server's default."""
+    if shares_nodes(config):
+        return Computed("{PORT}", times=step, port=first)
+    return Computed(options(config.framework.args, {}).get("--port") or str(first))
 
 
 def common(config: Config, source: str, flags: Sequence[str], *, positional: bool = False) -> Iterator[Check]:

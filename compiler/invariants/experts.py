@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from compiler.checks import Check, check
 from compiler.invariants.attention import divides
 from compiler.invariants.registry import declared
+from compiler.layout import loads as measured_loads
 from compiler.specs.config import Config
 
 
@@ -47,3 +48,39 @@ def routing(config: Config) -> Iterator[Check]:
     )
     if groups > 1:
         yield divides("expert-groups", "num_experts", model.num_experts, "n_group", groups)
+
+
+@declared
+def loads(config: Config) -> Iterator[Check]:
+    """Loads of experts are told in one way, and measured ones are of this model's layers and experts."""
+    model, workload, text = config.model, config.workload, config.experts.load
+    told = {
+        "workload.imbalance": workload.imbalance > 1,
+        "workload.imbalance_exponent": workload.imbalance_exponent is not None,
+        "experts.load": text is not None,
+    }
+    ways = [key for key, given in told.items() if given]
+    if len(ways) > 1:
+        first = ways[-1]
+        yield check(
+            "imbalance",
+            False,
+            ", ".join(ways),
+            "one of them",
+            f"{' and '.join(ways)} each say how uneven experts are",
+            f"keep {first}, and leave the others out",
+        )
+    if text is None:
+        return
+    found, layers = measured_loads.read(text), model.moe_layers
+    strange = [layer for layer in found if layer >= len(layers) or not layers[layer]]
+    sizes = sorted({len(row) for row in found.values()})
+    yield check(
+        "expert-loads",
+        not strange and sizes == [model.num_experts],
+        f"layers {min(found)} to {max(found)}, {', '.join(map(str, sizes))} experts",
+        f"{sum(layers)} layers with {model.num_experts} experts",
+        f"experts.load has {', '.join(map(str, sizes))} experts a layer; {model.name} has {model.num_experts}"
+        + (f", and none in layer {', '.join(map(str, strange[:5]))}" if strange else ""),
+        "measure this model's loads, or leave experts.load out",
+    )

@@ -9,15 +9,17 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
+from compiler.render import breakdown
 from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import Made, write_folder
 from compiler.render.config_yaml import dump
 from compiler.render.engine import render
 from compiler.render.folder import files, manifest
-from compiler.render.report import Table, escaped, projection
+from compiler.render.report import escaped, projection
+from compiler.render.table import Table
 from compiler.schedulers.registry import artifacts as launch_artifacts
 from compiler.schedulers.registry import pooled_artifacts
-from compiler.words import gigabytes
+from compiler.words import gigabytes, number
 
 
 def write_pooled(plan: PooledPlan, out: Path, name: str | None = None) -> Path:
@@ -58,6 +60,8 @@ def _report(plan: PooledPlan, contents: Mapping[str, Any]) -> str:
         config=config,
         pools=escaped(_pools(contents)),
         projection=escaped(projection(contents["projection"])),
+        parts=escaped(breakdown.parts(contents["projection"])),
+        rates=escaped(_rates(contents)),
         notable=[check for check in plan.checks if check.status != "pass"],
         passed=sum(check.status == "pass" for check in plan.checks),
         verdicts=plan.expectations,
@@ -77,3 +81,20 @@ def _pools(contents: Mapping[str, Any]) -> Table:
         for role, found in contents["pools"].items()
     )
     return Table(("pool", "degrees", "instances", "ranks each", "nodes", "memory of its fullest rank"), rows)
+
+
+def _rates(contents: Mapping[str, Any]) -> Table:
+    rows = tuple(
+        (
+            str(rate["sequence_length"]),
+            str(rate["output_length"]),
+            number(rate["prefill_requests_per_s"]),
+            number(rate["decode_requests_per_s"]),
+            rate["limited_by"],
+            number(rate["output_tokens_per_s_per_gpu"]),
+            f"{rate['matched_prefill_instances']} : {rate['matched_decode_instances']}",
+        )
+        for rate in contents["rates"]
+    )
+    head = ("prompt", "answer", "prefill requests/s", "decode requests/s", "limited by", "output tokens/s/GPU")
+    return Table((*head, "prefill : decode instances that match"), rows)

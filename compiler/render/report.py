@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from compiler.cluster.spans import SPANS
 from compiler.plan import Plan
+from compiler.render import breakdown
 from compiler.render.engine import render
+from compiler.render.table import Row, Table
 from compiler.words import gigabytes, number, readable, seconds
-
-Row = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A Markdown table: a head, and rows of as many cells."""
-
-    head: Row
-    rows: tuple[Row, ...]
 
 
 def report(plan: Plan, contents: Mapping[str, Any]) -> str:
@@ -38,6 +29,10 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         memory=escaped(_memory(contents["memory"])),
         communication=escaped(_communication(contents["communication"])),
         projection=escaped(projection(contents["projection"])),
+        parts=escaped(breakdown.parts(contents["projection"])),
+        together=escaped(breakdown.together(contents["projection"])),
+        run=escaped(breakdown.run(contents["projection"])),
+        made=breakdown.made(contents["communicators"]),
         claims=escaped(_claims(plan)),
         source=plan.config.expect.source,
         verdicts=plan.expectations,
@@ -116,22 +111,42 @@ def _communication(flows: list[Mapping[str, Any]]) -> Table:
 
 def projection(projection: Mapping[str, Any]) -> Table:
     if "train" in projection:
-        rows = tuple(
-            (key, number(value))
-            for key, value in projection["train"].items()
-            if value is not None and not isinstance(value, (list, dict))
+        step = projection["train"]
+        around = f"{seconds(step['step_time_low_s'])} to {seconds(step['step_time_high_s'])}"
+        rows = (
+            ("step", seconds(step["step_time_s"])),
+            ("four of five steps", around if step["step_time_low_s"] is not None else "unknown"),
+            ("tokens/s", number(step["tokens_per_s"])),
+            ("tokens/s/GPU", number(step["tokens_per_s_per_gpu"])),
+            ("model TFLOP/s/GPU", number(step["model_tflops_per_gpu"])),
+            ("MFU", number(step["mfu"])),
+            ("bubble of equal stages", number(step["bubble_fraction"])),
         )
         return Table(("training", "value"), rows)
     serve = projection["serve"]
     prefill = [
-        ("prefill", str(r["sequence_length"]), "", seconds(r["ttft_s"]), number(r["tokens_per_s_per_gpu"]))
+        ("prefill", str(r["sequence_length"]), "", *_timed(r, "ttft"), number(r["tokens_per_s_per_gpu"]), "")
         for r in serve["prefill"]
     ]
     decode = [
-        ("decode", str(r["context_length"]), str(r["batch"]), seconds(r["tpot_s"]), number(r["tokens_per_s_per_gpu"]))
+        (
+            "decode",
+            str(r["context_length"]),
+            str(r["batch"]),
+            *_timed(r, "tpot"),
+            number(r["tokens_per_s_per_gpu"]),
+            readable(r["largest_batch"]),
+        )
         for r in serve["decode"]
     ]
-    return Table(("phase", "tokens", "batch", "TTFT or TPOT", "tokens/s/GPU"), tuple(prefill + decode))
+    head = ("phase", "tokens", "batch", "TTFT or TPOT", "four of five", "tokens/s/GPU", "largest batch")
+    return Table(head, tuple(prefill + decode))
+
+
+def _timed(row: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """A time, and where four of five measurements would lie."""
+    low, high = row[f"{name}_low_s"], row[f"{name}_high_s"]
+    return seconds(row[f"{name}_s"]), "unknown" if low is None else f"{seconds(low)} to {seconds(high)}"
 
 
 def _claims(plan: Plan) -> Table:

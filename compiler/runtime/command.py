@@ -6,6 +6,7 @@ Standard library only, Python 3.6 syntax.
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Dict, List
@@ -69,7 +70,19 @@ def filled(launch: Dict[str, Any], computed: Dict[str, Any]) -> str:
     known = {name: os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "RANKPLAN_PLAN")}
     before = planned.first_gpu_of_instance(launch) % launch["gpus_per_node"] // launch["ranks_per_node"]
     known["PORT"] = str(computed.get("port", 0) + before * computed["times"])
+    known["ADDRESS"] = address(known["MASTER_ADDR"]) if "{ADDRESS}" in computed["text"] else ""
     return str(computed["text"]).format(NODE_RANK=node, START=node * computed["times"], **known)
+
+
+def address(master: str) -> str:
+    """The own address of this node on the way to rank 0's host; nothing is sent."""
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(master, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as way:
+            way.connect(place)
+            return str(way.getsockname()[0])
+    except OSError as error:
+        raise planned.differs(planned.CONFIGURATION, "MASTER_ADDR", "a host that resolves", master) from error
 
 
 def supervise(command: List[bytes]) -> int:

@@ -20,6 +20,7 @@ else:
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SYS = os.environ.get("RANKPLAN_SYS", "/sys")
+CAP_IPC_LOCK = 14  # capability.h
 
 
 def ask(*command: str) -> str:
@@ -108,9 +109,11 @@ def read(*parts: str) -> str:
 
 
 def memlock() -> Optional[int]:
-    """Bytes that a process may lock, None for any number: RDMA registers its buffers."""
+    """Bytes that a process may lock, None for any number: RDMA registers its buffers. The capability lifts the limit."""
     soft = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    return None if soft == resource.RLIM_INFINITY else soft
+    rights = [line.split()[1] for line in read("/proc/self/status").splitlines() if line.startswith("CapEff:")]
+    lifted = any(int(found, 16) >> CAP_IPC_LOCK & 1 for found in rights)
+    return None if lifted or soft == resource.RLIM_INFINITY else soft
 
 
 def free_bytes(path: str) -> int:

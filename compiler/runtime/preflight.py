@@ -3,6 +3,7 @@
     preflight.py FOLDER                    on a node: looks at it and writes FOLDER/<node>.json
     preflight.py FOLDER --judge RUN < hosts     appends nodes that are unfit to RUN/exclude, a `node reason` a line, and
                                            writes RUN/topology where nodes know their switches
+    preflight.py --pod                     before the ranks of a pod: exits 64 or 66 with one line where it is unfit
 
 A node that does not answer is unfit; so is one whose driver or NCCL differs from that of most.
 Standard library only, Python 3.6 syntax.
@@ -36,17 +37,31 @@ def look(launch: Dict[str, Any]) -> Dict[str, Any]:
     if not launch["preflight"]["enabled"]:
         return seen
     try:
-        seen["gpus"] = machine.check_gpus(launch["gpus_per_node"])
-        machine.check_ecc()
-        check_nics(launch)
-        check_limits(launch, bool(seen["gpus"]))
-        check_paths(launch)
-        seen["versions"] = machine.versions()
+        check(launch, launch["gpus_per_node"], seen)
         check_health(launch["preflight"])
         seen["bandwidth"] = check_bandwidth(launch["preflight"])
     except (planned.PlanError, OSError) as wrong:
         seen["problem"] = " ".join(str(wrong).split())
     return seen
+
+
+def check(launch: Dict[str, Any], gpus: int, seen: Dict[str, Any]) -> None:
+    """What this node, or a pod's share of it, has; the first problem raises PlanError."""
+    seen["gpus"] = machine.check_gpus(gpus)
+    machine.check_ecc()
+    check_nics(launch)
+    check_limits(launch, bool(seen["gpus"]))
+    check_paths(launch)
+    seen["versions"] = machine.versions()
+
+
+def pod(launch: Dict[str, Any]) -> None:
+    """The same for a pod, in its own container; the site's health command is of Slurm's nodes."""
+    seen = {}  # type: Dict[str, Any]
+    check(launch, launch["ranks_per_node"], seen)
+    seen["bandwidth"] = check_bandwidth(launch["preflight"])
+    versions = ["%s %s" % row for row in sorted(seen["versions"].items())]
+    planned.say("preflight on %s: %d GPUs %s" % (planned.node_name(), len(seen["gpus"]), ", ".join(versions)))
 
 
 def check_nics(launch: Dict[str, Any]) -> None:
@@ -167,7 +182,9 @@ def judge(folder: str, run: str, hosts: List[str]) -> None:
 
 def main(folder: str, options: List[str]) -> int:
     try:
-        if options[:1] == ["--judge"]:
+        if folder == "--pod":
+            pod(planned.load())
+        elif options[:1] == ["--judge"]:
             judge(folder, options[1], sys.stdin.read().split())
         else:
             seen = look(planned.load())

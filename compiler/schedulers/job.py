@@ -65,6 +65,7 @@ class Job:
     spare_nodes: int
     unit: str
     mpi: str | None
+    http_port: Computed | None
     command: tuple[Argument, ...]
     other_command: tuple[Argument, ...] | None
     environment: tuple[tuple[str, str], ...]
@@ -165,6 +166,7 @@ def job(plan: Planned) -> Job:
         spare_nodes=launch.spare_nodes,
         unit="node" if agent else launch.unit or emission.unit,
         mpi=emission.mpi,
+        http_port=emission.http_port,
         command=(*(agent or program), *emission.arguments),
         other_command=None if emission.others is None else (*(agent or program), *emission.others),
         environment=tuple((name, value) for name, value in sorted(variables.items()) if isinstance(value, str)),

@@ -64,6 +64,8 @@ def launch_json(job: Job) -> str:
         "checkpoint_signal_s": job.checkpoint_signal_s,
         "preflight": _preflight(job),
     }
+    if job.http_port is not None:
+        launch["http_port"] = job.http_port.to_dict()
     if job.computed:
         launch["computed_environment"] = {name: value.to_dict() for name, value in job.computed}
     return json.dumps(launch, indent=1) + "\n"

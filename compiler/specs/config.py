@@ -29,7 +29,7 @@ class Framework:
 
 @dataclass(frozen=True)
 class Experts:
-    """Measured loads of experts, a file; None where none were measured."""
+    """Measured loads of experts: the path of a CSV with the columns layer,expert,load, or (with a line break in it) its text."""
 
     load: Optional[str] = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, at_least, choice, numbers
+from compiler.specs.fields import MISSING, above, at_least, choice, numbers
 from compiler.specs.model import BYTES
 
 ROLES = ("prefill", "decode")
@@ -39,8 +39,15 @@ class Pools:
 
 @dataclass(frozen=True)
 class Workload:
-    """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean expert load. Without `fused_attention`
-    the scores of all pairs of tokens are kept. `pools` makes two plans; `role` is which of them this one is.
+    """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean load of expert-parallel
+    ranks, `imbalance_exponent` that of a power law of experts' loads in its place. Without `fused_attention`
+    the scores of all pairs of tokens are kept.
+
+    `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory.
+
+    Of a whole training run: `tokens` to train on, `gpu_mtbf_s` mean seconds between failures of one GPU, `checkpoint_s` that the
+    steps stop for a checkpoint, every `checkpoint_interval_s` of work (None: the best), `restart_s` until steps run again.
+    `pools` makes two plans; `role` is which of them this one is.
     """
 
     kind: str = choice(("train", "serve"))
@@ -54,9 +61,17 @@ class Workload:
     sequence_parallel: Optional[bool] = None
     distributed_optimizer: bool = True
     zero_stage: int = field(default=0, metadata={"minimum": 0, "maximum": 3})
+    optimizer_offload: float = field(default=0.0, metadata={"minimum": 0, "maximum": 1})
+    activation_offload: float = field(default=0.0, metadata={"minimum": 0, "maximum": 1})
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     imbalance: float = at_least(1, 1.0)
+    imbalance_exponent: Optional[float] = above(0, None)
     fused_attention: bool = True
+    tokens: Optional[float] = above(0, None)
+    gpu_mtbf_s: Optional[float] = above(0, None)
+    checkpoint_s: float = at_least(0, 30.0)
+    checkpoint_interval_s: Optional[float] = above(0, None)
+    restart_s: float = at_least(0, 600.0)
     pools: Any = None  # Pools, once it is read: OmegaConf cannot override a typed node that is null
     role: Optional[str] = choice(ROLES, None)
     assumed: list[str] = field(default_factory=list)

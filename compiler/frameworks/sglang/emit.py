@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from compiler.frameworks import versions
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
-from compiler.frameworks.serving import context_length, default_weights, http_port, precision, stage_width, weights
+from compiler.frameworks.serving import (
+    context_length,
+    default_weights,
+    http_flag,
+    http_port,
+    precision,
+    shares_nodes,
+    stage_width,
+    weights,
+)
 from compiler.frameworks.sglang.arguments import ALIASES, DECIDED
 from compiler.specs.config import Config
 from compiler.world import World
@@ -13,15 +22,23 @@ PROGRAM = ("python3", "-m", "sglang.launch_server")
 PORT, PORT_STEP = 30000, 1000
 """The default `--port`; a server with attention DP takes some more beside it and 233 above."""
 
+BOOTSTRAP_PORT = 8998
+"""Where servers of decode find one of prefill (`--disaggregation-bootstrap-port`)."""
+
 
 def emission(world: World) -> Emission:
     """Every node starts the same command, with its own `--node-rank`. Raises ConfigError for clashes with the user's."""
     config = world.config
-    ours = (*_weights(config), *_degrees(config), *_requests(config), *_nodes(world))
+    ours = (*_weights(config), *_degrees(config), *_requests(config), *_phase(config), *_nodes(world))
     stages = config.parallel.stages
     partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
-    arguments = merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True)
-    return Emission(PROGRAM, arguments, environment=partition, unit="node")
+    return Emission(
+        PROGRAM,
+        merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True),
+        environment=partition,
+        unit="node",
+        http_port=http_port(config, PORT, PORT_STEP),
+    )
 
 
 def _weights(config: Config) -> tuple[str, ...]:
@@ -51,10 +68,20 @@ def _requests(config: Config) -> tuple[str, ...]:
     return (f"--context-length={context_length(config)}", f"--max-running-requests={running}", *precision(config))
 
 
+def _phase(config: Config) -> tuple[Argument, ...]:
+    """A pool's servers do one phase; how KV caches move between them is `--disaggregation-transfer-backend`."""
+    role = config.workload.role
+    if role is None:
+        return ()
+    listens = role == "prefill" and shares_nodes(config)
+    port = Computed("--disaggregation-bootstrap-port={PORT}", port=BOOTSTRAP_PORT)
+    return (f"--disaggregation-mode={role}", *[port] * listens)
+
+
 def _nodes(world: World) -> tuple[Argument, ...]:
     nodes = -(-world.size // world.slots.gpus)
     if nodes == 1:
-        return http_port(world.config, PORT, PORT_STEP)
+        return http_flag(world.config, PORT, PORT_STEP)
     return (
         f"--nnodes={nodes}",
         Computed("--node-rank={NODE_RANK}"),

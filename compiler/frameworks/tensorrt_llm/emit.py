@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
-from compiler.frameworks.serving import context_length, default_weights, http_port
+from compiler.frameworks.serving import context_length, default_weights, http_flag, http_port
 from compiler.frameworks.tensorrt_llm.layout import Sizes, sizes, stages
 from compiler.frameworks.versions import version
 from compiler.render.artifacts import Artifact
@@ -47,6 +47,7 @@ def emission(world: World) -> Emission:
         files=(Artifact(FILE, "---\n" + document(options(config, found))),),
         unit="rank" if several else "node",
         mpi="pmix" if several else None,
+        http_port=http_port(config, FIRST_PORT, 1),
     )
 
 
@@ -75,7 +76,7 @@ def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
     }
     ours: list[Argument] = [] if weights(config) else [default_weights(config)]
     ours += [word for name, value in numbers.items() for word in (name, str(value))]
-    ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_port(config, FIRST_PORT, 1)]
+    ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_flag(config, FIRST_PORT, 1)]
     return merged(config, ours, aliases=ALIASES, decided=DECIDED)
 
 
@@ -87,6 +88,10 @@ def options(config: Config, found: Sizes) -> dict[str, Any]:
     chosen["enable_attention_dp"] = found.attention_dp
     if found.cp > 1:
         chosen |= {"context_parallel_size": found.cp, "cp_config": {"cp_type": version(config).facts["cp_type"]}}
+    if config.workload.role is not None:
+        chosen["cache_transceiver_config"] = {"backend": "DEFAULT", "max_tokens_in_buffer": config.workload.longest}
+    if config.workload.role == "prefill":
+        chosen["disable_overlap_scheduler"] = True
     if config.parallel.stages and list(config.parallel.stages) != default_stages(config):
         chosen["pp_partition"] = list(config.parallel.stages)
     return chosen

@@ -49,6 +49,9 @@ DECIDED = (
 """Options that a plan decides, also where it leaves them at their defaults."""
 
 
+KV_TRANSFER = "--kv-transfer-config"
+
+
 def given(config: Config) -> dict[str, str]:
     """Option -> value."""
     return options(config.framework.args, ALIASES)
@@ -64,6 +67,11 @@ def redundant(config: Config) -> int:
 def decode_context(config: Config) -> int:
     """Ranks that share a decode KV cache (DCP)."""
     return number(given(config), "--decode-context-parallel-size", 1)
+
+
+def transfers_by_nixl(config: Config) -> bool:
+    """Whether the plan chooses how a pool's KV caches move: the user's `--kv-transfer-config` goes before it."""
+    return config.workload.role is not None and KV_TRANSFER not in given(config)
 
 
 def expressible(degrees: Degrees) -> bool:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
 from compiler.frameworks.options import without
-from compiler.frameworks.serving import context_length, default_weights, http_port, precision, weights
-from compiler.frameworks.vllm.arguments import ALIASES, DECIDED, expert_parallel
+from compiler.frameworks.serving import (
+    context_length,
+    default_weights,
+    http_flag,
+    http_port,
+    precision,
+    shares_nodes,
+    weights,
+)
+from compiler.frameworks.vllm.arguments import ALIASES, DECIDED, KV_TRANSFER, expert_parallel, transfers_by_nixl
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -13,12 +21,19 @@ PROGRAM = ("vllm", "serve")
 PORT = 8000
 """The default `--port`."""
 
+SIDE_CHANNEL = "VLLM_NIXL_SIDE_CHANNEL_"
+SIDE_PORT = 5600
+"""Where NIXL's workers exchange their addresses; DP rank i of an instance takes the port i further on."""
+
+KV_ROLES = {"prefill": "kv_producer", "decode": "kv_consumer"}
+"""What a pool does with KV caches (`config/kv_transfer.py`)."""
+
 
 def emission(world: World) -> Emission:
     """A command for the first node and one for the others. Raises ConfigError where the user's arguments clash."""
     config = world.config
     model = weights(config, ("--model",), positional=True) or default_weights(config)
-    fixed = (*_degrees(config), *_requests(config))
+    fixed = (*_degrees(config), *_requests(config), *_phase(config))
     first, others = _nodes(world)
     ours = (*fixed, *first, *(others or ()))
     merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True)  # refuses what both set
@@ -31,8 +46,9 @@ def emission(world: World) -> Emission:
         PROGRAM,
         (model, *fixed, *first, *texts),
         others=None if others is None else (model, *fixed, *others, *headless),
-        environment=partition,
+        environment={**partition, **_side_channel(config)},
         unit="node",
+        http_port=http_port(config, PORT, 1),
     )
 
 
@@ -56,6 +72,23 @@ def _requests(config: Config) -> tuple[str, ...]:
     return (f"--max-model-len={context_length(config)}", f"--max-num-seqs={sequences}", *precision(config))
 
 
+def _phase(config: Config) -> tuple[str, ...]:
+    """A pool's servers hand KV caches on, or take them, through NIXL unless the user names another connector."""
+    if not transfers_by_nixl(config):
+        return ()
+    role = KV_ROLES[str(config.workload.role)]
+    return (f'{KV_TRANSFER}={{"kv_connector":"NixlConnector","kv_role":"{role}"}}',)
+
+
+def _side_channel(config: Config) -> dict[str, Argument]:
+    """NIXL's default address, localhost, is found by nobody on another node."""
+    if not transfers_by_nixl(config):
+        return {}
+    port = Computed("{PORT}", times=config.degrees.adp, port=SIDE_PORT)
+    shared = {f"{SIDE_CHANNEL}PORT": port} if shares_nodes(config) else {}
+    return {f"{SIDE_CHANNEL}HOST": Computed("{ADDRESS}"), **shared}
+
+
 def _nodes(world: World) -> tuple[tuple[Argument, ...], tuple[Argument, ...] | None]:
     """Arguments of the first node, and of the others (None: there are none).
 
@@ -65,7 +98,7 @@ def _nodes(world: World) -> tuple[tuple[Argument, ...], tuple[Argument, ...] | N
     degrees, gpus = world.degrees, world.slots.gpus
     nodes, replica = -(-world.size // gpus), degrees.tp * degrees.cp * degrees.pp
     if nodes == 1:
-        return http_port(world.config, PORT, 1), None
+        return http_flag(world.config, PORT, 1), None
     if replica > gpus:
         executor = (
             f"--nnodes={nodes}",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from compiler.checks import Check, check
 from compiler.frameworks.options import nested, number
-from compiler.frameworks.vllm.arguments import decode_context, given
+from compiler.frameworks.vllm.arguments import decode_context, given, transfers_by_nixl
 from compiler.specs.config import Config
 
 OVERLAPPING = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")
@@ -139,7 +139,7 @@ def _runner(config: Config, args: Mapping[str, str], source: str) -> Iterator[Ch
 
 def _connector(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """NIXL moves a KV cache that is whole on every rank, or cut over all of them."""
-    if not _connectors(args, "NixlConnector"):
+    if not (transfers_by_nixl(config) or _connectors(args, "NixlConnector")):
         return
     dcp, whole = decode_context(config), max(config.degrees.tp, config.degrees.cp)
     yield check(

@@ -8,7 +8,7 @@ from compiler.checks import Check, check
 from compiler.frameworks import serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
 from compiler.frameworks.vllm import feature_rules, flag_rules
-from compiler.frameworks.vllm.arguments import expert_parallel, expressible
+from compiler.frameworks.vllm.arguments import expert_parallel, expressible, transfers_by_nixl
 from compiler.frameworks.vllm.layout import VOCABULARY_ROWS, round_robin_obstacles
 from compiler.specs.config import Config
 
@@ -36,6 +36,7 @@ def rules(config: Config) -> Iterator[Check]:
         yield from _experts(config)
         yield from _dense(config)
     yield from _nodes(config)
+    yield from _phase(config)
     yield from _service(config)
     yield from flag_rules.rules(config, source(config))
     yield from feature_rules.rules(config, source(config))
@@ -160,6 +161,19 @@ def _nodes(config: Config) -> Iterator[Check]:
         f"{source(config)} starts the ranks of a node itself, and launch.unit=rank would start a server for each",
         "leave launch.unit out",
     )
+
+
+def _phase(config: Config) -> Iterator[Check]:
+    """NIXL's connector takes KV caches without prefill context parallelism only (`kv_connector/v1/nixl/connector.py`)."""
+    if transfers_by_nixl(config) and config.workload.role == "decode":
+        yield check(
+            "vllm-decode-context",
+            config.degrees.cp == 1,
+            f"cp={config.degrees.cp}",
+            "cp=1",
+            f"{source(config)} nixl/connector.py raises NotImplementedError where a server that decodes has cp above 1",
+            "write degrees without cp for workload.pools.decode, or a connector of your own as --kv-transfer-config in its args",
+        )
 
 
 def _service(config: Config) -> Iterator[Check]:

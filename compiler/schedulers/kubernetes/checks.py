@@ -39,6 +39,16 @@ def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]
             "write scheduler=mpijob",
             otherwise="warn",
         )
+    if mpi and job.launch.preflight.bandwidth_command:
+        yield check(
+            "preflight",
+            False,
+            target,
+            "a controller that starts ranks itself",
+            "launch.preflight.bandwidth_command does not run under scheduler=mpijob, whose workers wait for MPI alone",
+            "run it at the start of launch.command, or use scheduler=jobset",
+            otherwise="warn",
+        )
     if isinstance(options, Queued):
         yield from kueue.checks(job, options, target)
 

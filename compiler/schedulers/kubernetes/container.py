@@ -62,6 +62,15 @@ def container(name: str, job: Job, place: Place, instance: int, options: Sequenc
     }
 
 
+def preflight(job: Job, ranks: Node) -> list[Node]:
+    """Runs before `ranks` with its devices and values: an unfit node ends the pod by the self-check's exit codes."""
+    if not job.launch.preflight.enabled:
+        return []
+    same = ("image", "env", "resources", "securityContext", "volumeMounts")
+    command = program(job, "preflight.py", "--pod")
+    return [{"name": "preflight", "command": command, **{key: ranks[key] for key in same}}]
+
+
 def program(job: Job, name: str, *arguments: str) -> list[str]:
     """One of ours, as its process 1: signals reach it. $(NAME) in `arguments` is expanded."""
     return [literal(job.python), "-I", "-S", f"{PLAN}/runtime/{name}", *arguments]

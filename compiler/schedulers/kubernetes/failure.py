@@ -8,13 +8,15 @@ NEVER_RETRIED = [64, 65, 66]
 """The self-check's exit codes: the same plan on the same nodes fails again."""
 
 
-def of_pods(container: str, *, disruption: str) -> Node:
+def of_pods(*, disruption: str) -> Node:
     """Rules of a Job, in order; any other failure counts, and none is allowed (backoffLimit 0).
+
+    Exit codes are those of any container: the preflight has them too.
 
     `disruption` is what an eviction does: Ignore, where the pod is replaced alone, or FailJob, where somebody starts the
     whole gang again.
     """
-    codes = {"containerName": container, "operator": "In", "values": NEVER_RETRIED}
+    codes = {"operator": "In", "values": NEVER_RETRIED}
     return {
         "rules": [
             {"action": "FailJob", "onExitCodes": codes},

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes.container import COMPUTE_DOMAIN, grace_s
+from compiler.schedulers.kubernetes.container import COMPUTE_DOMAIN, grace_s, preflight
 from compiler.schedulers.kubernetes.objects import Node, labels
 
 KILL_S = 10
@@ -20,11 +20,19 @@ def template(spec: Node, job: Job, annotations: Node | None = None) -> Node:
 
 
 def spec(
-    job: Job, options: Any, container: Node, plan: Node, instance: int | None, claim: str | None, **more: Any
+    job: Job,
+    options: Any,
+    container: Node,
+    plan: Node,
+    instance: int | None,
+    claim: str | None,
+    *,
+    looked_at: bool = True,
+    **more: Any,
 ) -> Node:
     """Spec of one pod. `plan` is the volume of the plan folder, `claim` the template of a compute domain's claim.
 
-    `instance` is None where all instances have one template.
+    `instance` is None where all instances have one template; a pod that is `looked_at` begins with the preflight.
     """
     site = job.site.kubernetes
     found: Node = {
@@ -46,6 +54,8 @@ def spec(
     found |= _where(job, instance)
     if claim is not None:
         found["resourceClaims"] = [{"name": COMPUTE_DOMAIN, "resourceClaimTemplateName": claim}]
+    if first := preflight(job, container) if looked_at else []:
+        found["initContainers"] = first
     return {**found, "containers": [container], "volumes": [plan, *_volumes(job)]}
 
 

@@ -115,7 +115,7 @@ def _child(
                 "parallelism": nodes,
                 "backoffLimit": 0,
                 "activeDeadlineSeconds": job.time_limit_s,
-                "podFailurePolicy": failure.of_pods(CONTAINER, disruption="FailJob"),
+                "podFailurePolicy": failure.of_pods(disruption="FailJob"),
                 "template": pod.template(spec, job, placed.annotations() if placed else None),
             }
         },

@@ -61,7 +61,7 @@ def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> No
             "backoffLimit": 0,
             "activeDeadlineSeconds": job.time_limit_s,
             **ttl,
-            "podFailurePolicy": failure.of_pods(CONTAINER, disruption="Ignore"),
+            "podFailurePolicy": failure.of_pods(disruption="Ignore"),
             "template": pod.template(spec, job, placed.annotations() if placed else None),
         },
     }

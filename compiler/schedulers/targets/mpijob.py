@@ -64,10 +64,10 @@ def _workers(name: str) -> str:
 def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
     ttl = {} if options.ttl_s is None else {"ttlSecondsAfterFinished": options.ttl_s}
     keys = {} if options.ssh_auth_mount_path is None else {"sshAuthMountPath": options.ssh_auth_mount_path}
-    launcher = pod.spec(job, options, _launcher(name, instance, job, options), plan, None, None)
+    launcher = pod.spec(job, options, _launcher(name, instance, job, options), plan, None, None, looked_at=False)
     for where in ("nodeSelector", "affinity"):
         launcher.pop(where, None)
-    worker = pod.spec(job, options, _worker(job, options), plan, instance, claim(name, job))
+    worker = pod.spec(job, options, _worker(job, options), plan, instance, claim(name, job), looked_at=False)
     return {
         "apiVersion": "kubeflow.org/v2beta1",
         "kind": "MPIJob",

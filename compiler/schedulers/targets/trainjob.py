@@ -92,7 +92,7 @@ def _node(name: str, instance: int, job: Job, options: Options, plan: Node) -> N
                 "completions": job.nodes,
                 "parallelism": job.nodes,
                 "backoffLimit": 0,
-                "podFailurePolicy": failure.of_pods(NODE, disruption="FailJob"),
+                "podFailurePolicy": failure.of_pods(disruption="FailJob"),
                 "template": pod.template(spec, job, placed.annotations() if placed else None),
             },
         },

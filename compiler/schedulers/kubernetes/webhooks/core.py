@@ -11,6 +11,7 @@ from typing import Any
 from compiler.schedulers.kubernetes.webhooks import Document, Finding
 
 LABEL = 63
+CONTAINERS = ("initContainers", "containers")
 OBJECT_BYTES = 2**20
 CONFIG_MAP_ITEMS = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _DNS1035 = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
@@ -82,8 +83,9 @@ def _failure_rule(where: str, rule: dict[str, Any], template: dict[str, Any]) ->
         yield where, "has exit code 0 among those of a failure"
     if any(after <= before for before, after in pairwise(values)):
         yield where, f"has exit codes {values}, which are not in ascending order, each once"
-    if codes.get("containerName") not in [container["name"] for container in template["containers"]]:
-        yield where, f"names the container {codes.get('containerName')}, which the pod does not have"
+    named = codes.get("containerName")
+    if named not in [None, *(item["name"] for kind in CONTAINERS for item in template.get(kind, []))]:
+        yield where, f"names the container {named}, which the pod does not have"
 
 
 def pod(where: str, spec: dict[str, Any]) -> Iterator[Finding]:
@@ -93,8 +95,10 @@ def pod(where: str, spec: dict[str, Any]) -> Iterator[Finding]:
     if spec.get("hostNetwork") and spec.get("dnsPolicy") != "ClusterFirstWithHostNet":
         yield f"{where}.dnsPolicy", "must be ClusterFirstWithHostNet with hostNetwork, or no pod finds another"
     claims = {claim["name"] for claim in spec.get("resourceClaims", [])}
-    for index, container in enumerate(spec["containers"]):
-        own = f"{where}.containers[{index}]"
+    every = [(kind, index, item) for kind in CONTAINERS for index, item in enumerate(spec.get(kind, []))]
+    yield from _once(where, [item["name"] for _, _, item in every])
+    for kind, index, container in every:
+        own = f"{where}.{kind}[{index}]"
         yield from _resources(f"{own}.resources", container.get("resources", {}), claims)
         yield from _environment(f"{own}.env", container.get("env", []))
         mounts = container.get("volumeMounts", [])

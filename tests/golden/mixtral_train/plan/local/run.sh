@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan 6992fd16790764bf5c9ddacc5b65607545735d3cca58651bf8ff7e8693ac70b4
+# plan f8c0a541a55f11d364ef3727ed2cc8d4a01c47329ed9b9f9a735f4a1cc350ffe
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -15,5 +15,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=fd2d01334f8d70789095c49ffdab0d4660a02e241d7b123c0dadb66a862a3e60 \
+  RANKPLAN_DIGEST=ca3749d755dedefabd5c56b295bbc1fcf1ab2c61be0e92233a5bc9434188d90b \
   python3 -I -S "$plan/runtime/spawn.py" --all

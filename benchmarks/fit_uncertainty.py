@@ -1,0 +1,102 @@
+"""Fit `conf/calibration/uncertainty.yaml`: residuals of the roofline, of memory, and of what was left out of a fit.
+
+python -m benchmarks.fit_uncertainty --rows FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks import accuracy, cross, fits, predict
+from benchmarks.rows.record import UNFIT, Record
+from compiler.costs.total import cost
+from compiler.fitting.written import digest, figures
+
+OUT = Path("conf/calibration/uncertainty.yaml")
+HEAD = (
+    "# Fitted by benchmarks/fit_uncertainty.py. Logarithms of measured over projected times (of bytes for memory): mean\n"
+    "# and standard deviation. roofline: hardware without curves; left_out: what was not measured, a source at a time.\n"
+)
+FAMILIES = {
+    "dense_training": "dense",
+    "moe_training": "moe",
+    "ttft": "ttft",
+    "tpot": "tpot",
+    "memory": "memory",
+}
+EVERY = 7
+"""Of serving rows, one in so many is costed by the roofline: they are alike."""
+
+
+def roofline(record: Record) -> float:
+    """What the roofline says, in the unit that was measured; nan where it says nothing."""
+    if record.world is None:
+        return float("nan")
+    try:
+        found = cost(record.world)
+    except UNFIT:
+        return float("nan")
+    if found.projection is not None:
+        return fits.step_seconds(record, found.projection.step_time_s)
+    return found.prefill[0].ttft_s if record.family == "ttft" else found.decode[0].tpot_s
+
+
+def residuals(records: Sequence[Record], values: Iterable[float]) -> dict[str, Any]:
+    """By family: every source counts the same, and the spread is within and between them."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    ids: dict[str, list[str]] = defaultdict(list)
+    for record, value in zip(records, values, strict=True):
+        if record.family in FAMILIES and np.isfinite(value) and value > 0:
+            off = np.log(record.measured / value) * (-1 if record.metric == "tokens_s_gpu" else 1)
+            found[FAMILIES[record.family]][record.source].append(float(off))
+            ids[FAMILIES[record.family]].append(record.id)
+    return {name: _pooled(sources.values()) | {"rows": digest(ids[name])} for name, sources in sorted(found.items())}
+
+
+def _pooled(sources: Iterable[Sequence[float]]) -> dict[str, float]:
+    parts = [np.array(part) for part in sources]
+    bias = float(np.mean([part.mean() for part in parts]))
+    spread = float(np.sqrt(np.mean([np.mean((part - bias) ** 2) for part in parts])))
+    return {"bias": figures(round(bias, 4)), "spread": figures(spread)}
+
+
+def scales(records: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
+    """Fewest and most of GPUs and of tokens in a sequence that were measured, by family."""
+    found: dict[str, dict[str, list[int]]] = defaultdict(lambda: {"gpus": [], "tokens": []})
+    for record in records:
+        family = "dense" if record.family == "dense_single_node" else FAMILIES.get(record.family, "memory")
+        if record.world is not None and family != "memory":
+            these = found[family]
+            these["gpus"].append(record.world.size)
+            these["tokens"].append(record.world.config.workload.longest)
+    return {name: {key: [min(x), max(x)] for key, x in these.items()} for name, these in sorted(found.items())}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else None)
+    parser.add_argument("--rows", type=Path, required=True)
+    args = parser.parse_args(arguments)
+    records = [record for record in accuracy.load(args.rows) if not record.skipped]
+    steps = [record for record in records if FAMILIES.get(record.family) in ("dense", "moe")]
+    served = [record for record in records if FAMILIES.get(record.family) in ("ttft", "tpot")][::EVERY]
+    sampled = [*steps, *served]
+    held = [record for record in records if record.family == "memory"]
+    content = {
+        "roofline": residuals(sampled, map(roofline, sampled)),
+        "fit": residuals(held, predict.predict(held)),
+        "left_out": residuals(records, cross.left_out(records, "source")),
+        "measured": scales(records),
+    }
+    OUT.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=160))
+    print(OUT.read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Whatever stands in the cells of a measurements folder, the accuracy command ends with its table."""
+
+from __future__ import annotations
+
+import csv
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks import accuracy
+from benchmarks.rows.record import Row
+from tests.test_accuracy import TRAIN, write
+
+MODEL = Path(__file__).parent / "data" / "hf" / "deepseek_v3.json"
+MOE = {**TRAIN, "experts": "64", "topk": "6", "moe_ffn": "2048", "ep": "8", "etp": "1", "attn": "mla", "head_dim": ""}
+MEMORY = {
+    **TRAIN, "measure": "max_memory_allocated", "peak_alloc_gib": "60.5", "peak_reserved_gib": "", "stage_or_rank": "",
+    "fsdp_shard": "", "extra_args": "",
+}  # fmt: skip
+SERVED = {
+    "id": "s", "source_id": "us", "model": "m", "model_config": "m", "gpu": "h200_sxm", "gpus": "8", "backend": "vllm",
+    "backend_version": "0.11.0", "precision": "fp8", "mode": "agg", "phase": "end-to-end", "isl": "1024", "osl": "512",
+    "concurrency": "64", "batch_per_gpu": "", "tp": "8", "pp": "1", "ep": "8", "attn_dp": "1", "moe_tp": "1",
+    "kv_len": "", "tpot_ms": "20", "ttft_ms": "300", "output_tokens_s_gpu": "400", "tokens_s_node": "3200",
+}  # fmt: skip
+SIDES = {f"{side}_{key}": "8" if key == "tp" else "1" for side in ("prefill", "decode")
+         for key in ("batch", "workers", "tp", "pp", "attn_dp", "moe_tp", "ep")}  # fmt: skip
+MOVED = {
+    "id": "c", "source_id": "us", "gpu": "H100 SXM 80GB", "gpus": "8", "gpus_per_node": "8", "op": "all_reduce",
+    "algo": "", "size_bytes": "1073741824", "time_us": "3900", "busbw_gb_s": "",
+}  # fmt: skip
+FILES: Mapping[str, Sequence[Row]] = {
+    "dense_training.csv": [TRAIN],
+    "moe_training.csv": [MOE],
+    "memory.csv": [MEMORY],
+    "inference.csv": [SERVED, {**SERVED, **SIDES, "mode": "disagg"}, {**SERVED, "phase": "decode"}],
+    "collectives.csv": [MOVED],
+}
+CELLS = (
+    "",
+    "x",
+    "nan",
+    "inf",
+    "-1",
+    "0",
+    "1e30",
+    "0.5",
+    "3",
+    "7",
+    "1,024",
+    "None",
+    "|",
+    "a\nb",
+    "999999999999",
+    "é",
+    "8.0",
+)
+
+
+def folder(tmp_path: Path, files: Mapping[str, Sequence[Row]]) -> Path:
+    (tmp_path / "models").mkdir()
+    shutil.copy(MODEL, tmp_path / "models" / "m.json")
+    for name, rows in files.items():
+        write(tmp_path, name, *rows)
+    return tmp_path
+
+
+def judged(rows: Path) -> list[dict[str, str]]:
+    out = rows / "out.csv"
+    assert accuracy.main(["--rows", str(rows), "--csv", str(out)]) == 0
+    with out.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_whole_rows_are_all_predicted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = judged(folder(tmp_path, FILES))
+    assert [row["skipped"] for row in found] == [""] * len(found)
+    assert len(found) == 4 + 3 * 4
+    assert "12 of 12 serving records, 100.0 %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_any_cell_may_hold_anything(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    files = {
+        name: [{**row, **{chance.choice(list(row)): chance.choice(CELLS) for _ in range(chance.randint(1, 4))}}
+               for row in rows for _ in range(4)]
+        for name, rows in FILES.items()
+    }  # fmt: skip
+    for row in judged(folder(tmp_path, files)):
+        assert bool(row["skipped"]) != bool(row["predicted"])
+
+
+@pytest.mark.parametrize("name", list(FILES))
+def test_any_column_may_be_missing(tmp_path: Path, name: str) -> None:
+    (tmp_path / "models").mkdir()
+    shutil.copy(MODEL, tmp_path / "models" / "m.json")
+    for key in FILES[name][0]:
+        with (tmp_path / name).open("w", newline="") as file:
+            out = csv.DictWriter(file, [other for other in FILES[name][0] if other != key], extrasaction="ignore")
+            out.writeheader()
+            out.writerows(FILES[name])
+            file.write("one,cell\n" + "too,many," * 60 + "\n")
+        judged(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [None, "{", "[]", "{}", '{"model_type": "mamba"}', '{"model_type": "llama", "hidden_size": 0}']
+)
+def test_a_model_that_cannot_be_read_is_skipped(tmp_path: Path, content: str | None) -> None:
+    path = folder(tmp_path, {"inference.csv": [SERVED]}) / "models" / "m.json"
+    path.unlink() if content is None else path.write_text(content)
+    assert {row["skipped"] for row in judged(tmp_path)} == {"no model m.json"}
+
+
+def test_new_software_borrows_constants_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{**SERVED, "backend_version": "9.9"}, {**SERVED, "backend": "lmdeploy"}]
+    found = judged(folder(tmp_path, {"inference.csv": rows, "dense_training.csv": [{**TRAIN, "framework": "new"}]}))
+    assert not any(row["skipped"] for row in found)
+    said = capsys.readouterr().out
+    assert "tpot: vllm 9.9, by the constants of its latest" in said
+    assert "tpot: lmdeploy 0.11.0, by the constants of all serving frameworks together" in said
+    assert "dense_training: new nemo-25.05, by the constants of all training frameworks together" in said
+
+
+def test_a_csv_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = folder(tmp_path, {"dense_training.csv": [TRAIN]})
+    assert accuracy.main(["--rows", str(rows), "--csv", str(tmp_path / "no" / "out.csv")]) == 2
+    assert "cannot be written" in capsys.readouterr().err

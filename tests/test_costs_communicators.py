@@ -1,0 +1,58 @@
+"""Communicators of a rank: those that carry traffic, their buffers in the memory of every stage, their time at start."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.costs.case import case
+from compiler.costs.communicators import BUFFERS_BYTES, communicators
+from compiler.costs.memory import allocated, memory
+from compiler.costs.params import counts, totals
+from compiler.costs.total import cost
+from compiler.specs.model import Model
+from compiler.specs.workload import Workload
+from tests.worlds import LLAMA_8B, MOE_30B, SERVE, TRAIN, world
+
+
+@pytest.mark.parametrize(
+    ("degrees", "model", "workload", "kinds"),
+    [
+        ("ep16_tp4_pp4_dp4", MOE_30B, SERVE, {"tp": 4, "pp": 4, "ep": 16, "etp": 4, "world": 1024}),
+        (
+            "ep16_tp4_pp4_dp4",
+            MOE_30B,
+            TRAIN,
+            {"tp": 4, "pp": 4, "ep": 16, "etp": 4, "dp_cp": 64, "edp": 4, "world": 1024},
+        ),
+        ("tp8_adp4", LLAMA_8B, SERVE, {"tp": 8, "world": 32}),
+        ("cp2_adp4", LLAMA_8B, TRAIN, {"cp": 2, "dp_cp": 8, "world": 8}),
+        ("dp1", LLAMA_8B, SERVE, {"world": 1}),
+    ],
+)
+def test_a_rank_makes_one_for_each_kind_with_traffic(
+    degrees: str, model: Model, workload: Workload, kinds: dict[str, int]
+) -> None:
+    found = communicators(case(world(degrees, model, workload)))
+    assert (found.sizes, found.count) == (kinds, len(kinds))
+
+
+def test_they_are_those_of_the_plans_traffic() -> None:
+    found = cost(world("ep16_tp4_pp4_dp4", MOE_30B, TRAIN)).to_dict()
+    kinds = {row["kind"] for row in found["communication"]} - {"dp"} | {"dp_cp"}
+    assert set(found["communicators"]["sizes"]) - {"world"} == kinds
+
+
+def test_their_buffers_are_in_every_stage_but_not_the_allocators() -> None:
+    plans = [case(world(degrees, LLAMA_8B, TRAIN)) for degrees in ("tp2_pp2", "tp2_pp2_dp2")]
+    held = [counts(plan, totals(LLAMA_8B)) for plan in plans]
+    few, many = (memory(plan, each).other_bytes for plan, each in zip(plans, held, strict=True))
+    assert many - few == pytest.approx([BUFFERS_BYTES] * 2)
+    outside = [memory(p, h).total_bytes - allocated(p, h) for p, h in zip(plans, held, strict=True)]
+    assert outside[1] - outside[0] == pytest.approx([BUFFERS_BYTES] * 2)
+
+
+def test_start_grows_with_ranks() -> None:
+    """NVIDIA/nccl issue 534: 8 communicators of 8 ranks in 16.3 s, 32 of 32 ranks in 130 s."""
+    small, large = (communicators(case(world(f"tp{n}", LLAMA_8B, SERVE))) for n in (8, 32))
+    assert small.startup_s / small.count == pytest.approx(16.3 / 8, rel=0.3)
+    assert large.startup_s / large.count == pytest.approx(130 / 32, rel=0.3)
