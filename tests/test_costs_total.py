@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
+import sys
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -194,26 +195,25 @@ def test_plans_that_will_be_refused_are_costed_all_the_same(broken: Any, workloa
     check(cost(broken(workload)).to_dict())
 
 
-def test_large_plans_are_costed_in_milliseconds() -> None:
-    cost(world())  # imports and caches of numpy
-    seconds = []
-    for _ in range(5):
-        found = world()
-        start = time.perf_counter()
-        cost(found).to_dict()
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.015
-
-
-def test_a_million_ranks_take_no_more_than_their_groups() -> None:
-    batch = replace(SERVE, global_batch_size=65_536)
-    found, again = (world("ep16_tp8_pp16_dp512", workload=batch) for _ in range(2))
-    assert found.size == 1_048_576
-    for kind in ("tp", "pp", "ep", "etp"):
-        found.spans(kind)
-    start = time.perf_counter()
+def calls(found: World) -> int:
+    """Python functions that costing a plan calls, once everything is imported."""
     cost(found)
-    warm = time.perf_counter() - start
-    start = time.perf_counter()
-    cost(again)
-    assert warm < time.perf_counter() - start < 3
+    count = 0
+
+    def event(_frame: FrameType, what: str, _argument: object) -> None:
+        nonlocal count
+        count += what == "call"
+
+    sys.setprofile(event)
+    try:
+        cost(found).to_dict()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_million_ranks_are_no_more_work_for_python_than_a_thousand() -> None:
+    """What grows is numpy's; benchmarks/compile.py has the seconds."""
+    large = world("ep16_tp8_pp16_dp512", workload=replace(SERVE, global_batch_size=65_536))
+    assert large.size == 1_048_576
+    assert calls(large) < 2 * calls(world())
