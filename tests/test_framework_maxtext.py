@@ -90,6 +90,18 @@ RULES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"framework.args": ["ici_sequence_parallelism=2"]}, "maxtext-sequence-axis", "fail", "dropped without a word"),
     ({"workload.kind": "serve", "workload.sequence_lengths": [128]}, "maxtext-serving", "warn", "made for training"),
     ({"framework.version": "9.9"}, "framework-version", "warn", "9.9"),
+    (
+        {"workload.global_batch_size": 64 * 4, "framework.args": ["pipeline_delay_activation_forwarding=True"]},
+        "maxtext-delay",
+        "fail",
+        "2*4 micro-batches or more, and there are 4",
+    ),
+    (
+        {"parallel.cp": 2, "framework.args": ["context_parallel_strategy=ulysses"]},
+        "maxtext-context-strategy",
+        "fail",
+        "on TPUs only",
+    ),
 ]
 
 
@@ -103,9 +115,14 @@ def test_a_rule_speaks_up(values: dict[str, Any], name: str, status: str, text: 
 def test_no_rule_speaks_up_without_need() -> None:
     found = checks({"model.gated_mlp": True, "parallel.vpp": 2, "workload.schedule": "interleaved"})
     assert {name for name, check in found.items() if "maxtext" in name and check.status != "pass"} == set()
-    assert {rule[1] for rule in RULES if rule[1].startswith("maxtext")} - set(found) == {
-        "maxtext-fp8-accumulation"
-    } - set(found)
+    asked = {"maxtext-fp8-accumulation", "maxtext-delay", "maxtext-context-strategy"}  # of what this plan does not have
+    assert {rule[1] for rule in RULES if rule[1].startswith("maxtext")} - set(found) <= asked
+
+
+def test_a_delay_and_a_ring_that_fit() -> None:
+    args = ["pipeline_delay_activation_forwarding=true", "context_parallel_strategy=ring"]
+    found = checks({"parallel.cp": 2, "framework.args": args})
+    assert {found[f"maxtext-{name}"].status for name in ("delay", "context-strategy")} == {"pass"}
 
 
 @pytest.mark.parametrize("values", [{"parallel.etp": 1}, {"parallel.dp": None, "parallel.adp": 8}])

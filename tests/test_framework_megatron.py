@@ -49,9 +49,21 @@ def args(*given: str) -> dict[str, Any]:
     return {"framework.args": list(given)}
 
 
+FLEX = changed(TRAIN, args("--moe-token-dispatcher-type", "flex"))
+HYBRID = changed(TRAIN, args("--moe-token-dispatcher-type", "flex", "--moe-flex-dispatcher-backend", "hybridep"))
 CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     # rule, a plan that keeps it, what breaks it, status, message, fix
     ("framework-version", TRAIN, {"framework.version": "0.9"}, "warn", "megatron 0.9: rules are known for", "=0.19.2"),
+    (
+        "megatron-deepep-ranks",
+        FLEX,
+        {"parallel.dp": 1, "parallel.ep": 64},
+        "fail",
+        "an expert group of 256 ranks, and DeepEP",
+        "write an ep of 40 or less",
+    ),
+    ("megatron-deepep-node", FLEX, {"hardware.nvlink.domain_gpus": 4}, "warn", "domains 4", "use another back end"),
+    ("megatron-nvlink-domain", HYBRID, {"hardware.nvlink.domain_gpus": 72}, "warn", "of 72 GPUs in part", "PER_NVLINK"),
     (
         "megatron-order",
         TRAIN,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import compiler.frameworks.deepep
 import compiler.frameworks.serving
 import compiler.frameworks.sglang.flag_rules
 import compiler.frameworks.sglang.rules
@@ -287,7 +288,12 @@ def test_a_low_latency_dispatch_knows_no_limit_of_ranks() -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    modules = (compiler.frameworks.sglang.rules, compiler.frameworks.sglang.flag_rules, compiler.frameworks.serving)
+    modules = (
+        compiler.frameworks.sglang.rules,
+        compiler.frameworks.sglang.flag_rules,
+        compiler.frameworks.serving,
+        compiler.frameworks.deepep,
+    )
     texts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     names = {f"sglang-{name}" for text in texts for name in re.findall(r'"(?:sglang|\{name\})-([a-z0-9-]+)"', text)}
     assert len(names) > 25

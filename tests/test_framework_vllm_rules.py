@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+import compiler.frameworks.deepep
 import compiler.frameworks.serving
+import compiler.frameworks.vllm.feature_rules
 import compiler.frameworks.vllm.flag_rules
 import compiler.frameworks.vllm.rules
 from compiler.checks import Check
@@ -25,7 +27,10 @@ DENSE = changed(composed("framework=vllm", "model=llama3_1_8b"), {"hardware.node
 DENSE = changed(DENSE, {"parallel.tp": 8, "parallel.pp": 4, "parallel.ep": 1, "parallel.dp": None, "parallel.adp": 1})
 KUBERNETES = composed("framework=vllm", "scheduler=kubernetes_job")
 ARGS = "framework.args"
-DCP = "--decode-context-parallel-size"
+DCP, KV = "--decode-context-parallel-size", "--kv-transfer-config"
+NIXL = f'{KV}={{"kv_connector": "NixlConnector"}}'
+DBO = ["--enable-dbo", "--all2all-backend=deepep_low_latency"]
+FIRST_RUNNER = changed(BASE, {"launch.environment": {"VLLM_USE_V2_MODEL_RUNNER": "0"}})
 
 Case = tuple[str, Config, dict[str, Any], str, str, str]
 CASES: list[Case] = [
@@ -189,6 +194,35 @@ CASES: list[Case] = [
         "leave --enable-return-routed-experts out",
     ),
     (
+        "vllm-dbo-threshold",
+        WIDE,
+        {ARGS: [*DBO, "--dbo-decode-token-threshold=1"]},
+        "fail",
+        "threshold is 1",
+        "leave --dbo",
+    ),
+    ("vllm-dbo-alone", WIDE, {ARGS: [*DBO, "--enable-lora"]}, "fail", "; --enable-lora", "or --enable-lora out"),
+    ("vllm-hc-sp", BASE, {ARGS: ["--enable-hc-sp"]}, "fail", "the plan has pp=4", "leave --enable-hc-sp out"),
+    ("vllm-hisparse", BASE, {ARGS: ["--attention-config.hisparse_config.x=1"]}, "fail", "pp=4", "leave HiSparse out"),
+    (
+        "vllm-hisparse",
+        BASE,
+        {ARGS: [KV, '{"kv_connector": "HiSparseConnector"}']},
+        "fail",
+        "pp=4",
+        "leave HiSparse out",
+    ),
+    ("vllm-nixl-context", DENSE, {ARGS: [NIXL, f"{DCP}=2"]}, "fail", "or 8 (the larger", "size=1"),
+    (
+        "vllm-async-scheduling",
+        FIRST_RUNNER,
+        {ARGS: ["--async-scheduling"]},
+        "fail",
+        "pp=4",
+        "=0 or --async-scheduling out",
+    ),
+    ("vllm-fault-tolerance", WIDE, {ARGS: ["--enable-fault-tolerance"]}, "fail", "adp=64", "leave --enable-fault"),
+    (
         "vllm-prefill-context",
         changed(BASE, {"parallel.cp": 2, "parallel.ep": 32}),
         {"launch.environment": {"VLLM_USE_V2_MODEL_RUNNER": "0"}},
@@ -235,6 +269,14 @@ HELD: list[tuple[str, Config, dict[str, Any]]] = [
     ("vllm-dbo-backend", WIDE, {ARGS: ["--enable-dbo", "--all2all-backend=nixl_ep"]}),
     ("vllm-return-routed-experts", WIDE, {ARGS: ["--enable-return-routed-experts"]}),
     ("vllm-prefill-context", changed(BASE, {"parallel.cp": 2, "parallel.ep": 32}), {}),
+    ("vllm-dbo-threshold", WIDE, {ARGS: DBO}),
+    ("vllm-dbo-alone", WIDE, {ARGS: DBO}),
+    ("vllm-hc-sp", WIDE, {ARGS: ["--enable-hc-sp"]}),
+    ("vllm-hisparse", WIDE, {ARGS: [KV, '{"kv_connector": "HiSparseConnector"}']}),
+    ("vllm-nixl-context", DENSE, {ARGS: [NIXL]}),
+    ("vllm-nixl-context", DENSE, {ARGS: [NIXL, f"{DCP}=8"], "model.kv_lora_rank": 512}),
+    ("vllm-async-scheduling", BASE, {ARGS: ["--async-scheduling"]}),
+    ("vllm-fault-tolerance", DENSE, {ARGS: ["--enable-fault-tolerance"]}),
 ]
 ALWAYS = (
     "serving order virtual-stages weights precision expert-layout vocabulary expert-parallel nodes unit executor load-balancer"
@@ -267,11 +309,18 @@ def test_rules_that_always_speak_hold_for_a_good_plan() -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    modules = (compiler.frameworks.vllm.rules, compiler.frameworks.vllm.flag_rules, compiler.frameworks.serving)
+    modules = (
+        compiler.frameworks.vllm.rules,
+        compiler.frameworks.vllm.flag_rules,
+        compiler.frameworks.vllm.feature_rules,
+        compiler.frameworks.serving,
+        compiler.frameworks.deepep,
+    )
+    features = {f"vllm-{name}" for name in ("dbo", "return-routed-experts", "hc-sp", "hisparse")}
     texts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     names = {f"vllm-{name}" for text in texts for name in re.findall(r'"(?:vllm|\{name\})-([a-z0-9-]+)"', text)}
     assert len(names) > 20
-    assert names - {name for name, *_ in CASES} == set()
+    assert (names | features) - {name for name, *_ in CASES} == set()
 
 
 def test_messages_name_the_version_that_is_planned_for() -> None:

@@ -17,6 +17,8 @@ def declared(config: Config, name: str) -> Iterator[Check]:
         yield from _pipeline(config, name)
     if config.workload.train:
         yield from _batch(config, name)
+    if config.degrees.cp > 1:
+        yield from _context(config, name)
     yield check(
         "maxtext-precision",
         config.workload.precision != "fp4",
@@ -95,6 +97,16 @@ def _pipeline(config: Config, name: str) -> Iterator[Check]:
         f"write workload.global_batch_size={degrees.pp * degrees.adp * workload.micro_batch_size}",
         otherwise="fail" if workload.train else "warn",
     )
+    delayed, least = given(config).get("pipeline_delay_activation_forwarding", "").lower() == "true", 2 * degrees.pp
+    if delayed:
+        yield check(
+            "maxtext-delay",
+            micro >= least,
+            micro,
+            f"{least} or more",
+            f"pipeline_delay_activation_forwarding of {name} wants 2*{degrees.pp} micro-batches or more, and there are {micro}",
+            f"write workload.global_batch_size={least * degrees.adp * workload.micro_batch_size}, or leave it out",
+        )
     yield check(
         "maxtext-schedule",
         not workload.train or workload.schedule in ("1f1b", "interleaved"),
@@ -103,6 +115,20 @@ def _pipeline(config: Config, name: str) -> Iterator[Check]:
         f"the pipeline of {name} (layers/pipeline.py) is a loop that XLA differentiates, circular with vpp; it has no "
         f"{workload.schedule}",
         "write workload.schedule=1f1b",
+    )
+
+
+def _context(config: Config, name: str) -> Iterator[Check]:
+    """Two ways of splitting a sequence are for TPUs."""
+    strategy = given(config).get("context_parallel_strategy", "all_gather").lower()
+    yield check(
+        "maxtext-context-strategy",
+        strategy in ("all_gather", "ring"),
+        strategy,
+        "all_gather or ring",
+        f"context_parallel_strategy={strategy} with cp={config.degrees.cp}: {name} has all_gather and ring on GPUs, and "
+        "ulysses and usp on TPUs only",
+        "leave context_parallel_strategy out",
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.megatron.options import number, source
+from compiler.frameworks.deepep import deepep, domain
+from compiler.frameworks.megatron.options import given, number, source
 from compiler.specs.config import Config
 
 
 def declared(config: Config) -> Iterator[Check]:
     """Rules whose breach wastes an allocation."""
+    yield from _dispatcher(config)
     if not config.workload.train:
         return
     yield from _experts(config)
@@ -30,6 +32,17 @@ def _experts(config: Config) -> Iterator[Check]:
             f"{source(config, 'moe_layer.py')} stops in its first forward pass: experts with tp={tp} train with sequence parallelism only",
             "write workload.sequence_parallel=true",
         )
+
+
+def _dispatcher(config: Config) -> Iterator[Check]:
+    """The flex dispatcher's kernels, over the ranks of tp_ep: what they are compiled for shows when tokens are sent."""
+    user, ranks = given(config), config.degrees.etp * config.degrees.ep
+    if not config.model.moe or user.get("--moe-token-dispatcher-type", ())[-1:] != ("flex",):
+        return
+    backend = user.get("--moe-flex-dispatcher-backend", ("deepep",))[-1]
+    rules = {"deepep": deepep, "hybridep": domain}.get(backend)
+    if rules is not None:
+        yield from rules(config, backend, ranks, source(config, "moe/token_dispatcher.py"))
 
 
 def _sequence_parallel(config: Config) -> Iterator[Check]:

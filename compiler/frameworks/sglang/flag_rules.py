@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import number
-from compiler.frameworks.serving import deepep, stage_width
+from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang.arguments import SPANNING, backend, given
 from compiler.specs.config import Config
 

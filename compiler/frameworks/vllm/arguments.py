@@ -32,8 +32,10 @@ _LONG = [
     *_SHORT.values(),
     *(
         "--all2all-backend --distributed-executor-backend --dtype --enable-dbo --enable-elastic-ep --enable-eplb "
-        "--enable-return-routed-experts --eplb-config --expert-placement-strategy --headless --master-addr --master-port "
-        "--kv-transfer-config --max-model-len --max-num-seqs --model --ubatch-size"
+        "--enable-return-routed-experts --enable-hc-sp --enable-fault-tolerance --enable-lora --async-scheduling "
+        "--attention-config --kv-transfer-config --speculative-config --dbo-decode-token-threshold "
+        "--dbo-prefill-token-threshold --eplb-config --expert-placement-strategy --headless --master-addr --master-port "
+        "--max-model-len --max-num-seqs --model --ubatch-size"
     ).split(),
 ]
 ALIASES = {**_SHORT, **{"--" + name[2:].replace("-", "_"): name for name in _LONG}}

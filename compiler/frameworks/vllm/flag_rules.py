@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import nested
-from compiler.frameworks.serving import deepep, stage_width
+from compiler.frameworks.serving import stage_width
 from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, given, redundant
 from compiler.specs.config import Config
 
 REMOVED = ("pplx", "naive")
 """All-to-all back ends that vLLM takes and replaces by allgather_reducescatter."""
-
-OVERLAPPING = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")
-"""All-to-all back ends that dual batch overlap takes."""
 
 BALANCERS = (
     "--data-parallel-hybrid-lb",
@@ -30,7 +28,6 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _eplb(config, source)
     yield from _decode_context(config, source)
     yield from _elsewhere(config, source)
-    yield from _no_pipeline(config, source)
 
 
 def _all_to_all(config: Config, source: str) -> Iterator[Check]:
@@ -173,53 +170,3 @@ def _elsewhere(config: Config, source: str) -> Iterator[Check]:
         "the first are",
         "leave it out: the first node balances over all DP ranks",
     )
-
-
-def _no_pipeline(config: Config, source: str) -> Iterator[Check]:
-    """Features that know no pipeline or no context parallelism."""
-    args, degrees = given(config), config.degrees
-    contexts = max(degrees.cp, decode_context(config))
-    if "--enable-elastic-ep" in args:
-        good = degrees.pp == 1 and "--enable-eplb" in args
-        yield check(
-            "vllm-elastic",
-            good,
-            f"pp={degrees.pp}, EPLB {'on' if '--enable-eplb' in args else 'off'}",
-            "pp=1, EPLB on",
-            f"{source} config/parallel.py: elastic expert parallelism wants pp=1 and EPLB, and builds its groups otherwise",
-            "leave --enable-elastic-ep out",
-        )
-    for flag, what, most in (
-        ("--enable-dbo", "dual batch overlap", contexts),
-        ("--enable-return-routed-experts", "returning routed experts", contexts),
-    ):
-        if flag in args:
-            yield check(
-                f"vllm-{flag.removeprefix('--enable-')}",
-                degrees.pp == 1 and most == 1,
-                f"pp={degrees.pp} cp={most}",
-                "pp=1 cp=1",
-                f"{source} config/vllm.py: {what} knows no pipeline and no context parallelism; the plan has pp={degrees.pp}, "
-                f"context parallelism {most}",
-                f"leave {flag} out, or write pp1 and no cp",
-            )
-    if "--enable-dbo" in args:
-        backend = args.get("--all2all-backend", "allgather_reducescatter")
-        yield check(
-            "vllm-dbo-backend",
-            backend in OVERLAPPING,
-            backend,
-            ", ".join(OVERLAPPING),
-            f"{source} config/vllm.py: dual batch overlap takes all-to-all back ends {', '.join(OVERLAPPING)}, not {backend}",
-            f"write --all2all-backend={OVERLAPPING[0]}, or leave --enable-dbo out",
-        )
-    if degrees.cp > 1:
-        runner = {**config.site.environment, **config.launch.environment}.get("VLLM_USE_V2_MODEL_RUNNER")
-        yield check(
-            "vllm-prefill-context",
-            runner != "0",
-            runner or "default",
-            "the V2 model runner",
-            f"{source} config/vllm.py: only the V2 model runner has prefill context parallelism, cp={degrees.cp}",
-            "leave VLLM_USE_V2_MODEL_RUNNER=0 out",
-        )

@@ -1,0 +1,158 @@
+"""Features of vLLM that know no pipeline, or only some context parallelism, held against the plan's degrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from compiler.checks import Check, check
+from compiler.frameworks.options import nested, number
+from compiler.frameworks.vllm.arguments import decode_context, given, transfers_by_nixl
+from compiler.specs.config import Config
+
+OVERLAPPING = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")
+"""All-to-all back ends that dual batch overlap takes."""
+
+RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
+
+
+def rules(config: Config, source: str) -> Iterator[Check]:
+    """Every rule about features; `source` names vLLM and its version."""
+    args = given(config)
+    yield from _elastic(config, args, source)
+    yield from _alone(config, args, source)
+    if "--enable-dbo" in args:
+        yield from _overlap(args, source)
+    yield from _runner(config, args, source)
+    yield from _connector(config, args, source)
+
+
+def _elastic(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
+    """Ranks that come and go, and ranks that may fail."""
+    balanced = "--enable-eplb" in args
+    if "--enable-elastic-ep" in args:
+        yield check(
+            "vllm-elastic",
+            config.degrees.pp == 1 and balanced,
+            f"pp={config.degrees.pp}, EPLB {'on' if balanced else 'off'}",
+            "pp=1, EPLB on",
+            f"{source} config/parallel.py: elastic expert parallelism wants pp=1 and EPLB, and builds its groups otherwise",
+            "leave --enable-elastic-ep out",
+        )
+    if "--enable-fault-tolerance" in args:
+        servers = number(args, "--api-server-count", 1)
+        yield check(
+            "vllm-fault-tolerance",
+            servers == 1 and config.degrees.adp == 1,
+            f"{servers} API servers, adp={config.degrees.adp}",
+            "1 API server, adp=1",
+            f"{source} config/parallel.py: fault tolerance wants one API server, and an external load balancer over DP "
+            f"ranks, which a plan does not start; --api-server-count is {servers}, adp={config.degrees.adp}",
+            "leave --enable-fault-tolerance out",
+        )
+
+
+def _alone(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
+    """Features that go with pp=1 only, most of them without context parallelism too."""
+    degrees, decode = config.degrees, decode_context(config)
+    both = max(degrees.cp, decode)
+    features = (
+        ("dbo", "--enable-dbo", "dual batch overlap", both),
+        ("return-routed-experts", "--enable-return-routed-experts", "returning routed experts", both),
+        ("hc-sp", "--enable-hc-sp", "sequence parallelism of hyper-connections", 1),
+        ("hisparse", "HiSparse", "HiSparse", decode),
+    )
+    for name, flag, what, contexts in features:
+        if flag in args or (flag == "HiSparse" and _sparse(args)):
+            yield check(
+                f"vllm-{name}",
+                degrees.pp == 1 and contexts == 1,
+                f"pp={degrees.pp} cp={contexts}",
+                "pp=1 cp=1",
+                f"{source} config/vllm.py: {what} knows no pipeline and no context parallelism; the plan has pp={degrees.pp}, "
+                f"context parallelism {contexts}",
+                f"leave {flag} out, or write pp1 and no context parallelism",
+            )
+
+
+def _sparse(args: Mapping[str, str]) -> bool:
+    """Whether the KV cache is sparse in host memory: by its own configuration, or by its connector."""
+    nested_ = any(flag.startswith("--attention-config.hisparse_config") for flag in args)
+    given_ = nested(args, "--attention-config", "hisparse_config") is not None
+    return nested_ or given_ or _connectors(args, "HiSparseConnector")
+
+
+def _overlap(args: Mapping[str, str], source: str) -> Iterator[Check]:
+    """Dual batch overlap runs two micro-batches, of one model without adapters or drafts."""
+    backend = args.get("--all2all-backend", "allgather_reducescatter")
+    yield check(
+        "vllm-dbo-backend",
+        backend in OVERLAPPING,
+        backend,
+        ", ".join(OVERLAPPING),
+        f"{source} config/vllm.py: dual batch overlap takes all-to-all back ends {', '.join(OVERLAPPING)}, not {backend}",
+        f"write --all2all-backend={OVERLAPPING[0]}, or leave --enable-dbo out",
+    )
+    least = min(number(args, "--dbo-decode-token-threshold", 32), number(args, "--dbo-prefill-token-threshold", 512))
+    yield check(
+        "vllm-dbo-threshold",
+        least >= 2,
+        least,
+        "2 or more",
+        f"{source} config/parallel.py: dual batch overlap cuts a batch in 2, and its smaller token threshold is {least}",
+        "leave --dbo-decode-token-threshold and --dbo-prefill-token-threshold out",
+    )
+    others = [flag for flag in ("--enable-lora", "--speculative-config") if flag in args]
+    yield check(
+        "vllm-dbo-alone",
+        not others,
+        ", ".join(others) or "none",
+        "neither LoRA nor speculative decoding",
+        f"{source} config/vllm.py: dual batch overlap goes with neither LoRA nor speculative decoding"
+        + (f"; {', '.join(others)}" if others else ""),
+        f"leave --enable-dbo or {' and '.join(others) or 'the others'} out",
+    )
+
+
+def _runner(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
+    """What only the second model runner can do, where the first one is asked for."""
+    degrees = config.degrees
+    runner = {**config.site.environment, **config.launch.environment}.get(RUNNER)
+    if degrees.cp > 1:
+        yield check(
+            "vllm-prefill-context",
+            runner != "0",
+            runner or "default",
+            "the V2 model runner",
+            f"{source} config/vllm.py: only the V2 model runner has prefill context parallelism, cp={degrees.cp}",
+            f"leave {RUNNER}=0 out",
+        )
+    if degrees.pp > 1 and "--async-scheduling" in args:
+        yield check(
+            "vllm-async-scheduling",
+            runner != "0",
+            runner or "default",
+            "the V2 model runner",
+            f"{source} config/vllm.py: only the V2 model runner schedules a pipeline of pp={degrees.pp} asynchronously",
+            f"leave {RUNNER}=0 or --async-scheduling out",
+        )
+
+
+def _connector(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
+    """NIXL moves a KV cache that is whole on every rank, or cut over all of them."""
+    if not (transfers_by_nixl(config) or _connectors(args, "NixlConnector")):
+        return
+    dcp, whole = decode_context(config), max(config.degrees.tp, config.degrees.cp)
+    yield check(
+        "vllm-nixl-context",
+        dcp == 1 or (dcp == whole and config.model.mla),
+        f"dcp={dcp}",
+        f"1, or {whole} with latent attention",
+        f"{source} config/vllm.py: NixlConnector takes --decode-context-parallel-size 1, or {whole} (the larger of tp and cp) "
+        f"with latent attention; it is {dcp}",
+        f"write --decode-context-parallel-size=1{f' or {whole}' if config.model.mla else ''}",
+    )
+
+
+def _connectors(args: Mapping[str, str], name: str) -> bool:
+    """Whether KV caches move by this connector, alone or among several."""
+    return name in args.get("--kv-transfer-config", "") or name == nested(args, "--kv-transfer-config", "kv_connector")
