@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.rows.hardware import cluster, gpu_file
+from benchmarks.rows.hardware import cluster, gpu_file, segmented
 from benchmarks.rows.record import Record, Row, Skip, number, read, whole
 from compiler.passes import lay_out
 from compiler.specs.config import Config, Framework
@@ -26,6 +26,9 @@ VOCABULARY = 51200
 
 MLA = (1536, 512, 128, 64, 128)
 """Ranks of queries and of keys and values, widths without and with rotation, value width, where a row leaves them out."""
+
+FLASH_SINCE = 2023
+"""Year in which Megatron-LM got FlashAttention (its releases that name a year)."""
 
 GIB = 2.0**30
 SMALL = 10 * GIB
@@ -145,6 +148,14 @@ def zero_stage(row: Row) -> int:
     return 2 if "SHARD_GRAD_OP" in row["notes"] else 3
 
 
+def fused(row: Row) -> bool:
+    """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to."""
+    if "attention-backend=unfused" in row.get("extra_args", "") or row["framework"] == "megatron-deepspeed":
+        return False
+    year = re.search(r"20\d\d", row["release"])
+    return not (row["framework"] == "megatron" and year and int(year[0]) < FLASH_SINCE)
+
+
 def world(row: Row) -> World:
     """The row's plan. Raises Skip."""
     if row.get("task") == "lora":
@@ -162,10 +173,10 @@ def world(row: Row) -> World:
         sequence_parallel=row["seq_parallel"] == "1" if row["seq_parallel"] else None,
         distributed_optimizer=row["dist_optimizer"] != "0",
         zero_stage=shards,
-        fused_attention="attention-backend=unfused" not in row.get("extra_args", ""),
+        fused_attention=fused(row),
     )
     config = Config(
-        hardware=cluster(row, gpus),
+        hardware=segmented(cluster(row, gpus), gpus),
         model=architecture,
         parallel=degrees,
         workload=workload,

@@ -41,13 +41,14 @@ def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Pa
     """A forward pass of one micro-batch on each stage."""
     peak = case.hardware.gpu
     products, launches = _products(case, held, forward, gpu)
-    core = flops.core(case, forward) / flops.peak_flops(peak, wide(case.workload.precision))
+    unfused = case.workload.train and not case.workload.fused_attention
+    core = (1 + unfused) * flops.core(case, forward) / flops.peak_flops(peak, wide(case.workload.precision))
     cached = cache_bytes(case, forward) / peak.memory_bandwidth
     grouped = _grouped(case, held, forward, gpu)
     elementwise = elementwise_bytes(case, forward) / peak.memory_bandwidth
     launches = launches + KERNELS_OF_LAYER * case.running.layers
     heads = np.ceil(case.model.num_attention_heads / case.tp)
-    pairs = heads * forward.tokens * forward.keys * case.running.layers
+    pairs = unfused * heads * forward.tokens * 2 * forward.keys * case.running.layers
     scores = case.activation_bytes * pairs / peak.memory_bandwidth
     return Parts(products, grouped, np.maximum(core, cached), scores, elementwise, launches)
 

@@ -22,10 +22,10 @@ ENOUGH = 30.0
 
 SCHEME = Scheme(
     defaults={name: getattr(Software(), name) for name in NAMES},
-    shared=dict.fromkeys(NAMES, 0.7) | {"scale": 0.0, "core": 0.5, "accumulated": 0.3, "scores": 0.3, "products": 0.2},
+    shared=dict.fromkeys(NAMES, 0.7) | {"scale": 0.0, "core": 0.5, "accumulated": 0.3, "scores": 0.2, "products": 0.2},
     spreads={
         "framework": {name: 0.35 for name in NAMES if name not in ("scale", "products", "grouped", "core", "scores")}
-        | {"products": 0.1, "grouped": 0.2, "core": 0.2, "scores": 1.5},
+        | {"products": 0.1, "grouped": 0.2, "core": 0.2, "scores": 0.2},
         "release": {"scale": 0.08, "grouped": 0.15, "expert_s": 0.15, "core": 0.15},
         "gpu": {"products": 0.12, "grouped": 0.12, "core": 0.2, "elementwise": 0.1, "kernel_s": 0.2, "expert_s": 0.2},
         "precision": {"products": 0.12, "grouped": 0.12, "elementwise": 0.25},
