@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,10 @@ MLA = (1536, 512, 128, 64, 128)
 
 FLASH_SINCE = 2023
 """Year in which Megatron-LM got FlashAttention (its releases that name a year)."""
+
+DEDUPLICATED = {True: "nemo-25.11", False: "nemo-26.04"}
+OVERLAPPED = {True: "nemo-26.06"}
+"""First release whose recipes for NVL72 racks, and for other servers, mostly say so."""
 
 GIB = 2.0**30
 SMALL = 10 * GIB
@@ -156,6 +160,27 @@ def fused(row: Row) -> bool:
     return not (row["framework"] == "megatron" and year and int(year[0]) < FLASH_SINCE)
 
 
+def dispatch(row: Row) -> str:
+    """As the row says; where its recipe is unknown, Megatron's usual one for the GPU and the release."""
+    if "token-drop" in row.get("moe_balance", ""):
+        return "capacity"
+    if row.get("moe_dispatcher"):
+        return "deduplicated"
+    return "deduplicated" if "recipe" not in row["notes"] and usual(row, DEDUPLICATED) else "alltoall"
+
+
+def overlapped(row: Row) -> bool:
+    """Whether dispatch runs beside computation, as the row says or as usual."""
+    said = re.search(r"moe_a2a_overlap=(\w+)", row["notes"])
+    return said[1] == "True" if said else usual(row, OVERLAPPED)
+
+
+def usual(row: Row, since: Mapping[bool, str]) -> bool:
+    """Whether a container's release is late enough, with GPUs in racks and in single servers."""
+    first = since.get("NVL72" in row.get("intra_node", ""))
+    return bool(first) and row["release"].startswith("nemo-") and row["release"] >= first
+
+
 def world(row: Row) -> World:
     """The row's plan. Raises Skip."""
     if row.get("task") == "lora":
@@ -174,6 +199,8 @@ def world(row: Row) -> World:
         distributed_optimizer=row["dist_optimizer"] != "0",
         zero_stage=shards,
         fused_attention=fused(row),
+        dispatch=dispatch(row),
+        overlapped_dispatch=overlapped(row),
     )
     config = Config(
         hardware=segmented(cluster(row, gpus), gpus),

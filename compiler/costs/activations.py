@@ -14,6 +14,7 @@ from compiler.costs.constants import (
     ELEMENTWISE_PASSES,
     LOGIT_BYTES,
     LOGIT_COPIES_BYTES,
+    PERMUTE_PASSES,
     SCORE_BYTES,
     SCORE_WORK_BYTES,
     SOFTMAX_STATISTIC_BYTES,
@@ -52,6 +53,12 @@ def elementwise_bytes(case: Case, forward: Forward) -> Array:
     """Memory traffic of a forward pass outside GEMMs and attention: hidden states, and what the MLP or experts write."""
     hidden = ELEMENTWISE_PASSES * case.running.layers * _layer_input(case, forward)
     return hidden + _after_attention(case, forward)
+
+
+def permuted_bytes(case: Case, forward: Forward) -> Array:
+    """Memory traffic of the copies of tokens on their way to experts and back, of all layers of a stage."""
+    each = case.activation_bytes * case.model.hidden_size * _pairs(case, forward)
+    return PERMUTE_PASSES * case.running.moe * each * case.model.moe
 
 
 def _after_attention(case: Case, forward: Forward) -> Array:

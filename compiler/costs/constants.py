@@ -62,6 +62,10 @@ KERNELS_PER_LAYER = 10.0
 ELEMENTWISE_PASSES = 10.0
 """Times that the hidden state of a layer moves to or from memory outside GEMMs: norms 4, residuals 6 (assumed)."""
 
+PERMUTE_PASSES = 6.0
+"""Times that a copy of a token moves to or from memory in a forward pass: out of the hidden states, sorted by expert (read and
+written), sorted back (read and written), and into the sum (counted by hand in Megatron-LM's dispatcher)."""
+
 OPTIMIZER_SHARD_BYTES = 42.0
 """Memory traffic of a weight on its optimizer rank: norm 4, clip 8, Adam reads 16 and writes 14.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.costs import flops
-from compiler.costs.activations import elementwise_bytes
+from compiler.costs.activations import elementwise_bytes, permuted_bytes
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Array, Case
 from compiler.costs.forward import Forward, dispatched, touched_fraction
@@ -35,6 +35,7 @@ class Parts:
     scores: Array
     elementwise: Array
     launches: Array
+    permuted: Array
 
 
 def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Parts:
@@ -50,7 +51,8 @@ def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Pa
     heads = np.ceil(case.model.num_attention_heads / case.tp)
     pairs = unfused * heads * forward.tokens * 2 * forward.keys * case.running.layers
     scores = case.activation_bytes * pairs / peak.memory_bandwidth
-    return Parts(products, grouped, np.maximum(core, cached), scores, elementwise, launches)
+    permuted = permuted_bytes(case, forward) / peak.memory_bandwidth
+    return Parts(products, grouped, np.maximum(core, cached), scores, elementwise, launches, permuted)
 
 
 def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:

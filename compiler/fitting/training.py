@@ -26,7 +26,7 @@ SCHEME = Scheme(
     spreads={
         "framework": {name: 0.35 for name in NAMES if name not in ("scale", "products", "grouped", "core", "scores")}
         | {"products": 0.1, "grouped": 0.2, "core": 0.2, "scores": 0.2},
-        "release": {"scale": 0.08, "grouped": 0.15, "expert_s": 0.15, "core": 0.15},
+        "release": {"scale": 0.08, "grouped": 0.15, "expert_s": 0.15, "core": 0.15, "permuted": 0.3},
         "gpu": {"products": 0.12, "grouped": 0.12, "core": 0.2, "elementwise": 0.1, "kernel_s": 0.2, "expert_s": 0.2},
         "precision": {"products": 0.12, "grouped": 0.12, "elementwise": 0.25},
     },

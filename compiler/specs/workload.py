@@ -8,6 +8,10 @@ from typing import Any, Optional
 from compiler.specs.fields import MISSING, at_least, choice, numbers
 from compiler.specs.model import BYTES
 
+DISPATCHES = ("alltoall", "capacity", "deduplicated")
+"""How tokens reach their experts in training: a copy for each expert, whose counts the host waits for; the same cut or filled
+up to a fixed count; or one copy for each rank, and for each NVLink domain between domains (DeepEP, HybridEP)."""
+
 ROLES = ("prefill", "decode")
 """What an instance of a server may do alone, in the order in which a request meets them."""
 
@@ -40,7 +44,7 @@ class Pools:
 @dataclass(frozen=True)
 class Workload:
     """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean expert load. Without `fused_attention`
-    the scores of all pairs of tokens are kept. `pools` makes two plans; `role` is which of them this one is.
+    the scores of all pairs of tokens are kept. `overlapped_dispatch`: beside the computation of another micro-batch. `pools` makes two plans; `role` is which of them this one is.
     """
 
     kind: str = choice(("train", "serve"))
@@ -56,6 +60,8 @@ class Workload:
     zero_stage: int = field(default=0, metadata={"minimum": 0, "maximum": 3})
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     imbalance: float = at_least(1, 1.0)
+    dispatch: str = choice(DISPATCHES, "alltoall")
+    overlapped_dispatch: bool = False
     fused_attention: bool = True
     pools: Any = None  # Pools, once it is read: OmegaConf cannot override a typed node that is null
     role: Optional[str] = choice(ROLES, None)
