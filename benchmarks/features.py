@@ -46,6 +46,7 @@ def keys(record: Record) -> dict[str, str]:
     config = known(record).config
     return {
         level: family,
+        "product": calibrated.product(f"{family}/{release}"),
         "release": f"{family}/{release}",
         "gpu": config.hardware.name,
         "precision": config.workload.precision,

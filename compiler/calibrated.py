@@ -53,10 +53,17 @@ def _curve(kind: Any, values: dict[str, Any]) -> Any:
 
 
 def release_key(table: Table, family: str, release: str) -> str:
-    """The release as it was measured, else the framework's latest one; empty where none of it was."""
-    known = [key for key in table.get("release", {}) if key.startswith(f"{family}/")]
+    """The release as it was measured, else the latest one of the product or else of the framework; empty where none was."""
     wanted = f"{family}/{release}"
+    known = [key for key in table.get("release", {}) if key.startswith(f"{family}/")]
+    known = [key for key in known if product(key) == product(wanted)] or known
     return wanted if wanted in known else max(known, key=natural, default="")
+
+
+def product(release: str) -> str:
+    """What a release is a version of, "megatron/nemo" of "megatron/nemo-25.02"; empty where it is a version alone."""
+    found = re.match(r"\w[\w-]*/[a-z-]*[a-z](?=-\d)", release)
+    return found[0] if found else ""
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -77,7 +84,7 @@ def software(framework: str, release: str, hardware: str, precision: str) -> Sof
     """A training framework's constants on a GPU."""
     table = load("training").get("constants", {})
     key = release_key(table, framework, release)
-    keys = {"framework": framework, "release": key, "gpu": hardware, "precision": precision}
+    keys = {"framework": framework, "product": product(key), "release": key, "gpu": hardware, "precision": precision}
     return Software(**constants(table, vars(Software()), keys))
 
 

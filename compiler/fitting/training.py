@@ -26,8 +26,9 @@ SCHEME = Scheme(
     spreads={
         "framework": {name: 0.35 for name in NAMES if name not in ("scale", "products", "grouped", "core", "scores")}
         | {"products": 0.1, "grouped": 0.2, "core": 0.2, "scores": 0.2},
+        "product": {"tp": 0.35, "ep": 0.3, "dp": 0.3, "kernel_s": 0.3, "elementwise": 0.2, "products": 0.1},
         "release": {"scale": 0.08, "grouped": 0.15, "expert_s": 0.15, "core": 0.15, "permuted": 0.3},
-        "gpu": {"products": 0.12, "grouped": 0.12, "core": 0.2, "elementwise": 0.1, "kernel_s": 0.2, "expert_s": 0.2},
+        "gpu": {"products": 0.05, "grouped": 0.05, "core": 0.1, "elementwise": 0.05, "kernel_s": 0.1, "expert_s": 0.1},
         "precision": {"products": 0.12, "grouped": 0.12, "elementwise": 0.25},
     },
 )
