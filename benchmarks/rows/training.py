@@ -34,6 +34,10 @@ DEDUPLICATED = {True: "nemo-25.11", False: "nemo-26.04"}
 OVERLAPPED = {True: "nemo-26.06"}
 """First release whose recipes for NVL72 racks, and for other servers, mostly say so."""
 
+SINKS_SINCE = "nemo-26.06"
+"""First container that fuses the softmax with sinks, which comes with alternating windows (Transformer Engine issue 2318,
+verl issue 5224: it is not fused before cuDNN 9.18)."""
+
 GIB = 2.0**30
 SMALL = 10 * GIB
 
@@ -156,8 +160,12 @@ def fused(row: Row) -> bool:
     """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to."""
     if "attention-backend=unfused" in row.get("extra_args", "") or row["framework"] == "megatron-deepspeed":
         return False
+    if row["framework"] != "megatron":
+        return True
     year = re.search(r"20\d\d", row["release"])
-    return not (row["framework"] == "megatron" and year and int(year[0]) < FLASH_SINCE)
+    if "sliding window" in row["attn"] and "nemo-" < row["release"] < SINKS_SINCE:
+        return False
+    return not (year and int(year[0]) < FLASH_SINCE)
 
 
 def dispatch(row: Row) -> str:

@@ -19,7 +19,7 @@ class Software:
     products: float = 1.0
     grouped: float = 1.0
     core: float = 3.0
-    scores: float = 8.0
+    scores: float = 1.25
     elementwise: float = 1.25
     permuted: float = 1.25
     accumulated: float = 1.25
