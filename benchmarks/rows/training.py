@@ -34,10 +34,6 @@ DEDUPLICATED = {True: "nemo-25.11", False: "nemo-26.04"}
 OVERLAPPED = {True: "nemo-26.06"}
 """First release whose recipes for NVL72 racks, and for other servers, mostly say so."""
 
-SINKS_SINCE = "nemo-26.06"
-"""First container that fuses the softmax with sinks, which comes with alternating windows (Transformer Engine issue 2318,
-verl issue 5224: it is not fused before cuDNN 9.18)."""
-
 GIB = 2.0**30
 SMALL = 10 * GIB
 
@@ -157,24 +153,25 @@ def zero_stage(row: Row) -> int:
 
 
 def fused(row: Row) -> bool:
-    """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to."""
+    """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to.
+
+    Alternating windows come with sinks, whose softmax Megatron does not fuse (Transformer Engine issue 2318, verl 5224).
+    """
     if "attention-backend=unfused" in row.get("extra_args", "") or row["framework"] == "megatron-deepspeed":
         return False
     if row["framework"] != "megatron":
         return True
     year = re.search(r"20\d\d", row["release"])
-    if "sliding window" in row["attn"] and "nemo-" < row["release"] < SINKS_SINCE:
-        return False
-    return not (year and int(year[0]) < FLASH_SINCE)
+    return "sliding window" not in row["attn"] and not (year and int(year[0]) < FLASH_SINCE)
 
 
 def dispatch(row: Row) -> str:
-    """As the row says; where its recipe is unknown, Megatron's usual one for the GPU and the release."""
+    """As the row says; where its recipe is unknown, Megatron's usual one for the GPU and the release, and between servers."""
     if "token-drop" in row.get("moe_balance", ""):
         return "capacity"
-    if row.get("moe_dispatcher"):
-        return "deduplicated"
-    return "deduplicated" if "recipe" not in row["notes"] and usual(row, DEDUPLICATED) else "alltoall"
+    spread = not racks(row) and whole(row, "ep", 1) > whole(row, "gpus_per_node", 8)
+    unsaid = "recipe" not in row["notes"] and (spread or usual(row, DEDUPLICATED))
+    return "deduplicated" if row.get("moe_dispatcher") or unsaid else "alltoall"
 
 
 def overlapped(row: Row) -> bool:
@@ -183,9 +180,13 @@ def overlapped(row: Row) -> bool:
     return said[1] == "True" if said else usual(row, OVERLAPPED)
 
 
+def racks(row: Row) -> bool:
+    return "NVL72" in row.get("intra_node", "")
+
+
 def usual(row: Row, since: Mapping[bool, str]) -> bool:
     """Whether a container's release is late enough, with GPUs in racks and in single servers."""
-    first = since.get("NVL72" in row.get("intra_node", ""))
+    first = since.get(racks(row))
     return bool(first) and row["release"].startswith("nemo-") and row["release"] >= first
 
 

@@ -43,7 +43,7 @@ def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Pa
     """A forward pass of one micro-batch on each stage."""
     peak = case.hardware.gpu
     products, launches = _products(case, held, forward, gpu)
-    core, scores = _attention(case, forward)
+    core, scores = _attention(case, forward, gpu)
     cached = cache_bytes(case, forward) / peak.memory_bandwidth
     grouped = _grouped(case, held, forward, gpu)
     elementwise = elementwise_bytes(case, forward) / peak.memory_bandwidth
@@ -52,18 +52,18 @@ def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Pa
     return Parts(products, grouped, np.maximum(core, cached), scores, elementwise, launches, permuted)
 
 
-def _attention(case: Case, forward: Forward) -> tuple[Array, Array]:
-    """Seconds of the core's products, and of the passes over its scores where it is not fused: all pairs, masked or not."""
-    peak = case.hardware.gpu
-    speed = flops.peak_flops(peak, wide(case.workload.precision))
+def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:
+    """Seconds of the fused core, or of the one that is not: plain products and passes over all scores, masked or not."""
+    peak, precision = case.hardware.gpu, wide(case.workload.precision)
+    speed = flops.peak_flops(peak, precision)
     fused = flops.core(case, forward)
     if case.workload.fused_attention or not case.workload.train:
         return fused / speed, 0 * fused
     heads = np.ceil(case.model.num_attention_heads / case.tp)
     pairs = heads * forward.tokens * 2 * forward.keys * case.running.layers
     passes = SCORE_PASSES + (0.0 if case.model.gated_mlp else DROPOUT_PASSES)
-    work = 2 * flops.score_width(case.model, forward.phase) * pairs
-    return work / speed, passes * case.activation_bytes * pairs / peak.memory_bandwidth
+    work = 2 * flops.score_width(case.model, forward.phase) * pairs / gpu.kernel(gpu.gemm, precision).efficiency
+    return 0 * fused, work / speed + passes * case.activation_bytes * pairs / peak.memory_bandwidth
 
 
 def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:

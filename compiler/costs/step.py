@@ -36,7 +36,7 @@ SCORES_BACKWARD = 1.6
 class Work:
     """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
     a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
-    of kernels, of layers with experts, and of those where the host waits for the counts of tokens.
+    of kernels, of layers with experts, and of those that keep the host busy beyond their kernels.
     `alike`: how many stages each column stands for; 1 unless it was squeezed.
     """
 
@@ -86,7 +86,7 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         accumulated=ACCUMULATED_BYTES * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth + none,
         launches=kernels.launches,
         experts=case.running.moe + none,
-        waits=(case.workload.dispatch == "alltoall") * case.running.moe + none,
+        waits=_waits(case) + none,
         ahead=ahead,
         back=back,
         gathered_ahead=sum((item.flow.forward * item.call_s for item in syncs), none),
@@ -100,6 +100,12 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         alike=none + 1,
     )
     return found, [*passes, *syncs]
+
+
+def _waits(case: Case) -> Array:
+    """Layers where the host waits for counts of tokens, or runs the pieces of two micro-batches in turns."""
+    chosen = case.workload
+    return ((chosen.dispatch == "alltoall") + float(chosen.overlapped_dispatch)) * case.running.moe
 
 
 def _of_a_plan(values: Array) -> Array:
