@@ -48,6 +48,7 @@ def keys(record: Record) -> dict[str, str]:
         level: family,
         "product": calibrated.product(f"{family}/{release}"),
         "release": f"{family}/{release}",
+        "generation": calibrated.generation(config.hardware.name),
         "gpu": config.hardware.name,
         "precision": config.workload.precision,
     }

@@ -66,6 +66,16 @@ def product(release: str) -> str:
     return found[0] if found else ""
 
 
+GENERATIONS = {"ampere": ("a100", "a800"), "hopper": ("h100", "h200", "h800", "h20", "gh200"), "blackwell": ("b200", "b300", "gb200", "gb300")}
+"""Cluster files by the architecture of their GPU, to the first underscore of their name."""
+
+
+def generation(hardware: str) -> str:
+    """The architecture of a cluster's GPU; empty where it is not known."""
+    name = hardware.partition("_")[0]
+    return next((key for key, names in GENERATIONS.items() if name in names), "")
+
+
 def natural(text: str) -> list[tuple[int, str]]:
     """Numbers in a text count as such."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", text)]
@@ -84,7 +94,8 @@ def software(framework: str, release: str, hardware: str, precision: str) -> Sof
     """A training framework's constants on a GPU."""
     table = load("training").get("constants", {})
     key = release_key(table, framework, release)
-    keys = {"framework": framework, "product": product(key), "release": key, "gpu": hardware, "precision": precision}
+    keys = {"framework": framework, "product": product(key), "release": key}
+    keys |= {"generation": generation(hardware), "gpu": hardware, "precision": precision}
     return Software(**constants(table, vars(Software()), keys))
 
 
