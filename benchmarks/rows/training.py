@@ -152,6 +152,13 @@ def zero_stage(row: Row) -> int:
     return 2 if "SHARD_GRAD_OP" in row["notes"] else 3
 
 
+def sequence_parallel(row: Row) -> bool | None:
+    """As the row says, else where tp is above 1; Megatron-DeepSpeed reduces whole activations unless it is asked not to."""
+    if row["seq_parallel"]:
+        return row["seq_parallel"] == "1"
+    return False if row["framework"] == "megatron-deepspeed" else None
+
+
 def fused(row: Row) -> bool:
     """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to.
 
@@ -204,7 +211,7 @@ def world(row: Row) -> World:
         sequence_length=whole(row, "seq"),
         precision=precision(row),
         recompute=recompute(row),
-        sequence_parallel=row["seq_parallel"] == "1" if row["seq_parallel"] else None,
+        sequence_parallel=sequence_parallel(row),
         distributed_optimizer=row["dist_optimizer"] != "0",
         zero_stage=shards,
         fused_attention=fused(row),

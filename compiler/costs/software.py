@@ -31,7 +31,7 @@ class Software:
     dp: float = 0.3
     fsdp: float = 1.0
     optimizer: float = 1.25
-    kernel_s: float = 6e-6
+    kernel_s: float = 3e-5
     expert_s: float = 3e-4
     wait_s: float = 1e-3
     micro_s: float = 2e-3
