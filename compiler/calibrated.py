@@ -66,7 +66,11 @@ def product(release: str) -> str:
     return found[0] if found else ""
 
 
-GENERATIONS = {"ampere": ("a100", "a800"), "hopper": ("h100", "h200", "h800", "h20", "gh200"), "blackwell": ("b200", "b300", "gb200", "gb300")}
+GENERATIONS = {
+    "ampere": ("a100", "a800"),
+    "hopper": ("h100", "h200", "h800", "h20", "gh200"),
+    "blackwell": ("b200", "b300", "gb200", "gb300"),
+}
 """Cluster files by the architecture of their GPU, to the first underscore of their name."""
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.rows import software
 from benchmarks.rows.hardware import cluster, gpu_file, segmented
 from benchmarks.rows.record import Record, Row, Skip, number, read, whole
 from compiler.passes import lay_out
@@ -26,13 +27,6 @@ VOCABULARY = 51200
 
 MLA = (1536, 512, 128, 64, 128)
 """Ranks of queries and of keys and values, widths without and with rotation, value width, where a row leaves them out."""
-
-FLASH_SINCE = 2023
-"""Year in which Megatron-LM got FlashAttention (its releases that name a year)."""
-
-DEDUPLICATED = {True: "nemo-25.11", False: "nemo-26.04"}
-OVERLAPPED = {True: "nemo-26.06"}
-"""First release whose recipes for NVL72 racks, and for other servers, mostly say so."""
 
 GIB = 2.0**30
 SMALL = 10 * GIB
@@ -119,14 +113,6 @@ def layout(row: Row) -> list[int]:
     return [stage.count("t") for stage in text.split("|")]
 
 
-def recompute(row: Row) -> str:
-    """full, selective (the attention core), or none: finer selections rebuild what costs next to nothing."""
-    text = row["recompute"].lower()
-    if text.startswith("full"):
-        return "full"
-    return "selective" if "attention core" in text else "none"
-
-
 def parallel(row: Row, layers: int) -> tuple[Parallel, int]:
     """Degrees and the number of GPUs. Raises Skip where the world cannot be known, or does not fit."""
     tp, pp, cp = whole(row, "tp"), whole(row, "pp"), whole(row, "cp", 1)
@@ -145,78 +131,26 @@ def parallel(row: Row, layers: int) -> tuple[Parallel, int]:
     return Parallel(tp=tp, pp=pp, cp=cp, vpp=vpp, ep=ep, etp=etp, adp=adp, stages=stages), gpus
 
 
-def zero_stage(row: Row) -> int:
-    """FSDP shards parameters too, unless the row says otherwise."""
-    if not whole(row, "fsdp_shard", 0):
-        return 0
-    return 2 if "SHARD_GRAD_OP" in row["notes"] else 3
-
-
-def sequence_parallel(row: Row) -> bool | None:
-    """As the row says, else where tp is above 1; Megatron-DeepSpeed reduces whole activations unless it is asked not to."""
-    if row["seq_parallel"]:
-        return row["seq_parallel"] == "1"
-    return False if row["framework"] == "megatron-deepspeed" else None
-
-
-def fused(row: Row) -> bool:
-    """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to.
-
-    Alternating windows come with sinks, whose softmax Megatron does not fuse (Transformer Engine issue 2318, verl 5224).
-    """
-    if "attention-backend=unfused" in row.get("extra_args", "") or row["framework"] == "megatron-deepspeed":
-        return False
-    if row["framework"] != "megatron":
-        return True
-    year = re.search(r"20\d\d", row["release"])
-    return "sliding window" not in row["attn"] and not (year and int(year[0]) < FLASH_SINCE)
-
-
-def dispatch(row: Row) -> str:
-    """As the row says; where its recipe is unknown, Megatron's usual one for the GPU and the release, and between servers."""
-    if "token-drop" in row.get("moe_balance", ""):
-        return "capacity"
-    spread = not racks(row) and whole(row, "ep", 1) > whole(row, "gpus_per_node", 8)
-    unsaid = "recipe" not in row["notes"] and (spread or usual(row, DEDUPLICATED))
-    return "deduplicated" if row.get("moe_dispatcher") or unsaid else "alltoall"
-
-
-def overlapped(row: Row) -> bool:
-    """Whether dispatch runs beside computation, as the row says or as usual."""
-    said = re.search(r"moe_a2a_overlap=(\w+)", row["notes"])
-    return said[1] == "True" if said else usual(row, OVERLAPPED)
-
-
-def racks(row: Row) -> bool:
-    return "NVL72" in row.get("intra_node", "")
-
-
-def usual(row: Row, since: Mapping[bool, str]) -> bool:
-    """Whether a container's release is late enough, with GPUs in racks and in single servers."""
-    first = since.get(racks(row))
-    return bool(first) and row["release"].startswith("nemo-") and row["release"] >= first
-
-
 def world(row: Row) -> World:
     """The row's plan. Raises Skip."""
     if row.get("task") == "lora":
         raise Skip("LoRA adapters")
     architecture = model(row)
     degrees, gpus = parallel(row, architecture.num_hidden_layers)
-    shards = zero_stage(row)
+    shards = software.zero_stage(row)
     workload = Workload(
         kind="train",
         global_batch_size=whole(row, "gbs"),
         micro_batch_size=whole(row, "mbs"),
         sequence_length=whole(row, "seq"),
         precision=precision(row),
-        recompute=recompute(row),
-        sequence_parallel=sequence_parallel(row),
+        recompute=software.recompute(row),
+        sequence_parallel=software.sequence_parallel(row),
         distributed_optimizer=row["dist_optimizer"] != "0",
         zero_stage=shards,
-        fused_attention=fused(row),
-        dispatch=dispatch(row),
-        overlapped_dispatch=overlapped(row),
+        fused_attention=software.fused(row),
+        dispatch=software.dispatch(row),
+        overlapped_dispatch=software.overlapped(row),
     )
     config = Config(
         hardware=segmented(cluster(row, gpus), gpus),
@@ -241,7 +175,7 @@ def steps(folder: Path) -> Iterator[Record]:
 
 
 def _filled(base: Record, row: Row) -> Record:
-    software = (row["framework"], row["release"])
+    ran = (row["framework"], row["release"])
     try:
         step, rate, total = (number(row, key) for key in ("step_time_s", "tokens_s_gpu", "tokens_s_total"))
         if step is None and rate is None and total is not None:
@@ -249,7 +183,7 @@ def _filled(base: Record, row: Row) -> Record:
         if step is None and rate is None:
             raise Skip("no step time and no tokens/s")
         metric, measured = ("step_time_s", step) if step is not None else ("tokens_s_gpu", rate)
-        base = replace(base, metric=metric, measured=measured or 0.0, software=software)
+        base = replace(base, metric=metric, measured=measured or 0.0, software=ran)
         return replace(base, world=world(row), gpu=gpu_file(row))
     except Skip as why:
         return replace(base, skipped=str(why))

@@ -23,7 +23,7 @@ class Software:
     elementwise: float = 1.25
     permuted: float = 1.25
     accumulated: float = 1.25
-    tp: float = 0.8
+    tp: float = 1.0
     cp: float = 0.3
     ep: float = 0.8
     beside: float = 0.2
@@ -33,9 +33,9 @@ class Software:
     optimizer: float = 1.25
     kernel_s: float = 3e-5
     expert_s: float = 3e-4
-    wait_s: float = 1e-3
+    wait_s: float = 2e-3
     micro_s: float = 2e-3
-    step_s: float = 2e-2
+    step_s: float = 1e-2
     scale: float = 1.0
 
 
