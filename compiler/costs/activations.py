@@ -15,6 +15,7 @@ from compiler.costs.constants import (
     LOGIT_BYTES,
     LOGIT_COPIES_BYTES,
     PERMUTE_PASSES,
+    ROW_ELEMENTS,
     SCORE_BYTES,
     SCORE_WORK_BYTES,
     SOFTMAX_STATISTIC_BYTES,
@@ -57,7 +58,7 @@ def elementwise_bytes(case: Case, forward: Forward) -> Array:
 
 def permuted_bytes(case: Case, forward: Forward) -> Array:
     """Memory traffic of the copies of tokens on their way to experts and back, of all layers of a stage."""
-    each = case.activation_bytes * case.model.hidden_size * _pairs(case, forward)
+    each = case.activation_bytes * (case.model.hidden_size + ROW_ELEMENTS) * _pairs(case, forward)
     return PERMUTE_PASSES * case.running.moe * each * case.model.moe
 
 

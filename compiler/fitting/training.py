@@ -45,7 +45,15 @@ SCHEME = Scheme(
             "kernel_s": 0.1,
             "expert_s": 0.1,
         },
-        "gpu": {"products": 0.04, "grouped": 0.04, "core": 0.1, "elementwise": 0.05, "kernel_s": 0.1, "expert_s": 0.1},
+        "gpu": {
+            "products": 0.06,
+            "grouped": 0.04,
+            "core": 0.1,
+            "elementwise": 0.05,
+            "permuted": 0.1,
+            "kernel_s": 0.1,
+            "scale": 0.05,
+        },
         "precision": {"products": 0.12, "grouped": 0.1, "elementwise": 0.25},
     },
 )
