@@ -23,6 +23,17 @@ def recompute(row: Row) -> str:
     return "selective" if "attention core" in text else "none"
 
 
+def rebuilt(row: Row) -> tuple[str, ...]:
+    """The pieces of a layer that a finer selection names."""
+    return tuple(sorted(set(re.findall(r"layernorm|mla_up_proj|mlp|moe_act", row["recompute"]))))
+
+
+def fused_loss(row: Row) -> bool:
+    """Megatron fuses the cross entropy where it is asked to; a row that gives no arguments is taken as fused."""
+    given = row.get("extra_args", "")
+    return row["framework"] != "megatron" or not given or "cross-entropy-loss-fusion=True" in given
+
+
 def zero_stage(row: Row) -> int:
     """FSDP shards parameters too, unless the row says otherwise."""
     if not whole(row, "fsdp_shard", 0):
