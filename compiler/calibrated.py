@@ -151,7 +151,9 @@ def unseen(table: Table, config: Config, name: str, version: str) -> Iterator[st
     """What selects constants and was not measured."""
     level = "framework" if config.workload.train else "backend"
     if config.hardware.name not in table.get("gpu", {}):
-        yield f"hardware {config.hardware.name}: the constants of all GPUs together"
+        kin = generation(config.hardware.name)
+        kind = f"all {kin} GPUs" if kin in table.get("generation", {}) else "all GPUs"
+        yield f"hardware {config.hardware.name}: the constants of {kind} together"
     if config.workload.precision not in table.get("precision", {}):
         yield f"precision {config.workload.precision}: the constants of all precisions together"
     if name not in table.get(level, {}):

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, fits
+from benchmarks import accuracy, cross, fits
 from benchmarks.rows import serving, training
-from benchmarks.rows.hardware import nominal
+from benchmarks.rows.hardware import nominal, segmented
 from benchmarks.rows.record import Record, Row
 from compiler import calibrated
 from compiler.costs.calibration import KernelCurve, LinkCurve
@@ -29,9 +29,7 @@ TRAIN = {
     "pp": "4", "vpp": "5", "cp": "2", "dp": "2", "mbs": "1", "gbs": "128", "seq_parallel": "", "recompute": "",
     "dist_optimizer": "", "notes": "", "step_time_s": "14.0",
 }  # fmt: skip
-COLUMNS = (
-    "ep etp topk moe_ffn shared_expert_ffn dense_layers mtp_layers fsdp_shard task tokens_s_gpu tokens_s_total".split()
-)
+COLUMNS = "moe_balance moe_dispatcher intra_node gpus_per_node ep etp topk moe_ffn shared_expert_ffn dense_layers mtp_layers fsdp_shard task tokens_s_gpu tokens_s_total".split()
 
 
 def write(folder: Path, name: str, *rows: Row) -> None:
@@ -171,10 +169,67 @@ def test_a_level_without_rows_changes_nothing() -> None:
     assert levels.balanced(["a", "a", "b"], 1, 1.0).tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 1])
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {"fused_attention": True, "sequence_parallel": None}),
+        ({"release": "megatron-lm-2022"}, {"fused_attention": False}),
+        ({"release": "megatron-lm-2024"}, {"fused_attention": True}),
+        ({"framework": "megatron-deepspeed"}, {"fused_attention": False, "sequence_parallel": False}),
+        ({"framework": "megatron-deepspeed", "seq_parallel": "1"}, {"sequence_parallel": True}),
+        ({"attn": "gqa, alternating sliding window 128/full"}, {"fused_attention": False}),
+        ({"moe_balance": "forced balanced, token-drop"}, {"dispatch": "capacity"}),
+        ({"moe_dispatcher": "hybridep"}, {"dispatch": "deduplicated"}),
+        ({"notes": "recipe X; moe_a2a_overlap=True"}, {"dispatch": "alltoall", "overlapped_dispatch": True}),
+        ({"release": "nemo-26.04"}, {"dispatch": "deduplicated", "overlapped_dispatch": False}),
+        ({"release": "nemo-26.04", "notes": "recipe X"}, {"dispatch": "alltoall"}),
+        ({"release": "nemo-26.06", "intra_node": "NVL72 NVLink5"}, {"overlapped_dispatch": True}),
+        ({"ep": "16"}, {"dispatch": "deduplicated"}),
+    ],
+)
+def test_software_does_as_the_row_says_or_as_usual(
+    tmp_path: Path, changes: dict[str, str], expected: dict[str, object]
+) -> None:
+    world = steps_of(tmp_path, **changes).world
+    assert world is not None
+    assert {name: getattr(world.config.workload, name) for name in expected} == expected
+
+
+def test_jobs_get_whole_segments_of_a_rack() -> None:
+    rack = nominal("gb200_nvl72")
+    assert [segmented(rack, gpus).nvlink.domain_gpus for gpus in (64, 128)] == [72, 64]
+    assert segmented(nominal("h100_80gb"), 128).nvlink.domain_gpus == 8
+
+
+def test_a_release_that_is_left_out_is_what_the_program_takes_for_it(tmp_path: Path) -> None:
+    releases = ("nemo-25.02", "nemo-25.11", "megatron-lm-2022")
+    write(tmp_path, "dense_training.csv", *({**TRAIN, "id": name, "release": name} for name in releases))
+    samples = fits.steps(list(training.steps(tmp_path)))
+    keys = cross.as_released({"release": "megatron/nemo-99"}, samples, fits.fitted(samples))
+    assert (keys["release"], keys["product"]) == ("megatron/nemo-25.11", "megatron/nemo")
+
+
+def test_memory_is_predicted_as_ever_where_others_are_left_out(tmp_path: Path) -> None:
+    row = {**TRAIN, "peak_alloc_gib": "50", "measure": "", "stage_or_rank": "", "framework": "torchtitan"}
+    write(tmp_path, "memory.csv", row)
+    records = list(training.memories(tmp_path))
+    assert cross.left_out(records, "source") == [judged.predicted for judged in accuracy.judge(records)]
+    assert records[0].skipped == ""
+
+
+def test_products_and_generations_are_read_off_names() -> None:
+    releases = ("megatron/nemo-25.11", "megatron/megatron-lm-2022", "llm-foundry/2023")
+    assert [calibrated.product(name) for name in releases] == ["megatron/nemo", "megatron/megatron-lm", ""]
+    clusters = ("a100_40gb", "h200", "gb300_nvl72", "mi300x")
+    assert [calibrated.generation(name) for name in clusters] == ["ampere", "hopper", "blackwell", ""]
+
+
 def test_an_unknown_release_is_its_frameworks_latest() -> None:
     table: dict[str, dict[str, dict[str, float]]] = {
-        "release": {"megatron/nemo-25.9": {}, "megatron/nemo-25.11": {}, "vllm/1.0": {}}
+        "release": {"megatron/lm-3": {}, "megatron/nemo-25.9": {}, "megatron/nemo-25.11": {}, "vllm/1.0": {}}
     }
+    assert calibrated.release_key(table, "megatron", "lm-9") == "megatron/lm-3"
+    assert calibrated.release_key(table, "megatron", "0.15") == "megatron/nemo-25.11"
     assert calibrated.release_key(table, "megatron", "nemo-99") == "megatron/nemo-25.11"
     assert calibrated.release_key(table, "megatron", "nemo-25.9") == "megatron/nemo-25.9"
     assert calibrated.release_key(table, "maxtext", "1") == ""

@@ -213,8 +213,8 @@ def _memory(base: Record, row: Row) -> Record:
         if not row["dp"] and not row["gpus"]:
             raise Skip("data parallelism unknown")
         found = world(row)
-        ask = {"stage": _stage(row["stage_or_rank"], found)}
-        ask |= {"rebuilt": software.rebuilt(row), "fused_loss": software.fused_loss(row)}
+        stage, pieces = _stage(row["stage_or_rank"], found), software.rebuilt(row)
+        ask = {"stage": stage, "rebuilt": pieces, "fused_loss": software.fused_loss(row)}
         return replace(base, world=found, gpu=gpu_file(row), ask=ask)
     except Skip as why:
         return replace(base, skipped=str(why))
