@@ -23,8 +23,8 @@ ENOUGH = 30.0
 SCHEME = Scheme(
     defaults={name: getattr(Software(), name) for name in NAMES},
     shared=dict.fromkeys(NAMES, 0.7)
-    | {"scale": 0.0, "core": 0.5, "accumulated": 0.3, "scores": 0.2, "products": 0.2, "grouped": 0.3}
-    | {"tp": 0.3, "fsdp": 0.4},
+    | {"scale": 0.0, "core": 0.5, "accumulated": 0.3, "scores": 0.2, "products": 0.2, "grouped": 0.15}
+    | {"tp": 0.3, "fsdp": 0.4, "kernel_s": 0.4},
     spreads={
         "framework": dict.fromkeys(NAMES, 0.15) | {"products": 0.05, "grouped": 0.08, "core": 0.1, "scale": 0.1},
         "product": {
