@@ -15,12 +15,22 @@ OVERLAPPED = {True: "nemo-26.06"}
 """First release whose recipes for NVL72 racks, and for other servers, mostly say so."""
 
 
+NATURAL = 1.3
+"""Imbalance of natural routing: real training is 1.1 to 1.3 times as slow as forced balance says, and only a part of a step
+follows the busiest expert (1.09 to 1.24, Megatron-MoE-ModelZoo's Qwen3-235B)."""
+
+
 def recompute(row: Row) -> str:
     """full, selective (the attention core), or none: finer selections rebuild what costs next to nothing."""
     text = row["recompute"].lower()
     if text.startswith("full"):
         return "full"
     return "selective" if "attention core" in text else "none"
+
+
+def imbalance(row: Row) -> float:
+    """Busiest over mean expert load: 1 where routing is forced or nothing is said of it."""
+    return NATURAL if re.search("natural|unforced|not? forced", row.get("moe_balance", "").lower()) else 1.0
 
 
 def rebuilt(row: Row) -> tuple[str, ...]:

@@ -149,6 +149,7 @@ def world(row: Row) -> World:
         distributed_optimizer=row["dist_optimizer"] != "0",
         zero_stage=shards,
         fused_attention=software.fused(row),
+        imbalance=software.imbalance(row),
         dispatch=software.dispatch(row),
         overlapped_dispatch=software.overlapped(row),
     )
