@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import accuracy, cross, fits
 from benchmarks.rows import serving, training
-from benchmarks.rows.hardware import nominal, segmented
+from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record, Row
 from compiler import calibrated
 from compiler.costs.calibration import KernelCurve, LinkCurve
@@ -167,39 +167,6 @@ def test_a_level_without_rows_changes_nothing() -> None:
     values = scheme.values(design, np.array(list(found.values())))
     assert values["products"].tolist() == pytest.approx([0.3, 0.1])
     assert levels.balanced(["a", "a", "b"], 1, 1.0).tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 1])
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, {"fused_attention": True, "sequence_parallel": None}),
-        ({"release": "megatron-lm-2022"}, {"fused_attention": False}),
-        ({"release": "megatron-lm-2024"}, {"fused_attention": True}),
-        ({"framework": "megatron-deepspeed"}, {"fused_attention": False, "sequence_parallel": False}),
-        ({"framework": "megatron-deepspeed", "seq_parallel": "1"}, {"sequence_parallel": True}),
-        ({"attn": "gqa, alternating sliding window 128/full"}, {"fused_attention": False}),
-        ({"moe_balance": "forced balanced, token-drop"}, {"dispatch": "capacity", "imbalance": 1.0}),
-        ({"moe_balance": "natural routing"}, {"dispatch": "alltoall", "imbalance": 1.3}),
-        ({"moe_dispatcher": "hybridep"}, {"dispatch": "deduplicated"}),
-        ({"notes": "recipe X; moe_a2a_overlap=True"}, {"dispatch": "alltoall", "overlapped_dispatch": True}),
-        ({"release": "nemo-26.04"}, {"dispatch": "deduplicated", "overlapped_dispatch": False}),
-        ({"release": "nemo-26.04", "notes": "recipe X"}, {"dispatch": "alltoall"}),
-        ({"release": "nemo-26.06", "intra_node": "NVL72 NVLink5"}, {"overlapped_dispatch": True}),
-        ({"ep": "16"}, {"dispatch": "deduplicated"}),
-    ],
-)
-def test_software_does_as_the_row_says_or_as_usual(
-    tmp_path: Path, changes: dict[str, str], expected: dict[str, object]
-) -> None:
-    world = steps_of(tmp_path, **changes).world
-    assert world is not None
-    assert {name: getattr(world.config.workload, name) for name in expected} == expected
-
-
-def test_jobs_get_whole_segments_of_a_rack() -> None:
-    rack = nominal("gb200_nvl72")
-    assert [segmented(rack, gpus).nvlink.domain_gpus for gpus in (64, 128)] == [72, 64]
-    assert segmented(nominal("h100_80gb"), 128).nvlink.domain_gpus == 8
 
 
 def test_a_release_that_is_left_out_is_what_the_program_takes_for_it(tmp_path: Path) -> None:
