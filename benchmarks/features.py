@@ -46,7 +46,9 @@ def keys(record: Record) -> dict[str, str]:
     config = known(record).config
     return {
         level: family,
+        "product": calibrated.product(f"{family}/{release}"),
         "release": f"{family}/{release}",
+        "generation": calibrated.generation(config.hardware.name),
         "gpu": config.hardware.name,
         "precision": config.workload.precision,
     }

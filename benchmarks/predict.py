@@ -29,7 +29,7 @@ def predict(records: Sequence[Record]) -> list[float]:
                 found[id(record)] = _finite(partial(predicting, record, work))
         for record in records:
             if not record.skipped and record.family in ("memory", "collectives"):
-                found[id(record)] = _finite(partial(_memory if record.family == "memory" else _transfer, record))
+                found[id(record)] = _finite(partial(memory_bytes if record.family == "memory" else _transfer, record))
     return [found[id(record)] for record in records]
 
 
@@ -61,11 +61,13 @@ def _served(record: Record, load: Demand) -> float:
     return float(np.max(value)) * float((record.ask or {}).get("ranks", 1))
 
 
-def _memory(record: Record) -> float:
+def memory_bytes(record: Record) -> float:
+    """What the allocator of the measured stage's fullest rank hands out, or reserves, at the peak."""
     this, held, _ = features.bits(features.known(record))
-    named = replace(this, framework=record.software[0])
+    ask = dict(record.ask or {})
+    stage = ask.pop("stage")
+    named = replace(this, framework=record.software[0], **ask)
     total = (reserved if record.metric == "reserved_bytes" else allocated)(named, held)
-    stage = (record.ask or {})["stage"]
     return float(total.max() if stage is None else total[stage])
 
 

@@ -67,10 +67,31 @@ def _curve(kind: Any, values: dict[str, Any]) -> Any:
 
 
 def release_key(table: Table, family: str, release: str) -> str:
-    """The release as it was measured, else the framework's latest one; empty where none of it was."""
-    known = [key for key in table.get("release", {}) if key.startswith(f"{family}/")]
+    """The release as it was measured, else the latest one of the product or else of the framework; empty where none was."""
     wanted = f"{family}/{release}"
+    known = [key for key in table.get("release", {}) if key.startswith(f"{family}/")]
+    known = [key for key in known if product(key) == product(wanted)] or known
     return wanted if wanted in known else max(known, key=natural, default="")
+
+
+def product(release: str) -> str:
+    """What a release is a version of, "megatron/nemo" of "megatron/nemo-25.02"; empty where it is a version alone."""
+    found = re.match(r"\w[\w-]*/[a-z-]*[a-z](?=-\d)", release)
+    return found[0] if found else ""
+
+
+GENERATIONS = {
+    "ampere": ("a100", "a800"),
+    "hopper": ("h100", "h200", "h800", "h20", "gh200"),
+    "blackwell": ("b200", "b300", "gb200", "gb300"),
+}
+"""Cluster files by the architecture of their GPU, to the first underscore of their name."""
+
+
+def generation(hardware: str) -> str:
+    """The architecture of a cluster's GPU; empty where it is not known."""
+    name = hardware.partition("_")[0]
+    return next((key for key, names in GENERATIONS.items() if name in names), "")
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -91,7 +112,8 @@ def software(framework: str, release: str, hardware: str, precision: str) -> Sof
     """A training framework's constants on a GPU."""
     table = load("training").get("constants", {})
     key = release_key(table, framework, release)
-    keys = {"framework": framework, "release": key, "gpu": hardware, "precision": precision}
+    keys = {"framework": framework, "product": product(key), "release": key}
+    keys |= {"generation": generation(hardware), "gpu": hardware, "precision": precision}
     return Software(**constants(table, vars(Software()), keys))
 
 
@@ -180,7 +202,9 @@ def unseen(table: Table, config: Config, name: str, version: str) -> Iterator[st
     """What selects constants and was not measured."""
     level = "framework" if config.workload.train else "backend"
     if config.hardware.name not in table.get("gpu", {}):
-        yield f"hardware {config.hardware.name}: the constants of all GPUs together"
+        kin = generation(config.hardware.name)
+        kind = f"all {kin} GPUs" if kin in table.get("generation", {}) else "all GPUs"
+        yield f"hardware {config.hardware.name}: the constants of {kind} together"
     if config.workload.precision not in table.get("precision", {}):
         yield f"precision {config.workload.precision}: the constants of all precisions together"
     if name not in table.get(level, {}):

@@ -79,6 +79,12 @@ def test_what_was_not_measured_is_said() -> None:
     assert "framework none: the constants of all frameworks together" in found["message"]
 
 
+def test_an_unmeasured_gpu_takes_after_its_generation() -> None:
+    checks = compile_plan(["hardware=h200", *LLAMA]).to_dict()["checks"]
+    found = next(check for check in checks if check["id"] == "measured")
+    assert "hardware h200: the constants of all hopper GPUs together" in found["message"]
+
+
 @pytest.mark.parametrize("name", ["nope", "training"])
 def test_unknown_curves_are_said(name: str) -> None:
     with pytest.raises(ConfigError, match=f"hardware.calibration={name} has no GEMM curves ; write one of a100_80gb"):

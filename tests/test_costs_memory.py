@@ -120,6 +120,28 @@ def test_recomputation_saves_memory_in_order() -> None:
     assert none > selective > full
 
 
+@pytest.mark.parametrize(
+    ("piece", "each"),
+    [
+        ("layernorm", 2 * 2 * 7168),
+        ("mla_up_proj", 2 * 128 * (192 + 192 + 128)),
+        ("mlp", 3 / 61 * 2 * 3 * 18_432),
+        ("moe_act", 58 / 61 * 2 * 8 * 2048),
+    ],
+)
+def test_pieces_that_are_rebuilt_are_not_kept(piece: str, each: float) -> None:
+    model = replace(DEEPSEEK_V3, num_nextn_predict_layers=0)
+    plan = case(world("tp1", model, replace(TRAIN, recompute="selective", global_batch_size=1)))
+    saved = in_training(plan) - in_training(replace(plan, rebuilt=(piece,)))
+    assert saved[0] == pytest.approx(61 * 4096 * each, rel=1e-9)
+
+
+def test_an_unfused_loss_keeps_the_logits_twice() -> None:
+    plan = case(world("tp2", LLAMA_8B, replace(TRAIN, global_batch_size=1)))
+    more = in_training(replace(plan, fused_loss=False)) - in_training(plan)
+    assert more[0] == pytest.approx(2 * 4096 * (4096 + 128_256) / 2)
+
+
 def test_expert_parallelism_does_not_divide_routed_activations() -> None:
     small, large = (parts(f"ep{ep}_etp1_adp8", MIXTRAL)["activations_bytes"] for ep in (2, 8))
     assert small == large

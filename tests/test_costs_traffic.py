@@ -140,6 +140,27 @@ def test_experts_dispatch_and_combine_in_both_directions() -> None:
     assert found["train", "etp", "all_gather", "dispatch"]["bytes_per_call"] == 2 * 4096 * 4096 * 2
 
 
+def test_a_deduplicated_dispatch_sends_a_token_once_to_each_rank() -> None:
+    naive, once = (rows("ep8_dp2", MIXTRAL, dispatch=name)["train", "ep", "all_to_all", "dispatch"]
+                   for name in ("alltoall", "deduplicated"))  # fmt: skip
+    assert once["bytes_per_rank"] == pytest.approx(naive["bytes_per_rank"] * 8 * (1 - (7 / 8) ** 2) / 2)
+    assert once["seconds"] < naive["seconds"]
+
+
+def test_a_deduplicated_dispatch_crosses_each_domain_once() -> None:
+    """16 copies over 4 domains of 8 ranks: 4(1 - (3/4)^16) of them leave, and the network is what counts."""
+    far = Reach("ep", 32, "leaf", 4)
+    naive, once = (float(seconds("all_to_all", LARGE, far, B200, copies=copies)) for copies in (0, 16))
+    assert once / naive == pytest.approx(4 * (1 - 0.75**16) / 16, rel=0.01)
+
+
+def test_dispatch_runs_beside_computation_where_it_is_asked_to() -> None:
+    found = [
+        rows("ep8_dp2", MIXTRAL, overlapped_dispatch=x)["train", "ep", "all_to_all", "combine"] for x in (False, True)
+    ]
+    assert [row["overlapped"] for row in found] == [False, True]
+
+
 def test_serving_needs_two_all_to_alls_a_moe_layer_and_no_gradients() -> None:
     found = rows("ep16_tp4_pp4_dp4", MOE_30B, SERVE)
     for phase in ("prefill", "decode"):

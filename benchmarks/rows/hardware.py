@@ -43,6 +43,14 @@ def nominal(file: str) -> Hardware:
     return load_config([f"hardware={file}"]).hardware
 
 
+def segmented(hardware: Hardware, gpus: int) -> Hardware:
+    """Jobs larger than an NVLink domain of many nodes get a power of two of each (Slurm's --segment): 64 GPUs of 72."""
+    domain = hardware.nvlink.domain_gpus
+    if not hardware.node.gpus < domain < gpus:
+        return hardware
+    return replace(hardware, nvlink=replace(hardware.nvlink, domain_gpus=2 ** (domain.bit_length() - 1)))
+
+
 def cluster(row: Row, gpus: int) -> Hardware:
     """As many nodes as `gpus` need, with the network that the row states."""
     found = nominal(gpu_file(row))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.rows import specified
-from benchmarks.rows.hardware import cluster, gpu_file
+from benchmarks.rows import software, specified
+from benchmarks.rows.hardware import cluster, gpu_file, segmented
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
@@ -112,14 +112,6 @@ def layout(row: Row) -> list[int]:
     return [stage.count("t") for stage in text.split("|")]
 
 
-def recompute(row: Row) -> str:
-    """full, selective (the attention core), or none: finer selections rebuild what costs next to nothing."""
-    text = row["recompute"].lower()
-    if text.startswith("full"):
-        return "full"
-    return "selective" if "attention core" in text else "none"
-
-
 def parallel(row: Row, layers: int) -> tuple[Parallel, int]:
     """Degrees and the number of GPUs. Raises Skip where the world cannot be known, or does not fit."""
     tp, pp, cp = whole(row, "tp"), whole(row, "pp"), whole(row, "cp", 1)
@@ -140,34 +132,30 @@ def parallel(row: Row, layers: int) -> tuple[Parallel, int]:
     return Parallel(tp=tp, pp=pp, cp=cp, vpp=vpp, ep=ep, etp=etp, adp=adp, stages=stages), gpus
 
 
-def zero_stage(row: Row) -> int:
-    """FSDP shards parameters too, unless the row says otherwise."""
-    if not whole(row, "fsdp_shard", 0):
-        return 0
-    return 2 if "SHARD_GRAD_OP" in row["notes"] else 3
-
-
 def world(row: Row) -> World:
     """The row's plan. Raises Skip."""
     if row.get("task") == "lora":
         raise Skip("LoRA adapters")
     architecture = model(row)
     degrees, gpus = parallel(row, architecture.num_hidden_layers)
-    shards = zero_stage(row)
+    shards = software.zero_stage(row)
     workload = Workload(
         kind="train",
         global_batch_size=whole(row, "gbs"),
         micro_batch_size=whole(row, "mbs"),
         sequence_length=whole(row, "seq"),
         precision=precision(row),
-        recompute=recompute(row),
-        sequence_parallel=row["seq_parallel"] == "1" if row["seq_parallel"] else None,
+        recompute=software.recompute(row),
+        sequence_parallel=software.sequence_parallel(row),
         distributed_optimizer=row["dist_optimizer"] != "0",
         zero_stage=shards,
-        fused_attention="attention-backend=unfused" not in row.get("extra_args", ""),
+        fused_attention=software.fused(row),
+        imbalance=software.imbalance(row),
+        dispatch=software.dispatch(row),
+        overlapped_dispatch=software.overlapped(row),
     )
     config = Config(
-        hardware=cluster(row, gpus),
+        hardware=segmented(cluster(row, gpus), gpus),
         model=architecture,
         parallel=degrees,
         workload=workload,
@@ -187,7 +175,7 @@ def steps(folder: Path) -> Iterator[Record]:
 
 
 def _filled(base: Record, row: Row) -> Record:
-    software = (row["framework"], row["release"])
+    ran = (row["framework"], row["release"])
     try:
         step, rate, total = (number(row, key) for key in ("step_time_s", "tokens_s_gpu", "tokens_s_total"))
         if step is None and rate is None and total is not None:
@@ -195,7 +183,7 @@ def _filled(base: Record, row: Row) -> Record:
         if step is None and rate is None:
             raise Skip("no step time and no tokens/s")
         metric, measured = ("step_time_s", step) if step is not None else ("tokens_s_gpu", rate)
-        base = replace(base, metric=metric, measured=measured or 0.0, software=software)
+        base = replace(base, metric=metric, measured=measured or 0.0, software=ran)
         return replace(base, world=world(row), gpu=gpu_file(row))
     except (Skip, *UNFIT) as why:
         return replace(base, skipped=reason(why))
@@ -226,7 +214,9 @@ def _memory(base: Record, row: Row) -> Record:
         if not row["dp"] and not row["gpus"]:
             raise Skip("data parallelism unknown")
         found = world(row)
-        return replace(base, world=found, gpu=gpu_file(row), ask={"stage": _stage(row["stage_or_rank"], found)})
+        stage, pieces = _stage(row["stage_or_rank"], found), software.rebuilt(row)
+        ask = {"stage": stage, "rebuilt": pieces, "fused_loss": software.fused_loss(row)}
+        return replace(base, world=found, gpu=gpu_file(row), ask=ask)
     except (Skip, *UNFIT) as why:
         return replace(base, skipped=reason(why))
 

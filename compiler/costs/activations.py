@@ -14,6 +14,8 @@ from compiler.costs.constants import (
     ELEMENTWISE_PASSES,
     LOGIT_BYTES,
     LOGIT_COPIES_BYTES,
+    PERMUTE_PASSES,
+    ROW_ELEMENTS,
     SCORE_BYTES,
     SCORE_WORK_BYTES,
     SOFTMAX_STATISTIC_BYTES,
@@ -63,6 +65,12 @@ def elementwise_bytes(case: Case, forward: Forward) -> Array:
     return hidden + _after_attention(case, forward)
 
 
+def permuted_bytes(case: Case, forward: Forward) -> Array:
+    """Memory traffic of the copies of tokens on their way to experts and back, of all layers of a stage."""
+    each = case.activation_bytes * (case.model.hidden_size + ROW_ELEMENTS) * _pairs(case, forward)
+    return PERMUTE_PASSES * case.running.moe * each * case.model.moe
+
+
 def _after_attention(case: Case, forward: Forward) -> Array:
     """MLPs and experts of all layers of a stage."""
     moe, dense = _blocks(case, forward)
@@ -78,7 +86,7 @@ def _blocks(case: Case, forward: Forward) -> tuple[Array, Array]:
     """The part after attention of a MoE layer, and of a dense one."""
     model = case.model
     moe = _mlp(case, forward, model.shared_size) + _experts(case, forward)
-    return moe, _mlp(case, forward, model.intermediate_size)
+    return moe, _mlp(case, forward, 0 if "mlp" in case.rebuilt else model.intermediate_size)
 
 
 def _layer_input(case: Case, forward: Forward) -> Array:
@@ -90,7 +98,9 @@ def _attention(case: Case, forward: Forward) -> Array:
     """Both norms with their inputs, the dropout masks, and the attention's own tensors."""
     model = case.model
     masks = 0.0 if model.gated_mlp else DROPOUT_MASK_BYTES * model.hidden_size
-    outside = 4 * _layer_input(case, forward) + masks * forward.tokens / case.split
+    outside = (2 if "layernorm" in case.rebuilt else 4) * _layer_input(
+        case, forward
+    ) + masks * forward.tokens / case.split
     kept = SOFTMAX_STATISTIC_BYTES if case.workload.recompute == "none" else 0.0
     statistics = kept * forward.tokens * ceil_div(model.num_attention_heads, case.tp)
     return outside + _heads(case, forward) + statistics
@@ -101,6 +111,8 @@ def _heads(case: Case, forward: Forward) -> Array:
     model = case.model
     heads = ceil_div(model.num_attention_heads, case.tp)
     width = heads * (query_width(model) + value_width(model)) + key_value_width(model, case.tp)
+    if model.mla and "mla_up_proj" in case.rebuilt:
+        width = heads * value_width(model)
     latent = (model.q_lora_rank or 0) + (model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0) if model.mla else 0
     return case.activation_bytes * forward.tokens * (width + latent / case.split)
 
@@ -125,12 +137,14 @@ def _pairs(case: Case, forward: Forward) -> Array:
 def _experts(case: Case, forward: Forward) -> Array:
     """Dispatched tokens and what the experts keep of them."""
     model = case.model
-    width = model.hidden_size + matrices(model) * ceil_div(model.expert_size, case.etp)
+    kept = matrices(model) - ("moe_act" in case.rebuilt)
+    width = model.hidden_size + kept * ceil_div(model.expert_size, case.etp)
     return case.activation_bytes * _pairs(case, forward) * width * model.moe
 
 
 def _logits(case: Case, forward: Forward) -> Array:
     """The last hidden state and the logits of one micro-batch in FP32, again for every MTP layer."""
     width = case.model.hidden_size + case.padded_vocab_size
-    once = LOGIT_COPIES_BYTES.get(case.framework, LOGIT_BYTES) * forward.tokens * width / case.tp
+    each = LOGIT_COPIES_BYTES.get(case.framework, LOGIT_BYTES + (0.0 if case.fused_loss else case.activation_bytes))
+    once = each * forward.tokens * width / case.tp
     return (case.running.last + case.running.mtp) * once

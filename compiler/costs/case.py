@@ -77,7 +77,11 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
 
 @dataclass(frozen=True)
 class Case:
-    """A plan (or, by broadcasting, many) as the cost functions see it; every degree is at least 1."""
+    """A plan (or, by broadcasting, many) as the cost functions see it; every degree is at least 1.
+
+    `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), whose
+    time is small. `fused_loss`: no copy of the logits in the precision of activations.
+    """
 
     model: Model
     workload: Workload
@@ -94,6 +98,8 @@ class Case:
     edp: Array
     stages: Layers
     framework: str = "none"
+    rebuilt: tuple[str, ...] = ()
+    fused_loss: bool = True
 
     @property
     def running(self) -> Layers:

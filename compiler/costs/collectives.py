@@ -33,11 +33,21 @@ def wire_bytes(op: str, payload: Array, size: Array | int) -> Array:
     return np.where(array(size) > 1, sent, 0.0)
 
 
-def seconds(op: str, payload: Array, reach: Reach, hardware: Hardware, gpu: GpuCalibration | None = None) -> Array:
+def kept(copies: int, groups: Array | int) -> Array:
+    """Part of a token's copies that is left where each of `groups` gets one at most: with n of them n(1 - (1 - 1/n)^k)/k."""
+    count = array(groups)
+    return count * (1 - (1 - 1 / count) ** copies) / copies if copies else np.ones_like(count)
+
+
+def seconds(
+    op: str, payload: Array, reach: Reach, hardware: Hardware, gpu: GpuCalibration | None = None, copies: int = 0
+) -> Array:
     """Seconds of one call on the worst group, shape of `payload`; 0 in a group of one. Within one NVLink domain by the
-    measured curve, where there is one.
+    measured curve, where there is one. `copies` of a token in the payload are sent once to each domain, and in it to
+    each rank.
     """
     near, far = _shares(op, reach)
+    near, far = near * kept(copies, reach.size), far * kept(copies, reach.domains)
     up, out = inner(hardware, op), outer(hardware, reach.span)
     transfer = np.maximum(near / up.bandwidth, far / out.bandwidth) * payload
     near_hops, far_hops = _hops(op, reach)
@@ -47,8 +57,9 @@ def seconds(op: str, payload: Array, reach: Reach, hardware: Hardware, gpu: GpuC
     curve = gpu.links.get(MEASURED_AS.get(op, op)) if gpu else None
     if curve and hardware.nvlink.domain_gpus > 1:
         size = array(reach.size)
-        sent = wire_bytes(op, payload, reach.size)
-        within = curve.seconds(payload, sent, np.maximum(size, 2.0), hardware.nvlink.bandwidth)
+        whole = payload * kept(copies, reach.size)
+        sent = wire_bytes(op, whole, reach.size)
+        within = curve.seconds(whole, sent, np.maximum(size, 2.0), hardware.nvlink.bandwidth)
         spent = np.where(array(reach.domains) == 1, within, spent)
     return np.where(array(reach.size) > 1, spent, 0.0)
 

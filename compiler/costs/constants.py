@@ -62,6 +62,21 @@ KERNELS_PER_LAYER = 10.0
 ELEMENTWISE_PASSES = 10.0
 """Times that the hidden state of a layer moves to or from memory outside GEMMs: norms 4, residuals 6 (assumed)."""
 
+SCORE_PASSES = 4.0
+"""Times that the scores move to or from memory where attention is not fused: written, read and written by the masked softmax,
+and read (Megatron-LM)."""
+
+DROPOUT_PASSES = 2.5
+"""The same of dropout on them, with a mask of one byte."""
+
+PERMUTE_PASSES = 6.0
+"""Times that a copy of a token moves to or from memory in a forward pass: out of the hidden states, sorted by expert (read and
+written), sorted back (read and written), and into the sum (counted by hand in Megatron-LM's dispatcher)."""
+
+ROW_ELEMENTS = 2048
+"""Elements of a hidden state in whose time a copy is found and started, whatever its size (best of 0, 2,048, 4,096 and 8,192
+by models left out)."""
+
 OPTIMIZER_SHARD_BYTES = 42.0
 """Memory traffic of a weight on its optimizer rank: norm 4, clip 8, Adam reads 16 and writes 14.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compiler.costs.case import Array
-from compiler.costs.collectives import seconds, wire_bytes
+from compiler.costs.collectives import kept, seconds, wire_bytes
 from compiler.costs.links import Reach
 from compiler.costs.traffic import Flow
 from compiler.specs.hardware import Hardware
@@ -35,7 +35,7 @@ def timed(
     """Time each flow; those whose groups hold one rank are left out."""
     kept = [(flow, reaches[flow.kind]) for flow in flows]
     return [
-        Timed(flow, reach, seconds(flow.op, flow.payload, reach, hardware, gpu))
+        Timed(flow, reach, seconds(flow.op, flow.payload, reach, hardware, gpu, flow.copies))
         for flow, reach in kept
         if np.any(reach.size > 1)
     ]
@@ -83,7 +83,7 @@ def row(item: Timed, phase: str, micro_batches: float) -> Row:
     """Sum a flow over the micro-batches of a phase; each number is that of the stage where it is largest."""
     flow = item.flow
     calls = micro_batches * (flow.forward + flow.backward) + flow.step
-    wire = wire_bytes(flow.op, flow.payload, item.reach.size)
+    wire = wire_bytes(flow.op, flow.payload * kept(flow.copies, item.reach.size), item.reach.size)
     return Row(
         phase=phase,
         kind=flow.kind,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.costs import flops
-from compiler.costs.activations import elementwise_bytes
+from compiler.costs.activations import elementwise_bytes, permuted_bytes
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Array, Case
+from compiler.costs.constants import DROPOUT_PASSES, SCORE_PASSES
 from compiler.costs.forward import Forward, dispatched, touched_fraction
 from compiler.costs.kernels import cache_bytes, wide
 from compiler.costs.params import Counts, matrices
@@ -35,21 +36,34 @@ class Parts:
     scores: Array
     elementwise: Array
     launches: Array
+    permuted: Array
 
 
 def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Parts:
     """A forward pass of one micro-batch on each stage."""
     peak = case.hardware.gpu
     products, launches = _products(case, held, forward, gpu)
-    core = flops.core(case, forward) / flops.peak_flops(peak, wide(case.workload.precision))
+    core, scores = _attention(case, forward, gpu)
     cached = cache_bytes(case, forward) / peak.memory_bandwidth
     grouped = _grouped(case, held, forward, gpu)
     elementwise = elementwise_bytes(case, forward) / peak.memory_bandwidth
     launches = launches + KERNELS_OF_LAYER * case.running.layers
+    permuted = permuted_bytes(case, forward) / peak.memory_bandwidth
+    return Parts(products, grouped, np.maximum(core, cached), scores, elementwise, launches, permuted)
+
+
+def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:
+    """Seconds of the fused core, or of the one that is not: plain products and passes over all scores, masked or not."""
+    peak, precision = case.hardware.gpu, wide(case.workload.precision)
+    speed = flops.peak_flops(peak, precision)
+    fused = flops.core(case, forward)
+    if case.workload.fused_attention or not case.workload.train:
+        return fused / speed, 0 * fused
     heads = np.ceil(case.model.num_attention_heads / case.tp)
-    pairs = heads * forward.tokens * forward.keys * case.running.layers
-    scores = case.activation_bytes * pairs / peak.memory_bandwidth
-    return Parts(products, grouped, np.maximum(core, cached), scores, elementwise, launches)
+    pairs = heads * forward.tokens * 2 * forward.keys * case.running.layers
+    passes = SCORE_PASSES + (0.0 if case.model.gated_mlp else DROPOUT_PASSES)
+    work = 2 * flops.score_width(case.model, forward.phase) * pairs / gpu.kernel(gpu.gemm, precision).efficiency
+    return 0 * fused, work / speed + passes * case.activation_bytes * pairs / peak.memory_bandwidth
 
 
 def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:

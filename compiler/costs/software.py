@@ -9,30 +9,35 @@ from dataclasses import dataclass
 class Software:
     """Factors on the parts of a step, 1 where nothing is known; seconds where the name says so.
 
-    `products`, `grouped`, `core`, `elementwise`: on kernels; `scores`: passes over attention's scores in memory, near 0
-    where attention is fused;
-    `accumulated`: on adding each micro-batch's gradients to the main ones in memory. `tp`, `cp`, `ep`, `pp`, `dp`: the exposed part of a
-    collective's time. `optimizer`: on the update's memory traffic. `kernel_s`: host's time to launch a kernel, `expert_s` what a layer with experts adds to it: routing and permutation.
-    `micro_s` and `step_s`: of every micro-batch and every step.
+    `products`, `grouped`, `core`, `elementwise`: on kernels; `scores`: on attention that is not fused; `permuted`: on moving
+    copies of tokens to experts and back; `accumulated`: on adding each micro-batch's gradients to the main ones in memory.
+    `tp`, `cp`, `ep`, `pp`, `dp`: the exposed part of a collective's time; `beside`: of a dispatch beside computation; `fsdp`: on
+    gathering sharded parameters, which computation may hide. `optimizer`: on the update's memory traffic.
+    `kernel_s`: host's time to launch a kernel (each that is counted stands for about three); `expert_s`: what a layer with experts
+    adds to it; `wait_s`: what waiting for counts of tokens, or running two micro-batches in turns, adds to that.
+    `micro_s` and `step_s`: of every micro-batch and every step. `scale`: on the whole step.
     """
 
     products: float = 1.0
     grouped: float = 1.0
     core: float = 3.0
-    scores: float = 0.03
+    scores: float = 1.25
     elementwise: float = 1.25
+    permuted: float = 1.25
     accumulated: float = 1.25
-    tp: float = 0.8
+    tp: float = 1.0
     cp: float = 0.3
     ep: float = 0.8
+    beside: float = 0.2
     pp: float = 0.5
     dp: float = 0.3
     fsdp: float = 1.0
     optimizer: float = 1.25
-    kernel_s: float = 6e-6
-    expert_s: float = 1e-3
+    kernel_s: float = 3e-5
+    expert_s: float = 3e-4
+    wait_s: float = 2e-3
     micro_s: float = 2e-3
-    step_s: float = 2e-2
+    step_s: float = 1e-2
     scale: float = 1.0
 
 

@@ -21,19 +21,22 @@ from compiler.costs.params import Counts
 from compiler.costs.parts import parts
 from compiler.costs.software import Software
 
-KINDS = ("tp", "cp", "ep", "etp", "pp")
+KINDS = ("tp", "cp", "ep", "beside", "etp", "pp")
 EDGE = 4.0
 """Sharpness where two kinds of work run beside each other: (a^4 + b^4)^(1/4)."""
 
 CORE_BACKWARD = 2.5
 """Work of attention's backward pass over its forward pass: five products for two (FlashAttention, 2205.14135)."""
 
+SCORES_BACKWARD = 1.6
+"""Passes over the scores in backward over those in forward, where attention is not fused (counted by hand: 10.5 and 6.5)."""
+
 
 @dataclass(frozen=True)
 class Work:
     """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
     a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
-    of kernels and of layers with experts.
+    of kernels, of layers with experts, and of those that keep the host busy beyond their kernels.
     `alike`: how many stages each column stands for; 1 unless it was squeezed.
     """
 
@@ -42,9 +45,11 @@ class Work:
     core: Array
     scores: Array
     elementwise: Array
+    permuted: Array
     accumulated: Array
     launches: Array
     experts: Array
+    waits: Array
     ahead: dict[str, Array]
     back: dict[str, Array]
     gathered_ahead: Array
@@ -67,7 +72,7 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
     none = 0 * case.running.layers
     ahead, back = (dict.fromkeys(KINDS, none) for _ in range(2))
     for item in passes:
-        kind = item.flow.kind
+        kind = "beside" if item.flow.kind == "ep" and item.flow.overlapped else item.flow.kind
         ahead[kind] = ahead[kind] + item.flow.forward * item.call_s
         back[kind] = back[kind] + item.flow.backward * item.call_s
     moved = OPTIMIZER_SHARD_BYTES * sharded(case, held, 1) + ZERO_GRADIENT_BYTES * sharded(case, held, 2)
@@ -77,9 +82,11 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         core=kernels.core,
         scores=kernels.scores + none,
         elementwise=kernels.elementwise,
+        permuted=kernels.permuted + none,
         accumulated=ACCUMULATED_BYTES * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth + none,
         launches=kernels.launches,
         experts=case.running.moe + none,
+        waits=_waits(case) + none,
         ahead=ahead,
         back=back,
         gathered_ahead=sum((item.flow.forward * item.call_s for item in syncs), none),
@@ -93,6 +100,12 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         alike=none + 1,
     )
     return found, [*passes, *syncs]
+
+
+def _waits(case: Case) -> Array:
+    """Layers where the host waits for counts of tokens, or runs the pieces of two micro-batches in turns."""
+    chosen = case.workload
+    return ((chosen.dispatch == "alltoall") + float(chosen.overlapped_dispatch)) * case.running.moe
 
 
 def _of_a_plan(values: Array) -> Array:
@@ -122,16 +135,19 @@ class Stages:
 def stages(work: Work, by: Software) -> Stages:
     """Kernels on the GPU; the collectives that show; and what the host's launches or sharded parameters add to both."""
     products = by.products * work.products + by.grouped * work.grouped
-    core, rest = by.core * work.core + by.scores * work.scores, by.elementwise * work.elementwise
-    once = products + core + rest
-    backward = 2 * products + CORE_BACKWARD * core + 2 * rest + work.again * once + work.again_core * core
+    core, scores, rest = by.core * work.core, by.scores * work.scores, by.elementwise * work.elementwise
+    rest = rest + by.permuted * work.permuted
+    once = products + core + scores + rest
+    backward = 2 * products + CORE_BACKWARD * core + SCORES_BACKWARD * scores + 2 * rest
+    backward = backward + work.again * once + work.again_core * (core + scores)
     backward = backward + by.accumulated * work.accumulated
-    share = {"tp": by.tp, "cp": by.cp, "ep": by.ep, "etp": by.ep, "pp": by.pp}
+    share = {"tp": by.tp, "cp": by.cp, "ep": by.ep, "beside": by.beside, "etp": by.ep, "pp": by.pp}
     shown_ahead = sum((share[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
     shown_back = sum((share[kind] * work.back[kind] for kind in KINDS), 0 * once)
     ahead = beside(once + shown_ahead, by.fsdp * work.gathered_ahead)
     back = beside(backward + shown_back, by.fsdp * work.gathered_back)
-    host = (by.kernel_s * work.launches + by.expert_s * work.experts) * (3 + work.again)
+    host = by.kernel_s * work.launches + by.expert_s * work.experts + by.wait_s * work.waits
+    host = host * (3 + work.again)
     kernels, exposed = once + backward, shown_ahead + shown_back
     return Stages(kernels, exposed, beside(ahead + back, host) - kernels - exposed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from compiler.costs.params import Counts, key_value_width
 class Flow:
     """One collective. `payload` is one call's bytes; `forward` and `backward` are calls for a micro-batch, `step` for a
     training step; arrays that broadcast over stages. `overlapped`: it runs beside computation, as far as that lasts.
+    `copies`: of a token in an all_to_all's payload, where it is sent once to each rank that has some; 0 where each is sent.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Flow:
     backward: Array
     step: Array
     overlapped: bool = False
+    copies: int = 0
 
 
 def passing(case: Case, forward: Forward) -> Iterator[Flow]:
@@ -79,9 +81,12 @@ def experts(case: Case, forward: Forward) -> Iterator[Flow]:
     hidden = case.activation_bytes * case.model.hidden_size
     pairs = dispatched(case, forward) * case.workload.imbalance
     calls = case.running.moe
-    overlapped = case.workload.train and case.workload.schedule == "dualpipe"
+    train = case.workload.train
+    overlapped = train and (case.workload.schedule == "dualpipe" or case.workload.overlapped_dispatch)
+    copies = case.model.num_experts_per_tok if train and case.workload.dispatch == "deduplicated" else 0
     for role in ("dispatch", "combine"):
-        yield _flow(case, "ep", "all_to_all", role, hidden * pairs / case.etp, (calls, calls), overlapped)
+        flow = _flow(case, "ep", "all_to_all", role, hidden * pairs / case.etp, (calls, calls), overlapped)
+        yield replace(flow, copies=copies)
     yield _flow(case, "etp", "all_gather", "dispatch", hidden * pairs, (calls, calls), False)
     yield _flow(case, "etp", "reduce_scatter", "combine", hidden * pairs, (calls, calls), False)
 

@@ -8,6 +8,10 @@ from typing import Any, Optional
 from compiler.specs.fields import MISSING, above, at_least, choice, fraction, numbers
 from compiler.specs.model import BYTES
 
+DISPATCHES = ("alltoall", "capacity", "deduplicated")
+"""How tokens reach their experts in training: a copy for each expert, whose counts the host waits for; the same cut or filled
+up to a fixed count; or one copy for each rank, and for each NVLink domain between domains (DeepEP, HybridEP)."""
+
 ROLES = ("prefill", "decode")
 """What an instance of a server may do alone, in the order in which a request meets them."""
 
@@ -41,7 +45,8 @@ class Pools:
 class Workload:
     """Batches are in sequences, lengths in tokens; `imbalance` is busiest over mean load of expert-parallel
     ranks, `imbalance_exponent` that of a power law of experts' loads in its place. Without `fused_attention`
-    the scores of all pairs of tokens are kept.
+    the scores of all pairs of tokens are kept; with `overlapped_dispatch` tokens travel beside the computation of another
+    micro-batch.
 
     `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory.
 
@@ -70,6 +75,8 @@ class Workload:
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     imbalance: float = at_least(1, 1.0)
     imbalance_exponent: Optional[float] = above(0, None)
+    dispatch: str = choice(DISPATCHES, "alltoall")
+    overlapped_dispatch: bool = False
     fused_attention: bool = True
     prefill_chunk: Optional[int] = at_least(1, None)
     draft_tokens: int = at_least(0, 0)

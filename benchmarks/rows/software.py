@@ -1,0 +1,96 @@
+"""What software does with a row's plan: as the row says, else as is usual for the framework, its release and the GPUs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from benchmarks.rows.record import Row, whole
+
+FLASH_SINCE = 2023
+"""Year in which Megatron-LM got FlashAttention (its releases that name a year)."""
+
+DEDUPLICATED = {True: "nemo-25.11", False: "nemo-26.04"}
+OVERLAPPED = {True: "nemo-26.06"}
+"""First release whose recipes for NVL72 racks, and for other servers, mostly say so."""
+
+
+NATURAL = 1.3
+"""Imbalance of natural routing: real training is 1.1 to 1.3 times as slow as forced balance says, and only a part of a step
+follows the busiest expert (1.09 to 1.24, Megatron-MoE-ModelZoo's Qwen3-235B)."""
+
+
+def recompute(row: Row) -> str:
+    """full, selective (the attention core), or none: finer selections rebuild what costs next to nothing."""
+    text = row["recompute"].lower()
+    if text.startswith("full"):
+        return "full"
+    return "selective" if "attention core" in text else "none"
+
+
+def imbalance(row: Row) -> float:
+    """Busiest over mean expert load: 1 where routing is forced or nothing is said of it."""
+    return NATURAL if re.search("natural|unforced|not? forced", row.get("moe_balance", "").lower()) else 1.0
+
+
+def rebuilt(row: Row) -> tuple[str, ...]:
+    """The pieces of a layer that a finer selection names."""
+    return tuple(sorted(set(re.findall(r"layernorm|mla_up_proj|mlp|moe_act", row["recompute"]))))
+
+
+def fused_loss(row: Row) -> bool:
+    """Megatron fuses the cross entropy where it is asked to; a row that gives no arguments is taken as fused."""
+    given = row.get("extra_args", "")
+    return row["framework"] != "megatron" or not given or "cross-entropy-loss-fusion=True" in given
+
+
+def zero_stage(row: Row) -> int:
+    """FSDP shards parameters too, unless the row says otherwise."""
+    if not whole(row, "fsdp_shard", 0):
+        return 0
+    return 2 if "SHARD_GRAD_OP" in row["notes"] else 3
+
+
+def sequence_parallel(row: Row) -> bool | None:
+    """As the row says, else where tp is above 1; Megatron-DeepSpeed reduces whole activations unless it is asked not to."""
+    if row["seq_parallel"]:
+        return row["seq_parallel"] == "1"
+    return False if row["framework"] == "megatron-deepspeed" else None
+
+
+def fused(row: Row) -> bool:
+    """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to.
+
+    Alternating windows come with sinks, whose softmax Megatron does not fuse (Transformer Engine issue 2318, verl 5224).
+    """
+    if "attention-backend=unfused" in row.get("extra_args", "") or row["framework"] == "megatron-deepspeed":
+        return False
+    if row["framework"] != "megatron":
+        return True
+    year = re.search(r"20\d\d", row["release"])
+    return "sliding window" not in row["attn"] and not (year and int(year[0]) < FLASH_SINCE)
+
+
+def dispatch(row: Row) -> str:
+    """As the row says; where its recipe is unknown, Megatron's usual one for the GPU and the release, and between servers."""
+    if "token-drop" in row.get("moe_balance", ""):
+        return "capacity"
+    spread = not racks(row) and whole(row, "ep", 1) > whole(row, "gpus_per_node", 8)
+    unsaid = "recipe" not in row["notes"] and (spread or usual(row, DEDUPLICATED))
+    return "deduplicated" if row.get("moe_dispatcher") or unsaid else "alltoall"
+
+
+def overlapped(row: Row) -> bool:
+    """Whether dispatch runs beside computation, as the row says or as usual."""
+    said = re.search(r"moe_a2a_overlap=(\w+)", row["notes"])
+    return said[1] == "True" if said else usual(row, OVERLAPPED)
+
+
+def racks(row: Row) -> bool:
+    return "NVL72" in row.get("intra_node", "")
+
+
+def usual(row: Row, since: Mapping[bool, str]) -> bool:
+    """Whether a container's release is late enough, with GPUs in racks and in single servers."""
+    first = since.get(racks(row))
+    return first is not None and row["release"].startswith("nemo-") and row["release"] >= first

@@ -1,0 +1,73 @@
+"""The work of a training step, and what a framework makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.features import bits
+from benchmarks.rows.hardware import nominal
+from compiler import calibrated
+from compiler.costs.software import Software
+from compiler.costs.step import Work, stages, step, work
+from compiler.specs.model import Model
+from tests.worlds import DEEPSEEK_V3, GPT3, GPT_OSS, LLAMA_8B, TRAIN, world
+
+H100 = nominal("h100_80gb")
+
+
+def done(degrees: str, model: Model = LLAMA_8B, **changes: Any) -> Work:
+    gpu = calibrated.gpu("h100_80gb")
+    assert gpu is not None
+    return work(*bits(world(degrees, model, replace(TRAIN, **changes), H100)), gpu)[0]
+
+
+def test_unfused_attention_passes_over_all_scores() -> None:
+    """4 passes without dropout and 6.5 with it over heads x tokens x length half-precision scores, and plain products."""
+    for model, passes in ((LLAMA_8B, 4.0), (GPT3, 6.5)):
+        fused, plain = (done("tp4", model, fused_attention=x) for x in (True, False))
+        assert (fused.scores == 0).all()
+        assert (plain.core < fused.core).all()
+        moved = passes * 2 * model.num_attention_heads / 4 * 4096 * 4096 * model.num_hidden_layers
+        assert plain.scores[0] > moved / 3.35e12
+        assert plain.scores[0] < 2 * moved / 3.35e12
+
+
+def test_unfused_attention_gains_nothing_from_windows() -> None:
+    windows, none = (
+        done("tp1", model, fused_attention=False) for model in (GPT_OSS, replace(GPT_OSS, layer_types=None))
+    )
+    assert windows.scores[0] == none.scores[0]
+    assert done("tp1", GPT_OSS).core[0] < done("tp1", replace(GPT_OSS, layer_types=None, sliding_window=None)).core[0]
+
+
+def test_copies_of_tokens_are_moved_by_rows_and_bytes() -> None:
+    small, large = (done("ep8_adp8", replace(DEEPSEEK_V3, hidden_size=x)).permuted[0] for x in (2048, 6144))
+    assert large / small == pytest.approx(2)
+    assert done("tp1").permuted[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "layers"),
+    [
+        ({"dispatch": "alltoall"}, 59),
+        ({"dispatch": "capacity"}, 0),
+        ({"dispatch": "deduplicated"}, 0),
+        ({"dispatch": "deduplicated", "overlapped_dispatch": True}, 59),
+    ],
+)
+def test_the_host_waits_for_counts_of_tokens(changes: dict[str, Any], layers: int) -> None:
+    found = done("ep8_adp8", DEEPSEEK_V3, **changes)
+    assert found.waits[0] == layers
+    slow, fast = (float(np.max(step(found, Software(wait_s=x)).total)) for x in (1.0, 0.0))
+    assert (slow > 2 * fast) == (layers > 0)
+
+
+def test_an_overlapped_dispatch_shows_less() -> None:
+    alone, beside = (done("ep8_adp8", DEEPSEEK_V3, overlapped_dispatch=x) for x in (False, True))
+    assert beside.ahead["beside"][0] == alone.ahead["ep"][0] > 0
+    by = Software(ep=1.0, beside=0.25)
+    assert stages(beside, by).exposed[0] == pytest.approx(stages(alone, by).exposed[0] / 4)
