@@ -17,6 +17,7 @@ from compiler.frameworks.megatron import placed, recorded
 from compiler.frameworks.megatron.recorded import Refused
 from compiler.passes import lay_out
 from compiler.specs.config import Config
+from compiler.specs.workload import DISPATCHES
 from tests.configs import changed, composed
 
 TRAIN = composed("framework=megatron", "workload=train")
@@ -76,6 +77,8 @@ def drawn(random: Random) -> dict[str, Any]:
         "parallel.etp": etp if moe else None,
         "parallel.dp": None,
         "parallel.adp": adp,
+        "workload.dispatch": random.choice(DISPATCHES),
+        "workload.overlapped_dispatch": random.random() < 0.3,
         "parallel.order": random.choice(("tp-cp-ep-dp-pp", "tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp", "tp-ep-cp-dp-pp")),
         "parallel.stages": None if even else counts,
         "workload.global_batch_size": adp * pp * random.choice((1, 2, 3)),

@@ -165,6 +165,7 @@ def test_low_latency_dispatch_takes_what_deepep_measured(ep: int, expected: floa
     ("overrides", "words"),
     [
         (["workload=train", "workload.draft_tokens=2"], "workload.draft_tokens=2 has no effect on training moe_30b"),
+        (["workload.overlapped_dispatch=true"], "workload.overlapped_dispatch=True has no effect on serving moe_30b"),
         (["workload.optimizer_offload=0.5"], "workload.optimizer_offload=0.5 has no effect on serving moe_30b"),
         (
             ["model=llama3_1_8b", "parallel=tp8_adp128", "workload.two_batch_overlap=true"],
@@ -176,3 +177,16 @@ def test_a_setting_without_effect_is_said(overrides: list[str], words: str) -> N
     checks = compile_plan(["~expect", *overrides]).to_dict()["checks"]
     assert [check["message"] for check in checks if check["id"] == "workload-setting"] == [words]
     assert not [check for check in compile_plan(["~expect"]).checks if check.id == "workload-setting"]
+
+
+def test_a_framework_that_is_not_told_of_a_dispatch_is_warned_of() -> None:
+    given = ["model=mixtral_8x7b", "hardware=h100_80gb", "parallel=ep8_tp4_dp4", "hardware.nodes=16", "workload=train"]
+    given += ["workload.global_batch_size=64", "workload.recompute=full", "workload.dispatch=deduplicated"]
+
+    def said(framework: str, *overrides: str) -> list[str]:
+        more = ["scheduler=[]", f"framework={framework}", *overrides]
+        return [item.message for item in compile_plan([*given, *more]).checks if item.id == "dispatch"]
+
+    told = "workload.dispatch=deduplicated and overlapped_dispatch=false are costed, but deepspeed is not told of them"
+    assert said("deepspeed", "workload.sequence_parallel=false") == [told]
+    assert said("megatron") == said("none") == []

@@ -212,6 +212,10 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     ("megatron-no-overlap-p2p-communication", TRAIN, {"parallel.pp": 2, "parallel.vpp": 2, **args("--no-overlap-p2p-communication")}, "fail", "needs pp above 2 with vpp", "leave"),
     ("megatron-defer-embedding-wgrad-compute", TRAIN, {"parallel.pp": 1, **args("--defer-embedding-wgrad-compute")}, "fail", "needs pp above 1", "leave"),
     ("megatron-overlap-moe-expert-parallel-comm", TRAIN, args("--overlap-moe-expert-parallel-comm"), "fail", "vpp with pp", "leave"),
+    ("megatron-overlap-moe-expert-parallel-comm", TRAIN, {"workload.overlapped_dispatch": True}, "fail", "workload.overlapped_dispatch: --overlap-moe", "leave workload.overlapped_dispatch out"),
+    ("megatron-overlap-moe-expert-parallel-comm", TRAIN, {"parallel.vpp": 2, "model.num_nextn_predict_layers": 2, "workload.overlapped_dispatch": True}, "fail", "one MTP layer", "leave"),
+    ("megatron-overlap-moe-expert-parallel-comm", TRAIN, {"parallel.vpp": 2, "workload.precision": "fp32", "workload.overlapped_dispatch": True}, "fail", "no fp32", "leave"),
+    ("megatron-moe-token-dispatcher-type", TRAIN, {"workload.dispatch": "deduplicated", "parallel.ep": 1, "parallel.etp": 1, "parallel.dp": 64}, "fail", "workload.dispatch: --moe-token-dispatcher-type flex needs etp", "leave workload.dispatch out"),
     ("megatron-sharp-enabled-group", TRAIN, args("--sharp-enabled-group", "dp_replica", "--use-sharp"), "fail", "--num-distributed-optimizer-instances above 1", "leave"),
     ("megatron-sharp-enabled-group", TRAIN, args("--sharp-enabled-group", "dp"), "fail", "needs --use-sharp", "leave"),
     (
@@ -477,11 +481,38 @@ def test_the_vocabulary_is_padded_for_each_rank() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
+        ({}, ["--moe-token-dispatcher-type alltoall"]),
+        ({"workload.dispatch": "deduplicated"}, ["--moe-token-dispatcher-type flex"]),
+        (
+            {"workload.dispatch": "capacity"},
+            [
+                "--moe-token-dispatcher-type alltoall",
+                "--moe-expert-capacity-factor 1.0",
+                "--moe-pad-expert-input-to-capacity",
+            ],
+        ),
+        (
+            {"workload.overlapped_dispatch": True, "parallel.vpp": 2},
+            ["--moe-token-dispatcher-type alltoall", "--overlap-moe-expert-parallel-comm"],
+        ),
+        (args("--moe-token-dispatcher-type", "allgather"), ["--moe-token-dispatcher-type allgather"]),
+    ],
+)
+def test_tokens_reach_experts_as_the_workload_has_it(values: dict[str, Any], expected: list[str]) -> None:
+    words = " ".join(str(word) for word in emitted(changed(TRAIN, values)).arguments)
+    names = ("--moe-token-dispatcher-type", "--moe-expert-capacity-factor", "--moe-pad-expert", "--overlap-moe")
+    assert [f"--{part}".strip() for part in words.split("--") if f"--{part}".startswith(names)] == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
         ({}, "1"),
         ({"parallel.tp": 1, "parallel.dp": 16}, None),
         ({"parallel.tp": 1, "parallel.cp": 2, "parallel.dp": 8}, "1"),
         ({"workload.zero_stage": 3}, None),
         (args("--overlap-moe-expert-parallel-comm"), None),
+        ({"workload.overlapped_dispatch": True}, None),
         ({"hardware.gpu.peak_flops.fp4": 1e16}, None),
     ],
 )

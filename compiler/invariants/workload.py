@@ -9,7 +9,7 @@ from compiler.checks import Check, check
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 
-OF_TRAINING = ("optimizer_offload", "activation_offload", "tokens")
+OF_TRAINING = ("optimizer_offload", "activation_offload", "tokens", "dispatch", "overlapped_dispatch")
 OF_SERVING = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch")
 
 
@@ -21,6 +21,7 @@ def without_effect(config: Config) -> Iterator[Check]:
     idle = list(OF_SERVING if workload.train else OF_TRAINING)
     if not config.model.moe:
         idle += ["imbalance", "imbalance_exponent", "two_batch_overlap", "low_latency_dispatch"]
+        idle += ["dispatch", "overlapped_dispatch"]
     for name in dict.fromkeys(idle):
         value = getattr(workload, name)
         if value != usual[name]:
@@ -34,3 +35,21 @@ def without_effect(config: Config) -> Iterator[Check]:
                 f"leave workload.{name} out",
                 otherwise="warn",
             )
+
+
+@declared
+def dispatch(config: Config) -> Iterator[Check]:
+    """How tokens reach experts is costed for every framework, and asked of Megatron alone."""
+    workload, name = config.workload, config.framework.name
+    chosen = workload.dispatch != "alltoall" or workload.overlapped_dispatch
+    if workload.train and config.model.moe and chosen and name not in ("none", "megatron"):
+        yield check(
+            "dispatch",
+            False,
+            name,
+            "megatron",
+            f"workload.dispatch={workload.dispatch} and overlapped_dispatch={str(workload.overlapped_dispatch).lower()} are "
+            f"costed, but {name} is not told of them",
+            "give its own options in framework.args, or leave both out",
+            otherwise="warn",
+        )

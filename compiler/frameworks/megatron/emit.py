@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from compiler.cluster.spans import SPANS
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
 from compiler.frameworks.megatron import layout, model, pipeline
-from compiler.frameworks.megatron.options import fully_sharded, given, needs_one_connection
+from compiler.frameworks.megatron.options import dispatching, fully_sharded, given, needs_one_connection
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.render.artifacts import Artifact
 from compiler.specs.config import Config
@@ -116,7 +116,7 @@ def defaults(config: Config) -> Iterator[Option]:
         yield ("--swiglu",)
         yield "--normalization", "RMSNorm"
     if config.model.moe:
-        yield "--moe-token-dispatcher-type", "alltoall"
+        yield from ((flag, *values) for flag, values in dispatching(config).items())
         if config.model.num_experts_per_tok == 1:
             yield ("--moe-router-pre-softmax",)
     if fully_sharded(config):

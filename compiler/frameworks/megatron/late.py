@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from compiler.checks import Check, check
 from compiler.frameworks.deepep import deepep, domain
-from compiler.frameworks.megatron.options import given, number, source
+from compiler.frameworks.megatron.options import effective, number, source
 from compiler.specs.config import Config
 
 
@@ -36,7 +36,7 @@ def _experts(config: Config) -> Iterator[Check]:
 
 def _dispatcher(config: Config) -> Iterator[Check]:
     """The flex dispatcher's kernels, over the ranks of tp_ep: what they are compiled for shows when tokens are sent."""
-    user, ranks = given(config), config.degrees.etp * config.degrees.ep
+    user, ranks = effective(config), config.degrees.etp * config.degrees.ep
     if not config.model.moe or user.get("--moe-token-dispatcher-type", ())[-1:] != ("flex",):
         return
     backend = user.get("--moe-flex-dispatcher-backend", ("deepep",))[-1]

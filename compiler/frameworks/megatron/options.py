@@ -92,6 +92,26 @@ def given(config: Config) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def dispatching(config: Config) -> dict[str, tuple[str, ...]]:
+    """How tokens reach experts, as the workload has it: options and their values, as `given` reads them."""
+    workload = config.workload
+    if not config.model.moe:
+        return {}
+    found: dict[str, tuple[str, ...]] = {"--moe-token-dispatcher-type": ("alltoall",)}
+    if workload.train and workload.dispatch == "deduplicated":
+        found["--moe-token-dispatcher-type"] = ("flex",)
+    if workload.train and workload.dispatch == "capacity":
+        found |= {"--moe-expert-capacity-factor": ("1.0",), "--moe-pad-expert-input-to-capacity": ()}
+    if workload.train and workload.overlapped_dispatch:
+        found["--overlap-moe-expert-parallel-comm"] = ()
+    return found
+
+
+def effective(config: Config) -> dict[str, tuple[str, ...]]:
+    """The same with `framework.args`, which go before."""
+    return {**dispatching(config), **given(config)}
+
+
 def refuse_owned(config: Config) -> None:
     """Raise ConfigError with every option of `framework.args` that the plan decides, emitted by us or not."""
     bad = [flag for flag in given(config) if flag in OWNED]
@@ -131,7 +151,7 @@ def context_levels(config: Config) -> tuple[int, ...]:
 def needs_one_connection(config: Config) -> bool:
     """Whether Megatron insists on CUDA_DEVICE_MAX_CONNECTIONS=1: tp or cp before Blackwell (which computes in FP4)."""
     split = config.degrees.tp > 1 or config.degrees.cp > 1
-    exempt = fully_sharded(config) or "--overlap-moe-expert-parallel-comm" in given(config)
+    exempt = fully_sharded(config) or "--overlap-moe-expert-parallel-comm" in effective(config)
     return split and not exempt and config.hardware.gpu.peak_flops.fp4 is None
 
 

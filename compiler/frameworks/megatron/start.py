@@ -8,6 +8,7 @@ from compiler.checks import Check, check
 from compiler.frameworks.megatron import layout
 from compiler.frameworks.megatron.options import (
     context_levels,
+    effective,
     fully_sharded,
     given,
     needs_one_connection,
@@ -188,7 +189,7 @@ def _lengths(config: Config) -> Iterator[Check]:
 
 def _switches(config: Config) -> Iterator[Check]:
     """Options of the user's that only some degrees allow: option, what it needs, whether that holds."""
-    user, degrees, model = given(config), config.degrees, config.model
+    user, degrees, model = effective(config), config.degrees, config.model
     dispatcher = user.get("--moe-token-dispatcher-type", ("alltoall",))[-1:]
     parallel_experts = model.moe and degrees.etp * degrees.ep > 1
     implementation = user.get("--transformer-impl", ())
@@ -198,8 +199,10 @@ def _switches(config: Config) -> Iterator[Check]:
         ("--defer-embedding-wgrad-compute", "pp above 1", degrees.pp > 1, "model_parallel_config.py"),
         (
             "--overlap-moe-expert-parallel-comm",
-            "ep above 1, vpp with pp, an alltoall or flex dispatcher and no full recompute",
+            "ep above 1, vpp with pp, an alltoall or flex dispatcher, no fp32, no full recompute, one MTP layer at most",
             degrees.ep > 1
+            and config.workload.precision != "fp32"
+            and model.num_nextn_predict_layers <= 1
             and (degrees.pp == 1 or degrees.vpp > 1)
             and dispatcher in (("alltoall",), ("flex",))
             and config.workload.recompute != "full",
@@ -230,11 +233,14 @@ def _switches(config: Config) -> Iterator[Check]:
 
 
 def _switch(config: Config, flag: str, need: str, holds: bool, module: str) -> Check:
+    name = flag.split(" ", maxsplit=1)[0]
+    ours = name not in given(config)
+    key = "workload.overlapped_dispatch" if name == "--overlap-moe-expert-parallel-comm" else "workload.dispatch"
     return check(
-        f"megatron-{flag.removeprefix('--').split(' ')[0]}",
+        f"megatron-{name.removeprefix('--')}",
         holds,
         config.degrees.name,
         need,
-        f"framework.args: {flag} needs {need} ({source(config, module)}); the plan is {config.degrees.name}",
-        f"leave {flag} out",
+        f"{key if ours else 'framework.args'}: {flag} needs {need} ({source(config, module)}); the plan is {config.degrees.name}",
+        f"leave {key if ours else flag} out",
     )
