@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compiler.costs import offload, phases, rates, serve
-from compiler.costs.activations import stored_each
-from compiler.costs.campaign import Campaign, campaign
+from compiler.costs import phases, rates, serve
 from compiler.costs.case import Case, case
 from compiler.costs.communicators import Communicators, communicators
 from compiler.costs.dispatch import Form, forms
 from compiler.costs.exposed import Reaches, Row
 from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.links import reach
-from compiler.costs.memory import Memory, memory, sharded
+from compiler.costs.memory import Memory, memory
 from compiler.costs.params import Counts, Totals, counts, totals
-from compiler.costs.train import Train, train
 from compiler.costs.uncertainty import Uncertainty
 from compiler.world import World
 
 if TYPE_CHECKING:
     from compiler.costs.calibration import Calibration
+    from compiler.costs.campaign import Campaign
+    from compiler.costs.train import Train
 
 COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
 """Endings of keys whose numbers are whole."""
@@ -156,9 +155,7 @@ def _cost(world: World, measured: Calibration | None) -> Costs:
         )
         unseen = measured.unseen if measured else ()
         if this.workload.train:
-            projection, rows = train(this, sums, held, reaches, world.size, measured)
-            projection = offload.added(this, sharded(this, held, 1), stored_each(this), projection)
-            run = campaign(this.workload, projection, world.size)
+            projection, rows, run = _trained(this, sums, held, reaches, world.size, measured)
             return Costs(*base, tuple(rows), projection, unseen=unseen, campaign=run)
         lengths, role = this.workload.sequence_lengths, this.workload.role
         prompts, tokens = role != "decode", role != "prefill"
@@ -174,6 +171,21 @@ def _cost(world: World, measured: Calibration | None) -> Costs:
             gpus=world.size,
             output_length=this.workload.output_length,
         )
+
+
+def _trained(
+    case: Case, sums: Totals, held: Counts, reaches: Reaches, ranks: int, measured: Calibration | None
+) -> tuple[Train, list[Row], Campaign | None]:
+    """A step, its traffic, and what a run of steps comes to. A plan that serves has no need of these modules."""
+    from compiler.costs import offload
+    from compiler.costs.activations import stored_each
+    from compiler.costs.campaign import campaign
+    from compiler.costs.memory import sharded
+    from compiler.costs.train import train
+
+    step, rows = train(case, sums, held, reaches, ranks, measured)
+    step = offload.added(case, sharded(case, held, 1), stored_each(case), step)
+    return step, rows, campaign(case.workload, step, ranks)
 
 
 def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:
