@@ -53,10 +53,16 @@ def _curve(kind: Any, values: dict[str, Any]) -> Any:
 
 
 def release_key(table: Table, family: str, release: str) -> str:
-    """The release as it was measured, else the framework's latest one; empty where none of it was."""
+    """The release as it was measured, else the framework's latest one; empty where none of it was. A build that is named
+    instead of numbered is no latest one.
+    """
     known = [key for key in table.get("release", {}) if key.startswith(f"{family}/")]
     wanted = f"{family}/{release}"
-    return wanted if wanted in known else max(known, key=natural, default="")
+    return wanted if wanted in known else max(known, key=_latest, default="")
+
+
+def _latest(key: str) -> tuple[bool, list[tuple[int, str]]]:
+    return key.partition("/")[2][:1].isdigit(), natural(key)
 
 
 def natural(text: str) -> list[tuple[int, str]]:

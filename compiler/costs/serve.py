@@ -79,12 +79,12 @@ def rows(case: Case, reaches: Reaches) -> list[Row]:
 def _stage_seconds(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
     """Seconds of a micro-batch on each stage, with the collectives that show."""
     if measured is not None:
-        from compiler.costs.engine import decode_seconds, prompt_seconds, stage_pass
+        from compiler.costs.forward_pass import decode_seconds, fill_seconds, stage_pass
 
         work = stage_pass(case, held, reaches, measured.gpu, forward)
         if forward.phase == "decode":
             return decode_seconds(work, forward.sequences, measured.engine, share=1 / case.pp)
-        return prompt_seconds(work, measured.engine) + measured.engine.p_step_s
+        return fill_seconds(work, measured.engine)
     compute = forward_seconds(case, held, forward)
     flows = timed(traffic.passing(case, forward), reaches, case.hardware)
     return compute.total + pass_seconds(flows, compute.total, compute.core, backward=False)
