@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from benchmarks.rows.record import Record
 from compiler import calibrated
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case, case
-from compiler.costs.engine import Demand, Pass, demand, one_pass
+from compiler.costs.engine import Demand, demand, prompts
 from compiler.costs.exposed import Reaches
-from compiler.costs.forward import whole_sequences
 from compiler.costs.links import reach
 from compiler.costs.params import Counts, counts, totals
 from compiler.costs.step import Work, work
@@ -66,13 +63,8 @@ def served(record: Record) -> Demand:
     batch = float("inf") if ask.get("batch", 1) is None else None
     if "prefill" not in ask:
         return demand(this, held, reaches, curves(world), batch=batch)
-    fill, lanes = filling(ask["prefill"]), float(ask["workers"][0] * ask["prefill"].degrees.adp)
+    filling, load = ask["prefill"], this.workload.global_batch_size * ask["workers"][1]
+    lanes = float(ask["workers"][0] * filling.degrees.adp)
+    fill = prompts(*bits(filling), curves(filling), load / lanes)
     per_rank = lanes / (ask["workers"][1] * world.degrees.adp)
     return demand(this, held, reaches, curves(world), fill=fill, fillers=per_rank)
-
-
-def filling(world: World) -> Pass:
-    """One prompt on each attention-DP rank."""
-    this, held, reaches = bits(world)
-    alone = replace(this, workload=replace(this.workload, global_batch_size=int(this.adp)))
-    return one_pass(alone, held, reaches, curves(world), whole_sequences(alone, "prefill", alone.workload.longest))

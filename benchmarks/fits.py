@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import features
+from benchmarks.features import known
 from benchmarks.rows.record import UNFIT, Record
 from compiler.costs.case import Array
 from compiler.costs.engine import Demand
@@ -17,10 +18,6 @@ from compiler.fitting import serving, training
 from compiler.fitting.levels import Evaluate, Keys, Scheme, Slot, balanced, fit, predicted
 
 Constants = Mapping[Slot, float]
-NOISE = 0.15
-ENOUGH = 400.0
-"""Spread of measured serving times around a good model, and records of one source and family that count."""
-
 KINDS = {"tpot": serving.TPOT, "ttft": serving.TTFT, "serving_throughput": serving.RATE}
 
 
@@ -50,13 +47,17 @@ class Samples:
     def evaluate(self) -> Evaluate:
         if self.training:
             return training.evaluate(self.work)
-        worlds = [features.known(record) for record in self.records]
+        worlds = [known(record) for record in self.records]
         ranks = [world.size / world.degrees.adp for world in worlds]
         return serving.evaluate(self.work, [kind(record) for record in self.records], ranks)
 
     def weight(self) -> Array:
         sources = [f"{record.family}/{record.source}" for record in self.records]
-        return balanced(sources, training.ENOUGH, training.NOISE) if self.training else balanced(sources, ENOUGH, NOISE)
+        if self.training:
+            return balanced(sources, training.ENOUGH, training.NOISE)
+        families = [record.family for record in self.records]
+        sure = [np.sqrt(serving.ENOUGH[family]) / serving.NOISE[family] for family in families]
+        return np.asarray(balanced(sources, 1.0, 1.0) * sure)
 
 
 def kind(record: Record) -> int:
@@ -90,7 +91,7 @@ def step_seconds(record: Record, value: float) -> float:
     """Seconds of a step from tokens/s of a GPU, and the other way round."""
     if record.metric == "step_time_s":
         return value
-    world = features.known(record)
+    world = known(record)
     workload = world.config.workload
     return workload.global_batch_size * workload.longest / (value * world.size)
 
@@ -104,7 +105,15 @@ def requests(records: Sequence[Record]) -> Samples:
 
 
 def fitted(samples: Samples, first: Constants | None = None) -> dict[Slot, float]:
-    return fit(samples.scheme, samples.keys, samples.evaluate(), samples.target, samples.weight(), first)
+    """Training by logarithms, serving by relative errors, whose spread is so wide that the two differ."""
+    evaluate, target = samples.evaluate(), samples.target
+    if samples.training:
+        return fit(samples.scheme, samples.keys, evaluate, target, samples.weight(), first)
+
+    def errors(values: Mapping[str, Array]) -> Array:
+        return serving.relative(evaluate(values) - target)
+
+    return fit(samples.scheme, samples.keys, errors, 0 * target, samples.weight(), first)
 
 
 def said(samples: Samples, constants: Constants) -> Array:

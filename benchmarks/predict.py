@@ -51,13 +51,7 @@ def _served(record: Record, load: Demand) -> float:
     world = features.known(record)
     config = world.config
     found = serve(load, calibrated.engine(*record.software, config.hardware.name, config.workload.precision))
-    kind, ranks = fits.kind(record), world.size / world.degrees.adp
-    if kind == serving.FILL:
-        value = load.prompt_tokens / (found.prompt_s * ranks)
-    elif kind == serving.RATE:
-        value = found.running / (found.tpot_s * ranks)
-    else:
-        value = found.ttft_s if kind == serving.TTFT else found.tpot_s
+    value = serving.observed(load, found, world.size / world.degrees.adp)[fits.kind(record)]
     return float(np.max(value)) * float((record.ask or {}).get("ranks", 1))
 
 

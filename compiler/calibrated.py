@@ -67,11 +67,18 @@ def _curve(kind: Any, values: dict[str, Any]) -> Any:
 
 
 def release_key(table: Table, family: str, release: str) -> str:
-    """The release as it was measured, else the latest one of the product or else of the framework; empty where none was."""
+    """The release as it was measured, else the latest one of the product or else of the framework; empty where none was.
+
+    A build that is named instead of numbered is no latest one.
+    """
     wanted = f"{family}/{release}"
     known = [key for key in table.get("release", {}) if key.startswith(f"{family}/")]
     known = [key for key in known if product(key) == product(wanted)] or known
-    return wanted if wanted in known else max(known, key=natural, default="")
+    return wanted if wanted in known else max(known, key=_latest, default="")
+
+
+def _latest(key: str) -> tuple[bool, list[tuple[int, str]]]:
+    return key.partition("/")[2][:1].isdigit(), natural(key)
 
 
 def product(release: str) -> str:

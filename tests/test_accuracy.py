@@ -203,6 +203,14 @@ def test_an_unknown_release_is_its_frameworks_latest() -> None:
     assert calibrated.release_key(table, "maxtext", "1") == ""
 
 
+def test_a_named_build_is_no_latest_release() -> None:
+    table: dict[str, dict[str, dict[str, float]]] = {
+        "release": {"vllm/0.9.2": {}, "vllm/0.19.0": {}, "vllm/nightly-5b8": {}, "vllm/": {}}
+    }
+    assert calibrated.release_key(table, "vllm", "1.0") == "vllm/0.19.0"
+    assert calibrated.release_key(table, "vllm", "") == "vllm/"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no measurements here")
 def test_projections_are_as_near_as_is_said() -> None:
@@ -210,7 +218,7 @@ def test_projections_are_as_near_as_is_said() -> None:
     judged = accuracy.judge(accuracy.load(SHARED))
     found = accuracy.by(judged, lambda item: item.record.family)
     limits = {"dense_training": 0.06, "dense_single_node": 0.08, "moe_training": 0.06, "memory": 0.04}
-    limits |= {"tpot": 0.20, "ttft": 0.32, "serving_throughput": 0.25, "collectives": 0.15}
+    limits |= {"tpot": 0.20, "ttft": 0.30, "serving_throughput": 0.25, "collectives": 0.15}
     for family, limit in limits.items():
         assert accuracy.family_error([x for x in found[family] if not accuracy.reason(x)]) < limit, family
 

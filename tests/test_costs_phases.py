@@ -12,7 +12,7 @@ from compiler import calibrated
 from compiler.api import compile_plan
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import case
-from compiler.costs.engine import Pass
+from compiler.costs.forward_pass import Pass
 from compiler.costs.memory import fitting, memory
 from compiler.costs.params import counts, totals
 from compiler.costs.stage_time import OF_A_PASS

@@ -16,7 +16,7 @@ from compiler.costs.params import Counts
 
 if TYPE_CHECKING:
     from compiler.costs.calibration import Calibration
-    from compiler.costs.engine import Pass
+    from compiler.costs.forward_pass import Pass
     from compiler.costs.software import Engine
 
 OF_A_PASS = {
@@ -62,7 +62,7 @@ def _beside(case: Case, half: dict[str, Array]) -> dict[str, Array]:
 def _straight(case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration | None) -> Array:
     """One batch; everything that is not hidden, one behind the other."""
     if measured is not None:
-        from compiler.costs.engine import stage_pass
+        from compiler.costs.forward_pass import stage_pass
 
         return of_pass(case, stage_pass(case, held, reaches, measured.gpu, forward), forward, measured.engine)
     compute = forward_seconds(case, held, forward)
@@ -72,11 +72,11 @@ def _straight(case: Case, held: Counts, reaches: Reaches, forward: Forward, meas
 
 def of_pass(case: Case, work: Pass, forward: Forward, by: Engine) -> Array:
     """Seconds of a pass on each stage by an engine's constants."""
-    from compiler.costs.engine import decode_seconds, prompt_seconds
+    from compiler.costs.forward_pass import decode_seconds, fill_seconds
 
     if forward.phase == "decode":
         return decode_seconds(work, forward.sequences, by, share=1 / case.pp)
-    return prompt_seconds(work, by) + by.p_step_s
+    return fill_seconds(work, by)
 
 
 def _parts(
@@ -101,7 +101,7 @@ def _of_an_engine(
     case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration
 ) -> dict[str, Array]:
     """A part is what a pass takes less without its work; what no kernel and no collective takes is the host's."""
-    from compiler.costs.engine import stage_pass
+    from compiler.costs.forward_pass import stage_pass
 
     work, none = stage_pass(case, held, reaches, measured.gpu, forward), 0 * case.running.layers
     whole = of_pass(case, work, forward, measured.engine) + none

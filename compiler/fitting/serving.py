@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from compiler.costs.case import Array
-from compiler.costs.engine import Demand, Pass, serve
+from compiler.costs.engine import OFFLINE, Demand, Served, serve
+from compiler.costs.forward_pass import Pass
 from compiler.costs.software import Engine
 from compiler.fitting.levels import Evaluate, Scheme
 
@@ -17,21 +18,52 @@ NAMES = tuple(item.name for item in fields(Engine))
 TPOT, TTFT, RATE, FILL = 0, 1, 2, 3
 """What a sample measures: seconds for a token, to the first token, tokens/s of a GPU, or prompt tokens/s of a GPU."""
 
-_KERNELS = [name for name in NAMES if name.startswith(("d_", "p_"))]
+NOISE = {"tpot": 0.15, "ttft": 0.3, "serving_throughput": 0.2}
+"""Spread of measured values around a good model, as relative errors."""
+
+ENOUGH = {"tpot": 120.0, "ttft": 300.0, "serving_throughput": 80.0}
+"""Rows of one source and family beyond which more of them count no more: those of one model and release are wrong together."""
+
+NEAR = 0.7
+ROBUST = 0.15
+"""Logarithm up to which an error counts as relative, and relative error up to which its square counts."""
+
 SCHEME = Scheme(
     defaults={name: getattr(Engine(), name) for name in NAMES},
-    shared=dict.fromkeys(NAMES, 0.7),
+    shared=dict.fromkeys(NAMES, 0.15) | {"decode": 0.0, "prefill": 0.0},
     spreads={
-        "backend": dict.fromkeys(NAMES, 0.25),
-        "release": {"d_kernel_s": 0.15, "d_expert_s": 0.2, "d_step_s": 0.2, "first_s": 0.4, "queue": 0.4, "mixed": 0.2}
-        | {"p_products": 0.2, "p_grouped": 0.2, "p_elementwise": 0.2, "p_tp": 0.2, "d_products": 0.1, "d_grouped": 0.15}
-        | {"d_core": 0.15, "crowd": 0.3},
-        "gpu": dict.fromkeys(_KERNELS, 0.2) | {"first_s": 0.2},
-        "precision": {"d_products": 0.2, "d_grouped": 0.2, "d_core": 0.2, "p_products": 0.2, "p_grouped": 0.2}
-        | {"d_kernel_s": 0.1, "d_expert_s": 0.1, "p_core": 0.1, "p_elementwise": 0.2},
+        "backend": {
+            "decode": 0.15,
+            "prefill": 0.2,
+            "d_kernel_s": 0.2,
+            "d_call_s": 0.2,
+            "d_request_s": 0.3,
+            "d_step_s": 0.3,
+        }
+        | {
+            "p_tp": 0.3,
+            "p_ep": 0.3,
+            "d_ep": 0.3,
+            "p_step_s": 0.3,
+            "mixed": 0.3,
+            "first_s": 0.5,
+            "queue": 0.6,
+            "uneven": 0.3,
+        },
+        "release": {"decode": 0.05, "prefill": 0.1, "first_s": 0.6, "queue": 0.3, "mixed": 0.15},
+        "gpu": {
+            "decode": 0.1,
+            "prefill": 0.15,
+            "d_kernel_s": 0.15,
+            "d_call_s": 0.15,
+            "first_s": 0.3,
+            "p_kernel_s": 0.3,
+        },
+        "precision": {"d_products": 0.08, "d_grouped": 0.08, "d_core": 0.3, "p_products": 0.08, "p_grouped": 0.08},
     },
 )
-"""How far each level may change a constant, in logarithms."""
+"""How far each level may change a constant, in logarithms. Tight, and few constants on each level: what is left out is
+predicted best so; more of them explain single models and not the next one."""
 
 
 def stack(loads: Sequence[Demand]) -> Demand:
@@ -42,7 +74,7 @@ def stack(loads: Sequence[Demand]) -> Demand:
 
     columns: dict[str, Any] = {
         side: Pass(**{f.name: column([getattr(load, side) for load in loads], f.name) for f in fields(Pass)})
-        for side in ("decode", "prompt")
+        for side in ("decode", "prompt", "group")
     }
     columns |= {f.name: column(loads, f.name) for f in fields(Demand) if f.name not in columns}
     return Demand(**columns)
@@ -54,8 +86,23 @@ def evaluate(loads: Sequence[Demand], kinds: Sequence[int], ranks: Sequence[floa
 
     def logarithms(values: Mapping[str, Array]) -> Array:
         found = serve(joined, Engine(**values))  # type: ignore[arg-type]  # arrays in the place of numbers
-        rate = found.running / (found.tpot_s * gpus)
-        fill = joined.prompt_tokens / (found.prompt_s * gpus)
-        return np.asarray(np.log(np.choose(kind, [found.tpot_s, found.ttft_s, rate, fill])))
+        return np.asarray(np.log(np.choose(kind, observed(joined, found, gpus))))
 
     return logarithms
+
+
+def observed(load: Demand, found: Served, gpus: Array | float) -> tuple[Array, Array, Array, Array]:
+    """TPOT, TTFT, RATE and FILL of a worker with `gpus` for each attention-DP rank."""
+    rate = np.where(np.isfinite(load.batch), 1.0, OFFLINE) * found.running / (found.tpot_s * gpus)
+    return found.tpot_s, found.ttft_s, rate, load.prompt_tokens / (found.prompt_s * gpus)
+
+
+def relative(off: Array) -> Array:
+    """Relative errors from logarithms of predicted over measured, as errors are counted; straight in the logarithm from NEAR
+    on. Their squares grow with the error itself beyond ROBUST (Huber), as some rows are of runs that failed or hung.
+    """
+    near = np.clip(off, -NEAR, NEAR)
+    error = np.expm1(near) + off - near
+    size = np.maximum(np.abs(error), ROBUST)
+    bent = np.sign(error) * np.sqrt(2 * ROBUST * size - ROBUST**2)
+    return np.asarray(np.where(np.abs(error) > ROBUST, bent, error))

@@ -1,0 +1,118 @@
+"""A forward pass of a serving engine: its work by kind, and the seconds that an engine makes of it.
+
+The work does not depend on the engine's constants; arrays of any shape, one entry a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compiler.costs import traffic
+from compiler.costs.calibration import GpuCalibration
+from compiler.costs.case import Array, Case
+from compiler.costs.exposed import Reaches, Timed, timed
+from compiler.costs.forward import Forward
+from compiler.costs.kernels import wide
+from compiler.costs.params import Counts
+from compiler.costs.parts import parts
+from compiler.costs.shapes import gemms
+from compiler.costs.software import Engine
+
+MLA_KERNELS = 6
+"""Kernels of MLA beside its products: two norms of latents, queries to the latent and outputs from it, rotation and
+concatenation, writing the cache (counted by hand)."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass through all stages: seconds at the curves' own speed; `launches`, `experts` and `calls` are counts.
+
+    `wire`: what of `tp` grows with the message; the rest of a call is latency.
+    """
+
+    products: Array
+    grouped: Array
+    core: Array
+    elementwise: Array
+    launches: Array
+    experts: Array
+    tp: Array
+    wire: Array
+    calls: Array
+    ep: Array
+    pp: Array
+
+
+def one_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
+    """Summed over stages."""
+    each = stage_pass(case, held, reaches, gpu, forward)
+    return Pass(**{name: np.asarray(np.sum(value, axis=-1)) for name, value in vars(each).items()})
+
+
+def stage_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
+    """Arrays over stages. Ranks of TP hold the same tokens, so that only attention DP needs to dispatch them to experts: else
+    the all_reduce that TP makes anyway joins what they computed.
+    """
+    kernels = parts(case, held, forward, gpu)
+    flows = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
+    none = 0 * case.running.layers
+    empty = [replace(item.flow, payload=0 * item.flow.payload) for item in flows]
+    idle = timed(empty, reaches, case.hardware, gpu)
+
+    def spent(items: Sequence[Timed], *kinds: str) -> Array:
+        found = sum((item.flow.forward * item.call_s for item in items if item.flow.kind in kinds), none)
+        return np.asarray(found + none)
+
+    calls = sum((item.flow.forward for item in flows if item.flow.kind in ("tp", "cp")), none)
+    return Pass(
+        products=kernels.products + none,
+        grouped=kernels.grouped + none,
+        core=kernels.core + none,
+        elementwise=kernels.elementwise + none,
+        launches=kernels.launches + _others(case) + none,
+        experts=case.running.moe + none,
+        tp=spent(flows, "tp", "cp"),
+        wire=spent(flows, "tp", "cp") - spent(idle, "tp", "cp"),
+        calls=np.asarray(calls + none),
+        ep=spent(flows, "ep", "etp") * (case.adp > 1),
+        pp=spent(flows, "pp"),
+    )
+
+
+def _others(case: Case) -> Array:
+    """Kernels beside products that the parts do not count: MLA's, and those that quantise a product's input."""
+    quantised = wide(case.workload.precision) != case.workload.precision
+    narrow = sum((item.count for item in gemms(case) if item.role in ("attention", "mlp")), 0 * case.running.layers)
+    return np.asarray(MLA_KERNELS * case.model.mla * case.running.layers + quantised * (narrow + case.running.moe))
+
+
+def decode_seconds(work: Pass, batch: Array, by: Engine, share: Array | float = 1.0) -> Array:
+    """One decode step, or a stage's part of it: `share` of what every step takes anyway."""
+    kernels = by.d_products * work.products + by.d_grouped * work.grouped + by.d_core * work.core
+    kernels = kernels + by.d_elementwise * work.elementwise
+    host = by.d_kernel_s * work.launches + by.d_expert_s * work.experts + by.d_call_s * work.calls
+    host = host + share * (by.d_step_s + by.d_request_s * batch)
+    return np.asarray(by.decode * (kernels + host) + by.d_tp * work.wire + by.d_ep * work.ep + work.pp)
+
+
+def prompt_seconds(work: Pass, by: Engine) -> Array:
+    """One prompt on every attention-DP rank, beyond what a step takes anyway."""
+    kernels = by.p_products * work.products + by.p_grouped * work.grouped + by.p_core * work.core
+    kernels = kernels + by.p_elementwise * work.elementwise
+    return np.asarray(by.prefill * kernels + by.p_tp * work.tp + by.p_ep * work.ep + work.pp)
+
+
+def chunk_seconds(work: Pass, by: Engine) -> Array:
+    """What each chunk of prompts takes anyway: its kernels are launched one by one, as their sizes are never the same."""
+    return np.asarray(by.p_step_s + by.p_kernel_s * work.launches + by.p_expert_s * work.experts)
+
+
+def fill_seconds(work: Pass, by: Engine, steps: Array | float = 1.0, meet: Array | float = 1.0) -> Array:
+    """Prompts in `steps` chunks: the host launches beside the GPU, so that the slower of both counts (a smooth maximum).
+
+    `meet`: how much longer the GPU takes because attention-DP ranks wait for each other.
+    """
+    return np.asarray(np.hypot(meet * prompt_seconds(work, by), steps * chunk_seconds(work, by)))

@@ -1,0 +1,150 @@
+"""What continuous batching makes of a worker's passes, and what a fit of engines counts."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compiler import calibrated
+from compiler.costs import engine
+from compiler.costs.calibration import GpuCalibration
+from compiler.costs.case import array, case
+from compiler.costs.engine import FIRST_WAVE, Demand, Prompts, Served, closed_loop, demand, prompts, serve
+from compiler.costs.forward import one_token, whole_sequences
+from compiler.costs.forward_pass import MLA_KERNELS, Pass, decode_seconds, fill_seconds, one_pass
+from compiler.costs.links import reach
+from compiler.costs.params import counts, totals
+from compiler.costs.software import Engine
+from compiler.costs.total import kinds
+from compiler.fitting import serving
+from compiler.specs.model import Model
+from tests.worlds import DEEPSEEK_V3, LLAMA_8B, MOE_30B, SERVE, world
+
+
+def curves() -> GpuCalibration:
+    found = calibrated.gpu("h100_80gb")
+    assert found is not None
+    return found
+
+
+def bits(degrees: str, model: Model = LLAMA_8B, **changes: Any) -> tuple[Any, ...]:
+    placed = world(degrees, model, replace(SERVE, **changes))
+    this = case(placed)
+    return this, counts(this, totals(this.model)), {kind: reach(placed, kind) for kind in kinds(this)}, curves()
+
+
+def asked(requests: int = 8, prompt: int = 1024, **kwargs: Any) -> Demand:
+    """Of one GPU, outputs of 256 tokens."""
+    return demand(*bits("tp1", global_batch_size=requests, sequence_lengths=[prompt], output_length=256), **kwargs)
+
+
+def filled(prompt: int) -> Prompts:
+    """Of one GPU where 64 requests are in flight."""
+    this, held, reaches, gpu = bits("tp1", sequence_lengths=[prompt])
+    return prompts(this, held, reaches, gpu, 64.0)
+
+
+def served(load: Demand, **changes: float) -> Served:
+    return serve(load, Engine(**{"queue": 0.2, **changes}))
+
+
+@pytest.mark.parametrize("clients", [1.0, 8.0, 512.0])
+@pytest.mark.parametrize("away", [0.0, 0.1, 100.0])
+def test_a_client_of_a_closed_loop_waits_for_no_more_than_all_others(clients: float, away: float) -> None:
+    spent = float(closed_loop(array(0.5), array(clients), array(away)))
+    assert spent + 1e-12 >= 0.5
+    assert spent <= 0.5 * clients + 1e-12
+    assert spent >= 0.5 * clients - away - 1e-12
+
+
+def test_a_client_alone_does_not_wait() -> None:
+    assert float(closed_loop(array(0.5), array(1.0), array(3.0))) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("queue", [0.01, 1.0, 1e3])
+def test_no_constant_makes_a_prompt_wait_for_more_than_the_others(queue: float) -> None:
+    load = asked(16)
+    one, all_ = served(replace(load, running=array(1.0)), queue=queue), served(load, queue=queue)
+    longest = 16 * float(all_.prompt_s)
+    assert float(all_.ttft_s) < float(one.ttft_s) + longest + float(all_.tpot_s)
+
+
+def test_a_pool_that_fills_too_slowly_is_waited_for() -> None:
+    fill = filled(1024)
+    load = asked(64, fill=fill, fillers=1.0)
+    slow = served(replace(load, fillers=array(0.01)))
+    others = 63 * float(slow.prompt_s) / 0.01
+    assert others - 256 * float(slow.tpot_s) <= float(slow.ttft_s) < others + 1
+    assert float(slow.tpot_s) == pytest.approx(float(served(load).tpot_s))
+    assert 0 < FIRST_WAVE < 0.5
+
+
+def test_prompts_of_a_chunk_are_filled_together() -> None:
+    found = filled(1024)
+    assert (float(found.grouped), float(found.steps)) == (8, 1)
+    by = Engine()
+    assert float(fill_seconds(found.group, by)) < 8 * float(fill_seconds(found.alone, by))
+    long = filled(20_000)
+    assert (float(long.grouped), float(long.steps)) == (1, 3)
+
+
+def test_memory_bounds_what_runs() -> None:
+    few, many = asked(4), asked(4000, prompt=8192)
+    assert float(few.running) == 4
+    assert float(many.running) < 4000
+    assert float(served(many).ttft_s) > 100 * float(served(few).ttft_s)
+    assert float(asked(batch=float("inf")).running) == pytest.approx(min(engine.MOST, float(asked(99_999).running)))
+
+
+@pytest.mark.parametrize(("degrees", "talks"), [("tp8_ep8_adp1", False), ("tp1_ep8_adp8", True)])
+def test_only_attention_dp_dispatches_to_experts(degrees: str, talks: bool) -> None:
+    this, held, reaches, gpu = bits(degrees, MOE_30B)
+    assert (float(one_pass(this, held, reaches, gpu, one_token(this, 1024)).ep) > 0) is talks
+
+
+def test_mla_and_narrow_products_launch_more_kernels() -> None:
+    def launches(model: Model, precision: str) -> float:
+        this, held, reaches, gpu = bits("tp8", model, precision=precision)
+        return float(one_pass(this, held, reaches, gpu, one_token(this, 1024)).launches)
+
+    dense = launches(LLAMA_8B, "bf16")
+    assert launches(LLAMA_8B, "fp8") == dense + 4 * LLAMA_8B.num_hidden_layers
+    assert (
+        launches(DEEPSEEK_V3, "bf16") / DEEPSEEK_V3.num_hidden_layers > dense / LLAMA_8B.num_hidden_layers + MLA_KERNELS
+    )
+
+
+def test_latency_and_bytes_of_an_all_reduce_are_apart() -> None:
+    this, held, reaches, gpu = bits("tp8")
+    short, long = (one_pass(this, held, reaches, gpu, whole_sequences(this, "prefill", n)) for n in (64, 8192))
+    assert float(short.calls) == float(long.calls) == 2 * LLAMA_8B.num_hidden_layers + 1
+    assert float(long.wire) > 20 * float(short.wire) > 0
+    assert float(long.tp - long.wire) == pytest.approx(float(short.tp - short.wire), rel=0.3)
+    slower = decode_seconds(short, array(1.0), replace(Engine(), d_call_s=1e-3))
+    assert float(slower - decode_seconds(short, array(1.0), replace(Engine(), d_call_s=0.0))) == pytest.approx(
+        1e-3 * float(short.calls)
+    )
+
+
+def test_what_a_run_of_all_requests_gives_is_less_than_its_full_batch() -> None:
+    load = asked(batch=float("inf"))
+    found = served(load)
+    rate = float(serving.observed(load, found, 1.0)[serving.RATE])
+    assert rate == pytest.approx(engine.OFFLINE * float(found.running / found.tpot_s))
+
+
+def test_a_fit_counts_relative_errors() -> None:
+    found = serving.relative(np.log([0.9, 1.0, 1.1, 1.5, 2.0, 20.0]))
+    assert found[:3].tolist() == pytest.approx([-0.1, 0.0, 0.1])
+    squares = found[3:] ** 2
+    assert squares[1] - squares[0] == pytest.approx(2 * serving.ROBUST * 0.5)
+    assert squares[2] < 2 * serving.ROBUST * 4
+
+
+def test_passes_are_summed_over_stages() -> None:
+    this, held, reaches, gpu = bits("tp1_pp2")
+    found = one_pass(this, held, reaches, gpu, one_token(this, 1024))
+    assert {np.shape(getattr(found, item.name)) for item in fields(Pass)} == {()}
