@@ -100,14 +100,19 @@ def _parts(
 def _of_an_engine(
     case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration
 ) -> dict[str, Array]:
-    """A part is what a pass takes less without its work; what no kernel and no collective takes is the host's."""
-    from compiler.costs.forward_pass import stage_pass
+    """A part is what a GPU takes less without its work; what a pass takes beyond the GPU is the host's."""
+    from compiler.costs.forward_pass import prompt_seconds, stage_pass
 
-    work, none = stage_pass(case, held, reaches, measured.gpu, forward), 0 * case.running.layers
-    whole = of_pass(case, work, forward, measured.engine) + none
+    by, none = measured.engine, 0 * case.running.layers
+    work = stage_pass(case, held, reaches, measured.gpu, forward)
+    whole = of_pass(case, work, forward, by) + none
     found: dict[str, Array] = {}
+
+    def busy(work: Pass) -> Array:
+        return of_pass(case, work, forward, by) if forward.phase == "decode" else prompt_seconds(work, by)
+
     for part, names in OF_A_PASS.items():
         without = replace(work, **{item.name: none for item in fields(work) if item.name in names})
-        found[part] = whole - of_pass(case, without, forward, measured.engine)
+        found[part] = busy(work) - busy(without) + none
     found["host_s"] = whole - sum(found.values(), 0 * whole)
     return found
