@@ -21,8 +21,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, flag_override
 
 from compiler.config.compose import compose, normalised, parsed
+from compiler.config.grammar import NAME
 from compiler.config.hydra_app import start
-from compiler.config.load import NAME, check_keys, to_config
+from compiler.config.load import check_keys, to_config
 from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, WriteError
 from compiler.pools import compile_any

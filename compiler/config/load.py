@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,20 +12,15 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from compiler.cluster import inventory
-from compiler.config import pools
+from compiler.config import grammar, pools
 from compiler.config.compose import compose, known
 from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.errors import ConfigError, Problem
-from compiler.frameworks.adapter import names as framework_names
 from compiler.layout import loads
 from compiler.schedulers import registry
 from compiler.specs.config import Config
 from compiler.specs.fields import problems
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-POOLED_NAME = 100 - len("_prefill")
-AXES = {"tp", "cp", "ep", "dp", "pp"}
 
 
 def load_config(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> Config:
@@ -64,7 +58,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         launch=_with_texts(config.launch),
         site=_with_texts(config.site),
     )
-    found = [*bad_pools, *problems(config), *_words(config)]
+    found = [*bad_pools, *problems(config), *grammar.problems(config)]
     if found:
         raise ConfigError(found)
     registry.choose(list(config.scheduler))
@@ -168,92 +162,7 @@ def _content(key: str, given: str | None, instead: str) -> str | None:
     return text if "\n" in text else text + "\n"
 
 
-def _words(config: Config) -> Iterator[Problem]:
-    """Values with a grammar of their own."""
-    order = config.parallel.order.split("-")
-    if sorted(order) != sorted(AXES):
-        yield Problem(
-            f"parallel.order={config.parallel.order} is no order of the axes",
-            "write each of tp, cp, ep, dp, pp once, as in tp-cp-ep-dp-pp",
-        )
-    if config.framework.name not in framework_names():
-        yield Problem(
-            f"framework.name={config.framework.name} is not a known framework",
-            f"write one of {', '.join(framework_names())}",
-        )
-    yield from _layers(config)
-    yield from _lengths(config)
-    yield from _environment(config)
-    yield from _texts(config)
-    yield from _unavailable(config)
-    yield from _places(config)
-
-
-def _layers(config: Config) -> Iterator[Problem]:
-    """Lists of the model with an entry a layer."""
-    model, layers = config.model, config.model.num_hidden_layers
-    freq, kinds = model.moe_layer_freq, model.layer_types
-    if isinstance(freq, list):
-        if len(freq) != layers:
-            yield Problem(
-                f"model.moe_layer_freq has {len(freq)} entries for {layers} layers",
-                "write one entry a layer, or a period",
-            )
-    elif not isinstance(freq, int) or freq < 1:
-        yield Problem(f"model.moe_layer_freq={freq} is neither a period nor a list", "write 1 for MoE in every layer")
-    if kinds is not None and len(kinds) != layers:
-        yield Problem(f"model.layer_types has {len(kinds)} entries for {layers} layers", "write one entry a layer")
-
-
-def _lengths(config: Config) -> Iterator[Problem]:
-    """The sequence lengths that the kind of workload is about have no default."""
-    workload = config.workload
-    if workload.train and workload.sequence_length is None:
-        yield Problem("workload.sequence_length has no value, and kind is train", "write workload.sequence_length=4096")
-    if workload.kind == "serve" and not workload.sequence_lengths:
-        yield Problem(
-            "workload.sequence_lengths has no value, and kind is serve", "write workload.sequence_lengths=[1024,8192]"
-        )
-
-
 def _with_texts(spec: Any) -> Any:
     """`launch` or `site` with whole numbers of its environment as texts."""
     values = {name: str(value) if type(value) is int else value for name, value in spec.environment.items()}
     return dataclasses.replace(spec, environment=values)
-
-
-def _environment(config: Config) -> Iterator[Problem]:
-    """Every variable is one text."""
-    for group, values in (("launch", config.launch.environment), ("site", config.site.environment)):
-        for name, value in values.items():
-            if not isinstance(value, str):
-                yield Problem(f"{group}.environment.{name}={value} is no text", "write one value, in quotes")
-
-
-def _texts(config: Config) -> Iterator[Problem]:
-    """Every text can be written as UTF-8; bytes of another encoding on the command line cannot."""
-    try:
-        json.dumps(dataclasses.asdict(config), ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError as error:
-        yield Problem(f"a value holds {error.object[error.start]!r}, which is no character", "write it in UTF-8")
-
-
-def _places(config: Config) -> Iterator[Problem]:
-    """Names of folders."""
-    grammar = "write up to 100 letters, digits, ., _ and -, the first a letter or digit"
-    for key, value in (("name", config.plan_name), ("sweep", config.sweep)):
-        if value is not None and not NAME.fullmatch(value):
-            yield Problem(f"{key}={value} cannot name a folder", grammar)
-    if config.workload.pools is not None and len(config.plan_name) > POOLED_NAME:
-        yield Problem(
-            f"the plan's name has {len(config.plan_name)} characters, and its pools' names would have more than 100",
-            f"write name=NAME, of at most {POOLED_NAME}",
-        )
-    if not config.out:
-        yield Problem("out= names no folder", "write out=FOLDER, or out=. for this one")
-
-
-def _unavailable(config: Config) -> Iterator[Problem]:
-    """Settings of the interface whose work is not built yet: refused by name, never ignored."""
-    if config.placement != "default":
-        yield Problem(f"placement={config.placement} is not available in this version", "write placement=default")
