@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks import features
 from benchmarks.features import known
 from benchmarks.rows.record import UNFIT, Record
-from compiler.costs.case import Array
+from compiler.costs.arrays import Array
 from compiler.costs.engine import Demand
 from compiler.costs.step import Work
 from compiler.fitting import serving, training

@@ -12,7 +12,7 @@ from benchmarks import features, fits
 from benchmarks.rows.record import UNFIT, Record
 from compiler import calibrated
 from compiler.costs import collectives
-from compiler.costs.case import array
+from compiler.costs.arrays import array
 from compiler.costs.engine import Demand, serve
 from compiler.costs.memory import allocated, reserved
 from compiler.costs.step import Work, step

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from compiler.cluster.spans import distinct
-from compiler.costs.case import Case, array, case
+from compiler.costs.arrays import array
+from compiler.costs.case import Case, case
 from compiler.costs.flops import peak_flops
 from compiler.costs.params import attention, counts, totals
 from compiler.performance import performance

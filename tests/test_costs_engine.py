@@ -10,8 +10,9 @@ import pytest
 
 from compiler import calibrated
 from compiler.costs import engine
+from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.case import array, case
+from compiler.costs.case import case
 from compiler.costs.engine import FIRST_WAVE, Demand, Prompts, Served, closed_loop, demand, prompts, serve
 from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.forward_pass import MLA_KERNELS, Pass, decode_seconds, fill_seconds, one_pass

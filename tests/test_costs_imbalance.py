@@ -11,8 +11,9 @@ import pytest
 from benchmarks.rows.hardware import nominal
 from compiler import calibrated
 from compiler.api import compile_plan
+from compiler.costs.arrays import array
 from compiler.costs.calibration import Calibration
-from compiler.costs.case import array, busiest
+from compiler.costs.case import busiest
 from compiler.costs.imbalance import factor, measured, power_law
 from compiler.costs.many import Many, project
 from compiler.costs.total import cost

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from compiler.costs.activations import in_training
-from compiler.costs.case import array, case
+from compiler.costs.arrays import array
+from compiler.costs.case import case
 from compiler.costs.memory import kv_token, memory
 from compiler.costs.params import Counts, counts, totals
 from compiler.costs.pipeline import in_flight

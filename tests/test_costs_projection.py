@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.costs.case import array, case
+from compiler.costs.arrays import array
+from compiler.costs.case import case
 from compiler.costs.flops import expert_gemms, model_forward_per_token, model_step, peak_flops
 from compiler.costs.forward import mean_keys, one_token, touched_fraction, whole_sequences
 from compiler.costs.kernels import roofline

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compiler.costs import replay, uneven
-from compiler.costs.case import array
+from compiler.costs.arrays import array
 from compiler.costs.orders import ORDERS, WEIGHT, Op
 from compiler.costs.pipeline import share
 

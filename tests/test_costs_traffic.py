@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.costs.case import array
+from compiler.costs.arrays import array
 from compiler.costs.collectives import OPS, seconds, wire_bytes
 from compiler.costs.exposed import Timed, pass_seconds
 from compiler.costs.links import Reach, reach

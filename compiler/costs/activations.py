@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.costs.case import Array, Case, ceil_div
+from compiler.costs.arrays import Array, ceil_div
+from compiler.costs.case import Case
 from compiler.costs.constants import (
     DROPOUT_MASK_BYTES,
     ELEMENTWISE_PASSES,

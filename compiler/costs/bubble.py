@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compiler.costs import pipeline, replay, uneven
-from compiler.costs.case import Array, Case, array
+from compiler.costs.arrays import Array, array
+from compiler.costs.case import Case
 
 if TYPE_CHECKING:
     from compiler.costs.software import Software

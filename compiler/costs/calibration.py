@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from compiler.costs.case import Array
+from compiler.costs.arrays import Array
 from compiler.costs.software import Engine, Software
 
 EIGHTY = 1.2816

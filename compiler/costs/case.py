@@ -6,29 +6,17 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compiler.costs import imbalance
+from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.constants import ACTIVATION_BYTES
 from compiler.layout import loads
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import BYTES, Model
 from compiler.specs.workload import Workload
 from compiler.world import World
-
-Array = NDArray[np.float64]
-
-
-def array(value: Any) -> Array:
-    """A float array, so that products of large counts cannot wrap around."""
-    return np.asarray(value, dtype=np.float64)
-
-
-def ceil_div(amount: Array | float, parts: Array | float) -> Array:
-    """The largest share of `amount` things dealt out to `parts`."""
-    return np.ceil(array(amount) / parts)
 
 
 @dataclass(frozen=True)
@@ -144,8 +132,6 @@ class Case:
 
 def busiest(world: World) -> float:
     """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some."""
-    from compiler.costs import imbalance
-
     config = world.config
     if config.experts.load is None or not config.model.moe:
         return float(imbalance.factor(config.workload, config.model, array(world.degrees.ep)))

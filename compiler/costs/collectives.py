@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compiler.costs.case import Array, array
+from compiler.costs.arrays import Array, array
 from compiler.costs.constants import COLLECTIVE_LAUNCH_S, PEER_S
 from compiler.costs.links import Reach, inner, outer
 from compiler.specs.hardware import Hardware

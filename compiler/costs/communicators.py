@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.costs.case import Array, Case, array
+from compiler.costs.arrays import Array, array
+from compiler.costs.case import Case
 
 BUFFERS_BYTES = 0.37e9
 """Device memory of one communicator: 0.342 to 0.392 GB (AIConfigurator 0.12). Frameworks' overhead has one of them."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.case import Array, Case, array
+from compiler.costs.case import Case
 from compiler.costs.constants import OTHER_BYTES
 from compiler.costs.exposed import Reaches
 from compiler.costs.forward import one_token, whole_sequences

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compiler.costs.case import Array
+from compiler.costs.arrays import Array
 from compiler.costs.collectives import kept, seconds, wire_bytes
 from compiler.costs.links import Reach
 from compiler.costs.traffic import Flow

@@ -5,7 +5,8 @@ Megatron-LM's convention: a forward pass is 2 FLOPs for a weight and token, atte
 
 from __future__ import annotations
 
-from compiler.costs.case import Array, Case, array, ceil_div, layers
+from compiler.costs.arrays import Array, array, ceil_div
+from compiler.costs.case import Case, layers
 from compiler.costs.constants import BACKWARD_RATIO
 from compiler.costs.forward import Forward, dispatched, mean_keys
 from compiler.costs.params import ONE, Counts, Totals, chosen_fraction, dense, experts, query_width, value_width

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compiler.costs.case import Array, Case, array, ceil_div
+from compiler.costs.arrays import Array, array, ceil_div
+from compiler.costs.case import Case
 from compiler.costs.params import chosen_fraction
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compiler.costs import traffic
+from compiler.costs.arrays import Array
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.case import Array, Case
+from compiler.costs.case import Case
 from compiler.costs.exposed import Reaches, Timed, timed
 from compiler.costs.forward import Forward
 from compiler.costs.kernels import wide

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from compiler.costs.case import Array, array
+from compiler.costs.arrays import Array, array
 from compiler.layout.experts import Block
 from compiler.layout.loads import Loads
 from compiler.specs.model import Model

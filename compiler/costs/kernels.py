@@ -8,7 +8,8 @@ import numpy as np
 
 from compiler.costs import flops
 from compiler.costs.activations import elementwise_bytes
-from compiler.costs.case import Array, Case
+from compiler.costs.arrays import Array
+from compiler.costs.case import Case
 from compiler.costs.constants import KERNEL_LAUNCH_S, KERNELS_PER_LAYER
 from compiler.costs.forward import Forward, touched_fraction
 from compiler.costs.memory import kv_token

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.costs.case import Array, Case
+from compiler.costs.arrays import Array
+from compiler.costs.case import Case
 from compiler.costs.exposed import Reaches
 from compiler.costs.forward import Forward
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from compiler.costs import bubble, imbalance, offload
 from compiler.costs.activations import stored_each
+from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
-from compiler.costs.case import Array, Case, array, layers
+from compiler.costs.case import Case, layers
 from compiler.costs.links import Reach
 from compiler.costs.memory import memory, sharded
 from compiler.costs.params import counts, totals

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from compiler.costs.activations import in_training, working_set
-from compiler.costs.case import Array, Case
+from compiler.costs.arrays import Array
+from compiler.costs.case import Case
 from compiler.costs.communicators import extra_bytes
 from compiler.costs.constants import (
     ADAM_BYTES,

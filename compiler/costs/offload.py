@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compiler.costs.case import Array, Case
+from compiler.costs.arrays import Array
+from compiler.costs.case import Case
 from compiler.costs.constants import GRADIENT_BYTES
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compiler.costs.case import Array, Case, Layers, array, ceil_div, layers
+from compiler.costs.arrays import Array, array, ceil_div
+from compiler.costs.case import Case, Layers, layers
 from compiler.specs.model import Model
 
 ONE = array(1.0)

@@ -11,8 +11,9 @@ import numpy as np
 
 from compiler.costs import flops
 from compiler.costs.activations import elementwise_bytes, permuted_bytes
+from compiler.costs.arrays import Array
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.case import Array, Case
+from compiler.costs.case import Case
 from compiler.costs.constants import DROPOUT_PASSES, SCORE_PASSES
 from compiler.costs.forward import Forward, dispatched, touched_fraction
 from compiler.costs.kernels import cache_bytes, wide

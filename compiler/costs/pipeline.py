@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.costs.case import Array, Case, array
+from compiler.costs.arrays import Array, array
+from compiler.costs.case import Case
 from compiler.costs.constants import DUALPIPE_MICRO_BATCHES, ZERO_BUBBLE_SHARE
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.costs import uneven
-from compiler.costs.case import Array, array
+from compiler.costs.arrays import Array, array
 from compiler.costs.orders import BACKWARD, FORWARD, INPUT, ORDERS, WEIGHT, WEIGHT_SHARE, Op, Slot
 
 SLOTS = 16_000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from compiler.costs.case import Array, Case, ceil_div
+from compiler.costs.arrays import Array, ceil_div
+from compiler.costs.case import Case
 from compiler.costs.params import key_value_width, matrices, query_width, value_width
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compiler.costs import low_latency, traffic
-from compiler.costs.case import Array, Case
+from compiler.costs.arrays import Array
+from compiler.costs.case import Case
 from compiler.costs.exposed import Reaches, pass_seconds, timed
 from compiler.costs.forward import Forward, halved
 from compiler.costs.kernels import forward_seconds

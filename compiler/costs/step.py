@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.costs import pipeline, traffic
+from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.case import Array, Case, array
+from compiler.costs.case import Case
 from compiler.costs.constants import ACCUMULATED_BYTES, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
 from compiler.costs.exposed import Reaches, Timed, timed
 from compiler.costs.forward import whole_sequences

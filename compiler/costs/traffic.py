@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compiler.costs.case import Array, Case
+from compiler.costs.arrays import Array
+from compiler.costs.case import Case
 from compiler.costs.constants import GRADIENT_BYTES
 from compiler.costs.forward import Forward, dispatched
 from compiler.costs.memory import zero

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compiler.costs import bubble, flops, pipeline, traffic
-from compiler.costs.case import Array, Case
+from compiler.costs.arrays import Array
+from compiler.costs.case import Case
 from compiler.costs.constants import BACKWARD_RATIO, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
 from compiler.costs.exposed import Reaches, Row, Timed, pass_seconds, row, timed
 from compiler.costs.forward import whole_sequences

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.costs.case import Array
+from compiler.costs.arrays import Array
 from compiler.costs.constants import ZERO_BUBBLE_SHARE
 from compiler.costs.orders import WEIGHT_SHARE
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.costs.case import Array
+from compiler.costs.arrays import Array
 from compiler.fitting.least_squares import STEP, minimise
 
 Keys = Mapping[str, str]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from compiler.costs.arrays import Array
 from compiler.costs.calibration import LinkCurve
-from compiler.costs.case import Array
 from compiler.fitting.least_squares import minimise
 
 KNOTS = tuple(float(4**power) for power in range(8, 18))

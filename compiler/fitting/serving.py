@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from compiler.costs.case import Array
+from compiler.costs.arrays import Array
 from compiler.costs.engine import OFFLINE, Demand, Served, serve
 from compiler.costs.forward_pass import Pass
 from compiler.costs.software import Engine

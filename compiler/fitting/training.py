@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from compiler.costs.case import Array
+from compiler.costs.arrays import Array
 from compiler.costs.software import Software
 from compiler.costs.step import KINDS, Work, step
 from compiler.fitting.levels import Evaluate, Scheme
