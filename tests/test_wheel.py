@@ -24,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compile_strategy(cwd: Path, path: Path) -> Path:
-    environment = {**os.environ, "PYTHONPATH": str(path)}
+    environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "compiler", "parallel=ep16_tp4_pp4_dp4"]
     subprocess.run(command, cwd=cwd, env=environment, check=True, capture_output=True)
     return cwd / "out" / "moe_30b_ep16_tp4_pp4_dp4"
