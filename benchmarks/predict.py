@@ -11,11 +11,11 @@ import numpy as np
 from benchmarks import features, fits
 from benchmarks.rows.record import UNFIT, Record
 from compiler import calibrated
-from compiler.costs import collectives
+from compiler.costs import bubble, collectives
 from compiler.costs.arrays import array
 from compiler.costs.engine import Demand, serve
 from compiler.costs.memory import allocated, reserved
-from compiler.costs.step import Work, step
+from compiler.costs.step import Work
 from compiler.fitting import serving
 
 
@@ -42,9 +42,12 @@ def _finite(predicting: Callable[[], float]) -> float:
 
 
 def _step(record: Record, work: Work) -> float:
-    config = features.known(record).config
+    """As a plan prints it: its schedule is replayed, where fits take the closed form."""
+    world = features.known(record)
+    config = world.config
     by = calibrated.software(*record.software, config.hardware.name, config.workload.precision)
-    return fits.step_seconds(record, float(np.max(step(work, by).total)))
+    this, _, _ = features.bits(world)
+    return fits.step_seconds(record, float(np.max(bubble.step(this, work, by).total)))
 
 
 def _served(record: Record, load: Demand) -> float:

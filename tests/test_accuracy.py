@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from benchmarks import accuracy, cross, fits
+from benchmarks.predict import predict
 from benchmarks.rows import serving, training
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record, Row
 from compiler import calibrated
-from compiler.costs.calibration import KernelCurve, LinkCurve
+from compiler.costs.calibration import Calibration, KernelCurve, LinkCurve
 from compiler.costs.software import Software
 from compiler.costs.step import step
+from compiler.costs.total import cost
 from compiler.fitting import kernels, levels, links
 from compiler.fitting import training as steps
 from compiler.specs.hardware import Gpu
@@ -56,6 +58,21 @@ def test_a_row_is_a_plan(tmp_path: Path) -> None:
         "h100_80gb",
     )
     assert config.model.gated_mlp
+
+
+@pytest.mark.parametrize("layers", ["80", "78"])
+def test_a_prediction_is_what_a_plan_prints(tmp_path: Path, layers: str) -> None:
+    """The replay of its own schedule, over equal stages and over unequal ones."""
+    record = steps_of(tmp_path, layers=layers)
+    assert record.world is not None
+    config = record.world.config
+    software = calibrated.software(*record.software, config.hardware.name, config.workload.precision)
+    gpu = calibrated.gpu(config.hardware.calibration or "")
+    assert gpu is not None
+    measured = Calibration(gpu, software=software)
+    projection = cost(record.world, measured).projection
+    assert projection is not None
+    assert predict([record]) == [pytest.approx(projection.step_time_s)]
 
 
 @pytest.mark.parametrize(
