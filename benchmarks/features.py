@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.rows.record import Record
 from compiler import calibrated
 from compiler.costs.calibration import GpuCalibration
@@ -53,7 +55,8 @@ def keys(record: Record) -> dict[str, str]:
 
 def step_work(record: Record) -> Work:
     world = known(record)
-    return work(*bits(world), curves(world))[0]
+    this, held, reaches = bits(world)
+    return work(replace(this, **(record.ask or {})), held, reaches, curves(world))[0]
 
 
 def served(record: Record) -> Demand:

@@ -171,7 +171,7 @@ def test_fitted_constants_explain_the_steps_that_they_made(tmp_path: Path) -> No
             for tp in (1, 2, 4, 8) for gbs in (64, 256)]  # fmt: skip
     write(tmp_path, "dense_training.csv", *rows)
     samples = fits.steps(list(training.steps(tmp_path)))
-    made = Software(products=1.3, core=1.5, tp=0.5, micro_s=4e-3)
+    made = Software(products=1.3, core=1.5, tp=0.7, micro_s=4e-3)
     times = [float(np.max(step(work, made).total)) for work in samples.work]
     samples = replace(samples, target=np.log(times))
     assert np.abs(fits.said(samples, fits.fitted(samples)) / times - 1).max() < 0.02

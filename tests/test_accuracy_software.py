@@ -9,6 +9,8 @@ import pytest
 from benchmarks.rows.hardware import nominal, segmented
 from tests.test_accuracy import steps_of
 
+MLA = {"attn": "mla", "gpu": "B200 SXM", "recompute": ""}
+
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
@@ -18,21 +20,27 @@ from tests.test_accuracy import steps_of
         ({"release": "megatron-lm-2024"}, {"fused_attention": True}),
         ({"framework": "megatron-deepspeed"}, {"fused_attention": False, "sequence_parallel": False}),
         ({"framework": "megatron-deepspeed", "seq_parallel": "1"}, {"sequence_parallel": True}),
-        ({"attn": "gqa, alternating sliding window 128/full"}, {"fused_attention": False}),
+        ({"attn": "gqa, alternating sliding window 128/full"}, {"fused_attention": True}),
+        ({**MLA, "release": "nemo-25.05"}, {"fused_attention": False, "recompute": "selective"}),
+        ({**MLA, "release": "nemo-25.09"}, {"fused_attention": True, "recompute": "none"}),
+        ({**MLA, "release": "nemo-25.05", "gpu": "H100 SXM 80GB"}, {"fused_attention": True}),
+        ({"release": "nemo-25.05"}, {"dispatch": "capacity"}),
         ({"moe_balance": "forced balanced, token-drop"}, {"dispatch": "capacity", "imbalance": 1.0}),
         ({"moe_balance": "natural routing"}, {"dispatch": "alltoall", "imbalance": 1.3}),
-        ({"moe_dispatcher": "hybridep"}, {"dispatch": "deduplicated"}),
+        ({"moe_dispatcher": "hybridep", "release": "nemo-25.05"}, {"dispatch": "deduplicated"}),
+        ({"moe_dispatcher": "alltoall", "ep": "16"}, {"dispatch": "alltoall", "overlapped_dispatch": False}),
         ({"notes": "recipe X; moe_a2a_overlap=True"}, {"dispatch": "alltoall", "overlapped_dispatch": True}),
         ({"release": "nemo-26.04"}, {"dispatch": "deduplicated", "overlapped_dispatch": False}),
         ({"release": "nemo-26.04", "notes": "recipe X"}, {"dispatch": "alltoall"}),
         ({"release": "nemo-26.06", "intra_node": "NVL72 NVLink5"}, {"overlapped_dispatch": True}),
-        ({"ep": "16"}, {"dispatch": "deduplicated"}),
+        ({"ep": "16"}, {"dispatch": "deduplicated", "overlapped_dispatch": True}),
+        ({"ep": "16", "vpp": "1"}, {"dispatch": "deduplicated", "overlapped_dispatch": False}),
     ],
 )
 def test_software_does_as_the_row_says_or_as_usual(
     tmp_path: Path, changes: dict[str, str], expected: dict[str, object]
 ) -> None:
-    world = steps_of(tmp_path, **changes).world
+    world = steps_of(tmp_path, **{"release": "nemo-25.09"} | changes).world
     assert world is not None
     assert {name: getattr(world.config.workload, name) for name in expected} == expected
 
@@ -41,3 +49,21 @@ def test_jobs_get_whole_segments_of_a_rack() -> None:
     rack = nominal("gb200_nvl72")
     assert [segmented(rack, gpus).nvlink.domain_gpus for gpus in (64, 128)] == [72, 64]
     assert segmented(nominal("h100_80gb"), 128).nvlink.domain_gpus == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "fused"),
+    [
+        ({}, True),
+        ({"release": "megatron-lm-2022"}, False),
+        ({"framework": "torchtitan"}, False),
+        ({"framework": "megatron-deepspeed"}, False),
+        ({"framework": "llm-foundry"}, True),
+        ({"extra_args": "--x"}, False),
+        ({"extra_args": "cross-entropy-loss-fusion=True"}, True),
+    ],
+)
+def test_the_loss_is_fused_where_software_does_it(tmp_path: Path, changes: dict[str, str], *, fused: bool) -> None:
+    ask = steps_of(tmp_path, **changes).ask
+    assert ask is not None
+    assert ask["fused_loss"] == fused

@@ -12,7 +12,7 @@ from benchmarks.features import bits
 from benchmarks.rows.hardware import nominal
 from compiler import calibrated
 from compiler.costs.software import Software
-from compiler.costs.step import Work, stages, step, work
+from compiler.costs.step import Work, exceeding, stages, step, work
 from compiler.specs.model import Model
 from tests.worlds import DEEPSEEK_V3, GPT3, GPT_OSS, LLAMA_8B, TRAIN, world
 
@@ -42,6 +42,36 @@ def test_unfused_attention_gains_nothing_from_windows() -> None:
     )
     assert windows.scores[0] == none.scores[0]
     assert done("tp1", GPT_OSS).core[0] < done("tp1", replace(GPT_OSS, layer_types=None, sliding_window=None)).core[0]
+
+
+def test_collectives_of_a_step_hide_behind_its_last_micro_batch() -> None:
+    """A tenth of the window shows a small part, ten windows all but about one."""
+    assert exceeding(np.array(0.1), np.array(1.0)) < 0.25 * 0.1
+    assert exceeding(np.array(10.0), np.array(1.0)) == pytest.approx(9.2, rel=0.02)
+    assert exceeding(np.array(1.0), np.array(0.0)) == 1.0
+
+
+def test_pieces_that_are_rebuilt_cost_time() -> None:
+    """MLA's up-projections 1536 x 128 x 192 and 512 x 128 x 256 weights of a layer; activations a third of their traffic."""
+    this, held, reaches = bits(world("ep8_adp8", DEEPSEEK_V3, TRAIN, H100))
+    gpu = calibrated.gpu("h100_80gb")
+    assert gpu is not None
+    plain, again = (work(replace(this, rebuilt=x), held, reaches, gpu)[0] for x in ((), ("mla_up_proj", "moe_act")))
+    assert (plain.rebuilt == 0).all()
+    weights = 62 * 128 * (1536 * 192 + 512 * 256)
+    assert again.rebuilt[0] / again.products[0] == pytest.approx(weights / held.dense_gemm[0])
+    copies = 59 * 2 * 4096 * 8 * (7168 + 3 * 2048)
+    assert again.elementwise[0] - plain.elementwise[0] == pytest.approx(copies / 3 / 3.35e12, rel=1e-3)
+    assert np.max(step(again, Software()).total) > np.max(step(plain, Software()).total)
+
+
+def test_a_loss_that_is_not_fused_passes_over_logits_more_often() -> None:
+    """10 bytes of a logit or 36, a third of them counted as forward."""
+    this, held, reaches = bits(world("tp1", LLAMA_8B, TRAIN, H100))
+    gpu = calibrated.gpu("h100_80gb")
+    assert gpu is not None
+    fused, plain = (work(replace(this, fused_loss=x), held, reaches, gpu)[0].elementwise[0] for x in (True, False))
+    assert plain - fused == pytest.approx((36 - 10) * 4096 * 128256 / 3 / 3.35e12, rel=1e-3)
 
 
 def test_copies_of_tokens_are_moved_by_rows_and_bytes() -> None:

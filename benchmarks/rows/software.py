@@ -6,9 +6,16 @@ import re
 from collections.abc import Mapping
 
 from benchmarks.rows.record import Row, whole
+from compiler.specs.model import Model
 
 FLASH_SINCE = 2023
 """Year in which Megatron-LM got FlashAttention (its releases that name a year)."""
+
+UNEQUAL_SINCE = "nemo-25.07"
+"""First container whose Transformer Engine (2.5) fuses attention on Blackwell where keys are wider than values."""
+
+BRIDGE = "nemo-25.09"
+"""First container whose figures are Megatron-Bridge's."""
 
 DEDUPLICATED = {True: "nemo-25.11", False: "nemo-26.04"}
 OVERLAPPED = {True: "nemo-26.06"}
@@ -20,12 +27,16 @@ NATURAL = 1.3
 follows the busiest expert (1.09 to 1.24, Megatron-MoE-ModelZoo's Qwen3-235B)."""
 
 
-def recompute(row: Row) -> str:
-    """full, selective (the attention core), or none: finer selections rebuild what costs next to nothing."""
+def recompute(row: Row, *, fused: bool) -> str:
+    """full, selective (the attention core), or none: finer selections rebuild what costs next to nothing.
+
+    Scores that no kernel fuses are rebuilt where a row does not say (Megatron's default selection, made for them).
+    """
     text = row["recompute"].lower()
     if text.startswith("full"):
         return "full"
-    return "selective" if "attention core" in text else "none"
+    unsaid = not text and not fused and row["framework"] == "megatron"
+    return "selective" if "attention core" in text or unsaid else "none"
 
 
 def imbalance(row: Row) -> float:
@@ -39,8 +50,13 @@ def rebuilt(row: Row) -> tuple[str, ...]:
 
 
 def fused_loss(row: Row) -> bool:
-    """Megatron fuses the cross entropy where it is asked to; a row that gives no arguments is taken as fused."""
+    """Megatron fuses the cross entropy where it is asked to; a row that gives no arguments is taken as fused.
+
+    Its DeepSpeed fork, its releases before 2023 and torchtitan do not.
+    """
     given = row.get("extra_args", "")
+    if row["framework"] in ("megatron-deepspeed", "torchtitan") or _before_flash(row):
+        return False
     return row["framework"] != "megatron" or not given or "cross-entropy-loss-fusion=True" in given
 
 
@@ -58,32 +74,57 @@ def sequence_parallel(row: Row) -> bool | None:
     return False if row["framework"] == "megatron-deepspeed" else None
 
 
-def fused(row: Row) -> bool:
+def fused(row: Row, model: Model, generation: str) -> bool:
     """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to.
 
     Alternating windows come with sinks, whose softmax Megatron does not fuse (Transformer Engine issue 2318, verl 5224).
+    Keys wider than values (MLA) had no fused backward pass on Blackwell before cuDNN 9.11 (Transformer Engine pull request
+    1797, its version 2.5), and FlashAttention 2 takes none of them.
     """
     if "attention-backend=unfused" in row.get("extra_args", "") or row["framework"] == "megatron-deepspeed":
         return False
     if row["framework"] != "megatron":
         return True
+    if generation == "blackwell" and model.mla and "nemo-" <= row["release"] < UNEQUAL_SINCE:
+        return False
+    return not _before_flash(row)
+
+
+def _before_flash(row: Row) -> bool:
     year = re.search(r"20\d\d", row["release"])
-    return "sliding window" not in row["attn"] and not (year and int(year[0]) < FLASH_SINCE)
+    return row["framework"] == "megatron" and year is not None and int(year[0]) < FLASH_SINCE
 
 
 def dispatch(row: Row) -> str:
-    """As the row says; where its recipe is unknown, Megatron's usual one for the GPU and the release, and between servers."""
+    """As the row says; where its recipe is unknown, Megatron's usual one for the GPU and the release, and between servers.
+
+    NeMo's own recipes drop tokens (its MegatronTokenDropCallback), those of Megatron-Bridge after it mostly do not.
+    """
+    said = row.get("moe_dispatcher", "").lower()
     if "token-drop" in row.get("moe_balance", ""):
         return "capacity"
-    spread = not racks(row) and whole(row, "ep", 1) > whole(row, "gpus_per_node", 8)
-    unsaid = "recipe" not in row["notes"] and (spread or usual(row, DEDUPLICATED))
-    return "deduplicated" if row.get("moe_dispatcher") or unsaid else "alltoall"
+    if said:
+        return "deduplicated" if re.search("deepep|hybridep|flex", said) else "alltoall"
+    if "nemo-" <= row["release"] < BRIDGE:
+        return "capacity"
+    unsaid = "recipe" not in row["notes"] and (spread(row) or usual(row, DEDUPLICATED))
+    return "deduplicated" if unsaid else "alltoall"
 
 
 def overlapped(row: Row) -> bool:
-    """Whether dispatch runs beside computation, as the row says or as usual."""
+    """Whether dispatch runs beside computation, as the row says or as usual: in racks of late, and between servers where
+    virtual stages allow it (Megatron-Bridge's H100 recipes).
+    """
     said = re.search(r"moe_a2a_overlap=(\w+)", row["notes"])
-    return said[1] == "True" if said else usual(row, OVERLAPPED)
+    if said:
+        return said[1] == "True"
+    staged = whole(row, "pp", 1) == 1 or row["vpp"] not in ("", "1")
+    return usual(row, OVERLAPPED) or (spread(row) and staged and dispatch(row) == "deduplicated")
+
+
+def spread(row: Row) -> bool:
+    """Whether an EP group spans several servers' networks."""
+    return not racks(row) and whole(row, "ep", 1) > whole(row, "gpus_per_node", 8)
 
 
 def racks(row: Row) -> bool:

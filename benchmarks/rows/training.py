@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.rows import software, specified
 from benchmarks.rows.hardware import cluster, gpu_file, segmented
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
+from compiler import calibrated
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
@@ -138,24 +139,25 @@ def world(row: Row) -> World:
         raise Skip("LoRA adapters")
     architecture = model(row)
     degrees, gpus = parallel(row, architecture.num_hidden_layers)
-    shards = software.zero_stage(row)
+    hardware = segmented(cluster(row, gpus), gpus)
+    fused = software.fused(row, architecture, calibrated.generation(hardware.name))
     workload = Workload(
         kind="train",
         global_batch_size=whole(row, "gbs"),
         micro_batch_size=whole(row, "mbs"),
         sequence_length=whole(row, "seq"),
         precision=precision(row),
-        recompute=software.recompute(row),
+        recompute=software.recompute(row, fused=fused),
         sequence_parallel=software.sequence_parallel(row),
         distributed_optimizer=row["dist_optimizer"] != "0",
-        zero_stage=shards,
-        fused_attention=software.fused(row),
+        zero_stage=software.zero_stage(row),
+        fused_attention=fused,
         imbalance=software.imbalance(row),
         dispatch=software.dispatch(row),
         overlapped_dispatch=software.overlapped(row),
     )
     config = Config(
-        hardware=segmented(cluster(row, gpus), gpus),
+        hardware=hardware,
         model=architecture,
         parallel=degrees,
         workload=workload,
@@ -184,7 +186,8 @@ def _filled(base: Record, row: Row) -> Record:
             raise Skip("no step time and no tokens/s")
         metric, measured = ("step_time_s", step) if step is not None else ("tokens_s_gpu", rate)
         base = replace(base, metric=metric, measured=measured or 0.0, software=ran)
-        return replace(base, world=world(row), gpu=gpu_file(row))
+        ask = {"rebuilt": software.rebuilt(row), "fused_loss": software.fused_loss(row)}
+        return replace(base, world=world(row), gpu=gpu_file(row), ask=ask)
     except (Skip, *UNFIT) as why:
         return replace(base, skipped=reason(why))
 

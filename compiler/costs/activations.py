@@ -6,6 +6,8 @@ sequence parallelism and s*b*h*(10 + 24/t) without. Experts: Megatron-LM's dispa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from compiler.costs.arrays import Array, ceil_div
@@ -15,6 +17,8 @@ from compiler.costs.constants import (
     ELEMENTWISE_PASSES,
     LOGIT_BYTES,
     LOGIT_COPIES_BYTES,
+    LOSS_BYTES,
+    NORM_PASSES,
     PERMUTE_PASSES,
     ROW_ELEMENTS,
     SCORE_BYTES,
@@ -61,9 +65,25 @@ def working_set(case: Case) -> Array:
 
 
 def elementwise_bytes(case: Case, forward: Forward) -> Array:
-    """Memory traffic of a forward pass outside GEMMs and attention: hidden states, and what the MLP or experts write."""
+    """Memory traffic of a forward pass outside GEMMs and attention: hidden states, what the MLP or experts write, and the loss.
+
+    What a finer selection rebuilds is computed once more in the backward pass, a third of a forward and a backward one.
+    """
+    model, rebuilt = case.model, case.rebuilt
     hidden = ELEMENTWISE_PASSES * case.running.layers * _layer_input(case, forward)
-    return hidden + _after_attention(case, forward)
+    again = NORM_PASSES * case.running.layers * _layer_input(case, forward) * ("layernorm" in rebuilt)
+    dense = case.running.dense * _mlp(case, forward, model.intermediate_size)
+    shared = case.running.moe * _mlp(case, forward, model.shared_size)
+    routed = case.running.moe * _experts(replace(case, rebuilt=()), forward)
+    again = again + routed * ("moe_act" in rebuilt) + dense * ("mlp" in rebuilt)
+    return hidden + dense + shared + routed + (again + _loss(case, forward)) * (1 / 3) * (forward.phase == "train")
+
+
+def _loss(case: Case, forward: Forward) -> Array:
+    """Memory traffic of the cross entropy, forward and backward."""
+    each = LOSS_BYTES[case.fused_loss]
+    heads = case.running.last + case.running.mtp
+    return heads * each * forward.tokens * ceil_div(case.padded_vocab_size, case.tp)
 
 
 def permuted_bytes(case: Case, forward: Forward) -> Array:

@@ -69,6 +69,13 @@ and read (Megatron-LM)."""
 DROPOUT_PASSES = 2.5
 """The same of dropout on them, with a mask of one byte."""
 
+NORM_PASSES = 4.0
+"""Of these, what the two norms read and write."""
+
+LOSS_BYTES = {True: 10.0, False: 36.0}
+"""Memory traffic of a logit in cross entropy, forward and backward. Fused: BF16 read twice, its gradient written and scaled.
+Not fused: a copy in FP32, its maximum, exponential and sum, the division, and their gradients (counted by hand)."""
+
 PERMUTE_PASSES = 6.0
 """Times that a copy of a token moves to or from memory in a forward pass: out of the hidden states, sorted by expert (read and
 written), sorted back (read and written), and into the sum (counted by hand in Megatron-LM's dispatcher)."""

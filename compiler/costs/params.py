@@ -184,6 +184,18 @@ def counts(case: Case, whole: Totals) -> Counts:
     return Counts(_both_ways(case, held), used, _both_ways(case, routed), working)
 
 
+def rebuilt(case: Case) -> Array:
+    """Weights of the products that backward makes again on each stage: up-projections of MLA, and dense MLPs."""
+    model, found = case.model, 0.0 * case.running.layers
+    if model.mla and "mla_up_proj" in case.rebuilt:
+        heads = ceil_div(model.num_attention_heads, case.tp)
+        keys = (model.kv_lora_rank or 0) * ((model.qk_nope_head_dim or 0) + value_width(model))
+        found = found + case.running.layers * heads * ((model.q_lora_rank or 0) * query_width(model) + keys)
+    if "mlp" in case.rebuilt:
+        found = found + case.running.dense * mlp(model, model.intermediate_size, case.tp)
+    return found
+
+
 def _both_ways(case: Case, held: Array) -> Array:
     """DualPipe feeds the pipeline from both ends: a rank holds its stage and the mirrored one (DeepSeek-V3 report)."""
     if case.workload.train and case.workload.schedule == "dualpipe":

@@ -11,8 +11,9 @@ class Software:
 
     `products`, `grouped`, `core`, `elementwise`: on kernels; `scores`: on attention that is not fused; `permuted`: on moving
     copies of tokens to experts and back; `accumulated`: on adding each micro-batch's gradients to the main ones in memory.
-    `tp`, `cp`, `ep`, `pp`, `dp`: the exposed part of a collective's time; `beside`: of a dispatch beside computation; `fsdp`: on
-    gathering sharded parameters, which computation may hide. `optimizer`: on the update's memory traffic.
+    `tp`, `cp`, `ep`, `pp`: the exposed part of a collective's time; `beside`: of a dispatch beside computation; `dp`, `fsdp`: on
+    the gradients' collectives and on gathering sharded parameters, which computation may hide; `window`: how much of a
+    micro-batch hides the former. `optimizer`: on the update's memory traffic.
     `kernel_s`: host's time to launch a kernel (each that is counted stands for about three); `expert_s`: what a layer with experts
     adds to it; `wait_s`: what waiting for counts of tokens, or running two micro-batches in turns, adds to that.
     `micro_s` and `step_s`: of every micro-batch and every step. `scale`: on the whole step.
@@ -30,7 +31,8 @@ class Software:
     ep: float = 0.8
     beside: float = 0.2
     pp: float = 0.5
-    dp: float = 0.3
+    dp: float = 1.0
+    window: float = 1.0
     fsdp: float = 1.0
     optimizer: float = 1.25
     kernel_s: float = 3e-5

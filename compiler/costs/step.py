@@ -18,13 +18,16 @@ from compiler.costs.constants import ACCUMULATED_BYTES, OPTIMIZER_SHARD_BYTES, Z
 from compiler.costs.exposed import Reaches, Timed, timed
 from compiler.costs.forward import whole_sequences
 from compiler.costs.memory import sharded
-from compiler.costs.params import Counts
+from compiler.costs.params import Counts, rebuilt
 from compiler.costs.parts import parts
 from compiler.costs.software import Software
 
 KINDS = ("tp", "cp", "ep", "beside", "etp", "pp")
 EDGE = 4.0
 """Sharpness where two kinds of work run beside each other: (a^4 + b^4)^(1/4)."""
+
+SOFT_EDGE = 1.5
+"""The same of the collectives of a step beside its last micro-batch: whole buckets wait (best of 1.5, 2 and 4 by what was left out)."""
 
 CORE_BACKWARD = 2.5
 """Work of attention's backward pass over its forward pass: five products for two (FlashAttention, 2205.14135)."""
@@ -38,7 +41,7 @@ class Work:
     """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
     a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
     of kernels, of layers with experts, and of those that keep the host busy beyond their kernels.
-    `alike`: how many stages each column stands for; 1 unless it was squeezed.
+    `rebuilt`: products of the pieces that backward makes again. `alike`: how many stages each column stands for; 1 unless it was squeezed.
     """
 
     products: Array
@@ -59,6 +62,7 @@ class Work:
     updated: Array
     again: Array
     again_core: Array
+    rebuilt: Array
     micro_batches: Array
     bubble_share: Array
     alike: Array
@@ -96,6 +100,7 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         updated=moved / case.hardware.gpu.memory_bandwidth,
         again=none + (case.workload.recompute == "full"),
         again_core=none + (case.workload.recompute == "selective"),
+        rebuilt=kernels.products * rebuilt(case) / np.maximum(held.dense_gemm, 1),
         micro_batches=_of_a_plan(case.micro_batches),
         bubble_share=_of_a_plan(pipeline.share(pipeline.schedule(case), case.pp, case.vpp)),
         alike=none + 1,
@@ -141,7 +146,7 @@ def stages(work: Work, by: Software) -> Stages:
     once = products + core + scores + rest
     backward = 2 * products + CORE_BACKWARD * core + SCORES_BACKWARD * scores + 2 * rest
     backward = backward + work.again * once + work.again_core * (core + scores)
-    backward = backward + by.accumulated * work.accumulated
+    backward = backward + by.products * work.rebuilt + by.accumulated * work.accumulated
     share = {"tp": by.tp, "cp": by.cp, "ep": by.ep, "beside": by.beside, "etp": by.ep, "pp": by.pp}
     shown_ahead = sum((share[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
     shown_back = sum((share[kind] * work.back[kind] for kind in KINDS), 0 * once)
@@ -172,6 +177,11 @@ class Step:
         return total
 
 
+def exceeding(spent: Array, window: Array) -> Array:
+    """Seconds of a collective that show beside a window of computation: few while it fits, and what exceeds it beyond."""
+    return np.asarray((spent**SOFT_EDGE + window**SOFT_EDGE) ** (1 / SOFT_EDGE) - window)
+
+
 def step(work: Work, by: Software) -> Step:
     """A step: the slowest stage's micro-batches, the bubble of the others, and what happens once."""
     each = stages(work, by)
@@ -189,7 +199,7 @@ def step(work: Work, by: Software) -> Step:
         exposed_s=scale * count * at_slowest(each.exposed),
         waiting_s=scale * count * at_slowest(each.waiting),
         bubble_s=scale * bubble,
-        gradients_s=scale * by.dp * work.synchronised.max(axis=-1),
+        gradients_s=scale * exceeding(by.dp * work.synchronised.max(axis=-1), by.window * total.max(axis=-1)),
         optimizer_s=scale * by.optimizer * work.updated.max(axis=-1),
         fixed_s=scale * (by.micro_s * count + by.step_s),
     )
