@@ -34,7 +34,9 @@ def imbalance(row: Row) -> float:
 
 
 def rebuilt(row: Row) -> tuple[str, ...]:
-    """The pieces of a layer that a finer selection names."""
+    """The pieces of a layer that a finer selection names; every second product where torchtitan selects operations."""
+    if row["framework"] == "torchtitan" and row["recompute"].lower().startswith("selective"):
+        return ("products",)
     return tuple(sorted(set(re.findall(r"layernorm|mla_up_proj|mlp|moe_act", row["recompute"]))))
 
 
@@ -42,6 +44,11 @@ def fused_loss(row: Row) -> bool:
     """Megatron fuses the cross entropy where it is asked to; a row that gives no arguments is taken as fused."""
     given = row.get("extra_args", "")
     return row["framework"] != "megatron" or not given or "cross-entropy-loss-fusion=True" in given
+
+
+def pipelined_tp(row: Row) -> bool:
+    """torchtitan's async TP."""
+    return "asynctp" in row["notes"].lower()
 
 
 def zero_stage(row: Row) -> int:
