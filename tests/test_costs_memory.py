@@ -153,6 +153,14 @@ def test_torchtitan_shards_fp32_weights_and_copies_logits() -> None:
         assert loss == pytest.approx(copies * 4096 * (4096 + 128_256) / tp)
 
 
+def test_torchtitan_keeps_a_stage_whole_between_micro_batches() -> None:
+    """Counted in two micro-batches of torch 2.13: 6 bytes of each parameter beside the shards."""
+    found = world("pp4_adp8", LLAMA_8B, replace(TRAIN, zero_stage=3, global_batch_size=64))
+    plan, share = replace(case(found), framework="torchtitan"), held(found)
+    beside = gathered(plan, share) + memory(plan, share).gradients_bytes
+    assert beside.tolist() == pytest.approx((6 * share.total).tolist())
+
+
 def test_zero_3_gathers_the_tables_and_two_layers() -> None:
     found = world("adp8", LLAMA_8B, replace(TRAIN, zero_stage=3, global_batch_size=8))
     tables, count = 2 * 128_256 * 4096, totals(LLAMA_8B).dense

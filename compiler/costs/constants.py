@@ -34,7 +34,10 @@ LOGIT_COPIES_BYTES = {"torchtitan": (12.0, 16.0)}
 where the loss is split over tp one copy more (torch 2.13, live tensors of a step counted)."""
 
 SHARDED_MASTERS = ("torchtitan",)
-"""Frameworks whose FSDP shards are the FP32 weights themselves, narrower ones being made as layers are gathered (fully_shard)."""
+"""Frameworks whose FSDP shards are the FP32 weights themselves, narrower ones being made as layers are gathered (fully_shard).
+Under pipeline parallelism they gather a stage once a step, and reduce its gradients once (torchtitan distributed/fsdp.py,
+torch distributed/pipelining/stage.py).
+"""
 
 SCORE_BYTES = 2.0
 """Softmax of attention that is not fused, kept in half precision without dropout (2205.05198)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.costs.activations import in_training, passing, working_set
 from compiler.costs.arrays import Array, ceil_div
@@ -98,13 +99,22 @@ def zero(case: Case, stage: int) -> bool:
     return case.workload.train and chosen >= stage
 
 
+def of_masters(case: Case) -> bool:
+    """Whether ZeRO-3 shards the FP32 weights themselves."""
+    return zero(case, 3) and case.framework in SHARDED_MASTERS
+
+
+def between(case: Case) -> NDArray[np.bool_]:
+    """Where such a stage stays whole between its micro-batches, weights and gradients: under pipeline parallelism."""
+    return np.asarray(case.pp > 1) & of_masters(case)
+
+
 def weights(case: Case, held: Counts) -> Array:
-    each = 0.0 if zero(case, 3) and case.framework in SHARDED_MASTERS else case.weight_bytes
-    return each * sharded(case, held, 3)
+    return (0.0 if of_masters(case) else case.weight_bytes) * sharded(case, held, 3)
 
 
 def gradients(case: Case, held: Counts) -> Array:
-    return GRADIENT_BYTES * sharded(case, held, 2)
+    return GRADIENT_BYTES * np.where(between(case), held.total, sharded(case, held, 2))
 
 
 def optimizer(case: Case, held: Counts) -> Array:
@@ -120,8 +130,9 @@ def gathered(case: Case, held: Counts) -> Array:
         return np.zeros_like(held.total)
     tables = (case.stages.first + case.stages.last) * ceil_div(case.padded_vocab_size, case.tp) * case.model.hidden_size
     tables = np.minimum(tables, held.dense)
-    layers = (held.total - tables) * np.minimum(1, GATHERED_LAYERS / np.maximum(case.running.layers, 1))
-    return case.weight_bytes * (tables + layers) * (1 - sharded(case, held, 3) / held.total)
+    part = np.where(between(case), 1.0, np.minimum(1, GATHERED_LAYERS / np.maximum(case.running.layers, 1)))
+    own = 0.0 if of_masters(case) else sharded(case, held, 3) / held.total
+    return case.weight_bytes * (tables + (held.total - tables) * part) * (1 - own)
 
 
 def kv_token(case: Case) -> Array:
