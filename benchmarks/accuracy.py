@@ -174,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(judged))
     for part in PARTS if args.cross_validate else ():
         kept = [(r, x) for r, x in zip(records, left_out(records, part), strict=True) if np.isfinite(x)]
-        print(f"\n{part} left out\n{table([Judged(record, value) for record, value in kept])}")
+        instead = " (of collectives: GPU)" if part == "model" else ""
+        print(f"\n{part} left out{instead}\n{table([Judged(record, value) for record, value in kept])}")
     return write(args.csv, judged) if args.csv else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmarks import fits
+from benchmarks import curves, fits
 from benchmarks.fits import Constants, Samples
 from benchmarks.predict import memory_bytes
 from benchmarks.rows.record import Record
@@ -14,16 +14,18 @@ from compiler.fitting.levels import Keys
 
 PARTS: dict[str, Callable[[Record], str]] = {
     "source": lambda record: record.source,
-    "model": lambda record: record.world.config.model.name if record.world else record.model,
+    "model": lambda record: record.world.config.model.name if record.world else record.gpu or record.model,
 }
+"""What is left out at a time. A collective has no model: its GPU is left out instead."""
 
 
 def left_out(records: Sequence[Record], part: str) -> list[float]:
-    """Predictions of training, serving and memory records; nan for the others. No fit makes memory's constants, so that a
-    memory row is predicted as ever.
+    """A prediction for each record, nan where it is skipped. No fit makes memory's constants, so that a memory row is
+    predicted as ever.
     """
     found = {id(record): float("nan") for record in records}
     found |= {id(r): memory_bytes(r) for r in records if r.family == "memory" and not r.skipped}
+    found |= {id(record): value for record, value in curves.left_out(records, PARTS[part])}
     for samples in (fits.steps(records), fits.requests(records)):
         for record, value in _left_out(samples, PARTS[part]):
             found[id(record)] = value

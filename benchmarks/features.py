@@ -24,7 +24,7 @@ def curves(world: World) -> GpuCalibration:
     found = calibrated.gpu(world.config.hardware.calibration or "")
     if found is None:
         raise ValueError(f"{world.config.hardware.name} has no curves")
-    return found
+    return calibrated.on(world.config.hardware.name, found)
 
 
 def bits(world: World) -> tuple[Case, Counts, Reaches]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
+from benchmarks import curves
 from benchmarks.rows import transfers
 from benchmarks.rows.hardware import gpu_file, nominal
-from benchmarks.rows.record import Row, Skip, read
-from compiler.costs.collectives import PASSES
-from compiler.fitting import kernels, links
+from benchmarks.rows.record import Row, read
+from compiler.fitting import kernels
 from compiler.fitting.written import digest, plain
 
 PRECISIONS = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4"}
@@ -73,25 +73,12 @@ def groups(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def collectives(folder: Path) -> dict[str, dict[str, Any]]:
-    """One NVLink domain; not with an algorithm switched off by hand."""
     found: dict[str, dict[str, Any]] = defaultdict(dict)
-    usable = lambda row: row["nodes"] == "1" and "disabled" not in row["algo"] and transfers.OPS.get(row["op"])  # noqa: E731
-    for (file, op), rows in sorted_rows(folder / "collectives.csv", usable).items():
-        samples: list[dict[str, float | str]] = []
-        kept: list[Row] = []
-        for row in rows:
-            try:
-                size, ranks = float(row["size_bytes"]), int(row["gpus"])
-                time = transfers.seconds(row, op, int(size), ranks)
-            except (Skip, ValueError):
-                continue
-            samples.append({"bytes": size, "ranks": float(ranks), "seconds": time, "source": row["source_id"]})
-            kept.append(row)
-        if len(samples) < 10:
-            continue
-        curve, error = links.fit(samples, PASSES.get(op, 1), nominal(file).nvlink.bandwidth)
-        ids = {"first": kept[0]["id"], "last": kept[-1]["id"]}
-        found[file][op] = plain(curve, error, {**source("collectives.csv", kept), **ids})
+    rows = {row["id"]: row for row in read(folder / "collectives.csv")}
+    for (file, op), calls in curves.groups(transfers.records(folder)).items():
+        curve, error = curves.curve(calls)
+        ids = {"first": calls[0].id, "last": calls[-1].id}
+        found[file][op] = plain(curve, error, {**source("collectives.csv", (rows[x.id] for x in calls)), **ids})
     return found
 
 

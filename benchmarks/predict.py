@@ -8,11 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks import features, fits
+from benchmarks import curves, features, fits
 from benchmarks.rows.record import UNFIT, Record
 from compiler import calibrated
-from compiler.costs import bubble, collectives
-from compiler.costs.arrays import array
+from compiler.costs import bubble
 from compiler.costs.engine import Demand, serve
 from compiler.costs.memory import allocated, reserved
 from compiler.costs.step import Work
@@ -69,6 +68,4 @@ def memory_bytes(record: Record) -> float:
 
 
 def _transfer(record: Record) -> float:
-    ask = dict(record.ask or {})
-    gpu = calibrated.gpu(ask["hardware"].calibration or "")
-    return float(collectives.seconds(ask["op"], array(ask["size"]), ask["reach"], ask["hardware"], gpu))
+    return curves.seconds(record, calibrated.gpu(dict(record.ask or {})["hardware"].calibration or ""))

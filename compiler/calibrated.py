@@ -101,6 +101,12 @@ def generation(hardware: str) -> str:
     return next((key for key, names in GENERATIONS.items() if name in names), "")
 
 
+def on(hardware: str, curves: GpuCalibration) -> GpuCalibration:
+    """Curves on a cluster, maybe of another GPU: no switch reduced before Hopper's (NVLS, NCCL 2.17)."""
+    later = generation(hardware) == "ampere" != generation(curves.name)
+    return curves.without_switch() if later else curves
+
+
 def natural(text: str) -> list[tuple[int, str]]:
     """Numbers in a text count as such."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", text)]
@@ -148,6 +154,7 @@ def of(config: Config) -> Calibration | None:
         )
         called = "the file given" if "\n" in wanted else wanted
         raise ConfigError.of(f"hardware.calibration={called} has no GEMM curves", f"write one of {known}, or null")
+    curves = on(config.hardware.name, curves)
     name, version = BACKENDS.get(config.framework.name, config.framework.name), config.framework.version or ""
     keys = (name, version, config.hardware.name, config.workload.precision)
     train = config.workload.train

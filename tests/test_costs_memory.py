@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.costs.activations import in_training
+from compiler.costs.activations import in_training, passing, stored_each
 from compiler.costs.arrays import array
 from compiler.costs.case import case
-from compiler.costs.memory import kv_token, memory
+from compiler.costs.memory import allocated, gathered, kv_token, memory, reserved
 from compiler.costs.params import Counts, counts, totals
 from compiler.costs.pipeline import in_flight
 from compiler.costs.total import cost
@@ -93,11 +93,14 @@ def test_bytes_of_a_served_weight(precision: str, each: float) -> None:
     ("tp", "sequence_parallel", "form"), [(1, False, 34), (8, True, 34 / 8), (8, False, 10 + 24 / 8)]
 )
 def test_activations_of_a_gpt_layer_are_the_published_forms(tp: int, sequence_parallel: bool, form: float) -> None:
-    """2205.05198: s*b*h*34/t with sequence parallelism, s*b*h*(10 + 24/t) without, scores recomputed."""
+    """2205.05198: s*b*h*34/t with sequence parallelism, s*b*h*(10 + 24/t) without, scores recomputed. Two hidden states are
+    whole where sequence parallelism gathers them.
+    """
     workload = replace(TRAIN, sequence_length=2048, recompute="selective", sequence_parallel=sequence_parallel)
     found = world(f"tp{tp}", GPT3, replace(workload, global_batch_size=1))
     logits = 4 * 2048 * (12_288 + found.padded_vocab_size) / tp
-    assert in_training(case(found))[0] == pytest.approx(96 * 2048 * 12_288 * form + logits, rel=1e-12)
+    gathered = 2 * 2 * 2048 * 12_288 * sequence_parallel
+    assert in_training(case(found))[0] == pytest.approx(96 * 2048 * 12_288 * form + logits + gathered, rel=1e-12)
 
 
 def test_activations_of_a_gated_layer_with_grouped_heads() -> None:
@@ -111,7 +114,57 @@ def test_full_recomputation_keeps_inputs_and_one_layer() -> None:
     workload = replace(TRAIN, sequence_length=2048, recompute="full", global_batch_size=1)
     found = in_training(case(world("tp8", GPT3, workload)))[0]
     inputs, layer = 96 * 2 * 2048 * 12_288 / 8, 34 * 2048 * 12_288 / 8
-    assert found == pytest.approx(inputs + layer + 4 * 2048 * (12_288 + 50_264) / 8, rel=1e-12)
+    assert layer > 4 * 2048 * (12_288 + 50_264) / 8  # the logits are gone by then
+    assert found == pytest.approx(inputs + layer + 2 * 2 * 2048 * 12_288, rel=1e-12)
+
+
+def test_the_loss_and_a_layers_backward_pass_take_turns() -> None:
+    """But the blocks of both stay reserved."""
+    found = world("tp8", GPT3, replace(TRAIN, sequence_length=2048, recompute="full", global_batch_size=1))
+    plan, share = case(found), held(found)
+    layer, loss = (float(part[0]) for part in passing(plan))
+    assert (layer, loss) == pytest.approx((34 * 2048 * 12_288 / 8, 4 * 2048 * (12_288 + 50_264) / 8))
+    assert reserved(plan, share)[0] == pytest.approx(1.05 * (allocated(plan, share)[0] + loss))
+
+
+def test_hidden_states_that_are_pipelined_are_never_whole() -> None:
+    plan = case(world("tp8", LLAMA_8B, replace(TRAIN, global_batch_size=1)))
+    saved = in_training(plan) - in_training(replace(plan, pipelined_tp=True))
+    assert saved[0] == 2 * 2 * 4096 * 4096
+
+
+@pytest.mark.parametrize(
+    ("degrees", "each"), [("tp1", 63_488), ("tp8", 2 * (3 * 4096 + 2 * 4096 + 1024 + 14_336) / 8 + 8192)]
+)
+def test_torchtitan_keeps_every_second_product(degrees: str, each: float) -> None:
+    """Input, queries, values, output of attention, gate, and the last product: counted in a step of torch 2.13 with its policy."""
+    plan = case(world(degrees, LLAMA_8B, replace(TRAIN, recompute="selective", global_batch_size=1)))
+    for titan in (replace(plan, framework="torchtitan"), replace(plan, rebuilt=("products",))):
+        assert stored_each(titan)[0] == 32 * 4096 * each
+
+
+def test_torchtitan_shards_fp32_weights_and_copies_logits() -> None:
+    found = world("adp8", LLAMA_8B, replace(TRAIN, zero_stage=3, global_batch_size=8))
+    plan, count = replace(case(found), framework="torchtitan"), totals(LLAMA_8B).dense
+    part = memory(plan, held(found))
+    assert part.weights_bytes + part.gradients_bytes + part.optimizer_bytes == pytest.approx(16 * count / 8)
+    for tp, copies in ((1, 12), (8, 16)):
+        loss = passing(replace(plan, tp=array(tp)))[1][0]
+        assert loss == pytest.approx(copies * 4096 * (4096 + 128_256) / tp)
+
+
+def test_torchtitan_keeps_a_stage_whole_between_micro_batches() -> None:
+    """Counted in two micro-batches of torch 2.13: 6 bytes of each parameter beside the shards."""
+    found = world("pp4_adp8", LLAMA_8B, replace(TRAIN, zero_stage=3, global_batch_size=64))
+    plan, share = replace(case(found), framework="torchtitan"), held(found)
+    beside = gathered(plan, share) + memory(plan, share).gradients_bytes
+    assert beside.tolist() == pytest.approx((6 * share.total).tolist())
+
+
+def test_zero_3_gathers_the_tables_and_two_layers() -> None:
+    found = world("adp8", LLAMA_8B, replace(TRAIN, zero_stage=3, global_batch_size=8))
+    tables, count = 2 * 128_256 * 4096, totals(LLAMA_8B).dense
+    assert gathered(case(found), held(found))[0] == pytest.approx(2 * 7 / 8 * (tables + (count - tables) / 16))
 
 
 def test_recomputation_saves_memory_in_order() -> None:

@@ -35,6 +35,10 @@ def gpu_file(row: Row) -> str:
     return found
 
 
+EFA_V3 = 3
+"""The network of P5en, and what came after it."""
+
+
 @cache
 def nominal(file: str) -> Hardware:
     """The cluster as its file says."""
@@ -51,6 +55,12 @@ def segmented(hardware: Hardware, gpus: int) -> Hardware:
     return replace(hardware, nvlink=replace(hardware.nvlink, domain_gpus=2 ** (domain.bit_length() - 1)))
 
 
+def efa_s(row: Row) -> float:
+    """What a hop over EFA takes longer: as AWS's plug-in tells NCCL (aws-ofi-nccl platform-aws), 75 us before P5en, then 35 us."""
+    found = re.search(r"\befa\b(?: v(\d))?", row["nic"].lower())
+    return 0.0 if found is None else 35e-6 if int(found[1] or 2) >= EFA_V3 else 75e-6
+
+
 def cluster(row: Row, gpus: int) -> Hardware:
     """As many nodes as `gpus` need, with the network that the row states."""
     found = nominal(gpu_file(row))
@@ -58,7 +68,7 @@ def cluster(row: Row, gpus: int) -> Hardware:
     hardware = replace(found, nodes=-(-gpus // per_node), node=replace(found.node, gpus=per_node), pin=None)
     rate = number(row, "inter_node_gbps_per_gpu")
     cards = found.nic.per_node * per_node / found.node.gpus
-    nic = replace(found.nic, per_node=max(1, round(cards)))
+    nic = replace(found.nic, per_node=max(1, round(cards)), latency=found.nic.latency + efa_s(row))
     if rate:
         nic = replace(nic, bandwidth=rate * 1e9 / 8 * per_node / nic.per_node)
     return replace(hardware, nic=nic)

@@ -45,7 +45,9 @@ def imbalance(row: Row) -> float:
 
 
 def rebuilt(row: Row) -> tuple[str, ...]:
-    """The pieces of a layer that a finer selection names."""
+    """The pieces of a layer that a finer selection names; every second product where torchtitan selects operations."""
+    if row["framework"] == "torchtitan" and row["recompute"].lower().startswith("selective"):
+        return ("products",)
     return tuple(sorted(set(re.findall(r"layernorm|mla_up_proj|mlp|moe_act", row["recompute"]))))
 
 
@@ -58,6 +60,11 @@ def fused_loss(row: Row) -> bool:
     if row["framework"] in ("megatron-deepspeed", "torchtitan") or _before_flash(row):
         return False
     return row["framework"] != "megatron" or not given or "cross-entropy-loss-fusion=True" in given
+
+
+def pipelined_tp(row: Row) -> bool:
+    """torchtitan's async TP."""
+    return "asynctp" in row["notes"].lower()
 
 
 def zero_stage(row: Row) -> int:

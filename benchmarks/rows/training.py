@@ -219,6 +219,7 @@ def _memory(base: Record, row: Row) -> Record:
         found = world(row)
         stage, pieces = _stage(row["stage_or_rank"], found), software.rebuilt(row)
         ask = {"stage": stage, "rebuilt": pieces, "fused_loss": software.fused_loss(row)}
+        ask["pipelined_tp"] = software.pipelined_tp(row)
         return replace(base, world=found, gpu=gpu_file(row), ask=ask)
     except (Skip, *UNFIT) as why:
         return replace(base, skipped=reason(why))

@@ -1,4 +1,4 @@
-"""Collective rows: one call of a library, timed, as nccl-tests counts bytes."""
+"""Collective rows: one call of a library, timed, as nccl-tests counts bytes. Short ones are kept for fits, and not judged."""
 
 from __future__ import annotations
 
@@ -40,15 +40,13 @@ def _record(row: Row) -> Record:
         size = whole(row, "size_bytes", most=2**50)
         ranks = whole(row, "gpus")
         base = replace(base, measured=seconds(row, op, size, ranks))
-        if size < LARGE:
-            raise Skip("below 1 MiB")
         per_node = min(whole(row, "gpus_per_node", 8), ranks)
         hardware = cluster(row, ranks)
         domains = -(-ranks // max(hardware.nvlink.domain_gpus, per_node if hardware.nvlink.domain_gpus > 1 else 1))
         span = "nvlink" if domains == 1 else "leaf"
         reach = Reach("tp", ranks, span, domains)
         ask = {"op": op, "size": size, "reach": reach, "hardware": hardware, "algo": row["algo"]}
-        return replace(base, gpu=gpu_file(row), ask=ask)
+        return replace(base, gpu=gpu_file(row), ask=ask, skipped="below 1 MiB" if size < LARGE else "")
     except (Skip, *UNFIT) as why:
         return replace(base, skipped=reason(why))
 

@@ -31,14 +31,19 @@ from compiler.costs.pipeline import in_flight
 
 
 def in_training(case: Case) -> Array:
-    """What a rank stores at the peak of a step, arrays over stages."""
+    """What a rank stores at the peak of a step, arrays over stages: a layer runs backward when the loss is done."""
     forward, kept = whole_sequences(case, "train", case.workload.longest), 1 - case.workload.activation_offload
+    stored = in_flight(case) * kept * stored_each(case)
+    return stored + _gathered(case, forward) + np.maximum(*passing(case))
+
+
+def passing(case: Case) -> tuple[Array, Array]:
+    """What lives only while one layer runs backward, and only while the loss does."""
+    forward = whole_sequences(case, "train", case.workload.longest)
+    layer = SCORE_WORK_BYTES * _scores(case, forward)
     if case.workload.recompute == "full":  # inputs are kept; one layer at a time is rebuilt
-        stored = kept * stored_each(case)
-        running = _largest_layer(case, forward) + (SCORE_BYTES + SCORE_WORK_BYTES) * _scores(case, forward)
-        return in_flight(case) * stored + running + _logits(case, forward)
-    stored = kept * stored_each(case)
-    return in_flight(case) * stored + SCORE_WORK_BYTES * _scores(case, forward) + _logits(case, forward)
+        layer = layer + _largest_layer(case, forward) + SCORE_BYTES * _scores(case, forward)
+    return layer + np.zeros_like(case.running.layers), _logits(case, forward)
 
 
 def stored_each(case: Case) -> Array:
@@ -46,6 +51,8 @@ def stored_each(case: Case) -> Array:
     forward = whole_sequences(case, "train", case.workload.longest)
     if case.workload.recompute == "full":
         return case.running.layers * _layer_input(case, forward)
+    if case.saves_products:
+        return _products(case, forward)
     stored = case.running.layers * _attention(case, forward) + _after_attention(case, forward)
     if case.workload.recompute == "none":
         stored = stored + case.running.layers * SCORE_BYTES * _scores(case, forward)
@@ -115,6 +122,30 @@ def _layer_input(case: Case, forward: Forward) -> Array:
     return case.activation_bytes * case.model.hidden_size * forward.tokens / case.split
 
 
+def _products(case: Case, forward: Forward) -> Array:
+    """Of each layer its input, what its blocks scatter over tp, what attention puts out, and every second product: queries,
+    values, the MLP's first and its last before it is summed (torchtitan activation_checkpoint.py); tokens sent to experts.
+    """
+    model, running = case.model, case.running
+    values = key_value_width(model, case.tp) / 2
+    width = ceil_div(model.num_attention_heads, case.tp) * (query_width(model) + value_width(model)) + values
+    first = running.dense * ceil_div(model.intermediate_size, case.tp) + running.moe * ceil_div(
+        model.shared_size, case.tp
+    )
+    products = forward.tokens * (running.layers * (width + model.hidden_size) + first)
+    routed = 2 * running.moe * model.moe * _pairs(case, forward) * model.hidden_size
+    hidden = running.layers * (1 + 2 * (case.split > 1)) * _layer_input(case, forward)
+    return hidden + case.activation_bytes * (products + routed)
+
+
+def _gathered(case: Case, forward: Forward) -> Array:
+    """With sequence parallelism a GEMM's input is gathered over tp for its weights' gradient, while the input's own gradient is
+    whole until it is scattered: two hidden states (Megatron-LM's layers.py; torch's eager tensor parallelism).
+    """
+    whole = case.activation_bytes * case.model.hidden_size * forward.tokens
+    return 2 * whole * ((case.split > 1) & (not case.pipelined_tp))
+
+
 def _attention(case: Case, forward: Forward) -> Array:
     """Both norms with their inputs, the dropout masks, and the attention's own tensors."""
     model = case.model
@@ -166,6 +197,8 @@ def _experts(case: Case, forward: Forward) -> Array:
 def _logits(case: Case, forward: Forward) -> Array:
     """The last hidden state and the logits of one micro-batch in FP32, again for every MTP layer."""
     width = case.model.hidden_size + case.padded_vocab_size
-    each = LOGIT_COPIES_BYTES.get(case.framework, LOGIT_BYTES + (0.0 if case.fused_loss else case.activation_bytes))
+    fused = LOGIT_BYTES + (0.0 if case.fused_loss else case.activation_bytes)
+    alone, split = LOGIT_COPIES_BYTES.get(case.framework, (fused, fused))
+    each = np.where(case.tp > 1, split, alone)
     once = each * forward.tokens * width / case.tp
     return (case.running.last + case.running.mtp) * once

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -66,20 +66,27 @@ class LinkCurve:
             return time
         return time * np.exp(np.interp(np.log(np.maximum(message, 1)), np.log(self.sizes), np.log(self.shape)))
 
+    def in_the_place_of(self, passes: float) -> LinkCurve:
+        """For another operation with so many times the passes around the ring: as many steps, none of them in the switch."""
+        return replace(self, hop_s=self.hop_s * passes, ramp_s=self.ramp_s * passes, switched=1.0)
+
 
 @dataclass(frozen=True)
 class GpuCalibration:
-    """Curves of one GPU: kernels by precision, links by operation within an NVLink domain and between domains."""
+    """Curves of one GPU: kernels by precision, links by operation within an NVLink domain."""
 
     name: str = ""
     gemm: Mapping[str, KernelCurve] = field(default_factory=dict)
     grouped: Mapping[str, KernelCurve] = field(default_factory=dict)
     links: Mapping[str, LinkCurve] = field(default_factory=dict)
-    between: Mapping[str, LinkCurve] = field(default_factory=dict)
 
     def kernel(self, curves: Mapping[str, KernelCurve], precision: str) -> KernelCurve:
         """The curve of a precision, or of the nearest one that was measured."""
         return next(curves[key] for key in NEAREST[precision] if key in curves)
+
+    def without_switch(self) -> GpuCalibration:
+        """With every reduction done by the GPUs themselves."""
+        return replace(self, links={op: replace(curve, switched=1.0) for op, curve in self.links.items()})
 
 
 NEAREST: Mapping[str, tuple[str, ...]] = {

@@ -67,8 +67,9 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
 class Case:
     """A plan (or, by broadcasting, many) as the cost functions see it; every degree is at least 1.
 
-    `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), whose
-    time is small. `fused_loss`: no copy of the logits in the precision of activations.
+    `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act", or "products"), whose
+    time is small. `fused_loss`: no copy of the logits in the precision of activations. `pipelined_tp`: hidden states are gathered and
+    scattered piece by piece beside their GEMMs (async TP of torch).
     """
 
     model: Model
@@ -88,6 +89,7 @@ class Case:
     framework: str = "none"
     rebuilt: tuple[str, ...] = ()
     fused_loss: bool = True
+    pipelined_tp: bool = False
 
     @property
     def running(self) -> Layers:
@@ -119,6 +121,12 @@ class Case:
         """Bytes of one weight as it is kept for the forward pass."""
         precision = self.workload.precision
         return ACTIVATION_BYTES[precision] if self.workload.train else BYTES[precision]
+
+    @property
+    def saves_products(self) -> bool:
+        """Whether layers keep every second product, torchtitan's selective recomputation."""
+        selective = self.workload.train and self.workload.recompute == "selective"
+        return "products" in self.rebuilt or (selective and self.framework == "torchtitan")
 
     @property
     def activation_bytes(self) -> float:

@@ -17,14 +17,20 @@ from compiler.costs.links import Reach, inner, outer
 from compiler.specs.hardware import Hardware
 
 if TYPE_CHECKING:
-    from compiler.costs.calibration import GpuCalibration
+    from compiler.costs.calibration import GpuCalibration, LinkCurve
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv")
 PASSES = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1}
 """all_reduce is reduce_scatter and all_gather."""
 
-MEASURED_AS = {"send_recv": "all_to_all"}
-"""Operations without a curve of their own: point to point as all_to_all between two."""
+MEASURED_AS = {
+    "all_reduce": ("all_reduce", "reduce_scatter", "all_gather"),
+    "all_gather": ("all_gather", "reduce_scatter", "all_reduce"),
+    "reduce_scatter": ("reduce_scatter", "all_gather", "all_reduce"),
+    "all_to_all": ("all_to_all", "all_gather", "reduce_scatter", "all_reduce"),
+    "send_recv": ("all_to_all", "all_gather", "reduce_scatter", "all_reduce"),
+}
+"""Whose curve an operation takes, the first that there is: point to point as all_to_all between two."""
 
 
 def wire_bytes(op: str, payload: Array, size: Array | int) -> Array:
@@ -39,6 +45,15 @@ def kept(copies: int, groups: Array | int) -> Array:
     return count * (1 - (1 - 1 / count) ** copies) / copies if copies else np.ones_like(count)
 
 
+def link(gpu: GpuCalibration, op: str) -> LinkCurve | None:
+    """The curve of an operation, or of the nearest one that was measured; None where none was."""
+    found = next((name for name in MEASURED_AS[op] if name in gpu.links), None)
+    if found is None:
+        return None
+    curve = gpu.links[found]
+    return curve if found == MEASURED_AS[op][0] else curve.in_the_place_of(PASSES.get(op, 1) / PASSES.get(found, 1))
+
+
 def seconds(
     op: str, payload: Array, reach: Reach, hardware: Hardware, gpu: GpuCalibration | None = None, copies: int = 0
 ) -> Array:
@@ -48,13 +63,13 @@ def seconds(
     """
     near, far = _shares(op, reach)
     near, far = near * kept(copies, reach.size), far * kept(copies, reach.domains)
-    up, out = inner(hardware, op), outer(hardware, reach.span)
+    up, out = inner(hardware, op, array(reach.size) / reach.domains), outer(hardware, reach.span)
     transfer = np.maximum(near / up.bandwidth, far / out.bandwidth) * payload
     near_hops, far_hops = _hops(op, reach)
     waiting = near_hops * up.latency + far_hops * out.latency
     peers = PEER_S * (array(reach.size) - 1) if op == "all_to_all" else 0.0
     spent = COLLECTIVE_LAUNCH_S + waiting + peers + transfer
-    curve = gpu.links.get(MEASURED_AS.get(op, op)) if gpu else None
+    curve = link(gpu, op) if gpu else None
     if curve and hardware.nvlink.domain_gpus > 1:
         size = array(reach.size)
         whole = payload * kept(copies, reach.size)

@@ -29,9 +29,15 @@ DROPOUT_MASK_BYTES = 2.0
 LOGIT_BYTES = 4.0
 """FP32 logits and cross entropy in place (2205.05198, Megatron-LM)."""
 
-LOGIT_COPIES_BYTES = {"torchtitan": 16.0}
-"""The same of frameworks whose loss is not in place: logits and their gradient in BF16,
-and in FP32 themselves, their log-softmax and gradient."""
+LOGIT_COPIES_BYTES = {"torchtitan": (12.0, 16.0)}
+"""The same of frameworks whose loss is not in place, without and with tp: in FP32 the log-softmax, its gradient and theirs, and
+where the loss is split over tp one copy more (torch 2.13, live tensors of a step counted)."""
+
+SHARDED_MASTERS = ("torchtitan",)
+"""Frameworks whose FSDP shards are the FP32 weights themselves, narrower ones being made as layers are gathered (fully_shard).
+Under pipeline parallelism they gather a stage once a step, and reduce its gradients once (torchtitan distributed/fsdp.py,
+torch distributed/pipelining/stage.py).
+"""
 
 SCORE_BYTES = 2.0
 """Softmax of attention that is not fused, kept in half precision without dropout (2205.05198)."""
@@ -51,7 +57,8 @@ WORKSPACE_BYTES = 0.5e9
 """Temporary tensors at the peak beyond the weights' own (mean of what SimuMax's runs on 8 B200 leave unexplained)."""
 
 GATHERED_LAYERS = 2.0
-"""Layers that ZeRO-3 holds whole at a time: the one that runs and the one that is fetched ahead (assumed)."""
+"""Layers that ZeRO-3 holds whole at a time, beside the embedding and the head: the one that runs and the one that is fetched
+ahead (assumed)."""
 
 KERNEL_LAUNCH_S = 3e-6
 """Seconds that a kernel takes beyond its roofline (AIConfigurator 0.12, elementwise kernels)."""

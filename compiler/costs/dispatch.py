@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import comb
 
+import numpy as np
+
 from compiler.costs.case import Case
 from compiler.costs.constants import COLLECTIVE_LAUNCH_S, PEER_S
 from compiler.costs.forward import Forward
@@ -66,7 +68,7 @@ def distinct(things: int, chosen: int, parts: int) -> float:
 def _seconds(case: Case, reach: Reach, within: float, out: float) -> float:
     """Both links work at once, so the slower one counts; every peer adds its own message."""
     hardware = case.hardware
-    near, far = inner(hardware, "all_to_all"), outer(hardware, reach.span)
+    near, far = inner(hardware, "all_to_all", int(reach.size) // int(reach.domains)), outer(hardware, reach.span)
     waits = near.latency * (within > 0) + far.latency * (out > 0)
     peers = PEER_S * (int(reach.size) - 1)
-    return COLLECTIVE_LAUNCH_S + waits + peers + max(within / near.bandwidth, out / far.bandwidth)
+    return COLLECTIVE_LAUNCH_S + waits + peers + float(np.maximum(within / near.bandwidth, out / far.bandwidth))

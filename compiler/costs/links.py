@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.cluster.spans import SPANS, distinct
+from compiler.costs.arrays import Array, array
 from compiler.costs.constants import (
     PCIE_BANDWIDTH,
     PCIE_LATENCY_S,
@@ -33,9 +34,9 @@ class Reach:
 
 @dataclass(frozen=True)
 class Link:
-    """Bytes/s per direction of one GPU at `efficiency` 1, and the seconds of one hop."""
+    """Bytes/s per direction of one GPU, and the seconds of one hop."""
 
-    bandwidth: float
+    bandwidth: Array | float
     latency: float
 
 
@@ -56,9 +57,16 @@ def reach(world: World, kind: str) -> Reach:
     return Reach(kind, size, SPANS[worst], int(distinct(slots.nvlink_domain(farthest)).max()))
 
 
-def inner(hardware: Hardware, op: str) -> Link:
-    """Within an NVLink domain."""
-    return Link(hardware.nvlink.bandwidth * SCALE_UP_EFFICIENCY[op], hardware.nvlink.latency)
+def inner(hardware: Hardware, op: str, ranks: Array | int) -> Link:
+    """Within an NVLink domain that holds `ranks` of a group. In a mesh they use the links among themselves, and reduce none in
+    a switch.
+    """
+    nvlink = hardware.nvlink
+    if not nvlink.mesh:
+        return Link(nvlink.bandwidth * SCALE_UP_EFFICIENCY[op], nvlink.latency)
+    used = np.maximum(array(ranks) - 1, 1) / max(nvlink.domain_gpus - 1, 1)
+    alike = "all_gather" if op == "all_reduce" else op
+    return Link(nvlink.bandwidth * used * SCALE_UP_EFFICIENCY[alike], nvlink.latency)
 
 
 def outer(hardware: Hardware, span: str) -> Link:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from compiler.costs.activations import in_training, working_set
-from compiler.costs.arrays import Array
+from compiler.costs.activations import in_training, passing, working_set
+from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.communicators import extra_bytes
 from compiler.costs.constants import (
@@ -21,6 +22,7 @@ from compiler.costs.constants import (
     MASTER_BYTES,
     OTHER_BYTES,
     RESERVED_SHARE,
+    SHARDED_MASTERS,
     WORKSPACE_BYTES,
 )
 from compiler.costs.params import Counts, attention, key_value_width, mlp, moe_dense
@@ -68,8 +70,10 @@ def outside(case: Case) -> Array:
 
 
 def reserved(case: Case, held: Counts) -> Array:
-    """What the allocator has taken from the device by then (torch.cuda.max_memory_reserved)."""
-    return RESERVED_SHARE * allocated(case, held)
+    """What the allocator has taken from the device by then (torch.cuda.max_memory_reserved): blocks of a layer are too small for
+    the loss's, and stay beside them.
+    """
+    return RESERVED_SHARE * (allocated(case, held) + np.minimum(*passing(case)))
 
 
 def temporary(case: Case, held: Counts) -> Array:
@@ -95,12 +99,22 @@ def zero(case: Case, stage: int) -> bool:
     return case.workload.train and chosen >= stage
 
 
+def of_masters(case: Case) -> bool:
+    """Whether ZeRO-3 shards the FP32 weights themselves."""
+    return zero(case, 3) and case.framework in SHARDED_MASTERS
+
+
+def between(case: Case) -> NDArray[np.bool_]:
+    """Where such a stage stays whole between its micro-batches, weights and gradients: under pipeline parallelism."""
+    return np.asarray(case.pp > 1) & of_masters(case)
+
+
 def weights(case: Case, held: Counts) -> Array:
-    return case.weight_bytes * sharded(case, held, 3)
+    return (0.0 if of_masters(case) else case.weight_bytes) * sharded(case, held, 3)
 
 
 def gradients(case: Case, held: Counts) -> Array:
-    return GRADIENT_BYTES * sharded(case, held, 2)
+    return GRADIENT_BYTES * np.where(between(case), held.total, sharded(case, held, 2))
 
 
 def optimizer(case: Case, held: Counts) -> Array:
@@ -111,12 +125,14 @@ def optimizer(case: Case, held: Counts) -> Array:
 
 
 def gathered(case: Case, held: Counts) -> Array:
-    """What ZeRO-3 holds beside its shards: the whole of a few layers."""
+    """What ZeRO-3 holds beside its shards: the whole of a few layers, and of the embedding and the head."""
     if not zero(case, 3):
         return np.zeros_like(held.total)
-    count = np.maximum(case.running.layers, 1)
-    apart = held.total - sharded(case, held, 3)
-    return case.weight_bytes * apart * np.minimum(1, GATHERED_LAYERS / count)
+    tables = (case.stages.first + case.stages.last) * ceil_div(case.padded_vocab_size, case.tp) * case.model.hidden_size
+    tables = np.minimum(tables, held.dense)
+    part = np.where(between(case), 1.0, np.minimum(1, GATHERED_LAYERS / np.maximum(case.running.layers, 1)))
+    own = 0.0 if of_masters(case) else sharded(case, held, 3) / held.total
+    return case.weight_bytes * (tables + (held.total - tables) * part) * (1 - own)
 
 
 def kv_token(case: Case) -> Array:

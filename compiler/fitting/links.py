@@ -8,12 +8,15 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import LinkCurve
+from compiler.costs.constants import COLLECTIVE_LAUNCH_S
 from compiler.fitting.least_squares import minimise
 
 KNOTS = tuple(float(4**power) for power in range(8, 18))
 """64 KiB to 16 GiB."""
 
 SMALLEST = 2.0**16
+LONG = 2.0**26
+"""Bytes of a message that are fitted to, and from which on its latency does not show."""
 
 Sample = Mapping[str, float | str]
 
@@ -21,6 +24,7 @@ Sample = Mapping[str, float | str]
 def fit(samples: Sequence[Sample], passes: int, bandwidth: float) -> tuple[LinkCurve, float]:
     """Samples of bytes, ranks, seconds and source, one operation in one domain; every source counts the same.
 
+    Groups of one size do not tell a call's own latency from what each peer adds: that of NCCL is then taken for the former.
     Gives the curve, and its mean absolute relative error from 1 MiB on.
     """
     kept = [sample for sample in samples if float(sample["bytes"]) >= SMALLEST]
@@ -36,9 +40,12 @@ def fit(samples: Sequence[Sample], passes: int, bandwidth: float) -> tuple[LinkC
         shape = tuple(float(value) for value in np.exp(x[6:]))
         return LinkCurve(latency, hop, efficiency, loss, ramp, switched, sizes=KNOTS, shape=shape)
 
-    first = np.concatenate([np.log([1e-5, 1e-6, 0.8, 0.1, 1e-5, 1.0]), np.zeros(len(KNOTS))])
+    told = len(set(ranks[size < LONG])) > 1
+    first = np.concatenate(
+        [np.log([1e-5 if told else COLLECTIVE_LAUNCH_S, 1e-6, 0.8, 0.1, 1e-5, 1.0]), np.zeros(len(KNOTS))]
+    )
     gain = 0.5 if passes == 2 and large else 1e-3
-    spread = np.concatenate([[2, 2, 1, 2, 2, gain], np.full(len(KNOTS), 0.3)])
+    spread = np.concatenate([[2 if told else 0.1, 2, 1, 2, 2, gain], np.full(len(KNOTS), 0.3)])
     spread = spread * np.sqrt(40 / len(kept))
     x = minimise(lambda x: weight * np.log(curve(x).seconds(size, wire, ranks, bandwidth) / seconds), first, 2 * spread)
     best = curve(x)

@@ -43,11 +43,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Nvlink:
-    """The scale-up network; `domain_gpus` 1 where GPUs of a node have none."""
+    """The scale-up network; `domain_gpus` 1 where GPUs of a node have none. In a `mesh` each two GPUs share a link of their own
+    instead of a switch, and `bandwidth` is that of all links of a GPU.
+    """
 
     domain_gpus: int = at_least(1)
     bandwidth: float = above(0)
     latency: float = above(0)
+    mesh: bool = False
 
 
 @dataclass(frozen=True)
