@@ -67,3 +67,11 @@ def test_the_loss_is_fused_where_software_does_it(tmp_path: Path, changes: dict[
     ask = steps_of(tmp_path, **changes).ask
     assert ask is not None
     assert ask["fused_loss"] == fused
+
+
+def test_a_network_that_is_not_stated_is_as_usual(tmp_path: Path) -> None:
+    """400 Gb/s beside a B300, whose own card has 800."""
+    stated, usual = (steps_of(tmp_path, gpu="B300", inter_node_gbps_per_gpu=x).world for x in ("800", ""))
+    assert stated is not None
+    assert usual is not None
+    assert (stated.config.hardware.nic.bandwidth, usual.config.hardware.nic.bandwidth) == (100e9, 50e9)
