@@ -27,9 +27,9 @@ SCHEME = Scheme(
     | {"tp": 0.3, "dp": 0.3, "fsdp": 0.4, "window": 0.5, "kernel_s": 0.4},
     spreads={
         "framework": dict.fromkeys(NAMES, 0.15)
-        | {"products": 0.05, "grouped": 0.08, "core": 0.1, "window": 0.7, "scale": 0.1},
+        | {"products": 0.05, "grouped": 0.08, "core": 0.1, "window": 0.7, "scale": 0.05},
         "product": {"tp": 0.2, "ep": 0.15, "dp": 0.15, "kernel_s": 0.15, "elementwise": 0.1}
-        | {"products": 0.1, "scale": 0.1},
+        | {"products": 0.1, "scale": 0.15},
         "release": {"scale": 0.05, "grouped": 0.1, "expert_s": 0.15, "wait_s": 0.5, "core": 0.15, "permuted": 0.3},
         "generation": {"products": 0.1, "grouped": 0.08, "core": 0.2, "scores": 2.0, "elementwise": 0.1}
         | {"kernel_s": 0.1, "expert_s": 0.1},
