@@ -60,6 +60,13 @@ def test_a_row_is_a_plan(tmp_path: Path) -> None:
     assert config.model.gated_mlp
 
 
+@pytest.mark.parametrize(("act", "gated"), [("swiglu", True), ("geglu", True), ("gelu", False), ("relu2", False)])
+def test_gated_activations_are_known_by_name(tmp_path: Path, act: str, *, gated: bool) -> None:
+    world = steps_of(tmp_path, act=act).world
+    assert world is not None
+    assert world.config.model.gated_mlp == gated
+
+
 @pytest.mark.parametrize("layers", ["80", "78"])
 def test_a_prediction_is_what_a_plan_prints(tmp_path: Path, layers: str) -> None:
     """The replay of its own schedule, over equal stages and over unequal ones."""

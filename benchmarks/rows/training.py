@@ -64,7 +64,7 @@ def model(row: Row) -> Model:
         num_key_value_heads=whole(row, "kv_heads", whole(row, "heads")),
         intermediate_size=ffn,
         vocab_size=whole(row, "vocab", VOCABULARY),
-        gated_mlp=row["act"] == "swiglu",
+        gated_mlp="glu" in row["act"],
         tie_word_embeddings=row["act"] == "gelu" and "untie" not in row.get("extra_args", ""),
         num_experts=experts,
         num_experts_per_tok=whole(row, "topk", 0) if experts else 0,
