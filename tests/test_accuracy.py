@@ -261,3 +261,25 @@ def test_training_is_projected_as_well_where_it_was_not_measured(part: str) -> N
     for family, limit in {"dense_training": 0.10, "dense_single_node": 0.10, "memory": 0.06}.items():
         assert accuracy.family_error(found[family]) < limit, family
     assert np.median([abs(item.error) for item in found["moe_training"]]) < 0.25
+
+
+@pytest.mark.parametrize(
+    ("layers", "parts", "expected"),
+    [
+        (80, 20, [4] * 20),
+        (94, 32, [2, *[3] * 30, 2]),
+        (61, 4, [16, 16, 16, 13]),
+        (61, 16, [*[4] * 15, 1]),
+        (61, 32, [*[2] * 29, 1, 1, 1]),
+        (7, 4, [2, 2, 2, 1]),
+    ],
+)
+def test_layers_that_do_not_divide_leave_the_last_stage_fewer(layers: int, parts: int, expected: list[int]) -> None:
+    assert training.split(layers, parts) == expected
+
+
+def test_stages_that_a_note_draws_are_taken(tmp_path: Path) -> None:
+    notes = "recipe X; pp_layout Et*18|(t*21|)*2t*20L; moe_a2a_overlap=True"
+    world = steps_of(tmp_path, vpp="1", notes=notes).world
+    assert world is not None
+    assert list(world.config.parallel.stages or []) == [18, 21, 21, 20]

@@ -92,20 +92,26 @@ def _attention(found: Model, row: Row, attention: str) -> Model:
 
 
 def split(layers: int, parts: int) -> list[int]:
-    """Layers of each virtual stage: even where they divide, else with the embedding and the head counted as layers."""
-    if layers % parts == 0 or layers + 2 < 2 * parts:
-        base, extra = divmod(layers, parts)
-        return [base + (part < extra) for part in range(parts)]
-    base, extra = divmod(layers + 2, parts)
-    found = [base + (0 < part <= extra) for part in range(parts)]
-    found[0] -= 1
-    found[-1] -= 1
-    return found
+    """Layers of each virtual stage: even where they divide, else with the embedding and the head counted as layers; where
+    that does not divide either, the last one, which has the head, gets what the others leave (DeepSeek-V3's 61 layers in 16
+    are 15 times 4 and 1 in Megatron-Bridge's recipes).
+    """
+    each = -(-layers // parts)
+    if (layers + 2) % parts == 0 and layers % parts:
+        found = [(layers + 2) // parts] * parts
+        found[0] -= 1
+        found[-1] -= 1
+        return found
+    if layers % parts and layers > each * (parts - 1):
+        return [each] * (parts - 1) + [layers - each * (parts - 1)]
+    base, extra = divmod(layers, parts)
+    return [base + (part < extra) for part in range(parts)]
 
 
 def layout(row: Row) -> list[int]:
     """Layers of each virtual stage where the row draws them (Megatron's E t m L and |); empty where it does not."""
-    found = re.search(r"pipeline-model-parallel-layout=([^;]+)", row.get("extra_args", ""))
+    text = row.get("extra_args", "") + ";" + row["notes"]
+    found = re.search(r"(?:pipeline-model-parallel-layout=|pp_layout )([^;]+)", text)
     if not found:
         return []
     text = re.sub(r"\(([^)]*)\)\*(\d+)", lambda part: part[1] * int(part[2]), found[1].strip())

@@ -35,7 +35,7 @@ class Software:
     window: float = 1.0
     fsdp: float = 1.0
     optimizer: float = 1.25
-    kernel_s: float = 3e-5
+    kernel_s: float = 5e-5
     expert_s: float = 3e-4
     wait_s: float = 2e-3
     micro_s: float = 2e-3

@@ -24,7 +24,7 @@ SCHEME = Scheme(
     defaults={name: getattr(Software(), name) for name in NAMES},
     shared=dict.fromkeys(NAMES, 0.7)
     | {"scale": 0.0, "core": 0.5, "accumulated": 0.3, "scores": 0.2, "products": 0.2, "grouped": 0.15}
-    | {"tp": 0.3, "dp": 0.3, "fsdp": 0.4, "window": 0.5, "kernel_s": 0.4},
+    | {"tp": 0.3, "dp": 0.3, "fsdp": 0.4, "window": 0.5, "kernel_s": 0.2},
     spreads={
         "framework": dict.fromkeys(NAMES, 0.15)
         | {"products": 0.05, "grouped": 0.08, "core": 0.1, "window": 0.7, "scale": 0.05},
