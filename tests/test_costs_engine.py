@@ -13,14 +13,15 @@ from compiler.costs import engine
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import case
-from compiler.costs.engine import FIRST_WAVE, Demand, Prompts, Served, closed_loop, demand, prompts, serve
+from compiler.costs.engine import Demand, Prompts, Served, closed_loop, demand, prompts, serve
 from compiler.costs.forward import one_token, whole_sequences
-from compiler.costs.forward_pass import MLA_KERNELS, Pass, decode_seconds, fill_seconds, one_pass
+from compiler.costs.forward_pass import MLA_KERNELS, Pass, chunk_seconds, decode_seconds, fill_seconds, one_pass
 from compiler.costs.links import reach
 from compiler.costs.params import counts, totals
 from compiler.costs.software import Engine
 from compiler.costs.total import kinds
 from compiler.fitting import serving
+from compiler.fitting.levels import Scheme, fit
 from compiler.specs.model import Model
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B, MOE_30B, SERVE, world
 
@@ -66,9 +67,10 @@ def test_a_client_alone_does_not_wait() -> None:
 
 
 @pytest.mark.parametrize("queue", [0.01, 1.0, 1e3])
-def test_no_constant_makes_a_prompt_wait_for_more_than_the_others(queue: float) -> None:
+@pytest.mark.parametrize("name", ["queue", "cohort"])
+def test_no_constant_makes_a_prompt_wait_for_more_than_the_others(name: str, queue: float) -> None:
     load = asked(16)
-    one, all_ = served(replace(load, running=array(1.0)), queue=queue), served(load, queue=queue)
+    one, all_ = served(replace(load, running=array(1.0)), **{name: queue}), served(load, **{name: queue})
     longest = 16 * float(all_.prompt_s)
     assert float(all_.ttft_s) < float(one.ttft_s) + longest + float(all_.tpot_s)
 
@@ -80,7 +82,55 @@ def test_a_pool_that_fills_too_slowly_is_waited_for() -> None:
     others = 63 * float(slow.prompt_s) / 0.01
     assert others - 256 * float(slow.tpot_s) <= float(slow.ttft_s) < others + 1
     assert float(slow.tpot_s) == pytest.approx(float(served(load).tpot_s))
-    assert 0 < FIRST_WAVE < 0.5
+
+
+def test_a_request_waits_some_decode_steps_until_it_is_noticed() -> None:
+    load, none = asked(), {"poll": 0.0, "gather": 0.0}
+    step = float(decode_seconds(load.decode, load.running, Engine()))
+    at_once = float(served(load, **none).ttft_s)
+    assert float(served(load, poll=3.0, gather=40.0).ttft_s) - at_once == pytest.approx(3 * step)
+    ranks = replace(load, ranks=array(4.0))
+    assert float(served(ranks, poll=0.0, gather=40.0).ttft_s - served(ranks, **none).ttft_s) == pytest.approx(40 * step)
+
+
+def test_few_others_come_again_together_with_a_request() -> None:
+    def waited(requests: int) -> float:
+        load = asked(requests)
+        more = float(served(load, cohort=0.3).ttft_s - served(load, cohort=0.0).ttft_s)
+        return more / float(fill_seconds(load.group, Engine()) / load.grouped)
+
+    assert waited(1) == 0
+    assert 0 < waited(4) < waited(64) < 0.3 * engine.COHORT
+
+
+def test_only_a_request_that_another_worker_filled_is_handed_over() -> None:
+    alone, apart = asked(), asked(64, fill=filled(1024), fillers=1.0)
+    assert float(served(alone, handoff_s=1.0).ttft_s) == float(served(alone, handoff_s=0.0).ttft_s)
+    assert float(served(apart, handoff_s=1.0).ttft_s - served(apart, handoff_s=0.0).ttft_s) == pytest.approx(1.0)
+    many = replace(apart, ranks=array(4.0))
+    assert float(served(many, gather=40.0).ttft_s) == float(served(many, gather=0.0).ttft_s)
+
+
+def test_the_host_takes_longer_for_layers_with_latent_attention() -> None:
+    def host(model: Model) -> float:
+        this, held, reaches, gpu = bits("tp8", model)
+        work = one_pass(this, held, reaches, gpu, whole_sequences(this, "prefill", 1024))
+        return float(chunk_seconds(work, Engine()) - chunk_seconds(work, replace(Engine(), p_mla_s=0.0)))
+
+    assert host(DEEPSEEK_V3) == pytest.approx(Engine().p_mla_s * DEEPSEEK_V3.num_hidden_layers)
+    assert host(LLAMA_8B) == 0
+
+
+def test_a_fit_stays_where_a_backend_starts_unless_rows_say_otherwise() -> None:
+    scheme = Scheme({"a": 1.0, "b": 1.0}, {"a": 0.1}, {"backend": {"b": 0.5}}, {("backend", "x", "b"): 20.0})
+    keys = [{"backend": "x"}, {"backend": "y"}]
+
+    def said(wide: float) -> list[float]:
+        found = fit(scheme, keys, lambda values: np.log(values["b"]), np.log([1.0, 1.0]), array([wide, wide]))
+        return [float(np.exp(found["backend", key, "b"])) for key in "xy"]
+
+    assert said(0.0) == pytest.approx([20.0, 1.0])
+    assert said(1e2) == pytest.approx([1.0, 1.0], rel=0.05)
 
 
 def test_prompts_of_a_chunk_are_filled_together() -> None:

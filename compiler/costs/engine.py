@@ -27,9 +27,8 @@ OFFLINE = 0.65
 """Rate over a whole run of a fixed number of requests, over that while the batch is full: it fills and drains (chosen by
 the error of sources that were left out)."""
 
-FIRST_WAVE = 0.05
-"""Share of the others' prompts that a request waits for because clients start together: half of them, in one of ten waves
-(serving benchmarks send some ten requests a client)."""
+COHORT = 4.0
+"""Others that come again together with a request: those that a step or two filled together end together."""
 
 CHUNK = 8192
 """Tokens of prompts that a step takes at most (vLLM's, SGLang's and TensorRT-LLM's usual setting)."""
@@ -140,7 +139,8 @@ def serve(load: Demand, by: Engine) -> Served:
     """Continuous batching of a closed loop of clients: each asks again when it has its answer.
 
     The prompts of a rank are filled one behind the other, those of attention-DP ranks side by side as far as they meet.
-    Requests beyond what memory holds wait for one that ends.
+    Requests beyond what memory holds wait for one that ends. Any waits some decode steps until it is noticed, even where
+    another worker has filled its cache, which then hands it over.
     """
     running = load.running
     decode = decode_seconds(load.decode, running, by)
@@ -155,10 +155,11 @@ def serve(load: Demand, by: Engine) -> Served:
     tpot = decode + together * by.mixed * others / load.output_tokens
     life = load.output_tokens * tpot
     queue = closed_loop(turn, running, life) - turn
-    burst = np.where(load.apart > 0, FIRST_WAVE, -np.expm1(-by.queue))
-    queue = queue + burst * np.maximum(others - queue, 0)  # never more than all the others' prompts
+    share = -np.expm1(-by.queue - by.cohort / (1 + np.maximum(running - 1, 0) / COHORT))
+    queue = queue + share * np.maximum(others - queue, 0)  # never more than all the others' prompts
     full = np.where(np.isfinite(load.batch), np.maximum(load.batch / running - 1, 0), 0.0) * life
-    ttft = by.first_s + alone + together * decode / 2 + queue + full
+    noticed = (by.poll + together * by.gather * (load.ranks > 1)) * decode
+    ttft = by.first_s + alone + noticed + queue + full + load.apart * by.handoff_s
     return Served(ttft, tpot, running, busy)
 
 

@@ -40,6 +40,7 @@ class Pass:
     elementwise: Array
     launches: Array
     experts: Array
+    latent: Array
     tp: Array
     wire: Array
     calls: Array
@@ -75,6 +76,7 @@ def stage_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, 
         elementwise=kernels.elementwise + none,
         launches=kernels.launches + _others(case) + none,
         experts=case.running.moe + none,
+        latent=case.model.mla * case.running.layers + none,
         tp=spent(flows, "tp", "cp"),
         wire=spent(flows, "tp", "cp") - spent(idle, "tp", "cp"),
         calls=np.asarray(calls + none),
@@ -108,7 +110,9 @@ def prompt_seconds(work: Pass, by: Engine) -> Array:
 
 def chunk_seconds(work: Pass, by: Engine) -> Array:
     """What each chunk of prompts takes anyway: its kernels are launched one by one, as their sizes are never the same."""
-    return np.asarray(by.p_step_s + by.p_kernel_s * work.launches + by.p_expert_s * work.experts)
+    return np.asarray(
+        by.p_step_s + by.p_kernel_s * work.launches + by.p_expert_s * work.experts + by.p_mla_s * work.latent
+    )
 
 
 def fill_seconds(work: Pass, by: Engine, steps: Array | float = 1.0, meet: Array | float = 1.0) -> Array:

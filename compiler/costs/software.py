@@ -50,11 +50,21 @@ class Engine:
     so that an error with a source left out is not wholly blind to that source.
 
     `d_kernel_s`, `d_expert_s`, `d_call_s`: of each kernel in a captured graph, of what a layer with experts adds, and of a
-    small all_reduce; `d_tp` on what of one grows with its message. `p_kernel_s`, `p_expert_s`: the host's, as prefill is
-    launched kernel by kernel. `p_ep` is small: each token goes once to a node, and one batch's kernels hide another's traffic.
+    small all_reduce; `d_tp` on what of one grows with its message. `p_kernel_s`, `p_expert_s`, `p_mla_s`: the host's, as
+    prefill is launched kernel by kernel, and what a layer with experts or with latent attention (its plan, projections to
+    heads, copies and two-part attention) adds. `p_elementwise` is large: quantising, rotating and writing the cache are not
+    counted. `p_ep` is small: each token goes once to a node, and one batch's kernels hide another's traffic.
     `mixed`: how much of a prompt's time the requests that decode beside it wait. `queue`: 1 - exp(-queue) of the other
-    requests' prompts are what a new one waits for, as clients run in step. `first_s`: what a request takes besides.
-    `uneven`: a prompt takes ranks^uneven as long, as attention-DP ranks wait for each other.
+    requests' prompts are what a new one waits for: clients start together, so that half of them are ahead in one of some ten
+    waves (serving benchmarks send about ten requests a client). `cohort`: the same of the few others that came in a step or two
+    with it, as outputs of like lengths keep clients in step.
+    `first_s`: what a request takes besides. `uneven`: a prompt takes ranks^uneven as long, as attention-DP ranks wait for each
+    other.
+    `poll`: decode steps that pass until a request is looked at and its token handed out: the step that runs, the one that is
+    scheduled ahead, the one that its prompt joins, and the output's way back; more where an engine looks for requests once in
+    several steps (SGLang's --scheduler-recv-interval). `gather`: such steps that attention-DP ranks wait for prompts of the
+    others (TensorRT-LLM's attention_dp_config, timeout_iters 50 unless it is set). `handoff_s`: from a worker that fills to one
+    that decodes, beside the transfer.
     """
 
     decode: float = 1.0
@@ -72,14 +82,19 @@ class Engine:
     d_request_s: float = 1e-5
     p_products: float = 0.8
     p_grouped: float = 1.2
-    p_core: float = 1.0
-    p_elementwise: float = 1.5
+    p_core: float = 0.7
+    p_elementwise: float = 3.0
     p_tp: float = 0.8
     p_ep: float = 0.1
-    p_kernel_s: float = 5e-5
+    p_kernel_s: float = 2e-5
     p_expert_s: float = 5e-5
+    p_mla_s: float = 7e-4
     p_step_s: float = 3e-3
     mixed: float = 1.0
     first_s: float = 1e-2
-    queue: float = 0.1
+    queue: float = 0.06
+    cohort: float = 0.2
     uneven: float = 0.2
+    poll: float = 4.0
+    gather: float = 2.0
+    handoff_s: float = 5e-2

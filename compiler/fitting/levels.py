@@ -1,13 +1,13 @@
 """Constants by level: what all share, times what each kind of software or GPU changes.
 
-All constants are factors, so their logarithms add up. Those of a level are held near 0 by a prior of their own; a key that
-was not measured is at 0. Few rows can thus change little, and many can change much.
+All constants are factors, so their logarithms add up. Those of a level are held near 0, or where they start, by a prior of
+their own; a key that was not measured is at 0. Few rows can thus change little, and many can change much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,11 +26,15 @@ Evaluate = Callable[[Mapping[str, Array]], Array]
 
 @dataclass(frozen=True)
 class Scheme:
-    """Starting values of the shared constants, how far they may move, and how far each level may change which of them."""
+    """Starting values of the shared constants, how far they may move, and how far each level may change which of them.
+
+    `starts`: factors of slots that do not start at 1.
+    """
 
     defaults: Mapping[str, float]
     shared: Mapping[str, float]
     spreads: Mapping[str, Mapping[str, float]]
+    starts: Mapping[Slot, float] = field(default_factory=dict)
 
     def slots(self, keys: Sequence[Keys]) -> list[Slot]:
         found = sorted({item for key in keys for item in key.items() if item[0] in self.spreads and item[1]})
@@ -64,7 +68,8 @@ def fit(
     """Logarithms of the factors that explain `target` (logarithms) best; `first` are those of a similar fit."""
     slots = scheme.slots(keys)
     design = scheme.design(slots, keys)
-    start, spread = np.zeros(len(slots)), np.array([scheme.spread(slot) for slot in slots])
+    start = np.log([scheme.starts.get(slot, 1.0) for slot in slots])
+    spread = np.array([scheme.spread(slot) for slot in slots])
     begin = None if first is None else np.array([first.get(slot, 0.0) for slot in slots])
     logs = scheme.values
 
