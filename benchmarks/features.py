@@ -65,7 +65,7 @@ def served(record: Record) -> Demand:
     this, held, reaches = bits(world)
     batch = float("inf") if ask.get("batch", 1) is None else None
     if "prefill" not in ask:
-        return demand(this, held, reaches, curves(world), batch=batch)
+        return demand(this, held, reaches, curves(world), batch=batch, interval=ask.get("interval", 1))
     filling, load = ask["prefill"], this.workload.global_batch_size * ask["workers"][1]
     lanes = float(ask["workers"][0] * filling.degrees.adp)
     fill = prompts(*bits(filling), curves(filling), load / lanes)

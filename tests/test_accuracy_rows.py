@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import accuracy
+from benchmarks.rows import serving
 from benchmarks.rows.record import Row
 from tests.test_accuracy import TRAIN, write
 
@@ -115,6 +116,11 @@ def test_a_model_that_cannot_be_read_is_skipped(tmp_path: Path, content: str | N
     path = folder(tmp_path, {"inference.csv": [SERVED]}) / "models" / "m.json"
     path.unlink() if content is None else path.write_text(content)
     assert {row["skipped"] for row in judged(tmp_path)} == {"no model m.json"}
+
+
+@pytest.mark.parametrize(("backend", "requests", "steps"), [("vllm", 64, 1), ("sglang", 15, 10), ("sglang", 16, 30)])
+def test_sglang_is_launched_to_look_for_requests_seldom(backend: str, requests: int, steps: int) -> None:
+    assert serving.interval(backend, requests) == steps
 
 
 def test_new_software_borrows_constants_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,3 +199,10 @@ def test_passes_are_summed_over_stages() -> None:
     this, held, reaches, gpu = bits("tp1_pp2")
     found = one_pass(this, held, reaches, gpu, one_token(this, 1024))
     assert {np.shape(getattr(found, item.name)) for item in fields(Pass)} == {()}
+
+
+def test_an_engine_that_looks_seldom_lets_requests_wait_for_half_as_many_steps() -> None:
+    often, seldom = (served(asked(interval=x)) for x in (1.0, 31.0))
+    step = served(asked(), poll=5.0).ttft_s - served(asked(), poll=4.0).ttft_s
+    assert seldom.ttft_s - often.ttft_s == pytest.approx(15 * step)
+    assert seldom.tpot_s == often.tpot_s

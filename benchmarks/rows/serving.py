@@ -25,6 +25,9 @@ METRICS = {
 }
 """Measured column -> family, and the factor to SI units."""
 
+CROWD = 16
+"""Requests from which on SGLang is launched to look for more once in 30 steps."""
+
 
 def precision(row: Row, architecture: Model) -> str:
     """Of weights; that of the model's own file where the row leaves it out."""
@@ -112,6 +115,7 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
         parallel = degrees(row)
         batch = 1 if offline else whole(row, "concurrency", whole(row, "batch_per_gpu", 0) * (parallel.adp or 1))
         found = world(row, architecture, parallel, batch, lengths)
+        ask["interval"] = interval(row["backend"], batch)
         return {"world": found, "ask": {**ask, "batch": None if offline else max(1, batch)}}
     if not row["decode_workers"] or not row["prefill_workers"]:
         raise Skip("number of workers of each pool not given")
@@ -121,6 +125,13 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
     decoding = world(row, architecture, second, -(-load // workers[1]), lengths)
     filling = world(row, architecture, first, whole(row, "prefill_batch", 1) * (first.adp or 1), lengths)
     return {"world": decoding, "ask": {**ask, "batch": load, "prefill": filling, "workers": workers}}
+
+
+def interval(backend: str, requests: int) -> int:
+    """Decode steps between looks for requests: published scripts launch SGLang with --scheduler-recv-interval 10, and 30 from
+    16 requests on (InferenceX); other engines look after each.
+    """
+    return 1 if backend != "sglang" else 30 if requests >= CROWD else 10
 
 
 def _one_phase(row: Row, architecture: Model) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Prompts:
 class Demand:
     """What is asked of a worker. `batch` requests are in flight on each attention-DP rank, of `prompt` and `output` tokens;
     `running` those that its memory holds at a time. Where other workers fill (`apart` is 1),
-    `fillers` of their ranks do so for one that decodes.
+    `fillers` of their ranks do so for one that decodes. An engine looks for requests once in `interval` decode steps.
     """
 
     decode: Pass
@@ -69,6 +69,7 @@ class Demand:
     running: Array
     apart: Array
     fillers: Array
+    interval: Array
 
 
 def prompts(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, waiting: float) -> Prompts:
@@ -95,6 +96,7 @@ def demand(
     batch: float | None = None,
     fill: Prompts | None = None,
     fillers: float = 0.0,
+    interval: float = 1.0,
 ) -> Demand:
     """The steady state of the case's batch, or of `batch` requests a rank (inf: all that fit): contexts are half way."""
     prompt, output = case.workload.longest, case.workload.output_length
@@ -120,6 +122,7 @@ def demand(
         running=running,
         apart=array(fill is not None),
         fillers=array(fillers),
+        interval=array(interval),
     )
 
 
@@ -158,7 +161,8 @@ def serve(load: Demand, by: Engine) -> Served:
     share = -np.expm1(-by.queue - by.cohort / (1 + np.maximum(running - 1, 0) / COHORT))
     queue = queue + share * np.maximum(others - queue, 0)  # never more than all the others' prompts
     full = np.where(np.isfinite(load.batch), np.maximum(load.batch / running - 1, 0), 0.0) * life
-    noticed = (by.poll + together * by.gather * (load.ranks > 1)) * decode
+    looked = by.poll + (load.interval - 1) / 2
+    noticed = (looked + together * by.gather * (load.ranks > 1)) * decode
     ttft = by.first_s + alone + noticed + queue + full + load.apart * by.handoff_s
     return Served(ttft, tpot, running, busy)
 

@@ -61,8 +61,7 @@ class Engine:
     `first_s`: what a request takes besides. `uneven`: a prompt takes ranks^uneven as long, as attention-DP ranks wait for each
     other.
     `poll`: decode steps that pass until a request is looked at and its token handed out: the step that runs, the one that is
-    scheduled ahead, the one that its prompt joins, and the output's way back; more where an engine looks for requests once in
-    several steps (SGLang's --scheduler-recv-interval). `gather`: such steps that attention-DP ranks wait for prompts of the
+    scheduled ahead, the one that its prompt joins, and the output's way back. `gather`: such steps that attention-DP ranks wait for prompts of the
     others (TensorRT-LLM's attention_dp_config, timeout_iters 50 unless it is set). `handoff_s`: from a worker that fills to one
     that decodes, beside the transfer.
     """

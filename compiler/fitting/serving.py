@@ -68,7 +68,7 @@ SCHEME = Scheme(
         },
         "precision": {"d_products": 0.08, "d_grouped": 0.08, "d_core": 0.3, "p_products": 0.08, "p_grouped": 0.08},
     },
-    starts={("backend", "trtllm", "gather"): 20.0, ("backend", "sglang", "poll"): 2.0},
+    starts={("backend", "trtllm", "gather"): 20.0},
 )
 """How far each level may change a constant, in logarithms. Tight, and few constants on each level: what is left out is
 predicted best so; more of them explain single models and not the next one. Wide where releases were launched unlike each
