@@ -278,6 +278,14 @@ def test_layers_that_do_not_divide_leave_the_last_stage_fewer(layers: int, parts
     assert training.split(layers, parts) == expected
 
 
+def test_nemo_counts_a_head_of_several_tokens_as_two_layers(tmp_path: Path) -> None:
+    changes = {"layers": "61", "vpp": "1", "mtp_layers": "1"}
+    for release, expected in (("nemo-25.05", [15, 16, 16, 14]), ("nemo-25.09", [16, 16, 16, 13])):
+        world = steps_of(tmp_path, **changes, release=release).world
+        assert world is not None
+        assert list(world.config.parallel.stages or []) == expected
+
+
 def test_stages_that_a_note_draws_are_taken(tmp_path: Path) -> None:
     notes = "recipe X; pp_layout Et*18|(t*21|)*2t*20L; moe_a2a_overlap=True"
     world = steps_of(tmp_path, vpp="1", notes=notes).world

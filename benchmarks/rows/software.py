@@ -112,10 +112,19 @@ def dispatch(row: Row) -> str:
         return "capacity"
     if said:
         return "deduplicated" if re.search("deepep|hybridep|flex", said) else "alltoall"
-    if "nemo-" <= row["release"] < BRIDGE:
+    if _by_nemo(row):
         return "capacity"
     unsaid = "recipe" not in row["notes"] and (spread(row) or usual(row, DEDUPLICATED))
     return "deduplicated" if unsaid else "alltoall"
+
+
+def head(row: Row) -> int:
+    """Layers that the head counts for where stages are uneven: two in NeMo's own recipe of a model that predicts several tokens."""
+    return 2 if _by_nemo(row) and whole(row, "mtp_layers", 0) else 1
+
+
+def _by_nemo(row: Row) -> bool:
+    return "nemo-" <= row["release"] < BRIDGE
 
 
 def overlapped(row: Row) -> bool:

@@ -91,16 +91,16 @@ def _attention(found: Model, row: Row, attention: str) -> Model:
     return replace(found, head_dim=int(text)) if text.isdigit() else found
 
 
-def split(layers: int, parts: int) -> list[int]:
-    """Layers of each virtual stage: even where they divide, else with the embedding and the head counted as layers; where
+def split(layers: int, parts: int, head: int = 1) -> list[int]:
+    """Layers of each virtual stage: even where they divide, else with the embedding as one and the head as `head` layers; where
     that does not divide either, the last one, which has the head, gets what the others leave (DeepSeek-V3's 61 layers in 16
-    are 15 times 4 and 1 in Megatron-Bridge's recipes).
+    are 15 times 4 and 1 in Megatron-Bridge's recipes, in 4 they are 15, 16, 16 and 14 in NeMo's own, whose head counts for 2).
     """
     each = -(-layers // parts)
-    if (layers + 2) % parts == 0 and layers % parts:
-        found = [(layers + 2) // parts] * parts
+    if (layers + 1 + head) % parts == 0 and layers % parts:
+        found = [(layers + 1 + head) // parts] * parts
         found[0] -= 1
-        found[-1] -= 1
+        found[-1] -= head
         return found
     if layers % parts and layers > each * (parts - 1):
         return [each] * (parts - 1) + [layers - each * (parts - 1)]
@@ -135,7 +135,7 @@ def parallel(row: Row, layers: int) -> tuple[Parallel, int]:
     ep, etp = whole(row, "ep", 1), whole(row, "etp", 1)
     if pp * vpp > layers:
         raise Skip("more stages than layers")
-    stages = drawn if len(drawn) == pp * vpp and sum(drawn) == layers else split(layers, pp * vpp)
+    stages = drawn if len(drawn) == pp * vpp and sum(drawn) == layers else split(layers, pp * vpp, software.head(row))
     return Parallel(tp=tp, pp=pp, cp=cp, vpp=vpp, ep=ep, etp=etp, adp=adp, stages=stages), gpus
 
 
