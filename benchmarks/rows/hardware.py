@@ -70,10 +70,9 @@ def cluster(row: Row, gpus: int) -> Hardware:
     found = nominal(gpu_file(row))
     per_node = min(found.node.gpus, gpus)
     hardware = replace(found, nodes=-(-gpus // per_node), node=replace(found.node, gpus=per_node), pin=None)
-    rate = number(row, "inter_node_gbps_per_gpu")
+    rate = number(row, "inter_node_gbps_per_gpu") or USUAL_GBPS.get(found.name)
     cards = found.nic.per_node * per_node / found.node.gpus
     nic = replace(found.nic, per_node=max(1, round(cards)), latency=found.nic.latency + efa_s(row))
-    rate = rate or USUAL_GBPS.get(found.name)
     if rate:
         nic = replace(nic, bandwidth=rate * 1e9 / 8 * per_node / nic.per_node)
     return replace(hardware, nic=nic)

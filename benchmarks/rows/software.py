@@ -28,7 +28,7 @@ follows the busiest expert (1.09 to 1.24, Megatron-MoE-ModelZoo's Qwen3-235B).""
 
 
 def recompute(row: Row, *, fused: bool) -> str:
-    """full, selective (the attention core), or none: finer selections rebuild what costs next to nothing.
+    """full, selective (the attention core), or none; the pieces of finer selections are `rebuilt`'s.
 
     Scores that no kernel fuses are rebuilt where a row does not say (Megatron's default selection, made for them).
     """
@@ -84,7 +84,7 @@ def sequence_parallel(row: Row) -> bool | None:
 def fused(row: Row, model: Model, generation: str) -> bool:
     """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to.
 
-    Alternating windows come with sinks, whose softmax Megatron does not fuse (Transformer Engine issue 2318, verl 5224).
+    Windows with sinks are fused too (Transformer Engine pull request 2148, its version 2.8): scores would not fit in memory.
     Keys wider than values (MLA) had no fused backward pass on Blackwell before cuDNN 9.11 (Transformer Engine pull request
     1797, its version 2.5), and FlashAttention 2 takes none of them.
     """

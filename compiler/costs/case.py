@@ -67,9 +67,9 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
 class Case:
     """A plan (or, by broadcasting, many) as the cost functions see it; every degree is at least 1.
 
-    `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act", or "products"), whose
-    time is small. `fused_loss`: no copy of the logits in the precision of activations. `pipelined_tp`: hidden states are gathered and
-    scattered piece by piece beside their GEMMs (async TP of torch).
+    `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), or
+    "products" where every second one is kept. `fused_loss`: no copy of the logits in the precision of activations, and few
+    passes over them. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
     """
 
     model: Model

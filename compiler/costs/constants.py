@@ -69,15 +69,15 @@ KERNELS_PER_LAYER = 10.0
 ELEMENTWISE_PASSES = 10.0
 """Times that the hidden state of a layer moves to or from memory outside GEMMs: norms 4, residuals 6 (assumed)."""
 
+NORM_PASSES = 4.0
+"""Of these, what the two norms read and write."""
+
 SCORE_PASSES = 4.0
 """Times that the scores move to or from memory where attention is not fused: written, read and written by the masked softmax,
 and read (Megatron-LM)."""
 
 DROPOUT_PASSES = 2.5
 """The same of dropout on them, with a mask of one byte."""
-
-NORM_PASSES = 4.0
-"""Of these, what the two norms read and write."""
 
 LOSS_BYTES = {True: 10.0, False: 36.0}
 """Memory traffic of a logit in cross entropy, forward and backward. Fused: BF16 read twice, its gradient written and scaled.

@@ -57,13 +57,12 @@ class Engine:
     `mixed`: how much of a prompt's time the requests that decode beside it wait. `queue`: 1 - exp(-queue) of the other
     requests' prompts are what a new one waits for: clients start together, so that half of them are ahead in one of some ten
     waves (serving benchmarks send about ten requests a client). `cohort`: the same of the few others that came in a step or two
-    with it, as outputs of like lengths keep clients in step.
-    `first_s`: what a request takes besides. `uneven`: a prompt takes ranks^uneven as long, as attention-DP ranks wait for each
-    other.
-    `poll`: decode steps that pass until a request is looked at and its token handed out: the step that runs, the one that is
-    scheduled ahead, the one that its prompt joins, and the output's way back. `gather`: such steps that attention-DP ranks wait for prompts of the
-    others (TensorRT-LLM's attention_dp_config, timeout_iters 50 unless it is set). `handoff_s`: from a worker that fills to one
-    that decodes, beside the transfer.
+    with it, as outputs of like lengths keep clients in step. `first_s`: what a request takes besides. `uneven`: a prompt takes
+    ranks^uneven as long, as attention-DP ranks wait for each other. `poll`: decode steps that pass until a request is looked at
+    and its token handed out: the step that runs, the one that is scheduled ahead, the one that its prompt joins, and the
+    output's way back. `gather`: such steps that attention-DP ranks wait for prompts of the others (TensorRT-LLM's
+    attention_dp_config, timeout_iters 50 unless it is set). `handoff_s`: from a worker that fills to one that decodes, beside
+    the transfer.
     """
 
     decode: float = 1.0

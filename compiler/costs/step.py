@@ -27,7 +27,8 @@ EDGE = 4.0
 """Sharpness where two kinds of work run beside each other: (a^4 + b^4)^(1/4)."""
 
 SOFT_EDGE = 1.5
-"""The same of the collectives of a step beside its last micro-batch: whole buckets wait (best of 1.5, 2 and 4 by what was left out)."""
+"""The same of the collectives of a step beside its last micro-batch, as whole buckets wait: less sharp (chosen with all rows in
+sight; 2 does about as well on what was left out)."""
 
 CORE_BACKWARD = 2.5
 """Work of attention's backward pass over its forward pass: five products for two (FlashAttention, 2205.14135)."""
@@ -41,7 +42,8 @@ class Work:
     """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
     a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
     of kernels, of layers with experts, and of those that keep the host busy beyond their kernels.
-    `rebuilt`: products of the pieces that backward makes again. `alike`: how many stages each column stands for; 1 unless it was squeezed.
+    `rebuilt`: products of the pieces that backward makes again. `alike`: how many stages each column stands for; 1 unless it
+    was squeezed.
     """
 
     products: Array

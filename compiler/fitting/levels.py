@@ -70,7 +70,7 @@ def fit(
     design = scheme.design(slots, keys)
     start = np.log([scheme.starts.get(slot, 1.0) for slot in slots])
     spread = np.array([scheme.spread(slot) for slot in slots])
-    begin = None if first is None else np.array([first.get(slot, 0.0) for slot in slots])
+    begin = start if first is None else np.array([first.get(slot, at) for slot, at in zip(slots, start, strict=True)])
     logs = scheme.values
 
     def exp(values: Mapping[str, Array]) -> dict[str, Array]:
