@@ -8,7 +8,7 @@ from benchmarks.rows.record import Record
 from compiler import calibrated
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case, case
-from compiler.costs.engine import Demand, demand, prompts
+from compiler.costs.engine import CHUNK, Demand, demand, prompts
 from compiler.costs.exposed import Reaches
 from compiler.costs.links import reach
 from compiler.costs.params import Counts, counts, totals
@@ -65,9 +65,10 @@ def served(record: Record) -> Demand:
     this, held, reaches = bits(world)
     batch = float("inf") if ask.get("batch", 1) is None else None
     if "prefill" not in ask:
-        return demand(this, held, reaches, curves(world), batch=batch, interval=ask.get("interval", 1))
+        steps = {"interval": ask.get("interval", 1), "chunk": ask.get("chunk", CHUNK)}
+        return demand(this, held, reaches, curves(world), batch=batch, **steps)
     filling, load = ask["prefill"], this.workload.global_batch_size * ask["workers"][1]
     lanes = float(ask["workers"][0] * filling.degrees.adp)
-    fill = prompts(*bits(filling), curves(filling), load / lanes)
+    fill = prompts(*bits(filling), curves(filling), load / lanes, ask.get("chunk", CHUNK))
     per_rank = lanes / (ask["workers"][1] * world.degrees.adp)
     return demand(this, held, reaches, curves(world), fill=fill, fillers=per_rank)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy
+from benchmarks import accuracy, features
 from benchmarks.rows import serving
 from benchmarks.rows.record import Row
 from tests.test_accuracy import TRAIN, write
@@ -118,9 +118,28 @@ def test_a_model_that_cannot_be_read_is_skipped(tmp_path: Path, content: str | N
     assert {row["skipped"] for row in judged(tmp_path)} == {"no model m.json"}
 
 
-@pytest.mark.parametrize(("backend", "requests", "steps"), [("vllm", 64, 1), ("sglang", 15, 10), ("sglang", 16, 30)])
-def test_sglang_is_launched_to_look_for_requests_seldom(backend: str, requests: int, steps: int) -> None:
-    assert serving.interval(backend, requests) == steps
+@pytest.mark.parametrize(
+    ("backend", "version", "gpu", "requests", "steps"),
+    [
+        ("sglang", "0.5.9", "b200_sxm", 15, 10),
+        ("sglang", "0.5.9", "b200_sxm", 16, 30),
+        ("sglang", "", "b200_sxm", 16, 30),
+        ("sglang", "nightly", "b200_sxm", 16, 1),
+        ("sglang", "0.5.9", "h200_sxm", 16, 1),
+        ("vllm", "0.19.0", "b200_sxm", 16, 1),
+    ],
+)
+def test_engines_look_for_requests_as_seldom_as_they_are_launched_to(
+    backend: str, version: str, gpu: str, requests: int, steps: int
+) -> None:
+    assert serving.interval({"backend": backend, "backend_version": version, "gpu": gpu}, requests) == steps
+
+
+@pytest.mark.parametrize(("backend", "grouped"), [("sglang", 16), ("vllm", 8)])
+def test_sglang_fills_more_prompts_at_a_time(tmp_path: Path, backend: str, grouped: int) -> None:
+    row = {**SERVED, "backend": backend, "isl": "1024", "concurrency": "16"}
+    (record,) = [r for r in accuracy.load(folder(tmp_path, {"inference.csv": [row]})) if r.family == "ttft"]
+    assert float(features.served(record).grouped) == grouped
 
 
 def test_new_software_borrows_constants_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

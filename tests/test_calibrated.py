@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compiler import compile_plan
+from compiler import calibrated, compile_plan
 from compiler.errors import ConfigError
 
 LLAMA = ["model=llama3_1_70b", "parallel=tp8_pp4_adp4", "workload=train", "hardware.nodes=16"]
@@ -103,3 +103,9 @@ def test_unknown_curves_are_said(name: str) -> None:
 def test_a_scale_that_was_not_measured_is_said(overrides: list[str], words: str) -> None:
     checks = compile_plan(["hardware=h100_80gb", "workload=train", *overrides]).to_dict()["checks"]
     assert words in next(check for check in checks if check["id"] == "measured")["message"]
+
+
+def test_fp4_without_units_of_its_own_takes_the_curves_of_bf16() -> None:
+    found = calibrated.gpu("h200")
+    assert found is not None
+    assert found.kernel(found.gemm, "nvfp4") is found.gemm["bf16"] is not found.gemm["fp8"]

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.rows.hardware import cluster, gpu_file, nominal
 from benchmarks.rows.models import model
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
+from compiler import calibrated
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
@@ -27,6 +28,10 @@ METRICS = {
 
 CROWD = 16
 """Requests from which on SGLang is launched to look for more once in 30 steps."""
+
+
+CHUNKS = {"sglang": 32768}
+"""Tokens of prompts in a step where published scripts set them: SGLang's --chunked-prefill-size (InferenceX; 16,384 with FP4)."""
 
 
 def precision(row: Row, architecture: Model) -> str:
@@ -111,11 +116,12 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
     lengths = whole(row, "isl"), whole(row, "osl")
     offline = "max throughput" in row["phase"]
     ask: dict[str, Any] = {"mode": row["mode"], "isl": lengths[0], "osl": lengths[1]}
+    ask |= {"chunk": CHUNKS[row["backend"]]} if row["backend"] in CHUNKS else {}
     if row["mode"] == "agg":
         parallel = degrees(row)
         batch = 1 if offline else whole(row, "concurrency", whole(row, "batch_per_gpu", 0) * (parallel.adp or 1))
         found = world(row, architecture, parallel, batch, lengths)
-        ask["interval"] = interval(row["backend"], batch)
+        ask["interval"] = interval(row, batch)
         return {"world": found, "ask": {**ask, "batch": None if offline else max(1, batch)}}
     if not row["decode_workers"] or not row["prefill_workers"]:
         raise Skip("number of workers of each pool not given")
@@ -127,11 +133,15 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
     return {"world": decoding, "ask": {**ask, "batch": load, "prefill": filling, "workers": workers}}
 
 
-def interval(backend: str, requests: int) -> int:
-    """Decode steps between looks for requests: published scripts launch SGLang with --scheduler-recv-interval 10, and 30 from
-    16 requests on (InferenceX); other engines look after each.
+def interval(row: Row, requests: int) -> int:
+    """Decode steps between looks for requests: published scripts launch SGLang's releases on Blackwell with
+    --scheduler-recv-interval 10, and 30 from 16 requests on (InferenceX); those on Hopper and of builds that are named instead
+    of numbered set none, and other engines look after each step.
     """
-    return 1 if backend != "sglang" else 30 if requests >= CROWD else 10
+    named = row["backend_version"][:1].isalpha()
+    if row["backend"] != "sglang" or named or calibrated.generation(gpu_file(row)) != "blackwell":
+        return 1
+    return 30 if requests >= CROWD else 10
 
 
 def _one_phase(row: Row, architecture: Model) -> dict[str, Any]:

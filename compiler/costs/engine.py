@@ -31,7 +31,7 @@ COHORT = 4.0
 """Others that come again together with a request: those that a step or two filled together end together."""
 
 CHUNK = 8192
-"""Tokens of prompts that a step takes at most (vLLM's, SGLang's and TensorRT-LLM's usual setting)."""
+"""Tokens of prompts that a step takes at most (vLLM's and TensorRT-LLM's own setting)."""
 
 MOST = 2048.0
 """Requests that an attention-DP rank runs at a time, whatever its memory (TensorRT-LLM's default)."""
@@ -72,7 +72,9 @@ class Demand:
     interval: Array
 
 
-def prompts(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, waiting: float) -> Prompts:
+def prompts(
+    case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, waiting: float, chunk: int = CHUNK
+) -> Prompts:
     """Of a worker where `waiting` requests at most are in flight on each attention-DP rank."""
     length, ranks = case.workload.longest, int(np.max(case.adp))
 
@@ -81,10 +83,10 @@ def prompts(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, wai
         these = replace(case, workload=workload)
         return one_pass(these, held, reaches, gpu, whole_sequences(these, "prefill", length))
 
-    count = max(1, min(CHUNK // length, round(waiting)))
+    count = max(1, min(chunk // length, round(waiting)))
     alone = filled(1)
     group = filled(count) if count > 1 else alone
-    return Prompts(alone, group, array(count), np.ceil(array(length) / CHUNK), array(ranks))
+    return Prompts(alone, group, array(count), np.ceil(array(length) / chunk), array(ranks))
 
 
 def demand(
@@ -97,6 +99,7 @@ def demand(
     fill: Prompts | None = None,
     fillers: float = 0.0,
     interval: float = 1.0,
+    chunk: int = CHUNK,
 ) -> Demand:
     """The steady state of the case's batch, or of `batch` requests a rank (inf: all that fit): contexts are half way."""
     prompt, output = case.workload.longest, case.workload.output_length
@@ -108,7 +111,7 @@ def demand(
     running = np.maximum(np.minimum(asked, room), 1.0)
     full = replace(case, workload=replace(case.workload, global_batch_size=round(float(np.max(running * case.adp)))))
     decode = one_pass(full, held, reaches, gpu, one_token(full, prompt + output / 2))
-    filled = fill or prompts(case, held, reaches, gpu, float(np.max(running)))
+    filled = fill or prompts(case, held, reaches, gpu, float(np.max(running)), chunk)
     return Demand(
         decode=decode,
         prompt=filled.alone,

@@ -14,14 +14,15 @@ from compiler.specs.hardware import Gpu
 from compiler.specs.model import Model
 
 WIDER = {
-    "fp4": ("fp4", "fp8", "bf16", "fp16", "tf32", "fp32"),
+    "fp4": ("fp4", "bf16", "fp16", "tf32", "fp32"),
     "fp8": ("fp8", "bf16", "fp16", "tf32", "fp32"),
     "bf16": ("bf16", "fp16", "tf32", "fp32"),
     "fp16": ("fp16", "bf16", "tf32", "fp32"),
     "fp32": ("fp32", "tf32"),
 }
 WIDER |= {"mxfp8": WIDER["fp8"], "nvfp4": WIDER["fp4"]}
-"""Units that a precision can run on, best first: its own, else the next wider one that the GPU has."""
+"""Units that a precision can run on, best first: its own, else the next wider one that the GPU has. Without units of their own
+FP4 weights are widened to the activations' BF16 (Marlin and Triton kernels, which vLLM and TensorRT-LLM run on Hopper)."""
 
 
 def peak_flops(gpu: Gpu, precision: str) -> float:
