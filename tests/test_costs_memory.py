@@ -15,6 +15,7 @@ from compiler.costs.memory import allocated, gathered, kv_token, memory, reserve
 from compiler.costs.params import Counts, counts, totals
 from compiler.costs.pipeline import in_flight
 from compiler.costs.total import cost
+from compiler.specs.config import Framework
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from compiler.world import World
@@ -194,6 +195,23 @@ def test_an_unfused_loss_keeps_the_logits_twice() -> None:
     plan = case(world("tp2", LLAMA_8B, replace(TRAIN, global_batch_size=1)))
     more = in_training(replace(plan, fused_loss=False)) - in_training(plan)
     assert more[0] == pytest.approx(2 * 4096 * (4096 + 128_256) / 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "fused"),
+    [
+        ("megatron", [], False),
+        ("megatron", ["--cross-entropy-loss-fusion"], True),
+        ("torchtitan", [], False),
+        ("deepspeed", [], False),
+        ("maxtext", [], True),
+        ("none", [], True),
+    ],
+)
+def test_the_loss_is_costed_as_it_is_launched(name: str, args: list[str], fused: bool) -> None:
+    placed = world("tp2", LLAMA_8B, TRAIN)
+    placed = replace(placed, config=replace(placed.config, framework=Framework(name=name, args=args)))
+    assert case(placed).fused_loss is fused
 
 
 def test_expert_parallelism_does_not_divide_routed_activations() -> None:

@@ -13,6 +13,7 @@ from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.constants import ACTIVATION_BYTES
 from compiler.layout import loads
+from compiler.specs.config import Framework
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import BYTES, Model
 from compiler.specs.workload import Workload
@@ -138,6 +139,20 @@ class Case:
         return self.tp if self.sequence_parallel else np.ones_like(self.tp)
 
 
+PLAIN_LOSS = ("deepspeed", "torchtitan")
+"""Frameworks whose loss passes over the logits in steps of its own, for all that they are told here."""
+
+LOSS_FUSION = "--cross-entropy-loss-fusion"
+"""What Megatron-LM has to be given to fuse it."""
+
+
+def fuses_loss(framework: Framework) -> bool:
+    """Whether a plan's cross entropy is one kernel, as it is launched."""
+    if framework.name == "megatron":
+        return LOSS_FUSION in framework.args
+    return framework.name not in PLAIN_LOSS
+
+
 def busiest(world: World) -> float:
     """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some."""
     config = world.config
@@ -166,4 +181,5 @@ def case(world: World) -> Case:
         edp=array(max(1, degrees.edp)),
         stages=layers(config.model, world.stages.layers),
         framework=config.framework.name,
+        fused_loss=fuses_loss(config.framework),
     )
