@@ -101,3 +101,22 @@ def test_an_overlapped_dispatch_shows_less() -> None:
     assert beside.ahead["beside"][0] == alone.ahead["ep"][0] > 0
     by = Software(ep=1.0, beside=0.25)
     assert stages(beside, by).exposed[0] == pytest.approx(stages(alone, by).exposed[0] / 4)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "changes", "kind"),
+    [
+        ("ep8_adp8", {"dispatch": "alltoall"}, "ep"),
+        ("ep8_adp8", {"dispatch": "capacity"}, "ep"),
+        ("ep16_adp16", {"dispatch": "alltoall"}, "ep_far"),
+        ("ep8_adp8", {"dispatch": "deduplicated"}, "ep_once"),
+        ("ep16_adp16", {"dispatch": "deduplicated"}, "ep_once"),
+        ("ep16_adp16", {"dispatch": "deduplicated", "overlapped_dispatch": True}, "beside"),
+    ],
+)
+def test_each_way_of_dispatch_has_its_own_share(degrees: str, changes: dict[str, Any], kind: str) -> None:
+    found = done(degrees, DEEPSEEK_V3, **changes)
+    kinds = ("ep", "ep_far", "ep_once", "beside")
+    assert [name for name in kinds if np.max(found.ahead[name]) > 0] == [kind]
+    shown, hidden = (stages(found, Software(**{**dict.fromkeys(kinds, 0.0), kind: x})).exposed[0] for x in (1.0, 0.0))
+    assert shown - hidden == pytest.approx(found.ahead[kind][0] + found.back[kind][0])

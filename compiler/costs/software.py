@@ -11,9 +11,10 @@ class Software:
 
     `products`, `grouped`, `core`, `elementwise`: on kernels; `scores`: on attention that is not fused; `permuted`: on moving
     copies of tokens to experts and back; `accumulated`: on adding each micro-batch's gradients to the main ones in memory.
-    `tp`, `cp`, `ep`, `pp`: the exposed part of a collective's time; `beside`: of a dispatch beside computation; `dp`, `fsdp`: on
-    the gradients' collectives and on gathering sharded parameters, which computation may hide; `window`: how much of a
-    micro-batch hides the former. `optimizer`: on the update's memory traffic.
+    `tp`, `cp`, `ep`, `pp`: the exposed part of a collective's time; of dispatch `ep` within an NVLink domain, `ep_far` between
+    domains, `ep_once` where a copy goes once to each rank (kernels other than NCCL's), `beside` beside computation. `dp`,
+    `fsdp`: on the gradients' collectives and on gathering sharded parameters, which computation may hide; `window`: how much
+    of a micro-batch hides the former. `optimizer`: on the update's memory traffic.
     `kernel_s`: host's time to launch a kernel (each that is counted stands for about three); `expert_s`: what a layer with experts
     adds to it; `wait_s`: what waiting for counts of tokens, or running two micro-batches in turns, adds to that.
     `micro_s` and `step_s`: of every micro-batch and every step. `scale`: on the whole step.
@@ -24,18 +25,20 @@ class Software:
     core: float = 3.0
     scores: float = 1.25
     elementwise: float = 1.25
-    permuted: float = 1.25
+    permuted: float = 1.6
     accumulated: float = 1.25
     tp: float = 1.0
     cp: float = 0.3
-    ep: float = 0.8
+    ep: float = 1.2
+    ep_far: float = 1.2
+    ep_once: float = 1.2
     beside: float = 0.2
     pp: float = 0.5
     dp: float = 1.0
     window: float = 1.0
     fsdp: float = 1.0
     optimizer: float = 1.25
-    kernel_s: float = 5e-5
+    kernel_s: float = 6e-5
     expert_s: float = 3e-4
     wait_s: float = 2e-3
     micro_s: float = 2e-3

@@ -22,7 +22,7 @@ from compiler.costs.params import Counts, rebuilt
 from compiler.costs.parts import parts
 from compiler.costs.software import Software
 
-KINDS = ("tp", "cp", "ep", "beside", "etp", "pp")
+KINDS = ("tp", "cp", "ep", "ep_far", "ep_once", "beside", "etp", "pp")
 EDGE = 4.0
 """Sharpness where two kinds of work run beside each other: (a^4 + b^4)^(1/4)."""
 
@@ -79,9 +79,9 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
     none = 0 * case.running.layers
     ahead, back = (dict.fromkeys(KINDS, none) for _ in range(2))
     for item in passes:
-        kind = "beside" if item.flow.kind == "ep" and item.flow.overlapped else item.flow.kind
-        ahead[kind] = ahead[kind] + item.flow.forward * item.call_s
-        back[kind] = back[kind] + item.flow.backward * item.call_s
+        for kind, part in _kinds(item):
+            ahead[kind] = ahead[kind] + part * item.flow.forward * item.call_s
+            back[kind] = back[kind] + part * item.flow.backward * item.call_s
     moved = OPTIMIZER_SHARD_BYTES * sharded(case, held, 1) + ZERO_GRADIENT_BYTES * sharded(case, held, 2)
     found = Work(
         products=kernels.products,
@@ -108,6 +108,16 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         alike=none + 1,
     )
     return found, [*passes, *syncs]
+
+
+def _kinds(item: Timed) -> list[tuple[str, Array]]:
+    """What a flow counts as, and how much of it does: a dispatch by what carries it, in Software's words."""
+    flow, far = item.flow, array(item.reach.domains) > 1
+    if flow.kind != "ep":
+        return [(flow.kind, array(1))]
+    if flow.overlapped or flow.copies:
+        return [("beside" if flow.overlapped else "ep_once", array(1))]
+    return [("ep", array(~far)), ("ep_far", array(far))]
 
 
 def _waits(case: Case) -> Array:
@@ -149,7 +159,7 @@ def stages(work: Work, by: Software) -> Stages:
     backward = 2 * products + CORE_BACKWARD * core + SCORES_BACKWARD * scores + 2 * rest
     backward = backward + work.again * once + work.again_core * (core + scores)
     backward = backward + by.products * work.rebuilt + by.accumulated * work.accumulated
-    share = {"tp": by.tp, "cp": by.cp, "ep": by.ep, "beside": by.beside, "etp": by.ep, "pp": by.pp}
+    share = {kind: getattr(by, "ep" if kind == "etp" else kind) for kind in KINDS}
     shown_ahead = sum((share[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
     shown_back = sum((share[kind] * work.back[kind] for kind in KINDS), 0 * once)
     ahead = beside(once + shown_ahead, by.fsdp * work.gathered_ahead)
