@@ -18,9 +18,9 @@ from compiler.frameworks.megatron.recorded import Refused
 from compiler.passes import lay_out
 from compiler.specs.config import Config
 from compiler.specs.workload import DISPATCHES
-from tests.configs import changed, composed
+from tests.configs import changed
+from tests.megatron_configs import TRAIN
 
-TRAIN = composed("framework=megatron", "workload=train")
 NEWEST = "megatron_core-0.19.2-cp312-cp312-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl"
 OLDEST = "megatron_core-0.16.1-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl"
 

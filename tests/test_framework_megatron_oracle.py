@@ -23,7 +23,8 @@ from compiler.frameworks.proof import Finding, NotInstalledError
 from compiler.passes import compile_config, lay_out
 from compiler.specs.config import Config
 from tests.configs import changed, composed
-from tests.megatron_plans import NEWEST, OLDEST, TRAIN, plans, refusals, verdict, wheel
+from tests.megatron_configs import TRAIN
+from tests.megatron_plans import NEWEST, OLDEST, plans, refusals, verdict, wheel
 
 MODELS = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "model").glob("*.yaml"))
 FITTING = {
