@@ -18,6 +18,11 @@ def of_kind(plan: SmallPlan, kind: str) -> list[Node]:
     return [document for document in documents(plan) if document["kind"] == kind]
 
 
+def the(kind: str, plan: SmallPlan) -> Node:
+    (found,) = of_kind(plan, kind)
+    return found
+
+
 def specs(plan: SmallPlan) -> list[Node]:
     """Every pod's spec in the manifests."""
     return [template["spec"] for document in documents(plan) for template in templates(document)]
