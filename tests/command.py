@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -84,3 +85,18 @@ def whole(folder: Path) -> bool:
     files = {path: digest for path, digest in tree(folder).items() if digest != "folder"}
     files.pop("manifest.json")
     return bool(json.loads((folder / "manifest.json").read_text())["files"] == files)
+
+
+def refused(cwd: Path, *args: str, code: int) -> Ran:
+    """Run, and hold the contract of every refusal."""
+    before = tree(cwd)
+    ran = call(*args, cwd=cwd)
+    assert ran.code == code, ran.err
+    assert ran.out == ""
+    assert ran.errors
+    for line in ran.errors:
+        assert re.fullmatch(r"error: .+ ; .+", line), line
+        assert "object at 0x" not in line
+        assert "hydra.cc" not in line
+    assert tree(cwd) == before
+    return ran

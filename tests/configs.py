@@ -5,7 +5,10 @@ from functools import cache
 from typing import Any
 
 from compiler.config.load import load_config
+from compiler.passes import compile_config
+from compiler.plan import Plan
 from compiler.specs.config import Config
+from tests.command import degrees_of
 
 
 @cache
@@ -25,3 +28,10 @@ def changed(config: Config, values: dict[str, Any]) -> Config:
 def _set(spec: Any, path: list[str], value: Any) -> Any:
     head, *rest = path
     return replace(spec, **{head: _set(getattr(spec, head), rest, value) if rest else value})
+
+
+def compiled(**values: Any) -> Plan:
+    """The strategy with some keys changed; `degrees` as in `parallel=`."""
+    degrees = values.pop("degrees", "ep16_tp4_pp4_dp4")
+    changes = {key.replace("__", "."): value for key, value in values.items()}
+    return compile_config(changed(composed(), {**changes, "parallel": degrees_of(degrees)}))

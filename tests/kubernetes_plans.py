@@ -6,6 +6,7 @@ import dataclasses
 from functools import cache
 from typing import Any
 
+from compiler.checks import Check
 from compiler.schedulers import registry
 from compiler.specs.hardware import Fabric
 from compiler.specs.site import KubernetesSite, Site, TopologyKeys
@@ -42,6 +43,10 @@ RDMA = Site(
 )
 TOPOLOGY = Site(name="topology", kubernetes=KubernetesSite(topology=KEYS))
 RACKS = Site(name="racks", kubernetes=KubernetesSite(topology=KEYS, compute_domain=True))
+BARE = Site(name="bare")
+LEAVES = Fabric(kind="flat", nodes_per_leaf=4)
+PODS = Fabric(kind="flat", nodes_per_leaf=4, leaves_per_pod=2)
+QUEUE = {"queue": "q", "topology": "required"}
 OPTIONS = {
     "namespace": "team-a",
     "queue": "gpus",
@@ -126,3 +131,8 @@ def made(target: str, name: str) -> SmallPlan:
 def made_pools(target: str, name: str) -> SmallPools:
     prefill, decode, given = _POOLS[name]
     return kubernetes_pools(target, prefill, decode, **given)
+
+
+def checks(plan: SmallPlan) -> dict[str, Check]:
+    """The checks that do not pass, by id."""
+    return {item.id: item for item in registry.checks(plan) if item.status != "pass"}

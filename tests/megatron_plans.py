@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from compiler import invariants
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.megatron import placed, recorded
+from compiler.frameworks.megatron.installed import megatron, module
 from compiler.frameworks.megatron.recorded import Refused
 from compiler.passes import lay_out
 from compiler.specs.config import Config
 from compiler.specs.workload import DISPATCHES
-from tests.configs import changed, composed
+from tests.configs import changed
+from tests.megatron_configs import TRAIN
 
-TRAIN = composed("framework=megatron", "workload=train")
 NEWEST = "megatron_core-0.19.2-cp312-cp312-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl"
 OLDEST = "megatron_core-0.16.1-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl"
 
@@ -33,6 +36,16 @@ def wheel(name: str) -> Path:
     if not path.is_file():
         pytest.skip(f"RANKPLAN_WHEELS holds no {name}")
     return path
+
+
+@contextlib.contextmanager
+def newest_megatron() -> Iterator[None]:
+    """Megatron 0.19.2, imported once; its parser, which takes longest to build, is built once."""
+    with megatron(wheel(NEWEST)):
+        arguments = module("megatron.training.arguments")
+        parser = arguments.add_megatron_arguments(arguments.argparse.ArgumentParser(allow_abbrev=False))
+        with mock.patch.object(arguments, "add_megatron_arguments", return_value=parser):
+            yield
 
 
 def plans(count: int, seed: int, **common: Any) -> Iterator[Config]:
@@ -138,13 +151,14 @@ def _group_options(random: Random, adp: int, cp: int, edp: int) -> dict[str, Any
 
 
 def verdict(config: Config) -> str:
-    """Where the Megatron that is imported refuses a plan, and why; empty where it takes it."""
-    world = lay_out(config)
-    args = recorded.parsed(adapter("megatron").emission(world), world.size)
-    if isinstance(args, Refused):
-        return f"arguments: {args.reason}"
-    made = recorded.groups(world, recorded.settings(args))
-    if isinstance(made, Refused):
-        return f"groups: {made.reason}"
-    found = placed.configured(world, args)
-    return f"configuration: {found.reason}" if isinstance(found, Refused) else ""
+    """Where the Megatron that is imported refuses a plan, launched as it would be, and why; empty where it takes it."""
+    world, own = lay_out(config), config.launch.environment
+    with mock.patch.object(recorded, "_text", lambda emission: {**emission.environment, **own}):
+        args = recorded.parsed(adapter("megatron").emission(world), world.size)
+        if isinstance(args, Refused):
+            return f"arguments: {args.reason}"
+        made = recorded.groups(world, recorded.settings(args))
+        if isinstance(made, Refused):
+            return f"groups: {made.reason}"
+        found = placed.configured(world, args)
+        return f"configuration: {found.reason}" if isinstance(found, Refused) else ""

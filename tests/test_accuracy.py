@@ -1,9 +1,8 @@
-"""Rows of measurements become plans by themselves, and constants come back from what they made."""
+"""Predictions of measured rows are what plans print, are judged, and are as near as is said."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,60 +10,12 @@ import pytest
 
 from benchmarks import accuracy, cross, fits
 from benchmarks.predict import predict
-from benchmarks.rows import serving, training
-from benchmarks.rows.hardware import nominal
-from benchmarks.rows.record import Record, Row
+from benchmarks.rows import training
+from benchmarks.rows.record import Record
 from compiler import calibrated
-from compiler.costs.calibration import Calibration, KernelCurve, LinkCurve
-from compiler.costs.software import Software
-from compiler.costs.step import step
+from compiler.costs.calibration import Calibration
 from compiler.costs.total import cost
-from compiler.fitting import kernels, levels, links
-from compiler.fitting import training as steps
-from compiler.specs.hardware import Gpu
-
-SHARED = Path(__file__).parents[1].parent / "shared" / "measurements"
-TRAIN = {
-    "id": "a", "source_id": "us", "framework": "megatron", "release": "nemo-25.05", "model": "m", "layers": "80",
-    "hidden": "8192", "ffn": "28672", "act": "swiglu", "heads": "64", "kv_heads": "8", "head_dim": "128", "attn": "gqa",
-    "vocab": "128256", "seq": "8192", "experts": "", "gpu": "H100 SXM 80GB", "gpus": "64", "precision": "BF16", "tp": "4",
-    "pp": "4", "vpp": "5", "cp": "2", "dp": "2", "mbs": "1", "gbs": "128", "seq_parallel": "", "recompute": "",
-    "dist_optimizer": "", "notes": "", "step_time_s": "14.0",
-}  # fmt: skip
-COLUMNS = "moe_balance moe_dispatcher intra_node gpus_per_node ep etp topk moe_ffn shared_expert_ffn dense_layers mtp_layers fsdp_shard task tokens_s_gpu tokens_s_total".split()
-
-
-def write(folder: Path, name: str, *rows: Row) -> None:
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    with (folder / name).open("w", newline="") as file:
-        out = csv.DictWriter(file, [*keys, *(c for c in COLUMNS if c not in keys)], restval="")
-        out.writeheader()
-        out.writerows(rows)
-
-
-def steps_of(tmp_path: Path, **changes: str) -> Record:
-    write(tmp_path, "dense_training.csv", {**TRAIN, **changes})
-    return next(training.steps(tmp_path))
-
-
-def test_a_row_is_a_plan(tmp_path: Path) -> None:
-    world = steps_of(tmp_path).world
-    assert world is not None
-    config, degrees = world.config, world.degrees
-    assert (degrees.tp, degrees.cp, degrees.pp, degrees.vpp, degrees.adp, world.size) == (4, 2, 4, 5, 2, 64)
-    assert (config.workload.global_batch_size, config.workload.precision, config.hardware.name) == (
-        128,
-        "bf16",
-        "h100_80gb",
-    )
-    assert config.model.gated_mlp
-
-
-@pytest.mark.parametrize(("act", "gated"), [("swiglu", True), ("geglu", True), ("gelu", False), ("relu2", False)])
-def test_gated_activations_are_known_by_name(tmp_path: Path, act: str, *, gated: bool) -> None:
-    world = steps_of(tmp_path, act=act).world
-    assert world is not None
-    assert world.config.model.gated_mlp == gated
+from tests.measured_rows import SHARED, TRAIN, steps_of, write
 
 
 @pytest.mark.parametrize("layers", ["80", "78"])
@@ -82,45 +33,10 @@ def test_a_prediction_is_what_a_plan_prints(tmp_path: Path, layers: str) -> None
     assert predict([record]) == [pytest.approx(projection.step_time_s)]
 
 
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({"mbs": ""}, "no mbs"),
-        ({"dp": "3"}, "degrees do not make the number of GPUs"),
-        ({"attn": "hybrid mamba2+gqa"}, "Mamba layers or compressed attention"),
-        ({"gpu": "Gaudi 3"}, "no file for GPU Gaudi 3"),
-        ({"step_time_s": ""}, "no step time and no tokens/s"),
-        ({"precision": ""}, "no precision"),
-        ({"task": "lora"}, "LoRA adapters"),
-    ],
-)
-def test_a_row_that_lacks_an_input_is_skipped_with_the_reason(
-    tmp_path: Path, changes: dict[str, str], why: str
-) -> None:
-    record = steps_of(tmp_path, **changes)
-    assert (record.world, record.skipped) == (None, why)
-
-
 @pytest.mark.parametrize("field", ["id", "source_id", "model", "notes"])
 def test_no_name_changes_a_prediction(tmp_path: Path, field: str) -> None:
     values = [accuracy.judge([steps_of(tmp_path, **{field: text})])[0].predicted for text in ("x", "DeepSeek")]
     assert values[0] == values[1] > 0
-
-
-@pytest.mark.parametrize(
-    ("columns", "expected"),
-    [
-        ({"tp": "8", "ep": "8", "attn_dp": "1", "moe_tp": "1"}, (8, 1, 8, 1)),
-        ({"tp": "64", "ep": "8", "attn_dp": "1", "moe_tp": "8"}, (8, 1, 8, 1)),
-        ({"tp": "1", "ep": "8", "attn_dp": "64", "moe_tp": "8"}, (1, 8, 8, 1)),
-        ({"tp": "4", "ep": "16", "attn_dp": "4", "moe_tp": "1"}, (1, 4, 4, 1)),
-        ({"tp": "4", "ep": "2", "attn_dp": "1", "moe_tp": "2"}, (4, 1, 2, 2)),
-        ({"tp": "4", "ep": "1", "attn_dp": "", "moe_tp": "4"}, (4, 1, 1, 4)),
-    ],
-)
-def test_a_rank_of_several_kinds_is_one_rank(columns: dict[str, str], expected: tuple[int, ...]) -> None:
-    found = serving.degrees({"pp": "1", **columns})
-    assert (found.tp, found.adp, found.ep, found.etp) == expected
 
 
 def test_a_familys_error_is_the_mean_over_its_sources() -> None:
@@ -144,55 +60,6 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.Captu
     assert "is no folder" in capsys.readouterr().err
 
 
-def test_a_gemm_curve_comes_back() -> None:
-    gpu = calibrated_gpu()
-    curve = KernelCurve(0.7, 0.8, 5e-6, 2.5)
-    shapes = [(m, n, k) for m in (1, 64, 512, 8192) for n in (4096, 16384) for k in (2048, 8192)]
-    m, n, k = (np.array(column, dtype=float) for column in zip(*shapes, strict=True))
-    work, moved = 2 * m * n * k / 989.4e12, 2 * (n * k + m * k + m * n) / 3.35e12
-    seconds = curve.seconds(work, moved, m)
-    samples = [{"m": a, "n": b, "k": c, "seconds": float(t)} for (a, b, c), t in zip(shapes, seconds, strict=True)]
-    found, error = kernels.gemm(samples, gpu, "bf16")
-    assert error < 0.02
-    assert (found.efficiency, found.memory_efficiency) == pytest.approx((0.7, 0.8), rel=0.03)
-
-
-def calibrated_gpu() -> Gpu:
-    return nominal("h100_80gb").gpu
-
-
-def test_a_link_curve_comes_back() -> None:
-    curve = LinkCurve(8e-6, 1e-6, 0.75, 0.1, 1e-5)
-    samples: list[dict[str, float | str]] = []
-    for ranks in (2, 4, 8):
-        for power in range(16, 31):
-            size = 2.0**power
-            wire = np.array((ranks - 1) / ranks * size)
-            time = float(curve.seconds(np.array(size), wire, np.array(float(ranks)), 450e9))
-            samples.append({"bytes": size, "ranks": float(ranks), "seconds": time, "source": "us"})
-    assert links.fit(samples, 1, 450e9)[1] < 0.02
-
-
-def test_fitted_constants_explain_the_steps_that_they_made(tmp_path: Path) -> None:
-    rows = [{**TRAIN, "id": f"{tp}{gbs}", "tp": str(tp), "dp": str(8 // tp), "gbs": str(gbs), "step_time_s": "1"}
-            for tp in (1, 2, 4, 8) for gbs in (64, 256)]  # fmt: skip
-    write(tmp_path, "dense_training.csv", *rows)
-    samples = fits.steps(list(training.steps(tmp_path)))
-    made = Software(products=1.3, core=1.5, tp=0.7, micro_s=4e-3)
-    times = [float(np.max(step(work, made).total)) for work in samples.work]
-    samples = replace(samples, target=np.log(times))
-    assert np.abs(fits.said(samples, fits.fitted(samples)) / times - 1).max() < 0.02
-
-
-def test_a_level_without_rows_changes_nothing() -> None:
-    scheme = steps.SCHEME
-    found = {("shared", "", "products"): 0.1, ("gpu", "h200", "products"): 0.2}
-    design = scheme.design(list(found), [{"gpu": "h200"}, {"gpu": "other"}])
-    values = scheme.values(design, np.array(list(found.values())))
-    assert values["products"].tolist() == pytest.approx([0.3, 0.1])
-    assert levels.balanced(["a", "a", "b"], 1, 1.0).tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 1])
-
-
 def test_a_release_that_is_left_out_is_what_the_program_takes_for_it(tmp_path: Path) -> None:
     releases = ("nemo-25.02", "nemo-25.11", "megatron-lm-2022")
     write(tmp_path, "dense_training.csv", *({**TRAIN, "id": name, "release": name} for name in releases))
@@ -207,32 +74,6 @@ def test_memory_is_predicted_as_ever_where_others_are_left_out(tmp_path: Path) -
     records = list(training.memories(tmp_path))
     assert cross.left_out(records, "source") == [judged.predicted for judged in accuracy.judge(records)]
     assert records[0].skipped == ""
-
-
-def test_products_and_generations_are_read_off_names() -> None:
-    releases = ("megatron/nemo-25.11", "megatron/megatron-lm-2022", "llm-foundry/2023")
-    assert [calibrated.product(name) for name in releases] == ["megatron/nemo", "megatron/megatron-lm", ""]
-    clusters = ("a100_40gb", "h200", "gb300_nvl72", "mi300x")
-    assert [calibrated.generation(name) for name in clusters] == ["ampere", "hopper", "blackwell", ""]
-
-
-def test_an_unknown_release_is_its_frameworks_latest() -> None:
-    table: dict[str, dict[str, dict[str, float]]] = {
-        "release": {"megatron/lm-3": {}, "megatron/nemo-25.9": {}, "megatron/nemo-25.11": {}, "vllm/1.0": {}}
-    }
-    assert calibrated.release_key(table, "megatron", "lm-9") == "megatron/lm-3"
-    assert calibrated.release_key(table, "megatron", "0.15") == "megatron/nemo-25.11"
-    assert calibrated.release_key(table, "megatron", "nemo-99") == "megatron/nemo-25.11"
-    assert calibrated.release_key(table, "megatron", "nemo-25.9") == "megatron/nemo-25.9"
-    assert calibrated.release_key(table, "maxtext", "1") == ""
-
-
-def test_a_named_build_is_no_latest_release() -> None:
-    table: dict[str, dict[str, dict[str, float]]] = {
-        "release": {"vllm/0.9.2": {}, "vllm/0.19.0": {}, "vllm/nightly-5b8": {}, "vllm/": {}}
-    }
-    assert calibrated.release_key(table, "vllm", "1.0") == "vllm/0.19.0"
-    assert calibrated.release_key(table, "vllm", "") == "vllm/"
 
 
 @pytest.mark.slow
@@ -261,33 +102,3 @@ def test_training_is_projected_as_well_where_it_was_not_measured(part: str) -> N
     for family, limit in {"dense_training": 0.10, "dense_single_node": 0.10, "memory": 0.06}.items():
         assert accuracy.family_error(found[family]) < limit, family
     assert np.median([abs(item.error) for item in found["moe_training"]]) < 0.25
-
-
-@pytest.mark.parametrize(
-    ("layers", "parts", "expected"),
-    [
-        (80, 20, [4] * 20),
-        (94, 32, [2, *[3] * 30, 2]),
-        (61, 4, [16, 16, 16, 13]),
-        (61, 16, [*[4] * 15, 1]),
-        (61, 32, [*[2] * 29, 1, 1, 1]),
-        (7, 4, [2, 2, 2, 1]),
-    ],
-)
-def test_layers_that_do_not_divide_leave_the_last_stage_fewer(layers: int, parts: int, expected: list[int]) -> None:
-    assert training.split(layers, parts) == expected
-
-
-def test_nemo_counts_a_head_of_several_tokens_as_two_layers(tmp_path: Path) -> None:
-    changes = {"layers": "61", "vpp": "1", "mtp_layers": "1"}
-    for release, expected in (("nemo-25.05", [15, 16, 16, 14]), ("nemo-25.09", [16, 16, 16, 13])):
-        world = steps_of(tmp_path, **changes, release=release).world
-        assert world is not None
-        assert list(world.config.parallel.stages or []) == expected
-
-
-def test_stages_that_a_note_draws_are_taken(tmp_path: Path) -> None:
-    notes = "recipe X; pp_layout Et*18|(t*21|)*2t*20L; moe_a2a_overlap=True"
-    world = steps_of(tmp_path, vpp="1", notes=notes).world
-    assert world is not None
-    assert list(world.config.parallel.stages or []) == [18, 21, 21, 20]

@@ -18,8 +18,7 @@ from compiler import calibrated
 from compiler.costs.calibration import GpuCalibration, LinkCurve
 from compiler.costs.collectives import PASSES
 from compiler.fitting import links
-from tests.test_accuracy import SHARED, write
-from tests.test_accuracy_rows import MOVED
+from tests.measured_rows import MOVED, SHARED, write
 
 MADE = LinkCurve(7e-6, 1e-6, 0.75, 0.1, 1e-5)
 NAMES = {"all_reduce": "all_reduce", "all_gather": "all_gather", "all_to_all": "alltoall"}

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import accuracy, features
 from benchmarks.rows import serving
 from benchmarks.rows.record import Row
-from tests.test_accuracy import TRAIN, write
+from tests.measured_rows import MOVED, TRAIN, write
 
 MODEL = Path(__file__).parent / "data" / "hf" / "deepseek_v3.json"
 MOE = {**TRAIN, "experts": "64", "topk": "6", "moe_ffn": "2048", "ep": "8", "etp": "1", "attn": "mla", "head_dim": ""}
@@ -30,10 +30,6 @@ SERVED = {
 }  # fmt: skip
 SIDES = {f"{side}_{key}": "8" if key == "tp" else "1" for side in ("prefill", "decode")
          for key in ("batch", "workers", "tp", "pp", "attn_dp", "moe_tp", "ep")}  # fmt: skip
-MOVED = {
-    "id": "c", "source_id": "us", "gpu": "H100 SXM 80GB", "gpus": "8", "gpus_per_node": "8", "op": "all_reduce",
-    "algo": "", "size_bytes": "1073741824", "time_us": "3900", "busbw_gb_s": "",
-}  # fmt: skip
 FILES: Mapping[str, Sequence[Row]] = {
     "dense_training.csv": [TRAIN],
     "moe_training.csv": [MOE],

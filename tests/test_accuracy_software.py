@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rows.hardware import nominal, segmented
-from tests.test_accuracy import steps_of
+from tests.measured_rows import steps_of
 
 MLA = {"attn": "mla", "gpu": "B200 SXM", "recompute": ""}
 

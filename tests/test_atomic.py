@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,10 @@ from compiler.render import atomic
 from compiler.render.artifacts import Artifact
 from compiler.render.folder import manifest
 from tests.command import ROOT, program, tree, whole
+from tests.killed import die, dying_after, killed, then_die
 
 OLD = {"plan.json": "old", "sub/a.txt": "old a", "gone.txt": "only in the old one"}
 NEW = {"plan.json": "new", "sub/a.txt": "new a", "sub/b.txt": "only in the new one"}
-Act = Callable[[], None]
 
 
 def write(target: Path, files: Mapping[str, str]) -> None:
@@ -32,33 +31,6 @@ def write(target: Path, files: Mapping[str, str]) -> None:
 def holds(target: Path, files: Mapping[str, str]) -> bool:
     """Whether a whole folder has these files."""
     return whole(target) and {path: (target / path).read_text() for path in files} == files
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def then_die(act: Callable[..., object], *args: object) -> None:
-    act(*args)
-    die()
-
-
-def killed(act: Act) -> bool:
-    """Run in a process of its own, and say whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            act()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
-
-
-def dying_after(text: str) -> Iterator[str]:
-    """Chunks of a file that is never finished."""
-    yield text
-    die()
 
 
 @pytest.fixture

@@ -2,92 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-from unittest import mock
 
 import pytest
 
-from compiler.frameworks.adapter import adapter
 from compiler.frameworks.deepspeed import emit, layout
-from compiler.frameworks.deepspeed.package import Package, opened
 from compiler.frameworks.deepspeed.prove import prove
-from compiler.frameworks.proof import Finding, NotInstalledError
+from compiler.frameworks.proof import NotInstalledError
 from compiler.passes import lay_out
-from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
-from compiler.world import World
 from tests.configs import changed, composed
-from tests.worlds import GENERIC, LLAMA_8B, MOE_30B, TRAIN
+from tests.deepspeed_plans import PLANS, config, differences, needs_deepspeed, plans
+from tests.worlds import LLAMA_8B, MOE_30B, TRAIN
 
-VERSION = "0.19.8"
-NEEDED = ("torch", "hjson", "msgpack", "psutil", "cpuinfo", "pydantic", "tqdm", "einops")
-MISSING = [name for name in (*NEEDED, "deepspeed") if importlib.util.find_spec(name) is None]
-PLANS = 60
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"deepspeed=={VERSION} needs {', '.join(MISSING)}")
-
-
-def config(random_: random.Random, name: str) -> Config:
-    """Random degrees of up to 384 ranks, of a MoE model whose experts suit them; some are refused."""
-    chosen = layout.LAYOUTS[name]
-    tp, pp = random_.choice((1, 2, 3, 4, 6, 8)), random_.choice((1, 1, 2, 3, 4))
-    adp = random_.choice((1, 2, 3, 4, 6, 8, 12, 16))
-    lanes = adp if chosen.split else adp * tp
-    ep = random_.choice([size for size in range(1, lanes + 1) if lanes % size == 0])
-    model = replace(MOE_30B, num_experts=ep * random_.choice((1, 2, 5)), num_hidden_layers=pp + random_.randrange(20))
-    model = replace(model, num_experts_per_tok=min(model.num_experts, random_.choice((1, 2, 4))))
-    micro = random_.choice((1, 2))
-    workload = replace(
-        TRAIN,
-        micro_batch_size=micro,
-        global_batch_size=adp * micro * random_.randrange(1, 9),
-        zero_stage=random_.choice((0, 1, 1, 2)),
-        distributed_optimizer=random_.random() < 0.5,
-        precision=random_.choice(("bf16", "fp16", "fp32")),
-        sequence_parallel=False,
-    )
-    return Config(
-        hardware=GENERIC,
-        model=model,
-        parallel=Parallel(tp=tp, pp=pp, ep=ep, adp=adp, etp=tp if chosen.split else 1),
-        workload=workload,
-        framework=Framework(name="deepspeed", expert_layout=name),
-    )
-
-
-def accepted(given: Config) -> bool:
-    return not any(item.status == "fail" for item in adapter("deepspeed").declared(given))
-
-
-def plans(name: str) -> Iterator[Config]:
-    """The same ones every time, PLANS of those that we accept."""
-    random_, count = random.Random(name), 0
-    while count < PLANS:
-        found = config(random_, name)
-        if accepted(found):
-            count += 1
-            yield found
-
-
-def differences(world: World, source: Path | None = None) -> list[Finding]:
-    return [finding for finding in prove(world, source) if not finding.equal]
-
-
-@pytest.fixture
-def package() -> Iterator[Package]:
-    with opened(16, None) as found:
-        yield found
+pytestmark = needs_deepspeed
 
 
 @pytest.mark.parametrize("name", layout.LAYOUTS)
@@ -206,79 +141,3 @@ def test_an_engine_from_our_files_is_in_our_groups(name: str, tmp_path: Path) ->
 def test_a_source_without_deepspeed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotInstalledError, match="holds no package deepspeed ; pip download --no-deps deepspeed=="):
         list(prove(lay_out(composed("framework=deepspeed")), tmp_path))
-
-
-def test_a_process_stays_usable(package: Package) -> None:
-    groups = package.module("utils.groups")
-    inside = groups.dist
-    with opened(4, None) as nested:
-        assert nested.module("utils.groups").dist is nested.recorder
-        groups.mpu = "left behind"
-    assert groups.dist is inside
-    assert groups.mpu is None
-
-
-def test_what_we_refuse_of_autoep_deepspeed_refuses(package: Package) -> None:
-    folding = package.module("module_inject.auto_ep_folding")
-
-    def says(message: str, *, data_first: bool = False, **sizes: int) -> None:
-        spec = folding.build_folding_spec(**{"world_size": 16, "pp_size": 1, "tp_size": 2, "ep_size": 4, **sizes})
-        with pytest.raises(ValueError, match=message):
-            folding.validate_folding_global(spec, use_data_before_expert_parallel=data_first)
-
-    says("pp_size=1 only", pp_size=2)
-    says("not supported yet", etp_size=2)
-    says("autoep_size > 1", ep_size=1)
-    says("not supported with AutoEP", data_first=True)
-
-
-def test_what_we_refuse_of_zero_deepspeed_refuses(package: Package) -> None:
-    pipe, module = package.module("runtime.pipe.engine"), package.module("runtime.pipe.module")
-    engine = pipe.PipelineEngine.__new__(pipe.PipelineEngine)
-    engine.__dict__["module"] = module.PipelineModule.__new__(module.PipelineModule)
-    engine.__dict__["zero_optimization_stage"] = lambda: 2
-    with (
-        mock.patch.object(pipe.DeepSpeedEngine, "__init__", return_value=None),
-        pytest.raises(AssertionError, match="ZeRO-2 and ZeRO-3 are incompatible with pipeline"),
-    ):
-        pipe.PipelineEngine.__init__(engine)
-    moe = package.module("moe.layer").MoE
-    held = moe.__new__(moe)
-    fake = SimpleNamespace(has_moe_layers=True, module=SimpleNamespace(named_modules=lambda: [("moe", held)]))
-    with pytest.raises(AssertionError, match="not supported with ZeRO Stage 3"):
-        package.module("runtime.engine").DeepSpeedEngine._validate_zero3_moe_compatibility(fake)
-
-
-def test_an_ep_that_does_not_divide_is_deepspeeds_error_too(package: Package) -> None:
-    groups = package.module("utils.groups")
-    with pytest.raises(AssertionError, match="8 is not divisible by 3"):
-        groups._get_expert_parallel_ranks(16, 2, 3)
-    with pytest.raises(AssertionError, match="16 is not divisible by 3"):
-        groups._create_expert_and_data_parallel(3)
-    with pytest.raises(AssertionError, match="16 is not divisible by 3"):
-        groups._create_zero_param_parallel_group(3)
-
-
-def test_capacity_is_deepspeeds_and_tp_must_divide_it(package: Package) -> None:
-    import torch
-
-    sharded, mappings = package.module("moe.sharded_moe"), package.module("moe.mappings")
-    random_ = random.Random(0)
-    for _ in range(200):
-        given = config(random_, "tensor")
-        given = changed(
-            given,
-            {"workload.sequence_length": random_.randrange(1, 3000), "model.num_experts": random_.randrange(4, 99)},
-        )
-        tokens, model = given.workload.micro_batch_size * (given.workload.sequence_length or 0), given.model
-        theirs = sharded._capacity(
-            torch.empty(tokens, model.num_experts),
-            torch.tensor(1.0 * model.num_experts_per_tok),
-            torch.tensor(emit.MIN_CAPACITY),
-        )
-        assert emit.capacity(given) == int(theirs)
-        assert emit.min_capacity(given) == emit.MIN_CAPACITY or emit.min_capacity(given) % given.degrees.tp == 0
-    mpu: Any = SimpleNamespace(get_tensor_model_parallel_world_size=lambda: 4, get_tensor_model_parallel_rank=lambda: 0)
-    package.module("utils.groups").mpu = mpu
-    with pytest.raises(AssertionError, match="is not divisible by tensor parallel world size"):
-        mappings._drop_tokens(torch.empty(2, 125, 8), dim=1)

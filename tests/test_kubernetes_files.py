@@ -21,9 +21,9 @@ from compiler.schedulers.job import job
 from compiler.schedulers.kubernetes import plan_files
 from compiler.schedulers.runtime_files import launch_json
 from tests.controllers import documents
+from tests.kubelet import specs, unpack
 from tests.kubernetes_plans import kubernetes, made
 from tests.plans import files, write
-from tests.test_kubernetes import specs, unpack
 
 CLOSED = COLUMNS[: COLUMNS.index("experts") + 1]
 """Columns that plan.json holds; those of devices are the cluster's."""

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.controllers import documents, pods
+from tests.kubelet import unpack
 from tests.kubernetes_plans import VALUES, kubernetes
 from tests.plans import SmallPlan
-from tests.test_kubernetes import unpack
 
 LOGIN = """#!/bin/bash
 # ssh, of a cluster whose workers are all here: nothing of this environment, and the host name of the worker

@@ -23,9 +23,9 @@ from tests import crds, manifests
 from tests.command import call
 from tests.controllers import CONTROLLERS, Node, Pod, documents, pods
 from tests.kubernetes_plans import KEYS, POOLS, TOPOLOGY, kubernetes_pools, made_pools
+from tests.launched import expected, under_kubernetes
 from tests.manifests import drop, put
 from tests.plans import SmallPools, files
-from tests.test_equivalence import expected, under_kubernetes
 
 SET = "disaggregatedset.x-k8s.io/v1"
 NO_LEAVES = Site(name="pods", kubernetes=KubernetesSite(topology=replace(KEYS, leaf=None)))

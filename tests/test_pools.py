@@ -1,4 +1,4 @@
-"""Prefill and decode as two plans: what each declares, the folder that holds both, and what is refused."""
+"""Prefill and decode as two plans: what each declares, the folder that holds both, and the commands that read it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,12 @@ from typing import Any
 
 import pytest
 
-from compiler import ConfigError, PooledPlan, compile_plan, compile_pools
+from compiler import ConfigError, PooledPlan, compile_pools
 from compiler.commands import prove, show
-from tests.command import BARE, call, program, tree, whole
+from tests.command import call, program, tree, whole
+from tests.pooled_plans import ON, POOLS, pools
 
-ON = [BARE, "model=qwen3_30b_a3b", "hardware=h100_80gb", "hardware.nodes=3"]
-POOLS = "workload.pools={prefill: {parallel: tp4, instances: 4}, decode: {parallel: ep8}}"
 NAME = "qwen3_30b_a3b_prefill_tp4_x4_decode_ep8"
-
-
-def pools(prefill: str = "parallel: tp4, instances: 4", decode: str = "parallel: ep8") -> str:
-    return f"workload.pools={{prefill: {{{prefill}}}, decode: {{{decode}}}}}"
 
 
 @pytest.fixture(scope="module")
@@ -192,62 +187,3 @@ class TestCommands:
         plan = compile_pools([*ON, POOLS, "framework=tensorrt_llm"])
         assert prove.run([str(plan.write(tmp_path))]) == 0
         assert "equal   groups ep in plan.json: 1 groups of 8" in capsys.readouterr().out
-
-
-class TestRefusals:
-    @pytest.mark.parametrize(
-        ("overrides", "code", "said"),
-        [
-            (["workload.pools=5"], 2, "workload.pools=5 is no pair of pools ; write {prefill: {instances: 2}"),
-            (
-                [pools(), "workload.pools.prefill.nodes=2"],
-                2,
-                "workload.pools.prefill.nodes is not a setting ; write one of parallel",
-            ),
-            (
-                [pools("parallel: 5")],
-                2,
-                "workload.pools.prefill.parallel=5 is no set of degrees ; write a name such as",
-            ),
-            ([pools("parallel: nope")], 2, "workload.pools.prefill.parallel=nope is not known ; write one of degrees"),
-            ([pools("parallel: tp0")], 2, "parallel=tp0: tp=0 is below 1"),
-            ([pools("instances: 0")], 2, "workload.pools.prefill.instances=0 is below 1"),
-            ([POOLS, "name=" + "n" * 95], 2, "the plan's name has 95 characters, and its pools' names would have more"),
-            (
-                [POOLS, "workload=train"],
-                3,
-                "pools-serve: prefill and decode are phases of serving, and workload.kind is",
-            ),
-            ([POOLS, "framework.instances=2"], 3, "pools-instances: framework.instances=2 is of neither pool"),
-            ([POOLS, "launch.spare_nodes=2"], 3, "pools-spares: launch.spare_nodes=2 is of neither pool"),
-            ([pools("parallel: tp4")], 3, "pools-nodes: prefill has 4 ranks, which leave GPUs of its last node of 8"),
-            (
-                [POOLS, "hardware.nodes=4"],
-                3,
-                "pools-world: the pools take prefill 2 + decode 1 = 3 nodes; the cluster has 4",
-            ),
-            (
-                [pools("parallel: ep16_etp2_tp1_adp8", "parallel: tp8, instances: 2")],
-                3,
-                "error: prefill: expert-grid: ",
-            ),
-        ],
-    )
-    def test_says_what_is_wrong_and_leaves_nothing(
-        self, tmp_path: Path, overrides: list[str], code: int, said: str
-    ) -> None:
-        ran = call(*ON, *overrides, cwd=tmp_path)
-        assert (ran.code, said in ran.err) == (code, True), ran.err
-        assert tree(tmp_path) == {}
-
-    def test_pinned_hosts_are_as_many_as_both_need(self, tmp_path: Path) -> None:
-        (tmp_path / "hosts.csv").write_text("host,leaf,pod,rack\na,l,p,r\nb,l,p,r\n")
-        ran = call(*ON, POOLS, "hardware.inventory=hosts.csv", "hardware.pin=true", cwd=tmp_path)
-        assert ran.code == 3
-        assert "inventory: the inventory has 2 hosts, the pools and their spares 3 ; pin exactly 3 hosts" in ran.err
-
-    def test_each_function_names_the_other(self) -> None:
-        with pytest.raises(ConfigError, match=r"workload\.pools makes two plans of one ; call compile_pools"):
-            compile_plan([*ON, POOLS])
-        with pytest.raises(ConfigError, match=r"workload\.pools has no value ; call compile_plan"):
-            compile_pools(ON)

@@ -14,24 +14,13 @@ from compiler.errors import ConfigError
 from compiler.specs.site import Site, SlurmSite
 from tests.fake_slurm import batch
 from tests.plans import HOSTILE, SmallPlan, files, plan, write
+from tests.slurm_scripts import directives, script
 
 NODES = [f"node{i:03d}" for i in range(1, 7)]
 INTERLEAVED = "host,leaf,pod,rack\n" + "".join(f"{host},leaf{i % 2},p,r\n" for i, host in enumerate(NODES))
 BY_LEAF = ["node001", "node003", "node005", "node002", "node004", "node006"]
 IN_BLOCKS = ["node001", "node003", "node002", "node004"]
 """The same with two nodes of a leaf for two slots of a leaf: the third of each is a spare."""
-
-
-def script(made: SmallPlan) -> str:
-    return str(files(made)["slurm/job.sbatch"].text)
-
-
-def directives(made: SmallPlan) -> dict[str, str]:
-    """Name -> value of the #SBATCH lines, which stand before the first command."""
-    head = script(made).split("\nset -Eeuo", 1)[0].splitlines()
-    lines = [line.removeprefix("#SBATCH --") for line in head if line.startswith("#SBATCH --")]
-    assert script(made).count("#SBATCH") == len(lines)
-    return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 def test_directives_ask_for_the_plans_nodes() -> None:

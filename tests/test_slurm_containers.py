@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,9 @@ import pytest
 from compiler.errors import ConfigError
 from compiler.schedulers.job import job
 from compiler.schedulers.slurm.containers import container
-from compiler.specs.site import Site, SlurmSite
 from tests.fake_slurm import batch
-from tests.plans import HOSTILE, SmallPlan, files, plan, write
-
-
-def at(**slurm: Any) -> Site:
-    return Site(name="test", slurm=SlurmSite(**slurm))
-
-
-def calls(made: SmallPlan, folder: Path) -> list[dict[str, Any]]:
-    """Every srun of a job, its arguments and environment."""
-    image = container(job(made))
-    script = write(made, folder / "plan") / "slurm" / "job.sbatch"
-    submit, hosts = folder / "sub mit", [f"n{i}" for i in range(job(made).requested_nodes)]
-    done = batch(script, submit, hosts, hosts, image="" if image is None else image.image)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in (submit / "calls").read_text().splitlines()]
+from tests.plans import HOSTILE, files, plan, write
+from tests.slurm_scripts import at, calls
 
 
 def options(call: dict[str, Any]) -> dict[str, str]:

@@ -14,8 +14,7 @@ from compiler.schedulers.job import job
 from compiler.specs.hardware import Fabric
 from compiler.specs.site import Site
 from tests.plans import files, plan
-from tests.test_slurm import directives
-from tests.test_slurm_containers import at, calls
+from tests.slurm_scripts import at, calls, directives
 
 RAILS = Fabric(kind="rail_optimized", nodes_per_leaf=2)
 

@@ -1,30 +1,18 @@
-"""framework=torchtitan: what it is started with, how it lays ranks out, and everything that it refuses."""
+"""torchtitan's rules hold, break, or do not apply; and what their fixes say compiles."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from compiler.checks import Check
-from compiler.errors import ConfigError, InvariantError
-from compiler.frameworks.adapter import adapter
-from compiler.frameworks.torchtitan import layout, stages
-from compiler.passes import compile_config, lay_out
+from compiler.errors import InvariantError
+from compiler.passes import compile_config
 from compiler.specs.config import Config
 from tests.configs import changed, composed
-
-MOE = ("parallel=ep16_etp1_tp4_pp4_dp4", "framework=torchtitan", "workload=train")
-LLAMA = ("model=llama3_1_8b", "parallel=tp4_pp2_cp2_adp4", "framework=torchtitan", "workload=train", "hardware.nodes=8")
-DEEPSEEK = ("model=deepseek_v3", "parallel=ep8_etp1_tp2_pp4_adp8", "framework=torchtitan", "workload=train")
-QWEN = ("model=qwen3_30b_a3b", "parallel=ep8_etp1_tp4_adp8", "framework=torchtitan", "workload=train")
-GPT_OSS = ("model=gpt_oss_120b", "parallel=ep8_etp1_tp4_adp8", "framework=torchtitan", "workload=train")
-REPLICATE = "--parallelism.data_parallel_replicate_degree"
-TITAN = adapter("torchtitan")
-
-
-def emitted(config: Config) -> tuple[str, ...]:
-    return tuple(str(item) for item in TITAN.emission(lay_out(config)).arguments)
+from tests.torchtitan_configs import BASE, DEEPSEEK, GPT_OSS, LLAMA, MOE, QWEN, REPLICATE, TITAN
 
 
 def checks(config: Config) -> dict[str, Check]:
@@ -32,133 +20,14 @@ def checks(config: Config) -> dict[str, Check]:
 
 
 def test_the_strategy_is_refused_with_a_fix_that_works() -> None:
-    strategy = ("framework=torchtitan", "workload=train")
     with pytest.raises(InvariantError, match=r"ep=16 and tp=4 experts have etp=1; the plan says etp=4") as error:
-        compile_config(composed(*strategy))
+        compile_config(composed(*BASE))
     fixes = [problem.instead for problem in error.value.problems]
     assert fixes == ["write parallel.etp=1, which keeps all 1024 ranks"]
-    plan = compile_config(composed(*strategy, "parallel.etp=1"))
+    plan = compile_config(composed(*BASE, "parallel.etp=1"))
     assert plan.world_size == 1024
     assert plan.groups["ep"][0].tolist() == list(range(16))
     assert plan.groups["edp"][0].tolist() == list(range(0, 256, 16))
-
-
-def test_arguments_hold_degrees_batches_and_the_model() -> None:
-    assert emitted(composed(*LLAMA)) == (
-        "--module=llama3",
-        "--config=llama3_8b",
-        "--parallelism.data_parallel_replicate_degree=1",
-        "--parallelism.data_parallel_shard_degree=4",
-        "--parallelism.context_parallel_degree=2",
-        "--parallelism.tensor_parallel_degree=4",
-        "--parallelism.pipeline_parallel_degree=2",
-        "--parallelism.expert_parallel_degree=1",
-        "--parallelism.pipeline_parallel_microbatch_size=1",
-        "--parallelism.pipeline_parallel_first_stage_less_layers=0",
-        "--parallelism.pipeline_parallel_last_stage_less_layers=0",
-        "--parallelism.pipeline_parallel_schedule=1F1B",
-        "--parallelism.enable_sequence_parallel",
-        "--training.global_batch_size=1024",
-        "--training.local_batch_size=256",
-        "--training.seq_len=4096",
-        "--training.mixed_precision_param=bfloat16",
-        "--training.disable_cuda_graphs",
-        "activation_checkpoint:none",
-    )
-    emission = TITAN.emission(lay_out(composed(*LLAMA)))
-    assert emission.program == ("python3", "-m", "torchtitan.train")
-    assert (emission.unit, emission.others) == ("rank", None)
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({"workload.zero_stage": 3}, "--parallelism.fsdp_reshard_after_forward=always"),
-        ({"workload.zero_stage": 2}, "--parallelism.fsdp_reshard_after_forward=never"),
-        ({"workload.distributed_optimizer": False}, "--parallelism.data_parallel_replicate_degree=4"),
-        ({"workload.sequence_parallel": False}, "--parallelism.no_enable_sequence_parallel"),
-        ({"workload.recompute": "full"}, "activation_checkpoint:full"),
-        ({"parallel.vpp": 2}, "--parallelism.pipeline_parallel_schedule=Interleaved1F1B"),
-        (
-            {"parallel.vpp": 2, "workload.schedule": "zero_bubble"},
-            "--parallelism.pipeline_parallel_schedule=InterleavedZeroBubble",
-        ),
-        ({"parallel.pp": 1, "workload.micro_batch_size": 2}, "--training.local_batch_size=2"),
-        ({"workload.precision": "fp32"}, "--training.mixed_precision_param=float32"),
-    ],
-)
-def test_each_choice_has_its_argument(values: dict[str, Any], expected: str) -> None:
-    plain = emitted(composed(*LLAMA))
-    arguments = emitted(changed(composed(*LLAMA), values))
-    assert expected in arguments
-    assert expected not in plain
-
-
-@pytest.mark.parametrize(
-    "spelt",
-    [
-        "--parallelism.tensor-parallel-degree=2",
-        "--training.no_disable_cuda_graphs",
-        "--parallelism.module-fqns-per-model-part=[]",
-    ],
-)
-def test_an_argument_of_the_plan_is_not_the_users(spelt: str) -> None:
-    with pytest.raises(ConfigError, match=spelt.split("=", maxsplit=1)[0]):
-        emitted(changed(composed(*LLAMA), {"framework.args": [spelt]}))
-
-
-def test_the_users_words_come_before_the_subcommand() -> None:
-    words = ["--module", "mine", "--config=large", "--training.steps", "10"]
-    arguments = emitted(changed(composed(*LLAMA), {"framework.args": words}))
-    assert arguments[-6:] == (*words, "activation_checkpoint:none")
-    assert arguments[0].startswith("--parallelism")
-    own = [*words, "activation-checkpoint:memory-budget"]
-    assert emitted(changed(composed(*LLAMA), {"framework.args": own}))[-6:] == tuple(own)
-
-
-def test_replicas_of_the_arguments_shape_the_grid() -> None:
-    config = changed(composed(*QWEN), {"framework.args": [REPLICATE, "2"]})
-    world = lay_out(config)
-    assert (layout.sharded(config), layout.expert_shards(config)) == (4, 2)
-    assert world.groups["torchtitan.dp_replicate"][0].tolist() == [0, 16]
-    assert world.groups["torchtitan.efsdp"].tolist()[:2] == [[0, 8], [1, 9]]
-    assert world.groups["edp"].tolist()[0] == [0, 8, 16, 24]
-    assert emitted(config).count(REPLICATE) == 1
-
-
-@pytest.mark.parametrize(
-    ("layers", "parts", "first", "last", "expected"),
-    [
-        (32, 3, 1, 1, [11, 11, 10]),
-        (61, 4, 1, 1, [15, 16, 16, 14]),
-        (10, 4, 0, 0, [3, 3, 2, 2]),
-        (9, 2, 3, 1, [4, 5]),
-        (3, 4, 1, 1, [1, 1, 1, 0]),
-        (2, 8, 1, 1, None),
-        (8, 3, 4, 1, [1, 4, 3]),
-        (4, 3, 3, 1, None),
-        (4, 1, 1, 1, None),
-    ],
-)
-def test_the_first_and_last_stage_hold_less(
-    layers: int, parts: int, first: int, last: int, expected: list[int] | None
-) -> None:
-    assert stages.split(layers, parts, first, last) == expected
-
-
-def test_stages_that_the_rule_does_not_give_are_named() -> None:
-    config = changed(composed(*QWEN), {"parallel.pp": 3, "parallel.stages": [15, 17, 16]})
-    arguments = emitted(config)
-    at = arguments.index("--parallelism.module_fqns_per_model_part")
-    assert arguments[at + 1].startswith("tok_embeddings,layers.0,layers.1,")
-    assert arguments[at + 3].endswith("layers.46,layers.47,norm,lm_head")
-    assert arguments[at + 4] == "--parallelism.pipeline_parallel_schedule=1F1B"
-
-
-def test_a_stage_is_uneven_by_its_rule_with_a_warning() -> None:
-    plan = compile_config(changed(composed(*LLAMA), {"parallel.pp": 3, "hardware.nodes": 12}))
-    assert plan.world.stages.labels == ("0-10", "11-21", "22-31")
-    assert "stages-uneven" in {check.id for check in plan.checks if check.status == "warn"}
 
 
 REFUSED: list[tuple[tuple[str, ...], dict[str, Any], str, str, str]] = [
@@ -241,8 +110,6 @@ ACCEPTED: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("base", "values", "name", "status", "message"), REFUSED)
 def test_a_rule_fires(base: tuple[str, ...], values: dict[str, Any], name: str, status: str, message: str) -> None:
-    import re
-
     found = checks(changed(composed(*base), values))[f"torchtitan-{name}"]
     assert found.status == status
     assert re.search(message, found.message), found.message
@@ -268,10 +135,6 @@ def test_a_rule_is_silent(base: tuple[str, ...], values: dict[str, Any], name: s
 def test_a_rule_that_does_not_apply_says_nothing(base: tuple[str, ...], values: dict[str, Any], name: str) -> None:
     found = checks(changed(composed(*base), values)).get(f"torchtitan-{name}")
     assert found is None or found.status == "pass"
-
-
-def test_no_rows_are_added_to_the_vocabulary() -> None:
-    assert lay_out(changed(composed(*LLAMA), {"model.vocab_size": 128255})).padded_vocab_size == 128255
 
 
 def test_another_version_is_worth_a_warning() -> None:

@@ -1,0 +1,164 @@
+"""Plans that break a rule of DeepSpeed's: what they change, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from compiler.specs.config import Config
+from tests.configs import changed
+from tests.deepspeed_configs import DENSE, FOLDED, TRAIN, WHOLE
+
+CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
+    ("framework-version", TRAIN, {"framework.version": "0.3.1"}, "warn", "deepspeed 0.3.1", "framework.version=0.19.8"),
+    (
+        "deepspeed-order",
+        TRAIN,
+        {"parallel.order": "tp-cp-ep-pp-dp"},
+        "fail",
+        "pipe x data x model",
+        "parallel.order at tp-cp",
+    ),
+    ("deepspeed-cp", TRAIN, {"parallel.cp": 2}, "fail", "no context-parallel axis", "parallel.cp=1 and 2 times the dp"),
+    ("deepspeed-vpp", TRAIN, {"parallel.vpp": 2}, "fail", "one run of layers; vpp=2", "leave vpp out"),
+    (
+        "deepspeed-schedule",
+        TRAIN,
+        {"workload.schedule": "zero_bubble"},
+        "fail",
+        "TrainSchedule, which is 1F1B",
+        "=1f1b",
+    ),
+    (
+        "deepspeed-stages",
+        TRAIN,
+        {"parallel.stages": [1, 5, 5, 5]},
+        "fail",
+        "gives [4, 4, 4, 4]",
+        "leave parallel.stages",
+    ),
+    ("deepspeed-zero-pipeline", TRAIN, {"workload.zero_stage": 2}, "fail", "zero_stage=2 with pp=4", "zero_stage=1"),
+    (
+        "deepspeed-zero-plus",
+        changed(DENSE, {"parallel.tp": 1, "framework.args": ["--json.zero_optimization.zero_hpz_partition_size=8"]}),
+        {"parallel.tp": 8},
+        "fail",
+        "blocks of 8 for zero_hpz_partition_size, tp ranks (tp=8) included",
+        "leave --json.zero_optimization.zero_hpz_partition_size out",
+    ),
+    (
+        "deepspeed-zero-plus",
+        changed(
+            DENSE, {"parallel.tp": 1, "framework.args": ["--json.zero_optimization.zero_quantized_gradients=true"]}
+        ),
+        {"parallel.tp": 2},
+        "fail",
+        "blocks of 8 for zero_quantized_gradients",
+        "tp1",
+    ),
+    ("deepspeed-precision", TRAIN, {"workload.precision": "fp8"}, "warn", "fp8 is written as bf16", "precision=bf16"),
+    (
+        "deepspeed-recompute",
+        TRAIN,
+        {"workload.recompute": "selective"},
+        "warn",
+        "recompute=selective",
+        "recompute=full",
+    ),
+    (
+        "deepspeed-recompute",
+        changed(TRAIN, {"workload.recompute": "full"}),
+        {"parallel.pp": 1},
+        "warn",
+        "recompute=full with pp=1",
+        "deepspeed.checkpointing.checkpoint",
+    ),
+    (
+        "deepspeed-sequence-parallel",
+        TRAIN,
+        {"workload.sequence_parallel": None},
+        "fail",
+        "copies of each other, which they then are not (tp=4)",
+        "workload.sequence_parallel=false",
+    ),
+    (
+        "deepspeed-sequence-parallel",
+        FOLDED,
+        {"workload.sequence_parallel": True},
+        "fail",
+        "AutoTP keeps whole sequences",
+        "workload.sequence_parallel=false",
+    ),
+    ("deepspeed-sequence-parallel", DENSE, {"workload.sequence_parallel": True}, "warn", "own doing", "=false"),
+    ("deepspeed-program", TRAIN, {"launch.command": None}, "warn", "the self-check alone", "launch.command=[python3"),
+    (
+        "deepspeed-launcher",
+        TRAIN,
+        {"launch.command": ["/usr/bin/deepspeed"]},
+        "fail",
+        "starts with deepspeed",
+        "without a",
+    ),
+    ("deepspeed-serving", TRAIN, {"workload.kind": "serve"}, "warn", "without a KV cache", "workload=train"),
+    (
+        "deepspeed-etp",
+        TRAIN,
+        {"parallel.etp": 1},
+        "fail",
+        "etp is 4 with tp=4; the plan says 1",
+        "expert_layout=contiguous",
+    ),
+    ("deepspeed-etp", WHOLE, {"parallel.etp": 4}, "fail", "keeps experts whole", "parallel.etp=1"),
+    ("deepspeed-zero3-moe", changed(WHOLE, {"parallel.pp": 1}), {"workload.zero_stage": 3}, "fail", "ZeRO 3", "autoep"),
+    ("deepspeed-routing", TRAIN, {"model.n_group": 4}, "warn", "n_group=4 limits them", "autoep"),
+    (
+        "deepspeed-capacity",
+        TRAIN,
+        {"workload.sequence_length": 4000},
+        "warn",
+        "capacity of 125 tokens (of 1 x 4000) into tp=4 pieces",
+        "min_capacity=128",
+    ),
+    (
+        "deepspeed-tp-strided",
+        changed(WHOLE, {"framework.expert_layout": "tp_strided"}),
+        {"parallel.dp": None, "parallel.adp": 24},
+        "fail",
+        "lanes of adp=24 ranks, one after the other, into blocks of ep=16",
+        "an ep that divides adp",
+    ),
+    (
+        "deepspeed-tp-strided",
+        changed(WHOLE, {"framework.expert_layout": "tp_strided"}),
+        {"framework.version": "0.18.9"},
+        "fail",
+        "from 0.19.2",
+        "contiguous",
+    ),
+    (
+        "deepspeed-unsorted",
+        changed(WHOLE, {"framework.expert_layout": "tp_strided", "parallel.tp": 1}),
+        {"parallel.tp": 4},
+        "warn",
+        "new_group sorts the ranks",
+        "contiguous",
+    ),
+    (
+        "deepspeed-autoep-version",
+        FOLDED,
+        {"framework.version": "0.19.2"},
+        "fail",
+        "(tp=4) with 0.19.3",
+        "version=0.19.8",
+    ),
+    ("deepspeed-autoep-pipeline", FOLDED, {"parallel.pp": 2}, "fail", "tp=4 with pp=2", "pp1 or tp1"),
+    ("deepspeed-autoep-ep", FOLDED, {"parallel.ep": 1}, "fail", "gradients count tp=4 times", "ep2 or more"),
+    (
+        "deepspeed-autoep-json",
+        FOLDED,
+        {"framework.args": ['--json.zero_optimization.offload_optimizer={"device":"cpu"}']},
+        "fail",
+        "no offload",
+        "tp1",
+    ),
+]

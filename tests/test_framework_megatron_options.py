@@ -1,0 +1,42 @@
+"""Options of Megatron's are the plan's or the user's, and never both's."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.errors import ConfigError
+from compiler.frameworks.adapter import adapter
+from compiler.frameworks.megatron import emit, options
+from tests.configs import changed
+from tests.megatron_configs import DENSE, TRAIN, args, words
+
+
+def test_what_nobody_states_is_the_users_to_say() -> None:
+    given = args("--position-embedding-type", "none", "--quick-geglu", "--distributed-timeout-minutes", "60", "--normalization=LayerNorm")  # fmt: skip
+    found = words(changed(DENSE, given))
+    assert found["--position-embedding-type"] == ("none",)
+    assert found["--distributed-timeout-minutes"] == ("60",)
+    assert found["--normalization"] == ("LayerNorm",)
+    assert "--swiglu" not in found
+    assert words(DENSE)["--distributed-timeout-minutes"] == ("30",)
+
+
+@pytest.mark.parametrize("flag", sorted(options.OWNED))
+def test_what_the_plan_decides_is_not(flag: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"framework.args sets {flag}, and so does the plan ; leave it out, and write"
+    ):
+        list(adapter("megatron").declared(changed(TRAIN, args(flag, "2"))))
+
+
+def test_everything_sure_that_is_emitted_is_owned() -> None:
+    free = {"--expert-tensor-parallel-size", "--disable-bias-linear", "--overlap-grad-reduce", "--overlap-param-gather"}
+    open_ = {flag for flag, *_ in emit.defaults(TRAIN)} | {"--nccl-communicator-config-path"}
+    assert set(words(TRAIN)) - open_ - free <= set(options.OWNED)
+
+
+@pytest.mark.parametrize("words_", [("--num-distributed-optimizer-instances", "two"), ("--make-vocab-size-divisible-by=0",)])  # fmt: skip
+def test_numbers_that_are_none(words_: tuple[str, ...]) -> None:
+    config = changed(TRAIN, args(*words_))
+    with pytest.raises(ConfigError, match="is not made of numbers above 0"):
+        options.number(config, words_[0].partition("=")[0], 1)

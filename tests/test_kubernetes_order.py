@@ -1,0 +1,70 @@
+"""The order of pods is proven where something fixes it, and warned of elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from compiler.specs.hardware import Fabric
+from compiler.specs.site import Site
+from tests.controllers import CONTROLLERS
+from tests.kubernetes_plans import BARE, LEAVES, PODS, QUEUE, TOPOLOGY, checks, kubernetes
+
+
+def proven(target: str, *shape: int, fabric: Fabric = LEAVES, site: Site = TOPOLOGY, **given: Any) -> bool:
+    """Whether the order is: a warning where not, never a failure."""
+    found = checks(kubernetes(target, *shape, fabric=fabric, site=site, **given)).get("order-unproven")
+    assert found is None or (found.status == "warn" and found.fix)
+    return found is None
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "expected"),
+    [
+        *((target, {"site": BARE}, False) for target in CONTROLLERS),
+        ("kubernetes_job", {}, False),
+        ("kubernetes_job", {"options": QUEUE}, True),
+        ("kubernetes_job", {"options": {**QUEUE, "topology": "preferred"}}, False),
+        ("jobset", {}, True),
+        ("jobset", {"options": {"exclusive": False}}, False),
+        ("jobset", {"options": QUEUE}, True),
+        ("jobset", {"options": {"queue": "q"}}, True),
+        ("lws", {}, True),
+        ("lws", {"options": QUEUE}, False),
+        ("lws", {"options": {"exclusive": False}}, False),
+        ("trainjob", {}, False),
+        ("trainjob", {"options": QUEUE}, True),
+        ("volcano", {"options": {"domain_tier": 1}}, True),
+        ("volcano", {"options": {"tier": 1}}, False),
+        ("mpijob", {}, False),
+    ],
+)
+def test_order_is_proven_where_something_fixes_it(target: str, given: dict[str, Any], expected: bool) -> None:
+    """Eight nodes on two leaves of one pod."""
+    assert proven(target, 8, 2, fabric=PODS, **given) is expected
+
+
+@pytest.mark.parametrize("target", CONTROLLERS)
+def test_one_node_has_no_order(target: str) -> None:
+    assert proven(target, 1, 8, site=BARE)
+    assert proven(target, 3, 8, instances=3, site=BARE)
+
+
+def test_one_leaf_is_held_by_a_group_of_leader_and_workers_too() -> None:
+    assert proven("lws", 4, 2, options=QUEUE)
+    assert proven("volcano", 4, 2, options={"tier": 1})
+
+
+def test_leaves_that_two_instances_share_are_nobodys_own() -> None:
+    assert not proven("jobset", 8, 2, instances=4)
+    assert proven("jobset", 8, 2, instances=2)
+
+
+def test_uneven_leaves() -> None:
+    """A JobSet spells them out; groups and partitions are of one size; Kueue would place two sets of pods apart."""
+    assert proven("jobset", 10, 2)
+    assert not proven("jobset", 10, 2, options=QUEUE)
+    assert "are of one size" in checks(kubernetes("lws", 10, 2, fabric=LEAVES, site=TOPOLOGY))["order-unproven"].message
+    failed = checks(kubernetes("volcano", 10, 2, fabric=LEAVES, options={"domain_tier": 1}))["volcano-domains"]
+    assert (failed.status, failed.limit) == ("fail", "domains of one size")
