@@ -96,7 +96,7 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """What `plan.json` holds: the plan in closed form, of a size that does not grow with the ranks."""
         world, costs = self.world, self.costs.to_dict()
-        closed = {
+        return {
             "schema": SCHEMA,
             "name": self.name,
             "fingerprint": self.fingerprint,
@@ -104,27 +104,8 @@ class Plan:
             "instances": world.instances,
             "degrees": world.degrees.to_dict(),
             "order": self.config.parallel.order,
-            "grids": _grids(world),
-            "groups": [
-                {"kind": kind, "count": found.count, "size": found.size, "members": found.members, "bases": found.bases}
-                for kind, found in world.kinds.items()
-            ],
-            "stages": world.stages.to_list(),
-            "experts": {
-                "blocks": world.experts.blocks,
-                "moe_stages": world.experts.stages,
-                "imbalance": busiest(world),
-            },
-            "slots": {
-                "count": world.slots.count,
-                "gpus": world.slots.gpus,
-                "pinned": world.slots.pinned,
-                "spares": list(world.slots.spares),
-            },
+            **_layout(world),
             "padded_vocab_size": world.padded_vocab_size,
-        }
-        return {
-            **closed,
             **costs,
             "facts": facts(world, costs),
             "assumed": _assumed(self.config),
@@ -144,6 +125,27 @@ class Plan:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _layout(world: World) -> dict[str, Any]:
+    """Where ranks, layers and experts are."""
+    groups = [
+        {"kind": kind, "count": found.count, "size": found.size, "members": found.members, "bases": found.bases}
+        for kind, found in world.kinds.items()
+    ]
+    experts, slots = world.experts, world.slots
+    return {
+        "grids": _grids(world),
+        "groups": groups,
+        "stages": world.stages.to_list(),
+        "experts": {"blocks": experts.blocks, "moe_stages": experts.stages, "imbalance": busiest(world)},
+        "slots": {
+            "count": slots.count,
+            "gpus": slots.gpus,
+            "pinned": slots.pinned,
+            "spares": list(slots.spares),
+        },
+    }
 
 
 def _grids(world: World) -> dict[str, list[dict[str, Any]]]:

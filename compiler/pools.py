@@ -103,7 +103,14 @@ def _hardware(config: Config, role: str) -> Hardware:
 
 def _declared(config: Config) -> Iterator[Check]:
     """What holds for both pools together."""
-    workload, launch, gpus = config.workload, config.launch, config.hardware.node.gpus
+    yield from _own_keys(config)
+    yield from _filled(config)
+    yield from _pinned(config)
+
+
+def _own_keys(config: Config) -> Iterator[Check]:
+    """Keys that are a plan's, and of two pools each has its own."""
+    workload, launch = config.workload, config.launch
     yield check(
         "pools-serve",
         not workload.train,
@@ -128,6 +135,11 @@ def _declared(config: Config) -> Iterator[Check]:
         f"launch.spare_nodes={launch.spare_nodes} is of neither pool, and each keeps its own",
         f"write workload.pools.decode.spare_nodes={launch.spare_nodes}, or prefill's",
     )
+
+
+def _filled(config: Config) -> Iterator[Check]:
+    """Each pool fills whole nodes, and both the cluster."""
+    gpus = config.hardware.node.gpus
     for role in ROLES:
         ranks = _ranks(config, role)
         yield check(
@@ -148,13 +160,13 @@ def _declared(config: Config) -> Iterator[Check]:
         f"the pools take {sizes} = {total} nodes; the cluster has {config.hardware.nodes}",
         f"write hardware.nodes={total}, or other instances",
     )
-    yield from _pinned(config, sum(nodes.values()) + sum(_pool(config, role).spare_nodes for role in ROLES))
 
 
-def _pinned(config: Config, wanted: int) -> Iterator[Check]:
+def _pinned(config: Config) -> Iterator[Check]:
     hardware = config.hardware
     if hardware.pin and hardware.inventory is not None:
         count = len(inventory.read(hardware.inventory))
+        wanted = sum(_nodes(config, role) + _pool(config, role).spare_nodes for role in ROLES)
         yield check(
             "inventory",
             count == wanted,

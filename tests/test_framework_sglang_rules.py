@@ -10,6 +10,7 @@ import pytest
 
 import compiler.frameworks.deepep
 import compiler.frameworks.serving
+import compiler.frameworks.sglang.expert_rules
 import compiler.frameworks.sglang.flag_rules
 import compiler.frameworks.sglang.rules
 from compiler.checks import Check
@@ -79,6 +80,7 @@ def test_every_rule_has_a_case() -> None:
     modules = (
         compiler.frameworks.sglang.rules,
         compiler.frameworks.sglang.flag_rules,
+        compiler.frameworks.sglang.expert_rules,
         compiler.frameworks.serving,
         compiler.frameworks.deepep,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,16 +33,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: Sequence[str]) -> int:
     """Print each curve's mean error. Raises ConfigError."""
-    import yaml
-
-    parser = Parser(prog="python -m compiler.calibrate", description="Fit GEMM and collective curves of a cluster.")
-    parser.add_argument(
-        "files", metavar="FILE", nargs="+", type=Path, help="nccl-tests output, or a CSV m,n,k,dtype,seconds"
-    )
-    parser.add_argument("--hardware", required=True, help="the hardware file that the curves are fractions of")
-    parser.add_argument("--config-dir", help="a folder of your own group folders")
-    parser.add_argument("--out", type=Path, required=True, help="the calibration file to write")
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     hardware = load_config([f"hardware={args.hardware}"], args.config_dir).hardware
     content = _kept(args.out.stem, hardware)
     for path in args.files:
@@ -53,14 +45,20 @@ def run(argv: Sequence[str]) -> int:
                 print(
                     f"{path.name}: {part} {key}, mean error {curve['mean_error']:.1%} over {curve['rows']['count']} rows"
                 )
-    try:
-        args.out.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError.of(
-            f"--out {args.out} cannot be written: {error.strerror}", "name a file in a folder"
-        ) from error
+    _write(args.out, content)
     print(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}")
     return 0
+
+
+def _arguments(argv: Sequence[str]) -> Namespace:
+    parser = Parser(prog="python -m compiler.calibrate", description="Fit GEMM and collective curves of a cluster.")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", type=Path, help="nccl-tests output, or a CSV m,n,k,dtype,seconds"
+    )
+    parser.add_argument("--hardware", required=True, help="the hardware file that the curves are fractions of")
+    parser.add_argument("--config-dir", help="a folder of your own group folders")
+    parser.add_argument("--out", type=Path, required=True, help="the calibration file to write")
+    return parser.parse_args(argv)
 
 
 def _kept(name: str, hardware: Hardware) -> dict[str, Any]:
@@ -74,6 +72,15 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError.of(f"{path} cannot be read: {error}", "name a text file of measurements") from error
+
+
+def _write(out: Path, content: dict[str, Any]) -> None:
+    import yaml
+
+    try:
+        out.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError.of(f"--out {out} cannot be written: {error.strerror}", "name a file in a folder") from error
 
 
 def gemms(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]]:

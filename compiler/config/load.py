@@ -41,11 +41,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         check_keys(cfg)
         _check_expect(cfg, overrides)
         _read_model(cfg, overrides)
-        missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
-        if missing:
-            raise ConfigError(
-                Problem(f"{key} has no value", f"write {key}=..., or choose a file that has it") for key in missing
-            )
+        _check_missing(cfg)
         scheduler = {name: _options(name, node) for name, node in (cfg.scheduler or {}).items()}
         config = cast("Config", OmegaConf.to_object(cfg))
     workload, bad_pools = pools.read(config, config_dir)
@@ -95,6 +91,14 @@ def _check_expect(cfg: DictConfig, overrides: Sequence[str]) -> None:
     chosen = [override for override in overrides if re.fullmatch(r"expect=.*", override)]
     if chosen and cfg.expect.model is None and not cfg.expect.claims:
         raise ConfigError.of(f"{chosen[-1]} is not known", f"write one of {known('expect')}, or ~expect for none")
+
+
+def _check_missing(cfg: DictConfig) -> None:
+    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ConfigError(
+            Problem(f"{key} has no value", f"write {key}=..., or choose a file that has it") for key in missing
+        )
 
 
 def _suggestion(key: str, known: Sequence[str]) -> str:

@@ -143,49 +143,50 @@ def _cost(world: World, measured: Calibration | None) -> Costs:
         sums = totals(this.model)
         held = counts(this, sums)
         reaches = {kind: reach(world, kind) for kind in kinds(this)}
-        stage_ranks = tuple(int(rank) for rank in world.groups["pp"][0])
-        base = (
-            sums,
-            held,
-            memory(this, held),
-            world.config.hardware.gpu.memory_bytes,
-            stage_ranks,
-            communicators(this),
-            _dispatch(this, reaches),
+        common = Costs(
+            params=sums,
+            held=held,
+            memory=memory(this, held),
+            capacity_bytes=world.config.hardware.gpu.memory_bytes,
+            worst_ranks=tuple(int(rank) for rank in world.groups["pp"][0]),
+            communicators=communicators(this),
+            dispatch=_dispatch(this, reaches),
+            communication=(),
+            projection=None,
+            unseen=measured.unseen if measured else (),
         )
-        unseen = measured.unseen if measured else ()
-        if this.workload.train:
-            projection, rows, run = _trained(this, sums, held, reaches, world.size, measured)
-            return Costs(*base, tuple(rows), projection, unseen=unseen, campaign=run)
-        lengths, role = this.workload.sequence_lengths, this.workload.role
-        prompts, tokens = role != "decode", role != "prefill"
-        return Costs(
-            *base,
-            tuple(serve.rows(this, reaches)),
-            None,
-            tuple(serve.prefill(this, held, reaches, world.size, length, measured) for length in lengths if prompts),
-            tuple(serve.decode(this, held, reaches, world.size, length, measured) for length in lengths if tokens),
-            unseen,
-            prefill_parts=tuple(phases.prefill(this, held, reaches, length, measured) for length in lengths if prompts),
-            decode_parts=tuple(phases.decode(this, held, reaches, length, measured) for length in lengths if tokens),
-            gpus=world.size,
-            output_length=this.workload.output_length,
-        )
+        phase = _trained if this.workload.train else _served
+        return phase(common, this, reaches, world.size, measured)
 
 
-def _trained(
-    case: Case, sums: Totals, held: Counts, reaches: Reaches, ranks: int, measured: Calibration | None
-) -> tuple[Train, list[Row], Campaign | None]:
-    """A step, its traffic, and what a run of steps comes to. A plan that serves has no need of these modules."""
+def _trained(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: Calibration | None) -> Costs:
+    """With a step, its traffic, and what a run of steps comes to. A plan that serves has no need of these modules."""
     from compiler.costs import offload
     from compiler.costs.activations import stored_each
     from compiler.costs.campaign import campaign
     from compiler.costs.memory import sharded
     from compiler.costs.train import train
 
-    step, rows = train(case, sums, held, reaches, ranks, measured)
-    step = offload.added(case, sharded(case, held, 1), stored_each(case), step)
-    return step, rows, campaign(case.workload, step, ranks)
+    step, rows = train(case, common.params, common.held, reaches, ranks, measured)
+    step = offload.added(case, sharded(case, common.held, 1), stored_each(case), step)
+    return replace(common, communication=tuple(rows), projection=step, campaign=campaign(case.workload, step, ranks))
+
+
+def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: Calibration | None) -> Costs:
+    """With the phases that the plan has, at each length, and their traffic."""
+    workload, held = case.workload, common.held
+    prompts = workload.sequence_lengths if workload.role != "decode" else []
+    tokens = workload.sequence_lengths if workload.role != "prefill" else []
+    return replace(
+        common,
+        communication=tuple(serve.rows(case, reaches)),
+        prefill=tuple(serve.prefill(case, held, reaches, ranks, length, measured) for length in prompts),
+        decode=tuple(serve.decode(case, held, reaches, ranks, length, measured) for length in tokens),
+        prefill_parts=tuple(phases.prefill(case, held, reaches, length, measured) for length in prompts),
+        decode_parts=tuple(phases.decode(case, held, reaches, length, measured) for length in tokens),
+        gpus=ranks,
+        output_length=workload.output_length,
+    )
 
 
 def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ ROUNDS = 40
 ENOUGH = 2e-4
 PATIENCE = 3
 """Relative gain of a round that counts as none, and how many such rounds end the search."""
+
+SHORTER = 14
+"""How many times a step that gains nothing is tried again with more damping, and so shorter."""
 
 
 def minimise(
@@ -28,41 +32,58 @@ def minimise(
     `spread` (shape of `start`) pulls each parameter to its start; inf does not. Residuals beyond `robust` count linearly
     (Huber). `first`: where to begin, `start` unless it is given. `slopes`: derivatives of the residuals, else numeric.
     """
-    x, damping = (start if first is None else first).astype(float).copy(), 1e-2
+    x, damping, idle = (start if first is None else first).astype(float).copy(), 1e-2, 0
     pull = np.where(np.isfinite(spread), 1 / np.asarray(spread, float), 0.0) * np.ones_like(x)
-
-    def weigh(r: Array) -> Array:
-        size = np.maximum(np.abs(r), 1e-12)
-        linear = np.sqrt(np.maximum(2 * robust * size - robust**2, 0))
-        return np.asarray(np.where(size > robust, linear * np.sign(r), r))
-
-    def all_(x: Array) -> Array:
-        return np.concatenate([weigh(residuals(x)), pull * (x - start)])
-
-    def numeric(x: Array, now: Array) -> Array:
-        return np.stack([(all_(x + STEP * row) - now) / STEP for row in np.eye(len(x))], axis=1)
-
-    def given(x: Array) -> Array:
-        raw, size = slopes(x) if slopes else np.eye(len(x)), np.abs(residuals(x))
-        bent = np.where(size > robust, robust / np.sqrt(np.maximum(2 * robust * size - robust**2, robust**2)), 1.0)
-        return np.concatenate([raw * bent[:, None], np.diag(pull)])
-
-    now = all_(x)
-    idle = 0
+    terms = _Terms(residuals, slopes, robust, start, pull)
+    now = terms.at(x)
     for _ in range(ROUNDS):
-        tilt = numeric(x, now) if slopes is None else given(x)
-        normal, gradient = tilt.T @ tilt, tilt.T @ now
-        for _ in range(14):
-            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -gradient)
-            there = all_(x + step)
-            if there @ there < now @ now:
-                break
-            damping *= 4
-        else:
+        found = _downhill(terms, x, now, damping)
+        if found is None:
             break
+        x, there, damping = found
         gained = 1 - float(there @ there) / max(float(now @ now), 1e-30)
-        x, now, damping = x + step, there, max(damping / 5, 1e-9)
+        now, damping = there, max(damping / 5, 1e-9)
         idle = idle + 1 if gained < ENOUGH else 0
         if idle == PATIENCE:
             break
     return np.asarray(x)
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What is squared and summed: residuals (Huber's beyond `robust`), then each parameter's distance to its start times `pull`."""
+
+    residuals: Callable[[Array], Array]
+    slopes: Callable[[Array], Array] | None
+    robust: float
+    start: Array
+    pull: Array
+
+    def at(self, x: Array) -> Array:
+        """Shape [residuals + parameters]."""
+        raw = self.residuals(x)
+        size = np.maximum(np.abs(raw), 1e-12)
+        linear = np.sqrt(np.maximum(2 * self.robust * size - self.robust**2, 0))
+        bent = np.asarray(np.where(size > self.robust, linear * np.sign(raw), raw))
+        return np.concatenate([bent, self.pull * (x - self.start)])
+
+    def tilt(self, x: Array, now: Array) -> Array:
+        """Derivatives of `at`, shape [residuals + parameters, parameters]; `now` is its value."""
+        if self.slopes is None:
+            return np.stack([(self.at(x + STEP * row) - now) / STEP for row in np.eye(len(x))], axis=1)
+        raw, size, robust = self.slopes(x), np.abs(self.residuals(x)), self.robust
+        bent = np.where(size > robust, robust / np.sqrt(np.maximum(2 * robust * size - robust**2, robust**2)), 1.0)
+        return np.concatenate([raw * bent[:, None], np.diag(self.pull)])
+
+
+def _downhill(terms: _Terms, x: Array, now: Array, damping: float) -> tuple[Array, Array, float] | None:
+    """The next parameters, their terms and the damping that it took; None where no step makes the sum smaller."""
+    tilt = terms.tilt(x, now)
+    normal, gradient = tilt.T @ tilt, tilt.T @ now
+    for _ in range(SHORTER):
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -gradient)
+        there = terms.at(x + step)
+        if there @ there < now @ now:
+            return x + step, there, damping
+        damping *= 4
+    return None

@@ -67,35 +67,47 @@ def fit(
 ) -> dict[Slot, float]:
     """Logarithms of the factors that explain `target` (logarithms) best; `first` are those of a similar fit."""
     slots = scheme.slots(keys)
-    design = scheme.design(slots, keys)
     start = np.log([scheme.starts.get(slot, 1.0) for slot in slots])
     spread = np.array([scheme.spread(slot) for slot in slots])
     begin = start if first is None else np.array([first.get(slot, at) for slot, at in zip(slots, start, strict=True)])
-    logs = scheme.values
+    samples = _Samples(scheme, scheme.design(slots, keys), evaluate, target, weight)
+    x = minimise(samples.residuals, start, spread, robust=3.0, first=begin, slopes=samples.slopes)
+    return dict(zip(slots, (float(value) for value in x), strict=True))
 
-    def exp(values: Mapping[str, Array]) -> dict[str, Array]:
-        return {name: np.exp(value) for name, value in values.items()}
 
-    def residuals(x: Array) -> Array:
-        return np.asarray(weight * (evaluate(exp(logs(design, x))) - target))
+@dataclass(frozen=True)
+class _Samples:
+    """Samples of a fit, as functions of the slots' logarithms `x`."""
 
-    def slopes(x: Array) -> Array:
-        values = logs(design, x)
-        now, found = evaluate(exp(values)), np.zeros((len(keys), len(slots)))
-        for name, matrix in design.items():
-            there = evaluate(exp({**values, name: values[name] + STEP}))
-            found += ((there - now) / STEP * weight)[:, None] * matrix
+    scheme: Scheme
+    design: Mapping[str, Array]
+    evaluate: Evaluate
+    target: Array
+    weight: Array
+
+    def residuals(self, x: Array) -> Array:
+        """Shape [samples]."""
+        return np.asarray(self.weight * (self.evaluate(_exp(self.scheme.values(self.design, x))) - self.target))
+
+    def slopes(self, x: Array) -> Array:
+        """Derivatives of `residuals`, shape [samples, slots]: a constant is evaluated once for all slots that make it up."""
+        values = self.scheme.values(self.design, x)
+        now, found = self.evaluate(_exp(values)), np.zeros((len(self.target), len(x)))
+        for name, matrix in self.design.items():
+            there = self.evaluate(_exp({**values, name: values[name] + STEP}))
+            found += ((there - now) / STEP * self.weight)[:, None] * matrix
         return found
 
-    x = minimise(residuals, start, spread, robust=3.0, first=begin, slopes=slopes)
-    return dict(zip(slots, (float(value) for value in x), strict=True))
+
+def _exp(values: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: np.exp(value) for name, value in values.items()}
 
 
 def predicted(scheme: Scheme, found: Mapping[Slot, float], keys: Sequence[Keys], evaluate: Evaluate) -> Array:
     """Logarithms of what the constants say of other samples."""
     slots = list(found)
     values = scheme.values(scheme.design(slots, keys), np.array(list(found.values())))
-    return evaluate({name: np.exp(value) for name, value in values.items()})
+    return evaluate(_exp(values))
 
 
 def balanced(sources: Sequence[str], enough: float, noise: float) -> Array:

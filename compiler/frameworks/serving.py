@@ -89,6 +89,12 @@ def http_port(config: Config, first: int, step: int) -> Computed:
 
 def common(config: Config, source: str, flags: Sequence[str], *, positional: bool = False) -> Iterator[Check]:
     """Rules of every inference server; `source` names it and its version, `flags` are those of the weights."""
+    yield from _limits(config, source)
+    yield from _checkpoint(config, source, weights(config, flags, positional=positional), flags[0])
+
+
+def _limits(config: Config, source: str) -> Iterator[Check]:
+    """What none of them does: train, order ranks in another way, interleave stages."""
     name, degrees = config.framework.name, config.degrees
     yield check(
         f"{name}-serving",
@@ -114,15 +120,19 @@ def common(config: Config, source: str, flags: Sequence[str], *, positional: boo
         f"{source} gives a pipeline rank one run of layers, and vpp is {degrees.vpp}",
         "leave vpp out",
     )
-    found = weights(config, flags, positional=positional)
+
+
+def _checkpoint(config: Config, source: str, found: str | None, flag: str) -> Iterator[Check]:
+    """Where the weights are, `found` in the arguments or not, and their format."""
+    name = config.framework.name
     yield check(
         f"{name}-weights",
         found is not None,
         found or "not given",
         "a path or a name",
         f"the server loads {found or default_weights(config)}"
-        + ("" if found else f", for framework.args have no {flags[0]}"),
-        f"write framework.args=[{flags[0]},PATH], or mount the weights at {default_weights(config)}",
+        + ("" if found else f", for framework.args have no {flag}"),
+        f"write framework.args=[{flag},PATH], or mount the weights at {default_weights(config)}",
         otherwise="warn",
     )
     yield check(

@@ -51,25 +51,29 @@ def routing(config: Config) -> Iterator[Check]:
 
 
 @declared
-def loads(config: Config) -> Iterator[Check]:
-    """Loads of experts are told in one way, and measured ones are of this model's layers and experts."""
-    model, workload, text = config.model, config.workload, config.experts.load
+def imbalance(config: Config) -> Iterator[Check]:
+    """Loads of experts are told in one way."""
     told = {
-        "workload.imbalance": workload.imbalance > 1,
-        "workload.imbalance_exponent": workload.imbalance_exponent is not None,
-        "experts.load": text is not None,
+        "workload.imbalance": config.workload.imbalance > 1,
+        "workload.imbalance_exponent": config.workload.imbalance_exponent is not None,
+        "experts.load": config.experts.load is not None,
     }
     ways = [key for key, given in told.items() if given]
     if len(ways) > 1:
-        first = ways[-1]
         yield check(
             "imbalance",
             False,
             ", ".join(ways),
             "one of them",
             f"{' and '.join(ways)} each say how uneven experts are",
-            f"keep {first}, and leave the others out",
+            f"keep {ways[-1]}, and leave the others out",
         )
+
+
+@declared
+def loads(config: Config) -> Iterator[Check]:
+    """Measured loads are of this model's layers and experts."""
+    model, text = config.model, config.experts.load
     if text is None:
         return
     found, layers = measured_loads.read(text), model.moe_layers

@@ -33,25 +33,14 @@ def hosts(config: Config) -> Iterator[Check]:
             )
         return
     count, wanted = len(inventory.read(hardware.inventory)), hardware.nodes + spares
-    sizes = f"{hardware.nodes} nodes + {spares} spares = {wanted}"
-    if hardware.pin:
-        yield check(
-            "inventory",
-            count == wanted,
-            count,
-            wanted,
-            f"the inventory has {count} hosts, the plan {sizes}",
-            f"pin exactly {wanted} hosts, or write hardware.pin=false",
-        )
-    else:
-        yield check(
-            "inventory",
-            count >= wanted,
-            count,
-            wanted,
-            f"the inventory has {count} hosts, the plan {sizes}",
-            f"list at least {wanted} hosts",
-        )
+    yield check(
+        "inventory",
+        count == wanted if hardware.pin else count >= wanted,
+        count,
+        wanted,
+        f"the inventory has {count} hosts, the plan {hardware.nodes} nodes + {spares} spares = {wanted}",
+        f"pin exactly {wanted} hosts, or write hardware.pin=false" if hardware.pin else f"list at least {wanted} hosts",
+    )
 
 
 @declared

@@ -18,16 +18,7 @@ def layers(config: Config) -> Iterator[Check]:
     counts = stage_layers(config)
     unit = "chunks" if parallel.vpp > 1 else "stages"
     if counts is None:
-        shares = [total // parts + (i < total % parts) for i in range(parts)]
-        fix = f"write parallel.stages={str(shares).replace(' ', '')} or a pp*vpp that divides {total}"
-        yield check(
-            "layers-to-stages",
-            False,
-            f"{total} / {parts}",
-            "a whole number",
-            f"{total} layers over {parts} {unit} is {total / parts:g} each",
-            fix,
-        )
+        yield _indivisible(total, parts, unit)
         return
     good = len(counts) == parts and sum(counts) == total and min(counts) > 0
     message = f"{len(counts)} {unit} hold {sum(counts)} of {total} layers, {min(counts, default=0)} to {max(counts, default=0)} each"
@@ -49,6 +40,19 @@ def layers(config: Config) -> Iterator[Check]:
             "write parallel.stages to choose",
             otherwise="warn",
         )
+
+
+def _indivisible(total: int, parts: int, unit: str) -> Check:
+    """No rule deals `total` layers out to `parts` stages or chunks."""
+    shares = [total // parts + (i < total % parts) for i in range(parts)]
+    return check(
+        "layers-to-stages",
+        False,
+        f"{total} / {parts}",
+        "a whole number",
+        f"{total} layers over {parts} {unit} is {total / parts:g} each",
+        f"write parallel.stages={str(shares).replace(' ', '')} or a pp*vpp that divides {total}",
+    )
 
 
 @declared

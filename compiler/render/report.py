@@ -121,20 +121,24 @@ def _communication(flows: list[Mapping[str, Any]]) -> Table:
 
 
 def projection(projection: Mapping[str, Any]) -> Table:
-    if "train" in projection:
-        step = projection["train"]
-        around = f"{seconds(step['step_time_low_s'])} to {seconds(step['step_time_high_s'])}"
-        rows = (
-            ("step", seconds(step["step_time_s"])),
-            ("four of five steps", around if step["step_time_low_s"] is not None else "unknown"),
-            ("tokens/s", number(step["tokens_per_s"])),
-            ("tokens/s/GPU", number(step["tokens_per_s_per_gpu"])),
-            ("model TFLOP/s/GPU", number(step["model_tflops_per_gpu"])),
-            ("MFU", number(step["mfu"])),
-            ("bubble of equal stages", number(step["bubble_fraction"])),
-        )
-        return Table(("training", "value"), rows)
-    serve = projection["serve"]
+    return _training(projection["train"]) if "train" in projection else _serving(projection["serve"])
+
+
+def _training(step: Mapping[str, Any]) -> Table:
+    around = f"{seconds(step['step_time_low_s'])} to {seconds(step['step_time_high_s'])}"
+    rows = (
+        ("step", seconds(step["step_time_s"])),
+        ("four of five steps", around if step["step_time_low_s"] is not None else "unknown"),
+        ("tokens/s", number(step["tokens_per_s"])),
+        ("tokens/s/GPU", number(step["tokens_per_s_per_gpu"])),
+        ("model TFLOP/s/GPU", number(step["model_tflops_per_gpu"])),
+        ("MFU", number(step["mfu"])),
+        ("bubble of equal stages", number(step["bubble_fraction"])),
+    )
+    return Table(("training", "value"), rows)
+
+
+def _serving(serve: Mapping[str, Any]) -> Table:
     prefill = [
         ("prefill", str(r["sequence_length"]), "", *_timed(r, "ttft"), number(r["tokens_per_s_per_gpu"]), "")
         for r in serve["prefill"]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
-from compiler.frameworks.emission import Argument, Computed
+from compiler.frameworks.emission import Argument, Computed, Emission
 from compiler.render.artifacts import to_json
 from compiler.schedulers import fabric, torchrun, values
 from compiler.schedulers.values import Mount, Secret
@@ -55,14 +55,11 @@ class Job:
 
     name: str
     fingerprint: str
-    degrees: str
-    order: str
     world_size: int
     instances: int
     nodes: int
     gpus_per_node: int
     ranks_per_node: int
-    spare_nodes: int
     unit: str
     mpi: str | None
     http_port: Computed | None
@@ -72,17 +69,9 @@ class Job:
     computed: tuple[tuple[str, Computed], ...]
     secrets: tuple[Secret, ...]
     mounts: tuple[Mount, ...]
-    workdir: str | None
-    image: str | None
-    python: str
-    time_limit: str
     time_limit_s: int
-    max_restarts: int
-    checkpoint_signal_s: int
     hosts: tuple[str, ...]
     spares: tuple[str, ...]
-    inventory: str | None
-    site: Site
     shared: tuple[tuple[str, str], ...]
     world: World
 
@@ -91,12 +80,17 @@ class Job:
         return self.world.config.launch
 
     @property
+    def site(self) -> Site:
+        return self.world.config.site
+
+    @property
     def container_paths(self) -> tuple[str, ...]:
         """What must be on every node before a container of Slurm starts there: mounts, and an image that is a file."""
-        if self.image is None or self.site.slurm.container == "none":
+        image = self.launch.image
+        if image is None or self.site.slurm.container == "none":
             return ()
-        image = (self.image,) if self.image.startswith("/") else ()
-        return (*image, *(mount.source for mount in self.mounts))
+        file = (image,) if image.startswith("/") else ()
+        return (*file, *(mount.source for mount in self.mounts))
 
     @property
     def all_nodes(self) -> int:
@@ -106,7 +100,7 @@ class Job:
     @property
     def requested_nodes(self) -> int:
         """The same with spares."""
-        return self.all_nodes + (len(self.spares) if self.hosts else self.spare_nodes)
+        return self.all_nodes + (len(self.spares) if self.hosts else self.launch.spare_nodes)
 
     @property
     def tasks_per_node(self) -> int:
@@ -139,54 +133,57 @@ class PooledJob:
 
 def job(plan: Planned) -> Job:
     """Decide a launch. Raises ConfigError with every bad value."""
-    config, world = plan.config, plan.world
-    launch, site, emission = config.launch, config.site, adapter(config.framework.name).emission(world)
+    world, launch, gpus = plan.world, plan.config.launch, plan.world.slots.gpus
+    emission = adapter(plan.config.framework.name).emission(world)
+    secrets, mounts, time_limit_s = _parsed(launch, plan.config.site)
+    variables = _variables(plan.config, emission)
+    program = emission.program if launch.command is None else tuple(launch.command)
+    agent = torchrun.agent(program, launch.unit, world)
+    return Job(
+        name=plan.name,
+        fingerprint=plan.fingerprint,
+        world_size=world.size,
+        instances=world.instances,
+        nodes=-(-world.size // gpus),
+        gpus_per_node=gpus,
+        ranks_per_node=min(world.size, gpus),
+        unit="node" if agent else launch.unit or emission.unit,
+        mpi=emission.mpi,
+        http_port=emission.http_port,
+        command=(*(agent or program), *emission.arguments),
+        other_command=None if emission.others is None else (*(agent or program), *emission.others),
+        environment=tuple((name, value) for name, value in variables if isinstance(value, str)),
+        computed=tuple((name, value) for name, value in variables if isinstance(value, Computed)),
+        secrets=secrets,
+        mounts=mounts,
+        time_limit_s=time_limit_s,
+        hosts=world.slots.hosts[: -(-world.size * world.instances // gpus)],
+        spares=world.slots.spares[: launch.spare_nodes],
+        shared=(("plan.json", to_json(plan.to_dict())), *((file.path, str(file.text)) for file in emission.files)),
+        world=world,
+    )
+
+
+def _parsed(launch: Launch, site: Site) -> tuple[tuple[Secret, ...], tuple[Mount, ...], int]:
+    """Secrets, mounts and the time limit in seconds. Raises ConfigError with these and every other value that is bad."""
     secrets = [values.secret(name, value) for name, value in sorted(launch.secrets.items())]
     mounts = [*_mounts("site.mounts", site.mounts), *_mounts("launch.mounts", launch.mounts)]
     time_limit_s = values.seconds("launch.time_limit", launch.time_limit)
     refused = [value for value in (*secrets, *mounts, time_limit_s) if isinstance(value, Problem)]
     if refused := [*refused, *_problems(launch, site)]:
         raise ConfigError(refused)
-    role = {} if config.workload.role is None else {"RANKPLAN_POOL": config.workload.role}
-    variables = {**role, **fabric.environment(config), **emission.environment, **site.environment, **launch.environment}
-    program = emission.program if launch.command is None else tuple(launch.command)
-    agent = torchrun.agent(program, launch.unit, world)
-    gpus = world.slots.gpus
-    needed = -(-world.size * world.instances // gpus)
-    return Job(
-        name=plan.name,
-        fingerprint=plan.fingerprint,
-        degrees=world.degrees.name,
-        order=config.parallel.order,
-        world_size=world.size,
-        instances=world.instances,
-        nodes=-(-world.size // gpus),
-        gpus_per_node=gpus,
-        ranks_per_node=min(world.size, gpus),
-        spare_nodes=launch.spare_nodes,
-        unit="node" if agent else launch.unit or emission.unit,
-        mpi=emission.mpi,
-        http_port=emission.http_port,
-        command=(*(agent or program), *emission.arguments),
-        other_command=None if emission.others is None else (*(agent or program), *emission.others),
-        environment=tuple((name, value) for name, value in sorted(variables.items()) if isinstance(value, str)),
-        computed=tuple((name, value) for name, value in sorted(variables.items()) if isinstance(value, Computed)),
-        secrets=tuple(value for value in secrets if isinstance(value, Secret)),
-        mounts=tuple(value for value in mounts if isinstance(value, Mount)),
-        workdir=launch.workdir,
-        image=launch.image,
-        python=launch.python,
-        time_limit=launch.time_limit,
-        time_limit_s=time_limit_s if isinstance(time_limit_s, int) else 0,
-        max_restarts=launch.max_restarts,
-        checkpoint_signal_s=launch.checkpoint_signal_s,
-        hosts=world.slots.hosts[:needed],
-        spares=world.slots.spares[: launch.spare_nodes],
-        inventory=config.hardware.inventory,
-        site=site,
-        shared=(("plan.json", to_json(plan.to_dict())), *((file.path, str(file.text)) for file in emission.files)),
-        world=world,
+    return (
+        tuple(value for value in secrets if isinstance(value, Secret)),
+        tuple(value for value in mounts if isinstance(value, Mount)),
+        time_limit_s if isinstance(time_limit_s, int) else 0,
     )
+
+
+def _variables(config: Config, emission: Emission) -> list[tuple[str, str | Computed]]:
+    """The environment by name: the user's values go before the site's, and both before ours."""
+    role = {} if config.workload.role is None else {"RANKPLAN_POOL": config.workload.role}
+    own = {**role, **fabric.environment(config), **emission.environment}
+    return sorted({**own, **config.site.environment, **config.launch.environment}.items())
 
 
 def _mounts(key: str, given: list[object]) -> Iterator[Mount | Problem]:

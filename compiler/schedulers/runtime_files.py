@@ -40,28 +40,10 @@ def launch_json(job: Job) -> str:
         "schema": SCHEMA,
         "name": job.name,
         "fingerprint": job.fingerprint,
-        "world_size": job.world_size,
-        "instances": job.instances,
-        "nodes": job.nodes,
-        "gpus_per_node": job.gpus_per_node,
-        "ranks_per_node": job.ranks_per_node,
-        "spare_nodes": job.spare_nodes,
-        "unit": job.unit,
-        "command": _arguments(job.command),
-        "other_command": None if job.other_command is None else _arguments(job.other_command),
-        "workdir": job.workdir,
-        "environment": dict(job.environment),
-        "secrets": {secret.name: secret.file for secret in job.secret_files},
-        "hosts": job.hosts,
-        "spares": job.spares,
-        "nics": _of_gpus(job, job.site.nics),
-        "numa": _of_gpus(job, job.site.numa),
-        "nodes_per_leaf": job.world.config.hardware.fabric.nodes_per_leaf,
-        "max_restarts": job.max_restarts,
-        "max_idle_restarts": job.launch.max_idle_restarts,
-        "restart_codes": job.launch.restart_codes,
-        "checkpoint": job.launch.checkpoint,
-        "checkpoint_signal_s": job.checkpoint_signal_s,
+        **_size(job),
+        **_started(job),
+        **_places(job),
+        **_restarts(job),
         "preflight": _preflight(job),
     }
     if job.http_port is not None:
@@ -69,6 +51,52 @@ def launch_json(job: Job) -> str:
     if job.computed:
         launch["computed_environment"] = {name: value.to_dict() for name, value in job.computed}
     return json.dumps(launch, indent=1) + "\n"
+
+
+def _size(job: Job) -> dict[str, Any]:
+    return {
+        "world_size": job.world_size,
+        "instances": job.instances,
+        "nodes": job.nodes,
+        "gpus_per_node": job.gpus_per_node,
+        "ranks_per_node": job.ranks_per_node,
+        "spare_nodes": job.launch.spare_nodes,
+    }
+
+
+def _started(job: Job) -> dict[str, Any]:
+    """What runs, and with which values."""
+    return {
+        "unit": job.unit,
+        "command": _arguments(job.command),
+        "other_command": None if job.other_command is None else _arguments(job.other_command),
+        "workdir": job.launch.workdir,
+        "environment": dict(job.environment),
+        "secrets": {secret.name: secret.file for secret in job.secret_files},
+    }
+
+
+def _places(job: Job) -> dict[str, Any]:
+    """Hosts, and the devices of a node."""
+    return {
+        "hosts": job.hosts,
+        "spares": job.spares,
+        "nics": _of_gpus(job, job.site.nics),
+        "numa": _of_gpus(job, job.site.numa),
+        "nodes_per_leaf": job.world.config.hardware.fabric.nodes_per_leaf,
+    }
+
+
+def _restarts(job: Job) -> dict[str, Any]:
+    """How often ranks start again, and what they keep."""
+    launch = job.launch
+    return {
+        "max_restarts": launch.max_restarts,
+        "max_idle_restarts": launch.max_idle_restarts,
+        "restart_codes": launch.restart_codes,
+        "checkpoint": launch.checkpoint,
+        "checkpoint_signal_s": launch.checkpoint_signal_s,
+    }
 
 
 def _of_gpus(job: Job, given: list[Any]) -> list[Any]:

@@ -110,31 +110,22 @@ def looks_like_degrees(name: str) -> bool:
 def parse(name: str) -> dict[str, int]:
     """Read `ep16_tp4_pp4_dp4`, in any order. Raises ConfigError with every part that is not a degree."""
     found: dict[str, int] = {}
-    bad: list[Problem] = []
+    bad: list[tuple[str, str]] = []
     for part in name.split("_"):
         match = _PART.fullmatch(part)
         key, value = (match[1], int(match[2])) if match else ("", 0)
         if key not in WRITTEN:
-            names = ", ".join(WRITTEN)
-            bad.append(
-                Problem(
-                    f"parallel={name}: '{part}' is not a degree",
-                    f"write one of {names} followed by a number, as in tp8",
-                )
-            )
+            fix = f"write one of {', '.join(WRITTEN)} followed by a number, as in tp8"
+            bad.append((f"'{part}' is not a degree", fix))
         elif value < 1:
-            bad.append(Problem(f"parallel={name}: {key}={value} is below 1", f"write {key}1 or more, or leave it out"))
+            bad.append((f"{key}={value} is below 1", f"write {key}1 or more, or leave it out"))
         elif key in found:
-            bad.append(Problem(f"parallel={name}: {key} is written twice, {found[key]} and {value}", "write it once"))
+            bad.append((f"{key} is written twice, {found[key]} and {value}", "write it once"))
         else:
             found[key] = value
     if "dp" in found and "adp" in found:
-        bad.append(
-            Problem(
-                f"parallel={name}: dp={found['dp']} and adp={found['adp']} exclude each other (adp = ep*dp)",
-                "write one of them",
-            )
-        )
+        both = f"dp={found['dp']} and adp={found['adp']} exclude each other (adp = ep*dp)"
+        bad.append((both, "write one of them"))
     if bad:
-        raise ConfigError(bad)
+        raise ConfigError(Problem(f"parallel={name}: {what}", instead) for what, instead in bad)
     return found

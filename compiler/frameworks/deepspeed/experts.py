@@ -116,8 +116,14 @@ def autoep(config: Config) -> Iterator[Check]:
         f"{named(config)}: AutoEP came with 0.19.2, and over AutoTP (tp={degrees.tp}) with 0.19.3",
         "write framework.version=0.19.8, or framework.expert_layout=contiguous",
     )
-    if not folded:
-        return
+    if folded:
+        yield from _folded(config)
+        yield from _folded_json(config)
+
+
+def _folded(config: Config) -> Iterator[Check]:
+    """Degrees that AutoEP over AutoTP refuses."""
+    degrees = config.degrees
     yield check(
         "deepspeed-autoep-pipeline",
         degrees.pp == 1,
@@ -135,7 +141,6 @@ def autoep(config: Config) -> Iterator[Check]:
         f"{named(config)} module_inject/auto_ep_folding.py needs ep > 1 over AutoTP, or gradients count tp={degrees.tp} times",
         "write ep2 or more, or framework.expert_layout=contiguous",
     )
-    yield from _folded_json(config)
 
 
 def _folded_json(config: Config) -> Iterator[Check]:

@@ -17,8 +17,11 @@ def declared(config: Config) -> Iterator[Check]:
     yield from checked(config)
     name = f"MaxText {version(config).number}"
     yield from _silent(config, name)
+    yield _gated(config, name)
     yield from training.declared(config, name)
-    yield from _mesh(config, name)
+    yield from _axes(config, name)
+    yield from _one_way(config, name)
+    yield from _even(config, name)
     yield from _start(config, name)
 
 
@@ -45,8 +48,11 @@ def _silent(config: Config, name: str) -> Iterator[Check]:
         "(configs/pyconfig.py), and stops where it is an argument too",
         "leave the variable out",
     )
+
+
+def _gated(config: Config, name: str) -> Check:
     spec = config.model
-    yield check(
+    return check(
         "maxtext-gated-experts",
         not spec.moe or spec.gated_mlp,
         f"gated_mlp={spec.gated_mlp}".lower(),
@@ -58,12 +64,12 @@ def _silent(config: Config, name: str) -> Iterator[Check]:
     )
 
 
-def _mesh(config: Config, name: str) -> Iterator[Check]:
+def _axes(config: Config, name: str) -> Iterator[Check]:
+    """Degrees that its mesh has no axes for."""
     degrees, spec = config.degrees, config.model
-    whole = degrees.adp % degrees.ep == 0
     yield check(
         "maxtext-expert-axis",
-        whole,
+        degrees.adp % degrees.ep == 0,
         f"{degrees.adp} % {degrees.ep} = {degrees.adp % degrees.ep}",
         "0",
         f"expert is an axis of its own in the mesh of {name}, a factor of adp: adp={degrees.adp} with ep={degrees.ep}",
@@ -78,6 +84,10 @@ def _mesh(config: Config, name: str) -> Iterator[Check]:
         f"etp={degrees.etp} with tp={degrees.tp}",
         f"write {_fix(degrees)}",
     )
+
+
+def _one_way(config: Config, name: str) -> Iterator[Check]:
+    """Orders of ranks and experts that it does not have."""
     yield check(
         "maxtext-order",
         config.parallel.order == DEFAULT_ORDER,
@@ -94,20 +104,27 @@ def _mesh(config: Config, name: str) -> Iterator[Check]:
         f"{name} shards experts in runs, as JAX shards any dimension",
         "leave framework.expert_layout out",
     )
-    # The axes that shard a parameter's embedding dimension: `embed` of logical_axis_rules.
-    cuts = [("vocab_size", spec.vocab_size, "tp", degrees.tp)]
-    cuts += [("hidden_size", spec.hidden_size, "the axes fsdp, context and expert, ", embedding_shards(config))]
+
+
+def _even(config: Config, name: str) -> Iterator[Check]:
+    """Sizes of parameters are multiples of what shards them: `embed` of logical_axis_rules, and tensor."""
+    spec, tp, shards = config.model, config.degrees.tp, embedding_shards(config)
+    by_tp, tp_fix = f"tp={tp}", "write tp as a divisor of {}"
+    embed, embed_fix = f"the axes fsdp, context and expert, {shards}", "write degrees whose product divides {}"
+    cuts = [
+        ("vocab-size", "vocab_size", spec.vocab_size, by_tp, tp, tp_fix),
+        ("hidden-size", "hidden_size", spec.hidden_size, embed, shards, embed_fix),
+    ]
     if not spec.mla:
-        cuts += [("num_key_value_heads", spec.kv_heads, "tp", degrees.tp)]
-    for key, size, axes, by in cuts:
+        cuts += [("kv-heads", "num_key_value_heads", spec.kv_heads, by_tp, tp, tp_fix)]
+    for rule, key, size, axes, by, fix in cuts:
         yield check(
-            f"maxtext-{key.replace('num_key_value_heads', 'kv-heads').replace('_', '-')}",
+            f"maxtext-{rule}",
             size % by == 0,
             f"{size} % {by} = {size % by}",
             "0",
-            f"{key}={size} over {axes}{'=' if axes == 'tp' else ''}{by}: {name} pads and replicates nothing, and JAX shards "
-            "parameters evenly or not at all",
-            f"write degrees whose product divides {size}" if axes != "tp" else f"write tp as a divisor of {size}",
+            f"{key}={size} over {axes}: {name} pads and replicates nothing, and JAX shards parameters evenly or not at all",
+            fix.format(size),
         )
 
 

@@ -12,7 +12,8 @@ from compiler.specs.config import Config
 
 def declared(config: Config, name: str) -> Iterator[Check]:
     """`name` is the framework with its version."""
-    yield from _blocks(config, name)
+    yield from _experts(config, name)
+    yield _block(config, name)
     if config.degrees.pp > 1:
         yield from _pipeline(config, name)
     if config.workload.train:
@@ -29,8 +30,8 @@ def declared(config: Config, name: str) -> Iterator[Check]:
     )
 
 
-def _blocks(config: Config, name: str) -> Iterator[Check]:
-    """Which models a decoder block can be made of."""
+def _experts(config: Config, name: str) -> Iterator[Check]:
+    """Which layers have experts, and how wide those are."""
     spec = config.model
     regular = [layer >= spec.first_k_dense_replace for layer in range(spec.num_hidden_layers)]
     yield check(
@@ -51,11 +52,13 @@ def _blocks(config: Config, name: str) -> Iterator[Check]:
         f"shared experts of {name} are as wide as routed ones ({size}), and the model's are {spec.shared_size} together",
         f"write model.shared_expert_intermediate_size as a multiple of {size}",
     )
-    block = given(config).get("decoder_block", decoder_block(spec))
-    fits = block != "deepseek" or spec.mla or "decoder_block" in given(config)
-    yield check(
+
+
+def _block(config: Config, name: str) -> Check:
+    block = given(config).get("decoder_block", decoder_block(config.model))
+    return check(
         "maxtext-decoder-block",
-        fits,
+        block != "deepseek" or config.model.mla or "decoder_block" in given(config),
         block,
         "one that fits",
         f"decoder_block={block} is the only one of {name} with shared experts or leading dense layers, and it has latent "
@@ -66,8 +69,7 @@ def _blocks(config: Config, name: str) -> Iterator[Check]:
 
 
 def _pipeline(config: Config, name: str) -> Iterator[Check]:
-    spec, degrees, workload = config.model, config.degrees, config.workload
-    stages = config.parallel.stages
+    spec, workload, stages = config.model, config.workload, config.parallel.stages
     yield check(
         "maxtext-stages",
         not stages or len(set(stages)) == 1,
@@ -85,28 +87,7 @@ def _pipeline(config: Config, name: str) -> Iterator[Check]:
         "(layers/nnx_decoders.py), and pipelines the others only",
         "write pp1",
     )
-    micro = micro_batches(config)
-    whole = f"{micro} % {degrees.pp} = {micro % degrees.pp}"
-    yield check(
-        "maxtext-micro-batches",
-        micro > 0 and micro % degrees.pp == 0,
-        whole,
-        "0",
-        f"num_pipeline_microbatches={micro} must be a multiple of {degrees.pp} stages in {name}"
-        + ("" if workload.train else f"; decoding takes {degrees.pp} of them, smaller than adp can share out"),
-        f"write workload.global_batch_size={degrees.pp * degrees.adp * workload.micro_batch_size}",
-        otherwise="fail" if workload.train else "warn",
-    )
-    delayed, least = given(config).get("pipeline_delay_activation_forwarding", "").lower() == "true", 2 * degrees.pp
-    if delayed:
-        yield check(
-            "maxtext-delay",
-            micro >= least,
-            micro,
-            f"{least} or more",
-            f"pipeline_delay_activation_forwarding of {name} wants 2*{degrees.pp} micro-batches or more, and there are {micro}",
-            f"write workload.global_batch_size={least * degrees.adp * workload.micro_batch_size}, or leave it out",
-        )
+    yield from _filled(config, name)
     yield check(
         "maxtext-schedule",
         not workload.train or workload.schedule in ("1f1b", "interleaved"),
@@ -116,6 +97,32 @@ def _pipeline(config: Config, name: str) -> Iterator[Check]:
         f"{workload.schedule}",
         "write workload.schedule=1f1b",
     )
+
+
+def _filled(config: Config, name: str) -> Iterator[Check]:
+    """Micro-batches run in rounds of as many as there are stages."""
+    degrees, workload = config.degrees, config.workload
+    micro = micro_batches(config)
+    yield check(
+        "maxtext-micro-batches",
+        micro > 0 and micro % degrees.pp == 0,
+        f"{micro} % {degrees.pp} = {micro % degrees.pp}",
+        "0",
+        f"num_pipeline_microbatches={micro} must be a multiple of {degrees.pp} stages in {name}"
+        + ("" if workload.train else f"; decoding takes {degrees.pp} of them, smaller than adp can share out"),
+        f"write workload.global_batch_size={degrees.pp * degrees.adp * workload.micro_batch_size}",
+        otherwise="fail" if workload.train else "warn",
+    )
+    if given(config).get("pipeline_delay_activation_forwarding", "").lower() == "true":
+        least = 2 * degrees.pp
+        yield check(
+            "maxtext-delay",
+            micro >= least,
+            micro,
+            f"{least} or more",
+            f"pipeline_delay_activation_forwarding of {name} wants 2*{degrees.pp} micro-batches or more, and there are {micro}",
+            f"write workload.global_batch_size={least * degrees.adp * workload.micro_batch_size}, or leave it out",
+        )
 
 
 def _context(config: Config, name: str) -> Iterator[Check]:

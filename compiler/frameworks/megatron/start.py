@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.megatron import layout
+from compiler.frameworks.megatron import layout, switches
 from compiler.frameworks.megatron.options import (
     context_levels,
-    effective,
     fully_sharded,
     given,
     needs_one_connection,
@@ -29,9 +28,11 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _instances(config)
     yield from _levels(config)
     yield from _connections(config)
-    yield from _sharding(config)
+    yield from _checkpoint(config)
+    if fully_sharded(config):
+        yield from _fully_sharded(config)
     yield from _lengths(config)
-    yield from _switches(config)
+    yield from switches.declared(config)
 
 
 def _mapped(config: Config) -> Iterator[Check]:
@@ -125,11 +126,10 @@ def _stage(config: Config) -> int:
     return max(config.workload.zero_stage, int(config.workload.distributed_optimizer)) if config.workload.train else 0
 
 
-def _sharding(config: Config) -> Iterator[Check]:
-    """Megatron-FSDP writes checkpoints of its own format, and knows two optimizers."""
-    user, stage, sharded = given(config), config.workload.zero_stage, fully_sharded(config)
-    module = source(config, "arguments.py")
-    for name in user.get("--ckpt-format", ())[-1:]:
+def _checkpoint(config: Config) -> Iterator[Check]:
+    """Megatron-FSDP writes checkpoints of its own format."""
+    stage, sharded, module = config.workload.zero_stage, fully_sharded(config), source(config, "arguments.py")
+    for name in given(config).get("--ckpt-format", ())[-1:]:
         yield check(
             "megatron-checkpoint-format",
             name == "fsdp_dtensor" if sharded else name not in ("fsdp_dtensor", "torch_dcp"),
@@ -138,15 +138,18 @@ def _sharding(config: Config) -> Iterator[Check]:
             f"--ckpt-format {name} with workload.zero_stage={stage}: {module} ties fsdp_dtensor to Megatron-FSDP, and torch_dcp to torch's",
             f"write --ckpt-format {'fsdp_dtensor' if sharded else 'torch_dist'}",
         )
-    if not sharded:
-        return
-    for name in user.get("--optimizer", ())[-1:]:
+
+
+def _fully_sharded(config: Config) -> Iterator[Check]:
+    """It knows two optimizers, and has meshes of its own."""
+    stage = config.workload.zero_stage
+    for name in given(config).get("--optimizer", ())[-1:]:
         yield check(
             "megatron-optimizer",
             name in ("sgd", "adam"),
             name,
             "sgd or adam",
-            f"--optimizer {name} with workload.zero_stage={stage}: Megatron-FSDP knows sgd and adam ({module})",
+            f"--optimizer {name} with workload.zero_stage={stage}: Megatron-FSDP knows sgd and adam ({source(config, 'arguments.py')})",
             "write --optimizer adam, or workload.zero_stage=1",
         )
     yield check(
@@ -185,62 +188,3 @@ def _lengths(config: Config) -> Iterator[Check]:
             f"an evaluation batch of {batch} over adp={adp} and micro-batches is {batch / step:g} each ({source(config, 'arguments.py')})",
             f"write --eval-global-batch-size {-(-batch // step) * step}",
         )
-
-
-def _switches(config: Config) -> Iterator[Check]:
-    """Options of the user's that only some degrees allow: option, what it needs, whether that holds."""
-    user, degrees, model = effective(config), config.degrees, config.model
-    dispatcher = user.get("--moe-token-dispatcher-type", ("alltoall",))[-1:]
-    parallel_experts = model.moe and degrees.etp * degrees.ep > 1
-    implementation = user.get("--transformer-impl", ())
-    needs = (
-        ("--no-overlap-p2p-communication", "pp above 2 with vpp", degrees.vpp == 1 or degrees.pp > 2, "arguments.py"),
-        ("--tp-comm-overlap", "sequence parallelism", config.sequence_parallel and degrees.tp > 1, "arguments.py"),
-        ("--defer-embedding-wgrad-compute", "pp above 1", degrees.pp > 1, "model_parallel_config.py"),
-        (
-            "--overlap-moe-expert-parallel-comm",
-            "ep above 1, vpp with pp, an alltoall or flex dispatcher, no fp32, no full recompute, one MTP layer at most",
-            degrees.ep > 1
-            and config.workload.precision != "fp32"
-            and model.num_nextn_predict_layers <= 1
-            and (degrees.pp == 1 or degrees.vpp > 1)
-            and dispatcher in (("alltoall",), ("flex",))
-            and config.workload.recompute != "full",
-            "transformer_config.py",
-        ),
-        ("--sharp-enabled-group", "--use-sharp", "--use-sharp" in user, "parallel_state.py"),
-    )
-    for flag, need, holds, module in needs:
-        if flag in user:
-            yield _switch(config, flag, need, holds, module)
-    if dispatcher == ("flex",):
-        yield _switch(
-            config, "--moe-token-dispatcher-type flex", "etp*ep above 1", parallel_experts, "moe/token_dispatcher.py"
-        )
-    if implementation == ("inference_optimized",) and model.moe:
-        yield _switch(
-            config, "--transformer-impl inference_optimized", "etp=1", degrees.etp == 1, "transformer_config.py"
-        )
-    if user.get("--sharp-enabled-group") == ("dp_replica",):
-        several = optimizer_instances(config) > 1
-        yield _switch(
-            config,
-            "--sharp-enabled-group dp_replica",
-            "--num-distributed-optimizer-instances above 1",
-            several,
-            "parallel_state.py",
-        )
-
-
-def _switch(config: Config, flag: str, need: str, holds: bool, module: str) -> Check:
-    name = flag.split(" ", maxsplit=1)[0]
-    ours = name not in given(config)
-    key = "workload.overlapped_dispatch" if name == "--overlap-moe-expert-parallel-comm" else "workload.dispatch"
-    return check(
-        f"megatron-{name.removeprefix('--')}",
-        holds,
-        config.degrees.name,
-        need,
-        f"{key if ours else 'framework.args'}: {flag} needs {need} ({source(config, module)}); the plan is {config.degrees.name}",
-        f"leave {key if ours else flag} out",
-    )

@@ -5,112 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
-from compiler.frameworks.sglang.arguments import SPANNING, backend, given
+from compiler.frameworks.sglang import expert_rules
+from compiler.frameworks.sglang.arguments import backend, given
 from compiler.specs.config import Config
-
-ATTENTION_EVERYWHERE = ("flashinfer", "flashinfer_megamoe")
-"""All-to-all back ends that want an attention DP rank on every rank of the stage."""
 
 
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about options; `source` names SGLang and its version."""
-    yield from _all_to_all(config, source)
-    yield from _runner(config, source)
-    yield from _slots(config, source)
+    yield from expert_rules.rules(config, source)
     yield from _context(config, source)
     yield from _replicas(config, source)
     yield from _widths(config, source)
+    yield from _heads(config, source)
     yield from _pipeline(config, source)
-
-
-def _all_to_all(config: Config, source: str) -> Iterator[Check]:
-    """The silent ep_size = tp_size first."""
-    args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
-    chosen = backend(args)
-    if chosen not in SPANNING:
-        return
-    yield check(
-        "sglang-a2a-ep",
-        degrees.ep == width,
-        f"ep={degrees.ep}",
-        f"ep={width}",
-        f"{source} arg_groups/overrides.py: --moe-a2a-backend {chosen} sets ep_size to tp_size={width} without a word, "
-        f"and the plan has ep={degrees.ep}",
-        f"write parallel.dp=null parallel.adp={degrees.adp} parallel.ep={width} parallel.etp=1, or leave --moe-a2a-backend out",
-    )
-    least = width if chosen in ATTENTION_EVERYWHERE else 2 if chosen == "pplx" else 1
-    good = degrees.adp == width if chosen in ATTENTION_EVERYWHERE else degrees.adp >= least
-    yield check(
-        "sglang-a2a-attention",
-        good,
-        f"adp={degrees.adp}",
-        f"adp={least}" + " or more" * (chosen not in ATTENTION_EVERYWHERE),
-        f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} with attn_dp_size={degrees.adp} on {width} ranks a stage",
-        f"write tp1, cp1 and adp{width}" if chosen in ATTENTION_EVERYWHERE else "write adp2 or more",
-    )
-    if chosen == "deepep" and args.get("--deepep-mode") != "low_latency":
-        yield from deepep(config, chosen, width, source)
-
-
-def _runner(config: Config, source: str) -> Iterator[Check]:
-    """Kernels that know all experts of a layer or an equal share on every rank."""
-    args, ep, width = given(config), config.degrees.ep, stage_width(config.degrees)
-    runner = args.get("--moe-runner-backend", "auto")
-    fp8 = config.workload.precision == "fp8" or args.get("--quantization") in ("fp8", "mxfp8")
-    if runner in ("flashinfer_cutlass", "flashinfer_cutedsl"):
-        sizes = [1, width]
-    elif runner == "triton_kernel" or (runner == "cutlass" and fp8):
-        sizes = [1]
-    else:
-        return
-    yield check(
-        "sglang-moe-runner",
-        ep in sizes,
-        f"ep={ep}",
-        " or ".join(f"ep={size}" for size in sizes),
-        f"{source} arg_groups/moe_hook.py: --moe-runner-backend {runner} takes {' or '.join(f'ep_size={s}' for s in sizes)}, "
-        f"and the plan has ep={ep}",
-        f"write ep{sizes[-1]}, or another --moe-runner-backend",
-    )
-
-
-def _slots(config: Config, source: str) -> Iterator[Check]:
-    args, model, ep = given(config), config.model, config.degrees.ep
-    extra = number(args, "--ep-num-redundant-experts", 0)
-    if extra and model.moe:
-        total = model.num_experts + extra
-        yield check(
-            "sglang-physical-experts",
-            total % ep == 0,
-            f"{total} % {ep} = {total % ep}",
-            "0",
-            f"{source} eplb/expert_location.py: {model.num_experts} experts and {extra} redundant ones over ep={ep} are "
-            f"{total / ep:g} each",
-            f"write --ep-num-redundant-experts={-model.num_experts % ep}",
-        )
-    if "--enable-eplb" in args:
-        yield check(
-            "sglang-eplb",
-            ep > 1,
-            f"ep={ep}",
-            "ep > 1",
-            f"{source} arg_groups/parallel_hook.py: EPLB moves experts between ep ranks, and the plan has ep={ep}",
-            "leave --enable-eplb out, or write ep2 or more",
-        )
-    dispatch = args.get("--ep-dispatch-algorithm")
-    if dispatch in ("static", "lp"):
-        yield check(
-            "sglang-ep-dispatch",
-            backend(args) != "none",
-            dispatch,
-            "dynamic",
-            f"{source} arg_groups/parallel_hook.py: --ep-dispatch-algorithm {dispatch} picks another copy of an expert on each "
-            "rank, which wants an all-to-all back end",
-            "write --ep-dispatch-algorithm=dynamic, or --moe-a2a-backend=deepep",
-        )
+    yield from _unpiped(config, source)
 
 
 def _context(config: Config, source: str) -> Iterator[Check]:
@@ -160,7 +70,7 @@ def _replicas(config: Config, source: str) -> Iterator[Check]:
 
 
 def _widths(config: Config, source: str) -> Iterator[Check]:
-    """Single layers that take a width of their own."""
+    """MLPs that take a width of their own."""
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
     dense, shared = args.get("--moe-dense-tp-size"), number(args, "--shared-experts-tp-size", 1)
     if dense is not None:
@@ -182,6 +92,11 @@ def _widths(config: Config, source: str) -> Iterator[Check]:
             f"--moe-a2a-backend {backend(args)}",
             f"write a divisor of {degrees.tp} and --moe-a2a-backend=deepep, or leave it out",
         )
+
+
+def _heads(config: Config, source: str) -> Iterator[Check]:
+    """Ways of splitting the output layer."""
+    args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
     if "--enable-dp-lm-head" in args:
         yield check(
             "sglang-lm-head",
@@ -204,7 +119,7 @@ def _widths(config: Config, source: str) -> Iterator[Check]:
 
 
 def _pipeline(config: Config, source: str) -> Iterator[Check]:
-    args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
+    args, degrees = given(config), config.degrees
     speculative = args.get("--speculative-algorithm")
     if degrees.pp > 1:
         yield check(
@@ -226,6 +141,11 @@ def _pipeline(config: Config, source: str) -> Iterator[Check]:
                 f"{source} arg_groups/validation_hook.py: a pipeline of pp={degrees.pp} takes EAGLE alone, not {speculative}",
                 "write --speculative-algorithm=EAGLE, or pp1",
             )
+
+
+def _unpiped(config: Config, source: str) -> Iterator[Check]:
+    """Kinds of expert parallelism that know no pipeline."""
+    args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
     if "--elastic-ep-backend" in args:
         yield check(
             "sglang-elastic",

@@ -179,15 +179,25 @@ def _layers(world: World, source: Source) -> Finding:
 
 
 def _experts(world: World, source: Source) -> Finding:
-    """Slots of the trivial location, and each rank's share of them."""
+    """Each rank's share of the slots."""
+    ep, slots = world.degrees.ep, _slots(world, source)
+    share = len(slots) // ep
+    found = [sorted(set(slots[rank * share :][:share])) for rank in range(ep)]
+    ours = [
+        [expert for first, last in block for expert in range(first, last + 1)] for block in world.experts.blocks
+    ] or [[]] * ep
+    return compared("experts", ours, found if any(world.config.model.moe_layers) else [[]] * ep)
+
+
+def _slots(world: World, source: Source) -> list[int]:
+    """The expert in each slot of a layer, as the trivial location has it."""
     torch, path = lifted.torch_module(), "srt/eplb/expert_location.py"
-    model, ep = world.config.model, world.degrees.ep
     execution = SimpleNamespace(
         moe=SimpleNamespace(
             ep_num_redundant_experts=number(given(world.config), "--ep-num-redundant-experts", 0), ep_join_mode=None
         )
     )
-    config = SimpleNamespace(num_layers=1, num_logical_experts=model.num_experts)
+    config = SimpleNamespace(num_layers=1, num_logical_experts=world.config.model.num_experts)
     common = source.lift(
         path,
         "ExpertLocationMetadata._init_common",
@@ -206,13 +216,8 @@ def _experts(world: World, source: Source) -> Finding:
         ExpertLocationMetadata=metadata,
         torch=torch,
     )
-    slots = trivial.init_trivial(None, 0)[0].tolist()
-    share = len(slots) // ep
-    found = [sorted(set(slots[rank * share :][:share])) for rank in range(ep)]
-    ours = [
-        [expert for first, last in block for expert in range(first, last + 1)] for block in world.experts.blocks
-    ] or [[]] * ep
-    return compared("experts", ours, found if any(model.moe_layers) else [[]] * ep)
+    slots: list[int] = trivial.init_trivial(None, 0)[0].tolist()
+    return slots
 
 
 def _flags(world: World, source: Source) -> Finding:

@@ -21,8 +21,11 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _stages(config, found)
     if config.degrees.cp > 1:
         yield from _context(config, found)
+        yield from _cp_type(config, found)
     yield from _degrees(config, found)
-    yield from _start(config, found)
+    yield from _one_way(config, found)
+    yield from _model(config, found)
+    yield _unit(config, found)
 
 
 def _stages(config: Config, found: Version) -> Iterator[Check]:
@@ -46,9 +49,9 @@ def _stages(config: Config, found: Version) -> Iterator[Check]:
 
 
 def _context(config: Config, found: Version) -> Iterator[Check]:
+    """How cp deals out heads and ranks."""
     degrees, heads = config.degrees, config.model.num_attention_heads
-    helix = found.facts["cp_type"] == "HELIX"
-    cut = degrees.tp * degrees.cp
+    helix, cut = found.facts["cp_type"] == "HELIX", degrees.tp * degrees.cp
     yield check(
         "tensorrt_llm-helix-heads",
         not helix or heads % cut == 0,
@@ -68,15 +71,20 @@ def _context(config: Config, found: Version) -> Iterator[Check]:
         "run `python -m compiler.prove PLAN --wheel FILE` with your wheel, or write framework.version",
         otherwise="warn",
     )
+
+
+def _cp_type(config: Config, found: Version) -> Iterator[Check]:
+    """What Helix and ULYSSES leave out."""
+    cp, kind = config.degrees.cp, found.facts["cp_type"]
     yield check(
         "tensorrt_llm-context",
         False,
-        f"cp={degrees.cp}",
+        f"cp={cp}",
         "cp=1",
-        f"cp={degrees.cp} is {found.facts['cp_type']} in TensorRT-LLM {found.number}: "
+        f"cp={cp} is {kind} in TensorRT-LLM {found.number}: "
         + (
             "it serves decoding alone, so prefill needs instances of its own (disaggregated serving)"
-            if helix
+            if kind == "HELIX"
             else "it needs an engine of the TensorRT backend; the PyTorch backend has none of it"
         ),
         "leave cp out, or start prefill servers without it",
@@ -85,9 +93,9 @@ def _context(config: Config, found: Version) -> Iterator[Check]:
     yield check(
         "tensorrt_llm-moe-context",
         not split_block(config),
-        f"{found.facts['cp_type']} cp={degrees.cp}",
+        f"{kind} cp={cp}",
         "cp=1",
-        f"experts with cp={degrees.cp} and ULYSSES: mapping.py of {found.number} refuses moe_ep_size > 1, and with 1 its "
+        f"experts with cp={cp} and ULYSSES: mapping.py of {found.number} refuses moe_ep_size > 1, and with 1 its "
         "moe_tp groups hold the first tp ranks of each stage only",
         "leave cp out, or write framework.version=1.2 or later, which has Helix",
     )
@@ -116,6 +124,10 @@ def _degrees(config: Config, found: Version) -> Iterator[Check]:
         f"plan has tp={degrees.tp} with adp={degrees.adp}",
         f"write {fix(config)}",
     )
+
+
+def _one_way(config: Config, found: Version) -> Iterator[Check]:
+    """Orders of ranks and experts that it does not have."""
     yield check(
         "tensorrt_llm-order",
         config.parallel.order == DEFAULT_ORDER,
@@ -146,8 +158,9 @@ def fix(config: Config) -> str:
     return f"parallel={degrees.name} framework.instances={copies}"
 
 
-def _start(config: Config, found: Version) -> Iterator[Check]:
-    workload, several = config.workload, spans_nodes(config)
+def _model(config: Config, found: Version) -> Iterator[Check]:
+    """What is served, from which weights and in which format."""
+    workload = config.workload
     yield check(
         "tensorrt_llm-serving",
         not workload.train,
@@ -174,8 +187,12 @@ def _start(config: Config, found: Version) -> Iterator[Check]:
         "name a checkpoint that is quantised so",
         otherwise="warn",
     )
+
+
+def _unit(config: Config, found: Version) -> Check:
+    several = spans_nodes(config)
     unit = "rank" if several else "node"
-    yield check(
+    return check(
         "tensorrt_llm-unit",
         config.launch.unit in (None, unit),
         config.launch.unit or unit,

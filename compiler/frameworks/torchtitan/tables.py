@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import make_dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,7 @@ from compiler.frameworks.proof import Finding, compared
 from compiler.frameworks.torchtitan.arguments import known_model
 from compiler.frameworks.torchtitan.emit import PRECISION, emission
 from compiler.layout.stages import span
+from compiler.specs.model import Model
 from compiler.world import World
 
 SECTIONS = ("--parallelism.", "--training.")
@@ -112,35 +113,41 @@ def model(world: World) -> Iterator[Finding]:
     name = f"torchtitan.models.{row['module']}"
     with warnings.catch_warnings(action="ignore"):  # torch deprecates parts of itself
         built = importlib.import_module(name).model_registry(row["flavor"]).model
-    attention = built.first_attention
-    moe = next((layer.moe for layer in built.layers if getattr(layer, "moe", None) is not None), None)
-    theirs = {
-        "layers": len(built.layers),
-        "hidden": built.dim,
-        "heads": attention.n_heads,
-        "kv_heads": getattr(attention, "n_kv_heads", None) or attention.n_heads,
-        "vocab": built.vocab_size,
-        "experts": moe.num_experts if moe else 0,
-        "positions": built.max_seq_len,
-        "attention": type(attention.inner_attention).__qualname__.split(".")[0],
-    }
-    kind = {"flex": "FlexAttention", "varlen": "VarlenAttention"}[str(row.get("attention", "flex"))]
-    ours = {
-        "layers": planned.num_hidden_layers,
-        "hidden": planned.hidden_size,
-        "heads": planned.num_attention_heads,
-        "kv_heads": planned.kv_heads,
-        "vocab": planned.vocab_size,
-        "experts": planned.num_experts,
-        "positions": row["positions"],
-        "attention": kind,
-    }
-    yield compared(f"model {row['config']}", ours, theirs)
+    moes = [getattr(layer, "moe", None) for layer in built.layers]
+    moe = next((found for found in moes if found is not None), None)
+    yield compared(f"model {row['config']}", _planned(planned, row), _built(built, moe))
     if moe:
-        held = tuple(getattr(layer, "moe", None) is not None for layer in built.layers)
-        inner = moe.routed_experts.inner_experts.hidden_dim
-        yield compared("MoE layers", planned.moe_layers, held)
-        yield compared("expert hidden size", planned.expert_size, inner)
+        yield compared("MoE layers", planned.moe_layers, tuple(found is not None for found in moes))
+        yield compared("expert hidden size", planned.expert_size, moe.routed_experts.inner_experts.hidden_dim)
     spec = find_spec(f"{name}.config_registry")  # importing it would take every package of the data pipeline
     source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
     yield compared(f"config {row['config']}", True, f"def {row['config']}(" in source)
+
+
+def _planned(model: Model, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes of the plan's model, with the positions and kernels that `row` knows of the registered one."""
+    return {
+        "layers": model.num_hidden_layers,
+        "hidden": model.hidden_size,
+        "heads": model.num_attention_heads,
+        "kv_heads": model.kv_heads,
+        "vocab": model.vocab_size,
+        "experts": model.num_experts,
+        "positions": row["positions"],
+        "attention": {"flex": "FlexAttention", "varlen": "VarlenAttention"}[str(row.get("attention", "flex"))],
+    }
+
+
+def _built(model: Any, moe: Any) -> dict[str, Any]:
+    """The same of torchtitan's configuration of a model; `moe` is that of a layer with experts, or None."""
+    attention = model.first_attention
+    return {
+        "layers": len(model.layers),
+        "hidden": model.dim,
+        "heads": attention.n_heads,
+        "kv_heads": getattr(attention, "n_kv_heads", None) or attention.n_heads,
+        "vocab": model.vocab_size,
+        "experts": moe.num_experts if moe else 0,
+        "positions": model.max_seq_len,
+        "attention": type(attention.inner_attention).__qualname__.split(".")[0],
+    }

@@ -25,7 +25,9 @@ BALANCERS = (
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about options; `source` names vLLM and its version."""
     yield from _all_to_all(config, source)
-    yield from _eplb(config, source)
+    yield from _redundant(config, source)
+    if "--enable-eplb" in given(config):
+        yield from _eplb(config, source)
     yield from _decode_context(config, source)
     yield from _elsewhere(config, source)
 
@@ -58,40 +60,46 @@ def _all_to_all(config: Config, source: str) -> Iterator[Check]:
     if used and backend == "deepep_high_throughput":
         yield from deepep(config, backend, degrees.ep, source)
     if backend == "moonep":
-        precision = args.get("--dtype") or config.workload.precision
-        wrong = ["EPLB is on"] * ("--enable-eplb" in args)
-        wrong += ["placement is round_robin"] * (config.framework.expert_layout == "round_robin")
-        wrong += [f"the precision is {precision}"] * (precision != "bf16")
-        yield check(
-            "vllm-moonep",
-            not wrong,
-            ", ".join(wrong) or "fits",
-            "bf16, linear, no EPLB",
-            f"{source} config/vllm.py: all2all-backend moonep wants bf16, linear placement and no EPLB"
-            + (f"; {', '.join(wrong)}" if wrong else ""),
-            "write another --all2all-backend, or workload.precision=bf16 and no --enable-eplb",
-        )
+        yield _moonep(config, source)
 
 
-def _eplb(config: Config, source: str) -> Iterator[Check]:
-    args, model, ep = given(config), config.model, config.degrees.ep
-    on, extra = "--enable-eplb" in args, redundant(config)
-    where = f"{source} config/parallel.py"
+def _moonep(config: Config, source: str) -> Check:
+    args = given(config)
+    precision = args.get("--dtype") or config.workload.precision
+    wrong = ["EPLB is on"] * ("--enable-eplb" in args)
+    wrong += ["placement is round_robin"] * (config.framework.expert_layout == "round_robin")
+    wrong += [f"the precision is {precision}"] * (precision != "bf16")
+    return check(
+        "vllm-moonep",
+        not wrong,
+        ", ".join(wrong) or "fits",
+        "bf16, linear, no EPLB",
+        f"{source} config/vllm.py: all2all-backend moonep wants bf16, linear placement and no EPLB"
+        + (f"; {', '.join(wrong)}" if wrong else ""),
+        "write another --all2all-backend, or workload.precision=bf16 and no --enable-eplb",
+    )
+
+
+def _redundant(config: Config, source: str) -> Iterator[Check]:
+    """Copies of experts are EPLB's."""
+    on, extra = "--enable-eplb" in given(config), redundant(config)
     if extra:
         yield check(
             "vllm-redundant-experts",
             on,
             f"{extra} redundant experts",
             "--enable-eplb",
-            f"{where}: num_redundant_experts={extra}, and EPLB is {'on' if on else 'off'}",
+            f"{source} config/parallel.py: num_redundant_experts={extra}, and EPLB is {'on' if on else 'off'}",
             "add --enable-eplb, or leave num_redundant_experts out",
         )
-    if not on:
-        return
-    parallel = expert_parallel(config)
+
+
+def _eplb(config: Config, source: str) -> Iterator[Check]:
+    args, model, ep = given(config), config.model, config.degrees.ep
+    extra, where = redundant(config), f"{source} config/parallel.py"
     yield check(
         "vllm-eplb",
-        parallel,
+        expert_parallel(config),
         f"ep={ep}",
         "ep > 1",
         f"{where}: EPLB wants expert parallelism, and the plan has ep={ep} over {stage_width(config.degrees)} ranks",

@@ -54,7 +54,7 @@ def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]
 
 
 def _image(job: Job) -> Iterator[Check]:
-    if job.image is None:
+    if job.launch.image is None:
         yield check(
             "image",
             False,
@@ -97,13 +97,13 @@ def _memory(job: Job) -> Iterator[Check]:
 
 
 def _spares(job: Job, target: str) -> Iterator[Check]:
-    if job.spare_nodes:
+    if job.launch.spare_nodes:
         yield check(
             "spares",
             False,
-            job.spare_nodes,
+            job.launch.spare_nodes,
             0,
-            f"launch.spare_nodes={job.spare_nodes} has no effect under scheduler={target}, which takes any node for a lost one",
+            f"launch.spare_nodes={job.launch.spare_nodes} has no effect under scheduler={target}, which takes any node for a lost one",
             "leave it out for Kubernetes",
             otherwise="warn",
         )

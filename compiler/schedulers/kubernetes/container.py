@@ -52,7 +52,7 @@ def container(name: str, job: Job, place: Place, instance: int, options: Sequenc
     start = program(job, "spawn.py", f"--node={place.node}", *options)
     return {
         "name": name,
-        "image": job.image or DEFAULT_IMAGE,
+        "image": job.launch.image or DEFAULT_IMAGE,
         "command": start,
         "env": environment(job, place, port(job, instance)),
         "ports": [{"name": "master", "containerPort": port(job, instance)}],
@@ -73,7 +73,7 @@ def preflight(job: Job, ranks: Node) -> list[Node]:
 
 def program(job: Job, name: str, *arguments: str) -> list[str]:
     """One of ours, as its process 1: signals reach it. $(NAME) in `arguments` is expanded."""
-    return [literal(job.python), "-I", "-S", f"{PLAN}/runtime/{name}", *arguments]
+    return [literal(job.launch.python), "-I", "-S", f"{PLAN}/runtime/{name}", *arguments]
 
 
 def environment(job: Job, place: Place, master_port: int) -> list[Node]:
@@ -99,7 +99,7 @@ def environment(job: Job, place: Place, master_port: int) -> list[Node]:
 
 def grace_s(job: Job) -> int:
     """Seconds that a rank has to write its checkpoint after SIGTERM."""
-    return max(job.checkpoint_signal_s, GRACE_S)
+    return max(job.launch.checkpoint_signal_s, GRACE_S)
 
 
 def resources(job: Job) -> Node:

@@ -45,13 +45,7 @@ def spec(
     }
     if site.host_network:
         found |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
-    if options.priority_class is not None:
-        found["priorityClassName"] = options.priority_class
-    if options.service_account is not None:
-        found["serviceAccountName"] = options.service_account
-    if options.image_pull_secrets:
-        found["imagePullSecrets"] = [{"name": name} for name in options.image_pull_secrets]
-    found |= _where(job, instance)
+    found |= {**_chosen(options), **_where(job, instance)}
     if claim is not None:
         found["resourceClaims"] = [{"name": COMPUTE_DOMAIN, "resourceClaimTemplateName": claim}]
     if first := preflight(job, container) if looked_at else []:
@@ -66,6 +60,15 @@ def _as_whom(job: Job) -> Node:
     if site.run_as_user:
         found["runAsNonRoot"] = True
     return {**found, "seccompProfile": {"type": site.seccomp}}
+
+
+def _chosen(options: Any) -> Node:
+    """What the target's options name in the cluster."""
+    given = {"priorityClassName": options.priority_class, "serviceAccountName": options.service_account}
+    found: Node = {name: value for name, value in given.items() if value is not None}
+    if options.image_pull_secrets:
+        found["imagePullSecrets"] = [{"name": name} for name in options.image_pull_secrets]
+    return found
 
 
 def _where(job: Job, instance: int | None) -> Node:

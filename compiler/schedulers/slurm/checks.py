@@ -46,7 +46,7 @@ def _segment(job: Job, chosen: int | None) -> Iterator[Check]:
         f"{nodes} % {size} = {left}",
         "0",
         f"--segment={size} parts {nodes} nodes into {nodes // size} segments and {left} nodes over, which Slurm refuses",
-        f"write scheduler.slurm.segment={best} or {_spares(job)}={job.spare_nodes + size - left}",
+        f"write scheduler.slurm.segment={best} or {_spares(job)}={job.launch.spare_nodes + size - left}",
     )
 
 

@@ -26,13 +26,13 @@ class Container:
 def container(job: Job) -> Container | None:
     """None where ranks run on the node itself."""
     kind = job.site.slurm.container
-    if job.image is None or kind == "none":
+    if job.launch.image is None or kind == "none":
         return None
     files = [(str(secret.file), str(secret.file), True) for secret in job.secret_files]
     given = [*((mount.source, mount.target, mount.read_only) for mount in job.mounts), *files]
     return Container(
         kind=kind,
-        image=_pyxis_image(job.image) if kind == "pyxis" else job.image,
+        image=_pyxis_image(job.launch.image) if kind == "pyxis" else job.launch.image,
         mounts=tuple(f"{source}:{target}:{'ro' if read_only else 'rw'}" for source, target, read_only in given),
         options=tuple(job.site.slurm.container_options),
     )

@@ -61,9 +61,9 @@ class Request:
 
 def of(job: Job, options: Any, whole: PooledJob | None = None) -> Request:
     """The request of a job; `options` are the target's own. A pool's bears the name of the `whole` that it is part of."""
-    files, site = runtime_files.files(job), job.site.slurm
-    if job.inventory is not None:
-        files["inventory.csv"] = job.inventory
+    files, site, inventory = runtime_files.files(job), job.site.slurm, job.world.config.hardware.inventory
+    if inventory is not None:
+        files["inventory.csv"] = inventory
     checked = {**{f"runtime/{name}": text for name, text in files.items()}, **dict(job.shared)}
     boxed = container(job)
     given = {name for name, _ in (*job.environment, *job.computed)}
@@ -76,9 +76,9 @@ def of(job: Job, options: Any, whole: PooledJob | None = None) -> Request:
         flags=_flags(job),
         files=tuple((runtime_files.digest(text), path) for path, text in sorted(checked.items())),
         passed=(*PASSED, *site.pass_environment),
-        python=site.python or ("python3" if boxed else job.python),
-        look=job.launch.preflight.enabled or (job.inventory is None and site.topology_command is None),
-        topology_command=tuple(site.topology_command or ()) if job.inventory is None else (),
+        python=site.python or ("python3" if boxed else job.launch.python),
+        look=job.launch.preflight.enabled or (inventory is None and site.topology_command is None),
+        topology_command=tuple(site.topology_command or ()) if inventory is None else (),
         assignments=(*recorder, *job.assignments),
         dumps=tuple(name for name in DUMPS if name not in given),
         step=_step(job),
@@ -117,9 +117,9 @@ def _nearness(job: Job, options: Any) -> tuple[Row, ...]:
 
 
 def _policy(job: Job) -> tuple[Row, ...]:
-    signal = [("signal", f"B:USR1@{job.checkpoint_signal_s}")] * (job.checkpoint_signal_s > 0)
+    signal = [("signal", f"B:USR1@{job.launch.checkpoint_signal_s}")] * (job.launch.checkpoint_signal_s > 0)
     return (
-        ("time", job.time_limit),
+        ("time", job.launch.time_limit),
         *signal,
         ("wait-all-nodes", "1"),
         ("output", "rankplan-%j.out"),
@@ -134,7 +134,7 @@ def _chosen(options: Any) -> dict[str, str]:
 
 
 def _flags(job: Job) -> tuple[str, ...]:
-    requeue = "requeue" if job.max_restarts else "no-requeue"
+    requeue = "requeue" if job.launch.max_restarts else "no-requeue"
     return ("exclusive", requeue) if job.site.slurm.exclusive else (requeue,)
 
 

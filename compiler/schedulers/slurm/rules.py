@@ -44,9 +44,10 @@ def _lines(options: Any) -> Iterator[Problem]:
 
 
 def _limits(job: Job) -> Iterator[Problem]:
-    if job.checkpoint_signal_s > 65535:
+    if job.launch.checkpoint_signal_s > 65535:
         yield Problem(
-            f"launch.checkpoint_signal_s={job.checkpoint_signal_s} is above Slurm's limit of 65535 s", "write less"
+            f"launch.checkpoint_signal_s={job.launch.checkpoint_signal_s} is above Slurm's limit of 65535 s",
+            "write less",
         )
     if job.launch.checkpoint is not None:
         yield from values.text("launch.checkpoint", job.launch.checkpoint)

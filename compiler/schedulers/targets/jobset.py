@@ -85,7 +85,7 @@ def _jobset(name: str, instance: int, jobs: Shape, job: Job, options: Options, p
             "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True, "subdomain": subdomain(name)},
             "coordinator": {"replicatedJob": next(iter(jobs)), "jobIndex": 0, "podIndex": 0},
             "successPolicy": {"operator": "All"},
-            "failurePolicy": failure.of_jobset(job.max_restarts),
+            "failurePolicy": failure.of_jobset(job.launch.max_restarts),
             **ttl,
             "replicatedJobs": replicated,
         },

@@ -80,7 +80,7 @@ def own(job: Job, options: Options) -> Iterator[Check]:
             "write scheduler=jobset, or instances of whole nodes",
         )
     if job.world.config.workload.train:
-        ignored = f"neither max_restarts={job.max_restarts} nor time_limit={job.time_limit} holds"
+        ignored = f"neither max_restarts={job.launch.max_restarts} nor time_limit={job.launch.time_limit} holds"
         yield check(
             "lws-serves",
             False,

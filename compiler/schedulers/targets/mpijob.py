@@ -97,13 +97,13 @@ def _launcher(name: str, instance: int, job: Job, options: Options) -> Node:
     workers = _workers(name)
     place = Place(node="", master=workers % 0, instance=str(instance))
     own = {
-        "RANKPLAN_MAX_RESTARTS": str(job.max_restarts),
+        "RANKPLAN_MAX_RESTARTS": str(job.launch.max_restarts),
         "RANKPLAN_SECRETS": " ".join(secret.name for secret in job.secrets if secret.secret),
         "RANKPLAN_WORKERS": workers,
     }
     return {
         "name": CONTAINER,
-        "image": job.image or DEFAULT_IMAGE,
+        "image": job.launch.image or DEFAULT_IMAGE,
         "command": program(job, "mpi.py", *map(literal, options.mpirun)),
         "env": [
             *environment(job, place, port(job, instance)),
@@ -118,7 +118,7 @@ def _worker(job: Job, options: Options) -> Node:
     """Waits for MPI, which starts its ranks as of a login: with what mpirun passes on, and nothing of a pod's environment."""
     return {
         "name": CONTAINER,
-        "image": job.image or DEFAULT_IMAGE,
+        "image": job.launch.image or DEFAULT_IMAGE,
         "command": list(map(literal, options.sshd)),
         "ports": [{"name": "ssh", "containerPort": options.ssh_port}],
         "readinessProbe": {"tcpSocket": {"port": options.ssh_port}, "periodSeconds": 5},

@@ -61,7 +61,7 @@ def _runtime(name: str, instance: int, job: Job, options: Options, plan: Node) -
     jobset = {
         "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True},
         "successPolicy": {"operator": "All"},
-        "failurePolicy": failure.of_jobset(job.max_restarts),
+        "failurePolicy": failure.of_jobset(job.launch.max_restarts),
         **ttl,
         "replicatedJobs": [_node(name, instance, job, options, plan)],
     }

@@ -69,7 +69,7 @@ def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> No
         "spec": {
             "schedulerName": "volcano",
             "minAvailable": job.nodes,
-            "maxRetry": job.max_restarts + 1,  # Volcano fails a job when its restarts reach it
+            "maxRetry": job.launch.max_restarts + 1,  # Volcano fails a job when its restarts reach it
             **{key: value for key, value in optional.items() if value is not None},
             "plugins": {"env": [], "svc": ["--publish-not-ready-addresses=true"]},
             "policies": _policies(),

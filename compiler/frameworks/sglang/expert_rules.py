@@ -1,0 +1,115 @@
+"""What SGLang refuses of the options in `framework.args` about experts: all-to-all, kernels and slots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.deepep import deepep
+from compiler.frameworks.options import number
+from compiler.frameworks.serving import stage_width
+from compiler.frameworks.sglang.arguments import SPANNING, backend, given
+from compiler.specs.config import Config
+
+ATTENTION_EVERYWHERE = ("flashinfer", "flashinfer_megamoe")
+"""All-to-all back ends that want an attention DP rank on every rank of the stage."""
+
+
+def rules(config: Config, source: str) -> Iterator[Check]:
+    """`source` names SGLang and its version."""
+    yield from _all_to_all(config, source)
+    yield from _runner(config, source)
+    yield from _slots(config, source)
+    yield from _balanced(config, source)
+
+
+def _all_to_all(config: Config, source: str) -> Iterator[Check]:
+    """The silent ep_size = tp_size first."""
+    args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
+    chosen = backend(args)
+    if chosen not in SPANNING:
+        return
+    yield check(
+        "sglang-a2a-ep",
+        degrees.ep == width,
+        f"ep={degrees.ep}",
+        f"ep={width}",
+        f"{source} arg_groups/overrides.py: --moe-a2a-backend {chosen} sets ep_size to tp_size={width} without a word, "
+        f"and the plan has ep={degrees.ep}",
+        f"write parallel.dp=null parallel.adp={degrees.adp} parallel.ep={width} parallel.etp=1, or leave --moe-a2a-backend out",
+    )
+    least = width if chosen in ATTENTION_EVERYWHERE else 2 if chosen == "pplx" else 1
+    good = degrees.adp == width if chosen in ATTENTION_EVERYWHERE else degrees.adp >= least
+    yield check(
+        "sglang-a2a-attention",
+        good,
+        f"adp={degrees.adp}",
+        f"adp={least}" + " or more" * (chosen not in ATTENTION_EVERYWHERE),
+        f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} with attn_dp_size={degrees.adp} on {width} ranks a stage",
+        f"write tp1, cp1 and adp{width}" if chosen in ATTENTION_EVERYWHERE else "write adp2 or more",
+    )
+    if chosen == "deepep" and args.get("--deepep-mode") != "low_latency":
+        yield from deepep(config, chosen, width, source)
+
+
+def _runner(config: Config, source: str) -> Iterator[Check]:
+    """Kernels that know all experts of a layer or an equal share on every rank."""
+    args, ep, width = given(config), config.degrees.ep, stage_width(config.degrees)
+    runner = args.get("--moe-runner-backend", "auto")
+    fp8 = config.workload.precision == "fp8" or args.get("--quantization") in ("fp8", "mxfp8")
+    if runner in ("flashinfer_cutlass", "flashinfer_cutedsl"):
+        sizes = [1, width]
+    elif runner == "triton_kernel" or (runner == "cutlass" and fp8):
+        sizes = [1]
+    else:
+        return
+    yield check(
+        "sglang-moe-runner",
+        ep in sizes,
+        f"ep={ep}",
+        " or ".join(f"ep={size}" for size in sizes),
+        f"{source} arg_groups/moe_hook.py: --moe-runner-backend {runner} takes {' or '.join(f'ep_size={s}' for s in sizes)}, "
+        f"and the plan has ep={ep}",
+        f"write ep{sizes[-1]}, or another --moe-runner-backend",
+    )
+
+
+def _slots(config: Config, source: str) -> Iterator[Check]:
+    args, model, ep = given(config), config.model, config.degrees.ep
+    extra = number(args, "--ep-num-redundant-experts", 0)
+    if extra and model.moe:
+        total = model.num_experts + extra
+        yield check(
+            "sglang-physical-experts",
+            total % ep == 0,
+            f"{total} % {ep} = {total % ep}",
+            "0",
+            f"{source} eplb/expert_location.py: {model.num_experts} experts and {extra} redundant ones over ep={ep} are "
+            f"{total / ep:g} each",
+            f"write --ep-num-redundant-experts={-model.num_experts % ep}",
+        )
+
+
+def _balanced(config: Config, source: str) -> Iterator[Check]:
+    """Experts that move between ranks, and tokens that choose among copies of one."""
+    args, ep = given(config), config.degrees.ep
+    if "--enable-eplb" in args:
+        yield check(
+            "sglang-eplb",
+            ep > 1,
+            f"ep={ep}",
+            "ep > 1",
+            f"{source} arg_groups/parallel_hook.py: EPLB moves experts between ep ranks, and the plan has ep={ep}",
+            "leave --enable-eplb out, or write ep2 or more",
+        )
+    dispatch = args.get("--ep-dispatch-algorithm")
+    if dispatch in ("static", "lp"):
+        yield check(
+            "sglang-ep-dispatch",
+            backend(args) != "none",
+            dispatch,
+            "dynamic",
+            f"{source} arg_groups/parallel_hook.py: --ep-dispatch-algorithm {dispatch} picks another copy of an expert on each "
+            "rank, which wants an all-to-all back end",
+            "write --ep-dispatch-algorithm=dynamic, or --moe-a2a-backend=deepep",
+        )
