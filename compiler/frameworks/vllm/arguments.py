@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compiler.frameworks.asked import asked
 from compiler.frameworks.options import nested, number, options
 from compiler.frameworks.serving import stage_width
 from compiler.specs.config import Config
@@ -27,15 +28,16 @@ _SHORT = {
     "-r": "--node-rank",
     "-asc": "--api-server-count",
     "-q": "--quantization",
+    "-sc": "--speculative-config",
 }
 _LONG = [
     *_SHORT.values(),
     *(
         "--all2all-backend --distributed-executor-backend --dtype --enable-dbo --enable-elastic-ep --enable-eplb "
         "--enable-return-routed-experts --enable-hc-sp --enable-fault-tolerance --enable-lora --async-scheduling "
-        "--attention-config --kv-transfer-config --speculative-config --dbo-decode-token-threshold "
+        "--attention-config --kv-transfer-config --dbo-decode-token-threshold "
         "--dbo-prefill-token-threshold --eplb-config --expert-placement-strategy --headless --master-addr --master-port "
-        "--max-model-len --max-num-seqs --model --ubatch-size"
+        "--max-model-len --max-num-seqs --max-num-batched-tokens --enable-chunked-prefill --model --ubatch-size"
     ).split(),
 ]
 ALIASES = {**_SHORT, **{"--" + name[2:].replace("-", "_"): name for name in _LONG}}
@@ -49,12 +51,40 @@ DECIDED = (
 """Options that a plan decides, also where it leaves them at their defaults."""
 
 
+OPPOSITES = {f"--no-{name[2:]}": name for name in ("--enable-chunked-prefill", "--enable-dbo")}
+"""What switches off an option that a plan may switch on."""
+
 KV_TRANSFER = "--kv-transfer-config"
+DRAFTS = "--speculative-config"
+LOW_LATENCY = "deepep_low_latency"
+SETTINGS = {
+    "--enable-dbo": "workload.two_batch_overlap",
+    "--all2all-backend": "workload.low_latency_dispatch",
+    DRAFTS: "workload.draft_tokens",
+}
+"""Options that the workload may switch on -> the key that does."""
+
+
+def planned(config: Config) -> tuple[str, ...]:
+    """Options of the workload's passes; what it leaves alone stays the user's."""
+    wanted = asked(config)
+    drafts = f'{{"method":"mtp","num_speculative_tokens":{wanted.drafts}}}'
+    return (
+        *["--enable-chunked-prefill", f"--max-num-batched-tokens={wanted.chunk}"] * (wanted.chunk is not None),
+        *[f"{DRAFTS}={drafts}"] * (wanted.drafts > 0),
+        *[f"--all2all-backend={LOW_LATENCY}"] * wanted.low_latency,
+        *["--enable-dbo"] * wanted.overlap,
+    )
 
 
 def given(config: Config) -> dict[str, str]:
-    """Option -> value."""
-    return options(config.framework.args, ALIASES)
+    """Option -> value: the user's, and those of `planned`."""
+    return options([*config.framework.args, *planned(config)], ALIASES)
+
+
+def spelt(config: Config, flag: str) -> str:
+    """How the user wrote an option: itself, or the key of the workload that it comes from."""
+    return SETTINGS.get(flag, flag) if flag in options(planned(config)) else flag
 
 
 def redundant(config: Config) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.frameworks.emission import Argument, Computed, Emission, merged
+from compiler.frameworks.asked import sequences
+from compiler.frameworks.emission import Argument, Computed, Emission, flags, merged
 from compiler.frameworks.options import without
 from compiler.frameworks.serving import (
     context_length,
@@ -13,7 +14,16 @@ from compiler.frameworks.serving import (
     shares_nodes,
     weights,
 )
-from compiler.frameworks.vllm.arguments import ALIASES, DECIDED, KV_TRANSFER, expert_parallel, transfers_by_nixl
+from compiler.frameworks.vllm.arguments import (
+    ALIASES,
+    DECIDED,
+    DRAFTS,
+    KV_TRANSFER,
+    OPPOSITES,
+    expert_parallel,
+    planned,
+    transfers_by_nixl,
+)
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -33,10 +43,10 @@ def emission(world: World) -> Emission:
     """A command for the first node and one for the others. Raises ConfigError where the user's arguments clash."""
     config = world.config
     model = weights(config, ("--model",), positional=True) or default_weights(config)
-    fixed = (*_degrees(config), *_requests(config), *_phase(config))
+    fixed = (*_degrees(config), *_requests(config), *planned(config), *_phase(config))
     first, others = _nodes(world)
     ours = (*fixed, *first, *(others or ()))
-    merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True)  # refuses what both set
+    merged(config, ours, aliases=_spellings(config), decided=DECIDED, abbreviates=True)  # refuses what both set
     texts = tuple(without(config.framework.args, "--model"))
     texts = texts[1:] if texts[:1] == (model,) else texts
     stages = config.parallel.stages
@@ -50,6 +60,12 @@ def emission(world: World) -> Emission:
         unit="node",
         http_port=http_port(config, PORT, 1),
     )
+
+
+def _spellings(config: Config) -> dict[str, str]:
+    """Every other way to set an option of ours: aliases, opposites, and one field of the drafts', as in `-sc.field`."""
+    names = {flag: ALIASES.get(flag.split(".")[0], flag.split(".")[0]) for flag in flags(config.framework.args)}
+    return {**ALIASES, **OPPOSITES, **{flag: name for flag, name in names.items() if name == DRAFTS != flag}}
 
 
 def _degrees(config: Config) -> tuple[str, ...]:
@@ -68,8 +84,7 @@ def _degrees(config: Config) -> tuple[str, ...]:
 
 def _requests(config: Config) -> tuple[str, ...]:
     """Lengths and batch; `--max-num-seqs` is of one DP rank."""
-    sequences = -(-config.workload.global_batch_size // config.degrees.adp)
-    return (f"--max-model-len={context_length(config)}", f"--max-num-seqs={sequences}", *precision(config))
+    return (f"--max-model-len={context_length(config)}", f"--max-num-seqs={sequences(config)}", *precision(config))
 
 
 def _phase(config: Config) -> tuple[str, ...]:

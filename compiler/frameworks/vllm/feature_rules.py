@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from compiler.checks import Check, check
+from compiler.frameworks.asked import args_key
 from compiler.frameworks.options import nested, number
-from compiler.frameworks.vllm.arguments import decode_context, given, transfers_by_nixl
+from compiler.frameworks.vllm.arguments import DRAFTS, LOW_LATENCY, decode_context, given, spelt, transfers_by_nixl
 from compiler.specs.config import Config
 
-OVERLAPPING = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")
+OVERLAPPING = (LOW_LATENCY, "deepep_high_throughput", "nixl_ep")
 """All-to-all back ends that dual batch overlap takes."""
 
 RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
@@ -21,7 +22,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _elastic(config, args, source)
     yield from _alone(config, args, source)
     if "--enable-dbo" in args:
-        yield from _overlap(args, source)
+        yield from _overlap(config, args, source)
     yield from _runner(config, args, source)
     yield from _connector(config, args, source)
 
@@ -70,7 +71,7 @@ def _alone(config: Config, args: Mapping[str, str], source: str) -> Iterator[Che
                 "pp=1 cp=1",
                 f"{source} config/vllm.py: {what} knows no pipeline and no context parallelism; the plan has pp={degrees.pp}, "
                 f"context parallelism {contexts}",
-                f"leave {flag} out, or write pp1 and no context parallelism",
+                f"leave {spelt(config, flag)} out, or write pp1 and no context parallelism",
             )
 
 
@@ -81,16 +82,17 @@ def _sparse(args: Mapping[str, str]) -> bool:
     return nested_ or given_ or _connectors(args, "HiSparseConnector")
 
 
-def _overlap(args: Mapping[str, str], source: str) -> Iterator[Check]:
+def _overlap(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """Dual batch overlap runs two micro-batches, of one model without adapters or drafts."""
-    backend = args.get("--all2all-backend", "allgather_reducescatter")
+    backend, dbo = args.get("--all2all-backend", "allgather_reducescatter"), spelt(config, "--enable-dbo")
+    fitting = OVERLAPPING[config.workload.role == "prefill"]
     yield check(
         "vllm-dbo-backend",
         backend in OVERLAPPING,
         backend,
         ", ".join(OVERLAPPING),
         f"{source} config/vllm.py: dual batch overlap takes all-to-all back ends {', '.join(OVERLAPPING)}, not {backend}",
-        f"write --all2all-backend={OVERLAPPING[0]}, or leave --enable-dbo out",
+        f"write --all2all-backend={fitting} in {args_key(config)}, or leave {dbo} out",
     )
     least = min(number(args, "--dbo-decode-token-threshold", 32), number(args, "--dbo-prefill-token-threshold", 512))
     yield check(
@@ -101,7 +103,7 @@ def _overlap(args: Mapping[str, str], source: str) -> Iterator[Check]:
         f"{source} config/parallel.py: dual batch overlap cuts a batch in 2, and its smaller token threshold is {least}",
         "leave --dbo-decode-token-threshold and --dbo-prefill-token-threshold out",
     )
-    others = [flag for flag in ("--enable-lora", "--speculative-config") if flag in args]
+    others = [flag for flag in ("--enable-lora", DRAFTS) if flag in args]
     yield check(
         "vllm-dbo-alone",
         not others,
@@ -109,7 +111,7 @@ def _overlap(args: Mapping[str, str], source: str) -> Iterator[Check]:
         "neither LoRA nor speculative decoding",
         f"{source} config/vllm.py: dual batch overlap goes with neither LoRA nor speculative decoding"
         + (f"; {', '.join(others)}" if others else ""),
-        f"leave --enable-dbo or {' and '.join(others) or 'the others'} out",
+        f"leave {dbo} or {' and '.join(spelt(config, flag) for flag in others) or 'the others'} out",
     )
 
 

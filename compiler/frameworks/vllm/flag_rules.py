@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks.asked import asked
 from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import nested
 from compiler.frameworks.serving import stage_width
-from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, given, redundant
+from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, given, redundant, spelt
 from compiler.specs.config import Config
 
 REMOVED = ("pplx", "naive")
@@ -54,8 +55,8 @@ def _all_to_all(config: Config, source: str) -> Iterator[Check]:
         "ep > 1, and adp > 1 or cp > 1",
         f"{source} fused_moe/config.py uses --all2all-backend {backend} only with expert parallelism over DP or "
         f"prefill-context ranks; the plan has ep={degrees.ep} adp={degrees.adp} cp={degrees.cp}",
-        "leave --all2all-backend out",
-        otherwise="warn",
+        f"leave {spelt(config, '--all2all-backend')} out",
+        otherwise="fail" if asked(config).low_latency else "warn",
     )
     if used and backend == "deepep_high_throughput":
         yield from deepep(config, backend, degrees.ep, source)

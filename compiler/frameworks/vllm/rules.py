@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from compiler.checks import Check, check
 from compiler.frameworks import serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
-from compiler.frameworks.vllm import feature_rules, flag_rules
+from compiler.frameworks.vllm import feature_rules, flag_rules, pass_rules
 from compiler.frameworks.vllm.arguments import expert_parallel, expressible, transfers_by_nixl
 from compiler.frameworks.vllm.layout import VOCABULARY_ROWS, round_robin_obstacles
 from compiler.specs.config import Config
@@ -40,6 +40,7 @@ def rules(config: Config) -> Iterator[Check]:
     yield from _service(config)
     yield from flag_rules.rules(config, source(config))
     yield from feature_rules.rules(config, source(config))
+    yield from pass_rules.rules(config, source(config))
     yield from serving.common(config, source(config), ("--model",), positional=True)
     yield from serving.environment(config, VARIABLES)
     yield from versions.checked(config)

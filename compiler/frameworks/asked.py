@@ -1,0 +1,65 @@
+"""What a workload asks of an inference server's passes: the part that reaches one server, and what no server can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from compiler.checks import Check, check
+from compiler.specs.config import Config
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Tokens of a prompt in one pass (None: the server's own), tokens drafted by each step of decode, halves of a batch in
+    turns, and DeepEP's low-latency kernels in decode.
+    """
+
+    chunk: int | None = None
+    drafts: int = 0
+    overlap: bool = False
+    low_latency: bool = False
+
+
+def asked(config: Config) -> Asked:
+    """Of a pool only what its role does. Drafts are asked of both: prefill fills the KV cache of the layers that draft."""
+    workload, moe = config.workload, config.model.moe
+    if workload.train:
+        return Asked()
+    return Asked(
+        chunk=None if workload.role == "decode" else workload.prefill_chunk,
+        drafts=workload.draft_tokens,
+        overlap=workload.two_batch_overlap and moe,
+        low_latency=workload.low_latency_dispatch and moe and workload.role != "prefill",
+    )
+
+
+def sequences(config: Config) -> int:
+    """Sequences of one attention data-parallel rank."""
+    return -(-config.workload.global_batch_size // config.degrees.adp)
+
+
+def step_tokens(config: Config) -> int:
+    """Tokens that one rank of attention data parallelism checks or decodes in a step, its drafts among them."""
+    return sequences(config) * (1 + asked(config).drafts)
+
+
+def args_key(config: Config) -> str:
+    """Where the arguments of this server alone are written."""
+    role = config.workload.role
+    return f"workload.pools.{role}.args" if role else "framework.args"
+
+
+def draft_layers(config: Config, where: str) -> Iterator[Check]:
+    """Drafts are a multi-token-prediction layer's; `where` says what the server would load it by."""
+    drafts, layers = asked(config).drafts, config.model.num_nextn_predict_layers
+    if drafts:
+        yield check(
+            f"{config.framework.name}-draft-layers",
+            layers > 0,
+            f"{layers} layers",
+            "1 or more",
+            f"{where} drafts with the model's own multi-token-prediction layers: workload.draft_tokens={drafts}, and "
+            f"{config.model.name} has model.num_nextn_predict_layers={layers}",
+            "write workload.draft_tokens=0, or a model that has such layers",
+        )

@@ -1,0 +1,112 @@
+"""What vLLM refuses, or does in another way, of the passes that a workload asks for: chunks, drafts, halves, low latency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.asked import args_key, asked, draft_layers, sequences, step_tokens
+from compiler.frameworks.options import number
+from compiler.frameworks.vllm.arguments import LOW_LATENCY, given
+from compiler.specs.config import Config
+
+LOW_LATENCY_TOKENS = 256
+"""Tokens of a pass with low-latency kernels where none are asked for (`config/scheduler.py`)."""
+
+BUDGET = "--max-num-batched-tokens"
+THRESHOLDS = {"decode": ("--dbo-decode-token-threshold", 32), "prefill": ("--dbo-prefill-token-threshold", 512)}
+"""Phase -> the option, and its default, below which dual batch overlap leaves a batch whole (`config/parallel.py`)."""
+
+
+def rules(config: Config, source: str) -> Iterator[Check]:
+    """Every rule about passes; `source` names vLLM and its version."""
+    yield from draft_layers(config, f"{source} config/speculative.py, method mtp,")
+    yield from _drafts(config, source)
+    if config.degrees.factors:
+        yield from _budget(config, source)
+        yield from _prompts(config, source)
+        yield from _halves(config, source)
+
+
+def _drafts(config: Config, source: str) -> Iterator[Check]:
+    drafts, layers = asked(config).drafts, config.model.num_nextn_predict_layers
+    if drafts and layers:
+        yield check(
+            "vllm-draft-tokens",
+            drafts <= layers or drafts % layers == 0,
+            f"{drafts} % {layers} = {drafts % layers}",
+            "0",
+            f"{source} config/speculative.py runs the {layers} layers that draft in turns: num_speculative_tokens={drafts} "
+            "is not a multiple of them",
+            f"write workload.draft_tokens={drafts // layers * layers}, or {(drafts // layers + 1) * layers}",
+        )
+
+
+def _budget(config: Config, source: str) -> Iterator[Check]:
+    """All sequences of a rank decode in one pass; fewer than one token for each is a ValueError."""
+    wanted, budget = asked(config), _tokens(config)
+    if budget == 0 or (wanted.chunk is None and not wanted.low_latency):
+        return
+    need = sequences(config) if config.workload.role == "prefill" else step_tokens(config)
+    fix = (
+        f"write workload.prefill_chunk={need} or more" if wanted.chunk else f"add {BUDGET}={need} to {args_key(config)}"
+    )
+    yield check(
+        "vllm-pass-tokens",
+        budget >= need,
+        f"{budget} tokens",
+        f"{need} or more",
+        f"{source} config/scheduler.py: a pass has at most {BUDGET}={budget} tokens, and the {sequences(config)} sequences "
+        f"of a DP rank need {need}" + f", {wanted.drafts} of each drafted" * (need > sequences(config)),
+        f"{fix}, or a smaller workload.global_batch_size",
+    )
+
+
+def _tokens(config: Config) -> int:
+    """Tokens of a pass, 0 where vLLM chooses them by the GPU (`EngineArgs.get_batch_defaults`)."""
+    batched = asked(config).low_latency and config.degrees.adp > 1
+    return number(given(config), BUDGET, LOW_LATENCY_TOKENS * batched)
+
+
+def _prompts(config: Config, source: str) -> Iterator[Check]:
+    """One back end carries the tokens of both phases; the plan's costs have it in decode alone."""
+    wanted = asked(config)
+    if wanted.low_latency:
+        yield check(
+            "vllm-low-latency-prefill",
+            config.workload.role == "decode",
+            "prefill and decode" if config.workload.role is None else config.workload.role,
+            "decode",
+            f"{source} has one all-to-all back end for a server: {LOW_LATENCY} carries prompts too, "
+            "and the plan's costs have it in decode alone",
+            "write workload.pools, which give decode servers of its own, or leave workload.low_latency_dispatch out",
+            otherwise="warn",
+        )
+
+
+def _halves(config: Config, source: str) -> Iterator[Check]:
+    """Batches below a threshold stay whole without a word, and so do all where there is one DP rank."""
+    wanted, workload, args = asked(config), config.workload, given(config)
+    if not wanted.overlap:
+        return
+    yield check(
+        "vllm-dbo-ranks",
+        config.degrees.adp > 1,
+        f"adp={config.degrees.adp}",
+        "adp > 1",
+        f"{source} v1/worker/dp_utils.py halves batches of DP ranks only, and the plan has adp={config.degrees.adp}",
+        "write adp2 or more, or leave workload.two_batch_overlap out",
+    )
+    tokens = {"prefill": min(wanted.chunk or workload.longest, workload.longest), "decode": step_tokens(config)}
+    for phase, (flag, default) in THRESHOLDS.items():
+        least = number(args, flag, default)
+        if workload.role in (None, phase):
+            yield check(
+                "vllm-dbo-tokens",
+                tokens[phase] >= least,
+                f"{tokens[phase]} tokens",
+                f"{least} or more",
+                f"{source} v1/worker/ubatch_utils.py leaves a {phase} batch of fewer than {flag}={least} tokens whole, "
+                f"and a DP rank has {tokens[phase]}",
+                f"add {flag}={max(tokens[phase], 2)} to {args_key(config)}, or leave workload.two_batch_overlap out",
+            )
