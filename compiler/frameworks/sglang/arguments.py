@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compiler.frameworks.asked import asked
 from compiler.frameworks.options import options
 from compiler.specs.config import Config
 
@@ -30,9 +31,41 @@ SPANNING = "ascend_fuseep deepep deepep_v2 flashinfer flashinfer_megamoe megamoe
 """All-to-all back ends that set ep_size to tp_size without a word (`arg_groups/overrides.py _a2a_ep_size`)."""
 
 
+A2A, HALVES = "--moe-a2a-backend", "--enable-two-batch-overlap"
+SETTINGS = {A2A: "workload.low_latency_dispatch", HALVES: "workload.two_batch_overlap"}
+"""Options that the workload may switch on -> the key that does."""
+
+
+def planned(config: Config) -> tuple[str, ...]:
+    """Options of the workload's passes; what it leaves alone stays the user's.
+
+    SGLang divides a chunk by the attention DP (`arg_groups/parallel_hook.py`). Its low-latency kernels cannot prefill: a
+    server of both phases takes them in decode alone, which is `auto` (`layers/moe/utils.py DeepEPMode.resolve`).
+    """
+    wanted = asked(config)
+    mode = "low_latency" if config.workload.role == "decode" else "auto"
+    drafts = (
+        "--speculative-algorithm=EAGLE",
+        f"--speculative-num-steps={wanted.drafts}",
+        "--speculative-eagle-topk=1",
+        f"--speculative-num-draft-tokens={wanted.drafts + 1}",
+    )
+    return (
+        *[f"--chunked-prefill-size={(wanted.chunk or 0) * config.degrees.adp}"] * (wanted.chunk is not None),
+        *drafts * (wanted.drafts > 0),
+        *[f"{A2A}=deepep", f"--deepep-mode={mode}"] * wanted.low_latency,
+        *[HALVES] * wanted.overlap,
+    )
+
+
 def given(config: Config) -> dict[str, str]:
-    """Option -> value."""
-    return options(config.framework.args, ALIASES)
+    """Option -> value: the user's, and those of `planned`."""
+    return options([*config.framework.args, *planned(config)], ALIASES)
+
+
+def spelt(config: Config, flag: str) -> str:
+    """How the user wrote an option: itself, or the key of the workload that it comes from."""
+    return SETTINGS.get(flag, flag) if flag in options(planned(config)) else flag
 
 
 def backend(args: dict[str, str]) -> str:

@@ -14,7 +14,7 @@ from compiler.frameworks.serving import (
     stage_width,
     weights,
 )
-from compiler.frameworks.sglang.arguments import ALIASES, DECIDED
+from compiler.frameworks.sglang.arguments import ALIASES, DECIDED, planned
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -29,7 +29,7 @@ BOOTSTRAP_PORT = 8998
 def emission(world: World) -> Emission:
     """Every node starts the same command, with its own `--node-rank`. Raises ConfigError for clashes with the user's."""
     config = world.config
-    ours = (*_weights(config), *_degrees(config), *_requests(config), *_phase(config), *_nodes(world))
+    ours = (*_weights(config), *_degrees(config), *_requests(config), *planned(config), *_phase(config), *_nodes(world))
     stages = config.parallel.stages
     partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
     return Emission(

@@ -8,7 +8,7 @@ from compiler.checks import Check, check
 from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
-from compiler.frameworks.sglang.arguments import SPANNING, backend, given
+from compiler.frameworks.sglang.arguments import A2A, SPANNING, backend, given, spelt
 from compiler.specs.config import Config
 
 ATTENTION_EVERYWHERE = ("flashinfer", "flashinfer_megamoe")
@@ -36,7 +36,7 @@ def _all_to_all(config: Config, source: str) -> Iterator[Check]:
         f"ep={width}",
         f"{source} arg_groups/overrides.py: --moe-a2a-backend {chosen} sets ep_size to tp_size={width} without a word, "
         f"and the plan has ep={degrees.ep}",
-        f"write parallel.dp=null parallel.adp={degrees.adp} parallel.ep={width} parallel.etp=1, or leave --moe-a2a-backend out",
+        f"write parallel.dp=null parallel.adp={degrees.adp} parallel.ep={width} parallel.etp=1, or leave {spelt(config, A2A)} out",
     )
     least = width if chosen in ATTENTION_EVERYWHERE else 2 if chosen == "pplx" else 1
     good = degrees.adp == width if chosen in ATTENTION_EVERYWHERE else degrees.adp >= least

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from compiler.checks import Check, check
 from compiler.frameworks import serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
-from compiler.frameworks.sglang import flag_rules
+from compiler.frameworks.sglang import flag_rules, pass_rules
 from compiler.frameworks.sglang.arguments import backend, given
 from compiler.specs.config import Config
 
@@ -32,6 +32,7 @@ def rules(config: Config) -> Iterator[Check]:
         yield from _expert_data(config)
         yield from _dense(config)
         yield from flag_rules.rules(config, source(config))
+        yield from pass_rules.rules(config, source(config))
     yield from _launch(config)
     yield from serving.common(config, source(config), ("--model-path", "--model"))
     yield from serving.environment(config, VARIABLES)

@@ -1,0 +1,116 @@
+"""What SGLang refuses, or does in another way, of the passes that a workload asks for: chunks, drafts, halves, low latency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.asked import args_key, asked, draft_layers, step_tokens
+from compiler.frameworks.options import number
+from compiler.frameworks.sglang.arguments import A2A, backend, given
+from compiler.specs.config import Config
+
+WHOLE = ("none", "deepep_v2", "megamoe")
+"""All-to-all back ends that no batch is halved for (`arg_groups/{validation,moe,mega_moe}_hook.py`)."""
+
+DISPATCHED, DISPATCHED_DEFAULT, DISPATCHED_MOST = "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK", 128, 1024
+"""Tokens of a rank that DeepEP's low-latency kernels have room for (`environ.py`, `layers/moe/token_dispatcher/deepep.py`)."""
+
+PIPED = "SGLANG_ENABLE_PP_SPEC"
+
+
+def rules(config: Config, source: str) -> Iterator[Check]:
+    """Every rule about passes; `source` names SGLang and its version."""
+    yield from draft_layers(config, f"{source} --speculative-algorithm EAGLE")
+    yield from _drafts(config, source)
+    yield from _chunk(config, source)
+    yield from _halves(config, source)
+    yield from _room(config, source)
+
+
+def _environment(config: Config) -> dict[str, str]:
+    return {**config.site.environment, **config.launch.environment}
+
+
+def _drafts(config: Config, source: str) -> Iterator[Check]:
+    """Drafts in a pipeline are for prefill servers, or behind a switch that knows no attention DP."""
+    degrees, role = config.degrees, config.workload.role
+    if not asked(config).drafts or degrees.pp == 1:
+        return
+    piped = _environment(config).get(PIPED, "").lower() in ("1", "true", "yes")
+    yield check(
+        "sglang-draft-pipeline",
+        (role is None and degrees.adp == 1) if piped else role == "prefill",
+        f"pp={degrees.pp} adp={degrees.adp}",
+        "pp=1",
+        f"{source} arg_groups/validation_hook.py: with a pipeline only servers of prefill draft, or with {PIPED}=1 those of "
+        f"both phases without attention DP; the plan has pp={degrees.pp} adp={degrees.adp}, {role or 'both phases'}",
+        "write pp1, or workload.draft_tokens=0",
+    )
+
+
+def _chunk(config: Config, source: str) -> Iterator[Check]:
+    chunk, page = asked(config).chunk, number(given(config), "--page-size", 1)
+    if chunk is not None:
+        yield check(
+            "sglang-chunk-page",
+            chunk % page == 0,
+            f"{chunk} % {page} = {chunk % page}",
+            "0",
+            f"{source} arg_groups/validation_hook.py: chunks of workload.prefill_chunk={chunk} tokens are not whole pages of "
+            f"--page-size={page}",
+            f"write workload.prefill_chunk={-(-chunk // page) * page}",
+        )
+
+
+def _halves(config: Config, source: str) -> Iterator[Check]:
+    """Two batches in turns need an all-to-all between them, and prompts one that is not low-latency."""
+    if not asked(config).overlap:
+        return
+    chosen, role = backend(given(config)), config.workload.role
+    yield check(
+        "sglang-two-batch",
+        chosen not in WHOLE,
+        chosen,
+        "deepep",
+        f"{source} halves batches between the dispatch and combine of an all-to-all back end, and {A2A} is {chosen}",
+        f"add {A2A}=deepep to {args_key(config)}, or leave workload.two_batch_overlap out",
+    )
+    mode = given(config).get("--deepep-mode", "auto")
+    yield check(
+        "sglang-two-batch-prefill",
+        role == "decode" or mode != "low_latency",
+        mode,
+        "auto, normal",
+        f"{source} batch_overlap/two_batch_overlap.py leaves prompts whole with --deepep-mode {mode}",
+        "leave --deepep-mode out, or leave workload.two_batch_overlap out",
+    )
+    yield check(
+        "sglang-two-batch-model",
+        config.model.mla,
+        config.model.name,
+        "DeepSeek V2 to V4, Qwen3 MoE, MiMo V2",
+        f"{source} batch_overlap/operations_strategy.py halves batches of DeepSeek V2 to V4, Qwen3 MoE and MiMo V2 only; whether "
+        f"{config.model.name} is built like one of them is not known",
+        "leave workload.two_batch_overlap out where it is not",
+        otherwise="warn",
+    )
+
+
+def _room(config: Config, source: str) -> Iterator[Check]:
+    """tp ranks share the tokens of a rank of attention DP (`utils/common.py require_attn_tp_gather`)."""
+    if not asked(config).low_latency:
+        return
+    text = _environment(config).get(DISPATCHED, "")
+    room = int(text) if text.isdigit() else DISPATCHED_DEFAULT
+    need = -(-step_tokens(config) // config.degrees.tp)
+    larger = f"write launch.environment.{DISPATCHED}={need}, or " if need <= DISPATCHED_MOST else "write "
+    yield check(
+        "sglang-dispatch-tokens",
+        need <= room <= DISPATCHED_MOST,
+        f"{need} tokens",
+        f"{min(room, DISPATCHED_MOST)} or fewer",
+        f"{source} token_dispatcher/deepep.py: low-latency kernels have room for {DISPATCHED}={room} tokens of a rank, "
+        f"at most {DISPATCHED_MOST}, and a step of decode has {need}",
+        f"{larger}a smaller workload.global_batch_size",
+    )
