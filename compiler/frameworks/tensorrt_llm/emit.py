@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from compiler.frameworks.asked import asked, sequences
 from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
 from compiler.frameworks.serving import context_length, default_weights, http_flag, http_port
 from compiler.frameworks.tensorrt_llm.layout import Sizes, sizes, stages
@@ -64,20 +65,33 @@ def weights(config: Config) -> str | None:
 
 def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
     """Options that the plan decides; batches are a scheduler's, of which each attention DP rank has one."""
-    workload = config.workload
     numbers = {
         "--tp_size": found.tp,
         "--pp_size": found.pp,
         **({"--ep_size": found.moe_ep} if config.model.moe else {}),
         "--gpus_per_node": min(config.hardware.node.gpus, config.degrees.world_size),
-        "--max_batch_size": -(-workload.global_batch_size // config.degrees.adp),
-        "--max_num_tokens": max(DEFAULT_NUM_TOKENS, workload.longest),
+        "--max_batch_size": sequences(config),
+        "--max_num_tokens": pass_tokens(config),
         "--max_seq_len": context_length(config),
     }
     ours: list[Argument] = [] if weights(config) else [default_weights(config)]
     ours += [word for name, value in numbers.items() for word in (name, str(value))]
     ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_flag(config, FIRST_PORT, 1)]
     return merged(config, ours, aliases=ALIASES, decided=DECIDED)
+
+
+def pass_tokens(config: Config) -> int:
+    """Tokens of a forward pass: of a chunk, or of the longest prompt."""
+    return asked(config).chunk or max(DEFAULT_NUM_TOKENS, config.workload.longest)
+
+
+def _passes(config: Config) -> dict[str, Any]:
+    """Chunks of prompts, and drafts of the model's own layers (`tensorrt_llm/llmapi/llm_args.py`)."""
+    wanted, field = asked(config), str(version(config).facts["drafts"])
+    chosen: dict[str, Any] = {"enable_chunked_prefill": True} if wanted.chunk is not None else {}
+    if wanted.drafts:
+        chosen["speculative_config"] = {"decoding_type": "MTP", field: wanted.drafts}
+    return chosen
 
 
 def options(config: Config, found: Sizes) -> dict[str, Any]:
@@ -94,7 +108,7 @@ def options(config: Config, found: Sizes) -> dict[str, Any]:
         chosen["disable_overlap_scheduler"] = True
     if config.parallel.stages and list(config.parallel.stages) != default_stages(config):
         chosen["pp_partition"] = list(config.parallel.stages)
-    return chosen
+    return chosen | _passes(config)
 
 
 def default_stages(config: Config) -> list[int]:

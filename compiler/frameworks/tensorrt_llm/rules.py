@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from compiler.checks import Check, check
 from compiler.frameworks.serving import default_weights
+from compiler.frameworks.tensorrt_llm import pass_rules
 from compiler.frameworks.tensorrt_llm.emit import default_stages, spans_nodes, weights
 from compiler.frameworks.tensorrt_llm.layout import split_block
 from compiler.frameworks.versions import Version, checked, version
@@ -26,6 +27,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _one_way(config, found)
     yield from _model(config, found)
     yield _unit(config, found)
+    yield from pass_rules.rules(config, f"TensorRT-LLM {found.number}")
 
 
 def _stages(config: Config, found: Version) -> Iterator[Check]:

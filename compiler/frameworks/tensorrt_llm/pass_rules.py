@@ -1,0 +1,50 @@
+"""What TensorRT-LLM refuses of the passes that a workload asks for: it has chunks and drafts, and no option for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.asked import asked, draft_layers, sequences, step_tokens
+from compiler.frameworks.tensorrt_llm.emit import pass_tokens
+from compiler.specs.config import Config
+
+API = "llmapi/llm_args.py"
+
+
+def rules(config: Config, source: str) -> Iterator[Check]:
+    """Every rule about passes; `source` names TensorRT-LLM and its version."""
+    yield from draft_layers(config, f"{source} {API} MTPDecodingConfig")
+    yield from _missing(config, source)
+    wanted = asked(config)
+    if config.degrees.factors and (wanted.chunk is not None or wanted.drafts):
+        need = sequences(config) if config.workload.role == "prefill" else step_tokens(config)
+        budget = pass_tokens(config)
+        larger = f"workload.prefill_chunk={need} or more, or " * (wanted.chunk is not None)
+        yield check(
+            "tensorrt_llm-pass-tokens",
+            budget >= need,
+            f"{budget} tokens",
+            f"{need} or more",
+            f"{source} {API}: a pass has at most --max_num_tokens={budget} tokens, and {sequences(config)} sequences need {need}"
+            + f", {wanted.drafts} of each drafted" * (need > sequences(config)),
+            f"write {larger}a smaller workload.global_batch_size",
+        )
+
+
+def _missing(config: Config, source: str) -> Iterator[Check]:
+    """Its all-to-all kernels are its own choice, and nothing halves a batch."""
+    wanted = asked(config)
+    for key, name, on in (
+        ("two_batch_overlap", "two-batch", wanted.overlap),
+        ("low_latency_dispatch", "low-latency", wanted.low_latency),
+    ):
+        if on:
+            yield check(
+                f"tensorrt_llm-{name}",
+                False,
+                "true",
+                "false",
+                f"{source} {API} has no option for workload.{key}: it would be costed and not started",
+                f"leave workload.{key} out, or write framework=vllm or framework=sglang",
+            )
