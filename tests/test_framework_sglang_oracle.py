@@ -75,6 +75,12 @@ def plan(seed: int) -> Config:
             "hardware.nodes": -(-width * pp // gpus),
             "hardware.node.gpus": gpus,
             "framework.args": args,
+            "workload.prefill_chunk": 4096 if seed % 3 == 0 else None,
+            "workload.draft_tokens": 2 * (seed % 4 == 0 and pp == 1),
+            "model.num_nextn_predict_layers": 1,
+            "workload.low_latency_dispatch": (
+                not dense and ep == width <= 160 and tp * adp > 2 and "--moe-a2a-backend=mooncake" not in args
+            ),
         },
     )
 
@@ -99,6 +105,8 @@ def test_random_plans_reach_every_branch() -> None:
     assert any(1 < world.degrees.etp < world.degrees.tp * world.degrees.adp for world in worlds)
     assert any(sum(world.experts.counts) > world.config.model.num_experts for world in worlds)
     assert any(world.config.parallel.stages for world in worlds)
+    assert any(world.config.workload.prefill_chunk and world.config.workload.draft_tokens for world in worlds)
+    assert any(world.config.workload.low_latency_dispatch for world in worlds)
     assert max(world.size for world in worlds) >= 256
 
 

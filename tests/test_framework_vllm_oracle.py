@@ -77,6 +77,16 @@ def plan(seed: int) -> Config:
             "hardware.node.gpus": gpus,
             "framework.args": args,
             "framework.expert_layout": None if dense else layout,
+            "workload.prefill_chunk": 4096 if seed % 3 == 0 else None,
+            "workload.draft_tokens": 2 * (seed % 4 == 0),
+            "model.num_nextn_predict_layers": 1,
+            "workload.low_latency_dispatch": (
+                whole
+                and not dense
+                and adp > 1
+                and seed % 2 == 0
+                and args[-1:] != ["--all2all-backend=deepep_low_latency"]
+            ),
         },
     )
 
@@ -101,6 +111,8 @@ def test_random_plans_reach_every_branch() -> None:
     assert any(redundant(config) for config in plans)
     assert any(1 < config.parallel.cp < decode_context(config) for config in plans)
     assert any(config.parallel.stages for config in plans)
+    assert any(config.workload.prefill_chunk and config.workload.draft_tokens for config in plans)
+    assert any(config.workload.low_latency_dispatch for config in plans)
     assert any(";" in world.experts.label(0, 0) for world in worlds)
     assert any(world.degrees.etp > world.degrees.tp for world in worlds)
     assert max(world.size for world in worlds) >= 256
