@@ -179,6 +179,25 @@ def test_a_setting_without_effect_is_said(overrides: list[str], words: str) -> N
     assert not [check for check in compile_plan(["~expect"]).checks if check.id == "workload-setting"]
 
 
+def test_a_framework_that_is_not_told_of_passes_is_warned_of() -> None:
+    def said(framework: str, *overrides: str) -> list[str]:
+        given = [
+            "model=llama3_1_8b",
+            "parallel=tp8",
+            "hardware=h100_80gb",
+            "hardware.nodes=1",
+            "scheduler=[]",
+            "workload=serve",
+        ]
+        checks = compile_plan([*given, "~expect", f"framework={framework}", *overrides]).checks
+        return [item.message for item in checks if item.id == "serving-passes"]
+
+    asked = ["workload.global_batch_size=8", "workload.prefill_chunk=1024"]
+    told = "costed, and not told to megatron: workload.prefill_chunk"
+    assert said("megatron", *asked) == [told]
+    assert said("vllm", *asked) == said("none", *asked) == said("megatron", asked[0]) == []
+
+
 def test_a_framework_that_is_not_told_of_a_dispatch_is_warned_of() -> None:
     given = ["model=mixtral_8x7b", "hardware=h100_80gb", "parallel=ep8_tp4_dp4", "hardware.nodes=16", "workload=train"]
     given += ["workload.global_batch_size=64", "workload.recompute=full", "workload.dispatch=deduplicated"]

@@ -10,6 +10,7 @@ from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 
 OF_TRAINING = ("optimizer_offload", "activation_offload", "tokens", "dispatch", "overlapped_dispatch")
+SERVERS = ("vllm", "sglang", "tensorrt_llm")
 OF_SERVING = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch")
 
 
@@ -35,6 +36,24 @@ def without_effect(config: Config) -> Iterator[Check]:
                 f"leave workload.{name} out",
                 otherwise="warn",
             )
+
+
+@declared
+def passes(config: Config) -> Iterator[Check]:
+    """The inference servers are told of a workload's passes, or refuse them; other frameworks that serve are not asked."""
+    workload, name = config.workload, config.framework.name
+    usual = {item.name: item.default for item in fields(workload)}
+    chosen = [key for key in OF_SERVING if getattr(workload, key) != usual[key]]
+    if not workload.train and chosen and name not in ("none", *SERVERS):
+        yield check(
+            "serving-passes",
+            False,
+            name,
+            ", ".join(SERVERS),
+            f"costed, and not told to {name}: workload.{', workload.'.join(chosen)}",
+            "give its own options in framework.args, or leave them out",
+            otherwise="warn",
+        )
 
 
 @declared
