@@ -161,4 +161,69 @@ CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
         "no offload",
         "tp1",
     ),
+    (
+        "deepspeed-autoep-json",
+        FOLDED,
+        {"workload.optimizer_offload": 1.0},
+        "fail",
+        "no offload and no DeepCompile over AutoTP: workload.optimizer_offload",
+        "tp1",
+    ),
+    (
+        "deepspeed-optimizer-offload",
+        changed(TRAIN, {"workload.optimizer_offload": 1.0}),
+        {"workload.distributed_optimizer": False},
+        "fail",
+        (
+            "DeepSpeed 0.19.8 runtime/zero/offload_config.py offloads the optimizer with ZeRO 1, 2 and 3, and a part of it with "
+            "ZeRO 3 alone (ratio); optimizer_offload=1 with zero_stage=0"
+        ),
+        "write workload.zero_stage=1 and optimizer_offload=1",
+    ),
+    (
+        "deepspeed-optimizer-offload",
+        changed(DENSE, {"parallel.pp": 1, "workload.optimizer_offload": 0.5, "workload.zero_stage": 3}),
+        {"workload.zero_stage": 2},
+        "fail",
+        "ZeRO 3 alone (ratio); optimizer_offload=0.5 with zero_stage=2",
+        "write workload.optimizer_offload=1, or leave it out",
+    ),
+    (
+        "deepspeed-activation-offload",
+        changed(TRAIN, {"workload.activation_offload": 1.0, "workload.recompute": "full"}),
+        {"workload.recompute": "none"},
+        "fail",
+        (
+            "DeepSpeed 0.19.8 runtime/activation_checkpointing/checkpointing.py sends all checkpoints of recomputed layers to the host, "
+            "or none (cpu_checkpointing); activation_offload=1 with recompute=none"
+        ),
+        "leave workload.activation_offload out, or write workload.activation_offload=1 and workload.recompute=full",
+    ),
+    (
+        "deepspeed-activation-offload",
+        TRAIN,
+        {"workload.activation_offload": 0.5, "workload.recompute": "full"},
+        "fail",
+        "activation_offload=0.5 with recompute=full",
+        "write workload.activation_offload=1",
+    ),
+    (
+        "deepspeed-checkpointing-configured",
+        TRAIN,
+        {"workload.activation_offload": 1.0, "workload.recompute": "full"},
+        "warn",
+        (
+            "DeepSpeed 0.19.8 reads activation_checkpointing.cpu_checkpointing of ds_config.json only where the program calls "
+            "deepspeed.checkpointing.configure"
+        ),
+        "call deepspeed.checkpointing.configure(mpu, deepspeed_config=ds_config.json)",
+    ),
+    (
+        "deepspeed-attention",
+        TRAIN,
+        {"workload.fused_attention": False},
+        "warn",
+        "DeepSpeed 0.19.8 replaces no attention in training: fused_attention=false is the model's own doing",
+        "or leave workload.fused_attention out",
+    ),
 ]

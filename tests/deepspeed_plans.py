@@ -45,6 +45,9 @@ def config(random_: random.Random, name: str) -> Config:
         distributed_optimizer=random_.random() < 0.5,
         precision=random_.choice(("bf16", "fp16", "fp32")),
         sequence_parallel=False,
+        recompute=(recompute := random_.choice(("none", "full"))),
+        optimizer_offload=random_.choice((0.0, 0.0, 1.0)),
+        activation_offload=float(recompute == "full" and random_.random() < 0.5),
     )
     return Config(
         hardware=GENERIC,

@@ -10,6 +10,7 @@ from tests.megatron_configs import DENSE, MAPPED, TRAIN, args
 
 FLEX = changed(TRAIN, args("--moe-token-dispatcher-type", "flex"))
 HYBRID = changed(TRAIN, args("--moe-token-dispatcher-type", "flex", "--moe-flex-dispatcher-backend", "hybridep"))
+ONE_STAGE = changed(TRAIN, {"parallel.pp": 1, "parallel.dp": 16})
 CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     # rule, a plan that keeps it, what breaks it, status, message, fix
     ("framework-version", TRAIN, {"framework.version": "0.9"}, "warn", "megatron 0.9: rules are known for", "=0.19.2"),
@@ -188,4 +189,14 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     ("megatron-transformer-impl", TRAIN, args("--transformer-impl", "inference_optimized"), "fail", "needs etp=1", "leave"),
     ("megatron-stream-groups", changed(TRAIN, args("--high-priority-stream-groups", "ep_dp", "dp_cp")), args("--high-priority-stream-groups", "edp"), "fail", "ignores names that it does not know: edp", "ep_dp"),
     ("megatron-communicators", TRAIN, args("--nccl-communicator-config-path", "none.yaml"), "warn", "none.yaml cannot be read here", "compile where the file is"),
+    ("megatron-optimizer-offload", changed(TRAIN, {"workload.optimizer_offload": 0.5}), {"workload.distributed_optimizer": False}, "fail", "workload.optimizer_offload=0.5: --optimizer-cpu-offload needs --use-precision-aware-optimizer, and that the distributed optimizer (Megatron-Core 0.19.2 optimizer/optimizer_config.py)", "write workload.distributed_optimizer=true, or leave workload.optimizer_offload out"),
+    ("megatron-optimizer-offload-adam", changed(TRAIN, {"workload.optimizer_offload": 1.0}), args("--optimizer", "sgd"), "fail", "workload.optimizer_offload=1 with --optimizer sgd: --use-precision-aware-optimizer knows adam alone (Megatron-Core 0.19.2 optimizer/optimizer_config.py)", "leave --optimizer out, or workload.optimizer_offload"),
+    ("megatron-optimizer-offload-fp8", changed(TRAIN, {"workload.optimizer_offload": 1.0, **args("--fp8-param-gather")}), args("--fp8-param-gather", "--fp8-recipe", "blockwise"), "fail", "workload.optimizer_offload=1 with --fp8-param-gather and --fp8-recipe blockwise: Megatron-Core 0.19.2 arguments.py has the delayed recipe alone", "leave --fp8-param-gather out, or workload.optimizer_offload"),
+    ("megatron-optimizer-offload-fsdp", changed(TRAIN, {"workload.optimizer_offload": 1.0}), {"workload.zero_stage": 3}, "warn", "workload.optimizer_offload=1 with workload.zero_stage=3: Megatron-Core 0.19.2 optimizer/distrib_optimizer.py leaves weights and gradients to Megatron-FSDP", "write workload.zero_stage=1, or try a step first"),
+    ("megatron-activation-offload", changed(ONE_STAGE, {"workload.activation_offload": 0.25}), {"workload.activation_offload": 0.3}, "fail", "workload.activation_offload=0.3 is 4.8 of 16 layers, with pp=1 and recompute=none: Megatron-Core 0.19.2 transformer_config.py sends whole layers to the host (--cpu-offloading-num-layers), fewer than all, without a pipeline and without recomputation", "write workload.activation_offload=0.3125"),
+    ("megatron-activation-offload", ONE_STAGE, {"workload.activation_offload": 1.0}, "fail", "is 16 of 16 layers", "write workload.activation_offload=0.9375"),
+    ("megatron-activation-offload", ONE_STAGE, {"workload.activation_offload": 0.5, "workload.recompute": "selective"}, "fail", "with pp=1 and recompute=selective", "leave workload.activation_offload out"),
+    ("megatron-activation-offload", TRAIN, {"workload.activation_offload": 0.5}, "fail", "8 of 16 layers, with pp=4", "leave workload.activation_offload out"),
+    ("megatron-unfused-attention", changed(TRAIN, {"workload.fused_attention": False}), {"parallel.cp": 2, "parallel.dp": 2}, "fail", "workload.fused_attention=false with cp=2: --attention-backend unfused leaves Transformer Engine no kernel, since its unfused one has no context parallelism (Megatron-Core 0.19.2 models/common/language_module.py turns the others off)", "write parallel.cp=1, or leave workload.fused_attention out"),
+    ("megatron-attention-variables", changed(TRAIN, {"workload.fused_attention": False}), {"launch.environment": {"NVTE_FLASH_ATTN": "1"}}, "fail", "workload.fused_attention=false with NVTE_FLASH_ATTN=1 in the environment: Megatron-Core 0.19.2 models/common/language_module.py wants NVTE_FLASH_ATTN=0, NVTE_FUSED_ATTN=0, NVTE_UNFUSED_ATTN=1", "leave the variable out of launch.environment and site.environment"),
 ]  # fmt: skip

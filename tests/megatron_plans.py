@@ -99,6 +99,9 @@ def drawn(random: Random) -> dict[str, Any]:
         "workload.recompute": random.choice(("none", "selective", "full")),
         "workload.precision": random.choice(("bf16", "fp16", "fp32", "fp8", "fp4")),
         "workload.zero_stage": random.choice((0, 0, 0, 1, 2, 3)),
+        "workload.optimizer_offload": random.choice((0.0, 0.0, 0.25, 1.0)),
+        "workload.activation_offload": random.choice((0.0, 0.0, 0.0, 0.5)),
+        "workload.fused_attention": random.random() < 0.8,
         **_model(random, sum(counts), heads, ep * random.choice((1, 2, 4)) if moe else 0),
     }
 

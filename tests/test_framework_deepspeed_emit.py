@@ -69,6 +69,43 @@ def test_recomputed_layers_and_data_first_are_said() -> None:
     assert found["use_data_before_expert_parallelism"] is True
 
 
+def test_what_goes_to_the_host_is_said() -> None:
+    config = changed(
+        TRAIN,
+        {"workload.optimizer_offload": 1.0, "workload.activation_offload": 1.0, "workload.recompute": "full"},
+    )
+    pinned = ["--json.zero_optimization.offload_optimizer.pin_memory=false"]
+    found = files(changed(config, {"framework.args": pinned}))["framework/ds_config.json"]
+    states = {"device": "cpu", "ratio": 1.0, "pin_memory": False}
+    assert found["zero_optimization"] == {"stage": 1, "offload_optimizer": states}
+    assert found["activation_checkpointing"] == {"cpu_checkpointing": True}
+    dense = changed(DENSE, {"parallel.pp": 1, "workload.zero_stage": 3, "workload.optimizer_offload": 0.25})
+    assert files(dense)["framework/ds_config.json"]["zero_optimization"]["offload_optimizer"]["ratio"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("argument", "values", "key"),
+    [
+        (
+            "--json.zero_optimization.offload_optimizer.device=nvme",
+            {"workload.optimizer_offload": 1.0},
+            "zero_optimization.offload_optimizer.device",
+        ),
+        ("--json.zero_optimization.cpu_offload=true", {"workload.optimizer_offload": 1.0}, "cpu_offload"),
+        (
+            '--json.activation_checkpointing={"cpu_checkpointing":false}',
+            {"workload.activation_offload": 1.0, "workload.recompute": "full"},
+            "activation_checkpointing.cpu_checkpointing",
+        ),
+    ],
+)
+def test_the_user_decides_what_the_workload_leaves_open(argument: str, values: dict[str, Any], key: str) -> None:
+    config = changed(TRAIN, {"framework.args": [argument]})
+    assert files(config)
+    with pytest.raises(ConfigError, match=f"{key}, and so does the plan"):
+        files(changed(config, values))
+
+
 def test_arguments_follow_a_command_and_only_then() -> None:
     config = changed(TRAIN, {"framework.args": ["--json.gradient_clipping=1.0", "--data", "/d"]})
     found = emit.emission(lay_out(config))

@@ -10,10 +10,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
-from compiler.frameworks.deepspeed import emit, layout
+from compiler.frameworks.deepspeed import emit, host, layout
 from compiler.frameworks.deepspeed.prove import prove
 from compiler.frameworks.proof import NotInstalledError
 from compiler.passes import lay_out
@@ -39,6 +41,22 @@ def test_dense_plans_are_what_deepspeed_builds() -> None:
         given = replace(config(random.Random(0), "tensor"), model=LLAMA_8B, parallel=Parallel(tp=tp, pp=pp, adp=adp))
         batch = replace(given.workload, global_batch_size=adp * given.workload.micro_batch_size, zero_stage=1)
         assert differences(lay_out(replace(given, workload=batch))) == []
+
+
+def test_a_part_of_the_optimizer_is_what_deepspeed_reads() -> None:
+    given = replace(config(random.Random(0), "tensor"), model=LLAMA_8B, parallel=Parallel(adp=8))
+    values: dict[str, Any] = {
+        "zero_stage": 3,
+        "optimizer_offload": 0.25,
+        "activation_offload": 1.0,
+        "recompute": "full",
+    }
+    workload = replace(given.workload, global_batch_size=64, **values)
+    world = lay_out(replace(given, workload=workload))
+    assert differences(world) == []
+    other = replace(world, config=replace(given, workload=replace(workload, optimizer_offload=1.0)))
+    with mock.patch.object(host, "zero", return_value={"offload_optimizer": {"device": "cpu", "ratio": 0.5}}):
+        assert [found.what for found in differences(other)] == ["ds_config.json offload_optimizer"]
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 4])

@@ -65,6 +65,16 @@ def test_what_we_refuse_of_zero_deepspeed_refuses(package: Package) -> None:
         package.module("runtime.engine").DeepSpeedEngine._validate_zero3_moe_compatibility(fake)
 
 
+def test_a_part_of_the_optimizer_needs_zero_3(package: Package) -> None:
+    read = package.module("runtime.zero.config").DeepSpeedZeroConfig
+    offload = {"device": "cpu", "ratio": 0.5}
+    assert read(stage=3, offload_optimizer=offload).offload_optimizer.ratio == 0.5
+    assert read(stage=1, offload_optimizer={**offload, "ratio": 1.0}).offload_optimizer.ratio == 1.0
+    for stage in (1, 2):
+        with pytest.raises(ValueError, match="Partial offloading only supported for ZeRO Stage 3"):
+            read(stage=stage, offload_optimizer=offload)
+
+
 def test_an_ep_that_does_not_divide_is_deepspeeds_error_too(package: Package) -> None:
     groups = package.module("utils.groups")
     with pytest.raises(AssertionError, match="8 is not divisible by 3"):

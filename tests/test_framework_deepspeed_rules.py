@@ -49,6 +49,16 @@ def test_nothing_is_refused_without_reason(base: Config) -> None:
         (["workload.sequence_parallel=null"], "deepspeed-sequence-parallel", ["workload.sequence_parallel=false"]),
         (["workload.zero_stage=2"], "deepspeed-zero-pipeline", ["workload.zero_stage=1"]),
         (
+            ["workload.optimizer_offload=0.5"],
+            "deepspeed-optimizer-offload",
+            ["workload.optimizer_offload=1"],
+        ),
+        (
+            ["workload.activation_offload=0.5"],
+            "deepspeed-activation-offload",
+            ["workload.activation_offload=1", "workload.recompute=full"],
+        ),
+        (
             ["parallel.vpp=2", "workload.schedule=interleaved"],
             "deepspeed-vpp",
             ["parallel.vpp=1", "workload.schedule=1f1b"],

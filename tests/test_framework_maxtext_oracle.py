@@ -20,6 +20,10 @@ from tests.wheels import wheel
 
 pytest.importorskip("jax", reason="jax is not installed")
 
+HOST = (
+    *("framework=maxtext", "workload=train", "workload.optimizer_offload=1", "workload.activation_offload=1"),
+    "workload.fused_attention=false",
+)
 MODELS = ("mixtral_8x7b", "qwen3_30b_a3b", "llama3_1_8b", "deepseek_v3", "moe_30b")
 
 
@@ -61,6 +65,9 @@ def drawn(dice: random.Random) -> World | None:
         "workload.micro_batch_size": dice.choice((1, 2, 3)),
         "workload.precision": dice.choice(("bf16", "fp16", "fp32", "fp8")),
         "workload.recompute": dice.choice(("none", "selective", "full")),
+        "workload.optimizer_offload": dice.choice((0.0, 0.0, 1.0)),
+        "workload.activation_offload": dice.choice((0.0, 0.0, 1.0)),
+        "workload.fused_attention": dice.random() < 0.8,
         "hardware.node.gpus": 1,
     }
     config = changed(base, values)
@@ -113,6 +120,16 @@ def test_maxtext_refuses_what_is_refused(root: Path, values: dict[str, Any]) -> 
     config = changed(composed("framework=maxtext", "workload=train"), values)
     assert any(check.status == "fail" and check.id.startswith("maxtext-") for check in invariants.declared(config))
     assert "error" in ask([lay_out(config)], root)[0]
+
+
+def test_what_goes_to_the_host_is_compared(root: Path) -> None:
+    world = lay_out(composed(*HOST))
+    assert [item.what for item in prove(world, root) if not item.equal] == []
+    (answer,) = ask([world], root)
+    wrong = {"tensors_to_offload": ["context"], "optimizer_memory_host_offload": False, "attention": "flash"}
+    found = findings(world, {**answer, "values": {**answer["values"], **wrong}}, root)
+    different = ["tensors on the host", "optimizer on the host", "attention"]
+    assert [item.what for item in found if not item.equal] == different
 
 
 def test_another_order_of_axes_is_noticed(root: Path) -> None:

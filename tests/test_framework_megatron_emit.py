@@ -24,6 +24,10 @@ from tests.megatron_configs import SERVE, TRAIN, args, emitted, words
         ({"workload.zero_stage": 3}, {"--use-megatron-fsdp": (), "--data-parallel-sharding-strategy": ("optim_grads_params",), "--ckpt-format": ("fsdp_dtensor",)}, "--fp16"),
         ({"workload.zero_stage": 2}, {"--data-parallel-sharding-strategy": ("optim_grads",)}, "--fp16"),
         ({"model.num_experts_per_tok": 1}, {"--moe-router-pre-softmax": ()}, "--fp16"),
+        ({"workload.optimizer_offload": 0.5}, {"--optimizer-cpu-offload": (), "--optimizer-offload-fraction": ("0.5",), "--use-precision-aware-optimizer": ()}, "--cpu-offloading-num-layers"),
+        ({"workload.optimizer_offload": 1.0, **args("--use-precision-aware-optimizer")}, {"--optimizer-offload-fraction": ("1",), "--use-precision-aware-optimizer": ()}, "--attention-backend"),
+        ({"workload.activation_offload": 0.25}, {"--cpu-offloading-num-layers": ("4",)}, "--optimizer-cpu-offload"),
+        ({"workload.fused_attention": False}, {"--attention-backend": ("unfused",)}, "--optimizer-cpu-offload"),
     ],
 )  # fmt: skip
 def test_the_workload_as_arguments(values: dict[str, Any], expected: dict[str, tuple[str, ...]], absent: str) -> None:

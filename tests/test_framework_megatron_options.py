@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from compiler.errors import ConfigError
@@ -27,6 +29,28 @@ def test_what_the_plan_decides_is_not(flag: str) -> None:
         ConfigError, match=f"framework.args sets {flag}, and so does the plan ; leave it out, and write"
     ):
         list(adapter("megatron").declared(changed(TRAIN, args(flag, "2"))))
+
+
+ASKED = [
+    ({"workload.optimizer_offload": 0.5}, "--optimizer-cpu-offload", (), "workload.optimizer_offload"),
+    ({"workload.optimizer_offload": 0.5}, "--optimizer-offload-fraction", ("0.3",), "workload.optimizer_offload"),
+    ({"workload.activation_offload": 0.5}, "--cpu-offloading-num-layers", ("3",), "workload.activation_offload"),
+    ({"workload.activation_offload": 0.5}, "--fine-grained-activation-offloading", (), "workload.activation_offload"),
+    ({"workload.fused_attention": False}, "--attention-backend", ("flash",), "workload.fused_attention"),
+]
+
+
+@pytest.mark.parametrize(("values", "flag", "given", "key"), ASKED)
+def test_the_user_decides_what_the_workload_leaves_open(
+    values: dict[str, Any], flag: str, given: tuple[str, ...], key: str
+) -> None:
+    config = changed(TRAIN, args(flag, *given))
+    assert words(config)[flag] == given
+    assert list(adapter("megatron").declared(config))
+    with pytest.raises(
+        ConfigError, match=f"framework.args sets {flag}, and so does the plan ; leave it out, and write {key}$"
+    ):
+        list(adapter("megatron").declared(changed(config, values)))
 
 
 def test_everything_sure_that_is_emitted_is_owned() -> None:

@@ -10,7 +10,7 @@ from compiler.errors import InvariantError
 from compiler.passes import compile_config
 from compiler.specs.config import Config
 from tests.configs import changed
-from tests.megatron_cases import CASES
+from tests.megatron_cases import CASES, ONE_STAGE
 from tests.megatron_configs import MAPPED, TRAIN, checks, words
 
 
@@ -41,6 +41,25 @@ def test_what_the_fix_says_compiles(broken: dict[str, Any], fixed: dict[str, Any
     ((key, value),) = fixed.items()
     assert f"write {key}={str(value).lower() if isinstance(value, bool) else value}" in str(error.value)
     compile_config(changed(changed(TRAIN, broken), fixed))
+
+
+@pytest.mark.parametrize(
+    ("broken", "fixed"),
+    [
+        ({"workload.activation_offload": 0.3}, {"workload.activation_offload": 0.3125}),
+        ({"workload.activation_offload": 1.0}, {"workload.activation_offload": 0.9375}),
+        (
+            {"workload.optimizer_offload": 0.5, "workload.distributed_optimizer": False},
+            {"workload.distributed_optimizer": True},
+        ),
+    ],
+)
+def test_a_part_that_is_offered_compiles(broken: dict[str, Any], fixed: dict[str, Any]) -> None:
+    with pytest.raises(InvariantError) as error:
+        compile_config(changed(ONE_STAGE, broken))
+    ((key, value),) = fixed.items()
+    assert f"write {key}={str(value).lower()}" in str(error.value)
+    compile_config(changed(changed(ONE_STAGE, broken), fixed))
 
 
 @pytest.mark.parametrize("order", ["tp-cp-ep-dp-pp", "tp-ep-cp-dp-pp", "cp-tp-ep-dp-pp"])

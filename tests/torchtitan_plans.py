@@ -26,6 +26,7 @@ def random_config(seed: int) -> Config:
         "model.num_hidden_layers": max(layers, parts),
         "workload.schedule": pick.choice(["interleaved", "zero_bubble"]) if vpp > 1 else "1f1b",
         "workload.recompute": pick.choice(["none", "selective", "full"]),
+        "workload.optimizer_offload": pick.choice([0.0, 0.0, 1.0]),
         "workload.zero_stage": pick.choice([0, 2, 3]),
         "workload.global_batch_size": adp * pp * 2,
         "workload.sequence_length": 4096 * 3,

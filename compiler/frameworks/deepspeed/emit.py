@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from compiler.frameworks.deepspeed import json_args, layout
+from compiler.frameworks.deepspeed import host, json_args, layout
 from compiler.frameworks.emission import Computed, Emission, merged
 from compiler.render.artifacts import Artifact, to_json
 from compiler.specs.config import Config
@@ -38,7 +38,8 @@ def ds_config(config: Config) -> dict[str, Any]:
         "train_batch_size": workload.global_batch_size,
         "train_micro_batch_size_per_gpu": workload.micro_batch_size,
         "gradient_accumulation_steps": workload.global_batch_size // (degrees.adp * workload.micro_batch_size),
-        "zero_optimization": {"stage": zero_stage(config)},
+        "zero_optimization": {"stage": zero_stage(config), **host.zero(config)},
+        **host.checkpointing(config),
     }
     if precision(config):
         found[precision(config)] = {"enabled": True}

@@ -151,6 +151,8 @@ def _folded_json(config: Config) -> Iterator[Check]:
         "compile.deepcompile": json_args.nested(config, "compile.deepcompile"),
     }
     found = [f"{json_args.PREFIX}{key}" for key, value in given.items() if value]
+    if config.workload.train and config.workload.optimizer_offload:
+        found.append("workload.optimizer_offload")
     if found:
         yield check(
             "deepspeed-autoep-json",

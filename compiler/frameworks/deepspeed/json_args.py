@@ -34,6 +34,14 @@ PLANNED = frozenset(
 )
 """Keys that the plan decides, whether they are written or left to DeepSpeed's default."""
 
+_ASKED: Mapping[str, str] = {
+    "zero_optimization.offload_optimizer.device": "optimizer_offload",
+    "zero_optimization.offload_optimizer.ratio": "optimizer_offload",
+    "zero_optimization.cpu_offload": "optimizer_offload",
+    "activation_checkpointing.cpu_checkpointing": "activation_offload",
+}
+"""Keys that are the user's until the workload sends something to the host."""
+
 UNPLANNED = "zero_optimization.mics_shard_size"
 """MiCS has shard and replica groups of its own; DeepSpeed itself dropped it in 0.19.8."""
 
@@ -72,7 +80,7 @@ def laid_over(config: Config, ours: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = copy.deepcopy(dict(ours))
     bad: list[Problem] = []
     for key, value in given(config).items():
-        clashes = sorted(_decided(key, value))
+        clashes = sorted(_decided(planned(config), key, value))
         if UNPLANNED in _leaves(key, value):
             bad.append(
                 Problem(f"framework.args sets {PREFIX}{UNPLANNED}, whose groups are not planned", "leave it out")
@@ -93,11 +101,17 @@ def laid_over(config: Config, ours: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _decided(key: str, value: Any) -> set[str]:
+def planned(config: Config) -> frozenset[str]:
+    """Keys that this plan decides."""
+    workload = config.workload
+    return PLANNED | {key for key, name in _ASKED.items() if workload.train and getattr(workload, name)}
+
+
+def _decided(plan: frozenset[str], key: str, value: Any) -> set[str]:
     """The keys of the plan that a user's key sets, lies inside of, or puts a plain value in the place of."""
-    inside = {name for name in PLANNED if key.startswith(f"{name}.")}
-    around = set() if isinstance(value, Mapping) else {name for name in PLANNED if name.startswith(f"{key}.")}
-    return inside | around | PLANNED.intersection(_leaves(key, value))
+    inside = {name for name in plan if key.startswith(f"{name}.")}
+    around = set() if isinstance(value, Mapping) else {name for name in plan if name.startswith(f"{key}.")}
+    return inside | around | plan.intersection(_leaves(key, value))
 
 
 def _leaves(key: str, value: Any) -> Iterator[str]:

@@ -16,6 +16,7 @@ from compiler.frameworks.deepspeed.emit import emission, precision, zero_stage
 from compiler.frameworks.deepspeed.package import Package, opened
 from compiler.frameworks.deepspeed.recorded import recorded
 from compiler.frameworks.proof import Finding, compared, groups
+from compiler.specs.config import Config
 from compiler.world import World
 
 
@@ -120,8 +121,21 @@ def _json(package: Package, world: World, content: Mapping[str, Any]) -> Iterato
     )
     for name, planned, found in pairs:
         yield compared(f"ds_config.json {name}", planned, found)
+    yield from _host(config, read)
     if config.model.moe and layout.chosen(config).auto:
         yield compared("ds_config.json accepted by AutoEP", "accepted", _validated(package, world, read))
+
+
+def _host(config: Config, read: Any) -> Iterator[Finding]:
+    """What the workload sends to the host; where it sends nothing, both are the user's."""
+    workload = config.workload
+    if workload.train and workload.optimizer_offload:
+        found = read.zero_config.offload_optimizer
+        part = found.ratio if found.device == "cpu" else 0.0
+        yield compared("ds_config.json offload_optimizer", workload.optimizer_offload, part)
+    if workload.train and workload.activation_offload:
+        cpu = read.activation_checkpointing_config.cpu_checkpointing
+        yield compared("ds_config.json activation_checkpointing.cpu_checkpointing", True, cpu)
 
 
 def _precision(read: Any) -> str:

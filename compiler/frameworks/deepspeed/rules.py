@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from compiler.checks import Check, check
-from compiler.frameworks.deepspeed import emit, experts, layout, zero
+from compiler.frameworks.deepspeed import emit, experts, host, layout, zero
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import checked
 from compiler.layout.grid import Grid
@@ -208,6 +208,9 @@ RULES: tuple[Callable[[Config], Iterator[Check]], ...] = (
     stages,
     precision,
     recompute,
+    host.states,
+    host.activations,
+    host.attention,
     program,
     serving,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.errors import ConfigError
 from compiler.frameworks.emission import Computed, Emission
-from compiler.frameworks.maxtext import model
+from compiler.frameworks.maxtext import host, model
 from compiler.frameworks.maxtext.layout import data_axis, mesh_axes, sizes
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
@@ -133,9 +133,10 @@ def per_device(sequences: int, devices: int) -> float:
 
 
 def _memory(config: Config) -> dict[str, Any]:
-    """Recomputation, and ZeRO: 3 is the fsdp axis, less than that cuts optimizer states over data."""
+    """Recomputation, what goes to the host, and ZeRO: 3 is the fsdp axis, less than that cuts optimizer states over data."""
     workload = config.workload
     if not workload.train:
         return {}
     sharded = data_axis(config) == "data" and (workload.distributed_optimizer or workload.zero_stage > 0)
-    return {"remat_policy": REMAT[workload.recompute], "shard_optimizer_over_data": sharded}
+    recomputed = {"remat_policy": REMAT[workload.recompute], "shard_optimizer_over_data": sharded}
+    return {**recomputed, **host.settings(config)}

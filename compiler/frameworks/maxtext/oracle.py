@@ -47,6 +47,9 @@ VALUES = (
     "moe_mlp_dim",
     "mlp_dim",
     "vocab_size",
+    "tensors_to_offload",
+    "optimizer_memory_host_offload",
+    "attention",
 )
 
 

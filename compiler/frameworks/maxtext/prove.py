@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from compiler.errors import Problem
+from compiler.frameworks.maxtext import host
 from compiler.frameworks.maxtext.emit import emission, micro_batches
 from compiler.frameworks.maxtext.layout import ATTENTION, EXPERT, mesh_axes, sizes
 from compiler.frameworks.proof import Finding, NotInstalledError, compared, groups
 from compiler.frameworks.versions import version
 from compiler.layout.groups import ATTENTION_KINDS, EXPERT_KINDS
+from compiler.specs.config import Config
 from compiler.world import World
 
 BASE = Path("maxtext") / "configs" / "base.yml"
@@ -71,6 +73,7 @@ def _values(world: World, values: Mapping[str, Any]) -> Iterator[Finding]:
         yield compared("sequences a step", config.workload.global_batch_size, values["global_batch_size_to_train_on"])
         steps = values["num_pipeline_microbatches"] if pp > 1 else values["gradient_accumulation_steps"]
         yield compared("micro-batches", micro_batches(config), steps)
+        yield from _host(config, values)
     model = config.model
     wanted = {
         "num_decoder_layers": model.num_hidden_layers,
@@ -82,6 +85,17 @@ def _values(world: World, values: Mapping[str, Any]) -> Iterator[Finding]:
         wanted |= {"num_experts": model.num_experts, "num_experts_per_tok": model.num_experts_per_tok}
         wanted |= {"moe_mlp_dim": model.expert_size}
     yield compared("sizes of the model", wanted, {name: values[name] for name in wanted})
+
+
+def _host(config: Config, values: Mapping[str, Any]) -> Iterator[Finding]:
+    """What goes to the host. Tensors of one layer have one policy, so that a name is all of them."""
+    workload = config.workload
+    names = {"decoder_layer_input", *host.KEPT[workload.recompute]} if workload.activation_offload else set()
+    yield compared("tensors on the host", sorted(names), sorted(values["tensors_to_offload"] or ()))
+    if workload.optimizer_offload:
+        yield compared("optimizer on the host", True, values["optimizer_memory_host_offload"])
+    if not workload.fused_attention:
+        yield compared("attention", "dot_product", values["attention"])
 
 
 def ask(worlds: Sequence[World], root: Path | None) -> list[Answer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.maxtext import training
+from compiler.frameworks.maxtext import host, training
 from compiler.frameworks.maxtext.emit import given, settings
 from compiler.frameworks.versions import checked, version
 from compiler.specs.config import Config
@@ -19,6 +19,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _silent(config, name)
     yield _gated(config, name)
     yield from training.declared(config, name)
+    yield from host.declared(config, name)
     yield from _axes(config, name)
     yield from _one_way(config, name)
     yield from _even(config, name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from compiler.cluster.spans import SPANS
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
-from compiler.frameworks.megatron import layout, model, pipeline
+from compiler.frameworks.megatron import host, layout, model, pipeline
 from compiler.frameworks.megatron.options import dispatching, fully_sharded, given, needs_one_connection
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.render.artifacts import Artifact
@@ -79,6 +79,9 @@ def workload(config: Config) -> Iterator[Option]:
             ("--recompute-num-layers", "1"),
         )
     yield from _sharding(config)
+    yield from host.options(config)
+    if not given_.fused_attention:
+        yield "--attention-backend", "unfused"
 
 
 def _precision(precision: str) -> Iterator[Option]:
@@ -121,6 +124,8 @@ def defaults(config: Config) -> Iterator[Option]:
             yield ("--moe-router-pre-softmax",)
     if fully_sharded(config):
         yield "--ckpt-format", "fsdp_dtensor"
+    if config.workload.train and config.workload.optimizer_offload:
+        yield ("--use-precision-aware-optimizer",)
 
 
 def _communicators(world: World) -> str:

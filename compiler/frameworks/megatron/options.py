@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.emission import is_flag
@@ -78,6 +79,15 @@ _WORKLOAD = {
 OWNED: Mapping[str, str] = {**_SIZE, **_MODEL, **_WORKLOAD}
 """Options that say what the plan was compiled for, and the key that each comes from."""
 
+_ASKED: Mapping[str, str] = {
+    "--optimizer-cpu-offload": "optimizer_offload",
+    "--optimizer-offload-fraction": "optimizer_offload",
+    "--cpu-offloading-num-layers": "activation_offload",
+    "--fine-grained-activation-offloading": "activation_offload",
+    "--attention-backend": "fused_attention",
+}
+"""Options that are the user's while the workload leaves a key at its default, and the plan's where it asks for more."""
+
 
 def given(config: Config) -> dict[str, tuple[str, ...]]:
     """Option -> its values, of `framework.args`; the last of a repeated option counts, as with argparse."""
@@ -114,12 +124,23 @@ def effective(config: Config) -> dict[str, tuple[str, ...]]:
 
 def refuse_owned(config: Config) -> None:
     """Raise ConfigError with every option of `framework.args` that the plan decides, emitted by us or not."""
-    bad = [flag for flag in given(config) if flag in OWNED]
+    owned = {**OWNED, **asked(config)}
+    bad = [flag for flag in given(config) if flag in owned]
     if bad:
         raise ConfigError(
-            Problem(f"framework.args sets {flag}, and so does the plan", f"leave it out, and write {OWNED[flag]}")
+            Problem(f"framework.args sets {flag}, and so does the plan", f"leave it out, and write {owned[flag]}")
             for flag in bad
         )
+
+
+def asked(config: Config) -> dict[str, str]:
+    """Options that are the plan's because a key of a training workload is not at its default, and that key."""
+    usual = {item.name: item.default for item in fields(config.workload)}
+    return {
+        flag: f"workload.{key}"
+        for flag, key in _ASKED.items()
+        if config.workload.train and getattr(config.workload, key) != usual[key]
+    }
 
 
 def numbers(config: Config, flag: str) -> tuple[int, ...]:

@@ -88,6 +88,16 @@ def _sizes(world: World, args: Any) -> Iterator[Finding]:
         yield compared("micro-batches", workload.global_batch_size / (workload.micro_batch_size * degrees.adp), micro)
         parallel = world.config.sequence_parallel and degrees.tp > 1
         yield compared("args.sequence_parallel", parallel, args.sequence_parallel)
+        yield from _host(world, args)
+
+
+def _host(world: World, args: Any) -> Iterator[Finding]:
+    """What the workload keeps in the host's memory."""
+    workload = world.config.workload
+    states = args.optimizer_offload_fraction if args.optimizer_cpu_offload else 0.0
+    yield compared("optimizer states on the host", workload.optimizer_offload, states)
+    layers = round(workload.activation_offload * world.config.model.num_hidden_layers)
+    yield compared("layers whose activations are on the host", layers, args.cpu_offloading_num_layers)
 
 
 def _groups(world: World, args: Any) -> Iterator[Finding]:

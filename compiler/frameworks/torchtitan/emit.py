@@ -74,6 +74,8 @@ def _training(config: Config) -> Iterator[str]:
     yield f"--training.local_batch_size={local}"
     yield f"--training.seq_len={workload.longest}"
     yield f"--training.mixed_precision_param={PRECISION.get(workload.precision, 'bfloat16')}"
+    if workload.optimizer_offload:
+        yield "--training.enable_cpu_offload"  # parameters and gradients too
     if degrees.pp > 1 or (config.model.moe and degrees.ep > 1):
         yield "--training.disable_cuda_graphs"  # they know neither pipelines nor an all-to-all that waits for the host
 

@@ -68,6 +68,8 @@ def flags(world: World, read: Any) -> Iterator[Finding]:
     policy = {"NoneType": "none", "FullAC.Config": "full", "SelectiveAC.Config": "selective"}
     found = policy.get(type(read.activation_checkpoint).__qualname__, "other")
     yield compared("recompute", workload.recompute, found)
+    if workload.optimizer_offload:
+        yield compared("optimizer on the host", True, training.enable_cpu_offload)
     if world.degrees.tp > 1:
         yield compared("sequence parallel", world.config.sequence_parallel, parallelism.enable_sequence_parallel)
     if world.degrees.pp > 1:

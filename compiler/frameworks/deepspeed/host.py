@@ -1,0 +1,80 @@
+"""States and activations in the host's memory, and attention, as far as DeepSpeed has a say in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from compiler.checks import Check, check
+from compiler.frameworks.deepspeed import layout
+from compiler.specs.config import Config
+
+
+def zero(config: Config) -> dict[str, Any]:
+    """Keys of `zero_optimization`; `ratio` counts sub-groups of a rank's shard."""
+    part = config.workload.optimizer_offload if config.workload.train else 0.0
+    return {"offload_optimizer": {"device": "cpu", "ratio": part}} if part else {}
+
+
+def checkpointing(config: Config) -> dict[str, Any]:
+    """The section `activation_checkpointing`: checkpoints, which are the inputs of layers, go to the host."""
+    asked = config.workload.train and config.workload.activation_offload
+    return {"activation_checkpointing": {"cpu_checkpointing": True}} if asked else {}
+
+
+def states(config: Config) -> Iterator[Check]:
+    """An AssertionError of DeepSpeedConfig, or without ZeRO nothing at all."""
+    workload, part = config.workload, config.workload.optimizer_offload
+    if not workload.train or not part:
+        return
+    stage = max(workload.zero_stage, int(workload.distributed_optimizer))
+    yield check(
+        "deepspeed-optimizer-offload",
+        stage == 3 or (stage > 0 and part == 1),
+        f"ZeRO {stage}, {part:g}",
+        "ZeRO 1 and 2 with 1, ZeRO 3 with any part",
+        f"{layout.named(config)} runtime/zero/offload_config.py offloads the optimizer with ZeRO 1, 2 and 3, and a part of it with "
+        f"ZeRO 3 alone (ratio); optimizer_offload={part:g} with zero_stage={stage}",
+        "write workload.optimizer_offload=1, or leave it out"
+        if stage
+        else "write workload.zero_stage=1 and optimizer_offload=1",
+    )
+
+
+def activations(config: Config) -> Iterator[Check]:
+    """Checkpoints alone can go there, and only where the program hands the file to deepspeed.checkpointing."""
+    workload, part = config.workload, config.workload.activation_offload
+    if not workload.train or not part:
+        return
+    yield check(
+        "deepspeed-activation-offload",
+        workload.recompute == "full" and part == 1,
+        f"{part:g}, recompute={workload.recompute}",
+        "1, recompute=full",
+        f"{layout.named(config)} runtime/activation_checkpointing/checkpointing.py sends all checkpoints of recomputed layers to the "
+        f"host, or none (cpu_checkpointing); activation_offload={part:g} with recompute={workload.recompute}",
+        "leave workload.activation_offload out, or write workload.activation_offload=1 and workload.recompute=full",
+    )
+    yield check(
+        "deepspeed-checkpointing-configured",
+        False,
+        "cpu_checkpointing",
+        "deepspeed.checkpointing.configure",
+        f"{layout.named(config)} reads activation_checkpointing.cpu_checkpointing of ds_config.json only where the program calls "
+        "deepspeed.checkpointing.configure",
+        "call deepspeed.checkpointing.configure(mpu, deepspeed_config=ds_config.json) in the program",
+        otherwise="warn",
+    )
+
+
+def attention(config: Config) -> Iterator[Check]:
+    if config.workload.train and not config.workload.fused_attention:
+        yield check(
+            "deepspeed-attention",
+            False,
+            "fused_attention=false",
+            "the model's own attention",
+            f"{layout.named(config)} replaces no attention in training: fused_attention=false is the model's own doing",
+            "build the model with an attention that keeps its scores, or leave workload.fused_attention out",
+            otherwise="warn",
+        )

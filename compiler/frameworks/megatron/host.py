@@ -1,0 +1,132 @@
+"""States and activations in the host's memory, and attention without a fused kernel: options, and what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.megatron.options import fully_sharded, given, source
+from compiler.frameworks.megatron.pipeline import Option
+from compiler.specs.config import Config
+
+WHOLE = 0.01
+"""Of a layer: how near to a whole number of layers a part of the activations must come, which is written in decimals."""
+
+KERNELS = {"NVTE_FLASH_ATTN": "0", "NVTE_FUSED_ATTN": "0", "NVTE_UNFUSED_ATTN": "1"}
+"""What `--attention-backend unfused` sets itself, and asserts where it is set (models/common/language_module.py)."""
+
+
+def options(config: Config) -> Iterator[Option]:
+    """The parts of a workload that live on the host. The hybrid optimizer's update there does not overlap, as in the costs."""
+    workload = config.workload
+    if workload.optimizer_offload:
+        yield ("--optimizer-cpu-offload",)
+        yield "--optimizer-offload-fraction", f"{workload.optimizer_offload:g}"
+    if workload.activation_offload:
+        yield "--cpu-offloading-num-layers", str(round(_layers(config)))
+
+
+def _layers(config: Config) -> float:
+    """Layers whose activations the workload sends to the host."""
+    return config.workload.activation_offload * config.model.num_hidden_layers
+
+
+def declared(config: Config) -> Iterator[Check]:
+    """Training only: in serving neither key has an effect."""
+    if not config.workload.train:
+        return
+    if config.workload.optimizer_offload:
+        yield from _optimizer(config)
+    if config.workload.activation_offload:
+        yield _activations(config)
+    if not config.workload.fused_attention:
+        yield from _attention(config)
+
+
+def _optimizer(config: Config) -> Iterator[Check]:
+    """It is a path of the precision-aware optimizer, which is Adam over the distributed optimizer's shards."""
+    workload, user = config.workload, given(config)
+    part = f"workload.optimizer_offload={workload.optimizer_offload:g}"
+    yield check(
+        "megatron-optimizer-offload",
+        workload.distributed_optimizer or workload.zero_stage > 0,
+        "distributed_optimizer=false",
+        "distributed_optimizer=true",
+        f"{part}: --optimizer-cpu-offload needs --use-precision-aware-optimizer, and that the distributed optimizer "
+        f"({source(config, 'optimizer/optimizer_config.py')})",
+        "write workload.distributed_optimizer=true, or leave workload.optimizer_offload out",
+    )
+    name = user.get("--optimizer", ("adam",))[-1]
+    yield check(
+        "megatron-optimizer-offload-adam",
+        name == "adam",
+        name,
+        "adam",
+        f"{part} with --optimizer {name}: --use-precision-aware-optimizer knows adam alone "
+        f"({source(config, 'optimizer/optimizer_config.py')})",
+        "leave --optimizer out, or workload.optimizer_offload",
+    )
+    recipe = user.get("--fp8-recipe", ("delayed",))[-1]
+    yield check(
+        "megatron-optimizer-offload-fp8",
+        "--fp8-param-gather" not in user or recipe == "delayed",
+        recipe,
+        "delayed",
+        f"{part} with --fp8-param-gather and --fp8-recipe {recipe}: {source(config, 'arguments.py')} has the delayed recipe alone",
+        "leave --fp8-param-gather out, or workload.optimizer_offload",
+    )
+    yield check(
+        "megatron-optimizer-offload-fsdp",
+        not fully_sharded(config),
+        f"zero_stage={workload.zero_stage}",
+        "0 or 1",
+        f"{part} with workload.zero_stage={workload.zero_stage}: {source(config, 'optimizer/distrib_optimizer.py')} leaves "
+        "weights and gradients to Megatron-FSDP, before it deals its shards out to host and GPU",
+        "write workload.zero_stage=1, or try a step first",
+        otherwise="warn",
+    )
+
+
+def _activations(config: Config) -> Check:
+    """A ValueError of TransformerConfig on every rank."""
+    workload, degrees, layers = config.workload, config.degrees, config.model.num_hidden_layers
+    found = _layers(config)
+    count = min(max(round(found), 1), layers - 1)
+    alone = degrees.pp == 1 and workload.recompute == "none"
+    return check(
+        "megatron-activation-offload",
+        alone and count > 0 and abs(found - count) < WHOLE,
+        f"{found:g} layers, pp={degrees.pp}, recompute={workload.recompute}",
+        f"1 to {layers - 1} whole layers, pp=1, recompute=none",
+        f"workload.activation_offload={workload.activation_offload:g} is {found:g} of {layers} layers, with pp={degrees.pp} and "
+        f"recompute={workload.recompute}: {source(config, 'transformer_config.py')} sends whole layers to the host "
+        "(--cpu-offloading-num-layers), fewer than all, without a pipeline and without recomputation",
+        f"write workload.activation_offload={count / layers:g}"
+        if alone and count > 0
+        else "leave workload.activation_offload out",
+    )
+
+
+def _attention(config: Config) -> Iterator[Check]:
+    """The kernel is Transformer Engine's, which picks it in the first forward pass."""
+    cp = config.degrees.cp
+    yield check(
+        "megatron-unfused-attention",
+        cp == 1,
+        f"cp={cp}",
+        "cp=1",
+        f"workload.fused_attention=false with cp={cp}: --attention-backend unfused leaves Transformer Engine no kernel, since its "
+        f"unfused one has no context parallelism ({source(config, 'models/common/language_module.py')} turns the others off)",
+        "write parallel.cp=1, or leave workload.fused_attention out",
+    )
+    variables = {**config.site.environment, **config.launch.environment}
+    other = [f"{name}={variables[name]}" for name, value in KERNELS.items() if variables.get(name, value) != value]
+    yield check(
+        "megatron-attention-variables",
+        not other,
+        ", ".join(other) or "none",
+        "none",
+        f"workload.fused_attention=false with {', '.join(other) or 'no variable'} in the environment: "
+        f"{source(config, 'models/common/language_module.py')} wants {', '.join('='.join(pair) for pair in KERNELS.items())}",
+        "leave the variable out of launch.environment and site.environment",
+    )
