@@ -6,6 +6,7 @@ The work is independent of the framework's constants, so that they can be fitted
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,11 +78,7 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
     passes = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
     syncs = timed(traffic.synchronising(case, held), reaches, case.hardware, gpu)
     none = 0 * case.running.layers
-    ahead, back = (dict.fromkeys(KINDS, none) for _ in range(2))
-    for item in passes:
-        for kind, part in _kinds(item):
-            ahead[kind] = ahead[kind] + part * item.flow.forward * item.call_s
-            back[kind] = back[kind] + part * item.flow.backward * item.call_s
+    ahead, back = _by_kind(passes, none)
     moved = OPTIMIZER_SHARD_BYTES * sharded(case, held, 1) + ZERO_GRADIENT_BYTES * sharded(case, held, 2)
     found = Work(
         products=kernels.products,
@@ -108,6 +105,16 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         alike=none + 1,
     )
     return found, [*passes, *syncs]
+
+
+def _by_kind(passes: Sequence[Timed], none: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Seconds of a micro-batch's collectives, forward and backward."""
+    ahead, back = (dict.fromkeys(KINDS, none) for _ in range(2))
+    for item in passes:
+        for kind, part in _kinds(item):
+            ahead[kind] = ahead[kind] + part * item.flow.forward * item.call_s
+            back[kind] = back[kind] + part * item.flow.backward * item.call_s
+    return ahead, back
 
 
 def _kinds(item: Timed) -> list[tuple[str, Array]]:

@@ -44,8 +44,8 @@ def declared(config: Config) -> Iterator[Check]:
 
 
 def _optimizer(config: Config) -> Iterator[Check]:
-    """It is a path of the precision-aware optimizer, which is Adam over the distributed optimizer's shards."""
-    workload, user = config.workload, given(config)
+    """It is a path of the precision-aware optimizer, over the distributed optimizer's shards."""
+    workload = config.workload
     part = f"workload.optimizer_offload={workload.optimizer_offload:g}"
     yield check(
         "megatron-optimizer-offload",
@@ -56,6 +56,22 @@ def _optimizer(config: Config) -> Iterator[Check]:
         f"({source(config, 'optimizer/optimizer_config.py')})",
         "write workload.distributed_optimizer=true, or leave workload.optimizer_offload out",
     )
+    yield from _adam(config, part)
+    yield check(
+        "megatron-optimizer-offload-fsdp",
+        not fully_sharded(config),
+        f"zero_stage={workload.zero_stage}",
+        "0 or 1",
+        f"{part} with workload.zero_stage={workload.zero_stage}: {source(config, 'optimizer/distrib_optimizer.py')} leaves "
+        "weights and gradients to Megatron-FSDP, before it deals its shards out to host and GPU",
+        "write workload.zero_stage=1, or try a step first",
+        otherwise="warn",
+    )
+
+
+def _adam(config: Config, part: str) -> Iterator[Check]:
+    """Adam is the one optimizer that it has, and the delayed recipe the one whose FP8 weights it gathers."""
+    user = given(config)
     name = user.get("--optimizer", ("adam",))[-1]
     yield check(
         "megatron-optimizer-offload-adam",
@@ -74,16 +90,6 @@ def _optimizer(config: Config) -> Iterator[Check]:
         "delayed",
         f"{part} with --fp8-param-gather and --fp8-recipe {recipe}: {source(config, 'arguments.py')} has the delayed recipe alone",
         "leave --fp8-param-gather out, or workload.optimizer_offload",
-    )
-    yield check(
-        "megatron-optimizer-offload-fsdp",
-        not fully_sharded(config),
-        f"zero_stage={workload.zero_stage}",
-        "0 or 1",
-        f"{part} with workload.zero_stage={workload.zero_stage}: {source(config, 'optimizer/distrib_optimizer.py')} leaves "
-        "weights and gradients to Megatron-FSDP, before it deals its shards out to host and GPU",
-        "write workload.zero_stage=1, or try a step first",
-        otherwise="warn",
     )
 
 
