@@ -66,8 +66,13 @@ def reason(judged: Judged) -> str:
     """Why a record is skipped; empty where it is not."""
     if judged.record.skipped:
         return judged.record.skipped
-    usable = np.isfinite(judged.predicted) and judged.predicted > 0 and judged.record.measured > 0
-    return "" if usable else "no finite prediction"
+    if not usable(judged):
+        return "no finite prediction"
+    return f"no {judged.record.unsaid}" if judged.record.unsaid else ""
+
+
+def usable(judged: Judged) -> bool:
+    return bool(np.isfinite(judged.predicted) and judged.predicted > 0 and judged.record.measured > 0)
 
 
 def by(judged: Iterable[Judged], key: Callable[[Judged], str]) -> dict[str, list[Judged]]:
@@ -86,15 +91,14 @@ def family_error(judged: Sequence[Judged]) -> float:
     return float(np.mean([np.mean([abs(x.error) for x in group]) for group in by(judged, source).values()]))
 
 
-def line(name: str, judged: Sequence[Judged], error: Callable[[Sequence[Judged]], float]) -> str:
-    """A row of the table, in per cent."""
-    kept = [item for item in judged if not reason(item)]
+def line(name: str, judged: Sequence[Judged], kept: Sequence[Judged]) -> str:
+    """A row of the table, in per cent: of those that are kept."""
     skipped = len(judged) - len(kept)
     if not kept:
         return f"{name:<44}{0:>6}{'':>48}{skipped:>9}"
     signed = np.array([item.error for item in kept])
     size = np.abs(signed)
-    figures = (error(kept), np.median(size), np.percentile(size, 90), size.max(), signed.mean())
+    figures = (family_error(kept), np.median(size), np.percentile(size, 90), size.max(), signed.mean())
     cells = "".join(f"{100 * x:>9.1f}" for x in figures)
     return f"{name:<44}{len(kept):>6}{cells}   {skipped:>9}"
 
@@ -124,15 +128,22 @@ HEAD = (
 )
 
 
+def families(judged: Sequence[Judged], keep: Callable[[Judged], bool]) -> list[str]:
+    """A line for each family, and for each of its sources."""
+    found, lines = by(judged, lambda item: item.record.family), []
+    for family in (name for name in FAMILIES if name in found):
+        lines.append(line(family, found[family], [item for item in found[family] if keep(item)]))
+        for name, items in sorted(by(found[family], source).items()):
+            lines.append(line(f"    {name}", items, [item for item in items if keep(item)]))
+    return lines
+
+
 def table(judged: Sequence[Judged]) -> str:
     """Families, each by source, and why records were skipped."""
-    found = by(judged, lambda item: item.record.family)
-    lines = [HEAD]
-    for family in FAMILIES:
-        if family in found:
-            lines.append(line(family, found[family], family_error))
-            for name, items in sorted(by(found[family], source).items()):
-                lines.append(line(f"    {name}", items, family_error))
+    lines = [HEAD, *families(judged, lambda item: not reason(item))]
+    apart = [item for item in judged if item.record.unsaid and usable(item)]
+    if apart:
+        lines += ["", "skipped rows, were the input that they lack as is usual", *families(apart, usable)]
     lines += ["", "predicted", *covered(judged), "", "skipped"]
     reasons = Counter((item.record.family, reason(item)) for item in judged if reason(item))
     lines += [f"{count:>6}  {family}: {why}" for (family, why), count in sorted(reasons.items())]

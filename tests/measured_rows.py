@@ -13,7 +13,7 @@ TRAIN = {
     "id": "a", "source_id": "us", "framework": "megatron", "release": "nemo-25.05", "model": "m", "layers": "80",
     "hidden": "8192", "ffn": "28672", "act": "swiglu", "heads": "64", "kv_heads": "8", "head_dim": "128", "attn": "gqa",
     "vocab": "128256", "seq": "8192", "experts": "", "gpu": "H100 SXM 80GB", "gpus": "64", "precision": "BF16", "tp": "4",
-    "pp": "4", "vpp": "5", "cp": "2", "dp": "2", "mbs": "1", "gbs": "128", "seq_parallel": "", "recompute": "",
+    "pp": "4", "vpp": "5", "cp": "2", "dp": "2", "mbs": "1", "gbs": "128", "seq_parallel": "", "recompute": "none",
     "dist_optimizer": "", "notes": "", "step_time_s": "14.0",
 }  # fmt: skip
 MOVED = {

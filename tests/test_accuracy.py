@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks import accuracy, cross, fits
@@ -55,6 +54,25 @@ def test_every_record_has_a_line(tmp_path: Path) -> None:
     assert float(rows[0]["error_pct"]) == pytest.approx(100 * (float(rows[0]["predicted"]) / 14 - 1), abs=0.01)
 
 
+def test_a_row_that_lacks_an_input_is_skipped_and_judged_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "dense_training.csv", TRAIN, {**TRAIN, "id": "b", "recompute": "", "step_time_s": "1"})
+    assert accuracy.main(["--rows", str(tmp_path), "--csv", str(tmp_path / "out.csv")]) == 0
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert [(row["skipped"], bool(row["predicted"])) for row in rows] == [("", True), ("no recompute", False)]
+    above, _, below = capsys.readouterr().out.partition("skipped rows, were the input that they lack as is usual")
+    family, apart = above.splitlines()[1], below.splitlines()[1]
+    assert (family.split()[1], family.split()[-1], apart.split()[1]) == ("1", "1", "1")
+    assert float(apart.split()[2]) > 500 > float(family.split()[2])
+    assert "1 of 1 fully specified training rows" in below
+
+
+def test_fits_learn_from_rows_that_lack_an_input(tmp_path: Path) -> None:
+    write(tmp_path, "dense_training.csv", TRAIN, {**TRAIN, "id": "b", "recompute": ""})
+    assert len(fits.steps(list(training.steps(tmp_path))).records) == 2
+
+
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert accuracy.main(["--rows", str(tmp_path / "no")]) == 2
     assert "is no folder" in capsys.readouterr().err
@@ -92,13 +110,10 @@ def test_projections_are_as_near_as_is_said() -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no measurements here")
 @pytest.mark.parametrize("part", ["source", "model"])
 def test_training_is_projected_as_well_where_it_was_not_measured(part: str) -> None:
-    """Each source, or model, by constants from the others. A release that alone runs at a third of the speed cannot be."""
+    """Each source, or model, by constants from the others."""
     records = [*training.steps(SHARED), *training.memories(SHARED)]
-    values = cross.left_out(records, part)
-    judged = [
-        accuracy.Judged(record, value) for record, value in zip(records, values, strict=True) if np.isfinite(value)
-    ]
-    found = accuracy.by(judged, lambda item: item.record.family)
-    for family, limit in {"dense_training": 0.10, "dense_single_node": 0.10, "memory": 0.06}.items():
+    judged = [accuracy.Judged(*pair) for pair in zip(records, cross.left_out(records, part), strict=True)]
+    found = accuracy.by((item for item in judged if not accuracy.reason(item)), lambda item: item.record.family)
+    limits = {"dense_training": 0.10, "dense_single_node": 0.10, "moe_training": 0.13, "memory": 0.06}
+    for family, limit in limits.items():
         assert accuracy.family_error(found[family]) < limit, family
-    assert np.median([abs(item.error) for item in found["moe_training"]]) < 0.25

@@ -43,7 +43,8 @@ class Record:
     """A measured number: seconds, tokens/s of a GPU, or bytes, as `metric` says. `world` is None where it is skipped.
 
     `software` is (framework, release), `ask` whatever the family's prediction needs beside the plan; `specified` says
-    that the row gives all that a prediction needs.
+    that the row gives all that a prediction needs, `unsaid` names an input that it lacks and that its plan takes as is
+    usual: fits learn from such a row, errors do not count it.
     """
 
     family: str
@@ -57,6 +58,7 @@ class Record:
     software: tuple[str, str] = ("", "")
     ask: Mapping[str, Any] | None = None
     skipped: str = ""
+    unsaid: str = ""
     specified: bool = True
 
 

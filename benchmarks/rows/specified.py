@@ -15,6 +15,11 @@ def step(row: Row) -> bool:
     return all(row[key] for key in needed) and any(row[key] for key in MEASURED)
 
 
+def unsaid(row: Row) -> str:
+    """The needed input that other columns do not imply, where it is blank; empty where it is given."""
+    return "" if row["recompute"] else "recompute"
+
+
 def memory(row: Row, peak_bytes: float, smallest_bytes: float) -> bool:
     """A whole model of some size whose data parallelism is known."""
     return "single MoE layer" not in row["measure"] and peak_bytes >= smallest_bytes and bool(row["dp"] or row["gpus"])

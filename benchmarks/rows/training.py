@@ -179,7 +179,7 @@ def steps(folder: Path) -> Iterator[Record]:
             continue
         for row in read(folder / file):
             base = Record(family, row["id"], row["source_id"], row["model"], "step_time_s", 0.0)
-            yield _filled(replace(base, specified=specified.step(row)), row)
+            yield _filled(replace(base, specified=specified.step(row), unsaid=specified.unsaid(row)), row)
 
 
 def _filled(base: Record, row: Row) -> Record:
