@@ -59,10 +59,16 @@ def step_work(record: Record) -> Work:
     return work(replace(this, **(record.ask or {})), held, reaches, curves(world))[0]
 
 
+def server(backend: str) -> str:
+    """The framework that rows call so."""
+    return next((name for name, other in calibrated.BACKENDS.items() if other == backend), backend)
+
+
 def served(record: Record) -> Demand:
     """The worker that decodes, and in a disaggregated deployment the pass of the one that fills."""
     world, ask = known(record), dict(record.ask or {})
     this, held, reaches = bits(world)
+    this = replace(this, framework=server(record.software[0]))
     batch = float("inf") if ask.get("batch", 1) is None else None
     if "prefill" not in ask:
         steps = {"interval": ask.get("interval", 1), "chunk": ask.get("chunk", CHUNK)}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import accuracy, features
-from benchmarks.rows import serving
+from benchmarks.rows import launched
 from benchmarks.rows.record import Row
 from tests.measured_rows import MOVED, TRAIN, write
 
@@ -128,7 +128,7 @@ def test_a_model_that_cannot_be_read_is_skipped(tmp_path: Path, content: str | N
 def test_engines_look_for_requests_as_seldom_as_they_are_launched_to(
     backend: str, version: str, gpu: str, requests: int, steps: int
 ) -> None:
-    assert serving.interval({"backend": backend, "backend_version": version, "gpu": gpu}, requests) == steps
+    assert launched.interval({"backend": backend, "backend_version": version, "gpu": gpu}, requests) == steps
 
 
 @pytest.mark.parametrize(("backend", "grouped"), [("sglang", 16), ("vllm", 8)])

@@ -18,6 +18,7 @@ from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.forward_pass import MLA_KERNELS, Pass, chunk_seconds, decode_seconds, fill_seconds, one_pass
 from compiler.costs.links import reach
 from compiler.costs.params import counts, totals
+from compiler.costs.room import MOST
 from compiler.costs.software import Engine
 from compiler.costs.total import kinds
 from compiler.fitting import serving
@@ -147,7 +148,20 @@ def test_memory_bounds_what_runs() -> None:
     assert float(few.running) == 4
     assert float(many.running) < 4000
     assert float(served(many).ttft_s) > 100 * float(served(few).ttft_s)
-    assert float(asked(batch=float("inf")).running) == pytest.approx(min(engine.MOST, float(asked(99_999).running)))
+    assert float(asked(batch=float("inf")).running) == pytest.approx(min(MOST, float(asked(99_999).running)))
+
+
+def test_a_token_takes_less_than_a_step_where_drafts_are_accepted() -> None:
+    """Three drafts of which half are accepted one behind the other: 1.875 tokens of a step that checks four."""
+
+    def tpot(**changes: Any) -> float:
+        load = demand(*bits("tp8_ep8_adp1", DEEPSEEK_V3, global_batch_size=1, output_length=4096, **changes))
+        return float(served(load).tpot_s)
+
+    alone = tpot()
+    found = tpot(draft_tokens=3, draft_acceptance=0.5) / alone
+    assert (1 + 3 / 61) / 1.875 < found < 1
+    assert tpot(draft_tokens=3, draft_acceptance=1.0) < found * alone
 
 
 @pytest.mark.parametrize(("degrees", "talks"), [("tp8_ep8_adp1", False), ("tp1_ep8_adp8", True)])

@@ -13,8 +13,9 @@ from compiler.api import compile_plan
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import case
 from compiler.costs.forward_pass import Pass
-from compiler.costs.memory import fitting, memory
+from compiler.costs.memory import memory
 from compiler.costs.params import counts, totals
+from compiler.costs.room import fitting
 from compiler.costs.stage_time import OF_A_PASS
 from compiler.costs.total import cost
 from compiler.performance import performance

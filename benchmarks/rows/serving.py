@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rows import launched
 from benchmarks.rows.hardware import cluster, gpu_file, nominal
 from benchmarks.rows.models import model
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
-from compiler import calibrated
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
@@ -26,18 +26,11 @@ METRICS = {
 }
 """Measured column -> family, and the factor to SI units."""
 
-CROWD = 16
-"""Requests from which on SGLang is launched to look for more once in 30 steps."""
-
-
-CHUNKS = {"sglang": 32768}
-"""Tokens of prompts in a step where published scripts set them: SGLang's --chunked-prefill-size (InferenceX; 16,384 with FP4)."""
-
 
 def precision(row: Row, architecture: Model) -> str:
-    """Of weights; that of the model's own file where the row leaves it out."""
+    """Of weights; that of the model's own file where the row leaves it out, or where that has narrower ones already."""
     text = row["precision"].lower()
-    if "fp4" in text or "int4" in text:
+    if "fp4" in text or "int4" in text or architecture.dtype == "fp4":
         return "nvfp4"
     return "fp8" if "fp8" in text else architecture.dtype
 
@@ -79,6 +72,9 @@ def world(row: Row, architecture: Model, parallel: Parallel, batch: int, lengths
             sequence_lengths=[prompt],
             output_length=output,
             precision=precision(row, architecture),
+            kv_cache_precision=launched.cached(row, precision(row, architecture)),
+            draft_tokens=launched.drafts(row, architecture, parallel),
+            draft_acceptance=launched.ACCEPTED,
         ),
         framework=Framework(name="none"),
     )
@@ -116,12 +112,12 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
     lengths = whole(row, "isl"), whole(row, "osl")
     offline = "max throughput" in row["phase"]
     ask: dict[str, Any] = {"mode": row["mode"], "isl": lengths[0], "osl": lengths[1]}
-    ask |= {"chunk": CHUNKS[row["backend"]]} if row["backend"] in CHUNKS else {}
+    ask |= launched.chunk(row)
     if row["mode"] == "agg":
         parallel = degrees(row)
         batch = 1 if offline else whole(row, "concurrency", whole(row, "batch_per_gpu", 0) * (parallel.adp or 1))
         found = world(row, architecture, parallel, batch, lengths)
-        ask["interval"] = interval(row, batch)
+        ask["interval"] = launched.interval(row, batch)
         return {"world": found, "ask": {**ask, "batch": None if offline else max(1, batch)}}
     if not row["decode_workers"] or not row["prefill_workers"]:
         raise Skip("number of workers of each pool not given")
@@ -131,17 +127,6 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
     decoding = world(row, architecture, second, -(-load // workers[1]), lengths)
     filling = world(row, architecture, first, whole(row, "prefill_batch", 1) * (first.adp or 1), lengths)
     return {"world": decoding, "ask": {**ask, "batch": load, "prefill": filling, "workers": workers}}
-
-
-def interval(row: Row, requests: int) -> int:
-    """Decode steps between looks for requests: published scripts launch SGLang's releases on Blackwell with
-    --scheduler-recv-interval 10, and 30 from 16 requests on (InferenceX); those on Hopper and of builds that are named instead
-    of numbered set none, and other engines look after each step.
-    """
-    named = row["backend_version"][:1].isalpha()
-    if row["backend"] != "sglang" or named or calibrated.generation(gpu_file(row)) != "blackwell":
-        return 1
-    return 30 if requests >= CROWD else 10
 
 
 def _one_phase(row: Row, architecture: Model) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
-from compiler.costs.constants import ACTIVATION_BYTES
+from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES
+from compiler.costs.servers import SERVERS
 from compiler.layout import loads
 from compiler.specs.config import Framework
 from compiler.specs.hardware import Hardware
@@ -132,6 +133,14 @@ class Case:
     @property
     def activation_bytes(self) -> float:
         return ACTIVATION_BYTES[self.workload.precision]
+
+    @property
+    def kv_bytes(self) -> float:
+        """Bytes of a cached key or value. Servers cache them as wide as activations unless they are told otherwise."""
+        said = self.workload.kv_cache_precision
+        if said is None and self.framework in SERVERS:
+            return self.activation_bytes
+        return KV_BYTES[said or self.workload.precision]
 
     @property
     def split(self) -> Array:

@@ -9,7 +9,8 @@ ACTIVATION_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 2.0, "mxfp8": 
 """Bytes of an activation, and of a trained weight: FP8 and FP4 recipes keep both in BF16 (Transformer Engine)."""
 
 KV_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.0, "fp4": 1.0, "nvfp4": 1.0}
-"""Bytes of a cached key or value; assumed to follow the precision, no narrower than FP8."""
+"""Bytes of a cached key or value of that precision; where a plan says none and names no server, it follows the plan's own, no
+narrower than FP8."""
 
 GRADIENT_BYTES = 4.0
 """FP32 main gradient, also what is reduced (Megatron-LM theoretical_memory_usage.py, --grad-reduce-in-fp32)."""

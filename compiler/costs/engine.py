@@ -12,18 +12,14 @@ import numpy as np
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
-from compiler.costs.constants import OTHER_BYTES
 from compiler.costs.exposed import Reaches
-from compiler.costs.forward import one_token, whole_sequences
+from compiler.costs.forward import drafting, one_token, whole_sequences
 from compiler.costs.forward_pass import Pass, decode_seconds, fill_seconds, one_pass
-from compiler.costs.memory import kv_cache, weights
 from compiler.costs.params import Counts
+from compiler.costs.room import admitted
 from compiler.costs.software import Engine
 
-USABLE = 0.9
-"""Part of the free memory that engines give to the cache (their defaults)."""
-
-OFFLINE = 0.65
+OFFLINE = 0.7
 """Rate over a whole run of a fixed number of requests, over that while the batch is full: it fills and drains (chosen by
 the error of sources that were left out)."""
 
@@ -32,9 +28,6 @@ COHORT = 4.0
 
 CHUNK = 8192
 """Tokens of prompts that a step takes at most (vLLM's and TensorRT-LLM's own setting)."""
-
-MOST = 2048.0
-"""Requests that an attention-DP rank runs at a time, whatever its memory (TensorRT-LLM's default)."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,8 @@ class Prompts:
 class Demand:
     """What is asked of a worker. `batch` requests are in flight on each attention-DP rank, of `prompt` and `output` tokens;
     `running` those that its memory holds at a time. Where other workers fill (`apart` is 1),
-    `fillers` of their ranks do so for one that decodes. An engine looks for requests once in `interval` decode steps.
+    `fillers` of their ranks do so for one that decodes. An engine looks for requests once in `interval` decode steps. A token takes
+    `drafted` of a step's time, where steps check drafts.
     """
 
     decode: Pass
@@ -70,6 +64,7 @@ class Demand:
     apart: Array
     fillers: Array
     interval: Array
+    drafted: Array
 
 
 def prompts(
@@ -103,12 +98,8 @@ def demand(
 ) -> Demand:
     """The steady state of the case's batch, or of `batch` requests a rank (inf: all that fit): contexts are half way."""
     prompt, output = case.workload.longest, case.workload.output_length
-    alone = replace(case, workload=replace(case.workload, global_batch_size=int(np.max(case.adp))))
-    each = kv_cache(alone).max(axis=-1)
-    free = case.hardware.gpu.memory_bytes - weights(case, held).max(axis=-1) - OTHER_BYTES["serve"]
-    room = np.minimum(np.maximum(USABLE * free / each, 1.0), MOST)
     asked = case.workload.global_batch_size / case.adp if batch is None else array(batch)
-    running = np.maximum(np.minimum(asked, room), 1.0)
+    running = np.maximum(np.minimum(asked, admitted(case, held)), 1.0)
     full = replace(case, workload=replace(case.workload, global_batch_size=round(float(np.max(running * case.adp)))))
     decode = one_pass(full, held, reaches, gpu, one_token(full, prompt + output / 2))
     filled = fill or prompts(case, held, reaches, gpu, float(np.max(running)), chunk)
@@ -126,6 +117,7 @@ def demand(
         apart=array(fill is not None),
         fillers=array(fillers),
         interval=array(interval),
+        drafted=array(drafting(case)),
     )
 
 
@@ -158,7 +150,7 @@ def serve(load: Demand, by: Engine) -> Served:
     lanes = np.where(load.apart > 0, np.maximum(load.fillers, 1e-9), 1.0)
     turn = each / lanes
     others = np.maximum(running - 1, 0) * turn
-    tpot = decode + together * by.mixed * others / load.output_tokens
+    tpot = load.drafted * decode + together * by.mixed * others / load.output_tokens
     life = load.output_tokens * tpot
     queue = closed_loop(turn, running, life) - turn
     share = -np.expm1(-by.queue - by.cohort / (1 + np.maximum(running - 1, 0) / COHORT))

@@ -5,7 +5,7 @@ Weights, gradients and optimizer follow Megatron-LM's theoretical_memory_usage.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from compiler.costs.constants import (
     ADAM_BYTES,
     GATHERED_LAYERS,
     GRADIENT_BYTES,
-    KV_BYTES,
     MASTER_BYTES,
     OTHER_BYTES,
     RESERVED_SHARE,
@@ -137,7 +136,7 @@ def gathered(case: Case, held: Counts) -> Array:
 
 def kv_token(case: Case) -> Array:
     """Bytes that one layer caches for a token on a TP rank: grouped heads, replicated where tp exceeds them; or MLA's latent."""
-    model, size = case.model, KV_BYTES[case.workload.precision]
+    model, size = case.model, case.kv_bytes
     if model.mla:
         return size * ((model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0)) * np.ones_like(case.tp)
     return size * key_value_width(model, case.tp)
@@ -149,14 +148,3 @@ def kv_cache(case: Case) -> Array:
     window = min(case.model.sliding_window or length, length)
     tokens = case.stages.full * length + case.stages.sliding * window
     return case.sequences * kv_token(case) * tokens / case.cp
-
-
-def fitting(case: Case, held: Counts, length: float) -> Array:
-    """Sequences of `length` tokens, prompt and answer together, that the memory of the fullest rank has room for, on each
-    attention-DP rank; 0 where not even the rest fits.
-    """
-    one = replace(case, workload=replace(case.workload, global_batch_size=int(np.max(case.adp)), output_length=0))
-    alone = replace(one, workload=replace(one.workload, sequence_lengths=[round(length)]))
-    free = case.hardware.gpu.memory_bytes - (memory(case, held).total_bytes - kv_cache(case))
-    found = np.floor(np.maximum(free, 0) / np.maximum(kv_cache(alone), 1))
-    return np.asarray(found.min(axis=-1))

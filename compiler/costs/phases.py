@@ -11,8 +11,8 @@ import numpy as np
 from compiler.costs.case import Case
 from compiler.costs.exposed import Reaches
 from compiler.costs.forward import busy_stages, chunked, drafting, one_token, whole_sequences
-from compiler.costs.memory import fitting
 from compiler.costs.params import Counts
+from compiler.costs.room import fitting
 from compiler.costs.stage_time import by_stage
 
 if TYPE_CHECKING:

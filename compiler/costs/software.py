@@ -72,7 +72,7 @@ class Engine:
     prefill: float = 1.0
     d_products: float = 0.9
     d_grouped: float = 0.9
-    d_core: float = 1.5
+    d_core: float = 1.2
     d_elementwise: float = 1.0
     d_kernel_s: float = 2.5e-6
     d_expert_s: float = 2e-5

@@ -73,7 +73,7 @@ SCHEME = Scheme(
         | {"gather": 0.15, "p_mla_s": 0.12, "first_s": 0.4},
         "gpu": {"decode": 0.1, "prefill": 0.15, "d_kernel_s": 0.15, "d_call_s": 0.15}
         | {"p_kernel_s": 0.2, "p_mla_s": 0.3, "first_s": 0.4},
-        "precision": {"d_products": 0.08, "d_grouped": 0.08, "d_core": 0.3, "p_products": 0.08, "p_grouped": 0.08},
+        "precision": {"d_products": 0.08, "d_grouped": 0.08, "p_products": 0.08, "p_grouped": 0.08},
     },
     starts={("backend", name, constant): at for name, found in STARTS.items() for constant, at in found.items()},
 )

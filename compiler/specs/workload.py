@@ -67,6 +67,7 @@ class Workload:
     sequence_lengths: list[int] = numbers(1)
     output_length: int = at_least(1, 1)
     precision: str = choice(tuple(BYTES), "bf16")
+    kv_cache_precision: Optional[str] = choice(("bf16", "fp8"), None)
     recompute: str = choice(("none", "selective", "full"), "none")
     sequence_parallel: Optional[bool] = None
     distributed_optimizer: bool = True

@@ -1,0 +1,67 @@
+"""How the servers of rows were launched, as published scripts do it (InferenceX): no column says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.rows.hardware import gpu_file
+from benchmarks.rows.record import Row
+from compiler import calibrated
+from compiler.specs.degrees import Parallel
+from compiler.specs.model import Model
+
+CROWD = 16
+"""Requests from which on SGLang is launched to look for more once in 30 steps."""
+
+
+CHUNKS = {"sglang": 32768}
+"""Tokens of prompts in a step where published scripts set them: SGLang's --chunked-prefill-size (InferenceX; 16,384 with FP4)."""
+
+
+DRAFTING = (("trtllm", "1.2.0rc6.post3"),)
+"""Releases that published configurations start with drafts, and in no other way (InferenceX's dsr1-*-b200-trt-mtp)."""
+
+ACCEPTED = 0.6
+"""Drafts of prompts made of random words that are accepted (chosen by the error of models that were left out: 0.6 to 0.7)."""
+
+UNSET = ("0.15", "0.16", "0.17")
+"""vLLM's releases whose scripts leave the cache of FP8 weights as it is (those of 0.18 begin to set --kv-cache-dtype)."""
+
+
+def cached(row: Row, weights: str) -> str | None:
+    """Precision of keys and values, as published scripts launch the servers (InferenceX); None where it is the weights' own.
+
+    FP8 on Blackwell, and TensorRT-LLM's everywhere; else that of activations, as where weights alone are quantised: INT4,
+    and FP4 without units for it.
+    """
+    narrow, blackwell = weights in ("fp8", "nvfp4"), calibrated.generation(gpu_file(row)) == "blackwell"
+    if not narrow:
+        return None
+    unset = row["backend"] == "vllm" and weights == "fp8" and row["backend_version"].startswith(UNSET)
+    if "int4" in row["precision"].lower() or unset:
+        return "bf16"
+    everywhere = row["backend"] not in ("vllm", "sglang") and weights == "fp8"
+    return "fp8" if blackwell or everywhere else "bf16"
+
+
+def drafts(row: Row, architecture: Model, parallel: Parallel) -> int:
+    """Tokens that each step drafts with a model's own layers: three, one with attention DP."""
+    if (row["backend"], row["backend_version"]) not in DRAFTING or not architecture.num_nextn_predict_layers:
+        return 0
+    return 1 if (parallel.adp or 1) > 1 else 3
+
+
+def interval(row: Row, requests: int) -> int:
+    """Decode steps between looks for requests: published scripts launch SGLang's releases on Blackwell with
+    --scheduler-recv-interval 10, and 30 from 16 requests on (InferenceX); those on Hopper and of builds that are named instead
+    of numbered set none, and other engines look after each step.
+    """
+    named = row["backend_version"][:1].isalpha()
+    if row["backend"] != "sglang" or named or calibrated.generation(gpu_file(row)) != "blackwell":
+        return 1
+    return 30 if requests >= CROWD else 10
+
+
+def chunk(row: Row) -> dict[str, Any]:
+    """Tokens of prompts in a step, where scripts set them."""
+    return {"chunk": CHUNKS[row["backend"]]} if row["backend"] in CHUNKS else {}
