@@ -77,6 +77,7 @@ def plan(seed: int) -> Config:
             "framework.args": args,
             "workload.prefill_chunk": 4096 if seed % 3 == 0 else None,
             "workload.draft_tokens": 2 * (seed % 4 == 0 and pp == 1),
+            "workload.kv_cache_precision": ("fp8", None, "bf16")[seed % 3],
             "model.num_nextn_predict_layers": 1,
             "workload.low_latency_dispatch": (
                 not dense and ep == width <= 160 and tp * adp > 2 and "--moe-a2a-backend=mooncake" not in args

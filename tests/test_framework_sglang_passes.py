@@ -24,7 +24,7 @@ from tests.pooled_plans import pools
 from tests.sglang_cases import ARGS, BASE, DENSE, MODEL, PIPE
 from tests.wheels import wheel
 
-CHUNK, DRAFTS = "workload.prefill_chunk", "workload.draft_tokens"
+CHUNK, DRAFTS, CACHE = "workload.prefill_chunk", "workload.draft_tokens", "workload.kv_cache_precision"
 HALVES, QUICK = "workload.two_batch_overlap", "workload.low_latency_dispatch"
 BATCH, LAYERS, ROLE = "workload.global_batch_size", "model.num_nextn_predict_layers", "workload.role"
 ROOM = "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK"
@@ -43,6 +43,8 @@ EMITTED: list[tuple[dict[str, Any], list[str]]] = [
     ({CHUNK: 2048, "parallel.tp": 16, "parallel.adp": 1}, ["--chunked-prefill-size=2048"]),
     ({DRAFTS: 2}, EAGLE),
     ({QUICK: True}, [DEEPEP, "--deepep-mode=auto"]),
+    ({CACHE: "fp8"}, ["--kv-cache-dtype=fp8_e4m3"]),
+    ({CACHE: "bf16"}, ["--kv-cache-dtype=bf16"]),
     ({QUICK: True, HALVES: True}, [DEEPEP, "--deepep-mode=auto", "--enable-two-batch-overlap"]),
 ]
 
@@ -78,6 +80,7 @@ CLASHES: list[tuple[dict[str, Any], str]] = [
     ({QUICK: True}, "--moe-a2a-backend=mooncake"),
     ({QUICK: True}, "--deepep-mode=normal"),
     ({HALVES: True}, "--enable-two-batch-overlap"),
+    ({CACHE: "fp8"}, "--kv-cache-dtype=nvfp4"),
 ]
 
 
@@ -93,13 +96,13 @@ def test_an_option_is_the_users_until_the_workload_asks(values: dict[str, Any], 
 
 def test_of_two_pools_each_is_told_its_own() -> None:
     """Drafts are of both: prefill hands on the drafting layers' cache and hidden states (`disaggregation/prefill.py`)."""
-    keys = {CHUNK: 2048, DRAFTS: 2, QUICK: True, LAYERS: 1, ARGS: [MODEL]}
+    keys = {CHUNK: 2048, DRAFTS: 2, QUICK: True, LAYERS: 1, CACHE: "fp8", ARGS: [MODEL]}
     degrees = "parallel: {tp: 1, cp: 1, pp: 1, adp: 16, ep: 16, etp: 1}"
     config = changed(composed("framework=sglang", "hardware.nodes=4", pools(degrees, degrees)), keys)
     prefill, decode = (set(words(pool_config(config, role))) for role in ("prefill", "decode"))
     assert prefill - decode == {"--disaggregation-mode=prefill", "--chunked-prefill-size=32768"}
     assert decode - prefill == {"--disaggregation-mode=decode", DEEPEP, "--deepep-mode=low_latency"}
-    assert set(EAGLE) <= prefill & decode
+    assert {*EAGLE, "--kv-cache-dtype=fp8_e4m3"} <= prefill & decode
 
 
 ASKED = {DRAFTS: 1, LAYERS: 1}
@@ -143,6 +146,14 @@ REFUSED: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "fail",
         NO_PIPE + "4, both phases",
         "write pp1, or workload.draft_tokens=0",
+    ),
+    (
+        "sglang-cache-unsaid",
+        BASE,
+        {ARGS: [MODEL, "--kv-cache-dtype=fp8_e4m3"]},
+        "warn",
+        "is started with --kv-cache-dtype=fp8_e4m3, and the plan's memory and times are of a cache as wide as activations",
+        "write workload.kv_cache_precision=fp8 or bf16 in the place of --kv-cache-dtype",
     ),
     (
         "sglang-chunk-page",
@@ -216,5 +227,5 @@ def test_every_rule_of_passes_has_a_case() -> None:
     modules = (compiler.frameworks.asked, compiler.frameworks.sglang.pass_rules)
     texts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     found = {name for text in texts for name in re.findall(r'"(?:sglang|\{config.framework.name\})-([a-z-]+)"', text)}
-    assert len(found) == 7
+    assert len(found) == 8
     assert {f"sglang-{name}" for name in found} - {name for name, *_ in REFUSED} == set()

@@ -33,6 +33,8 @@ def told(config: Config) -> tuple[str, dict[str, Any]]:
     [
         ({CHUNK: 2048}, "2048", {"enable_chunked_prefill": True}),
         ({DRAFTS: 2}, "10240", {"speculative_config": {"decoding_type": "MTP", "num_nextn_predict_layers": 2}}),
+        ({"workload.kv_cache_precision": "fp8"}, "10240", {"kv_cache_config": {"dtype": "fp8"}}),
+        ({"workload.kv_cache_precision": "bf16"}, "10240", {}),
         ({DRAFTS: 2, VERSION: "1.3"}, "10240", {"speculative_config": {"decoding_type": "MTP", "max_draft_len": 2}}),
     ],
 )
@@ -108,3 +110,18 @@ def test_a_pass_is_refused(name: str, values: dict[str, Any], message: str, fix:
 def test_what_fits_is_not_refused() -> None:
     for values in ({CHUNK: 65, BATCH: 64 * 65}, {DRAFTS: 3, LAYERS: 1, BATCH: 64 * 2560}):
         assert checks(changed(BASE, values))["tensorrt_llm-pass-tokens"].status == "pass"
+
+
+def test_a_cache_that_only_the_checkpoint_can_widen_is_said() -> None:
+    found = checks(changed(BASE, {"workload.kv_cache_precision": "bf16", "workload.precision": "fp8"}))
+    assert found["tensorrt_llm-cache-auto"].status == "warn"
+    assert found["tensorrt_llm-cache-auto"].message == (
+        "TensorRT-LLM 1.2.1 llmapi/llm_args.py KvCacheConfig takes the cache of fp8 weights from the checkpoint unless it is fp8: "
+        "workload.kv_cache_precision=bf16 is costed, and only the checkpoint can say so"
+    )
+    assert found["tensorrt_llm-cache-auto"].fix == (
+        "start a checkpoint whose kv_cache_quant_algo is none, or write workload.kv_cache_precision=fp8"
+    )
+    for precision, cache in (("bf16", "bf16"), ("fp8", "fp8")):
+        these = changed(BASE, {"workload.kv_cache_precision": cache, "workload.precision": precision})
+        assert "tensorrt_llm-cache-auto" not in checks(these)

@@ -79,6 +79,7 @@ def plan(seed: int) -> Config:
             "framework.expert_layout": None if dense else layout,
             "workload.prefill_chunk": 4096 if seed % 3 == 0 else None,
             "workload.draft_tokens": 2 * (seed % 4 == 0),
+            "workload.kv_cache_precision": "fp8" if seed % 3 == 1 else None,
             "model.num_nextn_predict_layers": 1,
             "workload.low_latency_dispatch": (
                 whole

@@ -22,7 +22,7 @@ from tests.checks import by_id
 from tests.configs import changed, composed
 from tests.pooled_plans import pools
 from tests.vllm_cases import ARGS, DENSE, WIDE
-from tests.vllm_pass_cases import BATCH, CHUNK, DRAFTING, DRAFTS, HALVES, LAYERS, QUICK, REFUSED
+from tests.vllm_pass_cases import BATCH, CACHE, CHUNK, DRAFTING, DRAFTS, HALVES, LAYERS, QUICK, REFUSED
 from tests.wheels import wheel
 
 MTP = '--speculative-config={"method":"mtp","num_speculative_tokens":2}'
@@ -34,6 +34,8 @@ EMITTED: list[tuple[dict[str, Any], list[str]]] = [
     ({DRAFTS: 2}, [MTP]),
     ({QUICK: True}, [LL]),
     ({QUICK: True, HALVES: True}, [LL, "--enable-dbo"]),
+    ({CACHE: "fp8"}, ["--kv-cache-dtype=fp8"]),
+    ({CACHE: "bf16"}, ["--kv-cache-dtype=bfloat16"]),
 ]
 
 
@@ -67,6 +69,7 @@ CLASHES: list[tuple[dict[str, Any], str]] = [
     ({DRAFTS: 1}, "--speculative_config.method=eagle"),
     ({QUICK: True}, "--all2all-backend=nixl_ep"),
     ({HALVES: True}, "--no-enable-dbo"),
+    ({CACHE: "fp8"}, "--kv_cache_dtype=auto"),
 ]
 
 
@@ -82,14 +85,14 @@ def test_an_option_is_the_users_until_the_workload_asks(values: dict[str, Any], 
 
 def test_of_two_pools_each_is_told_its_own() -> None:
     """Drafts are of both: NIXL compares the drafting of both ends (`nixl/metadata.py`)."""
-    keys = {CHUNK: 2048, DRAFTS: 2, QUICK: True, LAYERS: 1, ARGS: ["org/model"]}
+    keys = {CHUNK: 2048, DRAFTS: 2, QUICK: True, LAYERS: 1, CACHE: "fp8", ARGS: ["org/model"]}
     degrees = "parallel: {tp: 1, cp: 1, pp: 1, adp: 16, ep: 16, etp: 1}"
     config = changed(composed("framework=vllm", "hardware.nodes=4", pools(degrees, degrees)), keys)
     prefill, decode = (set(words(pool_config(config, role))) for role in ("prefill", "decode"))
     kv = {text for text in prefill | decode if text.startswith("--kv-transfer-config")}
     assert prefill - decode - kv == {"--enable-chunked-prefill", "--max-num-batched-tokens=2048"}
     assert decode - prefill - kv == {LL}
-    assert MTP in prefill & decode
+    assert {MTP, "--kv-cache-dtype=fp8"} <= prefill & decode
 
 
 @pytest.mark.parametrize(("name", "config", "values", "status", "message", "fix"), REFUSED)
@@ -113,12 +116,12 @@ def test_every_rule_of_passes_has_a_case() -> None:
     names = {
         f"vllm-{name}" for text in texts for name in re.findall(r'"(?:vllm|\{config.framework.name\})-([a-z-]+)"', text)
     }
-    assert len(names) == 6
+    assert len(names) == 8
     assert names - {name for name, *_ in REFUSED} == set()
 
 
 def test_vllm_knows_every_option() -> None:
     pytest.importorskip("torch")
     source = Source("vllm", wheel("vllm", "0.33.0"))
-    config = changed(DRAFTING, {CHUNK: 2048, DRAFTS: 1, QUICK: True, HALVES: True})
+    config = changed(DRAFTING, {CHUNK: 2048, DRAFTS: 1, QUICK: True, HALVES: True, CACHE: "fp8"})
     assert [item for item in prove(lay_out(config), source.root) if not item.equal] == []

@@ -6,9 +6,9 @@ from typing import Any
 
 from compiler.specs.config import Config
 from tests.configs import changed
-from tests.vllm_cases import WIDE
+from tests.vllm_cases import ARGS, WIDE
 
-CHUNK, DRAFTS = "workload.prefill_chunk", "workload.draft_tokens"
+CHUNK, DRAFTS, CACHE = "workload.prefill_chunk", "workload.draft_tokens", "workload.kv_cache_precision"
 HALVES, QUICK = "workload.two_batch_overlap", "workload.low_latency_dispatch"
 BATCH, LAYERS = "workload.global_batch_size", "model.num_nextn_predict_layers"
 DRAFTING = changed(WIDE, {LAYERS: 1})
@@ -33,6 +33,27 @@ REFUSED: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "fail",
         "config/speculative.py runs the 2 layers that draft in turns: num_speculative_tokens=3 is not a multiple of them",
         "write workload.draft_tokens=2, or 4",
+    ),
+    (
+        "vllm-cache-dtype",
+        changed(WIDE, {CACHE: "bf16", "workload.precision": "fp8"}),
+        {"workload.precision": "fp16"},
+        "fail",
+        (
+            "config/cache.py: a cache of 16 bits must match the model's dtype, and workload.kv_cache_precision=bf16 stands beside "
+            "workload.precision=fp16"
+        ),
+        "leave workload.kv_cache_precision out",
+    ),
+    (
+        "vllm-cache-unsaid",
+        changed(WIDE, {ARGS: ["org/model", "--kv-cache-dtype=auto"]}),
+        {ARGS: ["org/model", "--kv-cache-dtype=fp8_e5m2"]},
+        "warn",
+        (
+            "is started with --kv-cache-dtype=fp8_e5m2, and the plan's memory and times are of a cache as wide as activations"
+        ),
+        "write workload.kv_cache_precision=fp8 or bf16 in the place of --kv-cache-dtype",
     ),
     (
         "vllm-pass-tokens",

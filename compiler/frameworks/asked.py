@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from compiler.checks import Check, check
@@ -12,17 +12,20 @@ from compiler.specs.config import Config
 @dataclass(frozen=True)
 class Asked:
     """Tokens of a prompt in one pass (None: the server's own), tokens drafted by each step of decode, halves of a batch in
-    turns, and DeepEP's low-latency kernels in decode.
+    turns, DeepEP's low-latency kernels in decode, and the precision of cached keys and values (None: as wide as activations).
     """
 
     chunk: int | None = None
     drafts: int = 0
     overlap: bool = False
     low_latency: bool = False
+    cache: str | None = None
 
 
 def asked(config: Config) -> Asked:
-    """Of a pool only what its role does. Drafts are asked of both: prefill fills the KV cache of the layers that draft."""
+    """Of a pool only what its role does. Drafts are asked of both: prefill fills the KV cache of the layers that draft; and
+    so is the cache, which goes from one to the other.
+    """
     workload, moe = config.workload, config.model.moe
     if workload.train:
         return Asked()
@@ -31,6 +34,7 @@ def asked(config: Config) -> Asked:
         drafts=workload.draft_tokens,
         overlap=workload.two_batch_overlap and moe,
         low_latency=workload.low_latency_dispatch and moe and workload.role != "prefill",
+        cache=workload.kv_cache_precision,
     )
 
 
@@ -62,4 +66,23 @@ def draft_layers(config: Config, where: str) -> Iterator[Check]:
             f"{where} drafts with the model's own multi-token-prediction layers: workload.draft_tokens={drafts}, and "
             f"{config.model.name} has model.num_nextn_predict_layers={layers}",
             "write workload.draft_tokens=0, or a model that has such layers",
+        )
+
+
+CACHE = "--kv-cache-dtype"
+"""What vLLM and SGLang both call the precision of the KV cache."""
+
+
+def cache_unsaid(config: Config, given: Mapping[str, str], source: str) -> Iterator[Check]:
+    """A cache that only the user's arguments make narrow is costed as the server would keep it by itself."""
+    if asked(config).cache is None and given.get(CACHE, "auto") != "auto":
+        yield check(
+            f"{config.framework.name}-cache-unsaid",
+            False,
+            given[CACHE],
+            "auto",
+            f"{source} is started with {CACHE}={given[CACHE]}, and the plan's memory and times are of a cache as wide as "
+            "activations",
+            f"write workload.kv_cache_precision=fp8 or bf16 in the place of {CACHE}",
+            otherwise="warn",
         )

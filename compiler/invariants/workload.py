@@ -11,7 +11,7 @@ from compiler.specs.config import Config
 
 OF_TRAINING = ("optimizer_offload", "activation_offload", "tokens", "dispatch", "overlapped_dispatch")
 SERVERS = ("vllm", "sglang", "tensorrt_llm")
-OF_SERVING = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch")
+OF_SERVING = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch", "kv_cache_precision")
 
 
 @declared

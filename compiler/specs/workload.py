@@ -52,8 +52,9 @@ class Workload:
 
     In serving: prompts run in passes of `prefill_chunk` tokens; `draft_tokens` are predicted by each step and accepted with
     `draft_acceptance`; `two_batch_overlap` exchanges one half batch's tokens while the other one computes;
-    `low_latency_dispatch` sends them in decode as DeepEP's low-latency kernels do. The inference servers are started so, or
-    refuse it.
+    `low_latency_dispatch` sends them in decode as DeepEP's low-latency kernels do; keys and values are cached in
+    `kv_cache_precision` (None: as a server does by itself, or as `precision` says where there is none). The inference servers
+    are started so, or refuse it.
 
     Of a whole training run: `tokens` to train on, `gpu_mtbf_s` mean seconds between failures of one GPU, `checkpoint_s` that the
     steps stop for a checkpoint, every `checkpoint_interval_s` of work (None: the best), `restart_s` until steps run again.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.frameworks.asked import asked
+from compiler.frameworks.asked import CACHE, asked
 from compiler.frameworks.options import options
 from compiler.specs.config import Config
 
@@ -32,8 +32,14 @@ SPANNING = "ascend_fuseep deepep deepep_v2 flashinfer flashinfer_megamoe megamoe
 
 
 A2A, HALVES = "--moe-a2a-backend", "--enable-two-batch-overlap"
-SETTINGS = {A2A: "workload.low_latency_dispatch", HALVES: "workload.two_batch_overlap"}
+SETTINGS = {
+    A2A: "workload.low_latency_dispatch",
+    HALVES: "workload.two_batch_overlap",
+    CACHE: "workload.kv_cache_precision",
+}
 """Options that the workload may switch on -> the key that does."""
+
+DTYPES = {"bf16": "bf16", "fp8": "fp8_e4m3"}
 
 
 def planned(config: Config) -> tuple[str, ...]:
@@ -55,6 +61,7 @@ def planned(config: Config) -> tuple[str, ...]:
         *drafts * (wanted.drafts > 0),
         *[f"{A2A}=deepep", f"--deepep-mode={mode}"] * wanted.low_latency,
         *[HALVES] * wanted.overlap,
+        *[f"{CACHE}={DTYPES[wanted.cache or 'bf16']}"] * (wanted.cache is not None),
     )
 
 

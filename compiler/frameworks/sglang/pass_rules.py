@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.asked import args_key, asked, draft_layers, step_tokens
+from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers, step_tokens
 from compiler.frameworks.options import number
 from compiler.frameworks.sglang.arguments import A2A, backend, given
 from compiler.specs.config import Config
@@ -23,6 +23,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about passes; `source` names SGLang and its version."""
     yield from draft_layers(config, f"{source} --speculative-algorithm EAGLE")
     yield from _drafts(config, source)
+    yield from cache_unsaid(config, given(config), source)
     yield from _chunk(config, source)
     yield from _halves(config, source)
     yield from _room(config, source)

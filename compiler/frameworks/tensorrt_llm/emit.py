@@ -86,11 +86,13 @@ def pass_tokens(config: Config) -> int:
 
 
 def _passes(config: Config) -> dict[str, Any]:
-    """Chunks of prompts, and drafts of the model's own layers (`tensorrt_llm/llmapi/llm_args.py`)."""
+    """Chunks of prompts, drafts of the model's own layers, and a narrow cache (`tensorrt_llm/llmapi/llm_args.py`)."""
     wanted, field = asked(config), str(version(config).facts["drafts"])
     chosen: dict[str, Any] = {"enable_chunked_prefill": True} if wanted.chunk is not None else {}
     if wanted.drafts:
         chosen["speculative_config"] = {"decoding_type": "MTP", field: wanted.drafts}
+    if wanted.cache == "fp8":
+        chosen["kv_cache_config"] = {"dtype": "fp8"}
     return chosen
 
 

@@ -16,6 +16,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about passes; `source` names TensorRT-LLM and its version."""
     yield from draft_layers(config, f"{source} {API} MTPDecodingConfig")
     yield from _missing(config, source)
+    yield from _cache(config, source)
     wanted = asked(config)
     if config.degrees.factors and (wanted.chunk is not None or wanted.drafts):
         need = sequences(config) if config.workload.role == "prefill" else step_tokens(config)
@@ -48,3 +49,19 @@ def _missing(config: Config, source: str) -> Iterator[Check]:
                 f"{source} {API} has no option for workload.{key}: it would be costed and not started",
                 f"leave workload.{key} out, or write framework=vllm or framework=sglang",
             )
+
+
+def _cache(config: Config, source: str) -> Iterator[Check]:
+    """Nothing widens the cache of a checkpoint that says FP8."""
+    precision = config.workload.precision
+    if asked(config).cache == "bf16" and precision not in ("bf16", "fp16", "fp32"):
+        yield check(
+            "tensorrt_llm-cache-auto",
+            False,
+            "auto",
+            "bf16",
+            f"{source} {API} KvCacheConfig takes the cache of {precision} weights from the checkpoint unless it is fp8: "
+            "workload.kv_cache_precision=bf16 is costed, and only the checkpoint can say so",
+            "start a checkpoint whose kv_cache_quant_algo is none, or write workload.kv_cache_precision=fp8",
+            otherwise="warn",
+        )

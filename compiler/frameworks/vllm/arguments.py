@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.frameworks.asked import asked
+from compiler.frameworks.asked import CACHE, asked
 from compiler.frameworks.options import nested, number, options
 from compiler.frameworks.serving import stage_width
 from compiler.specs.config import Config
@@ -35,7 +35,7 @@ _LONG = [
     *(
         "--all2all-backend --distributed-executor-backend --dtype --enable-dbo --enable-elastic-ep --enable-eplb "
         "--enable-return-routed-experts --enable-hc-sp --enable-fault-tolerance --enable-lora --async-scheduling "
-        "--attention-config --kv-transfer-config --dbo-decode-token-threshold "
+        "--attention-config --kv-cache-dtype --kv-transfer-config --dbo-decode-token-threshold "
         "--dbo-prefill-token-threshold --eplb-config --expert-placement-strategy --headless --master-addr --master-port "
         "--max-model-len --max-num-seqs --max-num-batched-tokens --enable-chunked-prefill --model --ubatch-size"
     ).split(),
@@ -57,10 +57,12 @@ OPPOSITES = {f"--no-{name[2:]}": name for name in ("--enable-chunked-prefill", "
 KV_TRANSFER = "--kv-transfer-config"
 DRAFTS = "--speculative-config"
 LOW_LATENCY = "deepep_low_latency"
+DTYPES = {"bf16": "bfloat16", "fp8": "fp8"}
 SETTINGS = {
     "--enable-dbo": "workload.two_batch_overlap",
     "--all2all-backend": "workload.low_latency_dispatch",
     DRAFTS: "workload.draft_tokens",
+    CACHE: "workload.kv_cache_precision",
 }
 """Options that the workload may switch on -> the key that does."""
 
@@ -74,6 +76,7 @@ def planned(config: Config) -> tuple[str, ...]:
         *[f"{DRAFTS}={drafts}"] * (wanted.drafts > 0),
         *[f"--all2all-backend={LOW_LATENCY}"] * wanted.low_latency,
         *["--enable-dbo"] * wanted.overlap,
+        *[f"{CACHE}={DTYPES[wanted.cache or 'bf16']}"] * (wanted.cache is not None),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.asked import args_key, asked, draft_layers, sequences, step_tokens
+from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers, sequences, step_tokens
 from compiler.frameworks.options import number
 from compiler.frameworks.vllm.arguments import LOW_LATENCY, given
 from compiler.specs.config import Config
@@ -22,6 +22,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about passes; `source` names vLLM and its version."""
     yield from draft_layers(config, f"{source} config/speculative.py, method mtp,")
     yield from _drafts(config, source)
+    yield from _cache(config, source)
     if config.degrees.factors:
         yield from _budget(config, source)
         yield from _prompts(config, source)
@@ -39,6 +40,22 @@ def _drafts(config: Config, source: str) -> Iterator[Check]:
             f"{source} config/speculative.py runs the {layers} layers that draft in turns: num_speculative_tokens={drafts} "
             "is not a multiple of them",
             f"write workload.draft_tokens={drafts // layers * layers}, or {(drafts // layers + 1) * layers}",
+        )
+
+
+def _cache(config: Config, source: str) -> Iterator[Check]:
+    """A cache of 16 bits is of the model's own."""
+    yield from cache_unsaid(config, given(config), source)
+    precision = config.workload.precision
+    if asked(config).cache == "bf16":
+        yield check(
+            "vllm-cache-dtype",
+            precision not in ("fp16", "fp32"),
+            precision,
+            "bf16",
+            f"{source} config/cache.py: a cache of 16 bits must match the model's dtype, and workload.kv_cache_precision=bf16 "
+            f"stands beside workload.precision={precision}",
+            "leave workload.kv_cache_precision out",
         )
 
 
