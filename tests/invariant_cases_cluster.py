@@ -73,6 +73,14 @@ CLUSTER: list[Case] = [
         "raise tp, pp or ep",
     ),
     (
+        "cache-room",
+        composed("framework=vllm"),
+        {"workload.global_batch_size": 64 * 1200},
+        "warn",
+        "54.28 GB of a GPU for its KV cache, and 1200 sequences of 11,264 tokens need 55.36: about 1176 run at a time",
+        "or write workload.kv_cache_precision=fp8",
+    ),
+    (
         "inventory",
         STRATEGY,
         {"hardware.pin": True},
