@@ -12,6 +12,7 @@ from compiler.costs.engine import CHUNK, Demand, demand, prompts
 from compiler.costs.exposed import Reaches
 from compiler.costs.links import reach
 from compiler.costs.params import Counts, counts, totals
+from compiler.costs.servers import SERVERS, WHOLE
 from compiler.costs.step import Work, work
 from compiler.costs.total import kinds
 from compiler.world import World
@@ -68,7 +69,8 @@ def served(record: Record) -> Demand:
     """The worker that decodes, and in a disaggregated deployment the pass of the one that fills."""
     world, ask = known(record), dict(record.ask or {})
     this, held, reaches = bits(world)
-    this = replace(this, framework=server(record.software[0]))
+    name = server(record.software[0])
+    this = replace(this, framework=name, room=SERVERS.get(name, WHOLE))
     batch = float("inf") if ask.get("batch", 1) is None else None
     if "prefill" not in ask:
         steps = {"interval": ask.get("interval", 1), "chunk": ask.get("chunk", CHUNK)}

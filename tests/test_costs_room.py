@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from benchmarks.rows.hardware import nominal
+from compiler.costs import servers
 from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
 from compiler.costs.memory import kv_cache, kv_token, weights
 from compiler.costs.params import Counts, counts, totals
 from compiler.costs.room import MOST, admitted, fitting
-from compiler.costs.servers import LEAST, SERVERS, Room
+from compiler.costs.servers import LEAST, SERVERS, WHOLE, Room
 from compiler.frameworks.adapter import names
+from compiler.specs.config import Framework
 from tests.worlds import LLAMA_70B, SERVE, world
 
 H100 = nominal("h100_80gb")
@@ -22,7 +24,8 @@ H100 = nominal("h100_80gb")
 
 def served(framework: str, degrees: str = "tp4", **changes: object) -> tuple[Case, Counts]:
     workload = replace(SERVE, **{"sequence_lengths": [4096], "output_length": 2048, **changes})  # type: ignore[arg-type]
-    this = replace(case(world(degrees, LLAMA_70B, workload, H100)), framework=framework)
+    this = case(world(degrees, LLAMA_70B, workload, H100))
+    this = replace(this, framework=framework, room=SERVERS.get(framework, WHOLE))
     return this, counts(this, totals(this.model))
 
 
@@ -72,7 +75,7 @@ def test_the_cache_gets_what_the_server_gives_it(framework: str) -> None:
 
 
 def test_a_server_without_room_for_a_cache_is_given_some() -> None:
-    full = Room(0.82, of_all=True, kept_bytes=0.0)
+    full = Room(share=0.82, of_all=True, kept_bytes=0.0)
     assert float(full.cache_bytes(100.0, array(80.0), 1.0)) == pytest.approx(100 * LEAST)
     assert float(full.cache_bytes(100.0, array(97.0), 1.0)) == pytest.approx(2)
     assert float(full.cache_bytes(100.0, array(120.0), 1.0)) == 0
@@ -86,8 +89,31 @@ def test_at_least_one_runs_and_no_more_than_a_scheduler_takes() -> None:
 def test_the_largest_batch_is_the_servers() -> None:
     """Whole sequences: vLLM keeps 8 % of the memory for itself, and so fewer fit."""
     this, held = served("none")
-    vllm = replace(this, framework="vllm")
+    vllm = replace(this, framework="vllm", room=SERVERS["vllm"])
     assert 0 < float(fitting(vllm, held, 6144)) < float(fitting(this, held, 6144))
     narrow = replace(vllm, workload=replace(vllm.workload, kv_cache_precision="fp8"))
     twice = 2 * float(fitting(vllm, held, 6144))
     assert np.isclose(float(fitting(narrow, held, 6144)), twice, atol=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "share"),
+    [
+        ("vllm", [], 0.92),
+        ("vllm", ["org/model", "--gpu-memory-utilization=0.8"], 0.8),
+        ("vllm", ["--gpu_memory_utilization", "0.95"], 0.95),
+        ("sglang", ["--mem-fraction-static", "0.7", "--mem-fraction-static=0.9"], 0.9),
+        ("tensorrt_llm", ["--kv_cache_free_gpu_memory_fraction", "0.5"], 0.5),
+        ("vllm", ["--gpu-memory-utilization=much"], 0.92),
+        ("vllm", ["--gpu-memory-utilization=9"], 0.92),
+        ("vllm", ["--gpu-memory-utilization"], 0.92),
+    ],
+)
+def test_the_share_is_what_the_arguments_ask_for(name: str, args: list[str], share: float) -> None:
+    found = servers.room(Framework(name=name, args=args))
+    assert found is not None
+    assert found == replace(SERVERS[name], share=share)
+
+
+def test_other_frameworks_are_no_servers() -> None:
+    assert servers.room(Framework(name="megatron", args=["--gpu-memory-utilization=0.8"])) is None

@@ -12,7 +12,7 @@ import numpy as np
 from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES
-from compiler.costs.servers import SERVERS
+from compiler.costs.servers import SERVERS, WHOLE, Room, room
 from compiler.layout import loads
 from compiler.specs.config import Framework
 from compiler.specs.hardware import Hardware
@@ -71,7 +71,7 @@ class Case:
 
     `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), or
     "products" where every second one is kept. `fused_loss`: no copy of the logits in the precision of activations, and few
-    passes over them. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
+    passes over them. `room`: what the server makes of memory. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
     """
 
     model: Model
@@ -89,6 +89,7 @@ class Case:
     edp: Array
     stages: Layers
     framework: str = "none"
+    room: Room = WHOLE
     rebuilt: tuple[str, ...] = ()
     fused_loss: bool = True
     pipelined_tp: bool = False
@@ -190,5 +191,6 @@ def case(world: World) -> Case:
         edp=array(max(1, degrees.edp)),
         stages=layers(config.model, world.stages.layers),
         framework=config.framework.name,
+        room=room(config.framework) or WHOLE,
         fused_loss=fuses_loss(config.framework),
     )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.constants import OTHER_BYTES
+from compiler.specs.config import Framework
 
 
 @dataclass(frozen=True)
 class Room:
     """What a server makes of memory: `share` of all is for weights, cache and `kept_bytes` (`of_all`), or for the cache
-    alone what they leave. A request is let in where its prompt and `answered` of its answer fit.
+    alone what they leave. A request is let in where its prompt and `answered` of its answer fit. `option` sets the share.
     """
 
+    option: str = ""
     share: float = 1.0
     of_all: bool = False
     kept_bytes: float = OTHER_BYTES["serve"]
@@ -32,14 +35,36 @@ class Room:
         return np.maximum(np.minimum(chosen, left), 0.0)
 
 
+WHOLE = Room()
+"""All the memory, where no server takes a part."""
+
 LEAST = 0.05
 """Share of all memory that the cache has at least, where `of_all` leaves less (0.95 instead of 0.82 in published scripts)."""
 
 SERVERS = {
-    "vllm": Room(0.92, of_all=True, answered=0.5),
-    "sglang": Room(0.82, of_all=True, kept_bytes=0.0, answered=0.5),
-    "tensorrt_llm": Room(0.9),
+    "vllm": Room("--gpu-memory-utilization", 0.92, of_all=True, answered=0.5),
+    "sglang": Room("--mem-fraction-static", 0.82, of_all=True, kept_bytes=0.0, answered=0.5),
+    "tensorrt_llm": Room("--kv-cache-free-gpu-memory-fraction", 0.9),
 }
 """vLLM's gpu_memory_utilization (its `config/cache.py`), which has to do for activations too; SGLang's mem_fraction_static, of
 weights and cache alone, as published scripts set it; TensorRT-LLM's free_gpu_memory_fraction. The first two take blocks as an
 answer grows, so that answers are half way on average; the third lets a request in where all its answer fits."""
+
+
+def room(framework: Framework) -> Room | None:
+    """That of a plan's server, with the share that its arguments ask for; None where it is no server."""
+    found = SERVERS.get(framework.name)
+    for word, after in pairwise([*framework.args, ""]):
+        name, given, value = word.partition("=")
+        if found and name.replace("_", "-") == found.option:
+            found = replace(found, share=_share(value if given else after, found.share))
+    return found
+
+
+def _share(text: str, usual: float) -> float:
+    """A part of the whole; the usual one where it is none, which the server will refuse."""
+    try:
+        share = float(text)
+    except ValueError:
+        return usual
+    return share if 0 < share <= 1 else usual

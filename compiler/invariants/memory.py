@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from compiler.checks import Check, check
-from compiler.costs.servers import SERVERS
+from compiler.costs.servers import room
 from compiler.costs.total import Costs
 from compiler.invariants.registry import costed
 from compiler.world import World
@@ -35,21 +35,21 @@ def fits(world: World, costs: Costs) -> Iterator[Check]:
 def cached(world: World, costs: Costs) -> Iterator[Check]:
     """A server gives its cache a share of the memory, and lets what does not fit wait."""
     config, memory = world.config, costs.memory
-    server, workload = SERVERS.get(config.framework.name), world.config.workload
+    server, workload = room(config.framework), world.config.workload
     if server is None or workload.train:
         return
     other = memory.total_bytes - memory.weights_bytes - memory.kv_cache_bytes
-    room = server.cache_bytes(costs.capacity_bytes, memory.weights_bytes, other)
+    given = server.cache_bytes(costs.capacity_bytes, memory.weights_bytes, other)
     held = -(-workload.global_batch_size // config.degrees.adp)
-    fitting = int(held * np.min(room / np.maximum(memory.kv_cache_bytes, 1)))
-    stage = int(np.argmin(room - memory.kv_cache_bytes))
+    fitting = int(held * np.min(given / np.maximum(memory.kv_cache_bytes, 1)))
+    stage = int(np.argmin(given - memory.kv_cache_bytes))
     length = workload.longest + workload.output_length
     yield check(
         "cache-room",
         fitting >= held,
         f"{held} sequences",
         f"{fitting}",
-        f"{config.framework.name} has {room[stage] / 1e9:.2f} GB of a GPU for its KV cache, and {held} sequences of "
+        f"{config.framework.name} has {given[stage] / 1e9:.2f} GB of a GPU for its KV cache, and {held} sequences of "
         f"{length:,} tokens need {memory.kv_cache_bytes[stage] / 1e9:.2f}"
         + f": about {fitting} run at a time, the others wait"
         * (fitting < held),
