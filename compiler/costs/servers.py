@@ -15,7 +15,8 @@ from compiler.specs.config import Framework
 @dataclass(frozen=True)
 class Room:
     """What a server makes of memory: `share` of all is for weights, cache and `kept_bytes` (`of_all`), or for the cache
-    alone what they leave. A request is let in where its prompt and `answered` of its answer fit. `option` sets the share.
+    alone what they leave; a server that would have less than `least` of all for its cache is started with a larger share.
+    A request is let in where its prompt and `answered` of its answer fit. `option` sets the share.
     """
 
     option: str = ""
@@ -23,15 +24,14 @@ class Room:
     of_all: bool = False
     kept_bytes: float = OTHER_BYTES["serve"]
     answered: float = 1.0
+    least: float = 0.0
 
     def cache_bytes(self, capacity_bytes: float, weight_bytes: Array, other_bytes: Array | float) -> Array:
-        """Bytes for the cache beside weights and `other_bytes`, 0 where there are none. A server that would have next to
-        none is started with a larger share.
-        """
+        """Bytes for the cache beside weights and `other_bytes`, 0 where there are none."""
         left = capacity_bytes - weight_bytes - other_bytes
         if not self.of_all:
             return np.maximum(self.share * left, 0.0)
-        chosen = np.maximum(self.share * capacity_bytes - weight_bytes - self.kept_bytes, LEAST * capacity_bytes)
+        chosen = np.maximum(self.share * capacity_bytes - weight_bytes - self.kept_bytes, self.least * capacity_bytes)
         return np.maximum(np.minimum(chosen, left), 0.0)
 
 
@@ -39,11 +39,11 @@ WHOLE = Room()
 """All the memory, where no server takes a part."""
 
 LEAST = 0.05
-"""Share of all memory that the cache has at least, where `of_all` leaves less (0.95 instead of 0.82 in published scripts)."""
+"""Weights that leave less of the memory than this raise a server's share (0.95 instead of 0.82 in published scripts)."""
 
 SERVERS = {
-    "vllm": Room("--gpu-memory-utilization", 0.92, of_all=True, answered=0.5),
-    "sglang": Room("--mem-fraction-static", 0.82, of_all=True, kept_bytes=0.0, answered=0.5),
+    "vllm": Room("--gpu-memory-utilization", 0.92, of_all=True, answered=0.5, least=LEAST),
+    "sglang": Room("--mem-fraction-static", 0.82, of_all=True, kept_bytes=0.0, answered=0.5, least=LEAST),
     "tensorrt_llm": Room("--kv-cache-free-gpu-memory-fraction", 0.9),
 }
 """vLLM's gpu_memory_utilization (its `config/cache.py`), which has to do for activations too; SGLang's mem_fraction_static, of
@@ -57,14 +57,14 @@ def room(framework: Framework) -> Room | None:
     for word, after in pairwise([*framework.args, ""]):
         name, given, value = word.partition("=")
         if found and name.replace("_", "-") == found.option:
-            found = replace(found, share=_share(value if given else after, found.share))
+            found = _told(found, value if given else after)
     return found
 
 
-def _share(text: str, usual: float) -> float:
-    """A part of the whole; the usual one where it is none, which the server will refuse."""
+def _told(usual: Room, text: str) -> Room:
+    """With a share that somebody chose; the usual one where it is none, which the server will refuse."""
     try:
         share = float(text)
     except ValueError:
         return usual
-    return share if 0 < share <= 1 else usual
+    return replace(usual, share=share, least=0.0) if 0 < share <= 1 else usual
