@@ -162,6 +162,24 @@ CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
         "tp1",
     ),
     (
+        "deepspeed-offloaded-adam",
+        changed(TRAIN, {"workload.optimizer_offload": 1.0, "framework.args": ["--json.optimizer.type=AdamW"]}),
+        {"framework.args": ["--json.gradient_clipping=1.0"]},
+        "warn",
+        "DeepSpeedCPULion where the program makes one; any other is a ZeRORuntimeException",
+        "make deepspeed.ops.adam.DeepSpeedCPUAdam in the program, or write framework.args=[--json.optimizer.type=AdamW,...]",
+    ),
+    (
+        "deepspeed-offloaded-adam",
+        changed(
+            TRAIN, {"workload.optimizer_offload": 1.0, "framework.args": ["--json.zero_force_ds_cpu_optimizer=false"]}
+        ),
+        {"framework.args": ["--json.zero_force_ds_cpu_optimizer=true"]},
+        "warn",
+        "runs an offloaded optimizer of ds_config.json",
+        "DeepSpeedCPUAdam",
+    ),
+    (
         "deepspeed-autoep-json",
         FOLDED,
         {"workload.optimizer_offload": 1.0},

@@ -7,6 +7,7 @@ from typing import Any
 
 from compiler.checks import Check, check
 from compiler.frameworks.deepspeed import layout
+from compiler.frameworks.deepspeed.json_args import given
 from compiler.specs.config import Config
 
 
@@ -38,6 +39,18 @@ def states(config: Config) -> Iterator[Check]:
         "write workload.optimizer_offload=1, or leave it out"
         if stage
         else "write workload.zero_stage=1 and optimizer_offload=1",
+    )
+    said = given(config)
+    ours = any(key.partition(".")[0] == "optimizer" for key in said)
+    yield check(
+        "deepspeed-offloaded-adam",
+        ours or said.get("zero_force_ds_cpu_optimizer") is False,
+        "the program's own optimizer",
+        "DeepSpeedCPUAdam",
+        f"{layout.named(config)} runtime/engine.py runs an offloaded optimizer of ds_config.json, or DeepSpeedCPUAdam and "
+        "DeepSpeedCPULion where the program makes one; any other is a ZeRORuntimeException",
+        "make deepspeed.ops.adam.DeepSpeedCPUAdam in the program, or write framework.args=[--json.optimizer.type=AdamW,...]",
+        otherwise="warn",
     )
 
 
