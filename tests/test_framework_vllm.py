@@ -190,7 +190,15 @@ def test_what_the_plan_sets_is_not_the_users(args: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["-dp", "2"], ["-pcp=2"], ["--headless"], ["--data-parallel=2"], ["--data_parallel_size=2"]]
+    "args",
+    [
+        ["-dp", "2"],
+        ["-pcp=2"],
+        ["--headless"],
+        ["--data-parallel=2"],
+        ["--data_parallel_size=2"],
+        ["--no-enable-expert-parallel"],
+    ],
 )
 def test_nor_what_the_plan_leaves_at_its_default(args: list[str]) -> None:
     with pytest.raises(ConfigError, match=rf"framework.args sets {args[0].split('=')[0]}, and so does the plan"):

@@ -51,8 +51,10 @@ DECIDED = (
 """Options that a plan decides, also where it leaves them at their defaults."""
 
 
-OPPOSITES = {f"--no-{name[2:]}": name for name in ("--enable-chunked-prefill", "--enable-dbo")}
-"""What switches off an option that a plan may switch on."""
+OPPOSITES = {
+    f"--no-{name[2:]}": name for name in ("--enable-chunked-prefill", "--enable-dbo", "--enable-expert-parallel")
+}
+"""What switches off an option that a plan may switch on, or decides."""
 
 KV_TRANSFER = "--kv-transfer-config"
 DRAFTS = "--speculative-config"
