@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import fits
+from benchmarks import fit_uncertainty, fits
 from benchmarks.rows import training
 from benchmarks.rows.hardware import nominal
 from compiler.costs.calibration import KernelCurve, LinkCurve
@@ -62,3 +62,18 @@ def test_a_level_without_rows_changes_nothing() -> None:
     values = scheme.values(design, np.array(list(found.values())))
     assert values["products"].tolist() == pytest.approx([0.3, 0.1])
     assert levels.balanced(["a", "a", "b"], 1, 1.0).tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 1])
+
+
+def test_intervals_learn_from_rows_that_have_every_input(tmp_path: Path) -> None:
+    """Every source counts the same; a step that took twice what was said is off by the logarithm of 2."""
+    rows = [
+        {**TRAIN, "id": "a"},
+        {**TRAIN, "id": "b", "source_id": "them"},
+        {**TRAIN, "id": "c", "source_id": "them"},
+        {**TRAIN, "id": "d", "source_id": "guessed", "recompute": ""},
+    ]
+    write(tmp_path, "dense_training.csv", *rows)
+    found = fit_uncertainty.residuals(list(training.steps(tmp_path)), [7.0, 14.0, 14.0, 1.0])["dense"]
+    assert found["rows"]["count"] == 3
+    assert found["bias"] == pytest.approx(np.log(2) / 2, abs=1e-3)
+    assert found["spread"] == pytest.approx(np.log(2) / 2, abs=1e-3)
