@@ -36,6 +36,16 @@ def test_unfused_attention_passes_over_all_scores() -> None:
         assert plain.scores[0] < 2 * moved / 3.35e12
 
 
+def test_narrow_heads_take_longer_for_the_same_work() -> None:
+    """Twice the heads of half the width: equal products and scores' work, at 0.71 of the speed."""
+    wide = done("tp4")
+    heads = 2 * LLAMA_8B.num_attention_heads
+    half = replace(LLAMA_8B, num_attention_heads=heads, num_key_value_heads=2 * LLAMA_8B.kv_heads, head_dim=64)
+    narrow = done("tp4", half)
+    assert narrow.core == pytest.approx(2**0.5 * wide.core)
+    assert narrow.products == pytest.approx(wide.products)
+
+
 def test_unfused_attention_gains_nothing_from_windows() -> None:
     windows, none = (
         done("tp1", model, fused_attention=False) for model in (GPT_OSS, replace(GPT_OSS, layer_types=None))

@@ -17,12 +17,16 @@ from compiler.costs.case import Case
 from compiler.costs.constants import DROPOUT_PASSES, SCORE_PASSES
 from compiler.costs.forward import Forward, dispatched, touched_fraction
 from compiler.costs.kernels import cache_bytes, wide
-from compiler.costs.params import Counts, matrices
+from compiler.costs.params import Counts, matrices, value_width
 from compiler.costs.shapes import gemms
 from compiler.specs.model import BYTES
 
 KERNELS_OF_LAYER = 9.0
 """Kernels beside the products: norms, rotation, attention, residuals (counted by hand)."""
+
+WIDE_HEAD = 128
+"""Values of a head from which on fused attention is as fast as it gets; narrower ones are slower by the square root: at 64 cuDNN
+has 0.69 of the speed, FlashAttention-3 0.77 and FlashAttention-2 0.88 (2407.08608, figure 5)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array
     """Seconds of the fused core, or of the one that is not: plain products and passes over all scores, masked or not."""
     peak, precision = case.hardware.gpu, wide(case.workload.precision)
     speed = flops.peak_flops(peak, precision)
-    fused = flops.core(case, forward)
+    narrow = np.sqrt(WIDE_HEAD / min(WIDE_HEAD, value_width(case.model)))
+    fused = narrow * flops.core(case, forward)
     if case.workload.fused_attention or not case.workload.train:
         return fused / speed, 0 * fused
     heads = np.ceil(case.model.num_attention_heads / case.tp)
