@@ -47,8 +47,9 @@ SERVERS = {
     "tensorrt_llm": Room("--kv-cache-free-gpu-memory-fraction", 0.9),
 }
 """vLLM's gpu_memory_utilization (its `config/cache.py`), which has to do for activations too; SGLang's mem_fraction_static, of
-weights and cache alone, as published scripts set it and about what its own rule comes to; TensorRT-LLM's free_gpu_memory_fraction. The first two take blocks as an
-answer grows, so that answers are half way on average; the third lets a request in where all its answer fits."""
+weights and cache alone, as published scripts set it and about what its own rule comes to; TensorRT-LLM's
+free_gpu_memory_fraction. The first two take blocks as an answer grows, so that answers are half way on average; the third lets
+a request in where all its answer fits."""
 
 
 def room(framework: Framework) -> Room | None:
