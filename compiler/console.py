@@ -101,6 +101,12 @@ def _projection(projection: dict[str, Any]) -> Iterable[tuple[str, str]]:
             f"decode {row['context_length']}",
             f"TPOT {seconds(row['tpot_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU",
         )
+    for row in projection["serve"].get("aggregated", ()):
+        if row["ttft_s"] is not None:
+            times = f"TTFT {seconds(row['ttft_s'])}, TPOT {seconds(row['tpot_s'])}"
+            rate = f"{number(row['requests_per_s'])} requests/s"
+            out = f"{number(row['output_tokens_per_s_per_gpu'])} output tokens/s/GPU"
+            yield f"both {row['sequence_length']}", f"{times}, {rate}, {out}"
 
 
 def _run(row: dict[str, Any]) -> str:

@@ -1,10 +1,10 @@
-"""Rates of prefill and decode, apart and together."""
+"""Rates of prefill and decode in pools of their own."""
 
 from __future__ import annotations
 
 import pytest
 
-from compiler.costs.rates import aggregated, rates, ratio
+from compiler.costs.rates import rates, ratio
 
 FILL = [{"sequence_length": 1000, "ttft_s": 2.0, "tokens_per_s_per_gpu": 4000.0}]
 STEP = [{"context_length": 1000, "tpot_s": 0.02, "tokens_per_s_per_gpu": 100.0, "batch": 16}]
@@ -33,14 +33,6 @@ def test_ratios_are_of_few_instances(wanted: float, found: tuple[int, int]) -> N
     assert ratio(wanted).as_integer_ratio() == found
 
 
-def test_together_answers_wait_for_prompts() -> None:
-    found = next(aggregated(FILL, STEP, 8, 500))
-    assert found.tpot_s == pytest.approx(0.02 + 2 / 500)
-    assert found.requests_per_s == pytest.approx(16 / (2 + 500 * 0.02))
-    assert found.output_tokens_per_s_per_gpu == pytest.approx(found.requests_per_s * 500 / 8)
-
-
 def test_a_phase_without_a_time_has_no_rate() -> None:
     unknown = [{**FILL[0], "ttft_s": None, "tokens_per_s_per_gpu": None}]
     assert not list(rates(unknown, STEP, (1, 1), (8, 8), 500))
-    assert not list(aggregated(unknown, STEP, 8, 500))

@@ -15,20 +15,6 @@ LARGEST_POOL = 32
 
 
 @dataclass(frozen=True)
-class Aggregated:
-    """Prompts and answers on the same ranks: in the time of an answer every other request's prompt is filled once, and the
-    answers wait. `batch` requests at a time.
-    """
-
-    sequence_length: int
-    output_length: int
-    batch: int
-    tpot_s: float
-    requests_per_s: float
-    output_tokens_per_s_per_gpu: float
-
-
-@dataclass(frozen=True)
 class Rate:
     """Both pools at one length of prompts. `matched_*`: the smallest numbers of instances whose rates are about equal."""
 
@@ -79,15 +65,3 @@ def ratio(wanted: float) -> Fraction:
     if near < 1:
         return Fraction(near).limit_denominator(LARGEST_POOL)
     return 1 / Fraction(1 / near).limit_denominator(LARGEST_POOL)
-
-
-def aggregated(
-    prefill: Sequence[Mapping[str, Any]], decode: Sequence[Mapping[str, Any]], gpus: int, output_length: int
-) -> Iterator[Aggregated]:
-    """At each length, one instance; nothing where a plan has one phase alone."""
-    for fill, step in zip(prefill, decode, strict=False):
-        if fill["ttft_s"] and step["tpot_s"] and output_length:
-            each = step["tpot_s"] + fill["ttft_s"] / output_length
-            done = step["batch"] / (each * output_length)
-            length = fill["sequence_length"]
-            yield Aggregated(length, output_length, step["batch"], each, done, done * output_length / gpus)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compiler.costs import phases, rates, serve
+from compiler.costs import phases, serve, together
 from compiler.costs.case import Case, case
 from compiler.costs.communicators import Communicators, communicators
 from compiler.costs.dispatch import Form, forms
@@ -51,8 +51,7 @@ class Costs:
     campaign: Campaign | None = None
     prefill_parts: tuple[phases.Detail, ...] = ()
     decode_parts: tuple[phases.Detail, ...] = ()
-    gpus: int = 1
-    output_length: int = 1
+    aggregated: tuple[together.Aggregated, ...] = ()
     memory_interval: tuple[float, float] | tuple[None, None] = (None, None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,8 +107,8 @@ class Costs:
             run = _plain(asdict(self.campaign)) if self.campaign else {}
             return {"train": {**_plain(asdict(self.projection)), **run}}
         fill, step = _rows(self.prefill, self.prefill_parts), _rows(self.decode, self.decode_parts)
-        together = [_plain(asdict(row)) for row in rates.aggregated(fill, step, self.gpus, self.output_length)]
-        return {"serve": {"prefill": fill, "decode": step, "aggregated": together}}
+        both = [_plain(asdict(row)) for row in self.aggregated]
+        return {"serve": {"prefill": fill, "decode": step, "aggregated": both}}
 
 
 def cost(world: World, measured: Calibration | None = None, known: Uncertainty = Uncertainty()) -> Costs:  # noqa: B008 (frozen)
@@ -133,6 +132,7 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
         projection=None if step is None else around("step", "step_time", step),
         prefill=tuple(around("ttft", "ttft", row) for row in costs.prefill),
         decode=tuple(around("tpot", "tpot", row) for row in costs.decode),
+        aggregated=tuple(around("tpot", "tpot", around("ttft", "ttft", row)) for row in costs.aggregated),
         memory_interval=known.around("memory", float(costs.memory.total_bytes.max())),
     )
 
@@ -177,15 +177,16 @@ def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: C
     workload, held = case.workload, common.held
     prompts = workload.sequence_lengths if workload.role != "decode" else []
     tokens = workload.sequence_lengths if workload.role != "prefill" else []
+    prefill = tuple(serve.prefill(case, held, reaches, ranks, length, measured) for length in prompts)
+    decode = tuple(serve.decode(case, held, reaches, ranks, length, measured) for length in tokens)
     return replace(
         common,
         communication=tuple(serve.rows(case, reaches)),
-        prefill=tuple(serve.prefill(case, held, reaches, ranks, length, measured) for length in prompts),
-        decode=tuple(serve.decode(case, held, reaches, ranks, length, measured) for length in tokens),
+        prefill=prefill,
+        decode=decode,
+        aggregated=tuple(together.rows(case, held, reaches, ranks, prefill, decode, measured)),
         prefill_parts=tuple(phases.prefill(case, held, reaches, length, measured) for length in prompts),
         decode_parts=tuple(phases.decode(case, held, reaches, length, measured) for length in tokens),
-        gpus=ranks,
-        output_length=workload.output_length,
     )
 
 

@@ -84,21 +84,24 @@ def run(projection: Mapping[str, Any]) -> Table:
 
 def together(projection: Mapping[str, Any]) -> Table:
     """Prompts and answers on the same ranks; no rows for training, or for one phase alone."""
+    head = ("prompt", "answer", "clients", "running", "TTFT", "four of five", "TPOT", "four of five")
     rows = tuple(
         (
-            str(row["sequence_length"]),
-            str(row["output_length"]),
-            str(row["batch"]),
-            seconds(row["tpot_s"]),
+            *(str(row[key]) for key in ("sequence_length", "output_length", "batch", "running")),
+            *timed(row, "ttft"),
+            *timed(row, "tpot"),
             number(row["requests_per_s"]),
             number(row["output_tokens_per_s_per_gpu"]),
         )
         for row in projection.get("serve", {}).get("aggregated", ())
     )
-    return Table(
-        ("prompt", "answer", "requests at a time", "TPOT with prompts between", "requests/s", "output tokens/s/GPU"),
-        rows,
-    )
+    return Table((*head, "requests/s", "output tokens/s/GPU"), rows)
+
+
+def timed(row: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """A time, and where four of five measurements would lie."""
+    low, high = row[f"{name}_low_s"], row[f"{name}_high_s"]
+    return seconds(row[f"{name}_s"]), "unknown" if low is None else f"{seconds(low)} to {seconds(high)}"
 
 
 def made(communicators: Mapping[str, Any]) -> str:

@@ -140,7 +140,7 @@ def _training(step: Mapping[str, Any]) -> Table:
 
 def _serving(serve: Mapping[str, Any]) -> Table:
     prefill = [
-        ("prefill", str(r["sequence_length"]), "", *_timed(r, "ttft"), number(r["tokens_per_s_per_gpu"]), "")
+        ("prefill", str(r["sequence_length"]), "", *breakdown.timed(r, "ttft"), number(r["tokens_per_s_per_gpu"]), "")
         for r in serve["prefill"]
     ]
     decode = [
@@ -148,7 +148,7 @@ def _serving(serve: Mapping[str, Any]) -> Table:
             "decode",
             str(r["context_length"]),
             str(r["batch"]),
-            *_timed(r, "tpot"),
+            *breakdown.timed(r, "tpot"),
             number(r["tokens_per_s_per_gpu"]),
             readable(r["largest_batch"]),
         )
@@ -156,12 +156,6 @@ def _serving(serve: Mapping[str, Any]) -> Table:
     ]
     head = ("phase", "tokens", "batch", "TTFT or TPOT", "four of five", "tokens/s/GPU", "largest batch")
     return Table(head, tuple(prefill + decode))
-
-
-def _timed(row: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """A time, and where four of five measurements would lie."""
-    low, high = row[f"{name}_low_s"], row[f"{name}_high_s"]
-    return seconds(row[f"{name}_s"]), "unknown" if low is None else f"{seconds(low)} to {seconds(high)}"
 
 
 def _claims(plan: Plan) -> Table:

@@ -1,0 +1,87 @@
+"""Prompts and answers on the same ranks, under a batch of clients that each ask again when they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from compiler.costs.case import Case
+from compiler.costs.exposed import Reaches
+from compiler.costs.params import Counts
+from compiler.costs.serve import Decode, Prefill
+
+if TYPE_CHECKING:
+    from compiler.costs.calibration import Calibration
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """`batch` clients of an instance, of whose requests `running` are in its memory at a time. TPOT is with the prompts of
+    others in between, TTFT with the wait for a place; None where no engine was measured.
+    """
+
+    sequence_length: int
+    output_length: int
+    batch: int
+    running: int
+    ttft_s: float | None
+    tpot_s: float
+    requests_per_s: float
+    output_tokens_per_s_per_gpu: float
+    ttft_low_s: float | None = None
+    ttft_high_s: float | None = None
+    tpot_low_s: float | None = None
+    tpot_high_s: float | None = None
+
+
+def rows(
+    case: Case,
+    held: Counts,
+    reaches: Reaches,
+    gpus: int,
+    prefill: Sequence[Prefill],
+    decode: Sequence[Decode],
+    measured: Calibration | None,
+) -> Iterator[Aggregated]:
+    """At each length of prompts. Engines were measured without batches in halves."""
+    workload = case.workload
+    if measured is None or workload.role is not None or workload.two_batch_overlap:
+        return rough(prefill, decode, gpus, workload.output_length)
+    return served(case, held, reaches, gpus, measured)
+
+
+def rough(prefill: Sequence[Prefill], decode: Sequence[Decode], gpus: int, output_length: int) -> Iterator[Aggregated]:
+    """By the two phases' own times: in the time of an answer every other request's prompt is filled once, and the answers
+    wait. Nothing where a plan has one phase alone, or a phase has no time.
+    """
+    for fill, step in zip(prefill, decode, strict=False) if output_length else ():
+        each = step.tpot_s + fill.ttft_s / output_length
+        if each > 0:  # not where it is no number
+            done = step.batch / (each * output_length)
+            rate = done * output_length / gpus
+            yield Aggregated(fill.sequence_length, output_length, step.batch, step.batch, None, each, done, rate)
+
+
+def served(case: Case, held: Counts, reaches: Reaches, gpus: int, measured: Calibration) -> Iterator[Aggregated]:
+    """By continuous batching with an engine's constants (`engine.serve`), at each length of prompts."""
+    from compiler.costs.engine import CHUNK, demand, serve
+
+    workload = case.workload
+    lengths = [length for length in workload.sequence_lengths if length > 0 < workload.output_length]
+    for length in lengths:  # what is out of range is refused elsewhere
+        this = replace(case, workload=replace(workload, sequence_lengths=[length]))
+        load = demand(this, held, reaches, measured.gpu, chunk=workload.prefill_chunk or CHUNK)
+        found = serve(load, measured.engine)
+        running = float(found.running * case.adp)
+        done = running / (float(found.tpot_s) * workload.output_length)
+        yield Aggregated(
+            sequence_length=length,
+            output_length=workload.output_length,
+            batch=workload.global_batch_size,
+            running=min(round(running), workload.global_batch_size),
+            ttft_s=float(found.ttft_s),
+            tpot_s=float(found.tpot_s),
+            requests_per_s=done,
+            output_tokens_per_s_per_gpu=done * workload.output_length / gpus,
+        )

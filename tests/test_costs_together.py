@@ -1,0 +1,97 @@
+"""Prompts and answers on the same ranks: what a plan prints of them is what rows are predicted by, and adds up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import accuracy
+from benchmarks.predict import predict
+from benchmarks.rows.hardware import nominal
+from compiler import calibrated
+from compiler.costs.calibration import Calibration
+from compiler.costs.room import MOST
+from compiler.costs.serve import Decode, Prefill
+from compiler.costs.together import rough
+from compiler.costs.total import cost
+from tests.test_accuracy_rows import SERVED, folder
+from tests.worlds import DEEPSEEK_V3, LLAMA_70B, SERVE, world
+
+H100 = nominal("h100_80gb")
+FILL = [Prefill(1000, 2.0, 4000.0)]
+STEP = [Decode(1000, 16, 0.02, 100.0, 1)]
+
+
+def both(degrees: str, measured: bool = True, **changes: Any) -> list[dict[str, Any]]:
+    gpu = calibrated.gpu("h100_80gb")
+    assert gpu is not None
+    these = world(degrees, LLAMA_70B, replace(SERVE, **changes), H100)
+    found = cost(these, Calibration(gpu) if measured else None).to_dict()
+    return list(found["projection"]["serve"]["aggregated"])
+
+
+def test_without_curves_answers_wait_for_prompts() -> None:
+    (found,) = rough(FILL, STEP, 8, 500)
+    assert found.tpot_s == pytest.approx(0.02 + 2 / 500)
+    assert found.requests_per_s == pytest.approx(16 / (2 + 500 * 0.02))
+    assert found.output_tokens_per_s_per_gpu == pytest.approx(found.requests_per_s * 500 / 8)
+    assert (found.batch, found.running, found.ttft_s) == (16, 16, None)
+
+
+def test_a_phase_without_a_time_has_no_rate() -> None:
+    assert not list(rough([replace(FILL[0], ttft_s=float("nan"))], STEP, 8, 500))
+    assert not list(rough([], STEP, 8, 500))
+
+
+def test_a_plan_prints_what_a_row_is_predicted_by(tmp_path: Path) -> None:
+    """The record's own plan, by the constants of its engine."""
+    records = accuracy.load(folder(tmp_path, {"inference.csv": [{**SERVED, "concurrency": "64"}]}))
+    asked = {record.family: record for record in records if record.family in ("ttft", "tpot")}
+    placed = asked["tpot"].world
+    assert placed is not None
+    config = placed.config
+    gpu = calibrated.gpu(config.hardware.calibration or "")
+    assert gpu is not None
+    engine = calibrated.engine("vllm", "0.11.0", config.hardware.name, config.workload.precision)
+    served = replace(placed, config=replace(config, framework=replace(config.framework, name="vllm")))
+    (row,) = cost(served, Calibration(gpu, engine=engine)).aggregated
+    assert predict([asked["ttft"], asked["tpot"]]) == [pytest.approx(row.ttft_s), pytest.approx(row.tpot_s)]
+    assert row.output_tokens_per_s_per_gpu == pytest.approx(64 / row.tpot_s / 8)
+
+
+def test_rates_and_times_agree_at_every_length() -> None:
+    found = both("tp8", global_batch_size=16, sequence_lengths=[128, 4096], output_length=256)
+    assert [row["sequence_length"] for row in found] == [128, 4096]
+    for row in found:
+        assert row["running"] == row["batch"] == 16
+        assert row["requests_per_s"] * row["tpot_s"] * 256 == pytest.approx(16)
+        assert row["output_tokens_per_s_per_gpu"] == pytest.approx(row["requests_per_s"] * 256 / 8)
+        assert row["ttft_s"] > row["tpot_s"] > 0
+    assert found[0]["ttft_s"] < found[1]["ttft_s"]
+
+
+def test_clients_beyond_what_memory_holds_wait() -> None:
+    few, many = (both("tp4", global_batch_size=n, sequence_lengths=[8192])[0] for n in (4, 4000))
+    assert (few["running"], many["batch"]) == (4, 4000)
+    assert many["running"] < MOST
+    assert many["ttft_s"] > 100 * few["ttft_s"]
+
+
+def test_only_whole_batches_were_measured() -> None:
+    assert both("tp8", two_batch_overlap=True)[0]["ttft_s"] is None
+    assert both("tp8", measured=False)[0]["ttft_s"] is None
+    assert both("tp8", role="prefill") == both("tp8", role="decode") == []
+
+
+def test_drafts_and_attention_dp_reach_it() -> None:
+    gpu = calibrated.gpu("h100_80gb")
+    assert gpu is not None
+
+    def tpot(**changes: Any) -> float:
+        workload = replace(SERVE, global_batch_size=32, sequence_lengths=[1024], output_length=4096, **changes)
+        return cost(world("ep32_etp1_adp32", DEEPSEEK_V3, workload, H100), Calibration(gpu)).aggregated[0].tpot_s
+
+    assert tpot(draft_tokens=1, draft_acceptance=1.0) < tpot()
