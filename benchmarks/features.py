@@ -7,14 +7,11 @@ from dataclasses import replace
 from benchmarks.rows.record import Record
 from compiler import calibrated
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.case import Case, case
-from compiler.costs.engine import CHUNK, Demand, demand, prompts
-from compiler.costs.exposed import Reaches
-from compiler.costs.links import reach
-from compiler.costs.params import Counts, counts, totals
+from compiler.costs.engine import CHUNK, Demand, demand
+from compiler.costs.pooled import of_pools
 from compiler.costs.servers import SERVERS, WHOLE
 from compiler.costs.step import Work, work
-from compiler.costs.total import kinds
+from compiler.costs.total import bits
 from compiler.world import World
 
 TRAINING = ("dense_training", "dense_single_node", "moe_training")
@@ -26,11 +23,6 @@ def curves(world: World) -> GpuCalibration:
     if found is None:
         raise ValueError(f"{world.config.hardware.name} has no curves")
     return calibrated.on(world.config.hardware.name, found)
-
-
-def bits(world: World) -> tuple[Case, Counts, Reaches]:
-    this = case(world)
-    return this, counts(this, totals(this.model)), {kind: reach(world, kind) for kind in kinds(this)}
 
 
 def known(record: Record) -> World:
@@ -75,8 +67,6 @@ def served(record: Record) -> Demand:
     if "prefill" not in ask:
         steps = {"interval": ask.get("interval", 1), "chunk": ask.get("chunk", CHUNK)}
         return demand(this, held, reaches, curves(world), batch=batch, **steps)
-    filling, load = ask["prefill"], this.workload.global_batch_size * ask["workers"][1]
-    lanes = float(ask["workers"][0] * filling.degrees.adp)
-    fill = prompts(*bits(filling), curves(filling), load / lanes, ask.get("chunk", CHUNK))
-    per_rank = lanes / (ask["workers"][1] * world.degrees.adp)
-    return demand(this, held, reaches, curves(world), fill=fill, fillers=per_rank)
+    filling = ask["prefill"]
+    gpus = curves(filling), curves(world)
+    return of_pools(bits(filling), (this, held, reaches), ask["workers"], gpus, ask.get("chunk", CHUNK))

@@ -15,6 +15,7 @@ from compiler.costs import bubble
 from compiler.costs.engine import Demand, serve
 from compiler.costs.memory import allocated, reserved
 from compiler.costs.step import Work
+from compiler.costs.total import bits
 from compiler.fitting import serving
 
 
@@ -45,7 +46,7 @@ def _step(record: Record, work: Work) -> float:
     world = features.known(record)
     config = world.config
     by = calibrated.software(*record.software, config.hardware.name, config.workload.precision)
-    this, _, _ = features.bits(world)
+    this, _, _ = bits(world)
     return fits.step_seconds(record, float(np.max(bubble.step(this, work, by).total)))
 
 
@@ -59,7 +60,7 @@ def _served(record: Record, load: Demand) -> float:
 
 def memory_bytes(record: Record) -> float:
     """What the allocator of the measured stage's fullest rank hands out, or reserves, at the peak."""
-    this, held, _ = features.bits(features.known(record))
+    this, held, _ = bits(features.known(record))
     ask = dict(record.ask or {})
     stage = ask.pop("stage")
     named = replace(this, framework=record.software[0], **ask)

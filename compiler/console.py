@@ -79,6 +79,7 @@ def _pooled_rows(plan: PooledPlan, folder: Path) -> Iterable[tuple[str, str]]:
         size = f"{pool['world_size']} ranks x {pool['instances']} instances on {pool['nodes']} nodes"
         yield role, f"{pool['degrees']['name']}, {size}, memory {used:.1%}"
     yield from _projection(contents["projection"])
+    yield from _served(contents["served"])
     yield "checks", count(check.status for check in plan.checks)
 
 
@@ -101,7 +102,12 @@ def _projection(projection: dict[str, Any]) -> Iterable[tuple[str, str]]:
             f"decode {row['context_length']}",
             f"TPOT {seconds(row['tpot_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU",
         )
-    for row in projection["serve"].get("aggregated", ()):
+    yield from _served(projection["serve"].get("aggregated", ()))
+
+
+def _served(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[str, str]]:
+    """What clients see who each ask again when they are answered, where an engine was measured."""
+    for row in rows:
         if row["ttft_s"] is not None:
             times = f"TTFT {seconds(row['ttft_s'])}, TPOT {seconds(row['tpot_s'])}"
             rate = f"{number(row['requests_per_s'])} requests/s"

@@ -32,7 +32,7 @@ def compile_config(config: Config) -> Plan:
         _refuse(checks)
     world = lay_out(config)
     checks += invariants.laid_out(world)
-    costs = cost(world, *_measured(config))
+    costs = cost(world, *measured(config))
     checks += invariants.costed(world, costs)
     plan = Plan(world, costs, tuple(checks))
     checks += registry.checks(plan)  # a value that no target can carry is refused now, not when files are written
@@ -42,7 +42,7 @@ def compile_config(config: Config) -> Plan:
     return Plan(world, costs, tuple(checks), verdicts)
 
 
-def _measured(config: Config) -> tuple[Calibration | None, Uncertainty]:
+def measured(config: Config) -> tuple[Calibration | None, Uncertainty]:
     """Curves and constants of what the plan runs on, None where its hardware names none; and how sure its figures are."""
     from compiler import calibrated
 

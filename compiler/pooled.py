@@ -12,6 +12,7 @@ from typing import Any
 
 from compiler.checks import Check
 from compiler.costs.rates import Rate, rates
+from compiler.costs.together import Aggregated
 from compiler.plan import Plan, Verdict
 from compiler.specs.config import Config
 from compiler.specs.workload import ROLES
@@ -22,12 +23,15 @@ SHOWN = ("name", "fingerprint", "world_size", "instances", "degrees", "params", 
 
 @dataclass(frozen=True)
 class PooledPlan:
-    """`pools` holds a plan for each role, prefill first; `checks` are those of both together."""
+    """`pools` holds a plan for each role, prefill first; `checks` are those of both together, `served` what their clients see,
+    where an engine was measured.
+    """
 
     config: Config
     pools: Mapping[str, Plan]
     checks: tuple[Check, ...] = ()
     expectations: tuple[Verdict, ...] = field(default=())
+    served: tuple[Aggregated, ...] = ()
 
     @property
     def name(self) -> str:
@@ -55,6 +59,7 @@ class PooledPlan:
             "ranks": self.ranks,
             "pools": {role: _headline(role, self.pools[role], found) for role, found in contents.items()},
             "projection": {"serve": phases},
+            "served": [vars(row) for row in self.served],
             "rates": [vars(rate) for rate in self._rates(phases)],
             "checks": [check.to_dict() for check in self.checks],
             "expectations": [vars(verdict) for verdict in self.expectations],

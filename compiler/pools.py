@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from compiler.checks import Check, check
 from compiler.cluster import inventory
+from compiler.costs.together import Aggregated, sure
 from compiler.errors import InvariantError, Problem
 from compiler.expectations import unjudged
-from compiler.passes import compile_config
+from compiler.passes import compile_config, measured
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
 from compiler.schedulers import registry
@@ -41,7 +42,18 @@ def compile_pools(config: Config) -> PooledPlan:
     pooled = PooledPlan(config, plans, tuple(checks), verdicts)
     checks += registry.pooled_checks(pooled)
     _refuse([found.problem for found in checks if found.status == "fail"])
-    return PooledPlan(config, plans, tuple(checks), verdicts)
+    return PooledPlan(config, plans, tuple(checks), verdicts, tuple(_served(plans)))
+
+
+def _served(plans: Mapping[str, Plan]) -> Iterator[Aggregated]:
+    """By the constants of the server that decodes."""
+    fill, step = (plans[role] for role in ROLES)
+    found, known = measured(step.config)
+    if found is not None and not step.config.workload.two_batch_overlap:
+        from compiler.costs.pooled import served
+
+        for row in served(fill.world, step.world, found):
+            yield sure(row, known)
 
 
 def _refuse(problems: list[Problem]) -> None:

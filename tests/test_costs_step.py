@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.features import bits
 from benchmarks.rows.hardware import nominal
 from compiler import calibrated
 from compiler.costs.software import Software
 from compiler.costs.step import Work, exceeding, stages, step, work
+from compiler.costs.total import bits
 from compiler.specs.model import Model
 from tests.worlds import DEEPSEEK_V3, GPT3, GPT_OSS, LLAMA_8B, TRAIN, world
 

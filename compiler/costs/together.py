@@ -10,9 +10,13 @@ from compiler.costs.case import Case
 from compiler.costs.exposed import Reaches
 from compiler.costs.params import Counts
 from compiler.costs.serve import Decode, Prefill
+from compiler.costs.uncertainty import Uncertainty
+from compiler.specs.workload import Workload
 
 if TYPE_CHECKING:
     from compiler.costs.calibration import Calibration
+    from compiler.costs.engine import Demand
+    from compiler.costs.software import Engine
 
 
 @dataclass(frozen=True)
@@ -64,24 +68,41 @@ def rough(prefill: Sequence[Prefill], decode: Sequence[Decode], gpus: int, outpu
 
 
 def served(case: Case, held: Counts, reaches: Reaches, gpus: int, measured: Calibration) -> Iterator[Aggregated]:
-    """By continuous batching with an engine's constants (`engine.serve`), at each length of prompts."""
-    from compiler.costs.engine import CHUNK, demand, serve
+    """By continuous batching with an engine's constants, at each length of prompts."""
+    from compiler.costs.engine import CHUNK, demand
 
     workload = case.workload
-    lengths = [length for length in workload.sequence_lengths if length > 0 < workload.output_length]
-    for length in lengths:  # what is out of range is refused elsewhere
+    for length in lengths(workload):
         this = replace(case, workload=replace(workload, sequence_lengths=[length]))
         load = demand(this, held, reaches, measured.gpu, chunk=workload.prefill_chunk or CHUNK)
-        found = serve(load, measured.engine)
-        running = float(found.running * case.adp)
-        done = running / (float(found.tpot_s) * workload.output_length)
-        yield Aggregated(
-            sequence_length=length,
-            output_length=workload.output_length,
-            batch=workload.global_batch_size,
-            running=min(round(running), workload.global_batch_size),
-            ttft_s=float(found.ttft_s),
-            tpot_s=float(found.tpot_s),
-            requests_per_s=done,
-            output_tokens_per_s_per_gpu=done * workload.output_length / gpus,
-        )
+        yield steady(load, measured.engine, workload.global_batch_size, float(case.adp), gpus)
+
+
+def lengths(workload: Workload) -> list[int]:
+    """Those that have a time; what is out of range is refused elsewhere."""
+    return [length for length in workload.sequence_lengths if length > 0 < workload.output_length]
+
+
+def steady(load: Demand, by: Engine, clients: int, copies: float, gpus: int) -> Aggregated:
+    """`engine.serve` for `clients` over `copies` attention-DP ranks that decode; all of `gpus` do the work."""
+    from compiler.costs.engine import serve
+
+    found, output = serve(load, by), int(load.output_tokens)
+    running = float(found.running) * copies
+    done = running / (float(found.tpot_s) * output)
+    return Aggregated(
+        sequence_length=int(load.prompt_tokens),
+        output_length=output,
+        batch=clients,
+        running=min(round(running), clients),
+        ttft_s=float(found.ttft_s),
+        tpot_s=float(found.tpot_s),
+        requests_per_s=done,
+        output_tokens_per_s_per_gpu=done * output / gpus,
+    )
+
+
+def sure(row: Aggregated, known: Uncertainty) -> Aggregated:
+    """With the intervals that are known of both times."""
+    first, each = known.around("ttft", row.ttft_s), known.around("tpot", row.tpot_s)
+    return replace(row, ttft_low_s=first[0], ttft_high_s=first[1], tpot_low_s=each[0], tpot_high_s=each[1])

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from compiler.costs.campaign import Campaign
     from compiler.costs.train import Train
 
+Bits = tuple[Case, Counts, Reaches]
+
 COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
 """Endings of keys whose numbers are whole."""
 
@@ -132,19 +134,16 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
         projection=None if step is None else around("step", "step_time", step),
         prefill=tuple(around("ttft", "ttft", row) for row in costs.prefill),
         decode=tuple(around("tpot", "tpot", row) for row in costs.decode),
-        aggregated=tuple(around("tpot", "tpot", around("ttft", "ttft", row)) for row in costs.aggregated),
+        aggregated=tuple(together.sure(row, known) for row in costs.aggregated),
         memory_interval=known.around("memory", float(costs.memory.total_bytes.max())),
     )
 
 
 def _cost(world: World, measured: Calibration | None) -> Costs:
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
-        this = case(world)
-        sums = totals(this.model)
-        held = counts(this, sums)
-        reaches = {kind: reach(world, kind) for kind in kinds(this)}
+        this, held, reaches = bits(world)
         common = Costs(
-            params=sums,
+            params=totals(this.model),
             held=held,
             memory=memory(this, held),
             capacity_bytes=world.config.hardware.gpu.memory_bytes,
@@ -157,6 +156,12 @@ def _cost(world: World, measured: Calibration | None) -> Costs:
         )
         phase = _trained if this.workload.train else _served
         return phase(common, this, reaches, world.size, measured)
+
+
+def bits(world: World) -> Bits:
+    """What a plan's costs are made of."""
+    this = case(world)
+    return this, counts(this, totals(this.model)), {kind: reach(world, kind) for kind in kinds(this)}
 
 
 def _trained(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: Calibration | None) -> Costs:

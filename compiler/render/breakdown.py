@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from compiler.render.table import Row, Table
@@ -82,8 +82,8 @@ def run(projection: Mapping[str, Any]) -> Table:
     return Table(("run", "value"), tuple(rows))
 
 
-def together(projection: Mapping[str, Any]) -> Table:
-    """Prompts and answers on the same ranks; no rows for training, or for one phase alone."""
+def together(served: Iterable[Mapping[str, Any]]) -> Table:
+    """What clients see who each ask again when they are answered."""
     head = ("prompt", "answer", "clients", "running", "TTFT", "four of five", "TPOT", "four of five")
     rows = tuple(
         (
@@ -93,7 +93,7 @@ def together(projection: Mapping[str, Any]) -> Table:
             number(row["requests_per_s"]),
             number(row["output_tokens_per_s_per_gpu"]),
         )
-        for row in projection.get("serve", {}).get("aggregated", ())
+        for row in served
     )
     return Table((*head, "requests/s", "output tokens/s/GPU"), rows)
 

@@ -61,6 +61,7 @@ def _report(plan: PooledPlan, contents: Mapping[str, Any]) -> str:
         pools=escaped(_pools(contents)),
         projection=escaped(projection(contents["projection"])),
         parts=escaped(breakdown.parts(contents["projection"])),
+        served=escaped(breakdown.together(contents["served"])),
         rates=escaped(_rates(contents)),
         notable=[check for check in plan.checks if check.status != "pass"],
         passed=sum(check.status == "pass" for check in plan.checks),

@@ -30,7 +30,7 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         communication=escaped(_communication(contents["communication"])),
         projection=escaped(projection(contents["projection"])),
         parts=escaped(breakdown.parts(contents["projection"])),
-        together=escaped(breakdown.together(contents["projection"])),
+        together=escaped(breakdown.together(contents["projection"].get("serve", {}).get("aggregated", ()))),
         run=escaped(breakdown.run(contents["projection"])),
         forms=escaped(breakdown.forms(contents["dispatch"])),
         made=breakdown.made(contents["communicators"]),

@@ -1,0 +1,65 @@
+"""What clients of two pools see is what rows of two pools are predicted by, and follows the slower one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import accuracy
+from benchmarks.predict import predict
+from compiler import PooledPlan, calibrated, compile_pools
+from compiler.costs.calibration import Calibration
+from compiler.costs.pooled import served
+from tests.pooled_plans import pools
+from tests.test_accuracy_rows import SERVED, SIDES, folder
+
+LARGE = ["hardware=h200", "model=llama3_1_70b", "workload=serve", "workload.precision=fp8", "framework=vllm"]
+LARGE += ["workload.output_length=512", "framework.args=[org/model]"]
+
+
+def compiled(fillers: int, batch: int, *more: str) -> PooledPlan:
+    """Prefill on servers of four GPUs, decode on one of eight."""
+    both = pools(f"parallel: tp4, instances: {fillers}", f"parallel: tp8, global_batch_size: {batch}")
+    nodes = f"hardware.nodes={fillers // 2 + 1}"
+    return compile_pools([*LARGE, nodes, "workload.sequence_lengths=[2048]", both, *more])
+
+
+def test_pools_print_what_a_row_is_predicted_by(tmp_path: Path) -> None:
+    row = {**SERVED, **SIDES, "mode": "disagg", "concurrency": "64"}
+    records = accuracy.load(folder(tmp_path, {"inference.csv": [row]}))
+    asked = {record.family: record for record in records if record.family in ("ttft", "tpot")}
+    step, fill = asked["tpot"].world, dict(asked["tpot"].ask or {})["prefill"]
+    assert step is not None
+    config = step.config
+    gpu = calibrated.gpu(config.hardware.calibration or "")
+    assert gpu is not None
+    engine = calibrated.engine("vllm", "0.11.0", config.hardware.name, config.workload.precision)
+    decoding = replace(step, config=replace(config, framework=replace(config.framework, name="vllm")))
+    (found,) = served(fill, decoding, Calibration(gpu, engine=engine))
+    assert predict([asked["ttft"], asked["tpot"]]) == [pytest.approx(found.ttft_s), pytest.approx(found.tpot_s)]
+    assert found.output_tokens_per_s_per_gpu == pytest.approx(64 / found.tpot_s / 16)
+
+
+def test_more_instances_that_fill_make_clients_wait_less() -> None:
+    few, many = (compiled(fillers, 256).served[0] for fillers in (2, 8))
+    assert many.ttft_s is not None
+    assert few.ttft_s is not None
+    assert many.ttft_s < few.ttft_s / 2
+    assert many.tpot_s == few.tpot_s
+    assert (few.batch, few.running) == (256, 256)
+    assert few.output_tokens_per_s_per_gpu == pytest.approx(256 / few.tpot_s / 16)
+
+
+def test_the_upper_plan_says_it_with_intervals() -> None:
+    plan = compiled(2, 64)
+    (row,) = plan.to_dict()["served"]
+    assert row["ttft_low_s"] < row["ttft_s"] < row["ttft_high_s"]
+    assert row["tpot_low_s"] < row["tpot_s"] < row["tpot_high_s"]
+    assert (row["sequence_length"], row["output_length"]) == (2048, 512)
+
+
+def test_nothing_is_said_where_nothing_was_measured() -> None:
+    assert compiled(2, 64, "hardware.calibration=null").to_dict()["served"] == []
+    assert compiled(2, 64, "workload.two_batch_overlap=true").served == ()
