@@ -13,6 +13,7 @@ from typing import Any
 from compiler.checks import Check
 from compiler.costs.rates import Rate, rates
 from compiler.costs.together import Aggregated
+from compiler.costs.total import plain
 from compiler.plan import Plan, Verdict
 from compiler.specs.config import Config
 from compiler.specs.workload import ROLES
@@ -59,7 +60,7 @@ class PooledPlan:
             "ranks": self.ranks,
             "pools": {role: _headline(role, self.pools[role], found) for role, found in contents.items()},
             "projection": {"serve": phases},
-            "served": [vars(row) for row in self.served],
+            "served": [plain(vars(row)) for row in self.served],
             "rates": [vars(rate) for rate in self._rates(phases)],
             "checks": [check.to_dict() for check in self.checks],
             "expectations": [vars(verdict) for verdict in self.expectations],

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compiler import calibrated
+from compiler.costs.calibration import Calibration
 from compiler.costs.communicators import BUFFERS_BYTES
 from compiler.costs.total import cost
 from compiler.specs.model import Model
@@ -191,8 +193,11 @@ def test_stage_totals_are_the_sums_of_their_parts(found: World) -> None:
         "a cluster that is too small",
     ],
 )
-def test_plans_that_will_be_refused_are_costed_all_the_same(broken: Any, workload: Workload) -> None:
-    check(cost(broken(workload)).to_dict())
+@pytest.mark.parametrize("measured", [False, True], ids=["roofline", "curves"])
+def test_plans_that_will_be_refused_are_costed_all_the_same(broken: Any, workload: Workload, measured: bool) -> None:
+    gpu = calibrated.gpu("h100_80gb")
+    assert gpu is not None
+    check(cost(broken(workload), Calibration(gpu) if measured else None).to_dict())
 
 
 def calls(found: World) -> int:

@@ -61,7 +61,7 @@ def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array
     """Seconds of the fused core, or of the one that is not: plain products and passes over all scores, masked or not."""
     peak, precision = case.hardware.gpu, wide(case.workload.precision)
     speed = flops.peak_flops(peak, precision)
-    narrow = np.sqrt(WIDE_HEAD / min(WIDE_HEAD, value_width(case.model)))
+    narrow = np.sqrt(WIDE_HEAD / min(WIDE_HEAD, max(1, value_width(case.model))))
     fused = narrow * flops.core(case, forward)
     if case.workload.fused_attention or not case.workload.train:
         return fused / speed, 0 * fused
@@ -100,6 +100,7 @@ def _grouped(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) ->
     work = 2 * matrices(model) * pairs * model.hidden_size * width / flops.peak_flops(peak, precision)
     weight = BYTES[precision] * matrices(model) * case.local_experts * model.hidden_size * width
     moved = weight * touched_fraction(case, forward) + pairs * (4 * model.hidden_size + 6 * width)
-    each = curve.seconds(work, moved / peak.memory_bandwidth, pairs / case.local_experts) - curve.launch_s
+    each = curve.seconds(work, moved / peak.memory_bandwidth, pairs / case.local_experts)
+    each = np.maximum(each - curve.launch_s, 0.0)  # no work, where no expert is chosen, takes no launch either
     derived = case.running.moe * case.local_experts * matrices(model) * model.hidden_size * width
     return case.running.moe * each * np.maximum(1.0, held.moe_gemm / np.maximum(derived, 1))

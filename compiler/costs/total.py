@@ -62,8 +62,8 @@ class Costs:
             "params": self._params(),
             "memory": self._memory(),
             "communicators": asdict(self.communicators),
-            "dispatch": [_plain(asdict(form)) for form in self.dispatch],
-            "communication": [_plain(asdict(row)) for row in self.communication],
+            "dispatch": [plain(asdict(form)) for form in self.dispatch],
+            "communication": [plain(asdict(row)) for row in self.communication],
             "projection": self._projection(),
         }
 
@@ -106,10 +106,10 @@ class Costs:
 
     def _projection(self) -> dict[str, Any]:
         if self.projection is not None:
-            run = _plain(asdict(self.campaign)) if self.campaign else {}
-            return {"train": {**_plain(asdict(self.projection)), **run}}
+            run = plain(asdict(self.campaign)) if self.campaign else {}
+            return {"train": {**plain(asdict(self.projection)), **run}}
         fill, step = _rows(self.prefill, self.prefill_parts), _rows(self.decode, self.decode_parts)
-        both = [_plain(asdict(row)) for row in self.aggregated]
+        both = [plain(asdict(row)) for row in self.aggregated]
         return {"serve": {"prefill": fill, "decode": step, "aggregated": both}}
 
 
@@ -197,7 +197,7 @@ def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: C
 
 def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:
     """A phase at each length, with its parts."""
-    return [_plain({**asdict(row), **asdict(detail)}) for row, detail in zip(rows, details, strict=True)]
+    return [plain({**asdict(row), **asdict(detail)}) for row, detail in zip(rows, details, strict=True)]
 
 
 def _dispatch(case: Case, reaches: Reaches) -> tuple[Form, ...]:
@@ -225,14 +225,14 @@ def whole(value: float | None) -> int | None:
     return round(value) if value is not None and math.isfinite(value) else None
 
 
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
+def plain(found: dict[str, Any]) -> dict[str, Any]:
     """Bytes and counts as whole numbers, and None in the place of numbers that are not finite."""
     return {key: _number(key, value) for key, value in found.items()}
 
 
 def _number(key: str, value: Any) -> Any:
     if isinstance(value, dict):
-        return _plain(value)
+        return plain(value)
     if not isinstance(value, float):
         return value
     if key.endswith(COUNTED):
