@@ -15,21 +15,13 @@ from benchmarks import accuracy, features
 from benchmarks.rows import launched
 from benchmarks.rows.record import Row
 from tests.measured_rows import MOVED, TRAIN, write
+from tests.served_rows import MODEL, SERVED, SIDES, folder
 
-MODEL = Path(__file__).parent / "data" / "hf" / "deepseek_v3.json"
 MOE = {**TRAIN, "experts": "64", "topk": "6", "moe_ffn": "2048", "ep": "8", "etp": "1", "attn": "mla", "head_dim": ""}
 MEMORY = {
     **TRAIN, "measure": "max_memory_allocated", "peak_alloc_gib": "60.5", "peak_reserved_gib": "", "stage_or_rank": "",
     "fsdp_shard": "", "extra_args": "",
 }  # fmt: skip
-SERVED = {
-    "id": "s", "source_id": "us", "model": "m", "model_config": "m", "gpu": "h200_sxm", "gpus": "8", "backend": "vllm",
-    "backend_version": "0.11.0", "precision": "fp8", "mode": "agg", "phase": "end-to-end", "isl": "1024", "osl": "512",
-    "concurrency": "64", "batch_per_gpu": "", "tp": "8", "pp": "1", "ep": "8", "attn_dp": "1", "moe_tp": "1",
-    "kv_len": "", "tpot_ms": "20", "ttft_ms": "300", "output_tokens_s_gpu": "400", "tokens_s_node": "3200",
-}  # fmt: skip
-SIDES = {f"{side}_{key}": "8" if key == "tp" else "1" for side in ("prefill", "decode")
-         for key in ("batch", "workers", "tp", "pp", "attn_dp", "moe_tp", "ep")}  # fmt: skip
 FILES: Mapping[str, Sequence[Row]] = {
     "dense_training.csv": [TRAIN],
     "moe_training.csv": [MOE],
@@ -56,14 +48,6 @@ CELLS = (
     "é",
     "8.0",
 )
-
-
-def folder(tmp_path: Path, files: Mapping[str, Sequence[Row]]) -> Path:
-    (tmp_path / "models").mkdir()
-    shutil.copy(MODEL, tmp_path / "models" / "m.json")
-    for name, rows in files.items():
-        write(tmp_path, name, *rows)
-    return tmp_path
 
 
 def judged(rows: Path) -> list[dict[str, str]]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy
 from benchmarks.predict import predict
-from compiler import PooledPlan, calibrated, compile_pools
-from compiler.costs.calibration import Calibration
+from compiler import PooledPlan, compile_pools
 from compiler.costs.pooled import served
 from tests.pooled_plans import pools
-from tests.test_accuracy_rows import SERVED, SIDES, folder
+from tests.served_rows import SIDES, planned, times
 
 LARGE = ["hardware=h200", "model=llama3_1_70b", "workload=serve", "workload.precision=fp8", "framework=vllm"]
 LARGE += ["workload.output_length=512", "framework.args=[org/model]"]
@@ -27,17 +24,9 @@ def compiled(fillers: int, batch: int, *more: str) -> PooledPlan:
 
 
 def test_pools_print_what_a_row_is_predicted_by(tmp_path: Path) -> None:
-    row = {**SERVED, **SIDES, "mode": "disagg", "concurrency": "64"}
-    records = accuracy.load(folder(tmp_path, {"inference.csv": [row]}))
-    asked = {record.family: record for record in records if record.family in ("ttft", "tpot")}
-    step, fill = asked["tpot"].world, dict(asked["tpot"].ask or {})["prefill"]
-    assert step is not None
-    config = step.config
-    gpu = calibrated.gpu(config.hardware.calibration or "")
-    assert gpu is not None
-    engine = calibrated.engine("vllm", "0.11.0", config.hardware.name, config.workload.precision)
-    decoding = replace(step, config=replace(config, framework=replace(config.framework, name="vllm")))
-    (found,) = served(fill, decoding, Calibration(gpu, engine=engine))
+    asked = times(tmp_path, **SIDES, mode="disagg", concurrency="64")
+    fill, (step, measured) = dict(asked["tpot"].ask or {})["prefill"], planned(asked["tpot"])
+    (found,) = served(fill, step, measured)
     assert predict([asked["ttft"], asked["tpot"]]) == [pytest.approx(found.ttft_s), pytest.approx(found.tpot_s)]
     assert found.output_tokens_per_s_per_gpu == pytest.approx(64 / found.tpot_s / 16)
 

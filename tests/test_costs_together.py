@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks import accuracy
 from benchmarks.predict import predict
 from benchmarks.rows.hardware import nominal
 from compiler import calibrated
@@ -17,7 +16,7 @@ from compiler.costs.room import MOST
 from compiler.costs.serve import Decode, Prefill
 from compiler.costs.together import rough
 from compiler.costs.total import cost
-from tests.test_accuracy_rows import SERVED, folder
+from tests.served_rows import planned, times
 from tests.worlds import DEEPSEEK_V3, LLAMA_70B, SERVE, world
 
 H100 = nominal("h100_80gb")
@@ -48,16 +47,8 @@ def test_a_phase_without_a_time_has_no_rate() -> None:
 
 def test_a_plan_prints_what_a_row_is_predicted_by(tmp_path: Path) -> None:
     """The record's own plan, by the constants of its engine."""
-    records = accuracy.load(folder(tmp_path, {"inference.csv": [{**SERVED, "concurrency": "64"}]}))
-    asked = {record.family: record for record in records if record.family in ("ttft", "tpot")}
-    placed = asked["tpot"].world
-    assert placed is not None
-    config = placed.config
-    gpu = calibrated.gpu(config.hardware.calibration or "")
-    assert gpu is not None
-    engine = calibrated.engine("vllm", "0.11.0", config.hardware.name, config.workload.precision)
-    served = replace(placed, config=replace(config, framework=replace(config.framework, name="vllm")))
-    (row,) = cost(served, Calibration(gpu, engine=engine)).aggregated
+    asked = times(tmp_path, concurrency="64")
+    (row,) = cost(*planned(asked["tpot"])).aggregated
     assert predict([asked["ttft"], asked["tpot"]]) == [pytest.approx(row.ttft_s), pytest.approx(row.tpot_s)]
     assert row.output_tokens_per_s_per_gpu == pytest.approx(64 / row.tpot_s / 8)
 

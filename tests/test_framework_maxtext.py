@@ -8,28 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler import compile_plan, invariants
-from compiler.checks import Check
+from compiler import compile_plan
 from compiler.errors import ConfigError, InvariantError
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Computed
 from compiler.frameworks.maxtext.emit import per_device
 from compiler.passes import lay_out
 from compiler.schedulers.job import job
-from tests.configs import changed, composed
+from tests.configs import composed
+from tests.maxtext_plans import TRAIN, arguments, checks
 from tests.plans import SmallPlan
-
-TRAIN = ("framework=maxtext", "workload=train")
-
-
-def checks(values: dict[str, Any], *overrides: str) -> dict[str, Check]:
-    config = changed(composed(*TRAIN, *overrides), values)
-    return {check.id: check for check in invariants.declared(config)}
-
-
-def arguments(*overrides: str) -> dict[str, str]:
-    emission = adapter("maxtext").emission(lay_out(composed(*TRAIN, *overrides)))
-    return dict(str(word).split("=", 1) for word in emission.arguments)
 
 
 def test_the_strategy_is_a_mesh() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from compiler import compile_plan
 from compiler.errors import ConfigError, InvariantError
-from tests.test_framework_maxtext import TRAIN, arguments, checks
+from tests.maxtext_plans import TRAIN, arguments, checks
 
 MLP = ("mlpwi", "mlpwi_0", "mlpwi_1", "mlpwo")
 RULES: list[tuple[dict[str, Any], str, str, str]] = [

@@ -46,9 +46,9 @@ class Prompts:
 @dataclass(frozen=True)
 class Demand:
     """What is asked of a worker. `batch` requests are in flight on each attention-DP rank, of `prompt` and `output` tokens;
-    `running` those that its memory holds at a time. Where other workers fill (`apart` is 1),
-    `fillers` of their ranks do so for one that decodes. An engine looks for requests once in `interval` decode steps. A token takes
-    `drafted` of a step's time, where steps check drafts.
+    `running` those that its memory holds at a time. Where other workers fill (`apart` is 1), `fillers` of their ranks do so for
+    one that decodes. An engine looks for requests once in `interval` decode steps. A token takes `drafted` of a step's time,
+    less than all of it where steps check drafts.
     """
 
     decode: Pass

@@ -1,4 +1,4 @@
-"""What inference servers make of memory by their defaults."""
+"""What inference servers make of memory, by their defaults or as their arguments say."""
 
 from __future__ import annotations
 

@@ -73,6 +73,12 @@ CACHE = "--kv-cache-dtype"
 """What vLLM and SGLang both call the precision of the KV cache."""
 
 
+def cache_option(config: Config, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The option where a precision is asked for, by a server's own names of both."""
+    asked_for = asked(config).cache
+    return () if asked_for is None else (f"{CACHE}={names[asked_for]}",)
+
+
 def cache_unsaid(config: Config, given: Mapping[str, str], source: str) -> Iterator[Check]:
     """A cache that only the user's arguments make narrow is costed as the server would keep it by itself."""
     if asked(config).cache is None and given.get(CACHE, "auto") != "auto":

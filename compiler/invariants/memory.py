@@ -34,27 +34,25 @@ def fits(world: World, costs: Costs) -> Iterator[Check]:
 @costed
 def cached(world: World, costs: Costs) -> Iterator[Check]:
     """A server gives its cache a share of the memory, and lets what does not fit wait."""
-    config, memory = world.config, costs.memory
-    server, workload = room(config.framework), world.config.workload
+    config, memory, workload = world.config, costs.memory, world.config.workload
+    server = room(config.framework)
     if server is None or workload.train:
         return
     other = memory.total_bytes - memory.weights_bytes - memory.kv_cache_bytes
     given = server.cache_bytes(costs.capacity_bytes, memory.weights_bytes, other)
-    held = -(-workload.global_batch_size // config.degrees.adp)
-    fitting = int(held * np.min(given / np.maximum(memory.kv_cache_bytes, 1)))
-    stage = int(np.argmin(given - memory.kv_cache_bytes))
-    length = workload.longest + workload.output_length
+    shares = given / np.maximum(memory.kv_cache_bytes, 1)
+    stage, held = int(np.argmin(shares)), -(-workload.global_batch_size // config.degrees.adp)
+    fitting = int(held * shares[stage])
+    waiting = f": about {fitting} run at a time, the others wait" if fitting < held else ""
+    narrower = "" if workload.kv_cache_precision == "fp8" else ", or write workload.kv_cache_precision=fp8"
     yield check(
         "cache-room",
         fitting >= held,
         f"{held} sequences",
         f"{fitting}",
         f"{config.framework.name} has {given[stage] / 1e9:.2f} GB of a GPU for its KV cache, and {held} sequences of "
-        f"{length:,} tokens need {memory.kv_cache_bytes[stage] / 1e9:.2f}"
-        + f": about {fitting} run at a time, the others wait"
-        * (fitting < held),
-        "lower workload.global_batch_size, raise tp, pp or adp"
-        + ", or write workload.kv_cache_precision=fp8" * (workload.kv_cache_precision != "fp8"),
+        f"{workload.longest + workload.output_length:,} tokens need {memory.kv_cache_bytes[stage] / 1e9:.2f}{waiting}",
+        f"lower workload.global_batch_size, raise tp, pp or adp{narrower}",
         otherwise="warn",
     )
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from compiler.checks import Check, check
+from compiler.costs.servers import SERVERS
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 
 OF_TRAINING = ("optimizer_offload", "activation_offload", "tokens", "dispatch", "overlapped_dispatch")
-SERVERS = ("vllm", "sglang", "tensorrt_llm")
 OF_SERVING = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch", "kv_cache_precision")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.frameworks.asked import CACHE, asked
+from compiler.frameworks.asked import CACHE, asked, cache_option
 from compiler.frameworks.options import options
 from compiler.specs.config import Config
 
@@ -61,7 +61,7 @@ def planned(config: Config) -> tuple[str, ...]:
         *drafts * (wanted.drafts > 0),
         *[f"{A2A}=deepep", f"--deepep-mode={mode}"] * wanted.low_latency,
         *[HALVES] * wanted.overlap,
-        *[f"{CACHE}={DTYPES[wanted.cache or 'bf16']}"] * (wanted.cache is not None),
+        *cache_option(config, DTYPES),
     )
 
 

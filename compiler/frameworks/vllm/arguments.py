@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.frameworks.asked import CACHE, asked
+from compiler.frameworks.asked import CACHE, asked, cache_option
 from compiler.frameworks.options import nested, number, options
 from compiler.frameworks.serving import stage_width
 from compiler.specs.config import Config
@@ -78,7 +78,7 @@ def planned(config: Config) -> tuple[str, ...]:
         *[f"{DRAFTS}={drafts}"] * (wanted.drafts > 0),
         *[f"--all2all-backend={LOW_LATENCY}"] * wanted.low_latency,
         *["--enable-dbo"] * wanted.overlap,
-        *[f"{CACHE}={DTYPES[wanted.cache or 'bf16']}"] * (wanted.cache is not None),
+        *cache_option(config, DTYPES),
     )
 
 
