@@ -7,6 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+SHOWN = 60
+"""Characters of a value that a message quotes."""
+
+
+def short(value: Any) -> str:
+    """A value as a message quotes it: the whole of a short one; of a long one its start and its length."""
+    if isinstance(value, int) and value.bit_length() > 3 * SHOWN:  # Python writes no more than 4,300 digits
+        return f"(a number of {round(value.bit_length() * 0.30103) or 1:,} digits)"
+    try:
+        text = str(value)
+    except ValueError:  # a list of such numbers
+        return "(a value with a number of thousands of digits)"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
 
 
 @dataclass(frozen=True)

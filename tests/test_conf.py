@@ -16,10 +16,10 @@ from compiler.render.assets import folder
 from compiler.specs.config import Framework
 from compiler.specs.degrees import Parallel, looks_like_degrees, parse, resolve
 from compiler.specs.expect import Expect
-from compiler.specs.fields import problems
 from compiler.specs.hardware import Hardware
 from compiler.specs.launch import Launch
 from compiler.specs.model import Model
+from compiler.specs.ranges import problems
 from compiler.specs.site import Site
 from compiler.specs.workload import Workload
 

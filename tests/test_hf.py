@@ -14,8 +14,8 @@ from compiler.config.hf import FAMILIES, NESTED, read
 from compiler.config.schema import writable
 from compiler.errors import ConfigError
 from compiler.render.assets import folder
-from compiler.specs.fields import problems
 from compiler.specs.model import Model
+from compiler.specs.ranges import problems
 
 DATA = Path(__file__).parent / "data" / "hf"
 MEASURED = Path(__file__).parents[1].parent / "shared" / "measurements" / "models"

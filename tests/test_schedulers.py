@@ -14,7 +14,7 @@ from compiler.render.assets import folder
 from compiler.schedulers import registry
 from compiler.schedulers.job import job
 from compiler.schedulers.runtime_files import PROGRAMS
-from compiler.specs.fields import problems
+from compiler.specs.ranges import problems
 from compiler.specs.site import Site
 from tests.plans import HOSTILE, files, plan
 

@@ -13,7 +13,7 @@ from typing import Any
 from compiler.errors import CompilerError
 from compiler.passes import lay_out
 from compiler.specs.config import Config
-from compiler.specs.fields import problems
+from compiler.specs.ranges import problems
 from compiler.world import World
 
 Row = Mapping[str, str]

@@ -20,7 +20,7 @@ from compiler.errors import ConfigError, Problem
 from compiler.layout import loads
 from compiler.schedulers import registry
 from compiler.specs.config import Config
-from compiler.specs.fields import problems
+from compiler.specs.ranges import problems
 
 
 def load_config(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> Config:

@@ -13,7 +13,7 @@ from compiler.render.artifacts import Artifact
 from compiler.schedulers import job, runtime_files
 from compiler.schedulers.job import Planned, PooledJob, PooledPlanned
 from compiler.schedulers.target import Target
-from compiler.specs.fields import problems
+from compiler.specs.ranges import problems
 
 
 def names() -> list[str]:

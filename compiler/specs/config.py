@@ -8,9 +8,10 @@ from typing import Any, Optional
 
 from compiler.specs.degrees import DEFAULT_ORDER, Degrees, Parallel, resolve
 from compiler.specs.expect import Expect
-from compiler.specs.fields import MISSING, at_least, choice
+from compiler.specs.fields import MISSING, between, choice, text
 from compiler.specs.hardware import Hardware
 from compiler.specs.launch import Launch
+from compiler.specs.limits import ARGUMENT, CONTENT, RANKS
 from compiler.specs.model import Model
 from compiler.specs.site import Site
 from compiler.specs.workload import ROLES, Workload
@@ -22,8 +23,8 @@ class Framework:
 
     name: str = MISSING
     version: Optional[str] = None
-    args: list[str] = field(default_factory=list)
-    instances: int = at_least(1, 1)
+    args: list[str] = text(list, longest=ARGUMENT)
+    instances: int = between(1, RANKS, 1)
     expert_layout: Optional[str] = None
 
 
@@ -31,7 +32,7 @@ class Framework:
 class Experts:
     """Measured loads of experts: the path of a CSV with the columns layer,expert,load, or (with a line break in it) its text."""
 
-    load: Optional[str] = None
+    load: Optional[str] = text(None, longest=CONTENT)
 
 
 @dataclass(frozen=True)

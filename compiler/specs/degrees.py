@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from compiler.errors import ConfigError, Problem
-from compiler.specs.fields import at_least
+from compiler.specs.fields import between, numbers
+from compiler.specs.limits import LAYERS, RANKS
 
 WRITTEN = ("ep", "etp", "tp", "cp", "pp", "vpp", "dp", "adp")
 """Degrees in the order of a canonical name."""
@@ -20,16 +21,16 @@ _PART = re.compile(r"([a-z]+)([0-9]+)")
 class Parallel:
     """Degrees as written; what is not written is None (resolved later) or 1."""
 
-    tp: int = at_least(1, 1)
-    cp: int = at_least(1, 1)
-    pp: int = at_least(1, 1)
-    vpp: int = at_least(1, 1)
-    ep: int = at_least(1, 1)
-    etp: Optional[int] = at_least(1, None)
-    dp: Optional[int] = at_least(1, None)
-    adp: Optional[int] = at_least(1, None)
+    tp: int = between(1, RANKS, 1)
+    cp: int = between(1, RANKS, 1)
+    pp: int = between(1, RANKS, 1)
+    vpp: int = between(1, LAYERS, 1)
+    ep: int = between(1, RANKS, 1)
+    etp: Optional[int] = between(1, RANKS, None)
+    dp: Optional[int] = between(1, RANKS, None)
+    adp: Optional[int] = between(1, RANKS, None)
     order: str = DEFAULT_ORDER
-    stages: Optional[list[int]] = at_least(1, None)
+    stages: Optional[list[int]] = numbers(1, LAYERS, LAYERS, None)
 
 
 @dataclass(frozen=True)

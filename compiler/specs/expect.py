@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, at_least, choice
+from compiler.specs.fields import MISSING, between, choice
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Claim:
     metric: str = MISSING
     claimed: Any = MISSING
     comparison: str = choice(("==", "<=", ">=", "<", ">"), "==")
-    tolerance: float = at_least(0, 0.0)
+    tolerance: float = between(0, 1000, 0.0)
     reason: str = ""
     hardware: Optional[str] = None
     degrees: Optional[str] = None

@@ -1,73 +1,75 @@
-"""Field helpers of the specs, and the one walk that holds every value against its declared range.
+"""Field helpers of the specs: each says, beside a field's type, from what to what its values go.
 
-A spec is a frozen dataclass that is also the configuration schema, so its rules are data on its fields.
+A spec is a frozen dataclass that is also the configuration schema, so its rules are data on its fields. `ranges.py` holds
+every value against them.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import Field, field, fields, is_dataclass
-from typing import Any
+from dataclasses import Field, dataclass, field
+from typing import Any, Optional
 
-from compiler.errors import Problem
+from compiler.specs.limits import CHARACTERS, ENTRIES
+from compiler.specs.units import Quantity
 
 MISSING: Any = "???"
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What a field takes: numbers from `least` to `greatest`, both inclusive and both None where it holds none; one of the
+    words of `options` where there are some; at most `entries` of a list or mapping; texts of `shortest` to `longest` characters.
+    """
+
+    least: Optional[float] = None
+    greatest: Optional[float] = None
+    quantity: Optional[Quantity] = None
+    options: tuple[str, ...] = ()
+    entries: int = ENTRIES
+    shortest: int = 0
+    longest: int = CHARACTERS
+
+
+_ANYTHING = Rule()
+
+
+def rule_of(item: Field[Any]) -> Rule:
+    """A field's own rule, or what holds for every field."""
+    found: Rule = item.metadata.get("rule", _ANYTHING)
+    return found
+
+
+def _ruled(rule: Rule, default: Any) -> Any:
+    """A field with a rule; a default that is called makes the value."""
+    made: dict[str, Any] = {"default_factory": default} if callable(default) else {"default": default}
+    return field(metadata={"rule": rule}, **made)
+
+
 def choice(options: tuple[str, ...], default: Any = MISSING) -> Any:
     """A field that takes one of some words."""
-    return field(default=default, metadata={"choices": options})
+    return _ruled(Rule(options=options), default)
 
 
-def at_least(minimum: float, default: Any = MISSING) -> Any:
-    """A numeric field (or a list of numbers) with an inclusive lower bound."""
-    return field(default=default, metadata={"minimum": minimum})
+def between(least: float, greatest: float, default: Any = MISSING, quantity: Optional[Quantity] = None) -> Any:
+    """A number."""
+    return _ruled(Rule(least, greatest, quantity), default)
 
 
-def above(minimum: float, default: Any = MISSING) -> Any:
-    """A numeric field with an exclusive lower bound."""
-    return field(default=default, metadata={"above": minimum})
+def quantity(unit: str, possible: tuple[float, float], usual: tuple[float, float], default: Any = MISSING) -> Any:
+    """A physical quantity in SI units: refused outside of what is possible, warned of outside of what is usual."""
+    return between(*possible, default, Quantity(unit, usual))
 
 
 def fraction(default: Any = MISSING) -> Any:
-    """A numeric field in (0, 1]."""
-    return field(default=default, metadata={"above": 0.0, "maximum": 1.0})
+    """A part of a whole that is never nothing."""
+    return quantity("of 1", (0.001, 1), (0.02, 1), default)
 
 
-def numbers(minimum: float, default: tuple[float, ...] = ()) -> Any:
-    """A list of numbers, each with an inclusive lower bound."""
-    return field(default_factory=lambda: list(default), metadata={"minimum": minimum})
+def numbers(least: float, greatest: float, entries: int, default: Any = list) -> Any:
+    """A list of numbers."""
+    return _ruled(Rule(least, greatest, entries=entries), default)
 
 
-def problems(spec: Any, path: str = "") -> Iterator[Problem]:
-    """Yield each value of `spec`, a tree of dataclasses, that breaks its field's rule."""
-    for item in fields(spec):
-        value = getattr(spec, item.name)
-        key = f"{path}.{item.name}" if path else item.name
-        if is_dataclass(value):
-            yield from problems(value, key)
-        elif isinstance(value, list):
-            for index, entry in enumerate(value):
-                if is_dataclass(entry):
-                    yield from problems(entry, f"{key}.{index}")
-                else:
-                    yield from _broken(item, f"{key}[{index}]", entry)
-        elif value is not None:
-            yield from _broken(item, key, value)
-
-
-def _broken(item: Field[Any], key: str, value: Any) -> Iterator[Problem]:
-    rules = item.metadata
-    if "choices" in rules and value not in rules["choices"]:
-        yield Problem(f"{key}={value} is not a known value", f"write one of {', '.join(rules['choices'])}")
-    if not isinstance(value, (int, float)):
-        return
-    if not math.isfinite(value):
-        yield Problem(f"{key}={value} is not a finite number", "write a finite number")
-    if "minimum" in rules and value < rules["minimum"]:
-        yield Problem(f"{key}={value} is below {rules['minimum']}", f"write {rules['minimum']} or more")
-    if "above" in rules and value <= rules["above"]:
-        yield Problem(f"{key}={value} is not above {rules['above']:g}", f"write a number above {rules['above']:g}")
-    if "maximum" in rules and value > rules["maximum"]:
-        yield Problem(f"{key}={value} is above {rules['maximum']:g}", f"write at most {rules['maximum']:g}")
+def text(default: Any = MISSING, *, shortest: int = 0, longest: int = CHARACTERS) -> Any:
+    """A text, or a list or mapping of them, of other lengths than usual."""
+    return _ruled(Rule(shortest=shortest, longest=longest), default)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, above, at_least, choice, fraction
+from compiler.specs.fields import MISSING, between, choice, fraction, quantity, text
+from compiler.specs.limits import BYTES, CONTENT, DEVICES, NODES, RANKS, RATE, SECONDS
 
 FABRICS = ("rail_optimized", "fat_tree", "flat")
+
+
+def _flops() -> Any:
+    return quantity("FLOP/s", (1e-3, RATE), (1e12, 1e17), None)
+
+
+def _latency() -> Any:
+    return quantity("s", (1e-12, SECONDS), (5e-8, 2e-4))
 
 
 @dataclass(frozen=True)
 class PeakFlops:
     """Dense peak of one GPU by precision, FLOP/s; None where the GPU has no such unit."""
 
-    fp32: Optional[float] = above(0, None)
-    tf32: Optional[float] = above(0, None)
-    bf16: Optional[float] = above(0, None)
-    fp16: Optional[float] = above(0, None)
-    fp8: Optional[float] = above(0, None)
-    fp4: Optional[float] = above(0, None)
+    fp32: Optional[float] = _flops()
+    tf32: Optional[float] = _flops()
+    bf16: Optional[float] = _flops()
+    fp16: Optional[float] = _flops()
+    fp8: Optional[float] = _flops()
+    fp4: Optional[float] = _flops()
 
 
 @dataclass(frozen=True)
@@ -27,8 +36,8 @@ class Gpu:
     """One GPU. The efficiencies are the fractions of peak that large kernels reach."""
 
     name: str = MISSING
-    memory_bytes: float = above(0)
-    memory_bandwidth: float = above(0)
+    memory_bytes: float = quantity("bytes", (1e6, BYTES), (2e9, 2e12))
+    memory_bandwidth: float = quantity("bytes/s", (1e-3, RATE), (1e11, 1e14))
     memory_efficiency: float = fraction(0.8)
     peak_flops: PeakFlops = field(default_factory=PeakFlops)
     compute_efficiency: float = fraction(0.6)
@@ -38,7 +47,7 @@ class Gpu:
 class Node:
     """One host."""
 
-    gpus: int = at_least(1)
+    gpus: int = between(1, DEVICES)
 
 
 @dataclass(frozen=True)
@@ -47,9 +56,9 @@ class Nvlink:
     instead of a switch, and `bandwidth` is that of all links of a GPU.
     """
 
-    domain_gpus: int = at_least(1)
-    bandwidth: float = above(0)
-    latency: float = above(0)
+    domain_gpus: int = between(1, RANKS)
+    bandwidth: float = quantity("bytes/s", (1e-3, RATE), (5e9, 1e13))
+    latency: float = _latency()
     mesh: bool = False
 
 
@@ -57,9 +66,9 @@ class Nvlink:
 class Nic:
     """The network cards of one node; `bandwidth` is one card's, per direction."""
 
-    per_node: int = at_least(1)
-    bandwidth: float = above(0)
-    latency: float = above(0)
+    per_node: int = between(1, DEVICES)
+    bandwidth: float = quantity("bytes/s", (1e-3, RATE), (1e8, 2.1e11))
+    latency: float = _latency()
 
 
 @dataclass(frozen=True)
@@ -67,9 +76,9 @@ class Fabric:
     """How nodes are joined. On a rail-optimised fabric a "leaf" is the set of rails that serve one scalable unit."""
 
     kind: str = choice(FABRICS)
-    nodes_per_leaf: Optional[int] = at_least(1, None)
-    leaves_per_pod: Optional[int] = at_least(1, None)
-    oversubscription: float = at_least(1, 1.0)
+    nodes_per_leaf: Optional[int] = between(1, NODES, None)
+    leaves_per_pod: Optional[int] = between(1, NODES, None)
+    oversubscription: float = between(1, 1000, 1.0)
 
 
 @dataclass(frozen=True)
@@ -81,15 +90,15 @@ class Hardware:
     """
 
     name: str = MISSING
-    nodes: int = at_least(1)
+    nodes: int = between(1, NODES)
     node: Node = field(default_factory=Node)
     gpu: Gpu = field(default_factory=Gpu)
     nvlink: Nvlink = field(default_factory=Nvlink)
     nic: Nic = field(default_factory=Nic)
     fabric: Fabric = field(default_factory=Fabric)
-    inventory: Optional[str] = None
+    inventory: Optional[str] = text(None, longest=CONTENT)
     pin: Optional[bool] = None
-    calibration: Optional[str] = None
+    calibration: Optional[str] = text(None, longest=CONTENT)
     assumed: list[str] = field(default_factory=list)
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import above, at_least, choice, numbers
+from compiler.specs.fields import between, choice, numbers, quantity, text
+from compiler.specs.limits import ARGUMENT, BYTES, INT32, NODES, RATE
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,10 @@ class Preflight:
     """
 
     enabled: bool = True
-    timeout_s: int = at_least(1, 300)
-    shm_bytes: float = at_least(0, 1e9)
-    bandwidth_command: Optional[list[str]] = None
-    bandwidth: Optional[float] = above(0, None)
+    timeout_s: int = quantity("s", (1, INT32), (1, 1e5), 300)
+    shm_bytes: float = quantity("bytes", (0, BYTES), (1e6, 1e13), 1e9)
+    bandwidth_command: Optional[list[str]] = text(None, longest=ARGUMENT)
+    bandwidth: Optional[float] = quantity("bytes/s", (1e-3, RATE), (1e8, 1e13), None)
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,19 @@ class Launch:
     `max_idle_restarts` may follow each other without any; `restart_codes` are exit codes of a rank that are worth one.
     """
 
-    command: Optional[list[str]] = None
+    command: Optional[list[str]] = text(None, longest=ARGUMENT)
     unit: Optional[str] = choice(("rank", "node"), None)
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = text(dict, longest=ARGUMENT)
     secrets: dict[str, Any] = field(default_factory=dict)
     workdir: Optional[str] = None
     image: Optional[str] = None
     mounts: list[Any] = field(default_factory=list)
-    python: str = "python3"
+    python: str = text("python3", shortest=1)
     time_limit: str = "24:00:00"
-    spare_nodes: int = at_least(0, 0)
-    max_restarts: int = at_least(0, 3)
-    checkpoint_signal_s: int = at_least(0, 120)
+    spare_nodes: int = between(0, NODES, 0)
+    max_restarts: int = between(0, INT32, 3)
+    checkpoint_signal_s: int = quantity("s", (0, INT32), (1, 1e5), 120)
     checkpoint: Optional[str] = None
-    max_idle_restarts: int = at_least(0, 1)
-    restart_codes: list[int] = numbers(1)
+    max_idle_restarts: int = between(0, INT32, 1)
+    restart_codes: list[int] = numbers(1, 255, 255)
     preflight: Preflight = field(default_factory=Preflight)

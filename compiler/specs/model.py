@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, above, at_least, choice
+from compiler.specs.fields import MISSING, between, choice, quantity
+from compiler.specs.limits import EXPERTS, LAYERS, PARAMETERS, TOKENS, VOCABULARY, WIDTH
 
 BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.03125, "fp4": 0.5, "nvfp4": 0.5625}
 """Bytes of one element by precision. MXFP8 has a one-byte scale for 32 elements, NVFP4 for 16; others' scales are left out."""
+
+
+def _parameters() -> Any:
+    return quantity("parameters", (1, PARAMETERS), (1e6, 1e15), None)
 
 
 @dataclass(frozen=True)
 class Declared:
     """Parameter counts that somebody states; each class may be left out."""
 
-    params: Optional[float] = above(0, None)
-    dense_params: Optional[float] = above(0, None)
-    moe_params: Optional[float] = above(0, None)
+    params: Optional[float] = _parameters()
+    dense_params: Optional[float] = _parameters()
+    moe_params: Optional[float] = _parameters()
 
 
 @dataclass(frozen=True)
@@ -26,31 +31,31 @@ class Model:
 
     name: str = MISSING
     dtype: str = choice(tuple(BYTES), "bf16")
-    num_hidden_layers: int = at_least(1)
-    hidden_size: int = at_least(1)
-    num_attention_heads: int = at_least(1)
-    num_key_value_heads: Optional[int] = at_least(1, None)
-    head_dim: Optional[int] = at_least(1, None)
-    intermediate_size: int = at_least(0, 0)
-    vocab_size: int = at_least(1)
+    num_hidden_layers: int = between(1, LAYERS)
+    hidden_size: int = between(1, WIDTH)
+    num_attention_heads: int = between(1, WIDTH)
+    num_key_value_heads: Optional[int] = between(1, WIDTH, None)
+    head_dim: Optional[int] = between(1, WIDTH, None)
+    intermediate_size: int = between(0, WIDTH, 0)
+    vocab_size: int = between(1, VOCABULARY)
     tie_word_embeddings: bool = False
     gated_mlp: bool = True
-    num_experts: int = at_least(0, 0)
-    num_experts_per_tok: int = at_least(0, 0)
-    moe_intermediate_size: Optional[int] = at_least(1, None)
-    num_shared_experts: int = at_least(0, 0)
-    shared_expert_intermediate_size: Optional[int] = at_least(1, None)
-    first_k_dense_replace: int = at_least(0, 0)
+    num_experts: int = between(0, EXPERTS, 0)
+    num_experts_per_tok: int = between(0, EXPERTS, 0)
+    moe_intermediate_size: Optional[int] = between(1, WIDTH, None)
+    num_shared_experts: int = between(0, EXPERTS, 0)
+    shared_expert_intermediate_size: Optional[int] = between(1, WIDTH, None)
+    first_k_dense_replace: int = between(0, LAYERS, 0)
     moe_layer_freq: Any = 1
-    n_group: int = at_least(1, 1)
-    topk_group: int = at_least(1, 1)
-    num_nextn_predict_layers: int = at_least(0, 0)
-    q_lora_rank: Optional[int] = at_least(1, None)
-    kv_lora_rank: Optional[int] = at_least(1, None)
-    qk_nope_head_dim: Optional[int] = at_least(1, None)
-    qk_rope_head_dim: Optional[int] = at_least(1, None)
-    v_head_dim: Optional[int] = at_least(1, None)
-    sliding_window: Optional[int] = at_least(1, None)
+    n_group: int = between(1, EXPERTS, 1)
+    topk_group: int = between(1, EXPERTS, 1)
+    num_nextn_predict_layers: int = between(0, LAYERS, 0)
+    q_lora_rank: Optional[int] = between(1, WIDTH, None)
+    kv_lora_rank: Optional[int] = between(1, WIDTH, None)
+    qk_nope_head_dim: Optional[int] = between(1, WIDTH, None)
+    qk_rope_head_dim: Optional[int] = between(1, WIDTH, None)
+    v_head_dim: Optional[int] = between(1, WIDTH, None)
+    sliding_window: Optional[int] = between(1, TOKENS, None)
     layer_types: Optional[list[str]] = None
     declared: Declared = field(default_factory=Declared)
     hf_config: Optional[str] = None

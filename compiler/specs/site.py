@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, at_least, choice, numbers
+from compiler.specs.fields import MISSING, between, choice, numbers, quantity, text
+from compiler.specs.limits import ARGUMENT, BYTES, DEVICES, INT32
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,19 @@ class SlurmSite:
     """
 
     gpu_request: str = choice(("gpus-per-node", "gres", "none"), "gpus-per-node")
-    gres_name: str = "gpu"
+    gres_name: str = text("gpu", shortest=1)
     exclusive: bool = True
     all_memory: bool = True
-    cpus_per_gpu: Optional[int] = at_least(1, None)
+    cpus_per_gpu: Optional[int] = between(1, 4096, None)
     placement: str = choice(("none", "switches", "segment"), "none")
     switch_wait: str = "12:00:00"
-    topology_command: Optional[list[str]] = None
+    topology_command: Optional[list[str]] = text(None, longest=ARGUMENT)
     container: str = choice(("none", "pyxis", "apptainer"), "none")
     container_options: list[str] = field(default_factory=list)
     python: Optional[str] = None
     pass_environment: list[str] = field(default_factory=list)
     directives: dict[str, Any] = field(default_factory=dict)
-    health_command: Optional[list[str]] = None
+    health_command: Optional[list[str]] = text(None, longest=ARGUMENT)
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,13 @@ class KubernetesSite:
     half. `compute_domain` asks NVIDIA's driver for one domain of multi-node NVLink for each instance.
     """
 
-    gpu_resource: str = "nvidia.com/gpu"
+    gpu_resource: str = text("nvidia.com/gpu", shortest=1)
     rdma_resource: Optional[str] = None
-    rdma_per_node: int = at_least(1, 1)
-    cpus_per_gpu: Optional[int] = at_least(1, None)
-    memory_per_gpu_bytes: Optional[int] = at_least(1, None)
-    hugepages_bytes: Optional[int] = at_least(1, None)
-    shm_bytes: int = at_least(1, 64 * 2**30)
+    rdma_per_node: int = between(1, DEVICES, 1)
+    cpus_per_gpu: Optional[int] = between(1, 4096, None)
+    memory_per_gpu_bytes: Optional[int] = quantity("bytes", (1, BYTES), (1e8, 1e13), None)
+    hugepages_bytes: Optional[int] = quantity("bytes", (1, BYTES), (2**21, 1e13), None)
+    shm_bytes: int = quantity("bytes", (1, BYTES), (2**20, 1e13), 64 * 2**30)
     node_selector: dict[str, str] = field(default_factory=dict)
     tolerations: list[dict[str, Any]] = field(default_factory=list)
     topology: TopologyKeys = field(default_factory=TopologyKeys)
@@ -66,9 +67,9 @@ class KubernetesSite:
     host_network: bool = False
     compute_domain: bool = False
     capabilities: list[str] = field(default_factory=list)
-    run_as_user: Optional[int] = at_least(0, None)
-    run_as_group: Optional[int] = at_least(0, None)
-    fs_group: Optional[int] = at_least(0, None)
+    run_as_user: Optional[int] = between(0, INT32, None)
+    run_as_group: Optional[int] = between(0, INT32, None)
+    fs_group: Optional[int] = between(0, INT32, None)
     read_only_root: bool = False
     seccomp: str = choice(("RuntimeDefault", "Unconfined"), "RuntimeDefault")
 
@@ -82,10 +83,10 @@ class Site:
     """
 
     name: str = MISSING
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = text(dict, longest=ARGUMENT)
     mounts: list[Any] = field(default_factory=list)
     nics: list[str] = field(default_factory=list)
-    numa: list[int] = numbers(0)
+    numa: list[int] = numbers(0, 4095, DEVICES)
     interface: Optional[str] = None
     slurm: SlurmSite = field(default_factory=SlurmSite)
     kubernetes: KubernetesSite = field(default_factory=KubernetesSite)

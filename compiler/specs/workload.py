@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, above, at_least, choice, fraction, numbers
+from compiler.specs.fields import MISSING, between, choice, fraction, numbers, quantity, text
+from compiler.specs.limits import ARGUMENT, LENGTHS, NODES, PARAMETERS, RANKS, SECONDS, TOKENS
 from compiler.specs.model import BYTES
 
 DISPATCHES = ("alltoall", "capacity", "deduplicated")
@@ -24,10 +25,10 @@ class Pool:
     """
 
     parallel: Any = None
-    instances: int = at_least(1, 1)
-    spare_nodes: int = at_least(0, 0)
-    global_batch_size: Optional[int] = at_least(1, None)
-    args: list[str] = field(default_factory=list)
+    instances: int = between(1, RANKS, 1)
+    spare_nodes: int = between(0, NODES, 0)
+    global_batch_size: Optional[int] = between(1, TOKENS, None)
+    args: list[str] = text(list, longest=ARGUMENT)
 
 
 @dataclass(frozen=True)
@@ -62,35 +63,35 @@ class Workload:
     """
 
     kind: str = choice(("train", "serve"))
-    global_batch_size: int = at_least(1)
-    micro_batch_size: int = at_least(1, 1)
-    sequence_length: Optional[int] = at_least(1, None)
-    sequence_lengths: list[int] = numbers(1)
-    output_length: int = at_least(1, 1)
+    global_batch_size: int = between(1, TOKENS)
+    micro_batch_size: int = between(1, TOKENS, 1)
+    sequence_length: Optional[int] = between(1, TOKENS, None)
+    sequence_lengths: list[int] = numbers(1, TOKENS, LENGTHS)
+    output_length: int = between(1, TOKENS, 1)
     precision: str = choice(tuple(BYTES), "bf16")
     kv_cache_precision: Optional[str] = choice(("bf16", "fp8"), None)
     recompute: str = choice(("none", "selective", "full"), "none")
     sequence_parallel: Optional[bool] = None
     distributed_optimizer: bool = True
-    zero_stage: int = field(default=0, metadata={"minimum": 0, "maximum": 3})
-    optimizer_offload: float = field(default=0.0, metadata={"minimum": 0, "maximum": 1})
-    activation_offload: float = field(default=0.0, metadata={"minimum": 0, "maximum": 1})
+    zero_stage: int = between(0, 3, 0)
+    optimizer_offload: float = between(0, 1, 0.0)
+    activation_offload: float = between(0, 1, 0.0)
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
-    imbalance: float = at_least(1, 1.0)
-    imbalance_exponent: Optional[float] = above(0, None)
+    imbalance: float = between(1, 1e6, 1.0)
+    imbalance_exponent: Optional[float] = between(1e-3, 10, None)
     dispatch: str = choice(DISPATCHES, "alltoall")
     overlapped_dispatch: bool = False
     fused_attention: bool = True
-    prefill_chunk: Optional[int] = at_least(1, None)
-    draft_tokens: int = at_least(0, 0)
+    prefill_chunk: Optional[int] = between(1, TOKENS, None)
+    draft_tokens: int = between(0, 1024, 0)
     draft_acceptance: float = fraction(0.8)
     two_batch_overlap: bool = False
     low_latency_dispatch: bool = False
-    tokens: Optional[float] = above(0, None)
-    gpu_mtbf_s: Optional[float] = above(0, None)
-    checkpoint_s: float = at_least(0, 30.0)
-    checkpoint_interval_s: Optional[float] = above(0, None)
-    restart_s: float = at_least(0, 600.0)
+    tokens: Optional[float] = quantity("tokens", (1, PARAMETERS), (1e6, 1e16), None)
+    gpu_mtbf_s: Optional[float] = quantity("s", (1e-3, SECONDS), (1e5, 1e11), None)
+    checkpoint_s: float = quantity("s", (0, SECONDS), (1e-2, 1e4), 30.0)
+    checkpoint_interval_s: Optional[float] = quantity("s", (1e-3, SECONDS), (60, 1e6), None)
+    restart_s: float = quantity("s", (0, SECONDS), (1, 1e5), 600.0)
     pools: Any = None  # Pools, once it is read: OmegaConf cannot override a typed node that is null
     role: Optional[str] = choice(ROLES, None)
     assumed: list[str] = field(default_factory=list)

@@ -16,7 +16,8 @@ from compiler.schedulers.kubernetes.container import Place, container, field_ref
 from compiler.schedulers.kubernetes.controller import Controller
 from compiler.schedulers.kubernetes.objects import Node, metadata
 from compiler.schedulers.kubernetes.options import Queued
-from compiler.specs.fields import at_least
+from compiler.specs.fields import quantity
+from compiler.specs.limits import INT32
 
 CONTAINER = "ranks"
 INDEX = "jobset.sigs.k8s.io/job-index"
@@ -33,7 +34,7 @@ class Options(Queued):
     """
 
     exclusive: Optional[bool] = None
-    ttl_s: Optional[int] = at_least(0, None)
+    ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
 
 
 def shape(job: Job, instance: int) -> Shape:

@@ -13,7 +13,8 @@ from compiler.schedulers.kubernetes.container import Place, container, port
 from compiler.schedulers.kubernetes.controller import Controller
 from compiler.schedulers.kubernetes.objects import Node, metadata, service
 from compiler.schedulers.kubernetes.options import Queued
-from compiler.specs.fields import at_least
+from compiler.specs.fields import quantity
+from compiler.specs.limits import INT32
 
 CONTAINER = "ranks"
 
@@ -22,7 +23,7 @@ CONTAINER = "ranks"
 class Options(Queued):
     """`ttl_s` is how long a finished Job is kept."""
 
-    ttl_s: Optional[int] = at_least(0, None)
+    ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:

@@ -11,14 +11,14 @@ from compiler.render.engine import render
 from compiler.schedulers.job import Job, PooledJob
 from compiler.schedulers.runtime_files import digest, launch_json
 from compiler.schedulers.target import Target
-from compiler.specs.fields import at_least
+from compiler.specs.fields import between
 
 
 @dataclass(frozen=True)
 class Options:
     """`master_port` is the first instance's, the next instance has the next one; None for free ports."""
 
-    master_port: Optional[int] = at_least(1, None)
+    master_port: Optional[int] = between(1, 65535, None)
 
 
 def artifacts(job: Job, options: Options) -> Iterator[Artifact]:

@@ -23,7 +23,8 @@ from compiler.schedulers.kubernetes.container import (
 from compiler.schedulers.kubernetes.controller import Controller
 from compiler.schedulers.kubernetes.objects import Node, metadata
 from compiler.schedulers.kubernetes.options import Pods
-from compiler.specs.fields import at_least
+from compiler.specs.fields import between, quantity
+from compiler.specs.limits import INT32
 
 CONTAINER = "ranks"
 
@@ -33,10 +34,10 @@ class Options(Pods):
     """What the image has: `sshd`, its port, where the keys go (the operator's default where None), and `mpirun`. `ttl_s` is how long a finished job is kept."""
 
     sshd: list[str] = field(default_factory=lambda: ["/usr/sbin/sshd", "-De"])
-    ssh_port: int = at_least(1, 22)
+    ssh_port: int = between(1, 65535, 22)
     ssh_auth_mount_path: Optional[str] = None
     mpirun: list[str] = field(default_factory=lambda: ["mpirun", "--bind-to", "none"])
-    ttl_s: Optional[int] = at_least(0, None)
+    ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:

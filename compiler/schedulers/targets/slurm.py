@@ -12,7 +12,8 @@ from compiler.schedulers.job import Job, PooledJob
 from compiler.schedulers.slurm import pools, request, rules
 from compiler.schedulers.slurm.checks import checks, pooled_checks
 from compiler.schedulers.target import Target
-from compiler.specs.fields import at_least
+from compiler.specs.fields import between
+from compiler.specs.limits import NODES
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Options:
     constraint: Optional[str] = None
     exclude: Optional[str] = None
     comment: Optional[str] = None
-    segment: Optional[int] = at_least(1, None)
+    segment: Optional[int] = between(1, NODES, None)
 
 
 def artifacts(job: Job, options: Options) -> Iterator[Artifact]:

@@ -16,7 +16,8 @@ from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
 from compiler.schedulers.kubernetes.objects import Node, metadata
 from compiler.schedulers.kubernetes.options import Queued
-from compiler.specs.fields import at_least, choice
+from compiler.specs.fields import choice, quantity
+from compiler.specs.limits import INT32
 
 API = "trainer.kubeflow.org"
 NODE = "node"
@@ -31,7 +32,7 @@ class Options(Queued):
     """
 
     gang: Optional[str] = choice(("coscheduling", "volcano"), None)
-    ttl_s: Optional[int] = at_least(0, None)
+    ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:

@@ -16,7 +16,8 @@ from compiler.schedulers.kubernetes.controller import Controller
 from compiler.schedulers.kubernetes.failure import NEVER_RETRIED
 from compiler.schedulers.kubernetes.objects import Node, metadata
 from compiler.schedulers.kubernetes.options import Pods
-from compiler.specs.fields import at_least
+from compiler.specs.fields import between, quantity
+from compiler.specs.limits import INT32
 
 TASK = "node"
 CONTAINER = "ranks"
@@ -30,9 +31,9 @@ class Options(Pods):
     """
 
     queue: Optional[str] = None
-    tier: Optional[int] = at_least(1, None)
-    domain_tier: Optional[int] = at_least(1, None)
-    ttl_s: Optional[int] = at_least(0, None)
+    tier: Optional[int] = between(1, 64, None)
+    domain_tier: Optional[int] = between(1, 64, None)
+    ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
