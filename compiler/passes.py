@@ -51,9 +51,10 @@ def measured(config: Config) -> tuple[Calibration | None, Uncertainty]:
 
 
 def _refuse(checks: Iterable[Check]) -> None:
-    failed = [check.problem for check in checks if check.status == "fail"]
-    if failed:
-        raise InvariantError(failed)
+    """Raises InvariantError with what failed, and with units that are probably wrong, since they may be why."""
+    checks = tuple(checks)
+    if any(check.status == "fail" for check in checks):
+        raise InvariantError(check.problem for check in checks if check.status == "fail" or check.id == "unit")
 
 
 def lay_out(config: Config) -> World:

@@ -18,6 +18,7 @@ from compiler.specs.config import Config
 from compiler.specs.degrees import resolve
 from compiler.specs.expect import Expect
 from compiler.specs.hardware import Hardware
+from compiler.specs.limits import RANKS
 from compiler.specs.workload import ROLES, Pool
 
 
@@ -163,6 +164,10 @@ def _filled(config: Config) -> Iterator[Check]:
             f"choose degrees and instances of workload.pools.{role} that fill whole nodes",
         )
     nodes = {role: _nodes(config, role) for role in ROLES}
+    ranks = sum(_ranks(config, role) for role in ROLES)
+    if ranks > RANKS:
+        what = f"the pools have {ranks} ranks; a plan has at most {RANKS}"
+        yield check("world-size", False, ranks, RANKS, what, f"write pools of at most {RANKS} ranks together")
     total, sizes = sum(nodes.values()), " + ".join(f"{role} {count}" for role, count in nodes.items())
     yield check(
         "pools-world",

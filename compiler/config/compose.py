@@ -17,6 +17,8 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from compiler.config import choices
+from compiler.config.choices import GROUPS
 from compiler.config.messages import translated
 from compiler.config.source import SCHEME, SHIPPED, RankplanSource, ShippedSource
 from compiler.errors import ConfigError, Problem
@@ -28,9 +30,6 @@ OPEN = (
     *("site.slurm.directives.", "site.kubernetes.node_selector.", "site.kubernetes.pod_annotations."),
 )
 """Mappings with the user's own keys, or without a type of their own, which may be set without Hydra's leading +."""
-
-
-GROUPS = ("hardware", "model", "parallel", "workload", "framework", "scheduler", "site", "launch", "expect")
 
 
 def normalised(overrides: Sequence[str]) -> list[str]:
@@ -63,10 +62,11 @@ def _misspelt(override: str) -> Problem | None:
     key, equals, value = override.partition("=")
     if not key or not (equals or key.startswith("~")):
         return Problem(f"'{override}' is no override", "write KEY=VALUE, as in hardware.nodes=16")
-    if key in GROUPS and re.fullmatch(r"|null|true|false|[0-9.]+", value.strip(), re.IGNORECASE):
-        none = ", or ~expect for none" if key == "expect" else ""
-        return Problem(f"{override} names no option of the group {key}", f"write one of {known(key)}{none}")
-    return None
+    group = key.lstrip("+")
+    if group in GROUPS and (what := choices.refused(group, value)):
+        none = ", or ~expect for none" if group == "expect" else ""
+        return Problem(what, f"write one of {known(group)}{none}")
+    return choices.endless(group, value)
 
 
 def known(group: str) -> str:

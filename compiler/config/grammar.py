@@ -7,11 +7,13 @@ import json
 import re
 from collections.abc import Iterator
 
-from compiler.errors import Problem
+from compiler.errors import Problem, short
 from compiler.frameworks.adapter import names as framework_names
 from compiler.specs.config import Config
+from compiler.specs.limits import LAYERS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAMING = "write up to 100 letters, digits, ., _ and -, the first a letter or digit"
 POOLED_NAME = 100 - len("_prefill")
 AXES = {"tp", "cp", "ep", "dp", "pp"}
 
@@ -21,12 +23,12 @@ def problems(config: Config) -> Iterator[Problem]:
     order = config.parallel.order.split("-")
     if sorted(order) != sorted(AXES):
         yield Problem(
-            f"parallel.order={config.parallel.order} is no order of the axes",
+            f"parallel.order={short(config.parallel.order)} is no order of the axes",
             "write each of tp, cp, ep, dp, pp once, as in tp-cp-ep-dp-pp",
         )
     if config.framework.name not in framework_names():
         yield Problem(
-            f"framework.name={config.framework.name} is not a known framework",
+            f"framework.name={short(config.framework.name)} is not a known framework",
             f"write one of {', '.join(framework_names())}",
         )
     yield from _layers(config)
@@ -42,13 +44,18 @@ def _layers(config: Config) -> Iterator[Problem]:
     model, layers = config.model, config.model.num_hidden_layers
     freq, kinds = model.moe_layer_freq, model.layer_types
     if isinstance(freq, list):
+        if any(entry not in (0, 1) for entry in freq):
+            yield Problem(f"model.moe_layer_freq={short(freq)} is not made of 0 and 1", "write 1 for a layer with experts")
         if len(freq) != layers:
             yield Problem(
                 f"model.moe_layer_freq has {len(freq)} entries for {layers} layers",
                 "write one entry a layer, or a period",
             )
-    elif not isinstance(freq, int) or freq < 1:
-        yield Problem(f"model.moe_layer_freq={freq} is neither a period nor a list", "write 1 for MoE in every layer")
+    elif type(freq) is not int or not 1 <= freq <= LAYERS:
+        yield Problem(
+            f"model.moe_layer_freq={short(freq)} is neither a period nor a list",
+            f"write 1 for MoE in every layer, or a period of up to {LAYERS}",
+        )
     if kinds is not None and len(kinds) != layers:
         yield Problem(f"model.layer_types has {len(kinds)} entries for {layers} layers", "write one entry a layer")
 
@@ -69,7 +76,7 @@ def _environment(config: Config) -> Iterator[Problem]:
     for group, values in (("launch", config.launch.environment), ("site", config.site.environment)):
         for name, value in values.items():
             if not isinstance(value, str):
-                yield Problem(f"{group}.environment.{name}={value} is no text", "write one value, in quotes")
+                yield Problem(f"{group}.environment.{short(name)}={short(value)} is no text", "write one value, in quotes")
 
 
 def _texts(config: Config) -> Iterator[Problem]:
@@ -82,20 +89,26 @@ def _texts(config: Config) -> Iterator[Problem]:
 
 def _places(config: Config) -> Iterator[Problem]:
     """Names of folders."""
-    grammar = "write up to 100 letters, digits, ., _ and -, the first a letter or digit"
-    for key, value in (("name", config.plan_name), ("sweep", config.sweep)):
+    for key, value in (("name", config.name), ("sweep", config.sweep)):
         if value is not None and not NAME.fullmatch(value):
-            yield Problem(f"{key}={value} cannot name a folder", grammar)
-    if config.workload.pools is not None and len(config.plan_name) > POOLED_NAME:
-        yield Problem(
-            f"the plan's name has {len(config.plan_name)} characters, and its pools' names would have more than 100",
-            f"write name=NAME, of at most {POOLED_NAME}",
-        )
+            yield Problem(f"{key}={short(value)} cannot name a folder", NAMING)
     if not config.out:
         yield Problem("out= names no folder", "write out=FOLDER, or out=. for this one")
+
+
+def named(config: Config) -> Iterator[Problem]:
+    """The plan's own name, where every other value is good."""
+    name = config.plan_name
+    if not NAME.fullmatch(name):
+        yield Problem(f"name={short(name)} cannot name a folder", NAMING)
+    if config.workload.pools is not None and len(name) > POOLED_NAME:
+        yield Problem(
+            f"the plan's name has {len(name)} characters, and its pools' names would have more than 100",
+            f"write name=NAME, of at most {POOLED_NAME}",
+        )
 
 
 def _unavailable(config: Config) -> Iterator[Problem]:
     """Settings of the interface whose work is not built yet: refused by name, never ignored."""
     if config.placement != "default":
-        yield Problem(f"placement={config.placement} is not available in this version", "write placement=default")
+        yield Problem(f"placement={short(config.placement)} is not available in this version", "write placement=default")

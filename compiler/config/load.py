@@ -16,7 +16,7 @@ from compiler.config import grammar, pools
 from compiler.config.compose import compose, known
 from compiler.config.messages import translated
 from compiler.config.schema import writable
-from compiler.errors import ConfigError, Problem
+from compiler.errors import ConfigError, Problem, short
 from compiler.layout import loads
 from compiler.schedulers import registry
 from compiler.specs.config import Config
@@ -55,6 +55,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         site=_with_texts(config.site),
     )
     found = [*bad_pools, *problems(config), *grammar.problems(config)]
+    found = found or list(grammar.named(config))  # a name is made from degrees, good ones
     if found:
         raise ConfigError(found)
     registry.choose(list(config.scheduler))
@@ -123,6 +124,8 @@ def _read_model(cfg: DictConfig, overrides: Sequence[str]) -> None:
 def _options(name: str, node: Any) -> Any:
     """A target's own options, as its frozen dataclass."""
     options = writable(registry.target(str(name)).options)
+    if not isinstance(node, (DictConfig, type(None))):
+        raise ConfigError.of(f"scheduler.{name}={short(node)} is no set of options", "write {key: value}, or leave it out")
     known = [str(key) for key in options]
     bad = [str(key) for key in node or {} if key not in known]
     if bad:

@@ -38,7 +38,7 @@ def translated() -> Iterator[None]:
         raise ConfigError.of("a configuration file holds itself", "mend the anchor or interpolation") from error
     except (OSError, UnicodeError) as error:
         raise ConfigError.of(f"a configuration file cannot be read: {error}", "write it as UTF-8 YAML") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ConfigError([_value(error)]) from error
     except Exception as error:
         if type(error).__module__.startswith("yaml"):
@@ -135,5 +135,7 @@ def meant(key: str) -> str:
     return f"did you mean {'.'.join([*parents, *close])}?" if close else ""
 
 
-def _value(error: ValueError) -> Problem:
+def _value(error: ValueError | OverflowError) -> Problem:
+    if key := re.search(r"\n\s*full_key: (.+)", str(error)):
+        return Problem(f"{key[1]}: {str(error).splitlines()[0]}", TYPE)
     return Problem(_flat(error), "mend the value or the file it names")

@@ -16,4 +16,6 @@ def stage_layers(config: Config) -> Sequence[int] | None:
         return parallel.stages
     if layers % parts == 0:
         return [layers // parts] * parts
+    if parts > layers:  # some of them would be empty under any rule
+        return None
     return adapter(config.framework.name).uneven_stages(config, parts)

@@ -10,17 +10,22 @@ from collections.abc import Iterator
 
 from compiler.checks import Check
 from compiler.costs.total import Costs
+from compiler.invariants import world_size
 from compiler.invariants.registry import COSTED, DECLARED, LAID_OUT, load, place
 from compiler.specs.config import Config
+from compiler.specs.limits import RANKS
 from compiler.world import World
 
-BLOCKING = frozenset({"expert-grid", "layers-to-stages"})
-"""Declared rules without which ranks cannot be laid out at all; every other rule is run whatever fails."""
+BLOCKING = frozenset({"world-size", "expert-grid", "layers-to-stages"})
+"""Declared rules without which no rank is laid out; every other declared rule is run whatever fails."""
 
 
 def declared(config: Config) -> Iterator[Check]:
-    """Rules that need the configuration alone."""
+    """Rules that need the configuration alone; of a world beyond all bounds its size alone, since others may count its ranks."""
     load()
+    if config.ranks > RANKS:
+        yield from world_size.gpus(config)
+        return
     for rule in sorted(DECLARED, key=place):
         yield from rule(config)
 

@@ -44,14 +44,15 @@ def layers(config: Config) -> Iterator[Check]:
 
 def _indivisible(total: int, parts: int, unit: str) -> Check:
     """No rule deals `total` layers out to `parts` stages or chunks."""
-    shares = [total // parts + (i < total % parts) for i in range(parts)]
+    shares = [total // parts + (i < total % parts) for i in range(parts)] if parts <= total else []
+    written = f"parallel.stages={str(shares).replace(' ', '')} or " if shares else ""
     return check(
         "layers-to-stages",
         False,
         f"{total} / {parts}",
         "a whole number",
         f"{total} layers over {parts} {unit} is {total / parts:g} each",
-        f"write parallel.stages={str(shares).replace(' ', '')} or a pp*vpp that divides {total}",
+        f"write {written}a pp*vpp that divides {total}",
     )
 
 

@@ -10,16 +10,21 @@ from compiler.checks import Check, check
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 from compiler.specs.degrees import Degrees
+from compiler.specs.limits import NODES, RANKS
 
 
 @declared
 def gpus(config: Config) -> Iterator[Check]:
-    """Every GPU of the cluster holds exactly one rank."""
+    """Every GPU of the cluster holds exactly one rank, and there are not more ranks than a plan can have."""
     degrees, hardware, instances = config.degrees, config.hardware, config.framework.instances
-    ranks = degrees.world_size * instances
+    ranks = config.ranks
     times = f" x {instances} instances" * (instances > 1)
     product_ = f"tp{degrees.tp} x cp{degrees.cp} x adp{degrees.adp} x pp{degrees.pp}{times} = {ranks} ranks"
     size = f"{hardware.nodes} nodes x {hardware.node.gpus} GPUs = {hardware.gpus}"
+    if ranks > RANKS:
+        fix = f"write degrees and instances whose product is at most {RANKS}"
+        yield check("world-size", False, ranks, RANKS, f"{product_}; a plan has at most {RANKS}", fix)
+        return
     yield check(
         "world-size", ranks == hardware.gpus, ranks, hardware.gpus, f"{product_}; the cluster has {size}", _fix(config)
     )
@@ -27,9 +32,9 @@ def gpus(config: Config) -> Iterator[Check]:
 
 def _fix(config: Config) -> str:
     hardware, instances = config.hardware, config.framework.instances
-    nodes, rest = divmod(config.degrees.world_size * instances, hardware.node.gpus)
-    fixes = [f"hardware.nodes={nodes}"] if nodes and not rest else []
-    if hardware.gpus % instances == 0:
+    nodes, rest = divmod(config.ranks, hardware.node.gpus)
+    fixes = [f"hardware.nodes={nodes}"] if 0 < nodes <= NODES and not rest else []
+    if hardware.gpus % instances == 0 and hardware.gpus <= RANKS:
         fixes += [f"parallel={found.name}" for found in nearest(config, hardware.gpus // instances)]
     return (
         "write " + " or ".join(fixes)

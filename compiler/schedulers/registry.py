@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from compiler.checks import Check
 from compiler.errors import ConfigError
@@ -13,7 +12,6 @@ from compiler.render.artifacts import Artifact
 from compiler.schedulers import job, runtime_files
 from compiler.schedulers.job import Planned, PooledJob, PooledPlanned
 from compiler.schedulers.target import Target
-from compiler.specs.ranges import problems
 
 
 def names() -> list[str]:
@@ -45,7 +43,7 @@ def choose(chosen: Iterable[str]) -> tuple[Target, ...]:
 def checks(plan: Planned) -> Iterator[Check]:
     """What the targets of a plan hold against it. Raises ConfigError for a value that none could carry."""
     options = plan.config.scheduler
-    targets = _targets(options)
+    targets = choose(options)
     if not targets:
         return
     decided = job.job(plan)
@@ -67,7 +65,7 @@ def artifacts(plan: Planned) -> Iterator[Artifact]:
 def pooled_checks(plan: PooledPlanned) -> Iterator[Check]:
     """`checks` for pools. Raises ConfigError for a value that none could carry, and for a target that knows no pools."""
     options = plan.config.scheduler
-    targets = _targets(options)
+    targets = choose(options)
     bad = [item.name for item in targets if item.pooled is None]
     if bad:
         able = [name for name in names() if target(name).pooled is not None]
@@ -90,12 +88,3 @@ def pooled_artifacts(plan: PooledPlanned) -> Iterator[Artifact]:
 def _jobs(plan: PooledPlanned) -> PooledJob:
     pools = tuple((role, job.job(part)) for role, part in plan.pools.items())
     return PooledJob(plan.name, plan.fingerprint, pools)
-
-
-def _targets(options: Mapping[str, Any]) -> tuple[Target, ...]:
-    """The chosen targets. Raises ConfigError with every bad value of their options."""
-    targets = choose(options)
-    bad = [problem for item in targets for problem in problems(options[item.name], f"scheduler.{item.name}")]
-    if bad:
-        raise ConfigError(bad)
-    return targets

@@ -60,6 +60,11 @@ class Config:
         return resolve(self.parallel, self.model.moe)
 
     @property
+    def ranks(self) -> int:
+        """Ranks of all instances."""
+        return self.degrees.world_size * self.framework.instances
+
+    @property
     def sequence_parallel(self) -> bool:
         """On where kind is train and tp > 1, unless it is set."""
         chosen = self.workload.sequence_parallel

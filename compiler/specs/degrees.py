@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from compiler.errors import ConfigError, Problem
+from compiler.errors import ConfigError, Problem, short
 from compiler.specs.fields import between, numbers
 from compiler.specs.limits import LAYERS, RANKS
 
@@ -14,7 +14,9 @@ WRITTEN = ("ep", "etp", "tp", "cp", "pp", "vpp", "dp", "adp")
 """Degrees in the order of a canonical name."""
 
 DEFAULT_ORDER = "tp-cp-ep-dp-pp"
-_PART = re.compile(r"([a-z]+)([0-9]+)")
+_PART = re.compile(r"([a-z]+)0*([0-9]+)")
+_DIGITS = 20
+"""Digits of a degree that are read; as many are too large by far."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Parallel:
 
     tp: int = between(1, RANKS, 1)
     cp: int = between(1, RANKS, 1)
-    pp: int = between(1, RANKS, 1)
+    pp: int = between(1, LAYERS, 1)
     vpp: int = between(1, LAYERS, 1)
     ep: int = between(1, RANKS, 1)
     etp: Optional[int] = between(1, RANKS, None)
@@ -114,12 +116,14 @@ def parse(name: str) -> dict[str, int]:
     bad: list[tuple[str, str]] = []
     for part in name.split("_"):
         match = _PART.fullmatch(part)
-        key, value = (match[1], int(match[2])) if match else ("", 0)
+        key, value = (match[1], int(match[2][:_DIGITS])) if match else ("", 0)
         if key not in WRITTEN:
             fix = f"write one of {', '.join(WRITTEN)} followed by a number, as in tp8"
-            bad.append((f"'{part}' is not a degree", fix))
+            bad.append((f"'{short(part)}' is not a degree", fix))
         elif value < 1:
             bad.append((f"{key}={value} is below 1", f"write {key}1 or more, or leave it out"))
+        elif value > RANKS:
+            bad.append((f"{key} is above {RANKS}", f"write {key} and a number of at most {RANKS}"))
         elif key in found:
             bad.append((f"{key} is written twice, {found[key]} and {value}", "write it once"))
         else:
@@ -128,5 +132,5 @@ def parse(name: str) -> dict[str, int]:
         both = f"dp={found['dp']} and adp={found['adp']} exclude each other (adp = ep*dp)"
         bad.append((both, "write one of them"))
     if bad:
-        raise ConfigError(Problem(f"parallel={name}: {what}", instead) for what, instead in bad)
+        raise ConfigError(Problem(f"parallel={short(name)}: {what}", instead) for what, instead in bad)
     return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from compiler.errors import Problem, short
 from compiler.specs.fields import Rule, rule_of
@@ -17,45 +18,62 @@ TOLD = 100
 """Bad values of one configuration that are told."""
 
 Value = tuple[str, Rule, Any, int]
-"""A dotted key, its field's rule, a value, and how many lists and mappings of the field it is in."""
+"""A dotted key, its field's rule, a value, and how many lists and mappings within each other it may be."""
 
 
 def problems(spec: Any, path: str = "") -> Iterator[Problem]:
     """Yield each value of `spec`, a tree of dataclasses, that breaks its field's rule."""
-    found = (problem for value in _walk(path, Rule(), spec, 0) for problem in _broken(*value))
+    found = (problem for value in _walk((path, Rule(), spec, 0)) for problem in _broken(*value))
     yield from islice(found, TOLD)
 
 
 def unusual(spec: Any) -> Iterator[tuple[str, Quantity, float, str]]:
     """Yield each quantity that nothing of today or soon has: its key, what is usual, the value, and what to write instead."""
-    for key, rule, value, _ in _walk("", Rule(), spec, 0):
+    for key, rule, value, _ in _walk(("", Rule(), spec, 0)):
         known = rule.quantity
         if known is not None and isinstance(value, (int, float)) and known.unusual(value):
             meant = _meant(key, known, value)
             yield key, known, value, f"write {meant}" if meant else f"check that it is in {known.unit}"
 
 
-def _walk(key: str, rule: Rule, value: Any, depth: int) -> Iterator[Value]:
+def _walk(found: Value) -> Iterator[Value]:
     """A value and all that is in it, as far as it is not too long or too deep."""
-    yield key, rule, value, depth
+    yield found
+    key, rule, value, nested = found
     if is_dataclass(value):
-        for item in fields(value):
-            inner = f"{key}.{item.name}" if key else item.name
-            yield from _walk(inner, rule_of(item), getattr(value, item.name), 0)
-    elif isinstance(value, (list, tuple, dict)) and len(value) <= rule.entries and depth < DEPTH:
-        parts = value.items() if isinstance(value, dict) else enumerate(value)
-        for name, part in parts:
+        for name, own, depth in _fields(type(value)):
+            yield from _walk((f"{key}.{name}" if key else name, own, getattr(value, name), depth))
+    elif isinstance(value, (list, tuple, dict)) and len(value) <= rule.entries and nested:
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
             named = isinstance(value, dict) or is_dataclass(part)
-            yield from _walk(f"{key}.{short(name)}" if named else f"{key}[{name}]", rule, part, depth + 1)
+            yield from _walk((f"{key}.{short(name)}" if named else f"{key}[{name}]", rule, part, nested - 1))
 
 
-def _broken(key: str, rule: Rule, value: Any, depth: int) -> Iterator[Problem]:
-    if value is None or is_dataclass(value):
+@cache
+def _fields(spec: Any) -> tuple[tuple[str, Rule, int], ...]:
+    """The fields of a dataclass: name, rule, and how many lists and mappings within each other its type is."""
+    hints = get_type_hints(spec)
+    return tuple((item.name, rule_of(item), _nested(hints[item.name])) for item in fields(spec))
+
+
+def _nested(hint: Any) -> int:
+    if hint is Any:
+        return DEPTH
+    inner = [_nested(part) for part in get_args(hint)]
+    return max(inner, default=0) + (get_origin(hint) in (list, dict, tuple))
+
+
+def _broken(key: str, rule: Rule, value: Any, nested: int) -> Iterator[Problem]:
+    if is_dataclass(value):
         return
-    if rule.options and value not in rule.options:
-        yield Problem(f"{key}={short(value)} is not a known value", f"write one of {', '.join(rule.options)}")
+    if value is None:
+        if key.endswith("]"):
+            yield Problem(f"{key} has no value", "write one, or leave the entry out")
     elif isinstance(value, (list, tuple, dict)):
-        yield from _crowded(key, rule, value, depth)
+        yield from _crowded(key, rule, value, nested)
+    elif rule.options:
+        if value not in rule.options:
+            yield Problem(f"{key}={short(value)} is not a known value", f"write one of {', '.join(rule.options)}")
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield from _out_of_range(key, rule, value)
     elif rule.least is not None:
@@ -64,14 +82,14 @@ def _broken(key: str, rule: Rule, value: Any, depth: int) -> Iterator[Problem]:
         yield from _length(key, rule, value)
 
 
-def _crowded(key: str, rule: Rule, value: Any, depth: int) -> Iterator[Problem]:
-    if len(value) > rule.entries:
+def _crowded(key: str, rule: Rule, value: Any, nested: int) -> Iterator[Problem]:
+    if not nested:
+        yield Problem(f"{key}={short(value)} is one list or mapping too many", "write one value in its place")
+    elif len(value) > rule.entries:
         yield Problem(f"{key} has {len(value)} entries", f"write at most {rule.entries}")
-    if depth >= DEPTH:
-        yield Problem(f"{key.partition('[')[0]} has lists or mappings {depth} deep", f"write at most {DEPTH - 1}")
     for name in value if isinstance(value, dict) else ():
         if not isinstance(name, str) or not 0 < len(name) <= rule.longest:
-            yield Problem(f"{key} has the key {short(name)}", f"write a text of up to {rule.longest} characters")
+            yield Problem(f"{key} has the key {short(name)}", f"write a text of 1 to {rule.longest} characters")
 
 
 def _length(key: str, rule: Rule, value: str) -> Iterator[Problem]:
