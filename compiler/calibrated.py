@@ -10,9 +10,10 @@ from typing import Any
 from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve
 from compiler.costs.software import Engine, Software
 from compiler.costs.uncertainty import Residuals, Uncertainty
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, Problem, short
 from compiler.render.assets import folder
 from compiler.specs.config import Config
+from compiler.specs.ranges import problems
 
 FOLDER = folder("conf") / "calibration"
 
@@ -46,9 +47,23 @@ def gpu(name: str) -> GpuCalibration | None:
     if not found:
         return None
     try:
-        return _curves(str(found.get("name", name)), found)
+        curves = _curves(str(found.get("name", name)), found)
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError.of(f"hardware.calibration has a curve that is none: {error}", WRITE) from error
+    bad = [*problems(curves, "hardware.calibration"), *_shapeless(curves)]
+    if bad:
+        raise ConfigError(bad)
+    return curves
+
+
+def _shapeless(curves: GpuCalibration) -> Iterator[Problem]:
+    """A curve's shape is one factor for each of its sizes, which grow."""
+    for name, link in curves.links.items():
+        if len(link.sizes) != len(link.shape) or list(link.sizes) != sorted(set(link.sizes)):
+            key = f"hardware.calibration.links.{short(name)}"
+            yield Problem(
+                f"{key} has {len(link.sizes)} sizes and {len(link.shape)} factors, or sizes that do not grow", WRITE
+            )
 
 
 def _curves(name: str, found: Mapping[str, Any]) -> GpuCalibration:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+
+def whole(text: str) -> int | None:
+    """The whole number that a text is: up to 18 digits of ASCII, so that it fits 64 bits; None where it is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
 def readable(value: Any) -> str:

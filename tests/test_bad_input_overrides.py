@@ -93,8 +93,8 @@ RELATIONS = [
     ),
     (["parallel=tp4_pp4_adp24_ep64"], {"expert-grid: a stage of tp4 x cp1 x adp24 = 96 ranks", "batch: "}),
     (
-        ["hardware.gpu.memory_bytes=4e9", "hardware.pin=true", "parallel.dp=2"],
-        {"memory: rank ", "hardware.pin=true has no hosts", "world-size: "},
+        ["hardware.gpu.memory_bytes=4e9", "hardware.pin=true", "launch.checkpoint_signal_s=100000"],
+        {"memory: rank ", "hardware.pin=true has no hosts", "checkpoint-signal: "},
     ),
     (["parallel.stages=[4,4,4,5]"], {"hold 17 of 16 layers"}),
 ]

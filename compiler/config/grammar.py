@@ -45,7 +45,9 @@ def _layers(config: Config) -> Iterator[Problem]:
     freq, kinds = model.moe_layer_freq, model.layer_types
     if isinstance(freq, list):
         if any(entry not in (0, 1) for entry in freq):
-            yield Problem(f"model.moe_layer_freq={short(freq)} is not made of 0 and 1", "write 1 for a layer with experts")
+            yield Problem(
+                f"model.moe_layer_freq={short(freq)} is not made of 0 and 1", "write 1 for a layer with experts"
+            )
         if len(freq) != layers:
             yield Problem(
                 f"model.moe_layer_freq has {len(freq)} entries for {layers} layers",
@@ -76,7 +78,9 @@ def _environment(config: Config) -> Iterator[Problem]:
     for group, values in (("launch", config.launch.environment), ("site", config.site.environment)):
         for name, value in values.items():
             if not isinstance(value, str):
-                yield Problem(f"{group}.environment.{short(name)}={short(value)} is no text", "write one value, in quotes")
+                yield Problem(
+                    f"{group}.environment.{short(name)}={short(value)} is no text", "write one value, in quotes"
+                )
 
 
 def _texts(config: Config) -> Iterator[Problem]:
@@ -111,4 +115,6 @@ def named(config: Config) -> Iterator[Problem]:
 def _unavailable(config: Config) -> Iterator[Problem]:
     """Settings of the interface whose work is not built yet: refused by name, never ignored."""
     if config.placement != "default":
-        yield Problem(f"placement={short(config.placement)} is not available in this version", "write placement=default")
+        yield Problem(
+            f"placement={short(config.placement)} is not available in this version", "write placement=default"
+        )

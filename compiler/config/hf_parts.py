@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.errors import Problem
+from compiler.errors import Problem, short
+from compiler.specs.limits import INT32, LAYERS
 
 
 @dataclass(frozen=True)
@@ -18,18 +19,25 @@ class Source:
     data: Mapping[str, Any]
     problems: list[Problem] = field(default_factory=list)
 
-    def required(self, key: str) -> int:
+    def required(self, key: str, most: int = INT32) -> int:
         if self.data.get(key) is None:
             self._note(f"has no {key}, which model_type {self.family} needs", "take the model's own config.json")
             return 1
-        return self.integer(key, 1, minimum=1)
+        return self.integer(key, 1, minimum=1, most=most)
 
-    def integer(self, key: str, default: int, minimum: int = 0) -> int:
+    def layers(self, key: str = "num_hidden_layers") -> int:
+        return self.required(key, LAYERS)
+
+    def integer(self, key: str, default: int, minimum: int = 0, most: int = INT32) -> int:
         value = self.data.get(key)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            self._note(f"has {key}={value!r}", f"write a whole number, {minimum} or more")
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= most:
+            above = isinstance(value, int) and value > most
+            self._note(
+                f"has {key}={short(repr(value))}",
+                f"write at most {most}" if above else f"write a whole number, {minimum} or more",
+            )
             return max(default, minimum)
         return value
 
@@ -42,7 +50,7 @@ class Source:
         if value is None:
             return default
         if not isinstance(value, bool):
-            self._note(f"has {key}={value!r}", "write true or false")
+            self._note(f"has {key}={short(repr(value))}", "write true or false")
         return bool(value)
 
     def entries(self, key: str, kind: type) -> list[Any] | None:
@@ -50,8 +58,11 @@ class Source:
         value = self.data.get(key)
         if value is None:
             return None
+        if isinstance(value, list) and len(value) > LAYERS:
+            self._note(f"has {len(value)} entries in {key}", f"write at most {LAYERS}")
+            return None
         if not isinstance(value, list) or not all(type(entry) is kind for entry in value):
-            self._note(f"has {key}={value!r}", f"write a list of {kind.__name__} values")
+            self._note(f"has {key}={short(repr(value))}", f"write a list of {kind.__name__} values")
             return None
         return value
 
@@ -63,8 +74,8 @@ Part = Callable[[Source], dict[str, Any]]
 
 
 def decoder(source: Source) -> dict[str, Any]:
-    keys = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size")
-    found: dict[str, Any] = {key: source.required(key) for key in keys}
+    keys = ("hidden_size", "num_attention_heads", "intermediate_size", "vocab_size")
+    found: dict[str, Any] = {"num_hidden_layers": source.layers(), **{key: source.required(key) for key in keys}}
     found |= {key: source.positive(key) for key in ("num_key_value_heads", "head_dim")}
     return found | {"tie_word_embeddings": source.flag("tie_word_embeddings", default=False)}
 
@@ -72,7 +83,7 @@ def decoder(source: Source) -> dict[str, Any]:
 def gpt2(source: Source) -> dict[str, Any]:
     hidden = source.required("n_embd")
     return {
-        "num_hidden_layers": source.required("n_layer"),
+        "num_hidden_layers": source.layers("n_layer"),
         "hidden_size": hidden,
         "num_attention_heads": source.required("n_head"),
         "intermediate_size": source.positive("n_inner") or 4 * hidden,
@@ -89,7 +100,7 @@ def window(source: Source) -> dict[str, Any]:
         return {}
     types, first = source.entries("layer_types", str), source.integer("max_window_layers", 0)
     if types is None and first:
-        types = _kinds([i >= first for i in range(source.required("num_hidden_layers"))])
+        types = _kinds([i >= first for i in range(source.layers())])
     return {"sliding_window": size, "layer_types": types}
 
 
@@ -97,7 +108,7 @@ def alternating_window(source: Source) -> dict[str, Any]:
     """GPT-OSS: every other layer slides, the first one does, where the file does not say."""
     found = window(source)
     if found.get("sliding_window") and found["layer_types"] is None:
-        found["layer_types"] = _kinds([i % 2 == 0 for i in range(source.required("num_hidden_layers"))])
+        found["layer_types"] = _kinds([i % 2 == 0 for i in range(source.layers())])
     return found
 
 
@@ -106,7 +117,7 @@ def chunked_attention(source: Source) -> dict[str, Any]:
     size = source.positive("attention_chunk_size")
     if size is None:
         return {}
-    layers, types = source.required("num_hidden_layers"), source.entries("layer_types", str)
+    layers, types = source.layers(), source.entries("layer_types", str)
     ropes = source.entries("no_rope_layers", int) or [(i + 1) % 4 for i in range(layers)]
     chunked = [kind == "chunked_attention" for kind in types] if types else [bool(rope) for rope in ropes]
     return {"sliding_window": size, "layer_types": _kinds(chunked)}
@@ -130,8 +141,8 @@ def local_experts(source: Source) -> dict[str, Any]:
 
 
 def qwen_experts(source: Source) -> dict[str, Any]:
-    step, dense = source.integer("decoder_sparse_step", 1, minimum=1), source.entries("mlp_only_layers", int) or []
-    routed = [i not in dense and (i + 1) % step == 0 for i in range(source.required("num_hidden_layers"))]
+    step, dense = source.integer("decoder_sparse_step", 1, minimum=1), {*(source.entries("mlp_only_layers", int) or [])}
+    routed = [i not in dense and (i + 1) % step == 0 for i in range(source.layers())]
     return {
         "num_experts": source.required("num_experts"),
         "num_experts_per_tok": source.required("num_experts_per_tok"),
@@ -161,8 +172,8 @@ def deepseek_experts(source: Source) -> dict[str, Any]:
 
 def llama4_experts(source: Source) -> dict[str, Any]:
     """`intermediate_size` is an expert's, the shared one's too; `intermediate_size_mlp` is a dense layer's."""
-    layers, step = source.required("num_hidden_layers"), source.integer("interleave_moe_layer_step", 1, minimum=1)
-    routed = source.entries("moe_layers", int) or range(step - 1, layers, step)
+    layers, step = source.layers(), source.integer("interleave_moe_layer_step", 1, minimum=1)
+    routed = {*(source.entries("moe_layers", int) or range(step - 1, layers, step))}
     return {
         "num_experts": source.required("num_local_experts"),
         "num_experts_per_tok": source.required("num_experts_per_tok"),

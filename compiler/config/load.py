@@ -125,7 +125,9 @@ def _options(name: str, node: Any) -> Any:
     """A target's own options, as its frozen dataclass."""
     options = writable(registry.target(str(name)).options)
     if not isinstance(node, (DictConfig, type(None))):
-        raise ConfigError.of(f"scheduler.{name}={short(node)} is no set of options", "write {key: value}, or leave it out")
+        raise ConfigError.of(
+            f"scheduler.{name}={short(node)} is no set of options", "write {key: value}, or leave it out"
+        )
     known = [str(key) for key in options]
     bad = [str(key) for key in node or {} if key not in known]
     if bad:

@@ -13,6 +13,8 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.software import Engine, Software
+from compiler.specs.fields import REQUIRED, between, numbers
+from compiler.specs.limits import BYTES, RANKS
 
 EIGHTY = 1.2816
 """Standard deviations on either side of four fifths of a normal distribution."""
@@ -25,11 +27,11 @@ class KernelCurve:
     `half_rows`: rows of a matrix (tokens of an expert) at which arithmetic is half as efficient as with many.
     """
 
-    efficiency: float
-    memory_efficiency: float
-    launch_s: float
-    sharpness: float
-    half_rows: float = 0.0
+    efficiency: float = between(1e-3, 10, REQUIRED)
+    memory_efficiency: float = between(1e-3, 10, REQUIRED)
+    launch_s: float = between(0, 1, REQUIRED)
+    sharpness: float = between(0.1, 100, REQUIRED)
+    half_rows: float = between(0, 1e6, 0.0)
 
     def seconds(self, arithmetic: Array, moved: Array, rows: Array) -> Array:
         """Seconds at peak of the arithmetic and of the memory traffic -> seconds that it takes. 0 stays 0."""
@@ -47,15 +49,15 @@ class LinkCurve:
     factor at messages of `sizes` bytes, straight in the logarithms between them and level beyond.
     """
 
-    latency_s: float
-    hop_s: float
-    efficiency: float
-    pair_loss: float
-    ramp_s: float
-    switched: float = 1.0
-    switched_ranks: int = 6
-    sizes: tuple[float, ...] = ()
-    shape: tuple[float, ...] = ()
+    latency_s: float = between(0, 1, REQUIRED)
+    hop_s: float = between(0, 1, REQUIRED)
+    efficiency: float = between(1e-3, 10, REQUIRED)
+    pair_loss: float = between(0, 1.9, REQUIRED)
+    ramp_s: float = between(0, 1, REQUIRED)
+    switched: float = between(1e-3, 10, 1.0)
+    switched_ranks: int = between(1, RANKS, 6)
+    sizes: tuple[float, ...] = numbers(1, BYTES, 256, ())
+    shape: tuple[float, ...] = numbers(1e-3, 1e3, 256, ())
 
     def seconds(self, message: Array, wire_bytes: Array, ranks: Array, bandwidth: float) -> Array:
         """Arrays that broadcast; `message` is a whole call's bytes, `wire_bytes` what a rank sends of them."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from compiler.frameworks.emission import is_flag
+from compiler.words import whole
 
 
 def options(arguments: Sequence[str], aliases: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -38,14 +39,16 @@ def without(arguments: Sequence[str], *names: str) -> Iterator[str]:
 
 def number(given: Mapping[str, str], name: str, default: int) -> int:
     """An option's number; `default` where it is not given or is none, which the framework then says itself."""
-    return int(given[name]) if given.get(name, "").isdigit() else default
+    found = whole(given.get(name, ""))
+    return default if found is None else found
 
 
 def nested(given: Mapping[str, str], name: str, key: str) -> object:
     """A key of an option that holds JSON, or is written `--option.key`; None where it is not given."""
     if f"{name}.{key}" in given:
         text = given[f"{name}.{key}"]
-        return int(text) if text.isdigit() else {"true": True, "false": False}.get(text.lower(), text)
+        found = whole(text)
+        return {"true": True, "false": False}.get(text.lower(), text) if found is None else found
     try:
         content = json.loads(given.get(name) or "{}")
     except ValueError:

@@ -39,8 +39,9 @@ def slots(config: Config, redundant: int, stages: Stages) -> ExpertBlocks:
     With redundant slots an expert is on several ranks.
     """
     model, ep = config.model, config.degrees.ep
-    share = (model.num_experts + redundant) // ep
-    ids = (sorted({slot % model.num_experts for slot in range(ep * share)[i * share :][:share]}) for i in range(ep))
+    share = (model.num_experts + max(redundant, 0)) // ep
+    held = min(share, model.num_experts)  # as many slots in a row hold every expert
+    ids = (sorted({slot % model.num_experts for slot in range(i * share, i * share + held)}) for i in range(ep))
     return placed(ids, model.moe_layers, stages)
 
 

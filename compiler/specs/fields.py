@@ -6,6 +6,7 @@ every value against them.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import Field, dataclass, field
 from typing import Any, Optional
 
@@ -13,6 +14,10 @@ from compiler.specs.limits import CHARACTERS, ENTRIES
 from compiler.specs.units import Quantity
 
 MISSING: Any = "???"
+"""No value yet: what OmegaConf asks for."""
+
+REQUIRED: Any = dataclasses.MISSING
+"""No default at all: what the constructor asks for, of dataclasses that are read from other files."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import islice
@@ -60,7 +60,7 @@ def _nested(hint: Any) -> int:
     if hint is Any:
         return DEPTH
     inner = [_nested(part) for part in get_args(hint)]
-    return max(inner, default=0) + (get_origin(hint) in (list, dict, tuple))
+    return max(inner, default=0) + (get_origin(hint) in (list, dict, tuple, Mapping))
 
 
 def _broken(key: str, rule: Rule, value: Any, nested: int) -> Iterator[Problem]:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields
 
-from compiler.errors import ConfigError, Problem
+from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks.emission import is_flag
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
+from compiler.specs.limits import INT32
+from compiler.words import whole
 
 _SIZE = {
     "--tensor-model-parallel-size": "parallel.tp",
@@ -146,11 +148,13 @@ def asked(config: Config) -> dict[str, str]:
 def numbers(config: Config, flag: str) -> tuple[int, ...]:
     """The positive whole numbers of an option, () where it is not given. Raises ConfigError for anything else."""
     values = given(config).get(flag, ())
-    if not all(value.isdecimal() and int(value) > 0 for value in values):
+    found = [whole(value) or 0 for value in values]
+    if not all(0 < value <= INT32 for value in found):
         raise ConfigError.of(
-            f"framework.args: {flag} {' '.join(values)} is not made of numbers above 0", "write whole numbers"
+            f"framework.args: {flag} {short(' '.join(values))} is not made of numbers above 0",
+            f"write whole numbers of at most {INT32}",
         )
-    return tuple(int(value) for value in values)
+    return tuple(found)
 
 
 def number(config: Config, flag: str, default: int) -> int:

@@ -103,7 +103,7 @@ def _room(config: Config, source: str) -> Iterator[Check]:
     if not asked(config).low_latency:
         return
     text = _environment(config).get(DISPATCHED, "")
-    room = int(text) if text.isdigit() else DISPATCHED_DEFAULT
+    room = number({DISPATCHED: text}, DISPATCHED, DISPATCHED_DEFAULT)
     need = -(-step_tokens(config) // config.degrees.tp)
     larger = f"write launch.environment.{DISPATCHED}={need}, or " if need <= DISPATCHED_MOST else "write "
     yield check(

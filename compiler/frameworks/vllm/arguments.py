@@ -101,7 +101,7 @@ def redundant(config: Config) -> int:
 
 def decode_context(config: Config) -> int:
     """Ranks that share a decode KV cache (DCP)."""
-    return number(given(config), "--decode-context-parallel-size", 1)
+    return max(1, number(given(config), "--decode-context-parallel-size", 1))
 
 
 def transfers_by_nixl(config: Config) -> bool:

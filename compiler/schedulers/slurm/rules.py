@@ -67,7 +67,7 @@ def _site(job: Job) -> Iterator[Problem]:
     for name, value in slurm.directives.items():
         if not re.fullmatch(r"[a-z][a-z-]*", name) or name in OURS:
             yield Problem(f"site.slurm.directives.{name} is not for a site to set", "leave it out")
-        elif value is not None and not str(value).isprintable():
+        elif isinstance(value, (list, dict)) or not str(value).isprintable():
             yield Problem(
                 f"site.slurm.directives.{name} holds {value!r}, and a directive is one line", "write one line"
             )
