@@ -24,17 +24,22 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import family, planned, shape
+    from compiler.runtime import planned, shape
 else:
-    import family
     import planned
     import shape
 
 Summary = Dict[str, Any]
 
-STATES = {"CANCELLED": "cancelled", "PREEMPTED": "preempted", "TIMEOUT": "ended at its time limit"}
-"""How Slurm calls a job that it is ending -> the outcome of its attempt."""
-ASK_S = 3
+REASONS = {
+    "": "cancelled",
+    "PREEMPTION": "preempted",
+    "TIME LIMIT": "ended at its time limit",
+    "NODE FAILURE": "ended by Slurm: a node failure",
+}
+"""How Slurm says why it ends a job -> the outcome of the attempt."""
+TAIL = 1 << 16
+"""Bytes of output that are looked through."""
 EARLY_S = 120
 """Slurm sends a signal up to 60 s early, and ranks take their time to end."""
 
@@ -44,7 +49,9 @@ def progress(run: str, launch: Dict[str, Any]) -> Optional[str]:
     paths = [os.fsencode(os.path.join(run, "progress"))]
     if launch["checkpoint"] is not None:
         folder = launch["checkpoint"].encode("utf-8")
-        paths += [folder] + [os.path.join(folder, name) for name in (os.listdir(folder) if os.path.isdir(folder) else [])]
+        paths += [folder] + [
+            os.path.join(folder, name) for name in (os.listdir(folder) if os.path.isdir(folder) else [])
+        ]
     elif not os.path.exists(paths[0]):
         return None
     found = []
@@ -103,7 +110,7 @@ def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int,
     if not summary["attempts"]:
         raise planned.PlanError(planned.CONFIGURATION, "%s/summary.json: no attempt has begun" % run)
     this, pools = summary["attempts"][-1], summary.get("pools", {})
-    failures = (of_pools if pools else of_instances)(run, attempt, codes)
+    failures = (of_pools if any("=" in code for code in codes) else of_instances)(run, attempt, codes)
     status = failures[0]["code"] if failures else 143 if signal == "TERM" and not codes else 0
     this.update({"ended": int(time.time()), "signal": signal, "code": status, "failures": failures})
     this.update({"pools": {pool: bound(os.path.join(run, pool)) for pool in pools}} if pools else bound(run))
@@ -125,16 +132,29 @@ def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int,
 
 
 def stop(run: str) -> None:
-    """Slurm's own reason for a SIGTERM, where it is one that no restart follows. The script may not live to see the end."""
-    summary = read(run)
-    if summary is None or not summary["attempts"] or "outcome" in summary["attempts"][-1]:
-        return
-    told = family.output(["scontrol", "show", "job", os.environ.get("SLURM_JOB_ID", "")], ASK_S, "the job's state")[1]
-    state = re.search(r"\bJobState=([A-Z_]+)", told)
-    if state and state.group(1) in STATES:
-        summary["attempts"][-1].update(signal="TERM", ended=int(time.time()), outcome=STATES[state.group(1)])
+    """Note down why Slurm ends this job, where it does: the script may not live to see the end."""
+    summary, reason = read(run), None
+    if summary is not None and summary["attempts"] and "outcome" not in summary["attempts"][-1]:
+        reason = told_by_slurm(summary["attempts"][-1]["began"])
+    if summary is not None and reason:
+        summary["attempts"][-1].update(signal="TERM", ended=int(time.time()), outcome=reason)
         save(run, summary)
-        planned.say("%s; see %s/summary.json" % (STATES[state.group(1)], run))
+        planned.say("%s; see %s/summary.json" % (reason, run))
+
+
+def told_by_slurm(since: int) -> Optional[str]:
+    """The reason that slurmstepd wrote into the job's own output; while a job ends, its state is COMPLETING whatever the reason."""
+    try:
+        with planned.opened("/proc/self/fd/2") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            text = file.read(TAIL).decode("utf-8", "replace")
+    except (OSError, planned.PlanError):  # its output is no file
+        return None
+    for at, reason in re.findall(r"CANCELLED AT (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?: DUE TO ([A-Z ]+))?", text):
+        with contextlib.suppress(ValueError, OverflowError):
+            if time.mktime(time.strptime(at, "%Y-%m-%dT%H:%M:%S")) >= since - 1:
+                return REASONS.get(reason.strip(), "ended by Slurm: " + reason.strip().lower())
+    return None
 
 
 def restart(summary: Summary, launch: Dict[str, Any], attempt: int, now: Optional[str], this: Dict[str, Any]) -> str:
@@ -224,7 +244,8 @@ def answer(words: List[str]) -> str:
     if what == "begin":
         return begin(run, launch, attempt, rest)
     if what == "end":
-        bad = [code for code in rest[2:] if not re.fullmatch(r"([a-z]+\.[0-9]{1,9}=)?[0-9]{1,3}", code)]
+        kind = r"[a-z]+\.[0-9]{1,9}=[0-9]{1,3}" if "=" in "".join(rest[2:3]) else "[0-9]{1,3}"
+        bad = [code for code in rest[2:] if not re.fullmatch(kind, code)]
         if bad:
             raise planned.differs(planned.CONFIGURATION, "code of a step", "a number", ascii(bad[0])[:80])
         return end(run, launch, attempt, rest[0], int(rest[1]), rest[2:])

@@ -51,7 +51,10 @@ def gpus() -> Optional[List[str]]:
 def visible(found: List[str]) -> List[str]:
     """The GPUs that this process may use, in the order in which it counts them."""
     chosen = [entry.strip() for entry in os.environ.get(VISIBLE, ",".join(found)).split(",") if entry.strip()]
-    return [found[int(entry)] if re.fullmatch("[0-9]{1,9}", entry) and int(entry) < len(found) else entry for entry in chosen]
+    return [
+        found[int(entry)] if re.fullmatch("[0-9]{1,9}", entry) and int(entry) < len(found) else entry
+        for entry in chosen
+    ]
 
 
 def check_gpus(wanted: int) -> List[str]:

@@ -45,7 +45,11 @@ def workers() -> str:
 
 def variables(launch: Dict[str, Any]) -> List[str]:
     """Names of what a rank must see of this environment: MPI gives it that of a login."""
-    names = set(launch["environment"]) | {"MASTER_ADDR", "MASTER_PORT"} | set(os.environ.get("RANKPLAN_SECRETS", "").split())
+    names = (
+        set(launch["environment"])
+        | {"MASTER_ADDR", "MASTER_PORT"}
+        | set(os.environ.get("RANKPLAN_SECRETS", "").split())
+    )
     return sorted(name for name in os.environ if name in names or name.startswith("RANKPLAN_"))
 
 
