@@ -73,7 +73,7 @@ def test_the_command_gets_default_signals(tmp_path: Path) -> None:
             {"command": ["true"], "workdir": "/no/such"},
             "workdir '/no/such': expected one that can be used, found No such file",
         ),
-        ({"command": ["true"], "secrets": {"TOKEN": "/no/such"}}, "secret TOKEN: expected a file '/no/such', found No"),
+        ({"command": ["true"], "secrets": {"TOKEN": "/no/such"}}, "secret TOKEN: /no/such: No such file or directory"),
     ],
 )
 def test_what_cannot_start_is_a_wrong_configuration(tmp_path: Path, launch: dict[str, Any], message: str) -> None:

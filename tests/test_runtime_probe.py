@@ -34,7 +34,7 @@ def test_a_rank_in_its_place_says_so(folder: Path) -> None:
         ({"NCCL_DEBUG": "WARN"}, 64, "NCCL_DEBUG: expected 'INFO', found 'WARN'"),
         ({"NCCL_DEBUG": "UNSET"}, 64, "NCCL_DEBUG: expected 'INFO', found nothing"),
         ({"RANKPLAN_DIGEST": "0" * 64}, 64, "launch.json: expected 000"),
-        ({"RANKPLAN_HOSTS": "/nowhere"}, 64, "No such file or directory: '/nowhere'"),
+        ({"RANKPLAN_HOSTS": "/nowhere"}, 64, "/nowhere: No such file or directory"),
         ({"NODE_RANK": "0"}, 65, "slot of the rank: expected 1, found 0"),
         ({"LOCAL_RANK": "2"}, 65, "local rank: expected 1, found 2"),
     ],
@@ -105,7 +105,7 @@ def test_a_gpu_is_named_by_its_identity(folder: Path, tool: str, text: str, visi
         (r"GPU-a\nGPU-b\n", 0, "UNSET", "GPUs: expected 4, found 2"),
         (r"GPU-a\nGPU-b\nGPU-c\nGPU-d\n", 0, "2", "GPUs: expected 4, found 1"),
         (r"GPU-a\nGPU-b\nGPU-c\nGPU-a\n", 0, "UNSET", "expected different ones, found GPU-a, GPU-b, GPU-c, GPU-a"),
-        (r"no driver\n", 9, "UNSET", "non-zero exit status 9. no driver"),
+        (r"no driver\n", 9, "UNSET", "expected a list of GPUs, found exit code 9 no driver"),
     ],
 )
 def test_wrong_hardware_exits_66(folder: Path, text: str, code: int, visible: str, message: str) -> None:

@@ -125,10 +125,9 @@ def test_a_lost_node_is_survived_by_a_requeue(jobs: dict[str, Started]) -> None:
     job.cluster.resume(job.job, 1)
     assert job.code == 0, job.output
     assert lost not in job.lines("hosts")
-    assert [row["outcome"] for row in job.attempts] == [
-        "ended by Slurm: a node failure, a preemption or a cancellation",
-        "finished",
-    ]
+    first, second = (row["outcome"] for row in job.attempts)
+    assert first.startswith("ended by Slurm: a node failure")
+    assert second == "finished"
     places(job, 1)
 
 

@@ -1,6 +1,7 @@
 """The life of a job over its restarts: whether an attempt may begin, and what follows from how it ended.
 
     attempt.py RUN begin N [POOL...]       prints `run`, or the job's exit code
+    attempt.py RUN stop N                  notes down that Slurm ends this job, and why, before it is too late for that
     attempt.py RUN end N SIGNAL LIMIT CODE...   prints `requeue`, or the job's exit code
 
 SIGNAL is what the job was sent (or none), LIMIT when its time ends in seconds since 1970, CODE that of each instance's step.
@@ -11,9 +12,11 @@ Both keep RUN/summary.json: every attempt with its hosts, signal, exit code and 
 Standard library only, Python 3.6 syntax.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
@@ -21,28 +24,42 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import planned
+    from compiler.runtime import planned, shape
 else:
     import planned
+    import shape
 
 Summary = Dict[str, Any]
 
+REASONS = {
+    "": "cancelled",
+    "PREEMPTION": "preempted",
+    "TIME LIMIT": "ended at its time limit",
+    "NODE FAILURE": "ended by Slurm: a node failure",
+}
+"""How Slurm says why it ends a job -> the outcome of the attempt."""
+TAIL = 1 << 16
+"""Bytes of output that are looked through."""
 EARLY_S = 120
 """Slurm sends a signal up to 60 s early, and ranks take their time to end."""
 
 
 def progress(run: str, launch: Dict[str, Any]) -> Optional[str]:
     """Changes with every checkpoint: of launch.checkpoint, and of RUN/progress, which ranks may touch. None where nobody looks."""
-    paths = [os.path.join(run, "progress")]
+    paths = [os.fsencode(os.path.join(run, "progress"))]
     if launch["checkpoint"] is not None:
-        folder = launch["checkpoint"]
+        folder = launch["checkpoint"].encode("utf-8")
         paths += [folder] + [
             os.path.join(folder, name) for name in (os.listdir(folder) if os.path.isdir(folder) else [])
         ]
     elif not os.path.exists(paths[0]):
         return None
-    found = [(path, os.stat(path).st_mtime_ns, os.stat(path).st_size) for path in sorted(paths) if os.path.exists(path)]
-    return hashlib.sha256(repr(found).encode("utf-8", "surrogateescape")).hexdigest()
+    found = []
+    for path in sorted(paths):
+        with contextlib.suppress(OSError):  # old checkpoints may be cleared away just now
+            status = os.stat(path)
+            found.append((path, status.st_mtime_ns, status.st_size))
+    return hashlib.sha256(repr(found).encode("ascii")).hexdigest()
 
 
 def idle(summary: Summary, now: Optional[str]) -> int:
@@ -90,8 +107,10 @@ def begin(run: str, launch: Dict[str, Any], attempt: int, pools: List[str]) -> s
 def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int, codes: List[str]) -> str:
     """Note down how the attempt ended, say who failed first, and decide."""
     summary = read(run) or first(launch, [])
+    if not summary["attempts"]:
+        raise planned.PlanError(planned.CONFIGURATION, "%s/summary.json: no attempt has begun" % run)
     this, pools = summary["attempts"][-1], summary.get("pools", {})
-    failures = (of_pools if pools else of_instances)(run, attempt, codes)
+    failures = (of_pools if any("=" in code for code in codes) else of_instances)(run, attempt, codes)
     status = failures[0]["code"] if failures else 143 if signal == "TERM" and not codes else 0
     this.update({"ended": int(time.time()), "signal": signal, "code": status, "failures": failures})
     this.update({"pools": {pool: bound(os.path.join(run, pool)) for pool in pools}} if pools else bound(run))
@@ -100,7 +119,7 @@ def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int,
     near = limit - time.time() < launch["checkpoint_signal_s"] + EARLY_S
     interrupted = signal == "USR1" and (status == 0 or near)  # else they failed at something else
     again = not finished and not done and signal != "TERM" and (interrupted or status in launch["restart_codes"])
-    this["outcome"] = "finished" if finished else "failed" if status else "interrupted"
+    this["outcome"] = this.get("outcome") or ("finished" if finished else "failed" if status else "interrupted")
     answer = restart(summary, launch, attempt, progress(run, launch), this) if again else str(status)
     save(run, summary)
     told = "".join(
@@ -110,6 +129,32 @@ def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int,
     )
     planned.say("attempt %d %s%s; see %s/summary.json" % (attempt, this["outcome"], told, run))
     return answer
+
+
+def stop(run: str) -> None:
+    """Note down why Slurm ends this job, where it does: the script may not live to see the end."""
+    summary, reason = read(run), None
+    if summary is not None and summary["attempts"] and "outcome" not in summary["attempts"][-1]:
+        reason = told_by_slurm(summary["attempts"][-1]["began"])
+    if summary is not None and reason:
+        summary["attempts"][-1].update(signal="TERM", ended=int(time.time()), outcome=reason)
+        save(run, summary)
+        planned.say("%s; see %s/summary.json" % (reason, run))
+
+
+def told_by_slurm(since: int) -> Optional[str]:
+    """The reason that slurmstepd wrote into the job's own output; while a job ends, its state is COMPLETING whatever the reason."""
+    try:
+        with planned.opened("/proc/self/fd/2") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            text = file.read(TAIL).decode("utf-8", "replace")
+    except (OSError, planned.PlanError):  # its output is no file
+        return None
+    for at, reason in re.findall(r"CANCELLED AT (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?: DUE TO ([A-Z ]+))?", text):
+        with contextlib.suppress(ValueError, OverflowError):
+            if time.mktime(time.strptime(at, "%Y-%m-%dT%H:%M:%S")) >= since - 1:
+                return REASONS.get(reason.strip(), "ended by Slurm: " + reason.strip().lower())
+    return None
 
 
 def restart(summary: Summary, launch: Dict[str, Any], attempt: int, now: Optional[str], this: Dict[str, Any]) -> str:
@@ -126,25 +171,30 @@ def of_instances(run: str, attempt: int, codes: List[str]) -> List[Dict[str, Any
     found = []
     for instance, code in enumerate(map(int, codes)):
         logs = os.path.join(run, "logs", "attempt-%d" % attempt, "instance-%d" % instance)
-        told = planned.lines(os.path.join(logs, "first-failure")) if code else []
+        told = first_failure(logs, "([0-9]{1,3}) (.+)") if code else None
         if code:
-            found.append(dict({"instance": instance}, **failure(run, told[0] if told else "%d the step" % code)))
+            found.append(dict({"instance": instance}, **failure(run, *(told or (str(code), "the step")))))
     return found
 
 
 def of_pools(run: str, attempt: int, codes: List[str]) -> List[Dict[str, Any]]:
     """The rank of either pool that failed first, since that ends both; else the step that did."""
-    ended = [word.replace(".", " ").replace("=", " ") + " the step" for word in codes if not word.endswith("=0")]
-    told = planned.lines(os.path.join(run, "logs", "attempt-%d" % attempt, "first-failure"))
+    ended = [word.replace(".", "=").split("=") + ["the step"] for word in codes if not word.endswith("=0")]
+    told = first_failure(os.path.join(run, "logs", "attempt-%d" % attempt), "([a-z]+) ([0-9]{1,9}) ([0-9]{1,3}) (.+)")
     if not ended:
         return []
-    pool, instance, rest = (told or ended)[0].split(" ", 2)
-    return [dict({"pool": pool, "instance": int(instance)}, **failure(os.path.join(run, pool), rest))]
+    pool, instance, code, who = told or ended[0]
+    return [dict({"pool": pool, "instance": int(instance)}, **failure(os.path.join(run, pool), code, who))]
 
 
-def failure(run: str, text: str) -> Dict[str, Any]:
-    """`CODE WHO on HOST`, taken apart; a host with wrong hardware is left out from now on."""
-    code, who = text.split(" ", 1)
+def first_failure(logs: str, pattern: str) -> Any:
+    """What the first failing rank left behind; None where it left nothing whole."""
+    found = re.fullmatch(pattern, (planned.lines(os.path.join(logs, "first-failure")) or [""])[0])
+    return found and found.groups()
+
+
+def failure(run: str, code: str, who: str) -> Dict[str, Any]:
+    """`who` is `WHO on HOST`, taken apart; a host with wrong hardware is left out from now on."""
     host = who.rsplit(" on ", 1)[1] if " on " in who else None
     if int(code) == planned.HARDWARE and host:
         with open(os.path.join(run, "exclude"), "a", encoding="utf-8") as file:
@@ -162,8 +212,7 @@ def read(run: str) -> Optional[Summary]:
     path = os.path.join(run, "summary.json")
     if not os.path.exists(path):
         return None
-    with open(path, encoding="utf-8") as file:
-        found = dict(json.load(file))
+    found = planned.parsed(path, planned.read(path), shape.SUMMARY)  # type: Summary
     return found if found["job"] == os.environ.get("SLURM_JOB_ID", "") else None
 
 
@@ -182,18 +231,38 @@ def save(run: str, summary: Summary) -> None:
     planned.write(os.path.join(run, "summary.json"), json.dumps(summary, indent=1) + "\n")
 
 
-def main(run: str, what: str, attempt: int, rest: List[str]) -> int:
+def answer(words: List[str]) -> str:
+    """What is asked of it. Raises PlanError for words that are no question."""
+    usage = "write attempt.py RUN begin N [POOL...], RUN stop N or RUN end N SIGNAL LIMIT CODE..."
+    if len(words) < 3 or words[1] not in ("begin", "stop", "end") or len(words) < 5 and words[1] == "end":
+        raise planned.PlanError(planned.CONFIGURATION, usage)
+    run, what, rest = words[0], words[1], words[3:]
+    for number in [words[2], *rest[1:2] * (what == "end")]:
+        if not re.fullmatch("[0-9]{1,18}", number):
+            raise planned.differs(planned.CONFIGURATION, "attempt or limit", "a number", ascii(number)[:80])
+    launch, attempt = planned.load(), int(words[2])
+    if what == "begin":
+        return begin(run, launch, attempt, rest)
+    if what == "end":
+        kind = r"[a-z]+\.[0-9]{1,9}=[0-9]{1,3}" if "=" in "".join(rest[2:3]) else "[0-9]{1,3}"
+        bad = [code for code in rest[2:] if not re.fullmatch(kind, code)]
+        if bad:
+            raise planned.differs(planned.CONFIGURATION, "code of a step", "a number", ascii(bad[0])[:80])
+        return end(run, launch, attempt, rest[0], int(rest[1]), rest[2:])
+    stop(run)
+    return ""
+
+
+def main(words: List[str]) -> int:
     try:
-        launch = planned.load()
-        if what == "begin":
-            print(begin(run, launch, attempt, rest))
-        else:
-            print(end(run, launch, attempt, rest[0], int(rest[1]), rest[2:]))
-    except (planned.PlanError, OSError, ValueError, KeyError, IndexError) as error:
-        planned.say("%s of attempt %d: %s" % (what, attempt, error))
+        found = answer(words)
+    except (planned.PlanError, OSError) as error:
+        planned.say("%s: %s" % (" of attempt ".join(words[1:3]), error))
         return planned.CONFIGURATION
+    if found:
+        planned.put(1, found)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]))
+    planned.begin(main)

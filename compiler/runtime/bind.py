@@ -26,9 +26,17 @@ Places = Dict[str, Tuple[str, ...]]  # host -> where it hangs, from the core to 
 
 def inventory(path: str) -> Places:
     """The plan's own table of hosts."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in csv.DictReader(file)]
-    return {row["host"]: (row["pod"], row["leaf"]) for row in rows}
+    rows, found = csv.reader(planned.text(path).splitlines(True)), {}  # type: Any, Places
+    try:
+        header = next(rows, [])
+        host, pod, leaf = (header.index(name) for name in ("host", "pod", "leaf"))
+        for row in rows:
+            if row:
+                found[row[host].strip()] = (row[pod].strip(), row[leaf].strip())
+    except (csv.Error, ValueError, IndexError):  # no such column, or a row that is cut off
+        message = "%s: line %d is no row of a table with the columns host, pod and leaf" % (path, rows.line_num)
+        raise planned.PlanError(planned.CONFIGURATION, message) from None
+    return found
 
 
 def switches(path: str) -> Places:
@@ -104,6 +112,9 @@ def instances(slots: List[str], launch: Dict[str, Any]) -> Dict[str, List[str]]:
 
 def bind(folder: str, hosts: List[str], launch: Dict[str, Any]) -> Dict[str, List[str]]:
     """File name -> lines."""
+    for host in hosts:
+        if not host.isprintable():
+            raise planned.PlanError(planned.CONFIGURATION, "%s is no host" % ascii(host)[:80])
     left_out = dict([*line.split(None, 1), "is left out"][:2] for line in planned.lines(folder + "/exclude"))
     source, places = "the plan's inventory", {}  # type: Tuple[str, Places]
     if os.path.exists(os.path.join(planned.HERE, "inventory.csv")):
@@ -139,18 +150,19 @@ def too_few(needed: int, hosts: List[str], left_out: Dict[str, str]) -> planned.
     return planned.PlanError(planned.HARDWARE, "%s, and %d cannot be used: %s" % (message, len(left_out), reasons))
 
 
-def main(folder: str) -> int:
+def main(arguments: List[str]) -> int:
     try:
-        for name, rows in bind(folder, sys.stdin.read().split(), planned.load()).items():
-            planned.write(os.path.join(folder, name), "".join(row + "\n" for row in rows))
-    except planned.PlanError as wrong:
-        planned.say(str(wrong))
-        return wrong.code
-    except (OSError, ValueError, KeyError) as error:
-        planned.say("hosts cannot be bound: %r" % error)
-        return planned.CONFIGURATION
+        if len(arguments) != 1:
+            raise planned.PlanError(planned.CONFIGURATION, "write bind.py FOLDER")
+        planned.check_pool()
+        hosts = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split()
+        for name, rows in bind(arguments[0], hosts, planned.load()).items():
+            planned.write(os.path.join(arguments[0], name), "".join(row + "\n" for row in rows))
+    except (OSError, planned.PlanError) as wrong:
+        planned.say("hosts cannot be bound: %s" % wrong)
+        return getattr(wrong, "code", planned.CONFIGURATION)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    planned.begin(main)

@@ -5,17 +5,18 @@ Standard library only, Python 3.6 syntax.
 
 import glob
 import os
+import re
 import resource
 import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import planned
+    from compiler.runtime import family, planned
 else:
+    import family
     import planned
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -25,12 +26,11 @@ CAP_IPC_LOCK = 14  # capability.h
 
 def ask(*command: str) -> str:
     """Output of a GPU tool, which must answer within a minute."""
-    try:
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
-    except subprocess.SubprocessError as error:
-        last = (getattr(error, "output", None) or b"").decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise planned.differs(planned.HARDWARE, command[0], "a list of GPUs", "%s %s" % (error, last)) from None
-    return done.stdout.decode("utf-8", "replace")
+    code, found = family.output(command, 60, "a list of GPUs")
+    if code:
+        last = found.strip().rpartition("\n")[2]
+        raise planned.differs(planned.HARDWARE, command[0], "a list of GPUs", "exit code %d %s" % (code, last))
+    return found
 
 
 def nvidia(*fields: str) -> List[str]:
@@ -51,7 +51,10 @@ def gpus() -> Optional[List[str]]:
 def visible(found: List[str]) -> List[str]:
     """The GPUs that this process may use, in the order in which it counts them."""
     chosen = [entry.strip() for entry in os.environ.get(VISIBLE, ",".join(found)).split(",") if entry.strip()]
-    return [found[int(entry)] if entry.isdigit() and int(entry) < len(found) else entry for entry in chosen]
+    return [
+        found[int(entry)] if re.fullmatch("[0-9]{1,9}", entry) and int(entry) < len(found) else entry
+        for entry in chosen
+    ]
 
 
 def check_gpus(wanted: int) -> List[str]:
@@ -77,7 +80,7 @@ def numa_of_gpus() -> Dict[str, int]:
 def numa(*parts: str) -> Optional[int]:
     """NUMA node of a device; None where the kernel gives none (-1)."""
     node = read(SYS, *parts, "numa_node")
-    return int(node) if node.isdigit() else None
+    return int(node) if re.fullmatch("[0-9]{1,9}", node) else None
 
 
 def check_nic(name: str, node: Optional[int]) -> str:
@@ -153,6 +156,6 @@ def check_ecc() -> None:
         rows = nvidia("ecc.errors.uncorrected.volatile.total")
     except planned.PlanError:  # an old driver or a card without ECC
         return
-    bad = [index for index, row in enumerate(rows) if row.strip().isdigit() and int(row) > 0]
+    bad = [index for index, row in enumerate(rows) if re.fullmatch(" *0*[1-9][0-9]* *", row)]
     if bad:
         raise planned.differs(planned.HARDWARE, "uncorrected memory errors", "none", "GPU " + ", ".join(map(str, bad)))

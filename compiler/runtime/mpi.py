@@ -11,32 +11,45 @@ in order, which no other form of its host file does. Standard library only, Pyth
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List, Set
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import planned
+    from compiler.runtime import family, planned
 else:
+    import family
     import planned
 
 NEVER_RETRIED = (64, 65, 66)
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+ENDING_S = 5
+"""What mpirun needs to end after its ranks had their time."""
 
 
 def hosts(launch: Dict[str, Any], pattern: str) -> List[str]:
     """The host of each of MPI's processes, in the order of ranks."""
     tasks = 1 if launch["unit"] == "node" else launch["ranks_per_node"]
-    return [pattern % node for node in range(launch["nodes"]) for _ in range(tasks)]
+    return [pattern.replace("%d", str(node)) for node in range(launch["nodes"]) for _ in range(tasks)]
+
+
+def workers() -> str:
+    """The pattern of the workers' names."""
+    found = os.environ.get("RANKPLAN_WORKERS", "")
+    if "%d" not in found:
+        raise planned.differs(planned.CONFIGURATION, "RANKPLAN_WORKERS", "a host name with %d", ascii(found[:80]))
+    return found
 
 
 def variables(launch: Dict[str, Any]) -> List[str]:
     """Names of what a rank must see of this environment: MPI gives it that of a login."""
-    names = set(launch["environment"]) | {"MASTER_ADDR", "MASTER_PORT"} | set(os.environ["RANKPLAN_SECRETS"].split())
+    names = (
+        set(launch["environment"])
+        | {"MASTER_ADDR", "MASTER_PORT"}
+        | set(os.environ.get("RANKPLAN_SECRETS", "").split())
+    )
     return sorted(name for name in os.environ if name in names or name.startswith("RANKPLAN_"))
 
 
@@ -48,59 +61,49 @@ def mpirun(launch: Dict[str, Any], prefix: List[str], count: int, hostfile: str)
     return prefix + own + [sys.executable, "-I", "-S", os.path.join(planned.HERE, "mpi.py"), "--rank"]
 
 
-def await_workers(names: List[str], limit: int) -> None:
-    """Wait until every worker's name resolves."""
-    end = time.time() + limit
+def await_workers(names: List[str], limit: int) -> bool:
+    """Wait until every worker's name resolves. False where told to stop before."""
+    end = time.monotonic() + limit
     for name in names:
         while True:
             try:
                 socket.getaddrinfo(name, None)
                 break
-            except OSError as error:
-                if time.time() > end:
+            except (OSError, UnicodeError) as error:
+                if time.monotonic() > end:
                     raise planned.PlanError(
                         planned.CONFIGURATION, "%s does not resolve after %d s: %s" % (name, limit, error)
                     ) from error
-            time.sleep(1)
+            if family.heard(family.STOPS, 1):
+                return False
+    return True
 
 
-class Gang:
+def run(command: List[str], mask: Set[int], grace_s: int, restarts: int) -> int:
     """mpirun, started again as a whole."""
-
-    def __init__(self, command: List[str]) -> None:
-        self.command = command
-        self.stopping = False
-        self.process = None  # type: Any
-        for name in FORWARDED:
-            signal.signal(name, self.forward)
-
-    def forward(self, name: int, _: object) -> None:
-        self.stopping = self.stopping or name in (signal.SIGTERM, signal.SIGINT)
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(name)
-
-    def run(self, restarts: int) -> int:
-        code = 128 + signal.SIGTERM
-        for attempt in range(restarts + 1):
-            if self.stopping:
-                break
-            self.process = subprocess.Popen(self.command)
-            code = self.process.wait()
-            code = code if code >= 0 else 128 - code
-            if code == 0 or code in NEVER_RETRIED:
-                break
-            planned.say("attempt %d of %d ended with exit code %d" % (attempt + 1, restarts + 1, code))
-        return code
+    code = 128 + signal.SIGTERM
+    for attempt in range(restarts + 1):
+        gang = family.Family(grace_s, mask, family.LEADERS)
+        gang.start("mpirun", command, None)
+        code = gang.wait()
+        gang.end()
+        if code == 0 or code in NEVER_RETRIED or gang.stopping:
+            break
+        planned.say("attempt %d of %d ended with exit code %d" % (attempt + 1, restarts + 1, code))
+    return code
 
 
 def launch_all(prefix: List[str]) -> int:
-    launch = planned.load()
-    found = hosts(launch, os.environ["RANKPLAN_WORKERS"])
-    await_workers(sorted(set(found)), int(os.environ.get("RANKPLAN_DNS_WAIT_S", "600")))
+    mask = family.hold_signals()
+    launch, restarts = planned.load(), planned.number("RANKPLAN_MAX_RESTARTS")
+    grace_s, limit = planned.number("RANKPLAN_GRACE_S", 30), planned.number("RANKPLAN_DNS_WAIT_S", 600)
+    found = hosts(launch, workers())
+    if not await_workers(sorted(set(found)), limit):
+        return 128 + signal.SIGTERM
     with tempfile.NamedTemporaryFile("w", prefix="rankplan-hosts-") as file:
         file.write("".join(host + "\n" for host in found))
         file.flush()
-        return Gang(mpirun(launch, prefix, len(found), file.name)).run(planned.number("RANKPLAN_MAX_RESTARTS"))
+        return run(mpirun(launch, prefix, len(found), file.name), mask, grace_s + ENDING_S, restarts)
 
 
 def place(launch: Dict[str, Any], task: int, local: int, host: str) -> Dict[str, str]:
@@ -110,7 +113,7 @@ def place(launch: Dict[str, Any], task: int, local: int, host: str) -> Dict[str,
     planned.expect(
         planned.MAPPING,
         "worker of MPI's process %d" % task,
-        (os.environ["RANKPLAN_WORKERS"] % node).split(".")[0],
+        workers().replace("%d", str(node)).split(".")[0],
         host,
     )
     names = {"NODE_RANK": node, "WORLD_SIZE": launch["world_size"], "LOCAL_WORLD_SIZE": per_node}
@@ -134,13 +137,10 @@ def become_rank() -> int:
 def main(arguments: List[str]) -> int:
     try:
         return become_rank() if arguments == ["--rank"] else launch_all(arguments)
-    except planned.PlanError as wrong:
-        planned.say(str(wrong))
-        return wrong.code
-    except (OSError, ValueError, KeyError) as error:
-        planned.say("ranks cannot be started: %r" % error)
-        return planned.CONFIGURATION
+    except (OSError, planned.PlanError) as error:
+        planned.say("ranks cannot be started: %s" % error)
+        return getattr(error, "code", planned.CONFIGURATION)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    planned.begin(main)

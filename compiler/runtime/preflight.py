@@ -13,7 +13,6 @@ import collections
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List
@@ -21,11 +20,19 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import machine, planned
+    from compiler.runtime import family, machine, planned, shape
 else:
+    import family
     import machine
     import planned
+    import shape
 
+ANSWER = {
+    "host": shape.text,
+    "address": shape.text,
+    "problem": shape.perhaps(shape.text),
+    "versions": {"*": shape.either_of(shape.text, shape.number)},
+}
 LATE_S = 5
 
 
@@ -111,22 +118,10 @@ def check_bandwidth(wanted: Dict[str, Any]) -> Any:
 
 def output(command: List[str], timeout_s: int) -> str:
     """What a command prints; its failure is the node's."""
-    words = [word.encode("utf-8") for word in command]
-    try:
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise planned.differs(planned.HARDWARE, command[0], "an answer", error) from None
-    text = done.stdout.decode("utf-8", "replace")
-    if done.returncode:
+    code, text = family.output([word.encode("utf-8") for word in command], timeout_s, "an answer")
+    if code:
         last = text.strip().rpartition("\n")[2]
-        raise planned.differs(planned.HARDWARE, command[0], "exit code 0", "%d %s" % (done.returncode, last))
+        raise planned.differs(planned.HARDWARE, command[0], "exit code 0", "%d %s" % (code, last))
     return text
 
 
@@ -157,8 +152,11 @@ def answers(folder: str, hosts: List[str]) -> Dict[str, Dict[str, Any]]:
         time.sleep(1)
     seen = {}
     for name in sorted(wanted & set(os.listdir(folder))):
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            seen[name[: -len(".json")]] = json.load(file)
+        path = os.path.join(folder, name)
+        try:
+            seen[name[: -len(".json")]] = planned.parsed(path, planned.read(path), ANSWER)
+        except planned.PlanError as error:  # that node's, and no other's
+            planned.say("preflight: %s" % error)
     return seen
 
 
@@ -180,20 +178,23 @@ def judge(folder: str, run: str, hosts: List[str]) -> None:
         planned.write(os.path.join(run, "topology"), "".join(rows))
 
 
-def main(folder: str, options: List[str]) -> int:
+def main(arguments: List[str]) -> int:
     try:
-        if folder == "--pod":
+        planned.check_pool()
+        if arguments == ["--pod"]:
             pod(planned.load())
-        elif options[:1] == ["--judge"]:
-            judge(folder, options[1], sys.stdin.read().split())
-        else:
+        elif len(arguments) == 3 and arguments[1] == "--judge":
+            judge(arguments[0], arguments[2], sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split())
+        elif len(arguments) == 1:
             seen = look(planned.load())
-            planned.write(os.path.join(folder, seen["host"] + ".json"), json.dumps(seen, indent=1) + "\n")
-    except (planned.PlanError, OSError, ValueError, KeyError) as error:
+            planned.write(os.path.join(arguments[0], seen["host"] + ".json"), json.dumps(seen, indent=1) + "\n")
+        else:
+            raise planned.PlanError(planned.CONFIGURATION, "write preflight.py FOLDER, FOLDER --judge RUN or --pod")
+    except (planned.PlanError, OSError) as error:
         planned.say("preflight on %s: %s" % (planned.node_name(), error))
         return getattr(error, "code", planned.CONFIGURATION)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    planned.begin(main)

@@ -8,20 +8,22 @@ Exits 64 for a wrong configuration, 65 for a wrong place, 66 for wrong hardware;
 Standard library only, Python 3.6 syntax.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import command, machine, planned
+    from compiler.runtime import command, machine, planned, rank_map
 else:
     import command
     import machine
     import planned
+    import rank_map
 
 
 def read_slurm(launch: Dict[str, Any]) -> None:
@@ -52,10 +54,11 @@ def check_host(launch: Dict[str, Any], host: str) -> str:
     """The host against the list that the job was bound to, else against the set that the plan is pinned to."""
     path = os.environ.get("RANKPLAN_HOSTS")
     if path:
-        with open(path, encoding="utf-8") as file:
-            bound = dict(enumerate(file.read().split()))
+        bound = planned.text(path).split()
+        needed = -(-launch["world_size"] * launch["instances"] // launch["gpus_per_node"])
+        planned.expect(planned.CONFIGURATION, "hosts in " + path, needed, len(bound))
         slot = planned.first_gpu_of_instance(launch) // launch["gpus_per_node"] + planned.number("NODE_RANK")
-        planned.expect(planned.MAPPING, "host of slot %d" % slot, bound.get(slot), host)
+        planned.expect(planned.MAPPING, "host of slot %d" % slot, dict(enumerate(bound)).get(slot), host)
         return "bound"
     if launch["hosts"] and "NODE_NAME" in os.environ:
         if host not in launch["hosts"] + launch["spares"]:
@@ -104,8 +107,9 @@ def check(launch: Dict[str, Any], seen: Dict[str, Any], options: List[str]) -> N
     names = ["NODE_RANK", "WORLD_SIZE"] + ["RANK", "LOCAL_RANK"] * (launch["unit"] == "rank")
     seen.update({name.lower(): planned.number(name) for name in names})
     seen["who"] = "rank %d" % seen["rank"] if "rank" in seen else "node %d" % seen["node_rank"]
-    seen["master"] = "%s:%d" % (os.environ.get("MASTER_ADDR"), planned.number("MASTER_PORT"))
+    seen["master"] = "%s:%d" % (os.environ.get("MASTER_ADDR"), planned.port())
     check_place(launch)
+    rank_map.check_ends(rank_map.FOLDER, launch)
     seen["environment_sha256"] = check_environment(launch)
     seen["binding"] = check_host(launch, seen["host"])
     seen["gpu"] = seen["nic"] = "unchecked"
@@ -113,8 +117,10 @@ def check(launch: Dict[str, Any], seen: Dict[str, Any], options: List[str]) -> N
         check_devices(launch, seen, "--slurm" in options)
 
 
-def record(folder: str, seen: Dict[str, Any]) -> None:
-    """One small file a rank of what it saw; nothing reads half of one."""
+def record(folder: Optional[str], seen: Dict[str, Any]) -> None:
+    """One small file a rank of what it saw, in `folder` where there is one; nothing reads half of one."""
+    if not folder:
+        return
     place = [seen["pool"]] * bool(seen["pool"]) + [str(seen["instance"]), seen["who"].replace(" ", "-")]
     path = os.path.join(folder, "-".join(place) + ".json")
     os.makedirs(folder, exist_ok=True)
@@ -123,26 +129,35 @@ def record(folder: str, seen: Dict[str, Any]) -> None:
     os.rename(path + ".part", path)
 
 
+def look(launch: Dict[str, Any], seen: Dict[str, Any], options: List[str]) -> None:
+    """Check, and leave a report where one is wanted. What is wrong goes before a report that cannot be written."""
+    folder = os.environ.get("RANKPLAN_REPORT")
+    try:
+        check(launch, seen, options)
+    except planned.PlanError:
+        with contextlib.suppress(OSError):
+            record(folder, seen)
+        raise
+    record(folder, seen)
+
+
 def main(options: List[str]) -> int:
     rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "?"))
     seen = {"who": "rank " + rank, "host": planned.node_name()}  # type: Dict[str, Any]
-    seen.update(pool=planned.pool(), instance=planned.instance())
     try:
+        seen.update(pool=planned.check_pool(), instance=planned.instance())
         launch = planned.load()
-        try:
-            check(launch, seen, options)
-        finally:
-            if os.environ.get("RANKPLAN_REPORT"):
-                record(os.environ["RANKPLAN_REPORT"], seen)
+        look(launch, seen, options)
         if launch["command"]:
             command.read_secrets(launch)
-            return command.note(command.run(launch, seen["who"]), seen["who"], seen["host"])
+            return command.run(launch, seen["who"], seen["host"])
     except (planned.PlanError, OSError) as wrong:
         planned.say("%s on %s: %s" % (seen["who"], seen["host"], wrong))
         return command.note(getattr(wrong, "code", planned.CONFIGURATION), seen["who"], seen["host"])
-    print(planned.said("%(who)s on %(host)s (%(binding)s): slot %(node_rank)d, GPU %(gpu)s: as planned" % seen))
+    text = "%(who)s on %(host)s (%(binding)s): slot %(node_rank)d, GPU %(gpu)s: as planned" % seen
+    planned.put(1, planned.said(text))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    planned.begin(main)

@@ -9,21 +9,35 @@ Standard library only, Python 3.6 syntax.
 import csv
 import glob
 import gzip
+import io
 import itertools
-import json
 import os
+import re
 import sys
+import zlib
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import planned
+    from compiler.runtime import planned, shape
 else:
     import planned
+    import shape
 
 FOLDER = os.path.dirname(planned.HERE)
 ATTENTION, EXPERT = ("tp", "cp", "dp", "pp"), ("etp", "ep", "edp")
+COLUMNS = ["rank", "slot", "host", "local_rank", *ATTENTION, *EXPERT, "layers", "experts"]
+LINE = 1 << 16
+"""Bytes that hold the longest row."""
+AXES = [{"axis": shape.text, "size": shape.whole(1), "stride": shape.whole(1)}]
+RANGES = [[shape.whole(0)]]
+PLAN = {
+    "grids": {"attention": AXES, "expert": AXES},
+    "stages": [{"chunks": RANGES}],
+    "experts": {"blocks": [RANGES], "moe_stages": [shape.boolean]},
+}
+"""What is read of plan.json."""
 
 
 def parts(folder: str) -> List[str]:
@@ -32,31 +46,56 @@ def parts(folder: str) -> List[str]:
     return [whole] if os.path.exists(whole) else sorted(glob.glob(glob.escape(whole) + ".*.gz"))
 
 
-def lines(paths: List[str]) -> Iterator[str]:
+def table(paths: List[str]) -> Iterator[List[str]]:
+    """Rows of the table, its header first. Raises PlanError with the file that cannot be read."""
     for path in paths:
-        opened = gzip.open if path.endswith(".gz") else open
-        with opened(path, "rt", encoding="utf-8", newline="") as file:
-            for line in file:
-                yield line
+        try:
+            with planned.opened(path) as file:
+                content = gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file
+                for row in csv.reader(io.TextIOWrapper(content, "utf-8", newline="")):
+                    yield row
+        except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
+            raise unreadable(path, error) from None
 
 
-def written(folder: str, first: int, count: int) -> Optional[List[Dict[str, str]]]:
-    """Rows of ranks first .. first+count-1 of the table; None where there is none."""
+def unreadable(path: str, reason: object) -> planned.PlanError:
+    return planned.PlanError(planned.CONFIGURATION, "%s: %s" % (path, reason))
+
+
+def named(path: str, header: List[str]) -> List[str]:
+    """The header, which begins with the columns that every table has."""
+    if header[: len(COLUMNS)] != COLUMNS:
+        raise unreadable(path, "expected a header that begins with %s, found %s" % (",".join(COLUMNS), header[:13]))
+    return header
+
+
+def written(folder: str, rank: int) -> Optional[Dict[str, str]]:
+    """A rank's row of the table; None where there is no table."""
     paths = parts(folder)
-    return list(itertools.islice(csv.DictReader(lines(paths)), first, first + count)) if paths else None
+    if not paths:
+        return None
+    found = table(paths)
+    header = named(paths[0], next(found, []))
+    row = next(itertools.islice(found, rank, None), [])
+    if len(row) != len(header) or row[0] != str(rank):
+        raise unreadable(paths[0], "expected the row of rank %d, found %s" % (rank, ascii(",".join(row))[:80]))
+    return dict(zip(header, row))
 
 
 def computed(folder: str, launch: Dict[str, Any], rank: int) -> Dict[str, str]:
     """The same row, without the columns of devices, from the grids' sizes and strides."""
-    with open(os.path.join(folder, "plan.json"), encoding="utf-8") as file:
-        plan = json.load(file)
+    path = os.path.join(folder, "plan.json")
+    plan = planned.parsed(path, planned.read(path), PLAN)
     gpus, hosts, pp = launch["gpus_per_node"], launch["hosts"], coordinate(plan["grids"]["attention"], "pp", rank)
     row = {"rank": rank, "slot": rank // gpus, "host": hosts[rank // gpus] if hosts else "", "local_rank": rank % gpus}
     for names, grid in ((ATTENTION, "attention"), (EXPERT, "expert")):
         row.update((name, coordinate(plan["grids"][grid], name, rank)) for name in names)
-    experts = plan["experts"]["blocks"] if plan["experts"]["moe_stages"][pp] else []
-    row["layers"] = ranges(plan["stages"][pp]["chunks"])
-    row["experts"] = ranges(experts[int(row["ep"])]) if experts else ""
+    try:
+        experts = plan["experts"]["blocks"] if plan["experts"]["moe_stages"][pp] else []
+        row["layers"] = ranges(plan["stages"][pp]["chunks"])
+        row["experts"] = ranges(experts[int(row["ep"])]) if experts else ""
+    except (IndexError, ValueError):  # too few, or a range that is none
+        raise unreadable(path, "stages and experts do not fit its grids") from None
     return {name: str(value) for name, value in row.items()}
 
 
@@ -81,30 +120,56 @@ def row(folder: str, launch: Dict[str, Any], rank: int) -> Dict[str, str]:
         raise planned.PlanError(
             planned.CONFIGURATION, "rank %d is not one of the plan's %d" % (rank, launch["world_size"])
         )
-    found = written(folder, rank, 1)
-    return computed(folder, launch, rank) if found is None else found[0]
+    return written(folder, rank) or computed(folder, launch, rank)
 
 
-def check(folder: str, launch: Dict[str, Any], node: int) -> None:
-    """Hold the table's rows of a slot against the closed form by which its ranks are started."""
-    per_node = launch["ranks_per_node"]
-    first = node * per_node
-    for local, found in enumerate(written(folder, first, per_node) or []):
-        expected = (str(first + local), str(node), str(local))
-        planned.expect(
-            planned.MAPPING, "rank, slot and local rank", expected, (found["rank"], found["slot"], found["local_rank"])
-        )
+def check(folder: str, launch: Dict[str, Any]) -> None:
+    """Hold every row of the table against the closed form by which ranks are started."""
+    paths, per_node, count = parts(folder), launch["ranks_per_node"], 0
+    if not paths:
+        return
+    found = table(paths)
+    columns = len(named(paths[0], next(found, [])))
+    for count, row in enumerate(found, 1):
+        rank = count - 1
+        if len(row) != columns:
+            raise unreadable(paths[0], "row %d has %d of %d columns" % (count, len(row), columns))
+        if row[0] != str(rank) or row[1] != str(rank // per_node) or row[3] != str(rank % per_node):
+            expected = (str(rank), str(rank // per_node), str(rank % per_node))
+            raise planned.differs(planned.MAPPING, "rank, slot and local rank", expected, (row[0], row[1], row[3]))
+    planned.expect(planned.CONFIGURATION, "rows of " + paths[0], launch["world_size"], count)
+
+
+def check_ends(folder: str, launch: Dict[str, Any]) -> None:
+    """That the table is whole, for every rank: its header and its last row, whatever its size."""
+    path = os.path.join(folder, "rank_map.csv")
+    if not os.path.exists(path):
+        return
+    try:
+        with planned.opened(path) as file:
+            header = file.readline(LINE).decode("utf-8").rstrip("\r\n").split(",")
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LINE))
+            last = file.read(LINE).decode("utf-8", "replace")
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from None
+    columns, rows = len(named(path, header)), last.split("\n")
+    if rows[-1] or len(rows) < 3 or not rows[-2].startswith("%d," % (launch["world_size"] - 1)):
+        expected = "rank %d's row and a line break" % (launch["world_size"] - 1)
+        raise planned.differs(planned.CONFIGURATION, "end of " + path, expected, ascii(last[-40:]))
+    planned.expect(planned.CONFIGURATION, "columns at the end of " + path, columns, len(next(csv.reader([rows[-2]]))))
 
 
 def main(arguments: List[str]) -> int:
     try:
+        if len(arguments) != 1 or not re.fullmatch("[0-9]{1,9}", arguments[0]):
+            raise planned.PlanError(planned.CONFIGURATION, "write rank_map.py RANK")
         found = row(FOLDER, planned.load(), int(arguments[0]))
-    except (OSError, ValueError, KeyError, IndexError, planned.PlanError) as error:
-        sys.stderr.write("rankplan: no row: %s\n" % (error or "write rank_map.py RANK"))
+    except planned.PlanError as error:
+        planned.say("no row: %s" % error)
         return planned.CONFIGURATION
-    print("\n".join("%-10s %s" % item for item in found.items()))
+    planned.put(1, "\n".join("%-10s %s" % item for item in found.items()))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    planned.begin(main)

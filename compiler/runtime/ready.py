@@ -8,8 +8,9 @@ Standard library only, Python 3.6 syntax.
 
 import http.client
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, List
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
@@ -20,6 +21,7 @@ else:
     import planned
 
 WAIT_S = 4
+"""For each answer of the socket; for the whole one twice that."""
 
 
 def ask(port: int) -> int:
@@ -32,16 +34,24 @@ def ask(port: int) -> int:
         connection.close()
 
 
-def main() -> int:
+def late(*_: object) -> None:
+    raise OSError("no answer in %d s" % (2 * WAIT_S))
+
+
+def main(_: List[str]) -> int:
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(2 * WAIT_S)
     try:
         node = planned.number("LWS_WORKER_INDEX")
         if node > 0:
             return 0
         os.environ["NODE_RANK"] = str(node)
         launch = planned.load()
+        if "http_port" not in launch:
+            raise planned.PlanError(planned.CONFIGURATION, "the plan starts no server")
         port = int(command.filled(launch, launch["http_port"]))
         status = ask(port)
-    except (planned.PlanError, OSError, ValueError, KeyError, http.client.HTTPException) as error:
+    except (planned.PlanError, OSError, ValueError, http.client.HTTPException) as error:
         planned.say("not ready: %s" % error)
         return 1
     if status != 200:
@@ -50,4 +60,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    planned.begin(main)

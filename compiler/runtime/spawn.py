@@ -3,88 +3,34 @@
     spawn.py          the node NODE_RANK of instance RANKPLAN_INSTANCE; waits until MASTER_ADDR resolves
     spawn.py --all    every rank of every instance as a CPU process on this machine
     --node=16*2+3     a pod's node rank, as its manifest works it out from the controller's indices
+    --parent=PID      ends when the process that started it does
     --stay            for a controller that starts whatever ends again: stays after a success, and after a mistake that
                       would only be repeated (64, 65, 66), until it is told to stop
 
-Signals are forwarded; when one rank fails the others get SIGTERM, and SIGKILL 30 s later (RANKPLAN_GRACE_S).
+Signals are forwarded. When one rank fails, or a signal stops all, ranks and all that they started get SIGTERM, and SIGKILL
+30 s later (RANKPLAN_GRACE_S); so does what ranks left behind when all have ended. If this program is killed, they are too.
 Standard library only, Python 3.6 syntax.
 """
 
-import contextlib
-import json
 import os
+import re
 import signal
 import socket
-import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Set, Tuple
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import planned, rank_map
+    from compiler.runtime import family, guard, planned, rank_map
 else:
+    import family
+    import guard
     import planned
     import rank_map
 
 NEVER_RETRIED = (64, 65, 66)
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-
-
-class Ranks:
-    """The processes that were started: one process group each, so that a signal reaches a rank's children too."""
-
-    def __init__(self) -> None:
-        self.running: Dict[int, str] = {}  # pid -> name
-        self.started = 0
-        self.starting = True
-        self.stopping = False
-        self.early: List[int] = []  # signals that came while ranks were being started
-        self.code = 0
-        for number in FORWARDED:
-            signal.signal(number, self.forward)
-        signal.signal(signal.SIGALRM, lambda *_: self.send(signal.SIGKILL))
-
-    def forward(self, number: int, _: object) -> None:
-        if number in (signal.SIGTERM, signal.SIGINT):
-            self.stopping = True
-        if self.starting:
-            self.early.append(number)
-        else:
-            self.send(number)
-
-    def send(self, number: int) -> None:
-        for pid in list(self.running):
-            with contextlib.suppress(ProcessLookupError):  # it may have ended just now
-                os.killpg(pid, number)
-
-    def start(self, name: str, command: List[str], environment: Dict[str, Any]) -> None:
-        process = subprocess.Popen(command, env=environment, start_new_session=True)
-        process.returncode = 0  # it is waited for below, by pid
-        self.running[process.pid] = name
-        self.started += 1
-
-    def wait(self) -> int:
-        """Wait for all; the exit code of the first that failed, 128 + n for signal n."""
-        self.starting = False
-        for number in self.early:
-            self.send(number)
-        while self.running:
-            pid, status = os.wait()
-            name = self.running.pop(pid, None)  # as process 1 of a container, orphans end here too
-            code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-            if name is not None and code != 0 and self.code == 0:
-                self.fail(name, code)
-        return self.code
-
-    def fail(self, name: str, code: int) -> None:
-        """The first failure: the others would wait for this rank for ever."""
-        self.code = code
-        planned.say("%s ended with exit code %d; ending the other %d" % (name, code, len(self.running)))
-        if not self.stopping:
-            self.send(signal.SIGTERM)
-        signal.alarm(int(os.environ.get("RANKPLAN_GRACE_S", "30")))
 
 
 def rows(launch: Dict[str, Any], node: int) -> List[Tuple[str, Dict[str, Any]]]:
@@ -98,16 +44,20 @@ def rows(launch: Dict[str, Any], node: int) -> List[Tuple[str, Dict[str, Any]]]:
 
 
 def start_node(
-    ranks: Ranks, launch: Dict[str, Any], environment: Dict[str, Any], node: int, options: List[str]
-) -> None:
-    """Start the processes of slot `node`, each through probe.py."""
+    ranks: family.Family, launch: Dict[str, Any], environment: Dict[str, str], node: int, options: List[str]
+) -> int:
+    """Start the processes of slot `node`, each through probe.py; how many they are."""
     command = [sys.executable, "-I", "-S", os.path.join(planned.HERE, "probe.py"), *options]
-    for name, row in rows(launch, node):
+    found = rows(launch, node)
+    for name, row in found:
         ranks.start(name, command, dict(environment, **{key: str(value) for key, value in row.items()}))
+    return len(found)
 
 
 def node_rank(text: str) -> int:
     """A sum of products of indices: the job of a set, times its pods, and the pod of that job."""
+    if not re.fullmatch(r"[0-9]{1,9}([+*][0-9]{1,9})*", text):
+        raise planned.differs(planned.CONFIGURATION, "--node", "a sum of products such as 1*2+0", ascii(text[:80]))
     total = 0
     for term in text.split("+"):
         product = 1
@@ -117,13 +67,13 @@ def node_rank(text: str) -> int:
     return total
 
 
-def clean() -> Dict[str, Any]:
+def clean() -> Dict[str, str]:
     """The environment without another launcher's ranks in it."""
     left_out = ("RANK", "LOCAL_RANK")
     return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
-def free_ports(count: int) -> List[str]:
+def free_ports(count: int) -> List[int]:
     """Ports of this machine that nobody listens on now."""
     sockets = [socket.socket() for _ in range(count)]
     for held in sockets:
@@ -134,76 +84,88 @@ def free_ports(count: int) -> List[str]:
     return ports
 
 
-def start_all(ranks: Ranks, launch: Dict[str, Any]) -> None:
-    """Every rank of every instance, here."""
-    first = os.environ.get("MASTER_PORT")
-    count = launch["instances"]
-    ports = [int(first) + i for i in range(count)] if first else free_ports(count)
-    for instance, port in enumerate(ports):
+def start_all(ranks: family.Family, launch: Dict[str, Any]) -> int:
+    """Every rank of every instance, here; how many processes they are."""
+    count, started = launch["instances"], 0
+    first = planned.port() if os.environ.get("MASTER_PORT") else 0
+    if first + count > 1 << 16:
+        raise planned.differs(planned.CONFIGURATION, "MASTER_PORT", "room for %d ports" % count, first)
+    for instance, port in enumerate(range(first, first + count) if first else free_ports(count)):
         environment = dict(clean(), RANKPLAN_INSTANCE=str(instance), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         for node in range(launch["nodes"]):
-            start_node(ranks, launch, environment, node, ["--cpu"])
+            started += start_node(ranks, launch, environment, node, ["--cpu"])
+    return started
 
 
-def await_master(ranks: Ranks) -> bool:
-    """Wait until the name of rank 0's host resolves: on Kubernetes some pods start before it has one."""
-    name, limit = os.environ.get("MASTER_ADDR", ""), int(os.environ.get("RANKPLAN_DNS_WAIT_S", "600"))
-    end, delay = time.time() + limit, 0.5
-    while not ranks.stopping:
+def await_master(limit_s: int) -> bool:
+    """Wait until the name of rank 0's host resolves: on Kubernetes some pods start before it has one. False where told to stop."""
+    name = os.environ.get("MASTER_ADDR", "")
+    end, delay = time.monotonic() + limit_s, 0.5
+    while True:
         try:
             socket.getaddrinfo(name, None)
-        except OSError as error:
-            if time.time() > end or not name:
-                planned.say("MASTER_ADDR=%s does not resolve after %d s: %s" % (name, limit, error))
-                return False
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label of more than 63 letters
+            if time.monotonic() > end or not name:
+                raise planned.PlanError(
+                    planned.CONFIGURATION, "MASTER_ADDR=%s does not resolve after %d s: %s" % (name, limit_s, error)
+                ) from None
         else:
             return True
-        time.sleep(delay)
+        if family.heard(family.STOPS, delay):
+            return False
         delay = min(delay * 2, 10)
-    return False
 
 
-def start_own(ranks: Ranks, launch: Dict[str, Any], arguments: List[str]) -> None:
-    """The ranks of this node, which a pod knows by its controller's indices."""
+def start(ranks: family.Family, launch: Dict[str, Any], arguments: List[str]) -> int:
+    """Start what the arguments say, once everything that is given has been looked at; how many processes they are."""
+    planned.instance()
+    planned.check_pool()
+    rank_map.check(rank_map.FOLDER, launch)
+    if "--all" in arguments:
+        return start_all(ranks, launch)
     places = [argument[len("--node=") :] for argument in arguments if argument.startswith("--node=")]
-    node = node_rank(places[0] if places else os.environ["NODE_RANK"])
-    if places:
-        rank_map.check(rank_map.FOLDER, launch, node)
-    options = [argument for argument in arguments if not argument.startswith("--node=") and argument != "--stay"]
-    start_node(ranks, launch, clean(), node, options)
+    node = node_rank(places[0]) if places else planned.number("NODE_RANK")
+    if node >= launch["nodes"]:
+        raise planned.differs(planned.CONFIGURATION, "NODE_RANK", "one below %d" % launch["nodes"], node)
+    if not await_master(planned.number("RANKPLAN_DNS_WAIT_S", 600)):
+        return 0
+    options = [word for word in arguments if not word.startswith(("--node=", "--parent=")) and word != "--stay"]
+    return start_node(ranks, launch, clean(), node, options)
 
 
-def run(ranks: Ranks, arguments: List[str]) -> int:
+def run(mask: Set[int], arguments: List[str], guarded_by: int) -> int:
+    """Start the ranks and wait for them; the exit code."""
+    ranks = None
     try:
-        with open(os.path.join(planned.HERE, "launch.json"), encoding="utf-8") as file:
-            launch = json.load(file)
-        if "--all" in arguments:
-            start_all(ranks, launch)
-        else:
-            if not await_master(ranks):
-                return 128 + signal.SIGTERM if ranks.stopping else planned.CONFIGURATION
-            start_own(ranks, launch, arguments)
-    except (OSError, ValueError, KeyError, planned.PlanError) as error:
-        planned.say("ranks cannot be started: %r" % error)
-        ranks.send(signal.SIGKILL)
+        ranks = family.Family(planned.number("RANKPLAN_GRACE_S", 30), mask, guard=guarded_by)
+        count = start(ranks, planned.load(), arguments)
+        if not count:
+            return 128 + signal.SIGTERM
+    except (OSError, planned.PlanError) as error:
+        planned.say("ranks cannot be started: %s" % error)
+        if ranks:
+            ranks.kill()
         return getattr(error, "code", planned.CONFIGURATION)
     code = ranks.wait()
+    ranks.end()
     if code == 0:
-        planned.say("%d processes ended with exit code 0" % ranks.started)
+        planned.say("%d processes ended with exit code 0" % count)
     return code
 
 
 def main(arguments: List[str]) -> int:
-    ranks = Ranks()
-    code = run(ranks, arguments)
-    if "--stay" in arguments and code in (0, *NEVER_RETRIED):
-        stops = {signal.SIGTERM, signal.SIGINT}
-        signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # one that comes now is waited for below
-        if not ranks.stopping:
-            planned.say("exit code %d is kept until this pod is told to stop" % code)
-            signal.sigwait(stops)
+    mask = family.hold_signals()
+    for parent in (argument[len("--parent=") :] for argument in arguments if argument.startswith("--parent=")):
+        family.prctl(family.PR_SET_PDEATHSIG, signal.SIGTERM)
+        if not parent.isdigit() or not family.exists(int(parent)):
+            return 128 + signal.SIGTERM
+    code, stopped = guard.guarded(lambda guarded_by: run(mask, arguments, guarded_by), mask)
+    if "--stay" in arguments and code in (0, *NEVER_RETRIED) and not stopped:
+        planned.say("exit code %d is kept until this pod is told to stop" % code)
+        while not family.heard(family.STOPS, family.LOOK_S):
+            pass
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    planned.begin(main)
