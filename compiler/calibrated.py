@@ -11,6 +11,7 @@ from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve,
 from compiler.costs.software import Engine, Software
 from compiler.costs.uncertainty import Residuals, Uncertainty
 from compiler.errors import ConfigError, Problem, short
+from compiler.inputs import yaml_mapping
 from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.ranges import problems
@@ -29,15 +30,8 @@ def load(name: str) -> dict[str, Any]:
     path = FOLDER / f"{name}.yaml"
     if "\n" not in name and not path.is_file():
         return {}
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = name if "\n" in name else path.read_text(encoding="utf-8")
-    try:
-        found = yaml.load(text, Loader=loader)  # noqa: S506 (it is the safe one)
-    except yaml.YAMLError as error:
-        raise ConfigError.of(f"hardware.calibration is no YAML: {' '.join(str(error).split())}", WRITE) from error
-    return found if isinstance(found, dict) else {}
+    return yaml_mapping.read("hardware.calibration", text)
 
 
 @cache
@@ -76,9 +70,30 @@ def _curves(name: str, found: Mapping[str, Any]) -> GpuCalibration:
 
 
 def _curve(kind: Any, values: dict[str, Any]) -> Any:
-    """A curve from its constants; errors and rows in the file are for people."""
-    known = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    """A curve from its constants; errors and rows in the file are for people. Raises ConfigError for what is no constant."""
+    known = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in RANGES}
+    for key, value in known.items():
+        low, high = RANGES[key]
+        for number in value if isinstance(value, tuple) else (value,):
+            if type(number) not in (int, float) or not low <= number <= high:
+                raise ConfigError.of(f"hardware.calibration has {key}={number}, not {low:g} to {high:g}", WRITE)
+    sizes, shape = known.get("sizes", ()), known.get("shape", ())
+    if len(sizes) != len(shape) or list(sizes) != sorted(set(sizes)):
+        raise ConfigError.of(f"hardware.calibration has {len(shape)} factors of shape for {len(sizes)} sizes", WRITE)
     return kind(**{key: value for key, value in known.items() if key in kind.__dataclass_fields__})
+
+
+RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("efficiency", "memory_efficiency", "switched"), (1e-3, 10)),
+    **dict.fromkeys(("launch_s", "latency_s", "hop_s", "ramp_s"), (0, 10)),
+    "sharpness": (0.1, 20),
+    "half_rows": (0, 1e6),
+    "pair_loss": (0, 0.999),
+    "switched_ranks": (1, 1e6),
+    "sizes": (1, 1e15),
+    "shape": (1e-3, 1e3),
+}
+"""Constants of curves, and the values that a machine can have."""
 
 
 def release_key(table: Table, family: str, release: str) -> str:
@@ -124,7 +139,7 @@ def on(hardware: str, curves: GpuCalibration) -> GpuCalibration:
 
 def natural(text: str) -> list[tuple[int, str]]:
     """Numbers in a text count as such."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", text)]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.findall(r"\d+|\D+", text)]
 
 
 def constants(table: Table, defaults: Mapping[str, float], keys: Mapping[str, str]) -> dict[str, float]:

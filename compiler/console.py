@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from compiler.errors import Problem
+from compiler.errors import Problem, line
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
 from compiler.words import number, readable, seconds
@@ -16,7 +16,8 @@ from compiler.words import number, readable, seconds
 
 def summary(plan: Plan | PooledPlan, folder: Path) -> None:
     """Print what was compiled, what it costs, and what to look at."""
-    rows = list(_rows(plan, folder) if isinstance(plan, Plan) else _pooled_rows(plan, folder))
+    found = _rows(plan, folder) if isinstance(plan, Plan) else _pooled_rows(plan, folder)
+    rows = [(name, line(value)) for name, value in found]
     if sys.stdout is not None and sys.stdout.isatty():
         _print_rich(rows, plan)
         return
@@ -171,8 +172,8 @@ class Progress:
     def failed(self, job: str, problems: Iterable[Problem]) -> None:
         """Say at once why a job failed."""
         for problem in problems:
-            line = f"error: {job}: {problem}" if job else f"error: {problem}"
+            said = f"error: {problem.of(job)}"
             if self._bar is None:
-                print(line, file=sys.stderr)
+                print(said, file=sys.stderr)
             else:  # above the bar, and still a line each
-                self._bar.console.print(line, soft_wrap=True, markup=False, highlight=False)
+                self._bar.console.print(said, soft_wrap=True, markup=False, highlight=False)

@@ -6,7 +6,7 @@ A message is one line: what is wrong, with its key or value and its numbers, the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 SHOWN = 60
@@ -24,6 +24,23 @@ def short(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
 
 
+LONGEST = 1900
+"""Characters of a problem; with a word before it, its line is still under 2,000."""
+
+
+def shown(text: str) -> str:
+    """What no terminal obeys: control characters, and those that turn the direction of writing, are escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def line(text: str, most: int = LONGEST) -> str:
+    """A text on one line that can be shown; a long one loses its middle."""
+    words = " ".join(text.split())
+    found = shown(words if len(words) <= 2 * most else words[:most] + words[-most:])
+    half = (most - 5) // 2
+    return found if len(found) <= most else f"{found[:half]} ... {found[-half:]}"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One finding of a user's mistake: what is wrong, and what to write instead."""
@@ -32,7 +49,12 @@ class Problem:
     instead: str
 
     def __str__(self) -> str:
-        return f"{' '.join(self.what.split())} ; {' '.join(self.instead.split())}"
+        instead = line(self.instead, LONGEST // 2)
+        return f"{line(self.what, LONGEST - len(instead) - 3)} ; {instead}"
+
+    def of(self, job: str) -> Problem:
+        """The same of a sweep's job, which has been named by its overrides."""
+        return replace(self, what=f"{line(job, 200)}: {self.what}") if job else self
 
 
 class CompilerError(Exception):

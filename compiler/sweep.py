@@ -25,7 +25,7 @@ from compiler.config.grammar import NAME
 from compiler.config.hydra_app import start
 from compiler.config.load import check_keys, to_config
 from compiler.console import Progress
-from compiler.errors import CompilerError, ConfigError, WriteError
+from compiler.errors import CompilerError, ConfigError, WriteError, shown
 from compiler.pools import compile_any
 from compiler.specs.config import Config
 
@@ -167,7 +167,7 @@ def _finish(rows: Sequence[dict[str, Any]]) -> int:
         writer.writeheader()
         writer.writerows({**row, **_figures(folder, row)} for row in rows)
         _write_text(folder / "summary.csv", text.getvalue())
-        print(f"{len(rows) - failed} of {len(rows)} plans in {folder}, figures in {folder / 'summary.csv'}")
+        print(f"{len(rows) - failed} of {len(rows)} plans in {shown(f'{folder}, figures in {folder}/summary.csv')}")
     return 1 if failed else 0
 
 

@@ -43,7 +43,7 @@ def test_curves_of_a_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     [
         ("all_reduce.txt", "nothing", "all_reduce, 0 ranks and 0 sizes"),
         ("x.csv", "m,n,k,dtype,seconds\n1,1,1,fp64,1\n", "fp64 cannot be fitted"),
-        ("x.csv", "m,n,k,dtype\n1,1,1,bf16\n", "has no usable 'seconds'"),
+        ("x.csv", "m,n,k,dtype\n1,1,1,bf16\n", "has no column seconds"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -79,9 +79,21 @@ def test_a_site_uses_its_file_by_its_path(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a: [", "hardware.calibration is no YAML"),
-        ("just words", "the file given has no GEMM curves"),
+        ("just words", "hardware.calibration holds no mapping"),
         ("gemm: {bf16: {efficiency: 0.7}}", "has a curve that is none"),
         ("gemm: 3", "has a curve that is none"),
+        (
+            "gemm: {bf16: {efficiency: 0, memory_efficiency: 1, launch_s: 0, sharpness: 2}}",
+            "has efficiency=0, not 0.001 to",
+        ),
+        (
+            "gemm: {bf16: {efficiency: 1, memory_efficiency: 1, launch_s: .nan, sharpness: 2}}",
+            "has launch_s=nan, not 0 to",
+        ),
+        (
+            "gemm: {bf16: {efficiency: a, memory_efficiency: 1, launch_s: 0, sharpness: 2}}",
+            "has efficiency=a, not 0.001 to",
+        ),
         (None, "no.yaml cannot be read"),
     ],
 )

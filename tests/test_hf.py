@@ -194,10 +194,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert message(gone) == (
         f"model.hf_config={gone} cannot be read: No such file or directory ; write the path of a config.json"
     )
-    assert message(tmp_path).startswith(f"model.hf_config={tmp_path} cannot be read: Is a directory ; ")
+    assert message(tmp_path).startswith(f"model.hf_config={tmp_path} cannot be read: it is a folder, not a file ; ")
     assert message(broken).startswith(f"model.hf_config={broken} is not JSON: ")
     assert message(listed) == f"model.hf_config={listed} holds no JSON object ; take the model's own config.json"
-    assert message(binary).startswith(f"model.hf_config={binary} is not JSON: ")
+    assert message(binary).startswith(f"model.hf_config={binary} line 1 holds the byte 0xff, which is not UTF-8 ; ")
 
 
 @pytest.mark.parametrize("family", ["bert", None])

@@ -8,8 +8,11 @@ import re
 from dataclasses import dataclass
 
 from compiler.errors import ConfigError
+from compiler.inputs import table
 
 REQUIRED = ("host", "leaf", "pod", "rack")
+LONGEST = 253
+"""Characters of a name: a DNS name's."""
 
 
 @dataclass(frozen=True)
@@ -24,23 +27,25 @@ class Host:
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key that reads digits as numbers, so that node7 comes before node66."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", name) if part)
+    return tuple(
+        (0, int(part), "") if "0" <= part[0] <= "9" else (1, 0, part) for part in re.split(r"([0-9]+)", name) if part
+    )
 
 
 def read(text: str) -> tuple[Host, ...]:
     """Parse a table and sort it by pod, leaf, then host. Raises ConfigError with the line that is wrong."""
-    rows = csv.DictReader(io.StringIO(text))
-    missing = [name for name in REQUIRED if name not in (rows.fieldnames or ())]
-    if missing:
-        raise ConfigError.of(
-            f"hardware.inventory has no column {', '.join(missing)}", f"start it with the header {','.join(REQUIRED)}"
-        )
+    _, rows = table.read("hardware.inventory", text, REQUIRED)
     hosts: dict[str, Host] = {}
-    for number, row in enumerate(rows, start=2):
-        values = {name: (row[name] or "").strip() for name in REQUIRED}
+    for number, row in rows:
+        values = {name: row[name].strip() for name in REQUIRED}
         name = values["host"]
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
             raise ConfigError.of(f"hardware.inventory line {number}: '{name}' is not a host name", "write a host name")
+        if bad := [f"{key}={cell}" for key, cell in values.items() if len(cell) > LONGEST or not cell.isprintable()]:
+            raise ConfigError.of(
+                f"hardware.inventory line {number}: {bad[0]} is no name",
+                f"write up to {LONGEST} characters that can be printed",
+            )
         if name in hosts:
             raise ConfigError.of(f"hardware.inventory line {number}: host {name} is listed twice", "list it once")
         hosts[name] = Host(**values)
@@ -50,9 +55,9 @@ def read(text: str) -> tuple[Host, ...]:
 def part(text: str, first: int, count: int) -> str:
     """The table of `count` hosts alone, from the one at `first` in the order of slots; every column is kept."""
     kept = {host.host for host in read(text)[first : first + count]}
-    rows = csv.DictReader(io.StringIO(text))
+    columns, rows = table.read("hardware.inventory", text, REQUIRED)
     found = io.StringIO()
-    writer = csv.DictWriter(found, rows.fieldnames or (), extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(found, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row for row in rows if row["host"].strip() in kept)
+    writer.writerows(row for _, row in rows if row["host"].strip() in kept)
     return found.getvalue()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,9 +12,11 @@ from compiler import calibrated
 from compiler.config.load import load_config
 from compiler.costs.collectives import PASSES
 from compiler.entry import Parser, finish
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, shown
 from compiler.fitting import kernels, links
 from compiler.fitting.written import digest, plain
+from compiler.inputs import table
+from compiler.inputs.file import text as text_of
 from compiler.specs.hardware import Hardware
 
 OPS = (("all_?reduce", "all_reduce"), ("all_?gather", "all_gather"), ("reduce_?scatter", "reduce_scatter"))
@@ -24,6 +25,10 @@ OPERATIONS = (*OPS, ("all_?to_?all", "all_to_all"))
 
 HEAD = "# Fitted by python -m compiler.calibrate. Fractions are of the hardware file's peak and bandwidth; seconds.\n"
 FEWEST = 5
+SIZES = ("m", "n", "k", "seconds")
+COLUMNS = ("m", "n", "k", "dtype", "seconds")
+LEAST = 1e-12
+"""Seconds that nothing is measured in, and its inverse: bytes and rows that nothing has."""
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -37,16 +42,15 @@ def run(argv: Sequence[str]) -> int:
     hardware = load_config([f"hardware={args.hardware}"], args.config_dir).hardware
     content = _kept(args.out.stem, hardware)
     for path in args.files:
-        text = _text(path)
+        text = text_of(str(path), path, "name a text file of measurements")
         found = gemms(path, text, hardware) if path.suffix == ".csv" else transfers(path, text, hardware)
         for part, curves in found.items():
             content[part] |= curves
             for key, curve in curves.items():
-                print(
-                    f"{path.name}: {part} {key}, mean error {curve['mean_error']:.1%} over {curve['rows']['count']} rows"
-                )
+                off, count = curve["mean_error"], curve["rows"]["count"]
+                print(shown(f"{path.name}: {part} {key}, mean error {off:.1%} over {count} rows"))
     _write(args.out, content)
-    print(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}")
+    print(shown(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}"))
     return 0
 
 
@@ -67,13 +71,6 @@ def _kept(name: str, hardware: Hardware) -> dict[str, Any]:
     return {"name": name} | {part: dict(known.get(part, {})) for part in ("gemm", "grouped", "links")}
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError.of(f"{path} cannot be read: {error}", "name a text file of measurements") from error
-
-
 def _write(out: Path, content: dict[str, Any]) -> None:
     import yaml
 
@@ -85,13 +82,11 @@ def _write(out: Path, content: dict[str, Any]) -> None:
 
 def gemms(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]]:
     """A curve for each dtype (bf16, fp8, fp8_block, nvfp4) of a CSV with the columns m, n, k, dtype, seconds."""
-    rows = list(csv.DictReader(text.splitlines()))
+    _, lines = table.read(str(path), text, COLUMNS)
+    rows = [row for _, row in lines]
     groups: dict[str, list[dict[str, float]]] = {}
-    try:
-        for row in rows:
-            groups.setdefault(row["dtype"], []).append({key: float(row[key]) for key in ("m", "n", "k", "seconds")})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError.of(f"{path}: a row has no usable {error}", "write the columns m,n,k,dtype,seconds") from error
+    for number, row in lines:
+        groups.setdefault(row["dtype"], []).append({key: _measured(f"{path} line {number}", key, row) for key in SIZES})
     bad = sorted(set(groups) - set(kernels.PEAKS)) or [key for key, items in groups.items() if len(items) < FEWEST]
     if bad or not groups:
         raise ConfigError.of(
@@ -106,16 +101,27 @@ def gemms(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]
     return {"gemm": found}
 
 
+def _measured(where: str, key: str, row: Mapping[str, str]) -> float:
+    """A size or a time. Raises ConfigError for what is no number that a machine can have measured."""
+    try:
+        found = float(row[key])
+    except ValueError:
+        found = 0.0
+    if not LEAST <= found <= 1 / LEAST:
+        raise ConfigError.of(f"{where} has {key}={row[key]}, which is no size or time", "write a number above 0")
+    return found
+
+
 def transfers(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]]:
     """One operation's curve from nccl-tests: lines of size, count, type, redop, root, time in us (out of place)."""
     told = f"{path.name}\n{text}".lower()
     op = next((name for pattern, name in OPERATIONS if re.search(pattern, told)), None)
     ranks = len(re.findall(r"(?m)^#\s+Rank\s+\d+", text))
-    lines = re.findall(r"(?m)^\s+(\d+)\s+\d+\s+\w+\s+\S+\s+-?\d+\s+([0-9.]+)", text)
+    lines = re.findall(r"(?m)^\s+(\d+)\s+\d+\s+\w+\s+\S+\s+-?\d+\s+([0-9]{1,18}(?:\.[0-9]*)?)\s", text)
     samples: list[dict[str, float | str]] = [
         {"bytes": float(size), "ranks": float(ranks), "seconds": float(time) * 1e-6, "source": path.name}
         for size, time in lines
-        if float(size) >= links.SMALLEST
+        if links.SMALLEST <= float(size) <= 1 / LEAST and float(time) * 1e-6 >= LEAST
     ]
     if op is None or ranks < 2 or len(samples) < FEWEST:
         raise ConfigError.of(

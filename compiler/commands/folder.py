@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +14,8 @@ import numpy as np
 from compiler.cluster import inventory
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.errors import ConfigError
+from compiler.inputs import json_object, table, yaml_mapping
+from compiler.inputs.file import text as text_of
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Axis, Grid, GroupKind, Run
 from compiler.layout.groups import Groups
@@ -25,6 +25,8 @@ from compiler.pooled import SCHEMA as POOLS
 from compiler.specs.hardware import Hardware, Node, Nvlink
 
 AGAIN = "compile the plan again"
+MOST_BYTES = 2**26
+"""Of a file in a plan folder: slots.csv has 50 bytes a slot."""
 
 
 @dataclass(frozen=True)
@@ -164,53 +166,35 @@ def _mismatches(found: PlanFolder, rows: int) -> Iterator[str]:
 
 
 def _plan_json(path: Path) -> Mapping[str, Any]:
-    try:
-        contents = json.loads(_text(path, "plan.json"))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError.of(f"{path / 'plan.json'} is no JSON: {error}", AGAIN) from error
-    if isinstance(contents, dict) and contents.get("schema") == POOLS:
+    contents = json_object.read(str(path / "plan.json"), _text(path, "plan.json"), AGAIN)
+    if contents.get("schema") == POOLS:
         raise ConfigError.of(f"{path} holds {len(contents.get('pools', ()))} plans", f"write {_plans_in(path)}")
-    if not isinstance(contents, dict) or contents.get("schema") != SCHEMA:
-        found = contents.get("schema") if isinstance(contents, dict) else type(contents).__name__
-        raise ConfigError.of(f"{path / 'plan.json'} has schema {found}, this program reads {SCHEMA}", AGAIN)
+    if contents.get("schema") != SCHEMA:
+        raise ConfigError.of(
+            f"{path / 'plan.json'} has schema {contents.get('schema')}, this program reads {SCHEMA}", AGAIN
+        )
     return contents
 
 
 def _slots_csv(path: Path) -> list[dict[str, str]]:
-    try:
-        rows = list(csv.DictReader(io.StringIO(_text(path, "slots.csv"))))
-    except csv.Error as error:
-        raise ConfigError.of(f"{path / 'slots.csv'} is no CSV: {error}", AGAIN) from error
-    if not rows or any(row.get(column) is None for row in rows for column in ("host", "leaf", "pod")):
+    _, rows = table.read(str(path / "slots.csv"), _text(path, "slots.csv"), ("slot", "host", "leaf", "pod"))
+    if not rows:
         raise ConfigError.of(f"{path / 'slots.csv'} has no rows of slot,host,leaf,pod", AGAIN)
-    return rows
+    return [row for _, row in rows]
 
 
 def _hardware(path: Path) -> Mapping[str, Any]:
     """`hardware` of config.yaml."""
-    import yaml
-
-    try:
-        config = yaml.load(_text(path, "config.yaml"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError.of(f"{path / 'config.yaml'} is no YAML: {error}", AGAIN) from error
-    found = config.get("hardware") if isinstance(config, dict) else None
+    found = yaml_mapping.read(str(path / "config.yaml"), _text(path, "config.yaml")).get("hardware")
     if not isinstance(found, dict):
         raise ConfigError.of(f"{path / 'config.yaml'} has no hardware", AGAIN)
     return found
 
 
 def _text(path: Path, name: str) -> str:
-    try:
-        return (path / name).read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ConfigError.of(f"{path} is no plan folder: it has no {name}", f"write {_plans_in(path)}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError.of(f"{path / name} is not UTF-8 text", AGAIN) from error
-    except OSError as error:
-        raise ConfigError.of(
-            f"{path / name} cannot be read: {error.strerror}", "name a readable plan folder"
-        ) from error
+    if not os.path.lexists(path / name):
+        raise ConfigError.of(f"{path} is no plan folder: it has no {name}", f"write {_plans_in(path)}")
+    return text_of(str(path / name), path / name, AGAIN, MOST_BYTES)
 
 
 def _plans_in(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import NoReturn
 from compiler.commands import folder
 from compiler.config.load import load_config
 from compiler.entry import Parser, finish
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, shown
 from compiler.frameworks.proof import Finding, groups
 from compiler.passes import lay_out
 from compiler.pools import pool_config
@@ -37,11 +37,9 @@ def run(argv: Sequence[str]) -> int:
         found for path, world in _worlds(args.plan) for found in (*_tables(path, world), *_oracle(world, args.wheel))
     ]
     for finding in findings:
-        print(
-            f"equal   {finding.what}: {finding.planned}"
-            if finding.equal
-            else f"DIFFERS {finding.what}: plan {finding.planned} | found {finding.found}"
-        )
+        equal = f"equal   {finding.what}: {finding.planned}"
+        differs = f"DIFFERS {finding.what}: plan {finding.planned} | found {finding.found}"
+        print(shown(equal if finding.equal else differs))
     different = sum(not finding.equal for finding in findings)
     print(f"{len(findings) - different} of {len(findings)} equal")
     return 1 if different else 0

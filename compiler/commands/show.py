@@ -13,7 +13,7 @@ from compiler.commands import folder
 from compiler.commands.queries import FORMS, answer_all
 from compiler.commands.text import text
 from compiler.entry import Parser, finish
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, shown
 
 EXAMPLE = "example: python -m compiler.show out/NAME rank=777 group=ep/3"
 
@@ -34,9 +34,9 @@ def run(argv: Sequence[str]) -> int:
         found = [asdict(answer) for answer in answers]
         print(json.dumps({"plan": plan.name, "world_size": plan.size, "answers": found}, indent=1))
         return 0
-    print(f"{plan.name}, {plan.size} ranks" + f" x {plan.instances} instances" * (plan.instances > 1))
+    print(f"{shown(plan.name)}, {plan.size} ranks" + f" x {plan.instances} instances" * (plan.instances > 1))
     for answer in answers:
-        print("", *text(answer, whole=args.all), sep="\n")
+        print("", *map(shown, text(answer, whole=args.all)), sep="\n")
     return 0
 
 

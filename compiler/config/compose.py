@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from omegaconf import DictConfig
 from compiler.config import choices
 from compiler.config.choices import GROUPS
 from compiler.config.messages import translated
-from compiler.config.source import SCHEME, SHIPPED, RankplanSource, ShippedSource
+from compiler.config.source import SCHEME, FileSource, RankplanSource
 from compiler.errors import ConfigError, Problem
 from compiler.render.assets import folder
 
@@ -115,7 +116,7 @@ def search_path(config_dir: str | None, primary_dir: str | None = None) -> Confi
     path.append("hydra", "pkg://hydra.conf")
     if primary_dir is not None:
         path.append("primary", f"file://{primary_dir}")
-    path.append("main", f"{SHIPPED}://{folder('conf')}")
+    path.append("main", f"file://{folder('conf')}")
     if config_dir is not None:
         path.append("command-line", f"file://{config_dir}")
     path.append(SCHEME, f"{SCHEME}://")
@@ -124,20 +125,28 @@ def search_path(config_dir: str | None, primary_dir: str | None = None) -> Confi
 
 
 @contextmanager
-def _registered() -> Iterator[None]:
-    """Our sources are known, and Hydra's behaviour is that of 1.3, only for as long as we compose."""
+def registered() -> Iterator[None]:
+    """Our sources are known, Hydra's behaviour is that of 1.3 and it warns of nothing, only for as long as we compose.
+
+    What it would warn of (a primary file that does not say where its own keys stand) has a fixed answer: they come last.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield from _with_sources()
+
+
+def _with_sources() -> Iterator[None]:
     Plugins.instance()
     types = SourcesRegistry.instance().types
-    mine, base = {SCHEME: RankplanSource, SHIPPED: ShippedSource}, version.getbase()
-    new = [scheme for scheme in mine if scheme not in types]
-    types.update(mine)
+    before, base = dict(types), version.getbase()
+    types.update({SCHEME: RankplanSource, "file": FileSource})
     version.setbase("1.3")
     try:
         yield
     finally:
         version.VersionBase.instance().version_base = base
-        for scheme in new:
-            del types[scheme]
+        types.clear()
+        types.update(before)
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> DictConfig:
@@ -146,7 +155,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, config_name
     Raises ConfigError for whatever Hydra refuses.
     """
     name = re.sub(r"\.ya?ml$", "", config_name or "config")
-    with translated(), _registered():
+    with translated(), registered():
         directory = search_folder(config_dir, config_name)
         primary = directory if config_name is not None else None
         loader = ConfigLoaderImpl(search_path(directory, primary))
@@ -155,6 +164,6 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, config_name
 
 def parsed(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> list[Override]:
     """Overrides in Hydra's terms, sweeps among them. Raises ConfigError for a spelling that Hydra cannot read."""
-    with translated(), _registered():
+    with translated(), registered():
         loader = ConfigLoaderImpl(search_path(search_folder(config_dir, config_name)))
         return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))

@@ -14,6 +14,8 @@ from typing import Any
 from compiler.config import hf_parts as parts
 from compiler.config.hf_parts import Part, Source
 from compiler.errors import ConfigError
+from compiler.inputs import json_object
+from compiler.inputs.file import text as text_of
 from compiler.specs.model import Model
 
 _DEEPSEEK: tuple[Part, ...] = (parts.decoder, parts.latent_attention, parts.deepseek_experts)
@@ -72,15 +74,8 @@ def described(where: str, path: str, data: dict[str, Any]) -> Model:
 
 def load(where: str, path: str) -> dict[str, Any]:
     """The object of a config.json. Raises ConfigError for a file that cannot be read, or holds none."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError.of(f"{where} cannot be read: {error.strerror}", "write the path of a config.json") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError.of(f"{where} is not JSON: {error}", "take the model's own config.json") from error
-    if not isinstance(data, dict):
-        raise ConfigError.of(f"{where} holds no JSON object", "take the model's own config.json")
-    return data
+    text = text_of(where, path, "write the path of a config.json")
+    return json_object.read(where, text, "take the model's own config.json")
 
 
 def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -12,9 +14,10 @@ import hydra
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
-from compiler.config.compose import normalised, search_folder
+from compiler.config.compose import normalised, registered, search_folder
 from compiler.config.messages import translated
 from compiler.config.source import RankplanSearchPath, RankplanSource
+from compiler.errors import shown
 from compiler.render.assets import folder
 
 QUIET = (
@@ -44,7 +47,7 @@ def start(
     Plugins.instance().register(RankplanSearchPath)
     sys.argv = [sys.argv[0], *flags, *QUIET, *normalised(overrides)]
     app = hydra.main(version_base="1.3", config_path=primary or conf, config_name=config_name or "config")
-    with translated():
+    with translated(), registered():
         app(task)()
 
 
@@ -60,5 +63,10 @@ def show(args: argparse.Namespace) -> int:
         if getattr(args, name) is not None:
             flags += [f"--{name}", getattr(args, name)]
     primary = None if args.help else args.config_name  # the help page is that of our own primary file
-    start(lambda _: None, flags, args.overrides, args.config_dir or args.config_path, primary)
+    found = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(found):
+            start(lambda _: None, flags, args.overrides, args.config_dir or args.config_path, primary)
+    finally:
+        print(*map(shown, found.getvalue().split("\n")), sep="\n", end="")
     return 0

@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -17,6 +16,7 @@ from compiler.config.compose import compose, known
 from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.errors import ConfigError, Problem, short
+from compiler.inputs.file import text as text_of
 from compiler.layout import loads
 from compiler.schedulers import registry
 from compiler.specs.config import Config
@@ -164,10 +164,7 @@ def _content(key: str, given: str | None, instead: str) -> str | None:
     """The text of a file that is named by its path; what has a line break is the text itself. Raises ConfigError."""
     if given is None or "\n" in given:
         return given
-    try:
-        text = Path(given).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise ConfigError.of(f"{key}={given} cannot be read: {error}", instead) from error
+    text = text_of(f"{key}={given}", given, instead)
     return text if "\n" in text else text + "\n"
 
 

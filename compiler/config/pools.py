@@ -9,10 +9,11 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from compiler.config import compose
+from compiler.config import compose, source
 from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.errors import ConfigError, Problem
+from compiler.inputs.file import text as text_of
 from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel, looks_like_degrees, parse
@@ -81,7 +82,7 @@ def _named(key: str, name: str, config_dir: str | None) -> Any:
     files = (Path(place, "parallel", f"{name}.yaml") for place in folders)
     file = next((file for file in files if file.is_file()), None)
     if file is not None:
-        return OmegaConf.load(file)
+        return source.values(file, text_of(str(file), file, "name a YAML file"))
     if not looks_like_degrees(name):
         raise ConfigError.of(f"{key}={name} is not known", f"write one of {compose.known('parallel')}")
     return parse(name)

@@ -83,8 +83,8 @@ class GpuCalibration:
     links: Mapping[str, LinkCurve] = field(default_factory=dict)
 
     def kernel(self, curves: Mapping[str, KernelCurve], precision: str) -> KernelCurve:
-        """The curve of a precision, or of the nearest one that was measured."""
-        return next(curves[key] for key in NEAREST[precision] if key in curves)
+        """The curve of a precision, or of the nearest one that was measured, or of any."""
+        return next(curves[key] for key in (*NEAREST[precision], *curves) if key in curves)
 
     def without_switch(self) -> GpuCalibration:
         """With every reduction done by the GPUs themselves."""

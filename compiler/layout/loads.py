@@ -6,8 +6,6 @@ the mean of those that are.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.errors import ConfigError
+from compiler.inputs import table
 
 REQUIRED = ("layer", "expert", "load")
 
@@ -24,14 +23,9 @@ Loads = Mapping[int, NDArray[np.float64]]
 
 def read(text: str) -> Loads:
     """Parse a table. Raises ConfigError with the line that is wrong."""
-    rows = csv.DictReader(io.StringIO(text))
-    missing = [name for name in REQUIRED if name not in (rows.fieldnames or ())]
-    if missing:
-        raise ConfigError.of(
-            f"experts.load has no column {', '.join(missing)}", f"start it with the header {','.join(REQUIRED)}"
-        )
+    _, rows = table.read("experts.load", text, REQUIRED)
     found: dict[int, dict[int, float]] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         layer, expert, load = _numbers(number, row)
         if expert in found.setdefault(layer, {}):
             raise ConfigError.of(
@@ -43,14 +37,14 @@ def read(text: str) -> Loads:
     return {layer: _row(layer, loads) for layer, loads in sorted(found.items())}
 
 
-def _numbers(number: int, row: Mapping[str, str | None]) -> tuple[int, int, float]:
+def _numbers(number: int, row: Mapping[str, str]) -> tuple[int, int, float]:
     try:
-        layer, expert, load = int(row["layer"] or ""), int(row["expert"] or ""), float(row["load"] or "")
+        layer, expert, load = int(row["layer"]), int(row["expert"]), float(row["load"])
     except ValueError:
         layer, expert, load = -1, -1, -1.0
     if min(layer, expert) < 0 or load < 0 or not math.isfinite(load):
         raise ConfigError.of(
-            f"experts.load line {number} is no layer, expert and load: {','.join(str(row[key]) for key in REQUIRED)}",
+            f"experts.load line {number} is no layer, expert and load: {','.join(row[key] for key in REQUIRED)}",
             "write two ids and a number of tokens",
         )
     return layer, expert, load

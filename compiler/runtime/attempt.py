@@ -234,7 +234,7 @@ def save(run: str, summary: Summary) -> None:
 def answer(words: List[str]) -> str:
     """What is asked of it. Raises PlanError for words that are no question."""
     usage = "write attempt.py RUN begin N [POOL...], RUN stop N or RUN end N SIGNAL LIMIT CODE..."
-    if len(words) < 3 or words[1] not in ("begin", "stop", "end") or len(words) < 5 and words[1] == "end":
+    if len(words) < 3 or words[1] not in ("begin", "stop", "end") or (len(words) < 5 and words[1] == "end"):
         raise planned.PlanError(planned.CONFIGURATION, usage)
     run, what, rest = words[0], words[1], words[3:]
     for number in [words[2], *rest[1:2] * (what == "end")]:
