@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding of a user's mistake: what is wrong, and what to write instead."""
+    """One finding of a user's mistake: what is wrong, and what to write instead. As a text it shows no secret."""
 
     what: str
     instead: str
 
     def __str__(self) -> str:
-        return f"{' '.join(self.what.split())} ; {' '.join(self.instead.split())}"
+        from compiler.secrets import redacted
+
+        return redacted(f"{' '.join(self.what.split())} ; {' '.join(self.instead.split())}")
 
 
 class CompilerError(Exception):

@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from compiler.config.messages import translated
+from compiler.config.sealed import sealed
 from compiler.config.source import SCHEME, SHIPPED, RankplanSource, ShippedSource
 from compiler.errors import ConfigError, Problem
 from compiler.render.assets import folder
@@ -146,7 +147,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, config_name
     Raises ConfigError for whatever Hydra refuses.
     """
     name = re.sub(r"\.ya?ml$", "", config_name or "config")
-    with translated(), _registered():
+    with translated(), sealed(), _registered():
         directory = search_folder(config_dir, config_name)
         primary = directory if config_name is not None else None
         loader = ConfigLoaderImpl(search_path(directory, primary))
