@@ -43,14 +43,16 @@ def line(text: str, most: int = LONGEST) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding of a user's mistake: what is wrong, and what to write instead."""
+    """One finding of a user's mistake: what is wrong, and what to write instead. As a text it shows no secret."""
 
     what: str
     instead: str
 
     def __str__(self) -> str:
-        instead = line(self.instead, LONGEST // 2)
-        return f"{line(self.what, LONGEST - len(instead) - 3)} ; {instead}"
+        from compiler.secrets import redacted
+
+        instead = line(redacted(self.instead), LONGEST // 2)
+        return f"{line(redacted(self.what), LONGEST - len(instead) - 3)} ; {instead}"
 
     def of(self, job: str) -> Problem:
         """The same of a sweep's job, which has been named by its overrides."""

@@ -21,9 +21,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, flag_override
 
 from compiler.config.compose import compose, normalised, parsed
+from compiler.config.exposed import in_override
 from compiler.config.grammar import NAME
 from compiler.config.hydra_app import start
 from compiler.config.load import check_keys, to_config
+from compiler.config.sealed import sealed
 from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, WriteError, shown
 from compiler.pools import compile_any
@@ -48,6 +50,8 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     items = parsed(given, config_dir, config_name)
     choices = [_choices(item) for item in items]
     swept = tuple(item.get_key_element() for item in items if item.is_sweep_override())
+    if exposed := [problem for choice in choices for override in choice for problem in in_override(override)]:
+        raise ConfigError(dict.fromkeys(exposed))  # the names of folders and the summary would show them
     _refuse(swept, [choice[0] for choice in choices], config_dir, config_name)
     scratch = tempfile.mkdtemp(prefix="rankplan-sweep-")
     folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
@@ -76,6 +80,7 @@ def _key(override: str) -> str:
     return override.split("=", 1)[0]
 
 
+@sealed()
 def _refuse(swept: Sequence[str], first: Sequence[str], config_dir: str | None, config_name: str | None) -> None:
     """Raises ConfigError for what would be wrong in every job: a misspelt key, or a sweep in several folders."""
     places = [key for key in swept if key in ("out", "sweep")]

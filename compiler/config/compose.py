@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from compiler.config import choices
 from compiler.config.choices import GROUPS
 from compiler.config.messages import translated
+from compiler.config.sealed import sealed
 from compiler.config.source import SCHEME, FileSource, RankplanSource
 from compiler.errors import ConfigError, Problem
 from compiler.render.assets import folder
@@ -155,7 +156,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, config_name
     Raises ConfigError for whatever Hydra refuses.
     """
     name = re.sub(r"\.ya?ml$", "", config_name or "config")
-    with translated(), registered():
+    with translated(), sealed(), registered():
         directory = search_folder(config_dir, config_name)
         primary = directory if config_name is not None else None
         loader = ConfigLoaderImpl(search_path(directory, primary))

@@ -11,10 +11,11 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from compiler.cluster import inventory
-from compiler.config import grammar, pools
+from compiler.config import exposed, grammar, pools
 from compiler.config.compose import compose, known
 from compiler.config.messages import translated
 from compiler.config.schema import writable
+from compiler.config.sealed import sealed
 from compiler.errors import ConfigError, Problem, short
 from compiler.inputs.file import text as text_of
 from compiler.layout import loads
@@ -31,6 +32,7 @@ def load_config(overrides: Sequence[str], config_dir: str | None = None, config_
     return to_config(cfg, overrides, config_dir)
 
 
+@sealed()
 def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | None = None) -> Config:
     """The frozen values of a composed configuration.
 
@@ -54,7 +56,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         launch=_with_texts(config.launch),
         site=_with_texts(config.site),
     )
-    found = [*bad_pools, *problems(config), *grammar.problems(config)]
+    found = [*bad_pools, *exposed.problems(config), *problems(config), *grammar.problems(config)]
     found = found or list(grammar.named(config))  # a name is made from degrees, good ones
     if found:
         raise ConfigError(found)

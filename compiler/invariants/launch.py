@@ -1,4 +1,4 @@
-"""What hurts at launch time: hosts, spares, secrets, device names, limits."""
+"""What hurts at launch time: hosts, spares, device names, limits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from compiler.cluster import inventory
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 
-_SECRET_NAME = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|CREDENTIALS?)(_|$)", re.IGNORECASE)
 _DEVICE = re.compile(r"[A-Za-z0-9._-]+")
-_SECRET_VALUE = re.compile(
-    r"^(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[A-Z0-9]{16}|-----BEGIN )"
-)
 
 
 @declared
@@ -41,22 +37,6 @@ def hosts(config: Config) -> Iterator[Check]:
         f"the inventory has {count} hosts, the plan {hardware.nodes} nodes + {spares} spares = {wanted}",
         f"pin exactly {wanted} hosts, or write hardware.pin=false" if hardware.pin else f"list at least {wanted} hosts",
     )
-
-
-@declared
-def secrets(config: Config) -> Iterator[Check]:
-    """No secret enters a file: values that look like one belong in launch.secrets, by reference."""
-    for group, values in (("launch", config.launch.environment), ("site", config.site.environment)):
-        for name, value in sorted(values.items()):
-            if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value):
-                yield check(
-                    "secrets",
-                    False,
-                    f"{group}.environment.{name}",
-                    "a reference",
-                    f"{group}.environment.{name} looks like a secret, and every file of the plan would carry it",
-                    f"write launch.secrets.{name}=FILE, a file on the cluster",
-                )
 
 
 @declared

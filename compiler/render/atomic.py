@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from compiler.errors import WriteError
+from compiler.errors import ConfigError, WriteError
 from compiler.render.artifacts import Artifact
+from compiler.secrets import shaped
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -104,7 +105,12 @@ def _umask() -> int:
 
 
 def _write(folder: Path, artifact: Artifact) -> str:
-    """Write one file and return its sha256."""
+    """Write one file and return its sha256. Raises ConfigError where it would hold a secret; tables of numbers cannot."""
+    if isinstance(artifact.text, str) and (found := shaped(artifact.text)):
+        raise ConfigError.of(
+            f"{artifact.path} would hold what looks like {found.kind}",
+            "leave it out of what the file is made from: ranks read secrets from a file, as in launch.secrets.NAME=FILE",
+        )
     path = folder / artifact.path
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()

@@ -1,0 +1,110 @@
+"""Looks for secrets in a text, and takes them out of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from compiler.secrets import names
+from compiler.secrets.commands import COMMANDS
+from compiler.secrets.shapes import STRUCTURES, TOKENS, Shape
+
+_VALUE = r"""(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"',;&|)}\]]+)"""
+_ASSIGNED = (
+    r"""(?<![\w.-])-{0,2}(?P<name>[A-Za-z_][\w.-]*)(?P<quote>\\?["']?)"""
+    rf"""(?:(?P<equals>\s?=(?![=~])\s?)|\s?:(?![/:])\s*)\\?{_VALUE}"""
+)
+_OPTION = rf"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]*)\s+(?!-){_VALUE}"
+_SWITCH = r"(?:no|use|enable|disable|with|without|require|skip|allow)[-_]"
+_HINT = r"(?i:pass|pwd|pswd|token|secret|key|cred|auth|bearer|cookie|jwt|_pat|sas)"
+_SHORTEST = 12
+"""Characters of the shortest word that holds a token of a known shape."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A secret of some kind at text[start:end], by the name that gives it away, if one does."""
+
+    kind: str
+    start: int = 0
+    end: int = 0
+    name: str = ""
+
+
+def named(name: str, value: str) -> str | None:
+    """The kind of secret that a variable or key of that name holds, None where it is none."""
+    kind = names.kind(name)
+    return None if kind is None or names.harmless(value, name) else kind
+
+
+def shaped(text: str) -> Found | None:
+    """The first secret that shows by its shape alone: a look that is cheap enough for every file. Only its kind is kept.
+
+    Most of a large file is numbers and words that come again and again, so each word is looked at once.
+    """
+    words = "\n".join(word for word in set(text.split()) if len(word) >= _SHORTEST and word.strip("0123456789,;"))
+    found = next(_by_shape(words, TOKENS), None) or next(_by_shape(text, STRUCTURES), None)
+    return Found(found.kind) if found else None
+
+
+def first(text: str) -> Found | None:
+    """A secret of a text that somebody wrote: by shape, as a program's argument, or by the name in front of it."""
+    return shaped(text) or next(_by_shape(text, COMMANDS), None) or next(_by_name(text), None)
+
+
+def _searched(text: str) -> Iterator[Found]:
+    """Every one, and where it is."""
+    yield from _by_shape(text, (*TOKENS, *STRUCTURES, *COMMANDS))
+    yield from _by_name(text)
+
+
+def redacted(text: str) -> str:
+    """The text with *** in the place of every secret, wherever its value comes again."""
+    spans = sorted({(found.start, found.end) for found in _searched(text)})
+    values = {text[start:end].strip("\"'") for start, end in spans}
+    parts, at = [], 0
+    for start, end in spans:
+        if start >= at:
+            parts += [text[at:start], "***"]
+        at = max(at, end)
+    text = "".join([*parts, text[at:]])
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, "***") if len(value) > 3 else text  # shorter ones are parts of words
+    return text
+
+
+def _by_shape(text: str, shapes: Iterable[Shape]) -> Iterator[Found]:
+    for shape in shapes:
+        if any(word in text for word in shape.words):
+            for match in _compiled(shape.pattern).finditer(text):
+                group = "value" if "value" in match.re.groupindex else 0
+                if not (group and names.harmless(match[group])):
+                    yield Found(shape.kind, *match.span(group))
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Few of them are ever needed, and compiling all takes longer than searching."""
+    return re.compile(pattern)
+
+
+def _by_name(text: str) -> Iterator[Found]:
+    if not re.search(_HINT, text):
+        return
+    for match in (*re.finditer(_ASSIGNED, text), *re.finditer(_OPTION, text)):
+        name, value = match["name"], match["value"]
+        kind = named(name, value)
+        if kind is not None and not names.programmed(value, name) and not _told(match, kind):
+            yield Found(kind, *match.span("value"), name)
+
+
+def _told(match: re.Match[str], kind: str) -> bool:
+    """Whether this is prose or a reference that only reads like an assignment: `the token: see below`, `secrets.X=FILE`."""
+    name, given = match["name"], match.groupdict()
+    if ".secrets." in name or re.match(_SWITCH, name):
+        return True
+    if "equals" not in given or given["equals"] or given["quote"]:
+        return False
+    return re.fullmatch(r"[A-Za-z]+", name) is not None and kind != "a password" and not re.search("[0-9]", match["value"])
