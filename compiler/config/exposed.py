@@ -90,7 +90,9 @@ def _problem(key: str, kind: str, text: str, config: Config) -> Problem:
         found = secrets.first(text)
         variable = re.sub(r"\W", "_", found.name.rpartition(".")[2]).upper() if found and found.name else "NAME"
     verb = "looks like" if key.startswith(_ENVIRONMENTS) else "holds what looks like"
-    return Problem(f"{key} {verb} {kind}, and files of the plan would carry it", _instead(key, variable, config.scheduler))
+    return Problem(
+        f"{key} {verb} {kind}, and files of the plan would carry it", _instead(key, variable, config.scheduler)
+    )
 
 
 def _instead(key: str, variable: str, scheduler: Sequence[str] | Mapping[str, Any]) -> str:

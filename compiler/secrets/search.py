@@ -107,4 +107,6 @@ def _told(match: re.Match[str], kind: str) -> bool:
         return True
     if "equals" not in given or given["equals"] or given["quote"]:
         return False
-    return re.fullmatch(r"[A-Za-z]+", name) is not None and kind != "a password" and not re.search("[0-9]", match["value"])
+    return (
+        re.fullmatch(r"[A-Za-z]+", name) is not None and kind != "a password" and not re.search("[0-9]", match["value"])
+    )
