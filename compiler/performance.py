@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from compiler.costs.case import Case
@@ -37,7 +38,8 @@ def performance(plan: Case, projection: Mapping[str, Any]) -> dict[str, Fact]:
         found["prefill_communication_share"] = share(last["parts"], last["ttft_s"], "tp_s", "ep_s", "pp_s")
     if decode := serve.get("decode"):
         last = decode[-1]
-        found["decode_intensity"] = intensity(plan, one_token(plan, last["context_length"]))
+        step = replace(plan, workload=replace(plan.workload, global_batch_size=last["batch"]))
+        found["decode_intensity"] = intensity(step, one_token(step, last["context_length"]))
         found["decode_communication_share"] = share(last["parts"], last["tpot_s"], "tp_s", "ep_s", "pp_s")
         found["decode_tp_share"] = share(last["parts"], last["tpot_s"], "tp_s")
     ahead, each = found["prefill_communication_share"], found["decode_communication_share"]
