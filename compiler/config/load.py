@@ -19,6 +19,7 @@ from compiler.config.schema import writable
 from compiler.errors import ConfigError, Problem
 from compiler.layout import loads
 from compiler.schedulers import registry
+from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
 from compiler.specs.fields import problems
 
@@ -54,6 +55,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         launch=_with_texts(config.launch),
         site=_with_texts(config.site),
     )
+    config = dataclasses.replace(config, hardware=blocks.requested(config))
     found = [*bad_pools, *problems(config), *grammar.problems(config)]
     if found:
         raise ConfigError(found)

@@ -19,7 +19,7 @@ from compiler.specs.fields import at_least
 class Options:
     """Written as directives of the same names; what is None is left to the site.
 
-    `segment` is in nodes, for sites that place jobs by blocks.
+    `segment` is in nodes, for sites that place jobs by blocks. Each task of an `array` is a job of the whole plan.
     """
 
     partition: Optional[str] = None
@@ -29,6 +29,8 @@ class Options:
     constraint: Optional[str] = None
     exclude: Optional[str] = None
     comment: Optional[str] = None
+    dependency: Optional[str] = None
+    array: Optional[str] = None
     segment: Optional[int] = at_least(1, None)
 
 
