@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from compiler import Plan, compile_plan
-from compiler.errors import CompilerError, ConfigError, InvariantError
 from compiler.cluster.spans import SPANS
+from compiler.errors import CompilerError, ConfigError, InvariantError
 from compiler.schedulers.job import job
 from compiler.schedulers.registry import artifacts
 from compiler.schedulers.slurm import rules

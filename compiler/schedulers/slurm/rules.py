@@ -64,6 +64,25 @@ def _lines(options: Any) -> Iterator[Problem]:
             )
 
 
+def _directives(given: Mapping[str, Any]) -> Iterator[Problem]:
+    """Lines of the batch script that the site adds or changes."""
+    for name, value in given.items():
+        if name in DECIDED:
+            yield Problem(
+                f"site.slurm.directives.{name} is not for a site to set: {DECIDED[name]} decides it",
+                f"take it out of site.slurm.directives{_own_key(DECIDED[name])}",
+            )
+        elif not re.fullmatch(r"[a-z][a-z-]*", name) or value is False:
+            yield Problem(
+                f"site.slurm.directives.{name}={value} is no directive of Slurm",
+                "write NAME: VALUE, true for one without a value, null to take one of ours out",
+            )
+        elif value is not None and not str(value).isprintable():
+            yield Problem(
+                f"site.slurm.directives.{name} holds {value!r}, and a directive is one line", "write one line"
+            )
+
+
 def _own_key(decider: str) -> str:
     """A hint to the key that decides, where one does."""
     return f", and write {decider}" if "." in decider else ""
@@ -90,21 +109,7 @@ def _site(job: Job) -> Iterator[Problem]:
     for name in slurm.pass_environment:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", name):
             yield Problem(f"site.slurm.pass_environment holds {name!r}", "write names of variables, as LD_LIBRARY_PATH")
-    for name, value in slurm.directives.items():
-        if name in DECIDED:
-            yield Problem(
-                f"site.slurm.directives.{name} is not for a site to set: {DECIDED[name]} decides it",
-                f"take it out of site.slurm.directives{_own_key(DECIDED[name])}",
-            )
-        elif not re.fullmatch(r"[a-z][a-z-]*", name) or value is False:
-            yield Problem(
-                f"site.slurm.directives.{name}={value} is no directive of Slurm",
-                "write NAME: VALUE, true for one without a value, null to take one of ours out",
-            )
-        elif value is not None and not str(value).isprintable():
-            yield Problem(
-                f"site.slurm.directives.{name} holds {value!r}, and a directive is one line", "write one line"
-            )
+    yield from _directives(slurm.directives)
     if not re.fullmatch(r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}", slurm.switch_wait):
         yield Problem(f"site.slurm.switch_wait={slurm.switch_wait} is no time of Slurm", "write HH:MM:SS")
     lists = {"topology_command": slurm.topology_command, "health_command": slurm.health_command}
