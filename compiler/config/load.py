@@ -20,6 +20,7 @@ from compiler.errors import ConfigError, Problem, short
 from compiler.inputs.file import text as text_of
 from compiler.layout import loads
 from compiler.schedulers import registry
+from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
 from compiler.specs.ranges import problems
 
@@ -61,7 +62,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
     if found:
         raise ConfigError(found)
     registry.choose(list(config.scheduler))
-    return config
+    return dataclasses.replace(config, hardware=blocks.requested(config))
 
 
 def check_keys(cfg: DictConfig) -> None:
