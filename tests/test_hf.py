@@ -236,3 +236,29 @@ def test_every_bad_key_is_told_at_once(tmp_path: Path) -> None:
         f"{where} has mlp_only_layers=3 ; write a list of int values",
         f"{where} has tie_word_embeddings='no' ; write true or false",
     }
+
+
+def test_counts_have_ceilings_and_lists_an_end(tmp_path: Path) -> None:
+    """What is counted out while a file is read is bounded before, and messages quote no more than the start of a value."""
+    path = tmp_path / "config.json"
+    changes = {
+        "num_hidden_layers": 10**9,
+        "vocab_size": 10**400,
+        "mlp_only_layers": [1] * 5000,
+        "num_experts": "9" * 5000,
+    }
+    path.write_text(json.dumps(data("qwen3_moe", **changes)))
+    where = f"model.hf_config={path}"
+    assert set(message(path).splitlines()) == {
+        f"{where} has num_hidden_layers=1000000000 ; write at most 4096",
+        f"{where} has vocab_size=1{'0' * 59}... (401 characters) ; write at most 2147483647",
+        f"{where} has 5000 entries in mlp_only_layers ; write at most 4096",
+        f"{where} has num_experts='{'9' * 59}... (5,002 characters) ; write a whole number, 1 or more",
+    }
+
+
+def test_a_model_of_a_file_has_the_ranges_of_any_other(tmp_path: Path) -> None:
+    model = changed(tmp_path, "llama", vocab_size=10**9)
+    assert [str(found) for found in problems(model, "model")] == [
+        "model.vocab_size=1000000000 is above 67108864 ; write at most 67108864"
+    ]
