@@ -62,7 +62,7 @@ def work_alone(work: Callable[[int], int], guard: int) -> None:
 
 def hand_on(around: family.Family, pid: int) -> Tuple[int, bool]:
     """Hand signals to `pid` until it ends; its exit code, and whether one of them stops."""
-    ended, stopped = {}, False
+    ended, stopped = {}, False  # type: Dict[int, int], bool
     while pid not in ended:
         number = family.heard((*family.FORWARDED, signal.SIGCHLD), family.LOOK_S)
         stopped = stopped or number in family.STOPS
@@ -76,7 +76,7 @@ def hand_on(around: family.Family, pid: int) -> Tuple[int, bool]:
 
 def piped() -> List[List[int]]:
     """Output and error where they go to a pipe; together where it is the same one, so that lines keep their order."""
-    found = {}  # type: dict[Tuple[int, int], List[int]]
+    found = {}  # type: Dict[Tuple[int, int], List[int]]
     for number in (1, 2):
         kind = os.fstat(number)
         if stat.S_ISFIFO(kind.st_mode) or stat.S_ISSOCK(kind.st_mode):

@@ -46,7 +46,7 @@ def load(folder: str = HERE) -> Dict[str, Any]:
     """The launch of this plan; the launcher passes its sha256, so that a folder that changed since is noticed."""
     path = os.path.join(folder, "launch.json")
     content = read(path)
-    launch = parsed(path, content, shape.LAUNCH)
+    launch = parsed(path, content, shape.LAUNCH)  # type: Dict[str, Any]
     wrong = shape.relations(launch)
     if wrong:
         raise PlanError(CONFIGURATION, "%s: %s" % (path, wrong))

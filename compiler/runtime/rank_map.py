@@ -128,15 +128,20 @@ def check(folder: str, launch: Dict[str, Any]) -> None:
     paths, per_node, count = parts(folder), launch["ranks_per_node"], 0
     if not paths:
         return
+    check_ends(folder, launch)
     found = table(paths)
     columns = len(named(paths[0], next(found, [])))
     for count, row in enumerate(found, 1):
         rank = count - 1
+        if rank == launch["world_size"]:
+            raise unreadable(paths[0], "there are more rows than the plan's %d ranks" % rank)
         if len(row) != columns:
             raise unreadable(paths[0], "row %d has %d of %d columns" % (count, len(row), columns))
         if row[0] != str(rank) or row[1] != str(rank // per_node) or row[3] != str(rank % per_node):
             expected = (str(rank), str(rank // per_node), str(rank % per_node))
-            raise planned.differs(planned.MAPPING, "rank, slot and local rank", expected, (row[0], row[1], row[3]))
+            raise planned.differs(
+                planned.MAPPING, paths[0] + ": rank, slot and local rank", expected, (row[0], row[1], row[3])
+            )
     planned.expect(planned.CONFIGURATION, "rows of " + paths[0], launch["world_size"], count)
 
 
