@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 import shutil
 import tempfile
@@ -29,6 +30,7 @@ from compiler.config.sealed import sealed
 from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, WriteError, shown
 from compiler.pools import compile_any
+from compiler.render.atomic import write_file
 from compiler.specs.config import Config
 
 COLUMNS = (
@@ -37,6 +39,8 @@ COLUMNS = (
 ).split(",")
 
 
+SUMMARY, MARK = "summary.csv", b"job,overrides,status,"
+"""The table of a sweep, and how it begins."""
 SHOWN = frozenset(
     "model name parallel parallel.tp parallel.cp parallel.pp parallel.vpp parallel.ep parallel.etp parallel.dp "
     "parallel.adp parallel.order framework framework.instances workload.kind".split()
@@ -52,15 +56,18 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     swept = tuple(item.get_key_element() for item in items if item.is_sweep_override())
     if exposed := [problem for choice in choices for override in choice for problem in in_override(override)]:
         raise ConfigError(dict.fromkeys(exposed))  # the names of folders and the summary would show them
-    _refuse(swept, [choice[0] for choice in choices], config_dir, config_name)
+    _refuse(swept, [choice[0] for choice in choices], default_name(given), config_dir, config_name)
     scratch = tempfile.mkdtemp(prefix="rankplan-sweep-")
     folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
+    rows, name = [], Path(scratch).name
     try:
         with Progress(math.prod(map(len, choices))) as progress:
-            task = Task(swept, default_name(given), progress, config_dir)
+            task = Task(swept, default_name(given), progress, config_dir, name)
             own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
             start(task, ["-m"], [*own, *given], config_dir, config_name)
-        rows = [json.loads(path.read_text()) for path in Path(folder).glob("*.row.json")]
+        for path in Path(folder).glob(f"{name}-*.json"):
+            rows.append(json.loads(path.read_text()))
+            path.unlink()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return _finish(sorted(rows, key=lambda row: int(row["number"])))
@@ -81,8 +88,10 @@ def _key(override: str) -> str:
 
 
 @sealed()
-def _refuse(swept: Sequence[str], first: Sequence[str], config_dir: str | None, config_name: str | None) -> None:
-    """Raises ConfigError for what would be wrong in every job: a misspelt key, or a sweep in several folders."""
+def _refuse(
+    swept: Sequence[str], first: Sequence[str], default: str, config_dir: str | None, config_name: str | None
+) -> None:
+    """Raises ConfigError for what would be wrong in every job: a misspelt key, or a sweep in several folders; and WriteError."""
     places = [key for key in swept if key in ("out", "sweep")]
     if places:
         raise ConfigError.of(f"{places[0]} has several values", "write one: a sweep is one folder")
@@ -92,6 +101,29 @@ def _refuse(swept: Sequence[str], first: Sequence[str], config_dir: str | None, 
         check_keys(cfg)
     if not (cfg.out and NAME.fullmatch(cfg.sweep or "default")):
         raise ConfigError.of(f"out={cfg.out} sweep={cfg.sweep} cannot name a sweep's folder", "write sweep=NAME")
+    _refuse_place(_folder(cfg.out, cfg.sweep or default) / SUMMARY)
+
+
+def _folder(out: str, name: str) -> Path:
+    return Path(out) / "sweeps" / name
+
+
+def _refuse_place(summary: Path) -> None:
+    """Raises WriteError where somebody's own file is in the summary's place."""
+    try:
+        if not os.path.lexists(summary) or (summary.is_file() and _is_summary(summary)):
+            return
+    except OSError as error:
+        raise WriteError.of(f"{summary} cannot be read: {error.strerror}", "write sweep=NAME or out=FOLDER") from error
+    raise WriteError.of(
+        f"{summary} is no summary of a sweep, and would be replaced", "write another sweep=NAME, or move it away"
+    )
+
+
+def _is_summary(path: Path) -> bool:
+    """Whether a file begins as a summary does, or is empty."""
+    with path.open("rb") as file:
+        return file.read(len(MARK)) in (MARK, b"")
 
 
 def default_name(overrides: Sequence[str]) -> str:
@@ -106,12 +138,16 @@ def _word(text: str) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """What Hydra runs for each job: compile, write, and leave one row of the summary; it never raises."""
+    """What Hydra runs for each job: compile, write, and leave one row of the summary; it never raises.
+
+    Rows are files of this sweep's own, `<rows>-<number>.json` in hydra.sweep.dir, where others may be too.
+    """
 
     swept: tuple[str, ...]
     default_sweep: str
     progress: Progress
     config_dir: str | None = None
+    rows: str = "row"
     seen: dict[str, Config] = field(default_factory=dict)
 
     def __call__(self, cfg: DictConfig) -> None:
@@ -121,7 +157,7 @@ class Task:
         row: dict[str, Any] = {"number": int(hydra.job.num), "job": "", "message": ""}
         row["overrides"] = " ".join(item.lstrip("+") for item in changed)
         try:
-            row["folder"] = str(Path(cfg.out) / "sweeps" / (cfg.sweep or self.default_sweep))
+            row["folder"] = str(_folder(cfg.out, cfg.sweep or self.default_sweep))
             config = to_config(cfg, overrides, self.config_dir)
             row["job"] = self.folder_name(config, changed)
             compile_any(config).write(Path(row["folder"]), row["job"])
@@ -133,7 +169,7 @@ class Task:
             row |= {"status": "1", "message": f"bug: {type(error).__name__}: {error}"}
             traceback.print_exc()
         self.progress.advance()
-        Path(hydra.sweep.dir, f"{row['number']}.row.json").write_text(json.dumps(row))
+        Path(hydra.sweep.dir, f"{self.rows}-{row['number']}.json").write_text(json.dumps(row))
 
     def folder_name(self, config: Config, changed: Sequence[str]) -> str:
         """The job's name; where another plan has it already (two files that call themselves the same), a hash is added."""
@@ -171,21 +207,9 @@ def _finish(rows: Sequence[dict[str, Any]]) -> int:
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows({**row, **_figures(folder, row)} for row in rows)
-        _write_text(folder / "summary.csv", text.getvalue())
-        print(f"{len(rows) - failed} of {len(rows)} plans in {shown(f'{folder}, figures in {folder}/summary.csv')}")
+        write_file(folder / SUMMARY, text.getvalue())
+        print(f"{len(rows) - failed} of {len(rows)} plans in {shown(f'{folder}, figures in {folder / SUMMARY}')}")
     return 1 if failed else 0
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.writing")
-        scratch.write_text(text)
-        scratch.replace(path)
-    except OSError as error:
-        raise WriteError.of(
-            f"{path} cannot be written: {error.strerror}", "free the space, or write out=FOLDER"
-        ) from error
 
 
 def _figures(folder: Path, row: dict[str, Any]) -> dict[str, Any]:

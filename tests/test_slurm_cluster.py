@@ -73,7 +73,7 @@ def test_values_and_paths_arrive_unchanged(cluster: Cluster, tmp_path: Path) -> 
         arguments, environment = json.loads(path.read_text())
         assert arguments == list(HOSTILE.values())
         assert {name: environment[name] for name in HOSTILE} == HOSTILE
-        assert environment["RANKPLAN_PLAN"] == str(folder)
+        assert environment["RANKPLAN_PLAN"] == str(run / f"plan-{job}")
         assert environment["TOKEN"] == "s3cr3t $(id)"
         assert (environment.get("LEAKED"), environment["RANKPLAN_KEPT"]) == (None, "yes")
         assert environment["TORCH_FR_DUMP_TEMP_FILE"] == str(run / "flight-recorder" / "attempt-0" / "rank_")

@@ -12,7 +12,7 @@ import pytest
 
 from compiler.console import Progress
 from compiler.sweep import COLUMNS, Task, default_name, job_name
-from tests.command import BARE, STRATEGY, Ran, program, tree, whole
+from tests.command import BARE, STRATEGY, Ran, program, refused, tree, whole
 from tests.configs import changed, composed
 
 LEAN = [BARE, "~expect", "-m"]
@@ -127,6 +127,58 @@ class TestJobs:
         assert ran.code == 0, ran.err
         (again,) = (tmp_path / "again").iterdir()
         assert tree(again) == tree(folder / row["job"])
+
+
+class TestKept:
+    """What is in a sweep's folder and not the sweep's."""
+
+    def test_a_job_whose_folder_is_somebodys_fails_alone(self, tmp_path: Path) -> None:
+        folder = tmp_path / "out" / "sweeps" / "mine"
+        job = "moe_30b_ep8_tp8_pp4_dp4"
+        (folder / job / "src").mkdir(parents=True)
+        (folder / job / "src" / "main.py").write_text("print()")
+        (folder / "notes.txt").write_text("mine")
+        (folder / "other" / "deep").mkdir(parents=True)
+        before = tree(folder)
+        for _ in range(2):
+            ran = program(*LEAN, "parallel=ep8_tp8_pp4_dp4,ep16_tp4_pp4_dp4", "sweep=mine", cwd=tmp_path)
+            assert ran.code == 1
+            found = [(row["job"], row["status"]) for row in summary(folder)]
+            assert found == [(job, "4"), (STRATEGY, "ok")]
+            assert f"out/sweeps/mine/{job} is no plan folder: it holds no manifest.json of rankplan's" in ran.err
+            (folder / STRATEGY / "rankplan-7").mkdir(exist_ok=True)
+            (folder / STRATEGY / "rankplan-7" / "log").write_text("mine")
+        assert {path: found for path, found in tree(folder).items() if path in before} == before
+        assert (folder / STRATEGY / "rankplan-7" / "log").read_text() == "mine"
+
+    @pytest.mark.parametrize("kind", ["file", "folder", "link"])
+    def test_a_summary_that_is_somebodys_stops_the_sweep_before_any_job(self, tmp_path: Path, kind: str) -> None:
+        place = tmp_path / "out" / "sweeps" / "mine" / "summary.csv"
+        place.parent.mkdir(parents=True)
+        if kind == "folder":
+            place.mkdir()
+        elif kind == "link":
+            place.symlink_to("nowhere")
+        else:
+            place.write_text("month,sum\n1,2\n")
+        refused(tmp_path, *LEAN, "parallel=ep16_tp4_pp4_dp4", "sweep=mine", code=4)
+
+    def test_a_folder_for_its_state_is_left_as_it_was(self, tmp_path: Path) -> None:
+        """Rows of another sweep are not read, and files of other people not replaced."""
+        state = tmp_path / "state"
+        state.mkdir()
+        (state / "0.row.json").write_text("mine")
+        (state / "row-0.json").write_text("mine")
+        before = tree(state)
+        ran = program(*LEAN, "parallel=ep16_tp4_pp4_dp4", f"hydra.sweep.dir={state}", "sweep=mine", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        assert {path: found for path, found in tree(state).items() if path != "multirun.yaml"} == before  # Hydra's
+        assert len(summary(tmp_path / "out" / "sweeps" / "mine")) == 1
+
+    def test_a_plan_is_not_written_over_all_sweeps(self, tmp_path: Path) -> None:
+        assert program(*LEAN, "parallel=ep16_tp4_pp4_dp4", "sweep=mine", cwd=tmp_path).code == 0
+        for place in (["name=sweeps"], ["out=out/sweeps", "name=mine"]):
+            assert "is no plan folder" in refused(tmp_path, BARE, *place, code=4).err
 
 
 REFUSED = [

@@ -6,18 +6,18 @@ What the old one's manifest does not list is not the plan's: it stays where it i
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compiler.errors import ConfigError, WriteError
+from compiler.errors import CompilerError, ConfigError, WriteError
 from compiler.render import owned, rename, sync
 from compiler.render.artifacts import Artifact
+from compiler.render.locks import lock, turn
 from compiler.secrets import shaped
 
 Made = Callable[[dict[str, str]], Artifact]
@@ -41,19 +41,45 @@ def write_folder(target: Path, artifacts: Iterable[Artifact | Made]) -> None:
                     digests[artifact.path] = _write(new, artifact)
                 sync.files(new)
                 sync.folders(new)
-                with _turn(target):
+                with turn(target):
                     _place(scratch, target, frozenset(digests))
     except OSError as error:
-        reason = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-        raise WriteError.of(
-            f"{target} cannot be written: {reason}", "free the space or the place, or write out=FOLDER"
-        ) from error
+        raise _failed(target, error) from error
+
+
+def write_file(target: Path, text: str) -> None:
+    """Write one file that stands alone, in one step. Raises WriteError; what was there is then untouched."""
+    try:
+        with _parents(target.parent):
+            handle, scratch = tempfile.mkstemp(prefix=f".{target.name}.writing-", dir=target.parent)
+            try:
+                os.close(handle)
+                Path(scratch).write_text(text, encoding="utf-8")
+                Path(scratch).chmod(0o666 & ~_umask())
+                sync.one(Path(scratch))
+                Path(scratch).replace(target)
+            except BaseException:
+                Path(scratch).unlink()
+                raise
+    except OSError as error:
+        raise _failed(target, error) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _failed(target: Path, error: OSError) -> CompilerError:
+    reason = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    return WriteError.of(f"{target} cannot be written: {reason}", "free the space or the place, or write out=FOLDER")
 
 
 def recover(target: Path) -> None:
     """Finish what killed writers of a folder left: without an exchange it may be missing. Raises OSError."""
     if _left(target):
-        with _turn(target):
+        with turn(target):
             _recover(target)
 
 
@@ -93,53 +119,18 @@ def _beside(target: Path) -> Iterator[Path]:
 
     Its lock says that its writer lives. Where a file system has no locks (some Lustre), nobody's files are cleared away.
     """
-    with _turn(target):  # a new file is not yet locked: no other writer may take it for a dead one's
+    with turn(target):  # a new file is not yet locked: no other writer may take it for a dead one's
         _recover(target)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.writing-", dir=target.parent)
         with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(handle)
     scratch = Path(name)
     try:
         yield scratch
     finally:
-        with suppress(OSError), _turn(target):
+        with suppress(OSError), turn(target):
             _finish(scratch, target)
         os.close(handle)
-
-
-@contextmanager
-def _turn(target: Path) -> Iterator[None]:
-    """One writer of a folder after the other, where the file system has locks."""
-    path = target.with_name(f".{target.name}.writing")
-    handle = _locked(path)
-    try:
-        yield
-    finally:
-        if handle is not None:
-            with suppress(OSError):
-                path.unlink()
-            os.close(handle)
-
-
-def _locked(path: Path) -> int | None:
-    """A file that nobody else has locked, made where it is not there; None where there are no locks, or no right to one."""
-    while True:
-        with ExitStack() as opened:
-            try:
-                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            except OSError:
-                return None
-            opened.callback(os.close, handle)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                if os.path.samestat(os.fstat(handle), path.stat()):
-                    opened.pop_all()
-                    return handle
-            except FileNotFoundError:
-                continue  # the one who held it has deleted it
-            except OSError:
-                path.unlink(missing_ok=True)
-                return None
 
 
 def _left(target: Path) -> list[Path]:
@@ -153,7 +144,7 @@ def _recover(target: Path) -> None:
         with suppress(OSError):  # its writer lives, or it is another user's
             handle = os.open(scratch, os.O_RDWR | os.O_CLOEXEC)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(handle)
                 _finish(scratch, target)
             finally:
                 os.close(handle)
