@@ -130,22 +130,6 @@ CLUSTER: list[Case] = [
         "pin exactly 128 hosts",
     ),
     (
-        "secrets",
-        STRATEGY,
-        {"launch.environment": {"HF_TOKEN": "x"}},
-        "fail",
-        "launch.environment.HF_TOKEN looks like a secret",
-        "launch.secrets.HF_TOKEN=FILE",
-    ),
-    (
-        "secrets",
-        STRATEGY,
-        {"site.environment": {"X": "hf_" + "a" * 30}},
-        "fail",
-        "site.environment.X looks like a secret",
-        "launch.secrets.X",
-    ),
-    (
         "nccl-device-names",
         STRATEGY,
         {"launch.environment": {"NCCL_IB_HCA": "mlx5_1"}},

@@ -37,7 +37,11 @@ FILES = [
     ("key", lab(nodes="node_count: 4"), "node_count is not a setting (in hardware/lab)"),
     ("nested key", lab(memory_bytes="memory_byte: 4"), "memory_byte is not a setting (in hardware/lab)"),
     ("defaults", "defaults: [nope]\nnodes: 4\n", "hardware=nope is not known"),
-    ("environment", lab(nodes="nodes: ${oc.env:RANKPLAN_NOPE}"), "'RANKPLAN_NOPE' not found"),
+    (
+        "environment",
+        lab(nodes="nodes: ${oc.env:RANKPLAN_NOPE}"),
+        "hardware.nodes: ${oc.env:RANKPLAN_NOPE} asks the machine",
+    ),
 ]
 
 
