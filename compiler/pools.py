@@ -10,6 +10,7 @@ from compiler.cluster import inventory
 from compiler.costs.together import Aggregated, sure
 from compiler.errors import InvariantError, Problem
 from compiler.expectations import unjudged
+from compiler import passes
 from compiler.passes import compile_config, measured
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
@@ -24,6 +25,14 @@ from compiler.specs.workload import ROLES, Pool
 def compile_any(config: Config) -> Plan | PooledPlan:
     """Compile one plan, or those of the pools. Raises InvariantError and ConfigError."""
     return compile_config(config) if config.workload.pools is None else compile_pools(config)
+
+
+def tried(config: Config) -> None:
+    """Raises what `compile_any` would, or the first of it, as soon as it is known: a fix is tried so."""
+    if config.workload.pools is None:
+        passes.tried(config)
+    else:
+        compile_pools(config)
 
 
 def compile_pools(config: Config) -> PooledPlan:

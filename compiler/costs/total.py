@@ -141,21 +141,31 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
 
 def _cost(world: World, measured: Calibration | None) -> Costs:
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
-        this, held, reaches = bits(world)
-        common = Costs(
-            params=totals(this.model),
-            held=held,
-            memory=memory(this, held),
-            capacity_bytes=world.config.hardware.gpu.memory_bytes,
-            worst_ranks=tuple(int(rank) for rank in world.groups["pp"][0]),
-            communicators=communicators(this),
-            dispatch=_dispatch(this, reaches),
-            communication=(),
-            projection=None,
-            unseen=measured.unseen if measured else (),
+        this, _, reaches = bits(world)
+        common = replace(
+            held(world), dispatch=_dispatch(this, reaches), unseen=measured.unseen if measured else ()
         )
         phase = _trained if this.workload.train else _served
         return phase(common, this, reaches, world.size, measured)
+
+
+def held(world: World) -> Costs:
+    """What ranks hold, and no time."""
+    with np.errstate(all="ignore"):
+        this = case(world)
+        all_of_it = totals(this.model)
+        each = counts(this, all_of_it)
+        return Costs(
+            params=all_of_it,
+            held=each,
+            memory=memory(this, each),
+            capacity_bytes=world.config.hardware.gpu.memory_bytes,
+            worst_ranks=tuple(int(rank) for rank in world.groups["pp"][0]),
+            communicators=communicators(this),
+            dispatch=(),
+            communication=(),
+            projection=None,
+        )
 
 
 def bits(world: World) -> Bits:

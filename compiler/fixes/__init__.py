@@ -1,0 +1,60 @@
+"""What an error says to write instead, tried: the compiler itself takes each `key=value` that a line shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from compiler.errors import CompilerError, Problem
+from compiler.fixes import text
+from compiler.fixes.candidates import Overrides
+from compiler.fixes.search import Budget, Load, Search, changed
+from compiler.specs.config import Config
+
+
+def tried(
+    error: CompilerError, config: Config | None, given: Sequence[str], load: Load, budget: Budget | None = None
+) -> CompilerError:
+    """The error with fixes that compile, each with the user's own overrides `given`; what does not is prose.
+
+    `config` is what they made, None where they made none; `load` composes others.
+    """
+    budget = budget or Budget()
+    problems, search = list(error.problems), None if config is None else Search(config, given, load, budget)
+    found = [_mends(problem, search, given, load, budget) for problem in problems]
+    shared = next((alternatives for alternatives in found if alternatives), [])
+    said = [_said(problem, own or shared[:1]) for problem, own in zip(problems, found, strict=True)]
+    return type(error)(said)
+
+
+def _mends(
+    problem: Problem, search: Search | None, given: Sequence[str], load: Load, budget: Budget
+) -> list[Overrides]:
+    if search is not None:
+        return search.mends(problem)
+    return [found for start in text.named(problem.instead)[:2] if (found := _loaded(start, given, load, budget))]
+
+
+def _loaded(start: Overrides, given: Sequence[str], load: Load, budget: Budget) -> Overrides | None:
+    """What mends a configuration that could not be read, and whatever is found once it can."""
+    if budget.left <= 0:
+        return None
+    budget.left -= 50
+    own = changed(given, start)
+    try:
+        search = Search(load(own), own, load, budget)
+    except CompilerError:
+        return None
+    solved = search.solved(())
+    return None if solved is None else (*start, *solved)
+
+
+def _said(problem: Problem, alternatives: Sequence[Overrides]) -> Problem:
+    alternatives = [item for item in alternatives if not any(" " in override for override in item)]
+    if not alternatives:
+        return replace(problem, instead=text.prose(problem.instead))
+    written = " or ".join(" ".join(item) for item in alternatives)
+    return replace(problem, instead=f"{text.prose(text.lead(problem.instead))}write {written}")
+
+
+__all__ = ["Budget", "tried"]
