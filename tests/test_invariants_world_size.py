@@ -7,7 +7,7 @@ import re
 import pytest
 
 from compiler import InvariantError
-from compiler.invariants.world_size import nearest
+from compiler.fixes.degrees import nearest
 from compiler.passes import compile_config
 from compiler.specs.degrees import resolve
 from tests.command import degrees_of

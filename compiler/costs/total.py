@@ -142,9 +142,7 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
 def _cost(world: World, measured: Calibration | None) -> Costs:
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
         this, _, reaches = bits(world)
-        common = replace(
-            held(world), dispatch=_dispatch(this, reaches), unseen=measured.unseen if measured else ()
-        )
+        common = replace(held(world), dispatch=_dispatch(this, reaches), unseen=measured.unseen if measured else ())
         phase = _trained if this.workload.train else _served
         return phase(common, this, reaches, world.size, measured)
 

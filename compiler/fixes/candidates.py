@@ -21,7 +21,8 @@ _IT = re.compile(r"it|them|both|the (variable|others|option|options)|one")
 
 def role(problem: Problem) -> str | None:
     """The pool that a problem is about."""
-    return next((name for name in ROLES if problem.what.startswith((f"{name}: ", f"{name}."))), None)
+    found = re.match(rf"(pools-\w+: )?({'|'.join(ROLES)})\b", problem.what)
+    return found[2] if found else None
 
 
 def view(config: Config, pool: str | None) -> Config:
@@ -102,7 +103,9 @@ def _stripped(args: list[str], flag: str) -> list[str]:
 
 def _without(config: Config, word: str, what: str) -> Iterator[str]:
     """An override that takes a setting, an option or a variable away; what `it` is stands in the problem."""
-    word = re.sub(r" (of|where|at|alone|for) .*|--?\S+ \S+$", lambda found: found[0] if found[0][0] == "-" else "", word)
+    word = re.sub(
+        r" (of|where|at|alone|for) .*|--?\S+ \S+$", lambda found: found[0] if found[0][0] == "-" else "", word
+    )
     if _IT.fullmatch(word):
         yield from _told(config, what)
         return

@@ -74,7 +74,18 @@ def _set(node: Any, path: Sequence[str], value: Any) -> Any:
         return kept if value is None and not rest else {**kept, name: _set(node[name], rest, value) if rest else value}
     if not is_dataclass(node) or all(item.name != name for item in fields(node)):
         raise KeyError(name)
-    return replace(node, **{name: _set(getattr(node, name), rest, value) if rest else value})  # type: ignore[type-var]
+    (spec,) = (item for item in fields(node) if item.name == name)
+    new = _set(getattr(node, name), rest, value) if rest else _typed(str(spec.type), value)
+    return replace(node, **{name: new})  # type: ignore[type-var]
+
+
+def _typed(spec: str, value: Any) -> Any:
+    """Numbers as texts where the field holds texts."""
+    if "str" not in spec or "dict" in spec:
+        return value
+    if isinstance(value, list):
+        return [item if isinstance(item, str) else written(item) for item in value]
+    return value if value is None or isinstance(value, str) else written(value)
 
 
 def read(text: str) -> Any:
@@ -83,6 +94,8 @@ def read(text: str) -> Any:
 
     if re.fullmatch(r"[0-9.]+e[+-]?[0-9]+", text):
         return float(text)
+    if ":" in text and text[0] not in "[{'\"":
+        return text
     if text.startswith("[") and "'" not in text:
         return [read(item) for item in text[1:-1].split(",") if item]
     try:

@@ -63,7 +63,10 @@ def grown(config: Config, nodes: int) -> Iterator[Target]:
 
 def fuller(one: Target, other: Target) -> bool:
     """Whether each rank of one holds at least as much of weights and tokens as of the other, which has no room."""
-    ours, theirs = (*one.shards, one.degrees.adp * one.degrees.cp), (*other.shards, other.degrees.adp * other.degrees.cp)
+    ours, theirs = (
+        (*one.shards, one.degrees.adp * one.degrees.cp),
+        (*other.shards, other.degrees.adp * other.degrees.cp),
+    )
     return all(a <= b for a, b in zip(ours, theirs, strict=True))
 
 

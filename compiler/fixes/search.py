@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as of
 
 from compiler import passes, pools
 from compiler.errors import CompilerError, Problem
 from compiler.fixes import candidates, change, degrees
 from compiler.fixes.candidates import Overrides
+from compiler.specs import fields
 from compiler.specs.config import Config
 
 Load = Callable[[Sequence[str]], Config]
@@ -18,6 +20,9 @@ DEPTH = 3
 
 SHOWN = 3
 """Alternatives of a line."""
+
+LONGER = 2
+"""Overrides that an alternative may have more than the shortest."""
 
 RANKS = 1000
 """Ranks that cost as much to lay out as the rest of a trial does."""
@@ -38,7 +43,7 @@ class Search:
     given: Sequence[str]
     load: Load
     budget: Budget
-    seen: dict[frozenset[str], tuple[Problem, ...] | None] = field(default_factory=dict)
+    seen: dict[frozenset[str], tuple[Problem, ...] | None] = of(default_factory=dict)
 
     def mends(self, problem: Problem) -> list[Overrides]:
         """Sets that compile, each begun to mend this problem, those of one override first."""
@@ -46,11 +51,13 @@ class Search:
         role = candidates.role(problem)
         for start in self._starts(problem):
             solved = self.solved(start, DEPTH - 1)
-            if solved and (tidy := self._tidy(solved, role)) not in found:
-                found.append(tidy)
+            tidy = self._tidy(solved, role) if solved else ()
+            if tidy and not any(set(other) <= set(tidy) for other in found):
+                found = [*(other for other in found if not set(tidy) <= set(other)), tidy]
             if len(found) == SHOWN or self.budget.left <= 0:
                 break
-        return sorted(found, key=len)
+        short = min(map(len, found), default=0) + LONGER
+        return sorted((item for item in found if len(item) <= short), key=len)
 
     def _starts(self, problem: Problem) -> Iterator[Overrides]:
         if ": parallel" in problem.what or "world-size" in problem.what:
@@ -125,11 +132,16 @@ class Search:
         config = self._config(chosen)
         if config is None:
             return None
+        self.budget.left -= 1
         try:
+            if problems := tuple(fields.problems(config)):
+                return problems
             pools.tried(config)
         except CompilerError as error:
-            self.budget.left -= 1 if passes.holds(config) is False else _whole(config)
+            self.budget.left -= _whole(config) if passes.holds(config) else 0
             return error.problems
+        except Exception:  # noqa: BLE001 - a bug that only a fix meets must not hide the user's own error
+            return None
         self.budget.left -= _whole(config)
         return ()
 

@@ -73,4 +73,6 @@ def lead(text: str) -> str:
 
 def prose(text: str) -> str:
     """The same without `key=value`: nobody has tried it."""
-    return _PAIR.sub(lambda found: f"{found[1]}{' ' if found[1].startswith('-') or '.' not in found[1] else ': '}", text)
+    return _PAIR.sub(
+        lambda found: f"{found[1]}{' ' if found[1].startswith('-') or '.' not in found[1] else ': '}", text
+    )

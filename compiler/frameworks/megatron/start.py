@@ -86,7 +86,7 @@ def _levels(config: Config) -> Iterator[Check]:
             shown,
             f"cp={cp}",
             f"--hierarchical-context-parallel-sizes {' '.join(map(str, sizes))} ({source(config, 'arguments.py')}) must multiply to cp={cp}",
-            "write sizes whose product is parallel.cp",
+            "write sizes whose product is parallel.cp, or leave --hierarchical-context-parallel-sizes out",
         )
     if kinds:
         layers = config.model.num_hidden_layers
