@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from compiler.errors import CompilerError, Problem
+from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
 from compiler.fixes import text
 from compiler.fixes.candidates import Overrides
 from compiler.fixes.search import Budget, Load, Search, changed
@@ -19,6 +19,8 @@ def tried(
 
     `config` is what they made, None where they made none; `load` composes others.
     """
+    if not isinstance(error, (ConfigError, InvariantError)):
+        return error
     budget = budget or Budget()
     problems, search = list(error.problems), None if config is None else Search(config, given, load, budget)
     found = [_mends(problem, search, given, load, budget) for problem in problems]
@@ -30,8 +32,11 @@ def tried(
 def _mends(
     problem: Problem, search: Search | None, given: Sequence[str], load: Load, budget: Budget
 ) -> list[Overrides]:
-    if search is not None:
-        return search.mends(problem)
+    try:
+        if search is not None:
+            return search.mends(problem)
+    except Exception:  # noqa: BLE001 - a bug that only a fix meets must not hide the user's own error
+        return []
     return [found for start in text.named(problem.instead)[:2] if (found := _loaded(start, given, load, budget))]
 
 

@@ -42,7 +42,7 @@ def _of_text(problem: Problem, config: Config) -> Iterator[Overrides]:
         if all(_known(config, change.key(item)) for item in found):
             yield found
     for flag, joint, value in text.flags(problem.instead):
-        yield (_args(config, _with(config.framework.args, flag, joint, value)),)
+        yield (_args(_with(config.framework.args, flag, joint, value)),)
     for words in text.left_out(problem.instead):
         found = tuple(item for word in words for item in _without(config, word.strip(), problem.what))
         if found:
@@ -76,7 +76,7 @@ def _in_pool(seen: Config, found: Overrides, pool: str) -> Iterator[str]:
             yield item
 
 
-def _args(config: Config, args: list[str]) -> str:
+def _args(args: list[str]) -> str:
     return f"framework.args={change.written(args)}"
 
 
@@ -112,7 +112,7 @@ def _without(config: Config, word: str, what: str) -> Iterator[str]:
     name = word.split(" ")[0]
     args = _stripped(config.framework.args, name)
     if args != config.framework.args:
-        yield _args(config, args)
+        yield _args(args)
         return
     for group in ("launch", "site"):
         if name in change.found(config, f"{group}.environment"):
@@ -132,7 +132,7 @@ def _told(config: Config, what: str) -> Iterator[str]:
     for word in words:
         args = _stripped(args, word) if word.startswith("--") or "_" in word else args
     if args != config.framework.args:
-        yield _args(config, args)
+        yield _args(args)
         return
     for word in dict.fromkeys(words):
         bare = re.sub(r"^(launch|site)\.environment\.", "", word)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as of
+from itertools import chain
 
 from compiler import passes, pools
 from compiler.errors import CompilerError, Problem
@@ -14,6 +16,8 @@ from compiler.specs import fields
 from compiler.specs.config import Config
 
 Load = Callable[[Sequence[str]], Config]
+
+_OF_DEGREES = re.compile(r"\b(tp|cp|pp|vpp|ep|etp|dp|adp|degrees|instances|parallel|stages?|nodes)[0-9]*\b")
 
 DEPTH = 3
 """Overrides, or sets of them, that may have to go together."""
@@ -49,7 +53,9 @@ class Search:
         """Sets that compile, each begun to mend this problem, those of one override first."""
         found: list[Overrides] = []
         role = candidates.role(problem)
-        for start in self._starts(problem):
+        for start, searched in self._starts(problem):
+            if searched and found and not _OF_DEGREES.search(problem.instead):
+                break
             solved = self.solved(start, DEPTH - 1)
             tidy = self._tidy(solved, role) if solved else ()
             if tidy and not any(set(other) <= set(tidy) for other in found):
@@ -59,12 +65,12 @@ class Search:
         short = min(map(len, found), default=0) + LONGER
         return sorted((item for item in found if len(item) <= short), key=len)
 
-    def _starts(self, problem: Problem) -> Iterator[Overrides]:
-        if ": parallel" in problem.what or "world-size" in problem.what:
-            yield from self._degrees(self.config, problem)
-        yield from candidates.of(problem, self.config)
-        if "world-size" not in problem.what:
-            yield from self._degrees(self.config, problem)
+    def _starts(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
+        """Sets to begin with, and whether they come from the search of degrees: first where ranks are what is wrong."""
+        first = problem.what.startswith("world-size")
+        searched = ((item, True) for item in self._degrees(self.config, problem))
+        named = ((item, False) for item in candidates.of(problem, self.config))
+        yield from chain(searched, named) if first else chain(named, searched)
 
     def solved(self, chosen: Overrides, depth: int = DEPTH) -> Overrides | None:
         """The set itself where it compiles, else with what mends the problems that it leaves or makes."""
@@ -134,14 +140,12 @@ class Search:
             return None
         self.budget.left -= 1
         try:
-            if problems := tuple(fields.problems(config)):
-                return problems
+            if any(fields.problems(config)):
+                return None
             pools.tried(config)
         except CompilerError as error:
             self.budget.left -= _whole(config) if passes.holds(config) else 0
             return error.problems
-        except Exception:  # noqa: BLE001 - a bug that only a fix meets must not hide the user's own error
-            return None
         self.budget.left -= _whole(config)
         return ()
 

@@ -41,7 +41,7 @@ def heads(config: Config) -> Iterator[Check]:
         f"{tp // kv} copies",
         "1 copy",
         f"tp={tp} is larger than num_key_value_heads={kv}: each KV head is held {tp // kv} times, and so is the KV cache",
-        f"write tp={kv} or less to save that memory",
+        f"write parallel.tp={kv} or less to save that memory",
         otherwise="warn",
     )
 

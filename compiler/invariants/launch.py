@@ -74,7 +74,7 @@ def device_names(config: Config) -> Iterator[Check]:
                 value,
                 f"={value}",
                 f"{name}={value} matches every device whose name starts so",
-                f"write {name}=={value.lstrip('^')} for exactly those",
+                f"write launch.environment.{name}='={value.lstrip('^')}' for exactly those",
                 otherwise="warn",
             )
 
