@@ -24,8 +24,12 @@ def tried(
     budget = budget or Budget()
     problems, search = list(error.problems), None if config is None else Search(config, given, load, budget)
     found = [_mends(problem, search, given, load, budget) for problem in problems]
-    shared = next((alternatives for alternatives in found if alternatives), [])
-    said = [_said(problem, own or shared[:1]) for problem, own in zip(problems, found, strict=True)]
+    shared = sorted((item for own in found for item in own), key=len)[:1]
+    longest = len(shared[0]) if shared else 0
+    said = [
+        _said(problem, own if own and len(own[0]) <= longest + 1 else shared)
+        for problem, own in zip(problems, found, strict=True)
+    ]
     return type(error)(said)
 
 

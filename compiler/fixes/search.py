@@ -28,6 +28,9 @@ SHOWN = 3
 LONGER = 2
 """Overrides that an alternative may have more than the shortest."""
 
+LOOKS = 300
+"""Degrees that a search looks at."""
+
 RANKS = 1000
 """Ranks that cost as much to lay out as the rest of a trial does."""
 
@@ -50,20 +53,26 @@ class Search:
     seen: dict[frozenset[str], tuple[Problem, ...] | None] = of(default_factory=dict)
 
     def mends(self, problem: Problem) -> list[Overrides]:
-        """Sets that compile, each begun to mend this problem, those of one override first."""
-        found: list[Overrides] = []
-        role = candidates.role(problem)
+        """Sets that compile, each begun to mend this problem: what does it at once, else what does with others."""
+        starts = list(self._ready(problem))
+        found = [start for start, ready in starts if ready]
+        for depth in range(1, DEPTH):
+            for start, _ in starts if not found else ():
+                solved = self.solved(start, depth)
+                found += [solved] if solved and len(found) < SHOWN else []
+        tidy = list(dict.fromkeys(self._tidy(item, candidates.role(problem)) for item in found))
+        short = min(map(len, tidy), default=0) + LONGER
+        return sorted((item for item in tidy if len(item) <= short), key=len)[:SHOWN]
+
+    def _ready(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
+        """Sets to begin with, and whether each compiles as it is; enough of those end the search."""
+        count = 0
         for start, searched in self._starts(problem):
-            if searched and found and not _OF_DEGREES.search(problem.instead):
-                break
-            solved = self.solved(start, DEPTH - 1)
-            tidy = self._tidy(solved, role) if solved else ()
-            if tidy and not any(set(other) <= set(tidy) for other in found):
-                found = [*(other for other in found if not set(tidy) <= set(other)), tidy]
-            if len(found) == SHOWN or self.budget.left <= 0:
-                break
-        short = min(map(len, found), default=0) + LONGER
-        return sorted((item for item in found if len(item) <= short), key=len)
+            if count == SHOWN or (searched and count and not _OF_DEGREES.search(problem.instead)):
+                return
+            ready = self.refused(start) == ()
+            count += ready
+            yield start, ready
 
     def _starts(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
         """Sets to begin with, and whether they come from the search of degrees: first where ranks are what is wrong."""
@@ -100,6 +109,7 @@ class Search:
         own = candidates.view(config, role)
         nodes = own.hardware.nodes if role is None else degrees.pool_nodes(config, role)
         tried: list[degrees.Target] = []
+        looked = 0
         if problem.what.removeprefix(f"{role}: ").startswith("memory:"):
             tried.append(degrees.Target(own.degrees, own.framework.instances, nodes))
         for target in [*degrees.nearest(own, nodes), *degrees.grown(own, nodes)] if nodes > 0 else ():
@@ -107,6 +117,9 @@ class Search:
                 return
             if any(degrees.fuller(target, other) for other in tried) or target.same(own):
                 continue
+            looked += 1
+            if looked > LOOKS:
+                return
             self.budget.left -= 0.3
             if not passes.holds(degrees.laid(own, target)):
                 continue
