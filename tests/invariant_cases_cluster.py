@@ -45,7 +45,7 @@ CLUSTER: list[Case] = [
         {"parallel.order": "tp-cp-ep-pp-dp"},
         "fail",
         "4 ranks apart on the attention grid and 64 ranks on the expert grid",
-        "put pp last",
+        "write parallel.order=tp-cp-ep-dp-pp",
     ),
     (
         "tp-in-nvlink",
@@ -70,7 +70,7 @@ CLUSTER: list[Case] = [
         {"hardware.gpu.memory_bytes": 4e9},
         "fail",
         "needs 5.99 of 4.00 GB (150%): weights 0.70",
-        "raise tp, pp or ep",
+        "lessen the KV cache (4.03 GB): write workload.kv_cache_precision=fp8 or",
     ),
     (
         "cache-room",
@@ -86,7 +86,7 @@ CLUSTER: list[Case] = [
         {"hardware.pin": True},
         "fail",
         "hardware.pin=true has no hosts to pin",
-        "hardware.inventory=FILE",
+        "write hardware.pin=false, or hardware.inventory=FILE",
     ),
     (
         "inventory",
@@ -126,7 +126,7 @@ CLUSTER: list[Case] = [
         {"launch.environment": {"NCCL_IB_HCA": "mlx5_1"}},
         "warn",
         "matches every device whose name starts so",
-        "NCCL_IB_HCA==mlx5_1",
+        "launch.environment.NCCL_IB_HCA='=mlx5_1'",
     ),
     (
         "checkpoint-signal",
@@ -134,6 +134,6 @@ CLUSTER: list[Case] = [
         {"launch.time_limit": "00:01:00"},
         "fail",
         "120 s before a limit of 60 s",
-        "longer launch.time_limit",
+        "write launch.time_limit=00:04:00, or launch.checkpoint_signal_s=30",
     ),
 ]

@@ -73,7 +73,7 @@ MODEL: list[Case] = [
         {"parallel.stages": [4, 4, 4, 3]},
         "fail",
         "4 stages hold 15 of 16 layers",
-        "4 positive numbers that add up to 16",
+        "write parallel.stages=[4,4,4,4], or leave parallel.stages out",
     ),
     (
         "layers-to-stages",
@@ -81,7 +81,7 @@ MODEL: list[Case] = [
         {"parallel.stages": [8, 8]},
         "fail",
         "2 stages hold 16 of 16 layers",
-        "4 positive numbers",
+        "parallel.stages=[4,4,4,4]",
     ),
     (
         "virtual-pipeline",

@@ -181,7 +181,14 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "deprecated, sets --attn-dp-size",
         "adp is --attn-dp-size",
     ),
-    ("sglang-dense-width", BASE, {ARGS: ["--moe-dense-tp-size=4"]}, "fail", "4 on 16 ranks a stage", "write 1 or 16"),
+    (
+        "sglang-dense-width",
+        BASE,
+        {ARGS: ["--moe-dense-tp-size=4"]},
+        "fail",
+        "4 on 16 ranks a stage",
+        "write --moe-dense-tp-size=1 or --moe-dense-tp-size=16",
+    ),
     (
         "sglang-shared-width",
         BASE,

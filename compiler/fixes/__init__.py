@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,9 @@ from compiler.fixes import text
 from compiler.fixes.candidates import Overrides
 from compiler.fixes.search import Budget, Load, Search, changed
 from compiler.specs.config import Config
+
+_EXAMPLE = re.compile(r"as in |KEY=|\bkey=")
+"""What shows how an override is spelt, and is none to paste."""
 
 
 def tried(
@@ -27,7 +31,7 @@ def tried(
     shared = sorted((item for own in found for item in own), key=len)[:1]
     longest = len(shared[0]) if shared else 0
     said = [
-        _said(problem, own if own and len(own[0]) <= longest + 1 else shared)
+        _said(problem, own) if own and len(own[0]) <= longest + 1 else _said(problem, shared, lead=False)
         for problem, own in zip(problems, found, strict=True)
     ]
     return type(error)(said)
@@ -39,9 +43,10 @@ def _mends(
     try:
         if search is not None:
             return search.mends(problem)
+        starts = [] if _EXAMPLE.search(problem.instead) else text.named(problem.instead)[:2]
+        return [found for start in starts if (found := _loaded(start, given, load, budget))]
     except Exception:  # noqa: BLE001 - a bug that only a fix meets must not hide the user's own error
         return []
-    return [found for start in text.named(problem.instead)[:2] if (found := _loaded(start, given, load, budget))]
 
 
 def _loaded(start: Overrides, given: Sequence[str], load: Load, budget: Budget) -> Overrides | None:
@@ -58,12 +63,16 @@ def _loaded(start: Overrides, given: Sequence[str], load: Load, budget: Budget) 
     return None if solved is None else (*start, *solved)
 
 
-def _said(problem: Problem, alternatives: Sequence[Overrides]) -> Problem:
+def _said(problem: Problem, alternatives: Sequence[Overrides], *, lead: bool = True) -> Problem:
+    """`lead`: with what the text says before it comes to write something."""
     alternatives = [item for item in alternatives if not any(" " in override for override in item)]
     if not alternatives:
+        if _EXAMPLE.search(problem.instead):
+            return problem
         return replace(problem, instead=text.prose(problem.instead))
     written = " or ".join(" ".join(item) for item in alternatives)
-    return replace(problem, instead=f"{text.prose(text.lead(problem.instead))}write {written}")
+    before = text.prose(text.lead(problem.instead)) if lead else ""
+    return replace(problem, instead=f"{before}write {written}")
 
 
 __all__ = ["Budget", "tried"]
