@@ -17,7 +17,7 @@ CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
         {"parallel.order": "tp-cp-ep-pp-dp"},
         "fail",
         "pipe x data x model",
-        "parallel.order at tp-cp",
+        "write parallel.order=tp-cp",
     ),
     ("deepspeed-cp", TRAIN, {"parallel.cp": 2}, "fail", "no context-parallel axis", "parallel.cp=1 and 2 times the dp"),
     ("deepspeed-vpp", TRAIN, {"parallel.vpp": 2}, "fail", "one run of layers; vpp=2", "leave vpp out"),

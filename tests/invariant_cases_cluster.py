@@ -28,7 +28,7 @@ CLUSTER: list[Case] = [
         {"hardware.nodes": 64},
         "fail",
         "= 1024 ranks; the cluster has 64 nodes x 8 GPUs = 512",
-        "write hardware.nodes=128 or parallel=",
+        "write hardware.nodes=128, or degrees and instances that fill 512 GPUs",
     ),
     ("world-size", STRATEGY, {"framework.instances": 2}, "fail", "x 2 instances = 2048 ranks", "hardware.nodes=256"),
     (

@@ -56,7 +56,7 @@ MODEL: list[Case] = [
         {"model.num_experts_per_tok": 65},
         "fail",
         "num_experts_per_tok=65 of 64 experts",
-        "between 1 and 64",
+        "write model.num_experts_per_tok=64",
     ),
     ("expert-groups", DEEPSEEK, {"model.n_group": 7}, "fail", "num_experts 256 over n_group=7", "divisor of 256"),
     (
@@ -122,7 +122,7 @@ MODEL: list[Case] = [
         {"workload.global_batch_size": 384, "parallel.vpp": 2},
         "fail",
         "rounds of pp=4, and there are 6",
-        "multiple of pp",
+        "write workload.global_batch_size=512",
     ),
     (
         "declared-params",

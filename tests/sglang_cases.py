@@ -37,7 +37,14 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "PATH",
     ),
     ("sglang-precision", BASE, {"workload.precision": "fp4"}, "warn", "several FP4 formats", "--quantization"),
-    ("sglang-expert-layout", BASE, {"framework.expert_layout": "x"}, "fail", "than trivial is not known", "trivial"),
+    (
+        "sglang-expert-layout",
+        BASE,
+        {"framework.expert_layout": "x"},
+        "fail",
+        "than trivial is not known",
+        "leave framework.expert_layout out",
+    ),
     ("sglang-unit", BASE, {"launch.unit": "rank"}, "fail", "a server for each", "leave launch.unit out"),
     (
         "sglang-nodes",

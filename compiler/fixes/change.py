@@ -55,12 +55,17 @@ def applied(config: Config, overrides: Sequence[str], given: Sequence[str]) -> C
         path, _, text = override.partition("=")
         if path == "parallel":
             kept = {key(item).partition(".")[2]: read(item.partition("=")[2]) for item in given if _degree(item)}
-            config = replace(config, parallel=replace(Parallel(**parse(text)), **kept))
+            config = replace(config, parallel=replace(_parallel(text), **kept))
         elif path.startswith("workload.pools.") and path.endswith(".parallel"):
-            config = _set(config, path.split("."), Parallel(**parse(text), order=config.parallel.order))
+            config = _set(config, path.split("."), replace(_parallel(text), order=config.parallel.order))
         else:
             config = _set(config, path.split("."), read(text))
     return config
+
+
+def _parallel(name: str) -> Parallel:
+    degrees: dict[str, Any] = dict(parse(name))
+    return Parallel(**degrees)
 
 
 def _degree(override: str) -> bool:

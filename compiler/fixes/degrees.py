@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 from compiler.fixes import change
 from compiler.frameworks.adapter import adapter
@@ -56,9 +57,9 @@ def grown(config: Config, nodes: int) -> Iterator[Target]:
     given = config.degrees
     for times in (2, 4, 8, 16, 32):
         for name in ("pp", "ep", "tp", "adp"):
-            more = {name: getattr(given, name) * times}
-            degrees = replace(given, **more, **({"adp": given.adp * times} if name == "ep" else {}))
-            yield Target(degrees, config.framework.instances, nodes * times)
+            names = ("ep", "adp") if name == "ep" else (name,)
+            more: dict[str, Any] = {name: getattr(given, name) * times for name in names}
+            yield Target(replace(given, **more), config.framework.instances, nodes * times)
 
 
 def fuller(one: Target, other: Target) -> bool:
@@ -98,7 +99,7 @@ def _deals(config: Config, pp: int, vpp: int) -> bool:
 def _distance(one: Target, other: Target, config: Config) -> float:
     """The sum over degrees of |log2 ratio|."""
     a, b = one.degrees, other.degrees
-    dear = [(a.tp, b.tp), (a.pp, b.pp), (a.ep, b.ep), (a.cp, b.cp), (a.vpp, b.vpp)]
+    dear: list[tuple[float, float]] = [(a.tp, b.tp), (a.pp, b.pp), (a.ep, b.ep), (a.cp, b.cp), (a.vpp, b.vpp)]
     if config.model.moe:
         dear.append((a.etp / a.tp, b.etp / b.tp))
     cheap = [(a.adp / a.ep, b.adp / b.ep), (one.instances, other.instances)]
@@ -179,5 +180,5 @@ def pool_nodes(config: Config, role: str) -> int:
     """Nodes that are left to a pool by the other one."""
     pools, gpus = config.workload.pools, config.hardware.node.gpus
     other = pools[ROLES[1 - ROLES.index(role)]]
-    ranks = resolve(other.parallel, config.model.moe).world_size * other.instances
+    ranks: int = resolve(other.parallel, config.model.moe).world_size * other.instances
     return config.hardware.nodes - -(-ranks // gpus)
