@@ -25,10 +25,11 @@ from compiler.config.compose import compose, normalised, parsed
 from compiler.config.exposed import in_override
 from compiler.config.grammar import NAME
 from compiler.config.hydra_app import start
-from compiler.config.load import check_keys, to_config
+from compiler.config.load import check_keys, load_config, to_config
 from compiler.config.sealed import sealed
 from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, WriteError, shown
+from compiler.fixes import Budget, tried
 from compiler.pools import compile_any
 from compiler.render.atomic import write_file
 from compiler.specs.config import Config
@@ -46,6 +47,10 @@ SHOWN = frozenset(
     "parallel.adp parallel.order framework framework.instances workload.kind".split()
 )
 """Keys whose values a plan's name already shows."""
+
+
+TRIES = 1200
+"""What fixes of all failing jobs may take, in looks at the declared rules: some seconds. Later jobs get theirs as prose."""
 
 
 def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> int:
@@ -149,6 +154,7 @@ class Task:
     config_dir: str | None = None
     rows: str = "row"
     seen: dict[str, Config] = field(default_factory=dict)
+    budget: Budget = field(default_factory=lambda: Budget(TRIES))
 
     def __call__(self, cfg: DictConfig) -> None:
         hydra = HydraConfig.get()
@@ -156,13 +162,15 @@ class Task:
         changed = [item for item in overrides if _key(item) in self.swept]
         row: dict[str, Any] = {"number": int(hydra.job.num), "job": "", "message": ""}
         row["overrides"] = " ".join(item.lstrip("+") for item in changed)
+        config = None
         try:
             row["folder"] = str(_folder(cfg.out, cfg.sweep or self.default_sweep))
             config = to_config(cfg, overrides, self.config_dir)
             row["job"] = self.folder_name(config, changed)
             compile_any(config).write(Path(row["folder"]), row["job"])
             row["status"] = "ok"
-        except CompilerError as error:
+        except CompilerError as raised:
+            error = tried(raised, config, overrides, self._load, self.budget)
             row |= {"status": str(error.exit_code), "message": " | ".join(map(str, error.problems))}
             self.progress.failed(row["overrides"], error.problems)
         except Exception as error:  # noqa: BLE001 - a bug in one plan must not take the others with it
@@ -170,6 +178,9 @@ class Task:
             traceback.print_exc()
         self.progress.advance()
         Path(hydra.sweep.dir, f"{self.rows}-{row['number']}.json").write_text(json.dumps(row))
+
+    def _load(self, overrides: Sequence[str]) -> Config:
+        return load_config(overrides, self.config_dir)
 
     def folder_name(self, config: Config, changed: Sequence[str]) -> str:
         """The job's name; where another plan has it already (two files that call themselves the same), a hash is added."""

@@ -28,7 +28,7 @@ CLUSTER: list[Case] = [
         {"hardware.nodes": 64},
         "fail",
         "= 1024 ranks; the cluster has 64 nodes x 8 GPUs = 512",
-        "write hardware.nodes=128 or parallel=",
+        "write hardware.nodes=128, or degrees and instances that fill 512 GPUs",
     ),
     ("world-size", STRATEGY, {"framework.instances": 2}, "fail", "x 2 instances = 2048 ranks", "hardware.nodes=256"),
     (
@@ -45,7 +45,7 @@ CLUSTER: list[Case] = [
         {"parallel.order": "tp-cp-ep-pp-dp"},
         "fail",
         "4 ranks apart on the attention grid and 64 ranks on the expert grid",
-        "put pp last",
+        "write parallel.order=tp-cp-ep-dp-pp",
     ),
     (
         "tp-in-nvlink",
@@ -70,7 +70,7 @@ CLUSTER: list[Case] = [
         {"hardware.gpu.memory_bytes": 4e9},
         "fail",
         "needs 5.95 of 4.00 GB (149%): weights 0.70",
-        "raise tp, pp or ep",
+        "lessen the KV cache (",
     ),
     (
         "cache-room",
@@ -111,7 +111,7 @@ CLUSTER: list[Case] = [
         {"hardware.pin": True},
         "fail",
         "hardware.pin=true has no hosts to pin",
-        "hardware.inventory=FILE",
+        "write hardware.pin=false, or hardware.inventory=FILE",
     ),
     (
         "inventory",
@@ -135,7 +135,7 @@ CLUSTER: list[Case] = [
         {"launch.environment": {"NCCL_IB_HCA": "mlx5_1"}},
         "warn",
         "matches every device whose name starts so",
-        "NCCL_IB_HCA==mlx5_1",
+        "launch.environment.NCCL_IB_HCA='=mlx5_1'",
     ),
     (
         "checkpoint-signal",
@@ -143,6 +143,6 @@ CLUSTER: list[Case] = [
         {"launch.time_limit": "00:01:00"},
         "fail",
         "120 s before a limit of 60 s",
-        "longer launch.time_limit",
+        "write launch.time_limit=00:04:00, or launch.checkpoint_signal_s=30",
     ),
 ]

@@ -37,7 +37,14 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "PATH",
     ),
     ("sglang-precision", BASE, {"workload.precision": "fp4"}, "warn", "several FP4 formats", "--quantization"),
-    ("sglang-expert-layout", BASE, {"framework.expert_layout": "x"}, "fail", "than trivial is not known", "trivial"),
+    (
+        "sglang-expert-layout",
+        BASE,
+        {"framework.expert_layout": "x"},
+        "fail",
+        "than trivial is not known",
+        "leave framework.expert_layout out",
+    ),
     ("sglang-unit", BASE, {"launch.unit": "rank"}, "fail", "a server for each", "leave launch.unit out"),
     (
         "sglang-nodes",
@@ -181,7 +188,14 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "deprecated, sets --attn-dp-size",
         "adp is --attn-dp-size",
     ),
-    ("sglang-dense-width", BASE, {ARGS: ["--moe-dense-tp-size=4"]}, "fail", "4 on 16 ranks a stage", "write 1 or 16"),
+    (
+        "sglang-dense-width",
+        BASE,
+        {ARGS: ["--moe-dense-tp-size=4"]},
+        "fail",
+        "4 on 16 ranks a stage",
+        "write --moe-dense-tp-size=1 or --moe-dense-tp-size=16",
+    ),
     (
         "sglang-shared-width",
         BASE,

@@ -160,7 +160,14 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "asynchronous EPLB over pynccl",
         "torch_gloo",
     ),
-    ("vllm-decode-context", DENSE, {ARGS: [DCP, "3"]}, "fail", "size 3 with tp=8 and cp=1", "1, 2, 4, 8"),
+    (
+        "vllm-decode-context",
+        DENSE,
+        {ARGS: [DCP, "3"]},
+        "fail",
+        "size 3 with tp=8 and cp=1",
+        "write --decode-context-parallel-size=1 or --decode-context-parallel-size=2",
+    ),
     ("vllm-decode-context-heads", DENSE, {ARGS: ["-dcp", "2"]}, "fail", "2 with tp=8, 8 KV heads", "tp above 8"),
     (
         "vllm-executor",

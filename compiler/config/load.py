@@ -23,6 +23,7 @@ from compiler.schedulers import registry
 from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
 from compiler.specs.ranges import problems
+from compiler.specs.workload import ROLES
 
 
 def load_config(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> Config:
@@ -44,6 +45,8 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         check_keys(cfg)
         _check_expect(cfg, overrides)
         _read_model(cfg, overrides)
+        _read_nodes(cfg, overrides)
+        _unset(cfg, overrides)
         _check_missing(cfg)
         scheduler = {name: _options(name, node) for name, node in (cfg.scheduler or {}).items()}
         config = cast("Config", OmegaConf.to_object(cfg))
@@ -122,6 +125,30 @@ def _read_model(cfg: DictConfig, overrides: Sequence[str]) -> None:
     cfg.model = writable(hf.read(path))
     for key, value in written.items():
         OmegaConf.update(cfg, key, value, merge=True)
+
+
+def _read_nodes(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """An inventory that is a file says how many nodes there are, less the spares, unless somebody did on the command line.
+
+    Where it is the table itself, as in a plan's own config.yaml, both stand there.
+    """
+    path, keys = OmegaConf.select(cfg, "hardware.inventory"), [item.lstrip("+").split("=", 1)[0] for item in overrides]
+    if path is None or "\n" in path or "hardware.nodes" in keys:
+        return
+    places = [f"workload.pools.{role}" for role in ROLES] if cfg.workload.pools else ["launch"]
+    spares = [OmegaConf.select(cfg, f"{place}.spare_nodes") for place in places]
+    text = _content("hardware.inventory", path, "name a CSV file of hosts") or ""
+    nodes = len(inventory.read(text)) - sum(spare for spare in spares if isinstance(spare, int))
+    if nodes > 0:
+        cfg.hardware.nodes = nodes
+
+
+def _unset(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """A variable that is null on the command line is taken away, whoever has set it."""
+    for override in overrides:
+        found = re.fullmatch(r"\+*(launch|site)\.environment\.(\w+)=null", override)
+        if found:
+            cfg[found[1]].environment.pop(found[2], None)
 
 
 def _options(name: str, node: Any) -> Any:

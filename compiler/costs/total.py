@@ -151,21 +151,29 @@ def _memory_interval(costs: Costs, known: Uncertainty) -> tuple[float, float] | 
 
 def _cost(world: World, measured: Calibration | None) -> Costs:
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
-        this, held, reaches = bits(world)
-        common = Costs(
-            params=totals(this.model),
-            held=held,
-            memory=memory(this, held) if this.workload.train else room.served(this, held),
+        this, _, reaches = bits(world)
+        common = replace(held(world), unseen=measured.unseen if measured else ())
+        phase = _trained if this.workload.train else _served
+        return phase(common, this, reaches, world.size, measured)
+
+
+def held(world: World) -> Costs:
+    """What ranks hold, and no time."""
+    with np.errstate(all="ignore"):
+        this = case(world)
+        all_of_it = totals(this.model)
+        each = counts(this, all_of_it)
+        return Costs(
+            params=all_of_it,
+            held=each,
+            memory=memory(this, each) if this.workload.train else room.served(this, each),
             capacity_bytes=world.config.hardware.gpu.memory_bytes,
             worst_ranks=tuple(int(rank) for rank in world.groups["pp"][0]),
             communicators=communicators(this),
             dispatch=(),
             communication=(),
             projection=None,
-            unseen=measured.unseen if measured else (),
         )
-        phase = _trained if this.workload.train else _served
-        return phase(common, this, reaches, world.size, measured)
 
 
 def bits(world: World) -> Bits:

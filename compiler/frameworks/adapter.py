@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 from compiler.checks import Check, check
 from compiler.errors import ConfigError
@@ -80,10 +81,11 @@ class Adapter:
         return Emission()
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """Every framework there is, found by its package."""
     package = importlib.import_module("compiler.frameworks")
-    return sorted(item.name for item in pkgutil.iter_modules(package.__path__) if item.ispkg)
+    return tuple(sorted(item.name for item in pkgutil.iter_modules(package.__path__) if item.ispkg))
 
 
 def adapter(name: str) -> Adapter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -33,9 +33,73 @@ def fits(world: World, costs: Costs) -> Iterator[Check]:
         f"{total:.0f}",
         f"{capacity:.0f}",
         f"{needs}: {parts}{edge}",
-        "raise tp, pp or ep, lower the batch or the sequence length, or recompute activations",
+        _lessen(world.config, memory),
         otherwise="warn" if near else "fail",
     )
+
+
+def _lessen(config: Config, memory: dict[str, float]) -> str:
+    """What makes the large parts smaller, the largest first."""
+    parts = sorted((part for part in LEVERS if memory[f"{part}_bytes"]), key=lambda part: -memory[f"{part}_bytes"])
+    levers = [lever for part in parts[:3] for lever in LEVERS[part](config)]
+    named = f"lessen {parts[0].replace('kv_cache', 'the KV cache')} ({memory[f'{parts[0]}_bytes'] / 1e9:.2f} GB)"
+    return f"{named}: write {' or '.join([*dict.fromkeys(levers), 'a larger tp, pp or ep'])}"
+
+
+def _states(config: Config) -> Iterator[str]:
+    """Optimizer states go to the host, or over the ranks that hold the same weights."""
+    workload = config.workload
+    if workload.optimizer_offload < 1:
+        yield "workload.optimizer_offload=1"
+    yield from _sharded(config, 1)
+
+
+def _sharded(config: Config, least: int) -> Iterator[str]:
+    workload = config.workload
+    if workload.train and not workload.distributed_optimizer:
+        yield "workload.distributed_optimizer=true"
+    yield from (f"workload.zero_stage={stage}" for stage in range(max(least, workload.zero_stage + 1), 4))
+
+
+def _weights(config: Config) -> Iterator[str]:
+    """Of training they are cut, of serving narrowed."""
+    workload = config.workload
+    if workload.train:
+        yield from _sharded(config, 3)
+    elif workload.precision != "fp8" and config.hardware.gpu.peak_flops.fp8:
+        yield "workload.precision=fp8"
+
+
+def _activations(config: Config) -> Iterator[str]:
+    workload = config.workload
+    if workload.train and workload.recompute != "full":
+        yield "workload.recompute=full"
+    if workload.micro_batch_size > 1:
+        yield "workload.micro_batch_size=1"
+    if workload.train and config.degrees.tp > 1 and not config.sequence_parallel:
+        yield "workload.sequence_parallel=true"
+
+
+def _cache(config: Config) -> Iterator[str]:
+    workload, adp = config.workload, config.degrees.adp
+    if workload.kv_cache_precision != "fp8":
+        yield "workload.kv_cache_precision=fp8"
+    for part in (2, 8, 32):
+        if workload.global_batch_size // part >= adp:
+            yield f"workload.global_batch_size={workload.global_batch_size // part // adp * adp}"
+    shorter = [length for length in workload.sequence_lengths if length < workload.longest]
+    if shorter:
+        yield f"workload.sequence_lengths={str(shorter).replace(' ', '')}"
+
+
+LEVERS: dict[str, Callable[[Config], Iterator[str]]] = {
+    "weights": _weights,
+    "gradients": lambda config: _sharded(config, 2),
+    "optimizer": _states,
+    "activations": _activations,
+    "kv_cache": _cache,
+}
+"""Part of the memory -> overrides that make it smaller."""
 
 
 @costed

@@ -68,7 +68,7 @@ def _dense_layers(config: Config) -> Iterator[Check]:
             "0",
             f"{source(config)} cuts intermediate_size {model.intermediate_size} of dense layers over the {width} ranks of a "
             f"stage, not over tp={config.degrees.tp}: {model.intermediate_size / width:g} each",
-            "write framework.args=[--moe-dense-tp-size=1], or a smaller stage",
+            "add --moe-dense-tp-size=1 to framework.args, or make a stage smaller",
         )
     if model.moe and model.shared_size and backend(args) == "none":
         yield check(
@@ -152,7 +152,7 @@ def _launch(config: Config) -> Iterator[Check]:
         "trivial",
         f"framework.expert_layout={layout}: where {source(config)} puts experts with another --init-expert-location than "
         "trivial is not known when a plan is made",
-        "write trivial, or leave it out",
+        "leave framework.expert_layout out",
     )
     yield check(
         "sglang-unit",

@@ -55,7 +55,7 @@ def _round_robin(config: Config) -> Iterator[Check]:
         layout,
         "linear, round_robin",
         f"framework.expert_layout={layout} is none of {source(config)}'s --expert-placement-strategy",
-        "write linear or round_robin",
+        "write framework.expert_layout=linear or framework.expert_layout=round_robin",
     )
     if layout == "round_robin":
         reasons = ["expert parallelism is off"] * (not expert_parallel(config)) or round_robin_obstacles(config)
