@@ -14,11 +14,12 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Sweep
 from omegaconf import DictConfig, flag_override
 
 from compiler.config.compose import compose, normalised, parsed
@@ -26,6 +27,7 @@ from compiler.config.exposed import in_override
 from compiler.config.grammar import NAME
 from compiler.config.hydra_app import start
 from compiler.config.load import check_keys, load_config, to_config
+from compiler.config.messages import translated
 from compiler.config.sealed import sealed
 from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, WriteError, shown
@@ -51,13 +53,20 @@ SHOWN = frozenset(
 
 TRIES = 1200
 """What fixes of all failing jobs may take, in looks at the declared rules: some seconds. Later jobs get theirs as prose."""
+MOST_JOBS = 10_000
+"""Of a sweep: each is a plan, compiled and written."""
 
 
 def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> int:
     """Compile every job and write the summary; 1 where a job failed. Raises ConfigError before any job is run."""
     given = normalised(overrides)
     items = parsed(given, config_dir, config_name)
-    choices = [_choices(item) for item in items]
+    with translated():
+        choices = [_choices(item) for item in items]
+    jobs = math.prod(map(len, choices))
+    if not 0 < jobs <= MOST_JOBS:
+        many = f"more than {MOST_JOBS:,}" if jobs else "no"
+        raise ConfigError.of(f"the sweep has {many} jobs", f"write values for 1 to {MOST_JOBS:,}")
     swept = tuple(item.get_key_element() for item in items if item.is_sweep_override())
     if exposed := [problem for choice in choices for override in choice for problem in in_override(override)]:
         raise ConfigError(dict.fromkeys(exposed))  # the names of folders and the summary would show them
@@ -81,8 +90,10 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
 def _choices(item: Override) -> list[str]:
     """An override as Hydra's sweeper spells it, once for each of its values."""
     key = item.get_key_element()
+    if any(isinstance(entry, Sweep) for entry in getattr(item._value, "list", None) or ()):  # noqa: SLF001 - value() converts
+        raise ConfigError.of(f"{item.input_line} sweeps within a sweep", "write each value by itself, as in a,b,c")
     if item.is_discrete_sweep():
-        return [f"{key}={value}" for value in item.sweep_string_iterator()]
+        return [f"{key}={value}" for value in islice(item.sweep_string_iterator(), MOST_JOBS + 1)]
     if item.is_sweep_override():
         raise ConfigError.of(f"{item.input_line} has no values to try one by one", "write range(1,9,2), or a,b,c")
     return [f"{key}={'' if item.is_delete() else item.get_value_element_as_str()}"]

@@ -20,10 +20,12 @@ PLAN = "plan"
 PIPE = b"<pipe>"
 """Content of a file that is to be a named pipe."""
 
-NUMBERS = (
-    "0 1 2 3 7 8 16 64 1000 1024 100000 1000000 1000000000 1e9 1e12 1e18 1e21 1e100 1e308 -1 -8 -0.0 0.5 1.5 0.1 1e-9 1e-300 "
-    "nan inf -inf 007 0x10 1_000 9999999999999999999999 ² ١٢"
-).split() + ["9" * 400, "9" * 5000]
+NUMBERS = [
+    *"0 1 2 3 7 8 16 64 1000 1024 100000 1000000 1000000000 1e9 1e12 1e18 1e21 1e100 1e308 -1 -8 -0.0 0.5 1.5 0.1 1e-9 1e-300 "
+    "nan inf -inf 007 0x10 1_000 9999999999999999999999 ² ١٢".split(),
+    "9" * 400,
+    "9" * 5000,
+]
 TEXTS = (
     "",
     "a",
@@ -241,9 +243,10 @@ def overrides(rng: random.Random) -> Made:
 def degrees(rng: random.Random) -> Made:
     """Degrees of every spelling, by name and by key."""
     names = "tp cp pp vpp ep etp dp adp tq TP".split()
-    sizes = "0 1 2 3 4 8 16 64 128 1000000 -1 ² 1.5".split() + ["", "9" * 400]
-    name = rng.choice("__-+ ").join(
-        f"{rng.choice(names)}{rng.choice(sizes[:8] if rng.random() < 0.8 else sizes)}" for _ in range(rng.randint(0, 6))
+    sizes = [*"0 1 2 3 4 8 16 64 128 1000000 -1 ² 1.5".split(), "", "9" * 400]
+    name = rng.choice("______-+ ").join(
+        f"{rng.choice(names)}{rng.choice(sizes[1:7] if rng.random() < 0.9 else sizes)}"
+        for _ in range(rng.randint(0, 6))
     )
     extra = [f"parallel.{rng.choice(names)}={rng.choice(sizes)}" for _ in range(rng.choice((0, 0, 1, 2)))]
     return "compiler", [*start(rng), f"parallel={name}", *extra], {}
@@ -321,7 +324,7 @@ def _damaged(rng: random.Random, data: bytes) -> bytes:
 
 
 def _maybe(rng: random.Random, data: bytes) -> bytes:
-    return _damaged(rng, data) if rng.random() < 0.6 else data
+    return _damaged(rng, data) if rng.random() < 0.4 else data
 
 
 def inventory(rng: random.Random) -> Made:

@@ -34,11 +34,23 @@ OPEN = (
 """Mappings with the user's own keys, or without a type of their own, which may be set without Hydra's leading +."""
 
 
+MOST_OVERRIDES = 2000
+MOST_MARKS = 6000
+"""Of all overrides together: Hydra's parser takes seconds for a list of 5,000 entries, and minutes for a longer one."""
+
+
 def normalised(overrides: Sequence[str]) -> list[str]:
     """Of a repeated override the last wins; keys of the open mappings may be new.
 
-    Raises ConfigError for an override of no form, and for a group that is given a number or nothing.
+    Raises ConfigError for an override of no form, for a group that is given a number or nothing, and for more than Hydra's
+    parser reads in a few seconds.
     """
+    if len(overrides) > MOST_OVERRIDES or sum(map(_weight, overrides)) > MOST_MARKS:
+        raise ConfigError.of(
+            f"{len(overrides):,} overrides with {sum(map(_weight, overrides)):,} marks and blanks outside quotes are more than "
+            f"the command line takes ({MOST_OVERRIDES:,}, with {MOST_MARKS:,})",
+            "write a file, and name its folder with --config-dir",
+        )
     bad = [problem for override in overrides if (problem := _misspelt(override))]
     if bad:
         raise ConfigError(bad)
@@ -48,6 +60,12 @@ def normalised(overrides: Sequence[str]) -> list[str]:
         last.pop(_key(text), None)
         last[_key(text)] = text
     return list(last.values())
+
+
+def _weight(override: str) -> int:
+    """How much there is to parse: everything but letters and digits, and what quotes hold; a long word is read a piece at a time."""
+    bare = re.sub(r"'[^'\\]*'|\"[^\"\\]*\"", "", override)
+    return len(re.findall(r"\W", bare)) + len(override) // 100
 
 
 def _opened(override: str) -> str:
@@ -108,7 +126,8 @@ def search_folder(config_dir: str | None, config_name: str | None = None) -> str
 def _hidden(theirs: Path, ours: Path) -> bool:
     """Whether the user's folder of a group has another file of that name."""
     file = theirs / ours.name
-    return file.is_file() and file.read_bytes() != ours.read_bytes()
+    same_size = file.is_file() and file.stat().st_size == ours.stat().st_size
+    return file.is_file() and not (same_size and file.read_bytes() == ours.read_bytes())
 
 
 def search_path(config_dir: str | None, primary_dir: str | None = None) -> ConfigSearchPathImpl:

@@ -15,9 +15,9 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from compiler.config.compose import normalised, registered, search_folder
-from compiler.config.messages import translated
+from compiler.config.messages import HELP, translated
 from compiler.config.source import RankplanSearchPath, RankplanSource
-from compiler.errors import shown
+from compiler.errors import ConfigError, shown
 from compiler.render.assets import folder
 
 QUIET = (
@@ -63,10 +63,13 @@ def show(args: argparse.Namespace) -> int:
         if getattr(args, name) is not None:
             flags += [f"--{name}", getattr(args, name)]
     primary = None if args.help else args.config_name  # the help page is that of our own primary file
-    found = io.StringIO()
+    found, said = io.StringIO(), io.StringIO()
     try:
-        with contextlib.redirect_stdout(found):
+        with contextlib.redirect_stdout(found), contextlib.redirect_stderr(said):
             start(lambda _: None, flags, args.overrides, args.config_dir or args.config_path, primary)
+    except SystemExit as stop:
+        if stop.code:
+            raise ConfigError.of(said.getvalue() or "Hydra cannot show that", HELP) from stop
     finally:
-        print(*map(shown, found.getvalue().split("\n")), sep="\n", end="")
+        print(*map(shown, found.getvalue().expandtabs().split("\n")), sep="\n", end="")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -35,17 +36,26 @@ def translated() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except RecursionError as error:
-        raise ConfigError.of("a configuration file holds itself", "mend the anchor or interpolation") from error
+        raise ConfigError.of(
+            "a value is nested too deep, or stands for itself", "write it flat, or mend the interpolation"
+        ) from error
     except (OSError, UnicodeError) as error:
         raise ConfigError.of(f"a configuration file cannot be read: {error}", "write it as UTF-8 YAML") from error
     except (ValueError, OverflowError) as error:
         raise ConfigError([_value(error)]) from error
     except Exception as error:
-        if type(error).__module__.startswith("yaml"):
+        if _foreign(error):
             raise ConfigError.of(
-                f"a configuration file is no YAML: {_flat(error)}", "mend the line it names"
+                f"an override or a file cannot be composed: {type(error).__name__} {_flat(error)}",
+                "mend the value or the file it names",
             ) from error
         raise
+
+
+def _foreign(error: Exception) -> bool:
+    """Whether Hydra or OmegaConf tripped over what a user wrote: they expect some shapes without looking."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and any(f"/{package}/" in frames[-1].filename for package in ("hydra", "omegaconf", "antlr4"))
 
 
 def _flat(error: object) -> str:
