@@ -70,7 +70,7 @@ CLUSTER: list[Case] = [
         {"hardware.gpu.memory_bytes": 4e9},
         "fail",
         "needs 5.99 of 4.00 GB (150%): weights 0.70",
-        "lessen the KV cache (4.03 GB): write workload.kv_cache_precision=fp8 or",
+        "lessen weights (0.70 GB): write workload.kv_cache_precision=fp8 or",
     ),
     (
         "cache-room",
@@ -110,7 +110,7 @@ CLUSTER: list[Case] = [
         {"launch.environment": {"HF_TOKEN": "x"}},
         "fail",
         "launch.environment.HF_TOKEN looks like a secret",
-        "launch.secrets.HF_TOKEN=FILE",
+        "write launch.environment.HF_TOKEN=null launch.secrets.HF_TOKEN=/run/secrets/HF_TOKEN",
     ),
     (
         "secrets",

@@ -44,7 +44,6 @@ TYPES = [
     ("hardware.nodes=???", "hardware.nodes has no value"),
     ("hardware.inventory=nope.csv", "hardware.inventory=nope.csv cannot be read"),
     ("model.hf_config=nope.json", "model.hf_config=nope.json cannot be read"),
-    ("launch.environment.A=null", "launch.environment.A=None is no text"),
     ("expect.strict=maybe", "not a valid bool"),
     ("launch.command=train.py", "launch.command=train.py is not a list ; write key=[a,b]"),
 ]
@@ -87,7 +86,7 @@ RELATIONS = [
             "layers-to-stages: 16 layers over 3 stages",
             "batch: global_batch_size 128 over adp=3",
             "world-size: tp3 x cp1 x adp3 x pp3 = 27 ranks; the cluster has 128 nodes x 8 GPUs = 1024",
-            "write launch.secrets.HF_TOKEN=FILE",
+            "launch.secrets.HF_TOKEN",
             "launch.environment.X looks like a secret",
         },
     ),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as of
-from itertools import chain
+from itertools import chain, islice
 
 from compiler import passes, pools
 from compiler.errors import CompilerError, Problem
@@ -19,8 +19,11 @@ Load = Callable[[Sequence[str]], Config]
 
 _OF_DEGREES = re.compile(r"\b(tp|cp|pp|vpp|ep|etp|dp|adp|degrees|instances|parallel|stages?|nodes)[0-9]*\b")
 
-DEPTH = 3
+DEPTH = 4
 """Overrides, or sets of them, that may have to go together."""
+
+WIDTH = 8
+"""Problems of a trial that are mended in their turn."""
 
 SHOWN = 3
 """Alternatives of a line."""
@@ -97,8 +100,8 @@ class Search:
         return None
 
     def _further(self, config: Config, left: Sequence[Problem]) -> Iterator[Overrides]:
-        for problem in left[:2]:
-            yield from candidates.of(problem, config)
+        for problem in left[:WIDTH]:
+            yield from islice(candidates.of(problem, config), 2)
         yield from self._degrees(config, left[0])
 
     def _degrees(self, config: Config, problem: Problem) -> Iterator[Overrides]:

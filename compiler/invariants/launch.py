@@ -57,7 +57,7 @@ def secrets(config: Config) -> Iterator[Check]:
                     f"{group}.environment.{name}",
                     "a reference",
                     f"{group}.environment.{name} looks like a secret, and every file of the plan would carry it",
-                    f"write launch.secrets.{name}=FILE, a file on the cluster",
+                    f"write {group}.environment.{name}=null launch.secrets.{name}=/run/secrets/{name}, or where else it is on the cluster",
                 )
 
 
