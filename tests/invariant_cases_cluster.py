@@ -70,7 +70,7 @@ CLUSTER: list[Case] = [
         {"hardware.gpu.memory_bytes": 4e9},
         "fail",
         "needs 5.95 of 4.00 GB (149%): weights 0.70",
-        "lessen the KV cache (",
+        "lessen weights (0.70 GB): write workload.kv_cache_precision=fp8 or",
     ),
     (
         "cache-room",

@@ -110,7 +110,7 @@ class TestFiles:
         [
             ("host,leaf\n", 2, "has no column pod, rack"),
             ("host,leaf,pod,rack\na b,1,1,1\n", 2, "line 2: 'a b' is not a host name"),
-            ("host,leaf,pod,rack\na,1,1,1\n", 3, "has 1 hosts, the plan 128 nodes"),
+            ("host,leaf,pod,rack\na,1,1,1\n", 3, "the cluster has 1 nodes x 8 GPUs"),
         ],
     )
     def test_an_inventory(self, tmp_path: Path, text: str, code: int, said: str) -> None:

@@ -44,7 +44,6 @@ TYPES = [
     ("hardware.nodes=???", "hardware.nodes has no value"),
     ("hardware.inventory=nope.csv", "hardware.inventory=nope.csv cannot be read"),
     ("model.hf_config=nope.json", "model.hf_config=nope.json cannot be read"),
-    ("launch.environment.A=null", "launch.environment.A=None is no text"),
     ("expect.strict=maybe", "not a valid bool"),
     ("launch.command=train.py", "launch.command=train.py is not a list ; write key=[a,b]"),
 ]

@@ -26,7 +26,8 @@ def tried(
     if not isinstance(error, (ConfigError, InvariantError)):
         return error
     budget = budget or Budget()
-    problems, search = list(error.problems), None if config is None else Search(config, given, load, budget)
+    problems = error.problems
+    search = None if config is None else Search(config, given, load, budget, problems)
     found = [_mends(problem, search, given, load, budget) for problem in problems]
     shared = sorted((item for own in found for item in own), key=len)[:1]
     longest = len(shared[0]) if shared else 0

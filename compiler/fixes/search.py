@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as of
-from itertools import chain
+from itertools import chain, count, islice
 
 from compiler import passes, pools
 from compiler.errors import CompilerError, Problem
@@ -14,13 +14,20 @@ from compiler.fixes import candidates, change, degrees
 from compiler.fixes.candidates import Overrides
 from compiler.specs import ranges
 from compiler.specs.config import Config
+from compiler.specs.workload import ROLES
 
 Load = Callable[[Sequence[str]], Config]
 
 _OF_DEGREES = re.compile(r"\b(tp|cp|pp|vpp|ep|etp|dp|adp|degrees|instances|parallel|stages?|nodes)[0-9]*\b")
 
-DEPTH = 3
+DEPTH = 4
 """Overrides, or sets of them, that may have to go together."""
+
+FOUND = 16
+"""Degrees of one search that are tried."""
+
+WIDTH = 8
+"""Problems of a trial that are mended in their turn."""
 
 SHOWN = 3
 """Alternatives of a line."""
@@ -39,18 +46,22 @@ RANKS = 1000
 class Budget:
     """What may be tried for one compile, or for a whole sweep: 1 is a look at the declared rules, about 3 ms."""
 
-    left: float = 400.0
+    left: float = 800.0
 
 
 @dataclass
 class Search:
-    """`given` are the user's overrides, which made `config`; `load` composes others."""
+    """`given` are the user's overrides, which made `config` and its `problems`; `load` composes others."""
 
     config: Config
     given: Sequence[str]
     load: Load
     budget: Budget
+    problems: Sequence[Problem] = ()
     seen: dict[frozenset[str], tuple[Problem, ...] | None] = of(default_factory=dict)
+    searched: dict[tuple[frozenset[str], str | None], tuple[list[Overrides], Iterator[Overrides]]] = of(
+        default_factory=dict
+    )
 
     def mends(self, problem: Problem) -> list[Overrides]:
         """Sets that compile, each begun to mend this problem: what does it at once, else what does with others."""
@@ -60,24 +71,26 @@ class Search:
             for start, _ in starts if not found else ():
                 solved = self.solved(start, depth)
                 found += [solved] if solved and len(found) < SHOWN else []
-        tidy = list(dict.fromkeys(self._tidy(item, candidates.role(problem)) for item in found))
-        short = min(map(len, tidy), default=0) + LONGER
-        return sorted((item for item in tidy if len(item) <= short), key=len)[:SHOWN]
+        tidy = {frozenset(each): each for item in found for each in [self._tidy(item, candidates.role(problem))]}
+        short = min(map(len, tidy), default=0)
+        shown = SHOWN if short <= LONGER else 1
+        return sorted((item for item in tidy.values() if len(item) <= short + LONGER), key=len)[:shown]
 
     def _ready(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
         """Sets to begin with, and whether each compiles as it is; enough of those end the search."""
-        count = 0
+        enough = 0
         for start, searched in self._starts(problem):
-            if count == SHOWN or (searched and count and not _OF_DEGREES.search(problem.instead)):
+            if enough == SHOWN or (searched and enough and not _OF_DEGREES.search(problem.instead)):
                 return
             ready = self.refused(start) == ()
-            count += ready
+            enough += ready
             yield start, ready
 
     def _starts(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
         """Sets to begin with, and whether they come from the search of degrees: first where ranks are what is wrong."""
         first = problem.what.startswith("world-size")
-        searched = ((item, True) for item in self._degrees(self.config, problem))
+        found = self._degrees((), self.config, self.problems, candidates.role(problem))
+        searched = ((item, True) for item in found)
         named = ((item, False) for item in candidates.of(problem, self.config))
         yield from chain(searched, named) if first else chain(named, searched)
 
@@ -89,44 +102,59 @@ class Search:
         config = self._config(chosen)
         if depth == 0 or config is None:
             return None
-        for more in self._further(config, left):
+        for more in self._further(chosen, config, left):
             joined = _joined(chosen, more)
             solved = self.solved(joined, depth - 1) if joined else None
             if solved or self.budget.left <= 0:
                 return solved
         return None
 
-    def _further(self, config: Config, left: Sequence[Problem]) -> Iterator[Overrides]:
-        for problem in left[:2]:
-            yield from candidates.of(problem, config)
-        yield from self._degrees(config, left[0])
+    def _further(self, chosen: Overrides, config: Config, left: Sequence[Problem]) -> Iterator[Overrides]:
+        for problem in left[:WIDTH]:
+            yield from islice(candidates.of(problem, config), 2)
+        yield from self._degrees(chosen, config, left, candidates.role(left[0]))
 
-    def _degrees(self, config: Config, problem: Problem) -> Iterator[Overrides]:
-        """Degrees whose declared rules hold; those that the memory of a tried one rules out too are left out."""
-        role = candidates.role(problem)
+    def _degrees(
+        self, chosen: Overrides, config: Config, left: Sequence[Problem], role: str | None
+    ) -> Iterator[Overrides]:
+        """Those that `_searched` finds, looked for once."""
+        new = islice(self._searched(config, left, role), FOUND)
+        kept, more = self.searched.setdefault((frozenset(chosen), role), ([], new))
+        for index in count():
+            if index == len(kept):
+                kept.extend(islice(more, 1))
+            if index == len(kept):
+                return
+            yield kept[index]
+
+    def _searched(self, config: Config, left: Sequence[Problem], role: str | None) -> Iterator[Overrides]:
+        """Degrees whose declared rules hold, but those that other overrides mend; what has no more room than one that was
+        tried is left out.
+        """
         if role is None and config.workload.pools is not None:
             return
         own = candidates.view(config, role)
         nodes = own.hardware.nodes if role is None else degrees.pool_nodes(config, role)
-        tried: list[degrees.Target] = []
-        looked = 0
-        if problem.what.removeprefix(f"{role}: ").startswith("memory:"):
-            tried.append(degrees.Target(own.degrees, own.framework.instances, nodes))
-        for target in [*degrees.nearest(own, nodes), *degrees.grown(own, nodes)] if nodes > 0 else ():
+        others = frozenset(_rule(problem) for problem in left if self._of_others(problem, config))
+        full: list[degrees.Target] = []
+        if any(_rule(problem) == "memory" for problem in left):
+            full.append(degrees.Target(own.degrees, own.framework.instances, nodes))
+        targets = [*degrees.nearest(own, nodes), *degrees.grown(own, nodes)] if nodes > 0 else []
+        for target in [item for item in targets if not item.same(own)][:LOOKS]:
             if self.budget.left <= 0:
                 return
-            if any(degrees.fuller(target, other) for other in tried) or target.same(own):
+            if any(degrees.fuller(target, other) for other in full):
                 continue
-            looked += 1
-            if looked > LOOKS:
-                return
             self.budget.left -= 0.3
-            if not passes.holds(degrees.laid(own, target)):
-                continue
-            chosen = degrees.overrides(own, target, self.given, role)
-            yield chosen
-            if any("memory:" in item.what for item in self.seen.get(frozenset(chosen), None) or ()):
-                tried.append(target)
+            if passes.holds(degrees.laid(own, target), others):
+                chosen = degrees.overrides(own, target, self.given, role)
+                yield chosen
+                if any(_rule(item) == "memory" for item in self.seen.get(frozenset(chosen), None) or ()):
+                    full.append(target)
+
+    def _of_others(self, problem: Problem, config: Config) -> bool:
+        """Whether other overrides than degrees mend a problem."""
+        return not _OF_DEGREES.search(problem.instead) and any(candidates.of(problem, config))
 
     def _tidy(self, solved: Overrides, role: str | None) -> Overrides:
         """Degrees as `parallel=` where they are all that changes, else each that does."""
@@ -170,6 +198,12 @@ class Search:
             return change.applied(self.config, chosen, changed(self.given, chosen))
         except (CompilerError, KeyError, TypeError):
             return None
+
+
+def _rule(problem: Problem) -> str:
+    """The rule that a problem is of, without the pool that it is said of."""
+    words = problem.what.split(": ", 2)
+    return words[1] if words[0] in ROLES and len(words) > 1 else words[0]
 
 
 def _whole(config: Config) -> float:
