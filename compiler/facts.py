@@ -5,6 +5,7 @@ A fact that has no meaning for a plan is None: every path exists in every plan, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,13 +15,17 @@ from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
 from compiler.costs.flops import peak_flops
 from compiler.costs.params import attention, counts, totals
+from compiler.costs.total import whole
 from compiler.performance import performance
 from compiler.world import World
+
+COUNTED = re.compile(r"_bytes$|params")
+"""Names of facts that are whole numbers."""
 
 
 def facts(world: World, costs: Mapping[str, Any]) -> dict[str, float | int | None]:
     """Facts of one instance; `costs` is the dictionary of its costs. Units are in the names: bytes, FLOP/s, bytes/s."""
-    return {
+    found = {
         **_hardware(world, costs),
         **_parameters(world, costs),
         **_placement(world),
@@ -28,6 +33,7 @@ def facts(world: World, costs: Mapping[str, Any]) -> dict[str, float | int | Non
         **_traffic(world, costs),
         **performance(case(world), costs["projection"]),
     }
+    return {key: whole(value) if COUNTED.search(key) else value for key, value in found.items()}
 
 
 def _hardware(world: World, costs: Mapping[str, Any]) -> dict[str, float | int | None]:

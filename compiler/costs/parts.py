@@ -82,7 +82,7 @@ def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -
         size = case.activation_bytes if case.workload.train and narrow == wide(precision) else BYTES[narrow]
         work = 2 * forward.tokens * item.n * item.k / flops.peak_flops(peak, narrow)
         moved = (size * item.k * (item.n + forward.tokens) + 2 * forward.tokens * item.n) / peak.memory_bandwidth
-        each = curve.seconds(work, moved, forward.tokens) - curve.launch_s
+        each = np.maximum(curve.seconds(work, moved, forward.tokens) - curve.launch_s, 0.0)
         seconds = seconds + item.count * each
         launches = launches + item.count
         weights = weights + item.count * item.n * item.k
