@@ -145,6 +145,37 @@ class TestWithoutExchange:
         assert list(target.parent.iterdir()) == [target]
 
 
+def test_all_is_on_the_disk_before_the_exchange(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync, exchange = os.fsync, rename.exchange
+
+    def noted(handle: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        fsync(handle)
+
+    def exchanged(one: Path, other: Path) -> bool:
+        found = {str(Path(path).relative_to(one)) for path in synced}
+        assert found == {*NEW, "manifest.json", "sub", "."}
+        synced.clear()
+        return exchange(one, other)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(rename, "exchange", exchanged)
+    write(target, NEW)
+    assert synced == [str(target.parent)]
+
+
+def test_a_disk_that_fails_late_keeps_the_old_plan(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match="quota exceeded"):
+        write(target, NEW)
+    assert holds(target, OLD)
+    assert list(target.parent.iterdir()) == [target]
+
+
 class TestFailing:
     @pytest.mark.parametrize("at", range(len(NEW)))
     def test_a_file_that_cannot_be_written(self, target: Path, at: int) -> None:

@@ -21,6 +21,10 @@ def small(degrees: str, nodes: int) -> Plan:
     return compile_plan(["scheduler=[]", "~expect", "name=plan", f"parallel={degrees}", f"hardware.nodes={nodes}"])
 
 
+def write(plan: Plan, out: Path) -> None:
+    plan.write(out)
+
+
 @pytest.fixture(scope="module")
 def one() -> Plan:
     return small("ep8_tp8", 8)
@@ -34,7 +38,8 @@ def other() -> Plan:
 @pytest.fixture
 def replaced(tmp_path: Path, one: Plan, other: Plan, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A plan folder that is compiled to another plan after the first file that is read."""
-    path, text, read = one.write(tmp_path), folder._text, []
+    path, text = one.write(tmp_path), folder._text
+    read: list[str] = []
 
     def reading(place: Path, name: str) -> str:
         found = text(place, name)
@@ -76,7 +81,7 @@ def test_a_plan_that_a_killed_writer_took_away_is_back(
     with monkeypatch.context() as patch:
         patch.setattr(rename, "exchange", lambda one, other: False)
         patch.setattr(Path, "rename", lambda self, to: then_die(move, self, to))
-        assert killed(lambda: other.write(tmp_path))
+        assert killed(lambda: write(other, tmp_path))
     assert not path.exists()
     show.run([str(path), "rank=63", "--json"])
     assert json.loads(capsys.readouterr().out)["world_size"] == 64

@@ -7,6 +7,41 @@
 set -euo pipefail
 plan=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
+# Ranks read a copy of the plan, which is deleted when the last process that starts them has ended.
+outside() { # outside FOLDER: the folder, or the one beside the plan folder that it is in, for a compile replaces that
+  local found=$1 above=$1
+  while [[ -n $above ]]; do
+    if [[ -f $above/manifest.json && -w ${above%/*}/ ]] && grep -qs '^ "rankplan": "' "$above/manifest.json"; then
+      found=${above%/*}/
+    fi
+    above=${above%/*}
+  done
+  printf '%s' "$found"
+}
+
+copy() ( # copy FOLDER TO: what its manifest lists; fails where the plan is compiled again meanwhile
+  mkdir -p -- "$2" && cd -- "$1" && sed -n 's/^  "\(.*\)": "[0-9a-f]\{64\}",\{0,1\}$/\1/p' manifest.json |
+    xargs -d '\n' cp --parents --target-directory="$2" -- manifest.json
+)
+
+keep() { # keep FOLDER TO: a copy of one plan, whole or not at all
+  local try
+  for try in 1 2 3; do
+    rm -rf -- "$2" "$2.part"
+    ! copy "$1" "$2.part" || { mv -T -- "$2.part" "$2" && return; }
+    sleep "$try"
+  done
+  return 1
+}
+
+here=$(outside "$PWD")
+[[ $here == "$PWD" ]] || echo "rankplan: $PWD is in a plan folder, which a compile replaces: running in $here" >&2
+cd -- "$here"
+own=$(mktemp -d "${TMPDIR:-/tmp}/rankplan-XXXXXX")
+exec 9> >( (trap '' HUP INT QUIT TERM USR1 USR2 && cat && rm -rf -- "$own") <&0 >/dev/null 2>&1 &)
+keep "$plan" "$own/plan" || { echo "rankplan: the files of $plan cannot be copied to $own" >&2 && exit 64; }
+plan=$own/plan
+
 environment=(
   'NCCL_IB_HCA==mlx5_0,mlx5_1'
 )
