@@ -99,7 +99,9 @@ CLUSTER: list[Case] = [
     ),
     (
         "cache-room",
-        composed("framework=vllm", "workload.sequence_lengths=[300000]", "framework.args=['--gpu-memory-utilization=0.09']"),
+        composed(
+            "framework=vllm", "workload.sequence_lengths=[300000]", "framework.args=['--gpu-memory-utilization=0.09']"
+        ),
         {},
         "fail",
         "vllm has 1.16 GB of a GPU for its KV cache, and one sequence of 301,024 tokens needs 1.23",

@@ -39,7 +39,9 @@ def given(case: Case, found: Memory) -> Array:
 
 def one_sequence(case: Case, prompt: int, answer: int) -> Array:
     """Bytes that are cached of a sequence of `prompt` and `answer` tokens, by stage."""
-    one = replace(case.workload, global_batch_size=int(np.max(case.adp)), sequence_lengths=[prompt], output_length=answer)
+    one = replace(
+        case.workload, global_batch_size=int(np.max(case.adp)), sequence_lengths=[prompt], output_length=answer
+    )
     return kv_cache(replace(case, workload=one))
 
 
