@@ -17,7 +17,7 @@ from compiler.costs.exposed import Reaches, Row
 from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.links import reach
 from compiler.costs.memory import Memory, memory
-from compiler.costs.params import Counts, Totals, counts, totals
+from compiler.costs.params import Counts, Totals, counts, stored_bytes, totals
 from compiler.costs.uncertainty import Uncertainty
 from compiler.world import World
 
@@ -39,6 +39,7 @@ class Costs:
     """
 
     params: Totals
+    weights_bytes: float
     held: Counts
     memory: Memory
     capacity_bytes: float
@@ -76,6 +77,7 @@ class Costs:
             "dense": p.dense,
             "moe": p.moe,
             "declared_total": p.declared,
+            "weights_bytes": self.weights_bytes,
             "per_rank_max": float(self.held.total.max()),
             "derived_dense": p.derived_dense,
             "derived_moe": p.derived_moe,
@@ -144,6 +146,7 @@ def _cost(world: World, measured: Calibration | None) -> Costs:
         this, held, reaches = bits(world)
         common = Costs(
             params=totals(this.model),
+            weights_bytes=stored_bytes(this.model, totals(this.model), this.widths),
             held=held,
             memory=memory(this, held),
             capacity_bytes=world.config.hardware.gpu.memory_bytes,

@@ -53,6 +53,10 @@ def problems(spec: Any, path: str = "") -> Iterator[Problem]:
                     yield from problems(entry, f"{key}.{index}")
                 else:
                     yield from _broken(item, f"{key}[{index}]", entry)
+        elif isinstance(value, dict) and "choices" not in item.metadata:
+            for name, entry in value.items():
+                if is_dataclass(entry):
+                    yield from problems(entry, f"{key}.{name}")
         elif value is not None:
             yield from _broken(item, key, value)
 
