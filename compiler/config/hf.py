@@ -45,6 +45,8 @@ NESTED: Mapping[str, str] = {"kimi_k25": "kimi_k2", "llama4": "llama4_text"}
 """model_type of a file that describes its language model under `text_config` -> that model's family."""
 
 _DTYPES: Mapping[str, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float8_e4m3fn": "fp8"}
+
+
 def read(path: str) -> Model:
     """The model that the `config.json` at `path`, a file or its folder, describes, with what ModelOpt's `hf_quant_config.json` beside
     it says of its weights; what the files leave open is in `assumed`.

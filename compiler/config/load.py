@@ -143,7 +143,9 @@ def _with_forms(model: Model) -> Model:
         if not isinstance(given, (dict, Stored)):
             raise ConfigError.of(f"{key}.{name}={given} is no form", "write {scheme: int4, bits: 4.5}")
         with translated():
-            form = OmegaConf.merge({key: writable(Stored)}, {key: given})[key]
+            form = OmegaConf.select(
+                OmegaConf.merge({"model": {"form": writable(Stored)}}, {"model": {"form": given}}), "model.form"
+            )
             missing = sorted(map(str, OmegaConf.missing_keys(form)))
             found[name] = OmegaConf.to_object(form)
         if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from compiler.config.modules import modules
@@ -39,7 +40,8 @@ def read(where: str, model: Model, data: Mapping[str, Any], sidecar: Mapping[str
         raise ConfigError.of(f"{where} has quant_method={method} with {error}, which is not known", INSTEAD) from error
     except (AttributeError, KeyError, TypeError, ValueError, re.error) as error:
         raise ConfigError.of(
-            f"{where} has a quantization_config of {method} that cannot be read: {type(error).__name__} {error}", INSTEAD
+            f"{where} has a quantization_config of {method} that cannot be read: {type(error).__name__} {error}",
+            INSTEAD,
         ) from error
     if recipe.default is not None and not classes:
         kinds = " and ".join(recipe.kinds)
@@ -74,4 +76,5 @@ def _joined(forms: Sequence[tuple[Stored | None, float]], wide_bits: float) -> S
         shares["wide" if form is None else form.scheme] += count
     bits = sum(count * (wide_bits if form is None else form.bits) for form, count in forms) / sum(shares.values())
     most = named.get(max(shares, key=lambda name: shares[name]))
-    return Stored("+".join(sorted(named)), bits, most and most.activations, most and most.block)
+    joined = Stored("+".join(sorted(named)), bits)
+    return joined if most is None else replace(joined, activations=most.activations, block=most.block)

@@ -87,6 +87,7 @@ def stage_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, 
 
 def _others(case: Case) -> Array:
     """Kernels beside products that the parts do not count: MLA's, and those that quantise a product's input."""
+
     def quantises(kind: str) -> bool:
         return case.products(kind) not in WIDE
 

@@ -112,7 +112,9 @@ def mtp_layer(model: Model, tp: Array, each: Widths = COUNT) -> tuple[Array, flo
     """Dense class of one MTP layer, its matrices and its norms: a layer and a projection of two hidden states to one."""
     block = moe_dense(model, tp, each) if model.moe else each.mlp * mlp(model, model.intermediate_size, tp)
     projection = each.mlp * 2 * model.hidden_size * ceil_div(model.hidden_size, tp)
-    return each.attention * attention(model, tp) + block + projection, each.rest * (norms(model) + 3 * model.hidden_size)
+    return each.attention * attention(model, tp) + block + projection, each.rest * (
+        norms(model) + 3 * model.hidden_size
+    )
 
 
 def dense(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 
 from compiler.costs.constants import ACTIVATION_BYTES
 from compiler.specs.model import BYTES, Model
-from compiler.specs.weights import WIDE
 from compiler.specs.workload import Workload
 
 ELEMENT_BYTES = {**BYTES, "int8": 1.0}
@@ -40,7 +39,7 @@ def widths(model: Model, workload: Workload) -> Widths:
     if not model.keeps_quantization(workload.precision):
         return alike(BYTES[workload.precision])
     own = {kind: form.width for kind, form in model.stored.items()}
-    found = {item.name: own.get(item.name, BYTES[wide_dtype(model, workload)]) for item in fields(Widths)}
+    found = {item.name: own.get(item.name, BYTES[model.wide(workload.precision)]) for item in fields(Widths)}
     return Widths(**found | ({"head": found["embedding"]} if model.tie_word_embeddings else {}))
 
 
@@ -48,7 +47,7 @@ def products(model: Model, workload: Workload, kind: str) -> str:
     """What products of a class of weights (`router` among them) are computed in, where the GPU has units for it."""
     if not workload.train and model.keeps_quantization(workload.precision):
         form = model.stored.get(kind)
-        return form.activations if form and form.activations else wide_dtype(model, workload)
+        return form.activations if form and form.activations else model.wide(workload.precision)
     narrow = kind in ("attention", "mlp", "shared_experts", "experts")
     return str(workload.precision) if narrow else wide(workload.precision)
 
@@ -56,8 +55,3 @@ def products(model: Model, workload: Workload, kind: str) -> str:
 def wide(precision: str) -> str:
     """Precision of the activations of such a plan, and of its attention core: no narrower than bf16."""
     return "bf16" if "fp8" in precision or "fp4" in precision else precision
-
-
-def wide_dtype(model: Model, workload: Workload) -> str:
-    """Precision of a quantised checkpoint's activations, and of its other weights."""
-    return next((name for name in (workload.precision, model.dtype) if name in WIDE), "bf16")

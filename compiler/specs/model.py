@@ -76,9 +76,14 @@ class Model:
     def keeps_quantization(self, precision: str) -> bool:
         """Whether weights are as this checkpoint stores them where that precision is asked for: its own, or wide activations.
 
-        Another narrow one is of another checkpoint of the model.
+        Another narrow one is of another checkpoint of the model. FP4 has several formats, of which a checkpoint has one.
         """
-        return bool(self.stored) and (precision == self.precision or precision in WIDE)
+        fp4 = precision == "fp4" and any("fp4" in form.scheme for form in self.stored.values())
+        return bool(self.stored) and (fp4 or precision == self.precision or precision in WIDE)
+
+    def wide(self, precision: str) -> str:
+        """Precision of a quantised checkpoint's activations, and of its other weights."""
+        return next((name for name in (precision, self.dtype) if name in WIDE), "bf16")
 
     @property
     def moe(self) -> bool:
