@@ -14,6 +14,7 @@ from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, re
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
+from compiler.specs.weights import Quantization
 from compiler.specs.workload import Workload
 from compiler.world import World
 
@@ -30,9 +31,20 @@ METRICS = {
 def precision(row: Row, architecture: Model) -> str:
     """Of weights; that of the model's own file where the row leaves it out, or where that has narrower ones already."""
     text = row["precision"].lower()
-    if "fp4" in text or "int4" in text or architecture.dtype == "fp4":
+    four = any("4" in form.scheme for form in architecture.stored.values())
+    if "fp4" in text or "int4" in text or four:
         return "nvfp4"
-    return "fp8" if "fp8" in text else architecture.dtype
+    return "fp8" if "fp8" in text else architecture.precision
+
+
+def own(row: Row, architecture: Model) -> bool:
+    text = row["precision"].lower()
+    if not architecture.stored:
+        return False
+    if "nvfp4" in text:
+        return architecture.precision == "nvfp4"
+    four = any("4" in form.scheme for form in architecture.stored.values())
+    return four or architecture.precision in text or not text
 
 
 def degrees(row: Row, prefix: str = "", per_node: int = 8) -> Parallel:
@@ -64,14 +76,14 @@ def world(row: Row, architecture: Model, parallel: Parallel, batch: int, lengths
     stages = [base + (part < extra) for part in range(pp)]
     config = Config(
         hardware=cluster(row, gpus),
-        model=architecture,
+        model=architecture if own(row, architecture) else replace(architecture, quantization=Quantization()),
         parallel=replace(parallel, etp=parallel.etp if architecture.moe else 1, stages=stages),
         workload=Workload(
             kind="serve",
             global_batch_size=max(1, batch),
             sequence_lengths=[prompt],
             output_length=output,
-            precision=precision(row, architecture),
+            precision=architecture.precision if own(row, architecture) else precision(row, architecture),
             kv_cache_precision=launched.cached(row, precision(row, architecture)),
             draft_tokens=launched.drafts(row, architecture, parallel),
             draft_acceptance=launched.ACCEPTED,

@@ -136,21 +136,24 @@ def _options(name: str, node: Any) -> Any:
 
 def _with_forms(model: Model) -> Model:
     """The model with how its classes of weights are stored as frozen values. Raises ConfigError."""
-    found, key = {}, "model.quantization.weights"
+    key, found = "model.quantization.weights", {}
     for name, given in model.quantization.weights.items():
         if name not in CLASSES:
             raise ConfigError.of(f"{key}.{name} is not a class of weights", f"write one of {', '.join(CLASSES)}")
-        if not isinstance(given, (dict, Stored)):
-            raise ConfigError.of(f"{key}.{name}={given} is no form", "write {scheme: int4, bits: 4.5}")
-        with translated():
-            form = OmegaConf.select(
-                OmegaConf.merge({"model": {"form": writable(Stored)}}, {"model": {"form": given}}), "model.form"
-            )
-            missing = sorted(map(str, OmegaConf.missing_keys(form)))
-            found[name] = OmegaConf.to_object(form)
-        if missing:
-            raise ConfigError(Problem(f"{key}.{name}.{part} has no value", f"write {part}: ...") for part in missing)
+        found[name] = _form(f"{key}.{name}", given)
     return dataclasses.replace(model, quantization=dataclasses.replace(model.quantization, weights=found))
+
+
+def _form(key: str, given: Any) -> Any:
+    """One class's form. Raises ConfigError."""
+    if not isinstance(given, (dict, Stored)):
+        raise ConfigError.of(f"{key}={given} is no form", "write {scheme: int4, bits: 4.5}")
+    with translated():
+        node = OmegaConf.merge(writable(Stored), given)
+        missing = sorted(map(str, OmegaConf.missing_keys(node)))
+        if missing:
+            raise ConfigError(Problem(f"{key}.{part} has no value", f"write {part}: ...") for part in missing)
+        return OmegaConf.to_object(node)
 
 
 def _with_precision(workload: Workload, model: Model) -> Workload:
