@@ -29,22 +29,14 @@ METRICS = {
 
 
 def precision(row: Row, architecture: Model) -> str:
-    """Of weights; that of the model's own file where the row leaves it out, or where that has narrower ones already."""
+    """Of all weights, as rows have one word for them; that of the model's own file where the row leaves it out, or where that has
+    narrower ones already.
+    """
     text = row["precision"].lower()
     four = any("4" in form.scheme for form in architecture.stored.values())
     if "fp4" in text or "int4" in text or four:
         return "nvfp4"
     return "fp8" if "fp8" in text else architecture.precision
-
-
-def own(row: Row, architecture: Model) -> bool:
-    text = row["precision"].lower()
-    if not architecture.stored:
-        return False
-    if "nvfp4" in text:
-        return architecture.precision == "nvfp4"
-    four = any("4" in form.scheme for form in architecture.stored.values())
-    return four or architecture.precision in text or not text
 
 
 def degrees(row: Row, prefix: str = "", per_node: int = 8) -> Parallel:
@@ -76,14 +68,14 @@ def world(row: Row, architecture: Model, parallel: Parallel, batch: int, lengths
     stages = [base + (part < extra) for part in range(pp)]
     config = Config(
         hardware=cluster(row, gpus),
-        model=architecture if own(row, architecture) else replace(architecture, quantization=Quantization()),
+        model=replace(architecture, quantization=Quantization()),
         parallel=replace(parallel, etp=parallel.etp if architecture.moe else 1, stages=stages),
         workload=Workload(
             kind="serve",
             global_batch_size=max(1, batch),
             sequence_lengths=[prompt],
             output_length=output,
-            precision=architecture.precision if own(row, architecture) else precision(row, architecture),
+            precision=precision(row, architecture),
             kv_cache_precision=launched.cached(row, precision(row, architecture)),
             draft_tokens=launched.drafts(row, architecture, parallel),
             draft_acceptance=launched.ACCEPTED,
