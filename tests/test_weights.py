@@ -214,6 +214,7 @@ def test_a_quantised_checkpoint_is_told_of_its_activations_alone(framework: str)
     for precision, model in (("fp8", "deepseek_v3"), ("nvfp4", "deepseek_v3"), ("fp8", "gpt_oss_120b")):
         words = arguments(framework, {"workload.precision": precision}, f"model={model}")
         assert not [word for word in words if word.startswith("--quantization")]
+    assert "--dtype=bfloat16" in arguments(framework, {}, "model=deepseek_v3")
     assert "--quantization=fp8" in arguments(framework, {"workload.precision": "fp8"})
 
 
