@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from compiler.config.modules import modules
-from compiler.config.quantization_methods import METHODS, Recipe, UnknownSchemeError
+from compiler.config.quantization_forms import Recipe, UnknownSchemeError
+from compiler.config.quantization_methods import METHODS
 from compiler.errors import ConfigError
 from compiler.specs.model import BYTES, Model
 from compiler.specs.weights import Quantization, Stored
