@@ -14,7 +14,7 @@ from compiler.cluster.spans import distinct
 from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
 from compiler.costs.flops import peak_flops
-from compiler.costs.params import attention, counts, totals
+from compiler.costs.params import attention, counts, stored_bytes, totals
 from compiler.costs.total import whole
 from compiler.performance import performance
 from compiler.world import World
@@ -53,7 +53,7 @@ def _parameters(world: World, costs: Mapping[str, Any]) -> dict[str, float | int
     uncut = replace(plan, tp=array(1), etp=array(1), padded_vocab_size=array(model.vocab_size))
     layers = sum(model.moe_layers)
     return {
-        "weights_total_bytes": params["total"] * plan.weight_bytes,
+        "weights_total_bytes": stored_bytes(model, totals(model), plan.widths),
         "architecture_params": params["derived_dense"] + params["derived_moe"],
         "architecture_params_gated": gated.derived_dense + gated.derived_moe,
         "architecture_attention_params": float(attention(model, array(1))) * model.num_hidden_layers,

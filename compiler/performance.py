@@ -58,7 +58,7 @@ def intensity(plan: Case, forward: Forward) -> float:
     if plan.model.moe:
         touched = float(plan.local_experts * touched_fraction(plan, forward))
         rows = min(rows, float(dispatched(plan, forward)) / max(touched, 1e-9))
-    return 2 * rows / plan.weight_bytes / ridge
+    return 2 * rows / plan.read_bytes("experts" if plan.model.moe else "mlp") / ridge
 
 
 def share(parts: Mapping[str, float], whole: float | None, *names: str) -> float | None:

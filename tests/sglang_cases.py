@@ -36,7 +36,14 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "loads /models/moe_30b, for framework.args have no --model-path",
         "PATH",
     ),
-    ("sglang-precision", BASE, {"workload.precision": "fp4"}, "warn", "several FP4 formats", "--quantization"),
+    (
+        "sglang-precision",
+        BASE,
+        {"workload.precision": "fp4"},
+        "warn",
+        "takes the format of fp4 weights from the checkpoint",
+        "model.hf_config",
+    ),
     (
         "sglang-expert-layout",
         BASE,

@@ -172,7 +172,7 @@ def test_one_node_starts_its_own_ranks() -> None:
         ),
         (
             ("model=llama3_1_8b", "parallel=tp4_pp2", "hardware.nodes=1", "parallel.stages=[15,17]"),
-            {"dtype": "float16", "enable_attention_dp": False, "pp_partition": [15, 17]},
+            {"dtype": "bfloat16", "enable_attention_dp": False, "pp_partition": [15, 17]},
         ),
     ],
 )

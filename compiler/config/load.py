@@ -22,8 +22,10 @@ from compiler.layout import loads
 from compiler.schedulers import registry
 from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
+from compiler.specs.model import Model
 from compiler.specs.ranges import problems
-from compiler.specs.workload import ROLES
+from compiler.specs.weights import CLASSES, Stored
+from compiler.specs.workload import ROLES, Workload
 
 
 def load_config(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> Config:
@@ -51,9 +53,10 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         scheduler = {name: _options(name, node) for name, node in (cfg.scheduler or {}).items()}
         config = cast("Config", OmegaConf.to_object(cfg))
     workload, bad_pools = pools.read(config, config_dir)
+    config = dataclasses.replace(config, model=_with_forms(config.model))
     config = dataclasses.replace(
         config,
-        workload=workload,
+        workload=_with_precision(workload, config.model),
         scheduler=dict(sorted(scheduler.items())),
         hardware=_with_calibration(_with_inventory(config)),
         experts=_with_loads(config),
@@ -163,6 +166,35 @@ def _options(name: str, node: Any) -> Any:
     if bad:
         raise ConfigError(Problem(f"scheduler.{name}.{key} is not a setting", _suggestion(key, known)) for key in bad)
     return OmegaConf.to_object(OmegaConf.merge(options, node or {}))
+
+
+def _with_forms(model: Model) -> Model:
+    """The model with how its classes of weights are stored as frozen values. Raises ConfigError."""
+    key, found = "model.quantization.weights", {}
+    for name, given in model.quantization.weights.items():
+        if name not in CLASSES:
+            raise ConfigError.of(f"{key}.{name} is not a class of weights", f"write one of {', '.join(CLASSES)}")
+        found[name] = _form(f"{key}.{name}", given)
+    return dataclasses.replace(model, quantization=dataclasses.replace(model.quantization, weights=found))
+
+
+def _form(key: str, given: Any) -> Any:
+    """One class's form. Raises ConfigError."""
+    if not isinstance(given, (dict, Stored)):
+        raise ConfigError.of(f"{key}={given} is no form", "write {scheme: int4, bits: 4.5}")
+    with translated():
+        node = OmegaConf.merge(writable(Stored), given)
+        missing = sorted(map(str, OmegaConf.missing_keys(node)))
+        if missing:
+            raise ConfigError(Problem(f"{key}.{part} has no value", f"write {part}: ...") for part in missing)
+        return OmegaConf.to_object(node)
+
+
+def _with_precision(workload: Workload, model: Model) -> Workload:
+    """The workload with what is computed in: in serving as the checkpoint says, where nobody else does."""
+    if workload.precision is not None:
+        return workload
+    return dataclasses.replace(workload, precision="bf16" if workload.train else model.precision)
 
 
 def _with_inventory(config: Config) -> Any:

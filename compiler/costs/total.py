@@ -17,7 +17,7 @@ from compiler.costs.exposed import Reaches, Row
 from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.links import reach
 from compiler.costs.memory import Memory, memory
-from compiler.costs.params import Counts, Totals, counts, totals
+from compiler.costs.params import Counts, Totals, counts, stored_bytes, totals
 from compiler.costs.uncertainty import Uncertainty
 from compiler.world import World
 
@@ -39,6 +39,7 @@ class Costs:
     """
 
     params: Totals
+    weights_bytes: float
     held: Counts
     memory: Memory
     capacity_bytes: float
@@ -77,6 +78,7 @@ class Costs:
             "dense": p.dense,
             "moe": p.moe,
             "declared_total": p.declared,
+            "weights_bytes": self.weights_bytes,
             "per_rank_max": float(self.held.total.max()),
             "derived_dense": p.derived_dense,
             "derived_moe": p.derived_moe,
@@ -165,6 +167,7 @@ def held(world: World) -> Costs:
         each = counts(this, all_of_it)
         return Costs(
             params=all_of_it,
+            weights_bytes=stored_bytes(this.model, all_of_it, this.widths),
             held=each,
             memory=memory(this, each) if this.workload.train else room.served(this, each),
             capacity_bytes=world.config.hardware.gpu.memory_bytes,

@@ -76,6 +76,10 @@ class Adapter:
         """The same, where it takes the ranks and their places to see."""
         yield from ()
 
+    def widens(self, config: Config, precision: str) -> bool:
+        """Whether it takes weights of a precision that the GPU has no units for, and computes in a wider one."""
+        return False
+
     def emission(self, world: World) -> Emission:
         """What it is started with. Raises ConfigError where `framework.args` clash with it."""
         return Emission()

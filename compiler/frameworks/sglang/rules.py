@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks import serving, versions
+from compiler.frameworks import quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
 from compiler.frameworks.sglang import flag_rules, pass_rules
-from compiler.frameworks.sglang.arguments import backend, given
+from compiler.frameworks.sglang.arguments import ALIASES, backend, given
 from compiler.specs.config import Config
 
 VARIABLES = {
@@ -34,6 +34,7 @@ def rules(config: Config) -> Iterator[Check]:
         yield from flag_rules.rules(config, source(config))
         yield from pass_rules.rules(config, source(config))
     yield from _launch(config)
+    yield from quantized.rules(config, source(config), ALIASES)
     yield from serving.common(config, source(config), ("--model-path", "--model"))
     yield from serving.environment(config, VARIABLES)
     yield from versions.checked(config)
