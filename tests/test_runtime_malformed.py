@@ -137,6 +137,11 @@ def test_a_variable_is_named_with_its_value(folder: Path, name: str, value: str,
     assert message in run(folder, "probe", changed={name: value}).stderr
 
 
+def test_a_line_names_the_pool_and_holds_no_control_byte(folder: Path) -> None:
+    said = run(folder, "probe", RANKPLAN_POOL="decode", SLURMD_NODENAME="n\x1b[0m", RANK="x").stderr
+    assert said == "rankplan: decode: rank x on n\\x1b[0m: RANK: expected a number, found 'x'\n"
+
+
 @pytest.mark.parametrize("value", ["x", "-1", "65536"])
 def test_spawn_refuses_its_own_variables_before_it_starts_anything(folder: Path, value: str) -> None:
     for name in ("RANKPLAN_DNS_WAIT_S", "RANKPLAN_GRACE_S", "RANKPLAN_INSTANCE", "NODE_RANK"):

@@ -168,7 +168,7 @@ def write(path: str, text: str) -> None:
 
 def said(text: str) -> str:
     """One line, which names the pool where there are several."""
-    line = " ".join((pool() and pool() + ": ", *text.split())).strip()
+    line = " ".join([pool() + ":"] * bool(pool()) + text.split())
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
     return "rankplan: %s" % (shown if len(shown) <= LONGEST else shown[:LONGEST] + " ...")
 
