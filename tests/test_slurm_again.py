@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ INSIDE = ("plan", "plan/slurm", "plan/mine")
 
 def compile_to(folder: Path, made: SmallPlan | SmallPools) -> Path:
     """Write the plan's files as a compile does, and return the batch script."""
-    write_folder(folder, [*files(made).values(), manifest])
+    write_folder(folder, [*(replace(item, path=path) for path, item in files(made).items()), manifest])
     return folder / "slurm" / "job.sbatch"
 
 
