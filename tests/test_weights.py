@@ -162,7 +162,7 @@ INT4 = "{method: awq, weights: {mlp: {scheme: int4, bits: 4.5}}}"
         ("{gate: {scheme: int4, bits: 4}}", "model.quantization.weights.gate is not a class of weights ; write one of emb"),
         ("{mlp: 4}", "model.quantization.weights.mlp=4 is no form ; write {scheme: int4, bits: 4.5}"),
         ("{mlp: {scheme: int4}}", "model.quantization.weights.mlp.bits has no value ; write bits: ..."),
-        ("{mlp: {scheme: int4, bits: 0}}", "model.quantization.weights.mlp.bits=0.0 is not above 0"),
+        ("{mlp: {scheme: int4, bits: 0}}", "model.quantization.weights.mlp.bits=0.0 is below 0.25"),
         ("{mlp: {scheme: int4, bits: 4, activations: int2}}", "activations=int2 is not a known value"),
     ],
 )  # fmt: skip
