@@ -12,16 +12,18 @@ import re
 import shutil
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Sweep
 from omegaconf import DictConfig, flag_override
 
+from compiler import ranking
 from compiler.config.compose import compose, normalised, parsed
 from compiler.config.exposed import in_override
 from compiler.config.grammar import NAME
@@ -38,7 +40,7 @@ from compiler.specs.config import Config
 
 COLUMNS = (
     "job,overrides,status,world_size,degrees,memory_bytes,memory_fraction,"
-    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message"
+    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message,requests_per_s,requests_per_s_per_gpu"
 ).split(",")
 
 
@@ -49,6 +51,8 @@ SHOWN = frozenset(
     "parallel.adp parallel.order framework framework.instances workload.kind".split()
 )
 """Keys whose values a plan's name already shows."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 TRIES = 1200
@@ -76,7 +80,8 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     rows, name = [], Path(scratch).name
     try:
         with Progress(math.prod(map(len, choices))) as progress:
-            task = Task(swept, default_name(given), progress, config_dir, name)
+            spelt = words(zip(items, choices, strict=True))
+            task = Task(swept, default_name(given), progress, config_dir, name, shown=spelt)
             own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
             start(task, ["-m"], [*own, *given], config_dir, config_name)
         for path in Path(folder).glob(f"{name}-*.json"):
@@ -166,6 +171,7 @@ class Task:
     rows: str = "row"
     seen: dict[str, Config] = field(default_factory=dict)
     budget: Budget = field(default_factory=lambda: Budget(TRIES))
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, cfg: DictConfig) -> None:
         hydra = HydraConfig.get()
@@ -195,24 +201,44 @@ class Task:
 
     def folder_name(self, config: Config, changed: Sequence[str]) -> str:
         """The job's name; where another plan has it already (two files that call themselves the same), a hash is added."""
-        name = job_name(config, changed)
+        name = job_name(config, changed, self.shown)
         if self.seen.setdefault(name, config) == config:
             return name
         return f"{name[:91]}-{_digest(' '.join(changed))}"
 
 
-def job_name(config: Config, changed: Sequence[str]) -> str:
-    """The plan's name and the swept values that it does not show."""
-    shown = SHOWN if config.name is None else frozenset({"name"})
+def job_name(config: Config, changed: Sequence[str], shown: Mapping[str, str] = NOTHING) -> str:
+    """The plan's name and the swept values that it does not show; `shown` are swept overrides as words."""
+    told = SHOWN if config.name is None else frozenset({"name"})
     pairs = [item.lstrip("+").split("=", 1) for item in changed]
-    words = [f"{key.rpartition('.')[2]}-{_exact(value)}" for key, value in pairs if key not in shown]
-    name = "_".join([config.plan_name, *words])
+    values = [shown.get(f"{key}={value}", _exact(value)) for key, value in pairs]
+    added = [
+        f"{key.rpartition('.')[2]}-{value}" for (key, _), value in zip(pairs, values, strict=True) if key not in told
+    ]
+    name = "_".join([config.plan_name, *added])
     return name if len(name) <= 100 else f"{name[:91]}-{_digest(name)}"
+
+
+def words(swept: Iterable[tuple[Override, Sequence[str]]]) -> dict[str, str]:
+    """Every swept override's value as a word; where two of one key would be the same word, each with a hash."""
+    found: dict[str, str] = {}
+    for item, choices in swept:
+        if item.is_sweep_override():
+            pairs = [choice.lstrip("+").split("=", 1) for choice in choices]
+            plain = [_plain(value) for _, value in pairs]
+            distinct = len({word.lower() for word in plain}) == len({value for _, value in pairs})
+            for (key, value), word in zip(pairs, plain, strict=True):
+                found[f"{key}={value}"] = word if distinct and word else _exact(value)
+    return found
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", value).strip("-.")
 
 
 def _exact(value: str) -> str:
     """A value as a word; where the word says less than the value, a hash makes up for it."""
-    word = re.sub(r"[^A-Za-z0-9._]+", "-", value).strip("-.")
+    word = _plain(value)
     return word if word == value else f"{word}-{_digest(value)}"
 
 
@@ -225,36 +251,19 @@ def _finish(rows: Sequence[dict[str, Any]]) -> int:
     folder = next((Path(row["folder"]) for row in rows if "folder" in row), None)
     failed = sum(row["status"] != "ok" for row in rows)
     if folder is not None:
-        text = io.StringIO()
+        text, table = io.StringIO(), [{**row, **_figures(folder, row)} for row in rows]
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**row, **_figures(folder, row)} for row in rows)
+        writer.writerows(table)
         write_file(folder / SUMMARY, text.getvalue())
         print(f"{len(rows) - failed} of {len(rows)} plans in {shown(f'{folder}, figures in {folder / SUMMARY}')}")
+        for line in ranking.best(table):
+            print(line)
     return 1 if failed else 0
 
 
 def _figures(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
-    """A finished job's figures, read from its plan folder; serving figures are those of the longest sequence."""
+    """A finished job's figures, read from its plan folder."""
     if row["status"] != "ok":
         return {}
-    plan = json.loads((folder / row["job"] / "plan.json").read_text())
-    pools = list(plan.get("pools", {}).values()) or [plan]
-    projection = plan["projection"]
-    memory = max((pool["memory"] for pool in pools), key=lambda memory: memory["total_bytes"])
-    figures = {
-        "world_size": plan["ranks"] if "pools" in plan else plan["world_size"],
-        "degrees": " ".join(pool["degrees"]["name"] for pool in pools),
-        "memory_bytes": memory["total_bytes"],
-        "memory_fraction": round(memory["total_bytes"] / memory["capacity_bytes"], 6),
-    }
-    if "train" in projection:
-        keys = ("step_time_s", "tokens_per_s_per_gpu")
-        return figures | {key: projection["train"][key] for key in keys}
-    prefill = max(projection["serve"]["prefill"], key=lambda item: item["sequence_length"])
-    decode = max(projection["serve"]["decode"], key=lambda item: item["context_length"])
-    return figures | {
-        "ttft_s": prefill["ttft_s"],
-        "tpot_s": decode["tpot_s"],
-        "tokens_per_s_per_gpu": decode["tokens_per_s_per_gpu"],
-    }
+    return ranking.figures(json.loads((folder / row["job"] / "plan.json").read_text()))
