@@ -194,10 +194,10 @@ def _written(plan: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         again = Path(scratch)
         did = run(Case("again", ("--config-dir", str(plan), "--config-name", "config", "out=again")), again)
-        found = list(again.glob("again/*/plan.json"))
-        if did.status != 0 or len(found) != 1:
+        plans = list(again.glob("again/*/plan.json"))
+        if did.status != 0 or len(plans) != 1:
             yield f"config.yaml does not compile, exit {did.status}: {did.err[:300]}"
-        elif (first := tree(plan)) != (second := tree(found[0].parent)):
+        elif (first := tree(plan)) != (second := tree(plans[0].parent)):
             yield f"config.yaml gives other bytes: {sorted(set(first.items()) ^ set(second.items()))[:3]}"
 
 

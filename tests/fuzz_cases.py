@@ -354,7 +354,7 @@ def _hostile(rng: random.Random) -> Any:
     deep: Any = []
     for _ in range(rng.choice((10, 60, 200))):
         deep = [deep]
-    scalars = (
+    scalars: tuple[Any, ...] = (
         0,
         1,
         -1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -42,9 +42,11 @@ def _refuse_unbounded(what: str, text: str, loader: Any) -> None:
     """Raises ConfigError before a value is built: a few lines of anchors can stand for more than a machine holds."""
     import yaml
 
-    sizes: dict[str, int] = {}
-    anchors, totals = [None], [0]  # of the collections that are open
-    for event in yaml.parse(text, loader):
+    sizes: dict[str | None, int] = {}
+    anchors: list[str | None] = [None]
+    totals = [0]  # of the collections that are open, as their anchors are
+    events: Iterator[Any] = yaml.parse(text, loader)
+    for event in events:
         where = f"{what} line {event.start_mark.line + 1}"
         if isinstance(event, yaml.CollectionStartEvent):
             anchors.append(event.anchor)
