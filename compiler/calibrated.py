@@ -71,8 +71,13 @@ def _curves(name: str, found: Mapping[str, Any]) -> GpuCalibration:
 
 def _curve(kind: Any, values: dict[str, Any]) -> Any:
     """A curve from its constants; errors and rows in the file are for people."""
-    known = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    known = {key: tuple(value) if isinstance(value, list) else _number(value) for key, value in values.items()}
     return kind(**{key: value for key, value in known.items() if key in kind.__dataclass_fields__})
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-5, which has no point, as a text."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"[0-9]+e[-+]?[0-9]{1,3}", value) else value
 
 
 def release_key(table: Table, family: str, release: str) -> str:

@@ -37,14 +37,12 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _compile(overrides: list[str], config_dir: str | None, config_name: str | None) -> int:
-    from compiler.config.load import load_config
+    from compiler.api import compiled
     from compiler.console import summary
-    from compiler.pools import compile_any
 
     gc.disable()  # one plan, and then the process ends: looking for cycles takes 7 % of its time
-    config = load_config(overrides, config_dir, config_name)
-    plan = compile_any(config)
-    folder = plan.write(config.out)
+    plan = compiled(overrides, config_dir, config_name)
+    folder = plan.write(plan.config.out)
     summary(plan, folder)
     return 0
 

@@ -12,6 +12,7 @@ from compiler.errors import Problem, line
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
 from compiler.words import number, readable, seconds
+from compiler.world import World
 
 
 def summary(plan: Plan | PooledPlan, folder: Path) -> None:
@@ -54,21 +55,36 @@ def _rows(plan: Plan, folder: Path) -> Iterable[tuple[str, str]]:
         "ranks",
         f"{world.size}{instances} on {plan.config.hardware.nodes} nodes x {world.slots.gpus} GPUs ({plan.config.hardware.name})",
     )
-    yield "degrees", " ".join(f"{key}={value}" for key, value in contents["degrees"].items() if key != "name")
-    yield "groups", " ".join(f"{kind}:{table.shape[0]}x{table.shape[1]}" for kind, table in world.groups.items())
+    yield "degrees", _degrees(contents["degrees"])
+    share = memory["total_bytes"] / memory["capacity_bytes"]
+    yield (
+        "memory",
+        f"{memory['total_bytes'] / 1e9:.2f} GB of {memory['capacity_bytes'] / 1e9:.4g} GB on the fullest rank ({share:.1%})",
+    )
+    yield from _projection(contents["projection"])
+    yield "checks", count(check.status for check in plan.checks)
+    if any(verdict.verdict != "not_applicable" for verdict in plan.expectations):
+        yield "claims", count(verdict.verdict.replace("_", " ") for verdict in plan.expectations)
     yield (
         "parameters",
         f"{readable(params['total'])}, {readable(params['active'])} active, {readable(params['per_rank_max'])} on a rank",
     )
-    share = memory["total_bytes"] / memory["capacity_bytes"]
-    yield (
-        "memory",
-        f"{memory['total_bytes'] / 1e9:.2f} GB of {memory['capacity_bytes'] / 1e9:.0f} GB on the fullest rank ({share:.1%})",
-    )
-    yield from _projection(contents["projection"])
-    yield "checks", count(check.status for check in plan.checks)
-    if plan.expectations:
-        yield "claims", count(verdict.verdict for verdict in plan.expectations)
+    yield "groups", _groups(world)
+
+
+def _degrees(degrees: dict[str, Any]) -> str:
+    """Each with its value; dp, where ep does not divide adp, has none."""
+    shown = {key: value for key, value in degrees.items() if key != "name" and value is not None}
+    return " ".join(f"{key}={value}" for key, value in shown.items())
+
+
+def _groups(world: World) -> str:
+    """Groups and ranks in each, of the plan's own kinds that join ranks; a framework's are only counted."""
+    own = {kind: found for kind, found in world.kinds.items() if "." not in kind}
+    joined = [f"{kind}:{found.count}x{found.size}" for kind, found in own.items() if found.size > 1]
+    others = len(world.kinds) - len(own)
+    more = [f"and {others} kinds of {world.config.framework.name}"] if others else []
+    return " ".join([*(joined or ["none of several ranks"]), *more])
 
 
 def _pooled_rows(plan: PooledPlan, folder: Path) -> Iterable[tuple[str, str]]:
@@ -113,7 +129,8 @@ def _served(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[str, str]]:
             times = f"TTFT {seconds(row['ttft_s'])}, TPOT {seconds(row['tpot_s'])}"
             rate = f"{number(row['requests_per_s'])} requests/s"
             out = f"{number(row['output_tokens_per_s_per_gpu'])} output tokens/s/GPU"
-            yield f"both {row['sequence_length']}", f"{times}, {rate}, {out}"
+            some = f", {row['running']} of {row['batch']} clients at a time" * (row["running"] < row["batch"])
+            yield f"both {row['sequence_length']}", f"{times}, {rate}, {out}{some}"
 
 
 def _run(row: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ A message is one line: what is wrong, with its key or value and its numbers, the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ SHOWN = 60
 def short(value: Any) -> str:
     """A value as a message quotes it: the whole of a short one; of a long one its start and its length."""
     if isinstance(value, int) and value.bit_length() > 3 * SHOWN:  # Python writes no more than 4,300 digits
-        return f"(a number of {round(value.bit_length() * 0.30103) or 1:,} digits)"
+        return f"(a number of {int(math.log10(abs(value))) + 1:,} digits)"
     try:
         text = str(value)
     except ValueError:  # a list of such numbers

@@ -5,6 +5,7 @@ A fact that has no meaning for a plan is None: every path exists in every plan, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,14 +14,18 @@ from compiler.cluster.spans import distinct
 from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
 from compiler.costs.flops import peak_flops
-from compiler.costs.params import attention, counts, totals
+from compiler.costs.params import attention, counts, stored_bytes, totals
+from compiler.costs.total import whole
 from compiler.performance import performance
 from compiler.world import World
+
+COUNTED = re.compile(r"_bytes$|params")
+"""Names of facts that are whole numbers."""
 
 
 def facts(world: World, costs: Mapping[str, Any]) -> dict[str, float | int | None]:
     """Facts of one instance; `costs` is the dictionary of its costs. Units are in the names: bytes, FLOP/s, bytes/s."""
-    return {
+    found = {
         **_hardware(world, costs),
         **_parameters(world, costs),
         **_placement(world),
@@ -28,6 +33,7 @@ def facts(world: World, costs: Mapping[str, Any]) -> dict[str, float | int | Non
         **_traffic(world, costs),
         **performance(case(world), costs["projection"]),
     }
+    return {key: whole(value) if COUNTED.search(key) else value for key, value in found.items()}
 
 
 def _hardware(world: World, costs: Mapping[str, Any]) -> dict[str, float | int | None]:
@@ -47,7 +53,7 @@ def _parameters(world: World, costs: Mapping[str, Any]) -> dict[str, float | int
     uncut = replace(plan, tp=array(1), etp=array(1), padded_vocab_size=array(model.vocab_size))
     layers = sum(model.moe_layers)
     return {
-        "weights_total_bytes": params["total"] * plan.weight_bytes,
+        "weights_total_bytes": stored_bytes(model, totals(model), plan.widths),
         "architecture_params": params["derived_dense"] + params["derived_moe"],
         "architecture_params_gated": gated.derived_dense + gated.derived_moe,
         "architecture_attention_params": float(attention(model, array(1))) * model.num_hidden_layers,

@@ -9,8 +9,8 @@ from compiler import invariants
 from compiler.checks import Check
 from compiler.cluster import inventory
 from compiler.cluster.slots import Slots, from_inventory, nominal
-from compiler.costs.total import cost
-from compiler.errors import InvariantError
+from compiler.costs.total import cost, held
+from compiler.errors import CompilerError, InvariantError
 from compiler.expectations import judge, strict_checks
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
@@ -40,6 +40,26 @@ def compile_config(config: Config) -> Plan:
     checks += strict_checks(config, verdicts)
     _refuse(checks)
     return Plan(world, costs, tuple(checks), verdicts)
+
+
+def holds(config: Config, apart_from: frozenset[str] = frozenset()) -> bool:
+    """Whether every declared rule holds but some; the first that does not ends it, so that many can be asked of."""
+    try:
+        return all(check.status != "fail" or check.id in apart_from for check in invariants.declared(config))
+    except CompilerError:
+        return False
+
+
+def tried(config: Config) -> None:
+    """Raises what `compile_config` would, or the first of it, without a projection: a fix is tried so."""
+    _refuse(invariants.declared(config))
+    if config.expect.strict:
+        compile_config(config)
+        return
+    world = lay_out(config)
+    costs = held(world)
+    checks = [*invariants.laid_out(world), *invariants.costed(world, costs)]
+    _refuse([*checks, *registry.checks(Plan(world, costs, tuple(checks)))])
 
 
 def measured(config: Config) -> tuple[Calibration | None, Uncertainty]:

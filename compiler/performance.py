@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from compiler.costs.case import Case
@@ -37,7 +38,8 @@ def performance(plan: Case, projection: Mapping[str, Any]) -> dict[str, Fact]:
         found["prefill_communication_share"] = share(last["parts"], last["ttft_s"], "tp_s", "ep_s", "pp_s")
     if decode := serve.get("decode"):
         last = decode[-1]
-        found["decode_intensity"] = intensity(plan, one_token(plan, last["context_length"]))
+        step = replace(plan, workload=replace(plan.workload, global_batch_size=last["batch"]))
+        found["decode_intensity"] = intensity(step, one_token(step, last["context_length"]))
         found["decode_communication_share"] = share(last["parts"], last["tpot_s"], "tp_s", "ep_s", "pp_s")
         found["decode_tp_share"] = share(last["parts"], last["tpot_s"], "tp_s")
     ahead, each = found["prefill_communication_share"], found["decode_communication_share"]
@@ -56,7 +58,7 @@ def intensity(plan: Case, forward: Forward) -> float:
     if plan.model.moe:
         touched = float(plan.local_experts * touched_fraction(plan, forward))
         rows = min(rows, float(dispatched(plan, forward)) / max(touched, 1e-9))
-    return 2 * rows / plan.weight_bytes / ridge
+    return 2 * rows / plan.read_bytes("experts" if plan.model.moe else "mlp") / ridge
 
 
 def share(parts: Mapping[str, float], whole: float | None, *names: str) -> float | None:

@@ -17,6 +17,7 @@ from compiler.layout.grid import Grid
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
+from compiler.words import figures
 from compiler.world import World
 
 SCHEMA = "rankplan/1"
@@ -96,7 +97,7 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """What `plan.json` holds: the plan in closed form, of a size that does not grow with the ranks."""
         world, costs = self.world, self.costs.to_dict()
-        return {
+        found: dict[str, Any] = {
             "schema": SCHEMA,
             "name": self.name,
             "fingerprint": self.fingerprint,
@@ -110,8 +111,8 @@ class Plan:
             "facts": facts(world, costs),
             "assumed": _assumed(self.config),
             "checks": [check.to_dict() for check in self.checks],
-            "expectations": [asdict(verdict) for verdict in self.expectations],
         }
+        return figures(found) | {"expectations": [asdict(verdict) for verdict in self.expectations]}
 
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.

@@ -17,6 +17,7 @@ from compiler.costs.total import plain
 from compiler.plan import Plan, Verdict
 from compiler.specs.config import Config
 from compiler.specs.workload import ROLES
+from compiler.words import figures
 
 SCHEMA = "rankplan.pools/1"
 SHOWN = ("name", "fingerprint", "world_size", "instances", "degrees", "params", "memory")
@@ -53,7 +54,7 @@ class PooledPlan:
         """What the upper `plan.json` holds: each pool's headline, and the phases that each does."""
         contents = {role: plan.to_dict() for role, plan in self.pools.items()}
         phases = {role: found["projection"]["serve"][role] for role, found in contents.items()}
-        return {
+        found = {
             "schema": SCHEMA,
             "name": self.name,
             "fingerprint": self.fingerprint,
@@ -63,8 +64,8 @@ class PooledPlan:
             "served": [plain(vars(row)) for row in self.served],
             "rates": [vars(rate) for rate in self._rates(phases)],
             "checks": [check.to_dict() for check in self.checks],
-            "expectations": [vars(verdict) for verdict in self.expectations],
         }
+        return figures(found) | {"expectations": [vars(verdict) for verdict in self.expectations]}
 
     def _rates(self, phases: Mapping[str, Any]) -> Iterator[Rate]:
         """Requests a second of both pools together, at each length of prompts."""

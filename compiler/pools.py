@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from compiler import passes
 from compiler.checks import Check, check
 from compiler.cluster import inventory
 from compiler.costs.together import Aggregated, sure
@@ -25,6 +26,14 @@ from compiler.specs.workload import ROLES, Pool
 def compile_any(config: Config) -> Plan | PooledPlan:
     """Compile one plan, or those of the pools. Raises InvariantError and ConfigError."""
     return compile_config(config) if config.workload.pools is None else compile_pools(config)
+
+
+def tried(config: Config) -> None:
+    """Raises what `compile_any` would, or the first of it, as soon as it is known: a fix is tried so."""
+    if config.workload.pools is None:
+        passes.tried(config)
+    else:
+        compile_pools(config)
 
 
 def compile_pools(config: Config) -> PooledPlan:
@@ -138,7 +147,7 @@ def _own_keys(config: Config) -> Iterator[Check]:
         config.framework.instances,
         1,
         f"framework.instances={config.framework.instances} is of neither pool",
-        "write instances in workload.pools.prefill and workload.pools.decode",
+        "write framework.instances=1, and instances of each pool in workload.pools",
     )
     yield check(
         "pools-spares",
@@ -146,7 +155,9 @@ def _own_keys(config: Config) -> Iterator[Check]:
         launch.spare_nodes,
         0,
         f"launch.spare_nodes={launch.spare_nodes} is of neither pool, and each keeps its own",
-        f"write workload.pools.decode.spare_nodes={launch.spare_nodes}, or prefill's",
+        " or ".join(
+            f"launch.spare_nodes=0 workload.pools.{role}.spare_nodes={launch.spare_nodes}" for role in reversed(ROLES)
+        ).join(["write ", ""]),
     )
 
 
@@ -175,8 +186,19 @@ def _filled(config: Config) -> Iterator[Check]:
         total,
         config.hardware.nodes,
         f"the pools take {sizes} = {total} nodes; the cluster has {config.hardware.nodes}",
-        f"write hardware.nodes={total}, or other instances",
+        f"write hardware.nodes={total}" + "".join(_counts(config, nodes)),
     )
+
+
+def _counts(config: Config, nodes: dict[str, int]) -> Iterator[str]:
+    """Instances of one pool with which both fill the cluster."""
+    for role in ROLES:
+        left = config.hardware.nodes - sum(nodes.values()) + nodes[role]
+        count, rest = divmod(
+            left * config.hardware.node.gpus * _pool(config, role).instances, max(_ranks(config, role), 1)
+        )
+        if count > 0 and not rest:
+            yield f" or workload.pools.{role}.instances={count}"
 
 
 def _pinned(config: Config) -> Iterator[Check]:

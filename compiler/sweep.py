@@ -7,45 +7,56 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 import shutil
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Sweep
 from omegaconf import DictConfig, flag_override
 
+from compiler import ranking
 from compiler.config.compose import compose, normalised, parsed
 from compiler.config.exposed import in_override
 from compiler.config.grammar import NAME
 from compiler.config.hydra_app import start
-from compiler.config.load import check_keys, to_config
+from compiler.config.load import check_keys, load_config, to_config
 from compiler.config.messages import translated
 from compiler.config.sealed import sealed
 from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, WriteError, shown
+from compiler.fixes import Budget, tried
 from compiler.pools import compile_any
+from compiler.render.atomic import write_file
 from compiler.specs.config import Config
 
 COLUMNS = (
     "job,overrides,status,world_size,degrees,memory_bytes,memory_fraction,"
-    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message"
+    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message,requests_per_s,requests_per_s_per_gpu"
 ).split(",")
 
 
+SUMMARY, MARK = "summary.csv", b"job,overrides,status,"
+"""The table of a sweep, and how it begins."""
 SHOWN = frozenset(
     "model name parallel parallel.tp parallel.cp parallel.pp parallel.vpp parallel.ep parallel.etp parallel.dp "
     "parallel.adp parallel.order framework framework.instances workload.kind".split()
 )
 """Keys whose values a plan's name already shows."""
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
+
+TRIES = 1200
+"""What fixes of all failing jobs may take, in looks at the declared rules: some seconds. Later jobs get theirs as prose."""
 MOST_JOBS = 10_000
 """Of a sweep: each is a plan, compiled and written."""
 
@@ -63,15 +74,19 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     swept = tuple(item.get_key_element() for item in items if item.is_sweep_override())
     if exposed := [problem for choice in choices for override in choice for problem in in_override(override)]:
         raise ConfigError(dict.fromkeys(exposed))  # the names of folders and the summary would show them
-    _refuse(swept, [choice[0] for choice in choices], config_dir, config_name)
+    _refuse(swept, [choice[0] for choice in choices], default_name(given), config_dir, config_name)
     scratch = tempfile.mkdtemp(prefix="rankplan-sweep-")
     folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
+    rows, name = [], Path(scratch).name
     try:
         with Progress(math.prod(map(len, choices))) as progress:
-            task = Task(swept, default_name(given), progress, config_dir)
+            spelt = words(zip(items, choices, strict=True))
+            task = Task(swept, default_name(given), progress, config_dir, name, shown=spelt)
             own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
             start(task, ["-m"], [*own, *given], config_dir, config_name)
-        rows = [json.loads(path.read_text()) for path in Path(folder).glob("*.row.json")]
+        for path in Path(folder).glob(f"{name}-*.json"):
+            rows.append(json.loads(path.read_text()))
+            path.unlink()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return _finish(sorted(rows, key=lambda row: int(row["number"])))
@@ -94,8 +109,10 @@ def _key(override: str) -> str:
 
 
 @sealed()
-def _refuse(swept: Sequence[str], first: Sequence[str], config_dir: str | None, config_name: str | None) -> None:
-    """Raises ConfigError for what would be wrong in every job: a misspelt key, or a sweep in several folders."""
+def _refuse(
+    swept: Sequence[str], first: Sequence[str], default: str, config_dir: str | None, config_name: str | None
+) -> None:
+    """Raises ConfigError for what would be wrong in every job: a misspelt key, or a sweep in several folders; and WriteError."""
     places = [key for key in swept if key in ("out", "sweep")]
     if places:
         raise ConfigError.of(f"{places[0]} has several values", "write one: a sweep is one folder")
@@ -105,6 +122,29 @@ def _refuse(swept: Sequence[str], first: Sequence[str], config_dir: str | None, 
         check_keys(cfg)
     if not (cfg.out and NAME.fullmatch(cfg.sweep or "default")):
         raise ConfigError.of(f"out={cfg.out} sweep={cfg.sweep} cannot name a sweep's folder", "write sweep=NAME")
+    _refuse_place(_folder(cfg.out, cfg.sweep or default) / SUMMARY)
+
+
+def _folder(out: str, name: str) -> Path:
+    return Path(out) / "sweeps" / name
+
+
+def _refuse_place(summary: Path) -> None:
+    """Raises WriteError where somebody's own file is in the summary's place."""
+    try:
+        if not os.path.lexists(summary) or (summary.is_file() and _is_summary(summary)):
+            return
+    except OSError as error:
+        raise WriteError.of(f"{summary} cannot be read: {error.strerror}", "write sweep=NAME or out=FOLDER") from error
+    raise WriteError.of(
+        f"{summary} is no summary of a sweep, and would be replaced", "write another sweep=NAME, or move it away"
+    )
+
+
+def _is_summary(path: Path) -> bool:
+    """Whether a file begins as a summary does, or is empty."""
+    with path.open("rb") as file:
+        return file.read(len(MARK)) in (MARK, b"")
 
 
 def default_name(overrides: Sequence[str]) -> str:
@@ -119,13 +159,19 @@ def _word(text: str) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """What Hydra runs for each job: compile, write, and leave one row of the summary; it never raises."""
+    """What Hydra runs for each job: compile, write, and leave one row of the summary; it never raises.
+
+    Rows are files of this sweep's own, `<rows>-<number>.json` in hydra.sweep.dir, where others may be too.
+    """
 
     swept: tuple[str, ...]
     default_sweep: str
     progress: Progress
     config_dir: str | None = None
+    rows: str = "row"
     seen: dict[str, Config] = field(default_factory=dict)
+    budget: Budget = field(default_factory=lambda: Budget(TRIES))
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, cfg: DictConfig) -> None:
         hydra = HydraConfig.get()
@@ -133,41 +179,66 @@ class Task:
         changed = [item for item in overrides if _key(item) in self.swept]
         row: dict[str, Any] = {"number": int(hydra.job.num), "job": "", "message": ""}
         row["overrides"] = " ".join(item.lstrip("+") for item in changed)
+        config = None
         try:
-            row["folder"] = str(Path(cfg.out) / "sweeps" / (cfg.sweep or self.default_sweep))
+            row["folder"] = str(_folder(cfg.out, cfg.sweep or self.default_sweep))
             config = to_config(cfg, overrides, self.config_dir)
             row["job"] = self.folder_name(config, changed)
             compile_any(config).write(Path(row["folder"]), row["job"])
             row["status"] = "ok"
-        except CompilerError as error:
+        except CompilerError as raised:
+            error = tried(raised, config, overrides, self._load, self.budget)
             row |= {"status": str(error.exit_code), "message": " | ".join(map(str, error.problems))}
             self.progress.failed(row["overrides"], error.problems)
         except Exception as error:  # noqa: BLE001 - a bug in one plan must not take the others with it
             row |= {"status": "1", "message": f"bug: {type(error).__name__}: {error}"}
             traceback.print_exc()
         self.progress.advance()
-        Path(hydra.sweep.dir, f"{row['number']}.row.json").write_text(json.dumps(row))
+        Path(hydra.sweep.dir, f"{self.rows}-{row['number']}.json").write_text(json.dumps(row))
+
+    def _load(self, overrides: Sequence[str]) -> Config:
+        return load_config(overrides, self.config_dir)
 
     def folder_name(self, config: Config, changed: Sequence[str]) -> str:
         """The job's name; where another plan has it already (two files that call themselves the same), a hash is added."""
-        name = job_name(config, changed)
+        name = job_name(config, changed, self.shown)
         if self.seen.setdefault(name, config) == config:
             return name
         return f"{name[:91]}-{_digest(' '.join(changed))}"
 
 
-def job_name(config: Config, changed: Sequence[str]) -> str:
-    """The plan's name and the swept values that it does not show."""
-    shown = SHOWN if config.name is None else frozenset({"name"})
+def job_name(config: Config, changed: Sequence[str], shown: Mapping[str, str] = NOTHING) -> str:
+    """The plan's name and the swept values that it does not show; `shown` are swept overrides as words."""
+    told = SHOWN if config.name is None else frozenset({"name"})
     pairs = [item.lstrip("+").split("=", 1) for item in changed]
-    words = [f"{key.rpartition('.')[2]}-{_exact(value)}" for key, value in pairs if key not in shown]
-    name = "_".join([config.plan_name, *words])
+    values = [shown.get(f"{key}={value}", _exact(value)) for key, value in pairs]
+    added = [
+        f"{key.rpartition('.')[2]}-{value}" for (key, _), value in zip(pairs, values, strict=True) if key not in told
+    ]
+    name = "_".join([config.plan_name, *added])
     return name if len(name) <= 100 else f"{name[:91]}-{_digest(name)}"
+
+
+def words(swept: Iterable[tuple[Override, Sequence[str]]]) -> dict[str, str]:
+    """Every swept override's value as a word; where two of one key would be the same word, each with a hash."""
+    found: dict[str, str] = {}
+    for item, choices in swept:
+        if item.is_sweep_override():
+            pairs = [choice.lstrip("+").split("=", 1) for choice in choices]
+            plain = [_plain(value) for _, value in pairs]
+            distinct = len({word.lower() for word in plain}) == len({value for _, value in pairs})
+            for (key, value), word in zip(pairs, plain, strict=True):
+                found[f"{key}={value}"] = word if distinct and word else _exact(value)
+    return found
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", value).strip("-.")
 
 
 def _exact(value: str) -> str:
     """A value as a word; where the word says less than the value, a hash makes up for it."""
-    word = re.sub(r"[^A-Za-z0-9._]+", "-", value).strip("-.")
+    word = _plain(value)
     return word if word == value else f"{word}-{_digest(value)}"
 
 
@@ -180,48 +251,19 @@ def _finish(rows: Sequence[dict[str, Any]]) -> int:
     folder = next((Path(row["folder"]) for row in rows if "folder" in row), None)
     failed = sum(row["status"] != "ok" for row in rows)
     if folder is not None:
-        text = io.StringIO()
+        text, table = io.StringIO(), [{**row, **_figures(folder, row)} for row in rows]
         writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**row, **_figures(folder, row)} for row in rows)
-        _write_text(folder / "summary.csv", text.getvalue())
-        print(f"{len(rows) - failed} of {len(rows)} plans in {shown(f'{folder}, figures in {folder}/summary.csv')}")
+        writer.writerows(table)
+        write_file(folder / SUMMARY, text.getvalue())
+        print(f"{len(rows) - failed} of {len(rows)} plans in {shown(f'{folder}, figures in {folder / SUMMARY}')}")
+        for line in ranking.best(table):
+            print(line)
     return 1 if failed else 0
 
 
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.writing")
-        scratch.write_text(text)
-        scratch.replace(path)
-    except OSError as error:
-        raise WriteError.of(
-            f"{path} cannot be written: {error.strerror}", "free the space, or write out=FOLDER"
-        ) from error
-
-
 def _figures(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
-    """A finished job's figures, read from its plan folder; serving figures are those of the longest sequence."""
+    """A finished job's figures, read from its plan folder."""
     if row["status"] != "ok":
         return {}
-    plan = json.loads((folder / row["job"] / "plan.json").read_text())
-    pools = list(plan.get("pools", {}).values()) or [plan]
-    projection = plan["projection"]
-    memory = max((pool["memory"] for pool in pools), key=lambda memory: memory["total_bytes"])
-    figures = {
-        "world_size": plan["ranks"] if "pools" in plan else plan["world_size"],
-        "degrees": " ".join(pool["degrees"]["name"] for pool in pools),
-        "memory_bytes": memory["total_bytes"],
-        "memory_fraction": round(memory["total_bytes"] / memory["capacity_bytes"], 6),
-    }
-    if "train" in projection:
-        keys = ("step_time_s", "tokens_per_s_per_gpu")
-        return figures | {key: projection["train"][key] for key in keys}
-    prefill = max(projection["serve"]["prefill"], key=lambda item: item["sequence_length"])
-    decode = max(projection["serve"]["decode"], key=lambda item: item["context_length"])
-    return figures | {
-        "ttft_s": prefill["ttft_s"],
-        "tpot_s": decode["tpot_s"],
-        "tokens_per_s_per_gpu": decode["tokens_per_s_per_gpu"],
-    }
+    return ranking.figures(json.loads((folder / row["job"] / "plan.json").read_text()))

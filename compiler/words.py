@@ -1,9 +1,25 @@
-"""Numbers as people write them."""
+"""Numbers as they are written: to files, and for people."""
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
+
+DIGITS = 9
+"""That count of a figure in what is written. numpy's last digits differ by its release and by the processor; no projection
+is that exact."""
+
+
+def figures(value: Any) -> Any:
+    """A dictionary with its floats cut to the digits that count, and None in the place of what is no number."""
+    if isinstance(value, dict):
+        return {key: figures(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [figures(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value
 
 
 def whole(text: str) -> int | None:

@@ -11,7 +11,7 @@ from compiler.costs.total import cost
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from compiler.world import World
-from tests.worlds import LLAMA_8B, TRAIN, world
+from tests.worlds import LLAMA_8B, ROOMY, TRAIN, world
 
 
 def held(found: World) -> Counts:
@@ -20,5 +20,5 @@ def held(found: World) -> Counts:
 
 
 def parts(degrees: str, model: Model = LLAMA_8B, workload: Workload = TRAIN, **changes: Any) -> dict[str, Any]:
-    found: dict[str, Any] = cost(world(degrees, model, replace(workload, **changes))).to_dict()["memory"]
+    found: dict[str, Any] = cost(world(degrees, model, replace(workload, **changes), ROOMY)).to_dict()["memory"]
     return found

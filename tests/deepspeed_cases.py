@@ -17,7 +17,7 @@ CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
         {"parallel.order": "tp-cp-ep-pp-dp"},
         "fail",
         "pipe x data x model",
-        "parallel.order at tp-cp",
+        "write parallel.order=tp-cp",
     ),
     ("deepspeed-cp", TRAIN, {"parallel.cp": 2}, "fail", "no context-parallel axis", "parallel.cp=1 and 2 times the dp"),
     ("deepspeed-vpp", TRAIN, {"parallel.vpp": 2}, "fail", "one run of layers; vpp=2", "leave vpp out"),
@@ -196,7 +196,7 @@ CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
             "DeepSpeed 0.19.8 runtime/zero/offload_config.py offloads the optimizer with ZeRO 1, 2 and 3, and a part of it with "
             "ZeRO 3 alone (ratio); optimizer_offload=1 with zero_stage=0"
         ),
-        "write workload.zero_stage=1 and optimizer_offload=1",
+        "write workload.zero_stage=1 and workload.optimizer_offload=1",
     ),
     (
         "deepspeed-optimizer-offload",

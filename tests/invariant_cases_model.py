@@ -56,7 +56,7 @@ MODEL: list[Case] = [
         {"model.num_experts_per_tok": 65},
         "fail",
         "num_experts_per_tok=65 of 64 experts",
-        "between 1 and 64",
+        "write model.num_experts_per_tok=64",
     ),
     ("expert-groups", DEEPSEEK, {"model.n_group": 7}, "fail", "num_experts 256 over n_group=7", "divisor of 256"),
     (
@@ -73,7 +73,7 @@ MODEL: list[Case] = [
         {"parallel.stages": [4, 4, 4, 3]},
         "fail",
         "4 stages hold 15 of 16 layers",
-        "4 positive numbers that add up to 16",
+        "write parallel.stages=[4,4,4,4], or leave parallel.stages out",
     ),
     (
         "layers-to-stages",
@@ -81,7 +81,7 @@ MODEL: list[Case] = [
         {"parallel.stages": [8, 8]},
         "fail",
         "2 stages hold 16 of 16 layers",
-        "4 positive numbers",
+        "parallel.stages=[4,4,4,4]",
     ),
     (
         "virtual-pipeline",
@@ -122,7 +122,7 @@ MODEL: list[Case] = [
         {"workload.global_batch_size": 384, "parallel.vpp": 2},
         "fail",
         "rounds of pp=4, and there are 6",
-        "multiple of pp",
+        "write workload.global_batch_size=512",
     ),
     (
         "declared-params",

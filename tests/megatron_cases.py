@@ -158,7 +158,7 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         {"workload.sequence_length": 4098},
         "fail",
         "sequences of 4098 tokens over cp=1 and then tp=4 are 1024.5 tokens each",
-        "write a multiple of 4",
+        "write workload.sequence_length=4100",
     ),
     (
         "megatron-interleaving",

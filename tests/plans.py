@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from compiler.passes import lay_out
 from compiler.pools import pool_config
 from compiler.render.artifacts import Artifact
+from compiler.render.folder import manifest
 from compiler.schedulers import registry
 from compiler.schedulers.job import job
 from compiler.specs.config import Config, Framework
@@ -140,8 +142,10 @@ def files(made: SmallPlan | SmallPools) -> dict[str, Artifact]:
 
 
 def write(made: SmallPlan | SmallPools, folder: Path) -> Path:
-    """The plan's launch files under `folder`."""
-    for path, item in files(made).items():
+    """The plan's launch files under `folder`, and their manifest."""
+    found = files(made)
+    digests = {path: sha256(str(item.text).encode()).hexdigest() for path, item in found.items()}
+    for path, item in {**found, "manifest.json": manifest(digests)}.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(str(item.text), encoding="utf-8")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from compiler.errors import WriteError
-from compiler.render import atomic
+from compiler.render import atomic, rename
 from compiler.render.artifacts import Artifact
 from compiler.render.folder import manifest
 from tests.command import ROOT, program, tree, whole
@@ -44,7 +44,7 @@ def target(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system without an exchange of two names."""
-    monkeypatch.setattr(atomic, "_renameat2", lambda folder, target: False)
+    monkeypatch.setattr(rename, "exchange", lambda one, other: False)
 
 
 class TestKilled:
@@ -54,7 +54,6 @@ class TestKilled:
         files = [Artifact(name, dying_after("half") if name == path else text) for name, text in NEW.items()]
         assert killed(lambda: atomic.write_folder(target, [*files, manifest]))
         assert holds(target, OLD)
-        assert len(list(target.parent.iterdir())) == 2
         write(target, NEW)
         assert holds(target, NEW)
         assert list(target.parent.iterdir()) == [target]
@@ -63,7 +62,7 @@ class TestKilled:
     def test_before_the_exchange(self, target: Path, monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
         place = target.with_name("another") if first else target
         with monkeypatch.context() as patch:
-            patch.setattr(atomic, "_exchange", lambda folder, target: die())
+            patch.setattr(atomic, "_place", lambda *_: die())
             assert killed(lambda: write(place, NEW))
         assert holds(target, OLD)
         assert place.exists() is not first
@@ -72,9 +71,9 @@ class TestKilled:
         assert {path.name for path in target.parent.iterdir()} == {"plan", place.name}
 
     def test_after_the_exchange(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        exchange = atomic._exchange
+        exchange = rename.exchange
         with monkeypatch.context() as patch:
-            patch.setattr(atomic, "_exchange", lambda folder, target: then_die(exchange, folder, target))
+            patch.setattr(rename, "exchange", lambda one, other: then_die(exchange, one, other))
             assert killed(lambda: write(target, NEW))
         assert holds(target, NEW)
         write(target, OLD)
@@ -135,7 +134,7 @@ class TestWithoutExchange:
         rename = Path.rename
 
         def failing(self: Path, to: Path) -> Path:
-            if self.name.startswith(".plan.writing-") and not self.name.endswith(".old"):
+            if self.name.endswith(".new"):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             return rename(self, to)
 
@@ -144,6 +143,37 @@ class TestWithoutExchange:
             write(target, NEW)
         assert holds(target, OLD)
         assert list(target.parent.iterdir()) == [target]
+
+
+def test_all_is_on_the_disk_before_the_exchange(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync, exchange = os.fsync, rename.exchange
+
+    def noted(handle: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        fsync(handle)
+
+    def exchanged(one: Path, other: Path) -> bool:
+        found = {str(Path(path).relative_to(one)) for path in synced}
+        assert found == {*NEW, "manifest.json", "sub", "."}
+        synced.clear()
+        return exchange(one, other)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(rename, "exchange", exchanged)
+    write(target, NEW)
+    assert synced == [str(target.parent)]
+
+
+def test_a_disk_that_fails_late_keeps_the_old_plan(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError, match="quota exceeded"):
+        write(target, NEW)
+    assert holds(target, OLD)
+    assert list(target.parent.iterdir()) == [target]
 
 
 class TestFailing:
@@ -177,7 +207,9 @@ class TestFailing:
 
 class TestConcurrent:
     def test_a_living_writer_is_let_be(self, target: Path) -> None:
-        with atomic._beside(target) as folder:
+        with atomic._beside(target) as scratch:
+            folder = atomic._new(scratch)
+            folder.mkdir()
             (folder / "mine").write_text("still writing")
             write(target, NEW)
             assert (folder / "mine").read_text() == "still writing"
@@ -188,7 +220,7 @@ class TestConcurrent:
     def test_many_writers_of_one_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
         target = tmp_path / "out" / "plan"
         if not exchange:
-            monkeypatch.setattr(atomic, "_renameat2", lambda folder, target: False)
+            monkeypatch.setattr(rename, "exchange", lambda one, other: False)
         children = []
         for number in range(8):
             child = os.fork()

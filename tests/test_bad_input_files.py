@@ -37,7 +37,11 @@ FILES = [
     ("key", lab(nodes="node_count: 4"), "node_count is not a setting (in hardware/lab)"),
     ("nested key", lab(memory_bytes="memory_byte: 4"), "memory_byte is not a setting (in hardware/lab)"),
     ("defaults", "defaults: [nope]\nnodes: 4\n", "hardware=nope is not known"),
-    ("environment", lab(nodes="nodes: ${oc.env:RANKPLAN_NOPE}"), "'RANKPLAN_NOPE' not found"),
+    (
+        "environment",
+        lab(nodes="nodes: ${oc.env:RANKPLAN_NOPE}"),
+        "hardware.nodes: ${oc.env:RANKPLAN_NOPE} asks the machine",
+    ),
 ]
 
 
@@ -106,7 +110,7 @@ class TestFiles:
         [
             ("host,leaf\n", 2, "has no column pod, rack"),
             ("host,leaf,pod,rack\na b,1,1,1\n", 2, "line 2: 'a b' is not a host name"),
-            ("host,leaf,pod,rack\na,1,1,1\n", 3, "has 1 hosts, the plan 128 nodes"),
+            ("host,leaf,pod,rack\na,1,1,1\n", 3, "the cluster has 1 nodes x 8 GPUs"),
         ],
     )
     def test_an_inventory(self, tmp_path: Path, text: str, code: int, said: str) -> None:

@@ -75,6 +75,10 @@ def test_a_site_uses_its_file_by_its_path(tmp_path: Path) -> None:
     assert compile_plan([*PLAN, f"hardware.calibration={out}"]).fingerprint == plans[1].fingerprint
 
 
+CURVE = "{efficiency: 0.7, memory_efficiency: 0.8, launch_s: 1e-5, sharpness: 2}"
+LINK = "{latency_s: 1e-5, hop_s: 1e-6, efficiency: 0.9, pair_loss: 0, ramp_s: 0, sizes: [1, 2], shape: [1]}"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -82,6 +86,15 @@ def test_a_site_uses_its_file_by_its_path(tmp_path: Path) -> None:
         ("just words", "hardware.calibration holds no mapping"),
         ("gemm: {bf16: {efficiency: 0.7}}", "has a curve that is none"),
         ("gemm: 3", "has a curve that is none"),
+        (
+            f"gemm: {{bf16: {CURVE.replace('0.7', '.nan')}}}",
+            "hardware.calibration.gemm.bf16.efficiency=nan is not a fin",
+        ),
+        (f"gemm: {{bf16: {CURVE.replace('0.7', '70')}}}", "gemm.bf16.efficiency=70 is above 10 ; write at most 10"),
+        (f"gemm: {{bf16: {CURVE.replace('0.7', 'high')}}}", "gemm.bf16.efficiency=high is no number"),
+        (f"gemm: {{bf16: {CURVE.replace('0.7', '[0.7]')}}}", r"efficiency=\(0.7,\) is one list or mapping too many"),
+        (f"gemm: {{bf16: {CURVE}}}\nlinks: {{all_reduce: {LINK}}}", "links.all_reduce has 2 sizes and 1 factors"),
+        (f"grouped: {{bf16: {CURVE}}}", "has no GEMM curves"),
         (None, "no.yaml cannot be read"),
     ],
 )

@@ -135,7 +135,7 @@ def test_the_strategy_is_what_its_document_says() -> None:
     assert (model.declared.params, model.declared.dense_params, model.declared.moe_params) == (30e9, 4e9, 26e9)
     assert model.moe_layers == (True,) * 16
     assert (serve.global_batch_size, min(serve.sequence_lengths), serve.longest) == (128, 128, 10240)
-    assert (model.dtype, serve.precision) == ("fp16", "fp16")
+    assert (model.precision, serve.precision) == ("fp16", None)
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,18 @@ from compiler.costs.room import fitting
 from compiler.costs.stage_time import OF_A_PASS
 from compiler.costs.total import cost
 from compiler.performance import performance
+from compiler.specs.hardware import Hardware
 from tests.worlds import DEEPSEEK_V3, LLAMA_70B, MOE_30B, SERVE, world
 
 H100 = nominal("h100_80gb")
+ROOMY_H100 = replace(H100, gpu=replace(H100.gpu, memory_bytes=1e13))
 PLANS = [("ep16_tp4_pp4_dp4", MOE_30B), ("tp8_pp2_adp8", LLAMA_70B), ("ep32_etp1_adp32", DEEPSEEK_V3)]
 
 
-def serve(degrees: str, model: Any, measured: bool, **changes: Any) -> dict[str, Any]:
+def serve(degrees: str, model: Any, measured: bool, on: Hardware = H100, **changes: Any) -> dict[str, Any]:
     gpu = calibrated.gpu("h100_80gb")
     assert gpu is not None
-    these = world(degrees, model, replace(SERVE, **changes), H100)
+    these = world(degrees, model, replace(SERVE, **changes), on)
     found: dict[str, Any] = cost(these, Calibration(gpu) if measured else None).to_dict()["projection"]["serve"]
     return found
 
@@ -155,7 +157,7 @@ def test_chunks_of_a_pipeline_follow_each_other() -> None:
 def test_low_latency_dispatch_takes_what_deepep_measured(ep: int, expected: float) -> None:
     """128 tokens a rank, on the 58 MoE layers of DeepSeek-V3, H800-like network."""
     found = serve(
-        f"ep{ep}_etp1_adp{ep}", DEEPSEEK_V3, measured=False, low_latency_dispatch=True, global_batch_size=128 * ep
+        f"ep{ep}_etp1_adp{ep}", DEEPSEEK_V3, False, ROOMY_H100, low_latency_dispatch=True, global_batch_size=128 * ep
     )
     assert found["decode"][0]["parts"]["ep_s"] == pytest.approx(58 * expected)
     inside = serve("ep8_etp1_adp8", DEEPSEEK_V3, measured=False, low_latency_dispatch=True)

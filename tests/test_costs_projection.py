@@ -128,7 +128,7 @@ def test_step_parts_add_up_and_rates_follow() -> None:
 def test_gradients_hide_behind_backward_but_for_the_last_layer() -> None:
     found = cost(world("dp8", LLAMA_8B, replace(TRAIN, global_batch_size=64, sequence_length=32_768))).to_dict()
     spent = sum(row["seconds"] for row in found["communication"] if row["kind"] == "dp")
-    assert found["projection"]["train"]["gradients_s"] == pytest.approx(spent / 32)
+    assert found["projection"]["train"]["gradients_s"] == pytest.approx(spent / 32, abs=1e-6)
     short = cost(world("dp8", LLAMA_8B, replace(TRAIN, global_batch_size=8, sequence_length=1))).to_dict()
     spent = sum(row["seconds"] for row in short["communication"] if row["kind"] == "dp")
     shown = short["projection"]["train"]["gradients_s"]

@@ -11,7 +11,7 @@ from benchmarks.rows.hardware import nominal
 from compiler.costs import servers
 from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
-from compiler.costs.memory import kv_cache, kv_token, weights
+from compiler.costs.memory import kv_cache, kv_token, memory
 from compiler.costs.params import Counts, counts, totals
 from compiler.costs.room import MOST, admitted, fitting
 from compiler.costs.servers import LEAST, SERVERS, WHOLE, Room
@@ -63,12 +63,14 @@ def room(this: Case, held: Counts, answered: float) -> float:
 @pytest.mark.parametrize("framework", [*SERVERS, "none"])
 def test_the_cache_gets_what_the_server_gives_it(framework: str) -> None:
     this, held = served(framework)
-    capacity, own = H100.gpu.memory_bytes, float(weights(this, held).max())
+    found, capacity = memory(this, held), H100.gpu.memory_bytes
+    own = float(found.weights_bytes.max())
+    rest = float((found.activations_bytes + found.other_bytes).max())
     expected = {
         "vllm": 0.92 * capacity - own - 3.9e9,
         "sglang": 0.82 * capacity - own,
-        "tensorrt_llm": 0.9 * (capacity - own - 3.9e9),
-        "none": capacity - own - 3.9e9,
+        "tensorrt_llm": 0.9 * (capacity - own - rest),
+        "none": capacity - own - rest,
     }
     answered = 0.5 if framework in ("vllm", "sglang") else 1.0
     assert room(this, held, answered) == pytest.approx(expected[framework])

@@ -22,6 +22,7 @@ from tests.worlds import DEEPSEEK_V3, LLAMA_70B, SERVE, world
 H100 = nominal("h100_80gb")
 FILL = [Prefill(1000, 2.0, 4000.0)]
 STEP = [Decode(1000, 16, 0.02, 100.0, 1)]
+ASKED = replace(SERVE, global_batch_size=20, output_length=500)
 
 
 def both(degrees: str, measured: bool = True, **changes: Any) -> list[dict[str, Any]]:
@@ -33,16 +34,16 @@ def both(degrees: str, measured: bool = True, **changes: Any) -> list[dict[str, 
 
 
 def test_without_curves_answers_wait_for_prompts() -> None:
-    (found,) = rough(FILL, STEP, 8, 500)
+    (found,) = rough(FILL, STEP, 8, ASKED)
     assert found.tpot_s == pytest.approx(0.02 + 2 / 500)
     assert found.requests_per_s == pytest.approx(16 / (2 + 500 * 0.02))
     assert found.output_tokens_per_s_per_gpu == pytest.approx(found.requests_per_s * 500 / 8)
-    assert (found.batch, found.running, found.ttft_s) == (16, 16, None)
+    assert (found.batch, found.running, found.ttft_s) == (20, 16, None)
 
 
 def test_a_phase_without_a_time_has_no_rate() -> None:
-    assert not list(rough([replace(FILL[0], ttft_s=float("nan"))], STEP, 8, 500))
-    assert not list(rough([], STEP, 8, 500))
+    assert not list(rough([replace(FILL[0], ttft_s=float("nan"))], STEP, 8, ASKED))
+    assert not list(rough([], STEP, 8, ASKED))
 
 
 def test_a_plan_prints_what_a_row_is_predicted_by(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from tests.worlds import (
     MIXTRAL,
     MOE_30B,
     QWEN_30B,
+    ROOMY,
     SERVE,
     TRAIN,
     world,
@@ -136,7 +137,7 @@ def test_more_tensor_parallelism_never_needs_more_memory(found: World, times: in
     fixed = replace(config.workload, sequence_parallel=config.sequence_parallel)
     names = {key: getattr(wider, key) for key in ("cp", "pp", "vpp", "ep", "adp")}
     before, after = (
-        cost(world(f"tp{tp}", config.model, fixed, **names)).to_dict()["memory"]["stages"]
+        cost(world(f"tp{tp}", config.model, fixed, ROOMY, **names)).to_dict()["memory"]["stages"]
         for tp in (config.parallel.tp, wider.tp)
     )
     new = 2 * BUFFERS_BYTES * (config.parallel.tp == 1)  # groups of tp and of etp, which were of one rank

@@ -95,7 +95,7 @@ def test_an_order_that_says_the_same_is_no_mistake() -> None:
 
 def test_an_unknown_layout_is_a_bad_value() -> None:
     with pytest.raises(
-        ConfigError, match=r"expert_layout=linear is not known to deepspeed ; write one of tensor, tensor_data"
+        ConfigError, match=r"expert_layout=linear is not known to deepspeed ; write framework.expert_layout=tensor or"
     ):
         compile_plan([BARE, "framework=deepspeed", "framework.expert_layout=linear"])
 

@@ -60,6 +60,7 @@ RULES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"workload.global_batch_size": 64 * 6}, "maxtext-micro-batches", "fail", "num_pipeline_microbatches=6"),
     ({"workload.schedule": "zero_bubble"}, "maxtext-schedule", "fail", "no zero_bubble"),
     ({"workload.precision": "fp4"}, "maxtext-precision", "fail", "fp32, bf16, fp16 or fp8"),
+    ({"workload.precision": "mxfp8"}, "maxtext-precision", "fail", "workload.precision is mxfp8"),
     (
         {"parallel.pp": 1, "workload.precision": "fp8"},
         "maxtext-fp8-accumulation",

@@ -16,6 +16,8 @@ from tests.megatron_configs import SERVE, TRAIN, args, emitted, words
         ({}, {"--bf16": (), "--sequence-parallel": (), "--use-distributed-optimizer": (), "--overlap-param-gather": ()}, "--use-megatron-fsdp"),
         ({"workload.precision": "fp8"}, {"--bf16": (), "--fp8-format": ("hybrid",)}, "--fp4-format"),
         ({"workload.precision": "fp4"}, {"--bf16": (), "--fp4-format": ("e2m1",)}, "--fp8-format"),
+        ({"workload.precision": "mxfp8"}, {"--bf16": (), "--fp8-format": ("e4m3",), "--fp8-recipe": ("mxfp8",)}, "--fp4-format"),
+        ({"workload.precision": "nvfp4"}, {"--bf16": (), "--fp4-format": ("e2m1",), "--fp4-recipe": ("nvfp4",)}, "--fp8-format"),
         ({"workload.precision": "fp16"}, {"--fp16": ()}, "--bf16"),
         ({"workload.precision": "fp32"}, {}, "--bf16"),
         ({"workload.recompute": "full"}, {"--recompute-granularity": ("full",), "--recompute-method": ("uniform",), "--recompute-num-layers": ("1",)}, "--fp16"),

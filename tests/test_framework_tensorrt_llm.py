@@ -18,6 +18,7 @@ from compiler.schedulers.job import job
 from compiler.schedulers.slurm import request
 from compiler.schedulers.targets.slurm import Options
 from tests.configs import changed, composed
+from tests.pasted import alternatives
 from tests.plans import SmallPlan
 
 NEAREST = ("framework=tensorrt_llm", "parallel=ep16_etp4_pp4_dp4", "framework.instances=4")
@@ -47,7 +48,9 @@ def test_the_strategy_itself_is_refused_with_a_way_out() -> None:
         compile_plan(["framework=tensorrt_llm", "scheduler=[]"])
     assert "has no expert data parallelism in an instance" in str(refused.value)
     assert "all or nothing" in str(refused.value)
-    assert str(refused.value).count(f"; write {' '.join(NEAREST[1:])}") == 2
+    for problem in refused.value.problems:
+        way, *_ = alternatives(str(problem))
+        assert compile_plan(["framework=tensorrt_llm", "scheduler=[]", *way]).world_size <= 1024
 
 
 @pytest.mark.parametrize(("version", "tp", "cp"), [("1.1", [0, 1, 2, 3], [0, 4]), ("1.3", [0, 2, 4, 6], [0, 1])])
@@ -169,7 +172,7 @@ def test_one_node_starts_its_own_ranks() -> None:
         ),
         (
             ("model=llama3_1_8b", "parallel=tp4_pp2", "hardware.nodes=1", "parallel.stages=[15,17]"),
-            {"dtype": "float16", "enable_attention_dp": False, "pp_partition": [15, 17]},
+            {"dtype": "bfloat16", "enable_attention_dp": False, "pp_partition": [15, 17]},
         ),
     ],
 )

@@ -75,7 +75,7 @@ def test_every_family_is_a_valid_model(path: Path) -> None:
         ("glm_moe_dsa", {"mla": True, "head_dim": None, "v_head_dim": 256}),
         ("minimax_m2", {"num_experts": 256, "expert_size": 1536, "shared_size": 0, "intermediate_size": 0}),
         ("llama4", {"expert_size": 8192, "intermediate_size": 16384, "shared_size": 8192, "sliding_window": 8192}),
-        ("kimi_k25", {"num_experts": 384, "dtype": "fp4"}),
+        ("kimi_k25", {"num_experts": 384, "dtype": "bf16", "precision": "bf16"}),
     ],
 )
 def test_fields_of_a_family(family: str, expected: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def test_reads_real_files(path: Path) -> None:
         ("deepseek-ai--DeepSeek-V3", "deepseek_v3", ()),
         ("meta-llama--Meta-Llama-3.1-8B", "llama3_1_8b", ()),
         ("meta-llama--Meta-Llama-3.1-70B", "llama3_1_70b", ()),
-        ("moonshotai--Kimi-K2.5", "kimi_k2", ("dtype",)),
+        ("moonshotai--Kimi-K2.5", "kimi_k2", ("quantization",)),
         ("openai--gpt-oss-120b", "gpt_oss_120b", ()),
         ("Qwen--Qwen3-30B-A3B", "qwen3_30b_a3b", ()),
         ("Qwen--Qwen3-235B-A22B", "qwen3_235b_a22b", ()),
@@ -146,20 +146,19 @@ def test_greedy_routing_has_no_groups(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "dtype"),
+    ("changes", "dtype", "precision"),
     [
-        ({"torch_dtype": "float16"}, "fp16"),
-        ({"torch_dtype": ..., "dtype": "float32"}, "fp32"),
-        ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "fp4"),
-        ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}}, "fp8"),
-        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "fp4"),
-        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}, "fp8"),
-        ({"quantization_config": None}, "bf16"),
+        ({"torch_dtype": "float16"}, "fp16", "fp16"),
+        ({"torch_dtype": ..., "dtype": "float32"}, "fp32", "fp32"),
+        ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "bf16", "nvfp4"),
+        ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}}, "bf16", "fp8"),
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}, "torch_dtype": "float16"}, "fp16", "fp16"),
+        ({"quantization_config": None}, "bf16", "bf16"),
     ],
 )
-def test_precision(tmp_path: Path, changes: dict[str, Any], dtype: str) -> None:
+def test_precision(tmp_path: Path, changes: dict[str, Any], dtype: str, precision: str) -> None:
     model = changed(tmp_path, "llama", **changes)
-    assert (model.dtype, model.assumed) == (dtype, [])
+    assert (model.dtype, model.precision, model.assumed) == (dtype, precision, [])
 
 
 def test_a_precision_that_is_not_given_is_assumed(tmp_path: Path) -> None:
@@ -194,7 +193,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert message(gone) == (
         f"model.hf_config={gone} cannot be read: No such file or directory ; write the path of a config.json"
     )
-    assert message(tmp_path).startswith(f"model.hf_config={tmp_path} cannot be read: it is a folder, not a file ; ")
+    assert message(tmp_path).startswith(f"model.hf_config={tmp_path}/config.json cannot be read: No such file")
     assert message(broken).startswith(f"model.hf_config={broken} is not JSON: ")
     assert message(listed) == f"model.hf_config={listed} holds no JSON object ; take the model's own config.json"
     assert message(binary).startswith(f"model.hf_config={binary} line 1 holds the byte 0xff, which is not UTF-8 ; ")
@@ -236,3 +235,29 @@ def test_every_bad_key_is_told_at_once(tmp_path: Path) -> None:
         f"{where} has mlp_only_layers=3 ; write a list of int values",
         f"{where} has tie_word_embeddings='no' ; write true or false",
     }
+
+
+def test_counts_have_ceilings_and_lists_an_end(tmp_path: Path) -> None:
+    """What is counted out while a file is read is bounded before, and messages quote no more than the start of a value."""
+    path = tmp_path / "config.json"
+    changes = {
+        "num_hidden_layers": 10**9,
+        "vocab_size": 10**400,
+        "mlp_only_layers": [1] * 5000,
+        "num_experts": "9" * 5000,
+    }
+    path.write_text(json.dumps(data("qwen3_moe", **changes)))
+    where = f"model.hf_config={path}"
+    assert set(message(path).splitlines()) == {
+        f"{where} has num_hidden_layers=1000000000 ; write at most 4096",
+        f"{where} has vocab_size=1{'0' * 59}... (401 characters) ; write at most 2147483647",
+        f"{where} has 5000 entries in mlp_only_layers ; write at most 4096",
+        f"{where} has num_experts='{'9' * 59}... (5,002 characters) ; write a whole number, 1 or more",
+    }
+
+
+def test_a_model_of_a_file_has_the_ranges_of_any_other(tmp_path: Path) -> None:
+    model = changed(tmp_path, "llama", vocab_size=10**9)
+    assert [str(found) for found in problems(model, "model")] == [
+        "model.vocab_size=1000000000 is above 67108864 ; write at most 67108864"
+    ]

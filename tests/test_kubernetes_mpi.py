@@ -18,6 +18,8 @@ from tests.controllers import documents, pods
 from tests.kubelet import unpack
 from tests.kubernetes_plans import VALUES, kubernetes
 from tests.plans import SmallPlan
+from tests.processes import none_left
+from tests.slurm_cluster import until
 
 LOGIN = """#!/bin/bash
 # ssh, of a cluster whose workers are all here: nothing of this environment, and the host name of the worker
@@ -138,3 +140,19 @@ def test_a_stop_ends_the_gang_and_is_no_failure_to_repeat(tmp_path: Path) -> Non
     code, said = end(process)
     assert code != 0
     assert "attempt 2" not in said
+
+
+CHILDREN = "sleep 600 & setsid sleep 600 & (setsid sh -c \"trap '' TERM; while true; do sleep 1; done\" &) ;"
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_children_of_ranks_end_with_the_gang(tmp_path: Path, stop: bool) -> None:
+    text = f"{CHILDREN} touch {tmp_path}/up.$RANK; sleep 1; [ $RANK = {9 if stop else 1} ] && exit 7; sleep 600"
+    plan = kubernetes("mpijob", 2, 1, command=["sh", "-c", text], max_restarts=0, python=sys.executable)
+    process = launch(plan, tmp_path, RANKPLAN_GRACE_S="2")
+    until(lambda: len(list(tmp_path.glob("up.*"))) == 2, "two ranks", 60)
+    if stop:
+        process.send_signal(signal.SIGTERM)
+    code, said = end(process)
+    assert stop or code == 7, said
+    none_left(f"RANKPLAN_PLAN={tmp_path}", 10)

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.plans import HOSTILE, SmallPlan, plan, write
+from compiler.render.atomic import write_folder
+from compiler.render.folder import manifest
+from tests.plans import HOSTILE, SmallPlan, files, plan, write
+from tests.slurm_cluster import until
 
 
 def local(folder: Path, made: SmallPlan, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -50,7 +53,7 @@ def test_values_arrive_unchanged_from_a_hostile_folder(tmp_path: Path) -> None:
     arguments, environment = json.loads(done.stdout)
     assert arguments == list(HOSTILE.values())
     assert {name: environment[name] for name in HOSTILE} == HOSTILE
-    assert environment["RANKPLAN_PLAN"] == str(folder)
+    until(lambda: not Path(environment["RANKPLAN_PLAN"]).parent.exists(), "the copy of the plan to go", 10)
 
 
 @pytest.mark.parametrize(("options", "ports"), [({"master_port": 23456}, {"23456", "23457"}), ({}, None)])
@@ -61,6 +64,36 @@ def test_instances_have_ports_of_their_own(tmp_path: Path, options: dict[str, in
     assert len(found) == 2
     assert ports in (None, {line.split(":")[1] for line in found})
     assert "0:1" not in found
+
+
+LIVES = """
+cd "$RANKPLAN_PLAN"
+echo ready >&2
+while [[ ! -e "$STOP" ]]; do sleep 0.1; done
+sha256sum --check --quiet <(sed -n 's/^  "\\(.*\\)": "\\(.*\\)",\\?$/\\2  \\1/p' manifest.json) && echo "whole in $OLDPWD"
+"""
+
+
+@pytest.mark.parametrize("where", ["plan", "plan/local", "elsewhere"])
+def test_a_plan_that_is_compiled_again_lives_on_where_it_runs(tmp_path: Path, where: str) -> None:
+    """Whatever comes in its place, and wherever it was started."""
+    plan_folder, stop = tmp_path / "plan", tmp_path / "stop"
+    compile_to(plan_folder, small(1, 2, command=["bash", "-c", LIVES], environment={"STOP": str(stop)}))
+    (tmp_path / "elsewhere").mkdir()
+    command, cwd = [str(plan_folder / "local" / "run.sh")], tmp_path / where
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert [line for line in (process.stderr.readline() for _ in range(2 + (where != "elsewhere"))) if "ready" in line]
+    for nodes in (1, 2):
+        compile_to(plan_folder, small(nodes, 4, command=["bash", "-c", "exit 3"]))
+    stop.touch()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert out.splitlines() == [f"whole in {tmp_path if where != 'elsewhere' else cwd}"] * 2
+
+
+def compile_to(folder: Path, made: SmallPlan) -> None:
+    write_folder(folder, [*files(made).values(), manifest])
 
 
 def test_a_changed_launch_file_is_noticed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from compiler.specs.launch import Preflight
 from tests import slurm_cluster
 from tests.plans import HOSTILE, SmallPlan, write
-from tests.slurm_cluster import Cluster, quick, submit
+from tests.slurm_cluster import Cluster, quick, submit, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm-small")]
 
@@ -73,7 +73,7 @@ def test_values_and_paths_arrive_unchanged(cluster: Cluster, tmp_path: Path) -> 
         arguments, environment = json.loads(path.read_text())
         assert arguments == list(HOSTILE.values())
         assert {name: environment[name] for name in HOSTILE} == HOSTILE
-        assert environment["RANKPLAN_PLAN"] == str(folder)
+        assert environment["RANKPLAN_PLAN"] == str(run / f"plan-{job}")
         assert environment["TOKEN"] == "s3cr3t $(id)"
         assert (environment.get("LEAKED"), environment["RANKPLAN_KEPT"]) == (None, "yes")
         assert environment["TORCH_FR_DUMP_TEMP_FILE"] == str(run / "flight-recorder" / "attempt-0" / "rank_")
@@ -182,3 +182,57 @@ def test_two_views_of_one_gpu_are_found(cluster: Cluster, tmp_path: Path) -> Non
         job = submit(cluster, quick(2, 4, **given), tmp_path / str(enabled), PATH=path)
         assert job.code == 66, job.output
         assert "GPUs: expected different ones, found GPU-a, GPU-b, GPU-c, GPU-a" in job.output
+
+
+LEAKS = {
+    "SLURM_GPUS_PER_TASK": "1",
+    "SLURM_CPU_BIND": "map_cpu:0",
+    "SLURM_NTASKS_PER_CORE": "1",
+    "SLURM_THREADS_PER_CORE": "1",
+    "SLURM_MEM_PER_CPU": "1",
+    "SLURM_TRES_BIND": "gres/gpu:single:1",
+    "SLURM_EXCLUSIVE": "user",
+    "SLURM_WAIT": "1",
+    "SLURM_SPREAD_JOB": "yes",
+}
+"""What srun takes for its own options, one of each kind: devices, binding, layout, memory, order, waiting."""
+
+
+def test_options_of_the_submitting_shell_reach_no_rank(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in LEAKS.items():
+        monkeypatch.setenv(name, value)
+    job = submit(cluster, quick(2, 4, command=SHOW), tmp_path)
+    assert job.code == 0, job.output
+    found = [json.loads(text)[1] for text in job.logs()]
+    assert [environment["LOCAL_RANK"] for environment in found] == [str(rank % 4) for rank in range(8)]
+    given = {(name, environment[name]) for environment in found for name in LEAKS if name in environment}
+    assert not given & set(LEAKS.items())
+    assert "CUDA_VISIBLE_DEVICES" not in found[1] or found[1]["CUDA_VISIBLE_DEVICES"].count(",") == 3
+
+
+def test_gpus_by_task_are_refused_before_ranks_start(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_GPUS_PER_TASK", "1")
+    job = submit(cluster, quick(2, 4, command=SHOW), tmp_path)
+    assert job.code == 64
+    assert "the job asks for GPUs by task or socket" in job.output
+
+
+def test_each_task_of_an_array_is_a_job_of_the_whole_plan(cluster: Cluster, tmp_path: Path) -> None:
+    """One after the other; each with its own run folder, and the array's number in its ranks' environment."""
+    job = submit(cluster, quick(6, 1, command=SHOW, options={"array": "0-1%1"}), tmp_path)
+    until(lambda: len(list(job.folder.glob("rankplan-*/summary.json"))) == 2, "both tasks to run", 120)
+    ended = '["finished", "finished"]'
+    until(lambda: json.dumps([_outcome(run) for run in sorted(job.folder.glob("rankplan-*/"))]) == ended, ended, 60)
+    tasks = [
+        json.loads(next(run.glob("logs/attempt-0/instance-0/rank-0.log")).read_text())[1]["SLURM_ARRAY_TASK_ID"]
+        for run in job.folder.glob("rankplan-*/")
+    ]
+    assert sorted(tasks) == ["0", "1"]
+
+
+def _outcome(run: Path) -> str:
+    return str(json.loads((run / "summary.json").read_text())["attempts"][0].get("outcome"))

@@ -60,9 +60,10 @@ def test_pyxis_stages_once_and_names_every_variable(tmp_path: Path) -> None:
     found = options(main)
     assert found["container-name"] == options(staging)["container-name"] == "rankplan-7"
     assert "container-image" not in found
-    folder, run = tmp_path / "plan", tmp_path / "sub mit" / "rankplan-7"
+    run = tmp_path / "sub mit" / "rankplan-7"
+    folder = run / "plan-7"
     assert found["container-mounts"].split(",") == [
-        f"{source}:/c $d:ro", "/dev/null:/dev/null:ro", f"{folder}:{folder}:ro", f"{run}:{run}:rw",
+        f"{source}:/c $d:ro", "/dev/null:/dev/null:ro", f"{run}:{run}:rw", f"{folder}:{folder}:ro",
     ]  # fmt: skip
     named = set(found["container-env"].split(","))
     given = {"MASTER_ADDR", "MASTER_PORT", "TORCH_FR_DUMP_TEMP_FILE", *HOSTILE}
@@ -79,8 +80,9 @@ def test_apptainer_is_given_every_variable_twice(tmp_path: Path) -> None:
     )
     _, main = calls(made, tmp_path)
     words = main["argv"][main["argv"].index("apptainer") :]
-    folder, run = tmp_path / "plan", tmp_path / "sub mit" / "rankplan-7"
-    binds = f"{folder}:{folder}:ro,{run}:{run}:rw"
+    run = tmp_path / "sub mit" / "rankplan-7"
+    folder = run / "plan-7"
+    binds = f"{run}:{run}:rw,{folder}:{folder}:ro"
     assert words[:7] == ["apptainer", "exec", "--no-home", "--bind", binds, "--nv", "/dev/null"]
     for name in (*HOSTILE, "MASTER_ADDR", "RANKPLAN_PLAN", "RANKPLAN_HOSTS"):
         assert main["environment"][f"APPTAINERENV_{name}"] == main["environment"][name]
@@ -114,9 +116,9 @@ def test_what_a_mount_cannot_carry_is_refused(kind: str, given: dict[str, Any], 
 
 
 @pytest.mark.parametrize("kind", ["pyxis", "apptainer"])
-def test_a_plan_folder_that_no_mount_can_carry_stops_the_job(tmp_path: Path, kind: str) -> None:
-    script = write(plan(1, 2, image="x", site=at(container=kind)), tmp_path / "a,b") / "slurm" / "job.sbatch"
-    done = batch(script, tmp_path / "sub", ["n0"], ["n0"])
+def test_a_run_folder_that_no_mount_can_carry_stops_the_job(tmp_path: Path, kind: str) -> None:
+    script = write(plan(1, 2, image="x", site=at(container=kind)), tmp_path / "plan") / "slurm" / "job.sbatch"
+    done = batch(script, tmp_path / "a,b", ["n0"], ["n0"])
     assert done.returncode == 64
     assert f"preparing the container: mounts of {kind} have no comma, colon or line break" in done.stderr
 

@@ -69,7 +69,7 @@ def test_both_worlds_run_where_their_plans_say(cluster: Cluster, tmp_path: Path)
         assert [row["SLURMD_NODENAME"] for row in seen] == [hosts[pool][slot] for slot in node]
         assert {row["WORLD_SIZE"] for row in seen} == {str(RANKS[pool])}
         assert {row["RANKPLAN_POOL"] for row in seen} == {pool}
-        assert {row["RANKPLAN_PLAN"] for row in seen} == {str(tmp_path / "plan" / pool)}
+        assert {row["RANKPLAN_PLAN"] for row in seen} == {str(job.run / f"plan-{job.job}" / pool)}
         assert all({name: row[name] for name in HOSTILE} == HOSTILE for row in seen)
         (port,) = {row["MASTER_PORT"] for row in seen}
         (address,) = {row["MASTER_ADDR"] for row in seen}

@@ -73,12 +73,13 @@ def test_pyxis_stages_each_component_and_names_every_variable(tmp_path: Path) ->
     assert {(word(call, "het-group"), word(call, "nodelist")) for call in staging} == {("0", "n0,n1"), ("1", "n2,n3")}
     main = [call for call in found if "SLURM_HOSTFILE" in call["environment"]]
     assert sorted((word(call, "het-group"), word(call, "ntasks")) for call in main) == [("0", "2")] * 2 + [("1", "4")]
+    copied = tmp_path / "sub mit" / "rankplan-7" / "plan-7"
     for call in main:
         environment, role = call["environment"], ("prefill", "decode")[int(word(call, "het-group"))]
-        assert environment["RANKPLAN_PLAN"] == str(tmp_path / "plan" / role)
+        assert environment["RANKPLAN_PLAN"] == str(copied / role)
         named = set(word(call, "container-env").split(","))
         assert named >= {"MASTER_ADDR", "RANKPLAN_POOL", "RANKPLAN_ENDPOINTS", *HOSTILE}
-        assert f"{tmp_path}/plan:{tmp_path}/plan:ro" in word(call, "container-mounts").split(",")
+        assert f"{copied}:{copied}:ro" in word(call, "container-mounts").split(",")
 
 
 def test_apptainer_is_given_every_variable_twice(tmp_path: Path) -> None:

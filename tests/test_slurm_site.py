@@ -6,15 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from compiler import compile_plan
+from compiler import Plan, compile_plan
+from compiler.cluster.spans import SPANS
 from compiler.errors import CompilerError, ConfigError, InvariantError
 from compiler.schedulers.job import job
+from compiler.schedulers.registry import artifacts
+from compiler.schedulers.slurm import rules
 from compiler.specs.hardware import Fabric
 from compiler.specs.site import Site
 from tests.plans import files, plan
-from tests.slurm_scripts import at, calls, directives
+from tests.slurm_scripts import at, calls, directives, script
 
 RAILS = Fabric(kind="rail_optimized", nodes_per_leaf=2)
 
@@ -38,14 +42,74 @@ def test_directives_of_a_site(given: dict[str, Any], expected: dict[str, str]) -
     assert ("mem" in found) is (given["site"].slurm.directives == {})
 
 
+@pytest.mark.parametrize("name", sorted(rules.DECIDED))
+def test_directives_that_fight_the_plan_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"site.slurm.directives.{name} is not for a site to set"):
+        files(plan(site=at(directives={name: "1"})))
+
+
+def test_a_directive_without_a_value_is_a_bare_line() -> None:
+    found = directives(plan(site=at(directives={"reboot": True, "hint": "nomultithread"})))
+    assert (found["reboot"], found["hint"]) == ("", "nomultithread")
+    assert "#SBATCH --reboot\n" in script(plan(site=at(directives={"reboot": True})))
+
+
+def test_arrays_and_dependencies_are_asked_for() -> None:
+    made = plan(options={"array": "0-9%1", "dependency": "singleton"})
+    found = directives(made)
+    assert (found["array"], found["dependency"]) == ("0-9%1", "singleton")
+    assert "job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" in script(made)
+    assert "SLURM_ARRAY_*) ;;" in script(made)
+    assert "SLURM_ARRAY" not in script(plan())
+    with pytest.raises(ConfigError, match=r"scheduler.slurm.array=all is no array of Slurm ; write as in 0-9%1"):
+        files(plan(options={"array": "all"}))
+
+
+def step_time_s(made: Plan) -> float:
+    return float(made.to_dict()["projection"]["train"]["step_time_s"])
+
+
+SEGMENTED = (
+    "framework=none model=kimi_k2 workload=train hardware=gb200_nvl72 hardware.nodes=64 parallel=pp8_adp32_ep32_etp1 "
+    "parallel.stages=[8,8,8,8,8,7,7,7] workload.recompute=full workload.global_batch_size=512 scheduler=slurm "
+    "site=slurm_gb200 launch.image=/x.sqsh"
+).split()
+
+
+@pytest.mark.parametrize("size", [8, 16])
+def test_slots_follow_the_segments_that_are_asked_for(size: int) -> None:
+    made = compile_plan([*SEGMENTED, f"scheduler.slurm.segment={size}"])
+    assert f"#SBATCH --segment={size}\n" in next(str(item.text) for item in artifacts(made) if "sbatch" in item.path)
+    assert [row.tolist() for row in np.unique(made.world.slots.leaf, return_counts=True)] == [
+        list(range(64 // size)),
+        [size] * (64 // size),
+    ]
+    ranks = np.arange(256)
+    assert (made.world.slots.nvlink_domain(ranks) == ranks // (4 * size)).all()
+    assert (made.world.spans("ep") == SPANS.index("nvlink")).all()
+    again = compile_plan([*SEGMENTED, f"scheduler.slurm.segment={size}", f"hardware.nvlink.domain_gpus={4 * size}"])
+    assert step_time_s(again) == step_time_s(made)
+
+
+def test_hosts_of_segments_are_known_by_name_alone() -> None:
+    made = compile_plan([*SEGMENTED, "scheduler.slurm.segment=16"])
+    (found,) = [check for check in made.checks if check.id == "slurm-blocks"]
+    assert found.status == "warn"
+    assert found.message.startswith(
+        "slots are laid out by segments of 16 nodes, and hosts are sorted into them by name"
+    )
+    told = compile_plan([*SEGMENTED, "scheduler.slurm.segment=16", "site.slurm.topology_command=[blocks]"])
+    assert [check.status for check in told.checks if check.id == "slurm-blocks"] == ["pass"]
+
+
 def test_devices_are_named_to_nccl_and_bound() -> None:
     site = Site(name="test", nics=["mlx5_1", "mlx5_10"], numa=[0, 1], interface="eth0")
     made = plan(2, 2, site=site, fabric=RAILS, environment={"NCCL_CROSS_NIC": "1"})
     assert dict(job(made).environment) == {
         "NCCL_IB_HCA": "=mlx5_1,mlx5_10", "NCCL_CROSS_NIC": "1", "NCCL_SOCKET_IFNAME": "=eth0", "GLOO_SOCKET_IFNAME": "eth0"
     }  # fmt: skip
-    script = str(files(made)["slurm/job.sbatch"].text)
-    assert "    --cpu-bind=map_ldom:0,1 \\\n" in script.replace("'", "")
+    text = script(made)
+    assert "    --cpu-bind=map_ldom:0,1 \\\n" in text.replace("'", "")
     launch = json.loads(str(files(made)["runtime/launch.json"].text))
     assert (launch["nics"], launch["numa"]) == (["mlx5_1", "mlx5_10"], [0, 1])
     assert "NCCL_CROSS_NIC" in dict(job(plan(2, 2, site=site, fabric=RAILS)).environment)
@@ -58,6 +122,17 @@ def test_devices_are_named_to_nccl_and_bound() -> None:
         ({"pass_environment": ["A B"]}, "site.slurm.pass_environment holds 'A B' ; write names of variables"),
         ({"directives": {"nodes": 4}}, "site.slurm.directives.nodes is not for a site to set"),
         ({"directives": {"distribution": "arbitrary"}}, "site.slurm.directives.distribution is not for a site to set"),
+        (
+            {"directives": {"mem-per-cpu": "4G"}},
+            "mem-per-cpu is not for a site to set: site.slurm.all_memory, or directives.mem",
+        ),
+        ({"directives": {"exclusive": True}}, "exclusive is not for a site to set: site.slurm.exclusive decides it"),
+        ({"directives": {"gpu-bind": "closest"}}, "gpu-bind is not for a site to set: the binding of ranks decides it"),
+        (
+            {"directives": {"reboot": False}},
+            "reboot=False is no directive of Slurm ; write NAME: VALUE, true for one without",
+        ),
+        ({"directives": {"Reboot": True}}, "Reboot=True is no directive of Slurm"),
         ({"directives": {"hint": "a\nb"}}, "site.slurm.directives.hint holds 'a\\nb', and a directive is one line"),
         ({"switch_wait": "soon"}, "site.slurm.switch_wait=soon is no time of Slurm"),
         ({"topology_command": []}, "site.slurm.topology_command names no program"),

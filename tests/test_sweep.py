@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from compiler.api import compile_pools
 from compiler.console import Progress
+from compiler.ranking import best, figures
 from compiler.sweep import COLUMNS, Task, default_name, job_name
-from tests.command import BARE, STRATEGY, Ran, program, tree, whole
+from tests.command import BARE, STRATEGY, Ran, program, refused, tree, whole
 from tests.configs import changed, composed
 
 LEAN = [BARE, "~expect", "-m"]
 HEADER = (
     "job,overrides,status,world_size,degrees,memory_bytes,memory_fraction,"
-    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message"
+    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message,requests_per_s,requests_per_s_per_gpu"
 )
 
 
@@ -57,7 +60,12 @@ def agrees(folder: Path, row: dict[str, str]) -> None:
         assert row["step_time_s"] == ""
         assert float(row["ttft_s"]) == prefill["ttft_s"]
         assert float(row["tpot_s"]) == decode["tpot_s"]
-        assert float(row["tokens_per_s_per_gpu"]) == decode["tokens_per_s_per_gpu"]
+        both = projection["serve"]["aggregated"][-1]
+        assert (
+            float(row["tokens_per_s_per_gpu"]) == both["output_tokens_per_s_per_gpu"] < decode["tokens_per_s_per_gpu"]
+        )
+        assert float(row["requests_per_s"]) == both["requests_per_s"] * plan["instances"]
+        assert float(row["requests_per_s_per_gpu"]) == both["requests_per_s"] / plan["world_size"]
 
 
 class TestJobs:
@@ -76,7 +84,11 @@ class TestJobs:
         assert len(table[1]["message"].split(" | ")) == len(ran.errors) > 1
         assert all(line.startswith("error: parallel=ep3_tp4: ") for line in ran.errors)
         assert {path.name for path in folder.iterdir()} == {"summary.csv", table[0]["job"], table[2]["job"]}
-        assert "2 of 3 plans in out/sweeps/" in ran.out
+        first, second = ran.out.splitlines()
+        assert first.startswith("2 of 3 plans in out/sweeps/")
+        best = max((table[0], table[2]), key=lambda row: float(row["tokens_per_s_per_gpu"]))
+        assert second.startswith(f"best by throughput: {best['job']}, ")
+        assert "output tokens/s/GPU; within its interval: moe_30b_ep" in second
         only_plans(tmp_path)
 
     def test_names_show_swept_values_that_a_plans_name_does_not(self, tmp_path: Path) -> None:
@@ -113,7 +125,8 @@ class TestJobs:
         assert [row["status"] for row in table] == ["2", "2", "ok", "ok"]
         assert table[0]["message"] == "hardware.nodes=0 is below 1 ; write 1 or more"
         assert table[2]["overrides"] == "hardware.nodes=128 launch.environment.A=a/b"
-        assert len({row["job"] for row in table[2:]}) == 2
+        words = [f"A-a-b-{hashlib.sha256(b'a/b').hexdigest()[:8]}", "A-a-b"]
+        assert [row["job"] for row in table[2:]] == [f"{STRATEGY}_nodes-128_{word}" for word in words]
 
     def test_a_second_run_gives_the_same_bytes_and_a_plan_compiles_alone(self, tmp_path: Path) -> None:
         command = [*LEAN, "parallel.order=tp-cp-ep-dp-pp,tp-cp-ep-pp-dp", "parallel=tp4_pp4_dp64_ep1"]
@@ -127,6 +140,58 @@ class TestJobs:
         assert ran.code == 0, ran.err
         (again,) = (tmp_path / "again").iterdir()
         assert tree(again) == tree(folder / row["job"])
+
+
+class TestKept:
+    """What is in a sweep's folder and not the sweep's."""
+
+    def test_a_job_whose_folder_is_somebodys_fails_alone(self, tmp_path: Path) -> None:
+        folder = tmp_path / "out" / "sweeps" / "mine"
+        job = "moe_30b_ep8_tp8_pp4_dp4"
+        (folder / job / "src").mkdir(parents=True)
+        (folder / job / "src" / "main.py").write_text("print()")
+        (folder / "notes.txt").write_text("mine")
+        (folder / "other" / "deep").mkdir(parents=True)
+        before = tree(folder)
+        for _ in range(2):
+            ran = program(*LEAN, "parallel=ep8_tp8_pp4_dp4,ep16_tp4_pp4_dp4", "sweep=mine", cwd=tmp_path)
+            assert ran.code == 1
+            found = [(row["job"], row["status"]) for row in summary(folder)]
+            assert found == [(job, "4"), (STRATEGY, "ok")]
+            assert f"out/sweeps/mine/{job} is no plan folder: it holds no manifest.json of rankplan's" in ran.err
+            (folder / STRATEGY / "rankplan-7").mkdir(exist_ok=True)
+            (folder / STRATEGY / "rankplan-7" / "log").write_text("mine")
+        assert {path: found for path, found in tree(folder).items() if path in before} == before
+        assert (folder / STRATEGY / "rankplan-7" / "log").read_text() == "mine"
+
+    @pytest.mark.parametrize("kind", ["file", "folder", "link"])
+    def test_a_summary_that_is_somebodys_stops_the_sweep_before_any_job(self, tmp_path: Path, kind: str) -> None:
+        place = tmp_path / "out" / "sweeps" / "mine" / "summary.csv"
+        place.parent.mkdir(parents=True)
+        if kind == "folder":
+            place.mkdir()
+        elif kind == "link":
+            place.symlink_to("nowhere")
+        else:
+            place.write_text("month,sum\n1,2\n")
+        refused(tmp_path, *LEAN, "parallel=ep16_tp4_pp4_dp4", "sweep=mine", code=4)
+
+    def test_a_folder_for_its_state_is_left_as_it_was(self, tmp_path: Path) -> None:
+        """Rows of another sweep are not read, and files of other people not replaced."""
+        state = tmp_path / "state"
+        state.mkdir()
+        (state / "0.row.json").write_text("mine")
+        (state / "row-0.json").write_text("mine")
+        before = tree(state)
+        ran = program(*LEAN, "parallel=ep16_tp4_pp4_dp4", f"hydra.sweep.dir={state}", "sweep=mine", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        assert {path: found for path, found in tree(state).items() if path != "multirun.yaml"} == before  # Hydra's
+        assert len(summary(tmp_path / "out" / "sweeps" / "mine")) == 1
+
+    def test_a_plan_is_not_written_over_all_sweeps(self, tmp_path: Path) -> None:
+        assert program(*LEAN, "parallel=ep16_tp4_pp4_dp4", "sweep=mine", cwd=tmp_path).code == 0
+        for place in (["name=sweeps"], ["out=out/sweeps", "name=mine"]):
+            assert "is no plan folder" in refused(tmp_path, BARE, *place, code=4).err
 
 
 REFUSED = [
@@ -190,3 +255,42 @@ class TestNames:
         names = {job_name(config, [f"launch.environment.A={value}"]) for value in values}
         assert len(names) == len(values)
         assert max(map(len, names)) <= 100
+
+
+def test_values_need_no_hash_where_their_words_differ(tmp_path: Path) -> None:
+    lengths = "workload.sequence_lengths=[512,2048],[4096]"
+    assert program(*LEAN, lengths, "sweep=mine", cwd=tmp_path).code == 0
+    jobs = [row["job"] for row in summary(tmp_path / "out" / "sweeps" / "mine")]
+    assert jobs == [f"{STRATEGY}_sequence_lengths-512-2048", f"{STRATEGY}_sequence_lengths-4096"]
+
+
+class TestBest:
+    STEP: ClassVar[dict[str, Any]] = {"step_time_s": 2.0, "world_size": 8, "low": 0.9, "high": 1.1}
+
+    def rows(self, **rates: float) -> list[dict[str, Any]]:
+        return [{**self.STEP, "job": name, "tokens_per_s_per_gpu": rate} for name, rate in rates.items()]
+
+    def test_is_told_with_those_that_may_be_as_good(self) -> None:
+        rows = self.rows(a=80.0, b=100.0, c=85.0, d=50.0)
+        assert list(best(rows)) == ["best by throughput: b, 100 tokens/s/GPU; within its interval: c"]
+        many = self.rows(**{f"p{i}": 100.0 - i for i in range(6)})
+        assert next(iter(best(many))).endswith("within its interval: p1, p2, p3 and 2 more")
+
+    def test_a_shorter_step_of_another_plan_is_told_too(self) -> None:
+        rows = self.rows(a=100.0, b=50.0)
+        rows[1] |= {"step_time_s": 1.5, "world_size": 32}
+        assert list(best(rows))[1] == "shortest step: b, 1.5 s on 32 GPUs"
+
+    def test_one_plan_is_no_choice(self) -> None:
+        assert list(best(self.rows(a=1.0))) == list(best([{"job": "x", "status": "3"}] * 2)) == []
+
+
+def test_pools_are_ranked_by_what_both_do() -> None:
+    base = ["framework=vllm", "model=llama3_1_8b", "hardware=h100_80gb", "hardware.nodes=2", "scheduler=[]", "~expect"]
+    base += ["workload.pools={prefill: {parallel: tp8}, decode: {parallel: tp8}}"]
+    plan = compile_pools([*base, "workload.sequence_lengths=[1024]"]).to_dict()
+    found = figures(plan)
+    assert found["tokens_per_s_per_gpu"] == plan["served"][0]["output_tokens_per_s_per_gpu"]
+    assert found["requests_per_s_per_gpu"] == plan["served"][0]["requests_per_s"] / 16
+    rough = compile_pools([*base, "hardware.calibration=null"]).to_dict()
+    assert figures(rough)["requests_per_s"] == rough["rates"][-1]["requests_per_s"]

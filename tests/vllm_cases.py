@@ -34,7 +34,14 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     ),
     ("vllm-virtual-stages", BASE, {"parallel.vpp": 2}, "fail", "vpp is 2", "leave vpp out"),
     ("vllm-weights", BASE, {ARGS: []}, "warn", "loads /models/moe_30b, for framework.args have no --model", "PATH"),
-    ("vllm-precision", BASE, {"workload.precision": "fp4"}, "warn", "several FP4 formats", "--quantization"),
+    (
+        "vllm-precision",
+        BASE,
+        {"workload.precision": "fp4"},
+        "warn",
+        "takes the format of fp4 weights from the checkpoint",
+        "model.hf_config",
+    ),
     ("vllm-expert-layout", BASE, {"framework.expert_layout": "x"}, "fail", "expert_layout=x is none of", "round_robin"),
     (
         "vllm-round-robin",
@@ -160,7 +167,14 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "asynchronous EPLB over pynccl",
         "torch_gloo",
     ),
-    ("vllm-decode-context", DENSE, {ARGS: [DCP, "3"]}, "fail", "size 3 with tp=8 and cp=1", "1, 2, 4, 8"),
+    (
+        "vllm-decode-context",
+        DENSE,
+        {ARGS: [DCP, "3"]},
+        "fail",
+        "size 3 with tp=8 and cp=1",
+        "write --decode-context-parallel-size=1 or --decode-context-parallel-size=2",
+    ),
     ("vllm-decode-context-heads", DENSE, {ARGS: ["-dcp", "2"]}, "fail", "2 with tp=8, 8 KV heads", "tp above 8"),
     (
         "vllm-executor",

@@ -23,6 +23,9 @@ GENERIC = Hardware(
     fabric=Fabric("rail_optimized", 16, 8, 1.0),
 )
 
+ROOMY = replace(GENERIC, gpu=replace(GENERIC.gpu, memory_bytes=1e13))
+"""Whatever a server is asked for runs at a time."""
+
 MOE_30B = Model(
     name="moe_30b",
     dtype="fp16",

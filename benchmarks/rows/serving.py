@@ -14,6 +14,7 @@ from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, re
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
+from compiler.specs.weights import Quantization
 from compiler.specs.workload import Workload
 from compiler.world import World
 
@@ -28,11 +29,14 @@ METRICS = {
 
 
 def precision(row: Row, architecture: Model) -> str:
-    """Of weights; that of the model's own file where the row leaves it out, or where that has narrower ones already."""
+    """Of all weights, as rows have one word for them; that of the model's own file where the row leaves it out, or where that has
+    narrower ones already.
+    """
     text = row["precision"].lower()
-    if "fp4" in text or "int4" in text or architecture.dtype == "fp4":
+    four = any("4" in form.scheme for form in architecture.stored.values())
+    if "fp4" in text or "int4" in text or four:
         return "nvfp4"
-    return "fp8" if "fp8" in text else architecture.dtype
+    return "fp8" if "fp8" in text else architecture.precision
 
 
 def degrees(row: Row, prefix: str = "", per_node: int = 8) -> Parallel:
@@ -64,7 +68,7 @@ def world(row: Row, architecture: Model, parallel: Parallel, batch: int, lengths
     stages = [base + (part < extra) for part in range(pp)]
     config = Config(
         hardware=cluster(row, gpus),
-        model=architecture,
+        model=replace(architecture, quantization=Quantization()),
         parallel=replace(parallel, etp=parallel.etp if architecture.moe else 1, stages=stages),
         workload=Workload(
             kind="serve",

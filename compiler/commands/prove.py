@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from compiler.commands import folder
+from compiler.commands.steady import steady
 from compiler.config.load import load_config
 from compiler.entry import Parser, finish
 from compiler.errors import ConfigError, shown
@@ -34,9 +35,8 @@ def run(argv: Sequence[str]) -> int:
         "--wheel", type=Path, help="take the framework from this wheel (or unpacked wheel), not from what is installed"
     )
     args = parser.parse_args(argv)
-    findings = [
-        found for path, world in _worlds(args.plan) for found in (*_tables(path, world), *_oracle(world, args.wheel))
-    ]
+    plans = steady(args.plan, lambda: [(world, folder.read(path)) for path, world in _worlds(args.plan)])
+    findings = [found for world, plan in plans for found in (*_tables(plan, world), *_oracle(world, args.wheel))]
     for finding in findings:
         equal = f"equal   {finding.what}: {finding.planned}"
         differs = f"DIFFERS {finding.what}: plan {finding.planned} | found {finding.found}"
@@ -58,9 +58,9 @@ def _worlds(path: Path) -> list[tuple[Path, World]]:
     return [(path / role, lay_out(pool_config(config, role))) for role in ROLES]
 
 
-def _tables(path: Path, world: World) -> Iterator[Finding]:
+def _tables(plan: folder.PlanFolder, world: World) -> Iterator[Finding]:
     """The groups that plan.json holds, against those that its configuration gives."""
-    written = folder.read(path).groups
+    written = plan.groups
     for kind in world.groups:
         yield groups(f"{kind} in plan.json", world.groups[kind], written[kind].tolist() if kind in written else [])
 

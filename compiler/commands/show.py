@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from compiler.commands import folder
 from compiler.commands.queries import FORMS, answer_all
+from compiler.commands.steady import steady
 from compiler.commands.text import text
 from compiler.entry import Parser, finish
 from compiler.errors import ConfigError, shown
@@ -28,7 +29,8 @@ def run(argv: Sequence[str]) -> int:
     args = _parse(argv)
     if not args.query:
         raise ConfigError.of("nothing is asked", f"write {FORMS}")
-    plan = folder.read(Path(args.plan))
+    path = Path(args.plan)
+    plan = steady(path, lambda: folder.read(path))
     answers = answer_all(plan, args.query)
     if args.json:
         found = [asdict(answer) for answer in answers]

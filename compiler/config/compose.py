@@ -27,7 +27,7 @@ from compiler.errors import ConfigError, Problem
 from compiler.render.assets import folder
 
 OPEN = (
-    "workload.pools.",
+    *("workload.pools.", "model.quantization."),
     *("launch.environment.", "launch.secrets.", "site.environment."),
     *("site.slurm.directives.", "site.kubernetes.node_selector.", "site.kubernetes.pod_annotations."),
 )

@@ -20,14 +20,13 @@ _ON_HOSTS = frozenset({"slurm", "local"})
 
 def problems(config: Config) -> Iterator[Problem]:
     """Each value that looks like a secret, by its key and never by what it holds; and references that are none."""
-    for name, value in sorted(config.launch.secrets.items()):
-        found = values.secret(name, value)
-        if isinstance(found, Problem):
-            yield found
-    told = set()
-    for key, name, text in _texts(config):
-        found = secrets.named(name, text) if name and not key.startswith(REFERENCES) else None
-        kind = found or _kind(text)
+    references = (values.secret(name, value) for name, value in sorted(config.launch.secrets.items()))
+    yield from (problem for problem in references if isinstance(problem, Problem))
+    texts, told = list(_texts(config)), set()
+    clean = secrets.first("\n".join(text for _, _, text in texts)) is None  # one look at all of them is the rule
+    for key, name, text in texts:
+        kind = secrets.named(name, text) if name and not key.startswith(REFERENCES) else None
+        kind = kind or (None if clean else _kind(text))
         if kind is not None and key not in told:
             told.add(key)
             yield _problem(key, kind, text, config)

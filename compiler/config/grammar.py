@@ -78,9 +78,8 @@ def _environment(config: Config) -> Iterator[Problem]:
     for group, values in (("launch", config.launch.environment), ("site", config.site.environment)):
         for name, value in values.items():
             if not isinstance(value, str):
-                yield Problem(
-                    f"{group}.environment.{short(name)}={short(value)} is no text", "write one value, in quotes"
-                )
+                shown = "[...]" if isinstance(value, (list, dict)) else short(value)  # which may hold a secret
+                yield Problem(f"{group}.environment.{short(name)}={shown} is no text", "write one value, in quotes")
 
 
 def _texts(config: Config) -> Iterator[Problem]:

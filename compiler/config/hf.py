@@ -5,18 +5,21 @@ A family, named by `model_type`, is a tuple of parts; a part reads some of Model
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from compiler.config import hf_parts as parts
+from compiler.config import quantization
 from compiler.config.hf_parts import Part, Source
 from compiler.errors import ConfigError
 from compiler.inputs import json_object
 from compiler.inputs.file import text as text_of
 from compiler.specs.model import Model
+
+CONFIG, SIDECAR = "config.json", "hf_quant_config.json"
 
 _DEEPSEEK: tuple[Part, ...] = (parts.decoder, parts.latent_attention, parts.deepseek_experts)
 FAMILIES: Mapping[str, tuple[Part, ...]] = {
@@ -43,23 +46,22 @@ NESTED: Mapping[str, str] = {"kimi_k25": "kimi_k2", "llama4": "llama4_text"}
 """model_type of a file that describes its language model under `text_config` -> that model's family."""
 
 _DTYPES: Mapping[str, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float8_e4m3fn": "fp8"}
-_QUANTIZED: tuple[tuple[str, str], ...] = (
-    (r'"quant_(method|algo)": "\w*(fp4|w4a)|"(n|num_)?bits": 4\b|"_?load_in_4bit": true', "fp4"),
-    (r'"quant_(method|algo)": "\w*(fp8|w8a)|"(n|num_)?bits": 8\b|"_?load_in_8bit": true', "fp8"),
-)
-"""What a `quantization_config` says, and the precision of as many bits; integers count as floats of their size."""
 
 
 def read(path: str) -> Model:
-    """The model that the `config.json` at `path` describes; what the file leaves open is in `assumed`.
+    """The model that the `config.json` at `path`, a file or its folder, describes, with what ModelOpt's `hf_quant_config.json` beside
+    it says of its weights; what the files leave open is in `assumed`.
 
     Raises ConfigError for a file that cannot be read, is no JSON object, is of an unknown family, or lacks a key.
     """
-    where = f"model.hf_config={path}"
-    return described(where, path, load(where, path))
+    file = Path(path) / CONFIG if Path(path).is_dir() else Path(path)
+    where = f"model.hf_config={file}"
+    beside = file.with_name(SIDECAR)
+    sidecar = load(f"model.hf_config={beside}", str(beside)) if beside.is_file() else None
+    return described(where, str(file), load(where, str(file)), sidecar)
 
 
-def described(where: str, path: str, data: dict[str, Any]) -> Model:
+def described(where: str, path: str, data: dict[str, Any], sidecar: dict[str, Any] | None = None) -> Model:
     """The model that a config.json's object describes; `where` is what messages call it. Raises ConfigError."""
     family, text = _text(where, data)
     source = Source(where, family, text)
@@ -69,7 +71,8 @@ def described(where: str, path: str, data: dict[str, Any]) -> Model:
     if source.problems:
         raise ConfigError(dict.fromkeys(source.problems))
     dtype = _dtype(text)
-    return Model(name=_name(path, data), dtype=dtype or "bf16", assumed=[] if dtype else ["dtype"], **found)
+    model = Model(name=_name(path, data), dtype=dtype or "bf16", assumed=[] if dtype else ["dtype"], **found)
+    return replace(model, quantization=quantization.read(where, model, text, sidecar))
 
 
 def load(where: str, path: str) -> dict[str, Any]:
@@ -97,12 +100,7 @@ def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _dtype(data: Mapping[str, Any]) -> str | None:
-    """Precision of the weights, of the quantised ones where there are any; None where the file does not say."""
-    quantized = data.get("quantization_config")
-    text = json.dumps(quantized).lower() if isinstance(quantized, dict) else ""
-    for pattern, dtype in _QUANTIZED:
-        if re.search(pattern, text):
-            return dtype
+    """Precision of the weights that are not quantised; None where the file does not say."""
     return _DTYPES.get(str(data.get("dtype") or data.get("torch_dtype")).removeprefix("torch."))
 
 

@@ -20,8 +20,12 @@ from compiler.errors import ConfigError, Problem, short
 from compiler.inputs.file import text as text_of
 from compiler.layout import loads
 from compiler.schedulers import registry
+from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
+from compiler.specs.model import Model
 from compiler.specs.ranges import problems
+from compiler.specs.weights import CLASSES, Stored
+from compiler.specs.workload import ROLES, Workload
 
 
 def load_config(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> Config:
@@ -43,13 +47,16 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         check_keys(cfg)
         _check_expect(cfg, overrides)
         _read_model(cfg, overrides)
+        _read_nodes(cfg, overrides)
+        _unset(cfg, overrides)
         _check_missing(cfg)
         scheduler = {name: _options(name, node) for name, node in (cfg.scheduler or {}).items()}
         config = cast("Config", OmegaConf.to_object(cfg))
     workload, bad_pools = pools.read(config, config_dir)
+    config = dataclasses.replace(config, model=_with_forms(config.model))
     config = dataclasses.replace(
         config,
-        workload=workload,
+        workload=_with_precision(workload, config.model),
         scheduler=dict(sorted(scheduler.items())),
         hardware=_with_calibration(_with_inventory(config)),
         experts=_with_loads(config),
@@ -61,7 +68,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
     if found:
         raise ConfigError(found)
     registry.choose(list(config.scheduler))
-    return config
+    return dataclasses.replace(config, hardware=blocks.requested(config))
 
 
 def check_keys(cfg: DictConfig) -> None:
@@ -123,6 +130,30 @@ def _read_model(cfg: DictConfig, overrides: Sequence[str]) -> None:
         OmegaConf.update(cfg, key, value, merge=True)
 
 
+def _read_nodes(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """An inventory that is a file says how many nodes there are, less the spares, unless somebody did on the command line.
+
+    Where it is the table itself, as in a plan's own config.yaml, both stand there.
+    """
+    path, keys = OmegaConf.select(cfg, "hardware.inventory"), [item.lstrip("+").split("=", 1)[0] for item in overrides]
+    if path is None or "\n" in path or "hardware.nodes" in keys:
+        return
+    places = [f"workload.pools.{role}" for role in ROLES] if cfg.workload.pools else ["launch"]
+    spares = [OmegaConf.select(cfg, f"{place}.spare_nodes") for place in places]
+    text = _content("hardware.inventory", path, "name a CSV file of hosts") or ""
+    nodes = len(inventory.read(text)) - sum(spare for spare in spares if isinstance(spare, int))
+    if nodes > 0:
+        cfg.hardware.nodes = nodes
+
+
+def _unset(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """A variable that is null on the command line is taken away, whoever has set it."""
+    for override in overrides:
+        found = re.fullmatch(r"\+*(launch|site)\.environment\.(\w+)=null", override)
+        if found:
+            cfg[found[1]].environment.pop(found[2], None)
+
+
 def _options(name: str, node: Any) -> Any:
     """A target's own options, as its frozen dataclass."""
     options = writable(registry.target(str(name)).options)
@@ -135,6 +166,35 @@ def _options(name: str, node: Any) -> Any:
     if bad:
         raise ConfigError(Problem(f"scheduler.{name}.{key} is not a setting", _suggestion(key, known)) for key in bad)
     return OmegaConf.to_object(OmegaConf.merge(options, node or {}))
+
+
+def _with_forms(model: Model) -> Model:
+    """The model with how its classes of weights are stored as frozen values. Raises ConfigError."""
+    key, found = "model.quantization.weights", {}
+    for name, given in model.quantization.weights.items():
+        if name not in CLASSES:
+            raise ConfigError.of(f"{key}.{name} is not a class of weights", f"write one of {', '.join(CLASSES)}")
+        found[name] = _form(f"{key}.{name}", given)
+    return dataclasses.replace(model, quantization=dataclasses.replace(model.quantization, weights=found))
+
+
+def _form(key: str, given: Any) -> Any:
+    """One class's form. Raises ConfigError."""
+    if not isinstance(given, (dict, Stored)):
+        raise ConfigError.of(f"{key}={given} is no form", "write {scheme: int4, bits: 4.5}")
+    with translated():
+        node = OmegaConf.merge(writable(Stored), given)
+        missing = sorted(map(str, OmegaConf.missing_keys(node)))
+        if missing:
+            raise ConfigError(Problem(f"{key}.{part} has no value", f"write {part}: ...") for part in missing)
+        return OmegaConf.to_object(node)
+
+
+def _with_precision(workload: Workload, model: Model) -> Workload:
+    """The workload with what is computed in: in serving as the checkpoint says, where nobody else does."""
+    if workload.precision is not None:
+        return workload
+    return dataclasses.replace(workload, precision="bf16" if workload.train else model.precision)
 
 
 def _with_inventory(config: Config) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,3 +20,16 @@ def array(value: Any) -> Array:
 def ceil_div(amount: Array | float, parts: Array | float) -> Array:
     """The largest share of `amount` things dealt out to `parts`."""
     return np.ceil(array(amount) / parts)
+
+
+SETTLED = 9
+"""Digits of a whole that its parts are told to: differences, they are no more exact than that."""
+
+
+def settled(parts: Mapping[str, float]) -> dict[str, float]:
+    """Parts of a whole, each to as many decimals as count of the sum; what is below is 0, whichever sign it has."""
+    whole = sum(parts.values())
+    if not math.isfinite(whole) or whole <= 0:
+        return dict(parts)
+    decimals = SETTLED - 1 - math.floor(math.log10(whole))
+    return {name: max(round(value, decimals), 0.0) for name, value in parts.items()}

@@ -99,6 +99,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "mxfp8": ("fp8_block", "fp8", "bf16"),
     "fp4": ("nvfp4", "bf16"),
     "nvfp4": ("nvfp4", "bf16"),
+    "int8": ("fp8", "fp8_block", "bf16"),
 }
 """Names of measured precisions for each precision of a workload, best first."""
 

@@ -56,5 +56,5 @@ def goodput(interval_s: float, checkpoint_s: float, restart_s: float, failing_s:
     """Work that is kept over time that passes. Between failures `failing_s` of running go by, of which checkpoints take
     their part, and the last half interval (on average) is lost; then the restart (Daly, 2006, first order).
     """
-    working = interval_s / (interval_s + checkpoint_s)
+    working = interval_s / (interval_s + checkpoint_s) if interval_s + checkpoint_s else 1.0
     return max(0.0, working * (failing_s - (interval_s + checkpoint_s) / 2) / (failing_s + restart_s))

@@ -13,10 +13,11 @@ from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES
 from compiler.costs.servers import SERVERS, WHOLE, Room, room
+from compiler.costs.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
 from compiler.specs.config import Framework
 from compiler.specs.hardware import Hardware
-from compiler.specs.model import BYTES, Model
+from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from compiler.world import World
 
@@ -121,10 +122,24 @@ class Case:
         return ceil_div(self.model.num_experts, self.ep)
 
     @property
+    def widths(self) -> Widths:
+        """Bytes of a weight of each class as it is kept for the forward pass."""
+        return widths(self.model, self.workload)
+
+    @property
     def weight_bytes(self) -> float:
-        """Bytes of one weight as it is kept for the forward pass."""
-        precision = self.workload.precision
-        return ACTIVATION_BYTES[precision] if self.workload.train else BYTES[precision]
+        """Bytes of a trained weight, as wide as activations are."""
+        return self.activation_bytes
+
+    def products(self, kind: str) -> str:
+        """What products of a class of weights are computed in."""
+        return products(self.model, self.workload, kind)
+
+    def read_bytes(self, kind: str) -> float:
+        """Bytes of a weight as its products read it: stored, or in their precision."""
+        if not self.workload.train and self.model.keeps_quantization(self.workload.precision):
+            return float(getattr(self.widths, kind, self.widths.rest))
+        return ELEMENT_BYTES[self.products(kind)]
 
     @property
     def saves_products(self) -> bool:

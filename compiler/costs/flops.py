@@ -20,9 +20,9 @@ WIDER = {
     "fp16": ("fp16", "bf16", "tf32", "fp32"),
     "fp32": ("fp32", "tf32"),
 }
-WIDER |= {"mxfp8": WIDER["fp8"], "nvfp4": WIDER["fp4"]}
+WIDER |= {"mxfp8": WIDER["fp8"], "nvfp4": WIDER["fp4"], "int8": WIDER["fp8"]}
 """Units that a precision can run on, best first: its own, else the next wider one that the GPU has. Without units of their own
-FP4 weights are widened to the activations' BF16 (Marlin and Triton kernels, which vLLM and TensorRT-LLM run on Hopper)."""
+FP4 weights are widened to the activations' BF16 (Marlin and Triton kernels, which vLLM and TensorRT-LLM run on Hopper). INT8 units are as fast as FP8's where a GPU has both."""
 
 
 def peak_flops(gpu: Gpu, precision: str) -> float:

@@ -16,11 +16,11 @@ from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
 from compiler.costs.exposed import Reaches, Timed, timed
 from compiler.costs.forward import Forward
-from compiler.costs.kernels import wide
 from compiler.costs.params import Counts
 from compiler.costs.parts import parts
 from compiler.costs.shapes import gemms
 from compiler.costs.software import Engine
+from compiler.specs.weights import WIDE
 
 MLA_KERNELS = 6
 """Kernels of MLA beside its products: two norms of latents, queries to the latent and outputs from it, rotation and
@@ -78,7 +78,7 @@ def stage_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, 
         experts=case.running.moe + none,
         latent=case.model.mla * case.running.layers + none,
         tp=spent(flows, "tp", "cp"),
-        wire=spent(flows, "tp", "cp") - spent(idle, "tp", "cp"),
+        wire=np.maximum(spent(flows, "tp", "cp") - spent(idle, "tp", "cp"), 0.0),
         calls=np.asarray(calls + none),
         ep=spent(flows, "ep", "etp") * (case.adp > 1),
         pp=spent(flows, "pp"),
@@ -87,9 +87,14 @@ def stage_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, 
 
 def _others(case: Case) -> Array:
     """Kernels beside products that the parts do not count: MLA's, and those that quantise a product's input."""
-    quantised = wide(case.workload.precision) != case.workload.precision
-    narrow = sum((item.count for item in gemms(case) if item.role in ("attention", "mlp")), 0 * case.running.layers)
-    return np.asarray(MLA_KERNELS * case.model.mla * case.running.layers + quantised * (narrow + case.running.moe))
+
+    def quantises(kind: str) -> bool:
+        return case.products(kind) not in WIDE
+
+    narrow = sum((item.count for item in gemms(case) if quantises(item.role)), 0 * case.running.layers)
+    return np.asarray(
+        MLA_KERNELS * case.model.mla * case.running.layers + narrow + quantises("experts") * case.running.moe
+    )
 
 
 def decode_seconds(work: Pass, batch: Array, by: Engine, share: Array | float = 1.0) -> Array:

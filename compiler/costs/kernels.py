@@ -14,6 +14,7 @@ from compiler.costs.constants import KERNEL_LAUNCH_S, KERNELS_PER_LAYER
 from compiler.costs.forward import Forward, touched_fraction
 from compiler.costs.memory import kv_token
 from compiler.costs.params import Counts
+from compiler.costs.widths import wide
 from compiler.specs.hardware import Gpu
 
 
@@ -39,11 +40,12 @@ class Compute:
 
 def forward_seconds(case: Case, held: Counts, forward: Forward) -> Compute:
     """A forward pass of one micro-batch. In decode everything is one stream of bytes: touched weights and KV cache."""
-    gpu, precision, size = case.hardware.gpu, case.workload.precision, case.weight_bytes
-    dense, routed = flops.dense_gemms(held, forward), flops.expert_gemms(case, held, forward)
+    gpu, precision = case.hardware.gpu, case.workload.precision
+    dense = _in(case, "attention", flops.dense_gemms(held, forward))
+    routed = _in(case, "experts", flops.expert_gemms(case, held, forward))
     core, cached = flops.core(case, forward), cache_bytes(case, forward)
     touched = touched_fraction(case, forward) if case.model.moe else np.ones_like(case.tp)
-    dense_bytes, routed_bytes = size * held.dense_gemm, size * held.moe_gemm * touched
+    dense_bytes, routed_bytes = held.dense_gemm_bytes, held.moe_gemm_bytes * touched
     launches = KERNEL_LAUNCH_S * KERNELS_PER_LAYER * case.running.layers
     if forward.phase == "decode":
         moved = dense_bytes + routed_bytes + cached
@@ -55,9 +57,10 @@ def forward_seconds(case: Case, held: Counts, forward: Forward) -> Compute:
     return Compute(gemms, attention, elementwise + launches)
 
 
-def wide(precision: str) -> str:
-    """Precision of the attention core: that of the activations, no narrower than bf16."""
-    return "bf16" if "fp8" in precision or "fp4" in precision else precision
+def _in(case: Case, kind: str, work: Array) -> Array:
+    """FLOPs of a class of weights, as many of the plan's own precision as take the same time; dense ones count as attention's."""
+    gpu = case.hardware.gpu
+    return work * (flops.peak_flops(gpu, case.workload.precision) / flops.peak_flops(gpu, case.products(kind)))
 
 
 def cache_bytes(case: Case, forward: Forward) -> Array:

@@ -109,6 +109,8 @@ def between(case: Case) -> NDArray[np.bool_]:
 
 
 def weights(case: Case, held: Counts) -> Array:
+    if not case.workload.train:
+        return held.dense_bytes + held.moe_bytes
     return (0.0 if of_masters(case) else case.weight_bytes) * sharded(case, held, 3)
 
 

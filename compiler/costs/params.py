@@ -13,6 +13,7 @@ import numpy as np
 
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case, Layers, layers
+from compiler.costs.widths import COUNT, Widths
 from compiler.specs.model import Model
 
 ONE = array(1.0)
@@ -20,12 +21,18 @@ ONE = array(1.0)
 
 @dataclass(frozen=True)
 class Counts:
-    """Parameters of a rank by stage, arrays over stages. `*_gemm` are those that multiply a token in a forward pass."""
+    """Parameters of a rank by stage, arrays over stages. `*_gemm` are those that multiply a token in a forward pass, and
+    `*_bytes` is what they are stored in.
+    """
 
     dense: Array
     dense_gemm: Array
     moe: Array
     moe_gemm: Array
+    dense_bytes: Array
+    dense_gemm_bytes: Array
+    moe_bytes: Array
+    moe_gemm_bytes: Array
 
     @property
     def total(self) -> Array:
@@ -96,34 +103,41 @@ def mlp(model: Model, width: int, shards: Array) -> Array:
     return matrices(model) * model.hidden_size * ceil_div(width, shards)
 
 
-def moe_dense(model: Model, tp: Array) -> Array:
+def moe_dense(model: Model, tp: Array, each: Widths = COUNT) -> Array:
     """What a MoE layer has in the dense class: shared experts, and the router, replicated over tp."""
-    return mlp(model, model.shared_size, tp) + model.hidden_size * model.num_experts
+    return each.shared_experts * mlp(model, model.shared_size, tp) + each.rest * model.hidden_size * model.num_experts
 
 
-def mtp_layer(model: Model, tp: Array) -> tuple[Array, int]:
+def mtp_layer(model: Model, tp: Array, each: Widths = COUNT) -> tuple[Array, float]:
     """Dense class of one MTP layer, its matrices and its norms: a layer and a projection of two hidden states to one."""
-    block = moe_dense(model, tp) if model.moe else mlp(model, model.intermediate_size, tp)
-    projection = 2 * model.hidden_size * ceil_div(model.hidden_size, tp)
-    return attention(model, tp) + block + projection, norms(model) + 3 * model.hidden_size
+    block = moe_dense(model, tp, each) if model.moe else each.mlp * mlp(model, model.intermediate_size, tp)
+    projection = each.mlp * 2 * model.hidden_size * ceil_div(model.hidden_size, tp)
+    return each.attention * attention(model, tp) + block + projection, each.rest * (
+        norms(model) + 3 * model.hidden_size
+    )
 
 
-def dense(model: Model, stages: Layers, tp: Array, vocab: Array, train: bool) -> tuple[Array, Array]:
-    """The dense class of a rank, arrays over stages: all of it, and the part that a forward pass multiplies by.
+def dense(
+    model: Model, stages: Layers, tp: Array, vocab: Array, train: bool, each: Widths = COUNT
+) -> tuple[Array, Array]:
+    """The dense class of a rank, arrays over stages: all of it, and the part that a forward pass multiplies by. In parameters,
+    or whatever `each` says of one.
 
     The last stage holds a copy of the embedding where it is tied to the head, or shared with MTP layers, across stages.
     MTP layers run in training only (no speculative decoding), and use the head once more each.
     """
     hidden, table = model.hidden_size, ceil_div(vocab, tp) * model.hidden_size
-    linear = stages.layers * attention(model, tp)
-    linear = linear + stages.dense * mlp(model, model.intermediate_size, tp) + stages.moe * moe_dense(model, tp)
-    mtp_linear, mtp_norms = mtp_layer(model, tp)
-    apart = 1 - stages.first
-    tied = array(model.tie_word_embeddings)
-    copies = stages.last * np.where(tied, apart, 1 + apart * (stages.mtp > 0))
-    held = linear + stages.layers * norms(model) + stages.last * hidden + stages.mtp * (mtp_linear + mtp_norms)
-    used = linear + stages.last * table
-    return held + (stages.first + copies) * table, used + train * stages.mtp * (mtp_linear + table)
+    linear = each.attention * stages.layers * attention(model, tp)
+    linear = linear + each.mlp * stages.dense * mlp(model, model.intermediate_size, tp)
+    linear = linear + stages.moe * moe_dense(model, tp, each)
+    mtp_linear, mtp_norms = mtp_layer(model, tp, each)
+    apart, tied = 1 - stages.first, float(model.tie_word_embeddings)
+    copies = stages.last * np.where(tied, apart, apart * (stages.mtp > 0))
+    tables = each.embedding * (stages.first + copies) + each.head * (1 - tied) * stages.last
+    norm = each.rest * (stages.layers * norms(model) + stages.last * hidden)
+    held = linear + norm + stages.mtp * (mtp_linear + mtp_norms) + tables * table
+    used = linear + each.head * stages.last * table
+    return held, used + train * stages.mtp * (mtp_linear + each.head * table)
 
 
 def experts(model: Model, moe_layers: Array, local: Array, etp: Array) -> Array:
@@ -170,18 +184,37 @@ def totals(model: Model) -> Totals:
 
 def counts(case: Case, whole: Totals) -> Counts:
     """What the fullest rank of each stage holds."""
-    model, train = case.model, case.workload.train
+    model, train, widths = case.model, case.workload.train, case.widths
     flat = np.ones_like(case.stages.layers)
     if whole.dense > whole.derived_dense:
         held = used = whole.dense / (case.tp * case.pp) * flat
+        share = mean_width(model, widths)
+        held_bytes = used_bytes = share * held
     else:
-        held, used = dense(model, case.stages, case.tp, case.padded_vocab_size, train)
+        placed = (model, case.stages, case.tp, case.padded_vocab_size, train)
+        held, used = dense(*placed)
+        held_bytes, used_bytes = dense(*placed, widths)
     if whole.moe > whole.derived_moe:
         routed = working = whole.moe / (case.etp * case.ep * case.pp) * flat
     else:
         routed = experts(model, case.stages.with_mtp(model.moe).moe, case.local_experts, case.etp)
         working = experts(model, case.running.moe, case.local_experts, case.etp)
-    return Counts(_both_ways(case, held), used, _both_ways(case, routed), working)
+    held, held_bytes, routed = (_both_ways(case, part) for part in (held, held_bytes, routed))
+    return Counts(
+        held, used, routed, working, held_bytes, used_bytes, widths.experts * routed, widths.experts * working
+    )
+
+
+def mean_width(model: Model, widths: Widths) -> float:
+    """Bytes of a weight of the dense class, on average."""
+    whole = layers(model, (tuple(range(model.num_hidden_layers)),))
+    main = (model, replace(whole, mtp=0 * whole.mtp), ONE, array(model.vocab_size), False)
+    return float(dense(*main, widths)[0][0] / dense(*main)[0][0])
+
+
+def stored_bytes(model: Model, whole: Totals, widths: Widths) -> float:
+    """Bytes of the whole model's weights, without MTP layers, as its counts are."""
+    return whole.dense * mean_width(model, widths) + whole.moe * widths.experts
 
 
 def rebuilt(case: Case) -> Array:

@@ -16,10 +16,10 @@ from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
 from compiler.costs.constants import DROPOUT_PASSES, SCORE_PASSES
 from compiler.costs.forward import Forward, dispatched, touched_fraction
-from compiler.costs.kernels import cache_bytes, wide
+from compiler.costs.kernels import cache_bytes
 from compiler.costs.params import Counts, matrices, value_width
 from compiler.costs.shapes import gemms
-from compiler.specs.model import BYTES
+from compiler.costs.widths import ELEMENT_BYTES, wide
 
 KERNELS_OF_LAYER = 9.0
 """Kernels beside the products: norms, rotation, attention, residuals (counted by hand)."""
@@ -74,15 +74,15 @@ def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array
 
 def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:
     """Seconds, and the number of products."""
-    peak, precision = case.hardware.gpu, case.workload.precision
+    peak = case.hardware.gpu
     seconds = launches = weights = 0 * case.running.layers
     for item in gemms(case):
-        narrow = precision if item.role in ("attention", "mlp") else wide(precision)
-        curve = gpu.kernel(gpu.gemm, narrow)
-        size = case.activation_bytes if case.workload.train and narrow == wide(precision) else BYTES[narrow]
-        work = 2 * forward.tokens * item.n * item.k / flops.peak_flops(peak, narrow)
-        moved = (size * item.k * (item.n + forward.tokens) + 2 * forward.tokens * item.n) / peak.memory_bandwidth
-        each = curve.seconds(work, moved, forward.tokens) - curve.launch_s
+        precision = case.products(item.role)
+        curve, weight, size = gpu.kernel(gpu.gemm, precision), case.read_bytes(item.role), ELEMENT_BYTES[precision]
+        work = 2 * forward.tokens * item.n * item.k / flops.peak_flops(peak, precision)
+        moved = item.k * (weight * item.n + size * forward.tokens) + 2 * forward.tokens * item.n
+        moved = moved / peak.memory_bandwidth
+        each = np.maximum(curve.seconds(work, moved, forward.tokens) - curve.launch_s, 0.0)
         seconds = seconds + item.count * each
         launches = launches + item.count
         weights = weights + item.count * item.n * item.k
@@ -93,12 +93,12 @@ def _grouped(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) ->
     """Gate, up and down of the busiest rank's experts; without their launch."""
     if not case.model.moe:
         return 0 * case.running.layers
-    peak, precision, model = case.hardware.gpu, case.workload.precision, case.model
+    peak, precision, model = case.hardware.gpu, case.products("experts"), case.model
     curve = gpu.kernel(gpu.grouped or gpu.gemm, precision)
     pairs = dispatched(case, forward) * case.workload.imbalance
     width = np.ceil(model.expert_size / case.etp)
     work = 2 * matrices(model) * pairs * model.hidden_size * width / flops.peak_flops(peak, precision)
-    weight = BYTES[precision] * matrices(model) * case.local_experts * model.hidden_size * width
+    weight = case.read_bytes("experts") * matrices(model) * case.local_experts * model.hidden_size * width
     moved = weight * touched_fraction(case, forward) + pairs * (4 * model.hidden_size + 6 * width)
     each = curve.seconds(work, moved / peak.memory_bandwidth, pairs / case.local_experts)
     each = np.maximum(each - curve.launch_s, 0.0)  # no work, where no expert is chosen, takes no launch either

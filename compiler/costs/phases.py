@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compiler.costs.arrays import settled
 from compiler.costs.case import Case
 from compiler.costs.exposed import Reaches
 from compiler.costs.forward import busy_stages, chunked, drafting, one_token, whole_sequences
@@ -37,7 +38,7 @@ def prefill(case: Case, held: Counts, reaches: Reaches, length: int, measured: C
     total = sum(parts.values(), 0 * case.running.layers)
     found["pipeline_s"] = float(np.maximum(case.micro_batches * chunks - 1, 0) * total.max())
     found["first_s"] = measured.engine.first_s if measured else 0.0
-    return Detail(found, largest_batch(case, held, length))
+    return Detail(settled(found), largest_batch(case, held, length))
 
 
 def decode(case: Case, held: Counts, reaches: Reaches, context: int, measured: Calibration | None = None) -> Detail:
@@ -47,7 +48,7 @@ def decode(case: Case, held: Counts, reaches: Reaches, context: int, measured: C
     found = {name: float(values.sum()) for name, values in parts.items()}
     total = sum(parts.values(), 0 * case.running.layers)
     found["pipeline_s"] = max(0.0, float(busy_stages(case) * total.max() - total.sum()))
-    return Detail(found, largest_batch(case, held, context))
+    return Detail(settled(found), largest_batch(case, held, context))
 
 
 def largest_batch(case: Case, held: Counts, length: float) -> int:

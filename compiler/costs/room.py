@@ -1,4 +1,4 @@
-"""How many requests the memory of a server holds at a time."""
+"""How many requests the memory of a server holds at a time: what does not fit waits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
-from compiler.costs.constants import OTHER_BYTES
-from compiler.costs.memory import kv_cache, memory, weights
+from compiler.costs.memory import Memory, kv_cache, memory
 from compiler.costs.params import Counts
 
 MOST = 2048.0
@@ -18,21 +17,57 @@ MOST = 2048.0
 
 def admitted(case: Case, held: Counts) -> Array:
     """Requests of the case's lengths that run on each attention-DP rank at a time: at least one."""
-    workload = case.workload
-    answered = max(1, round(case.room.answered * workload.output_length))
-    one = replace(workload, global_batch_size=int(np.max(case.adp)), output_length=answered)
-    each = kv_cache(replace(case, workload=one)).max(axis=-1)
-    free = case.room.cache_bytes(case.hardware.gpu.memory_bytes, weights(case, held).max(axis=-1), OTHER_BYTES["serve"])
-    return np.asarray(np.minimum(np.maximum(free / each, 1.0), MOST))
+    answered = max(1, round(case.room.answered * case.workload.output_length))
+    each = one_sequence(case, case.workload.longest, answered)
+    room = (given(case, memory(case, held)) / np.maximum(each, 1)).min(axis=-1)
+    return np.asarray(np.minimum(np.maximum(room, 1.0), MOST))
 
 
 def fitting(case: Case, held: Counts, length: float) -> Array:
     """Sequences of `length` tokens, prompt and answer together, that the memory of the fullest rank has room for, on each
     attention-DP rank; 0 where not even the rest fits.
     """
-    one = replace(case, workload=replace(case.workload, global_batch_size=int(np.max(case.adp)), output_length=0))
-    alone = replace(one, workload=replace(one.workload, sequence_lengths=[round(length)]))
-    found = memory(case, held)
+    each = one_sequence(case, round(length), 0)
+    return np.asarray(np.floor(given(case, memory(case, held)) / np.maximum(each, 1)).min(axis=-1))
+
+
+def given(case: Case, found: Memory) -> Array:
+    """Bytes that a server has for its cache beside the rest of `found`, by stage."""
     other = found.total_bytes - found.kv_cache_bytes - found.weights_bytes
-    free = case.room.cache_bytes(case.hardware.gpu.memory_bytes, found.weights_bytes, other)
-    return np.asarray(np.floor(free / np.maximum(kv_cache(alone), 1)).min(axis=-1))
+    return case.room.cache_bytes(case.hardware.gpu.memory_bytes, found.weights_bytes, other)
+
+
+def one_sequence(case: Case, prompt: int, answer: int) -> Array:
+    """Bytes that are cached of a sequence of `prompt` and `answer` tokens, by stage."""
+    one = replace(
+        case.workload, global_batch_size=int(np.max(case.adp)), sequence_lengths=[prompt], output_length=answer
+    )
+    return kv_cache(replace(case, workload=one))
+
+
+def running(case: Case, held: Counts) -> Case:
+    """With the requests that run at a time, of those that clients of an instance ask."""
+    most = round(float(np.max(admitted(case, held) * case.adp)))
+    workload = case.workload
+    return replace(case, workload=replace(workload, global_batch_size=min(workload.global_batch_size, most)))
+
+
+def served(case: Case, held: Counts) -> Memory:
+    """Memory of a server: what its requests cache at their longest, as far as there is room, in whole tokens; but one request
+    in any case, which may be more than there is.
+    """
+    found = memory(case, held)
+    asked = found.kv_cache_bytes
+    tokens = float(case.sequences) * (case.workload.longest + case.workload.output_length)
+    share = np.min(given(case, found) / np.maximum(asked, 1))
+    kept = asked * min(1.0, float(np.floor(share * tokens)) / max(tokens, 1.0))
+    return replace(found, kv_cache_bytes=np.maximum(kept, _longest(case)))
+
+
+def least(case: Case, found: Memory) -> Array:
+    """Bytes by stage of a server that runs one sequence at a time, its longest."""
+    return found.total_bytes - found.kv_cache_bytes + np.minimum(_longest(case), found.kv_cache_bytes)
+
+
+def _longest(case: Case) -> Array:
+    return one_sequence(case, case.workload.longest, case.workload.output_length)

@@ -14,7 +14,7 @@ from compiler.costs.params import key_value_width, matrices, query_width, value_
 class Gemm:
     """A product of tokens x k by k x n on a rank; `count` of them in a micro-batch, an array over stages.
 
-    `role`: "attention", "mlp" or "head", which quantised recipes treat differently.
+    `role`: the class of its weights, or "router", which quantised recipes treat differently.
     """
 
     role: str
@@ -28,9 +28,9 @@ def gemms(case: Case) -> Iterator[Gemm]:
     model, held, tp = case.model, case.running, case.tp
     hidden = 0 * tp + model.hidden_size
     yield from attention(case, hidden)
-    yield from mlp(case, hidden, model.intermediate_size, held.dense)
+    yield from mlp(case, "mlp", model.intermediate_size, held.dense)
     if model.moe:
-        yield from mlp(case, hidden, model.shared_size, held.moe)
+        yield from mlp(case, "shared_experts", model.shared_size, held.moe)
         yield Gemm("router", 0 * tp + model.num_experts, hidden, held.moe)
     yield Gemm("head", ceil_div(case.padded_vocab_size, tp), hidden, held.last + held.mtp)
     yield Gemm("mlp", ceil_div(hidden, tp), 2 * hidden, held.mtp)
@@ -55,9 +55,9 @@ def attention(case: Case, hidden: Array) -> Iterator[Gemm]:
     yield Gemm("attention", hidden, heads * value, count)
 
 
-def mlp(case: Case, hidden: Array, width: int, count: Array) -> Iterator[Gemm]:
+def mlp(case: Case, role: str, width: int, count: Array) -> Iterator[Gemm]:
     """Gate and up as one product, and down."""
     if width:
-        part = ceil_div(width, case.tp)
-        yield Gemm("mlp", (matrices(case.model) - 1) * part, hidden, count)
-        yield Gemm("mlp", hidden, part, count)
+        part, hidden = ceil_div(width, case.tp), 0 * case.tp + case.model.hidden_size
+        yield Gemm(role, (matrices(case.model) - 1) * part, hidden, count)
+        yield Gemm(role, hidden, part, count)

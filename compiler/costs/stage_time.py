@@ -101,7 +101,7 @@ def _parts(
 def _of_an_engine(
     case: Case, held: Counts, reaches: Reaches, forward: Forward, measured: Calibration
 ) -> dict[str, Array]:
-    """A part is what a GPU takes less without its work; what a pass takes beyond the GPU is the host's."""
+    """A part is what a GPU takes for its work alone; what a pass takes beyond the GPU is the host's."""
     from compiler.costs.forward_pass import prompt_seconds, stage_pass
 
     by, none = measured.engine, 0 * case.running.layers
@@ -112,8 +112,10 @@ def _of_an_engine(
     def busy(work: Pass) -> Array:
         return of_pass(case, work, forward, by) if forward.phase == "decode" else prompt_seconds(work, by)
 
+    listed = [item.name for item in fields(work) if any(item.name in names for names in OF_A_PASS.values())]
+    idle = busy(replace(work, **dict.fromkeys(listed, none)))
     for part, names in OF_A_PASS.items():
-        without = replace(work, **{item.name: none for item in fields(work) if item.name in names})
-        found[part] = busy(work) - busy(without) + none
-    found["host_s"] = whole - sum(found.values(), 0 * whole)
+        others = dict.fromkeys([name for name in listed if name not in names], none)
+        found[part] = np.maximum(busy(replace(work, **others)) - idle, 0.0) + none
+    found["host_s"] = np.maximum(whole - sum(found.values(), 0 * whole), 0.0)
     return found

@@ -139,11 +139,6 @@ def _of_a_plan(values: Array) -> Array:
     return found[..., 0] if found.ndim > 1 else found
 
 
-def beside(a: Array, b: Array) -> Array:
-    """Seconds of two streams that run at once, and hinder each other where they last about as long."""
-    return np.asarray((a**EDGE + b**EDGE) ** (1 / EDGE))
-
-
 @dataclass(frozen=True)
 class Stages:
     """Seconds of one micro-batch, forward and backward together, arrays over stages."""
@@ -169,12 +164,12 @@ def stages(work: Work, by: Software) -> Stages:
     share = {kind: getattr(by, "ep" if kind == "etp" else kind) for kind in KINDS}
     shown_ahead = sum((share[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
     shown_back = sum((share[kind] * work.back[kind] for kind in KINDS), 0 * once)
-    ahead = beside(once + shown_ahead, by.fsdp * work.gathered_ahead)
-    back = beside(backward + shown_back, by.fsdp * work.gathered_back)
+    waits = exceeding(by.fsdp * work.gathered_ahead, once + shown_ahead, EDGE)
+    waits = waits + exceeding(by.fsdp * work.gathered_back, backward + shown_back, EDGE)
     host = by.kernel_s * work.launches + by.expert_s * work.experts + by.wait_s * work.waits
     host = host * (3 + work.again)
     kernels, exposed = once + backward, shown_ahead + shown_back
-    return Stages(kernels, exposed, beside(ahead + back, host) - kernels - exposed)
+    return Stages(kernels, exposed, waits + exceeding(host, kernels + exposed + waits, EDGE))
 
 
 @dataclass(frozen=True)
@@ -196,9 +191,14 @@ class Step:
         return total
 
 
-def exceeding(spent: Array, window: Array) -> Array:
-    """Seconds of a collective that show beside a window of computation: few while it fits, and what exceeds it beyond."""
-    return np.asarray((spent**SOFT_EDGE + window**SOFT_EDGE) ** (1 / SOFT_EDGE) - window)
+def exceeding(spent: Array, window: Array, edge: float) -> Array:
+    """Seconds of a stream that show beside a window of another one: few while it fits, and what exceeds it beyond.
+
+    `(spent^edge + window^edge)^(1/edge) - window`, without a difference of two numbers that are nearly equal.
+    """
+    longer = np.maximum(spent, window)
+    ratio = np.minimum(spent, window) / np.maximum(longer, np.finfo(float).tiny)
+    return np.asarray(longer - window + longer * np.expm1(np.log1p(ratio**edge) / edge))
 
 
 def step(work: Work, by: Software) -> Step:
@@ -211,14 +211,15 @@ def step(work: Work, by: Software) -> Step:
         return np.take_along_axis(values * np.ones_like(total), slowest, axis=-1)[..., 0]
 
     count, share = work.micro_batches, work.bubble_share
-    bubble = ((work.alike * total).sum(axis=-1) - total.max(axis=-1)) * share
+    bubble = np.maximum((work.alike * total).sum(axis=-1) - total.max(axis=-1), 0.0) * share
     scale = by.scale
     return Step(
         kernels_s=scale * count * at_slowest(each.kernels),
         exposed_s=scale * count * at_slowest(each.exposed),
         waiting_s=scale * count * at_slowest(each.waiting),
         bubble_s=scale * bubble,
-        gradients_s=scale * exceeding(by.dp * work.synchronised.max(axis=-1), by.window * total.max(axis=-1)),
+        gradients_s=scale
+        * exceeding(by.dp * work.synchronised.max(axis=-1), by.window * total.max(axis=-1), SOFT_EDGE),
         optimizer_s=scale * by.optimizer * work.updated.max(axis=-1),
         fixed_s=scale * (by.micro_s * count + by.step_s),
     )

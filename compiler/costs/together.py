@@ -51,20 +51,21 @@ def rows(
     """At each length of prompts. Engines were measured without batches in halves."""
     workload = case.workload
     if measured is None or workload.role is not None or workload.two_batch_overlap:
-        return rough(prefill, decode, gpus, workload.output_length)
+        return rough(prefill, decode, gpus, workload)
     return served(case, held, reaches, gpus, measured)
 
 
-def rough(prefill: Sequence[Prefill], decode: Sequence[Decode], gpus: int, output_length: int) -> Iterator[Aggregated]:
+def rough(prefill: Sequence[Prefill], decode: Sequence[Decode], gpus: int, workload: Workload) -> Iterator[Aggregated]:
     """By the two phases' own times: in the time of an answer every other request's prompt is filled once, and the answers
     wait. Nothing where a plan has one phase alone, or a phase has no time.
     """
+    clients, output_length = workload.global_batch_size, workload.output_length
     for fill, step in zip(prefill, decode, strict=False) if output_length else ():
         each = step.tpot_s + fill.ttft_s / output_length
         if each > 0:  # not where it is no number
             done = step.batch / (each * output_length)
             rate = done * output_length / gpus
-            yield Aggregated(fill.sequence_length, output_length, step.batch, step.batch, None, each, done, rate)
+            yield Aggregated(fill.sequence_length, output_length, clients, step.batch, None, each, done, rate)
 
 
 def served(case: Case, held: Counts, reaches: Reaches, gpus: int, measured: Calibration) -> Iterator[Aggregated]:

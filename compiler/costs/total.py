@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compiler.costs import phases, serve, together
+from compiler.costs import phases, room, serve, together
 from compiler.costs.case import Case, case
 from compiler.costs.communicators import Communicators, communicators
 from compiler.costs.dispatch import Form, forms
@@ -17,7 +17,7 @@ from compiler.costs.exposed import Reaches, Row
 from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.links import reach
 from compiler.costs.memory import Memory, memory
-from compiler.costs.params import Counts, Totals, counts, totals
+from compiler.costs.params import Counts, Totals, counts, stored_bytes, totals
 from compiler.costs.uncertainty import Uncertainty
 from compiler.world import World
 
@@ -35,10 +35,11 @@ COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
 @dataclass(frozen=True)
 class Costs:
     """What a plan costs. `worst_ranks` holds the first rank of each stage; prefill and decode are empty for training.
-    `unseen`: what of the plan no measurement is near to.
+    `unseen`: what of the plan no measurement is near to. `least_bytes`: of a server that runs one sequence at a time.
     """
 
     params: Totals
+    weights_bytes: float
     held: Counts
     memory: Memory
     capacity_bytes: float
@@ -54,6 +55,7 @@ class Costs:
     prefill_parts: tuple[phases.Detail, ...] = ()
     decode_parts: tuple[phases.Detail, ...] = ()
     aggregated: tuple[together.Aggregated, ...] = ()
+    least_bytes: float | None = None
     memory_interval: tuple[float, float] | tuple[None, None] = (None, None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class Costs:
             "dense": p.dense,
             "moe": p.moe,
             "declared_total": p.declared,
+            "weights_bytes": self.weights_bytes,
             "per_rank_max": float(self.held.total.max()),
             "derived_dense": p.derived_dense,
             "derived_moe": p.derived_moe,
@@ -135,27 +138,45 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
         prefill=tuple(around("ttft", "ttft", row) for row in costs.prefill),
         decode=tuple(around("tpot", "tpot", row) for row in costs.decode),
         aggregated=tuple(together.sure(row, known) for row in costs.aggregated),
-        memory_interval=known.around("memory", float(costs.memory.total_bytes.max())),
+        memory_interval=_memory_interval(costs, known),
     )
+
+
+def _memory_interval(costs: Costs, known: Uncertainty) -> tuple[float, float] | tuple[None, None]:
+    """Of the fullest rank. A server's cache gives way to what takes more than was thought, down to one sequence's."""
+    low, high = known.around("memory", float(costs.memory.total_bytes.max()))
+    if low is None or high is None or costs.least_bytes is None:
+        return low, high
+    _, least = known.around("memory", costs.least_bytes)
+    return low, max(min(high, costs.capacity_bytes), least or high)
 
 
 def _cost(world: World, measured: Calibration | None) -> Costs:
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
-        this, held, reaches = bits(world)
-        common = Costs(
-            params=totals(this.model),
-            held=held,
-            memory=memory(this, held),
+        this, _, reaches = bits(world)
+        common = replace(held(world), unseen=measured.unseen if measured else ())
+        phase = _trained if this.workload.train else _served
+        return phase(common, this, reaches, world.size, measured)
+
+
+def held(world: World) -> Costs:
+    """What ranks hold, and no time."""
+    with np.errstate(all="ignore"):
+        this = case(world)
+        all_of_it = totals(this.model)
+        each = counts(this, all_of_it)
+        return Costs(
+            params=all_of_it,
+            weights_bytes=stored_bytes(this.model, all_of_it, this.widths),
+            held=each,
+            memory=memory(this, each) if this.workload.train else room.served(this, each),
             capacity_bytes=world.config.hardware.gpu.memory_bytes,
             worst_ranks=tuple(int(rank) for rank in world.groups["pp"][0]),
             communicators=communicators(this),
-            dispatch=_dispatch(this, reaches),
+            dispatch=(),
             communication=(),
             projection=None,
-            unseen=measured.unseen if measured else (),
         )
-        phase = _trained if this.workload.train else _served
-        return phase(common, this, reaches, world.size, measured)
 
 
 def bits(world: World) -> Bits:
@@ -174,25 +195,42 @@ def _trained(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: 
 
     step, rows = train(case, common.params, common.held, reaches, ranks, measured)
     step = offload.added(case, sharded(case, common.held, 1), stored_each(case), step)
-    return replace(common, communication=tuple(rows), projection=step, campaign=campaign(case.workload, step, ranks))
+    return replace(
+        common,
+        dispatch=_dispatch(case, reaches),
+        communication=tuple(rows),
+        projection=step,
+        campaign=campaign(case.workload, step, ranks),
+    )
 
 
 def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: Calibration | None) -> Costs:
-    """With the phases that the plan has, at each length, and their traffic."""
+    """With the phases that the plan has, at each length, of the requests that run at a time; and their traffic."""
     workload, held = case.workload, common.held
-    prompts = workload.sequence_lengths if workload.role != "decode" else []
-    tokens = workload.sequence_lengths if workload.role != "prefill" else []
-    prefill = tuple(serve.prefill(case, held, reaches, ranks, length, measured) for length in prompts)
-    decode = tuple(serve.decode(case, held, reaches, ranks, length, measured) for length in tokens)
+    each = [(length, _running(case, held, length)) for length in workload.sequence_lengths]
+    prompts = each if workload.role != "decode" else []
+    tokens = each if workload.role != "prefill" else []
+    longest = next((this for length, this in each if length == workload.longest), case)
+    prefill = tuple(serve.prefill(this, held, reaches, ranks, length, measured) for length, this in prompts)
+    decode = tuple(serve.decode(this, held, reaches, ranks, length, measured) for length, this in tokens)
     return replace(
         common,
-        communication=tuple(serve.rows(case, reaches)),
+        dispatch=_dispatch(longest, reaches),
+        communication=tuple(serve.rows(longest, reaches)),
         prefill=prefill,
         decode=decode,
         aggregated=tuple(together.rows(case, held, reaches, ranks, prefill, decode, measured)),
-        prefill_parts=tuple(phases.prefill(case, held, reaches, length, measured) for length in prompts),
-        decode_parts=tuple(phases.decode(case, held, reaches, length, measured) for length in tokens),
+        prefill_parts=tuple(phases.prefill(this, held, reaches, length, measured) for length, this in prompts),
+        decode_parts=tuple(phases.decode(this, held, reaches, length, measured) for length, this in tokens),
+        least_bytes=float(room.least(case, common.memory).max()),
     )
+
+
+def _running(case: Case, held: Counts, length: int) -> Case:
+    """The case of the requests of one length that run at a time, among prompts of all lengths."""
+    alone = replace(case, workload=replace(case.workload, sequence_lengths=[length]))
+    batch = room.running(alone, held).workload.global_batch_size
+    return replace(case, workload=replace(case.workload, global_batch_size=batch))
 
 
 def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:

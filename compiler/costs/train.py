@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compiler.costs import bubble, flops, pipeline, traffic
-from compiler.costs.arrays import Array
+from compiler.costs.arrays import Array, settled
 from compiler.costs.case import Case
 from compiler.costs.constants import BACKWARD_RATIO, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
 from compiler.costs.exposed import Reaches, Row, Timed, pass_seconds, row, timed
@@ -59,7 +59,8 @@ def train(
     waiting = bubble.replayed(case, ahead, back)
     synced = _gradients(case, syncs, ahead, back).max(axis=-1)
     updated = optimizer_seconds(case, held).max(axis=-1)
-    seconds = [float(np.max(x)) for x in (busy, waiting, synced, updated)]
+    parts = {"busy": busy, "waiting": waiting, "synced": synced, "updated": updated}
+    seconds = list(settled({name: float(np.max(value)) for name, value in parts.items()}).values())
     rows = [row(item, "train", float(case.micro_batches)) for item in [*passes, *syncs]]
     return _projection(case, flops.model_step(case, whole), seconds, gpus), rows
 
@@ -72,7 +73,7 @@ def _by_curves(
 
     found, flows = work(case, held, reaches, measured.gpu)
     by = bubble.step(case, found, measured.software)
-    seconds = {key: float(np.max(value)) for key, value in vars(by).items()}
+    seconds = settled({key: float(np.max(value)) for key, value in vars(by).items()})
     pipeline_s = seconds["kernels_s"] + seconds["exposed_s"] + seconds["waiting_s"]
     parts = [pipeline_s, seconds["bubble_s"], seconds["gradients_s"], seconds["optimizer_s"], seconds["fixed_s"]]
     base = _projection(case, flops.model_step(case, whole), parts, gpus)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 from compiler.checks import Check, check
 from compiler.errors import ConfigError
@@ -75,15 +76,20 @@ class Adapter:
         """The same, where it takes the ranks and their places to see."""
         yield from ()
 
+    def widens(self, config: Config, precision: str) -> bool:
+        """Whether it takes weights of a precision that the GPU has no units for, and computes in a wider one."""
+        return False
+
     def emission(self, world: World) -> Emission:
         """What it is started with. Raises ConfigError where `framework.args` clash with it."""
         return Emission()
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """Every framework there is, found by its package."""
     package = importlib.import_module("compiler.frameworks")
-    return sorted(item.name for item in pkgutil.iter_modules(package.__path__) if item.ispkg)
+    return tuple(sorted(item.name for item in pkgutil.iter_modules(package.__path__) if item.ispkg))
 
 
 def adapter(name: str) -> Adapter:

@@ -64,11 +64,15 @@ def context_length(config: Config) -> int:
 
 
 def precision(config: Config) -> tuple[str, ...]:
-    """The precision as both servers take it; fp4 has several formats, which the checkpoint tells apart."""
-    given = config.workload.precision
+    """The precision as both servers take it: that of activations, where the checkpoint is quantised by itself, or is to be wide;
+    FP8 where they are to quantise it.
+    """
+    model, given = config.model, config.workload.precision
+    if model.keeps_quantization(given):
+        return (f"--dtype={DTYPES[model.wide(given)]}",)
     if given in DTYPES:
         return (f"--dtype={DTYPES[given]}",)
-    return ("--quantization=fp8",) if given == "fp8" else ()
+    return ("--quantization=fp8",) if given == "fp8" and not model.stored else ()
 
 
 def shares_nodes(config: Config) -> bool:
@@ -136,13 +140,20 @@ def _checkpoint(config: Config, source: str, found: str | None, flag: str) -> It
         f"write framework.args=[{flag},PATH], or mount the weights at {default_weights(config)}",
         otherwise="warn",
     )
-    yield check(
-        f"{name}-precision",
-        config.workload.precision != "fp4",
-        config.workload.precision,
-        ", ".join((*DTYPES, "fp8")),
-        f"{source} has several FP4 formats, and workload.precision={config.workload.precision} names none",
-        "name a checkpoint whose configuration says its format, or write framework.args=[--quantization,...]",
+    yield format_said(config, source, (*DTYPES, "fp8"))
+
+
+def format_said(config: Config, source: str, asked: Sequence[str]) -> Check:
+    """Whether the checkpoint that is planned says its own format, or is wide, or an option asks for one of `asked`."""
+    model, given = config.model, config.workload.precision
+    return check(
+        f"{config.framework.name}-precision",
+        model.keeps_quantization(given) or (given in asked and not model.stored),
+        given,
+        ", ".join(asked) or "that of the checkpoint",
+        f"{source} takes the format of {given} weights from the checkpoint, not from an option"
+        + (f", and {model.name} is described as {model.quantization.method}" if model.stored else ""),
+        f"start a checkpoint of {given} weights, and name its config.json in model.hf_config",
         otherwise="warn",
     )
 

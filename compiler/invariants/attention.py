@@ -41,7 +41,7 @@ def heads(config: Config) -> Iterator[Check]:
         f"{tp // kv} copies",
         "1 copy",
         f"tp={tp} is larger than num_key_value_heads={kv}: each KV head is held {tp // kv} times, and so is the KV cache",
-        f"write tp={kv} or less to save that memory",
+        f"write parallel.tp={kv} or less to save that memory",
         otherwise="warn",
     )
 
@@ -69,6 +69,15 @@ def widths(config: Config) -> Iterator[Check]:
     )
 
 
+def _rounded(config: Config, step: int) -> str:
+    """Lengths up to the next multiple, as an override."""
+    workload = config.workload
+    if workload.train:
+        return f"workload.sequence_length={-(-(workload.sequence_length or 1) // step) * step}"
+    lengths = ",".join(str(-(-length // step) * step) for length in workload.sequence_lengths)
+    return f"workload.sequence_lengths=[{lengths}]"
+
+
 @declared
 def context(config: Config) -> Iterator[Check]:
     """Sequences are cut in 2*cp pieces, so that causal attention is balanced."""
@@ -84,5 +93,5 @@ def context(config: Config) -> Iterator[Check]:
                 length,
                 "2*cp",
                 2 * cp,
-                f"write lengths that are multiples of {2 * cp}",
+                f"write {_rounded(config, 2 * cp)}, multiples of {2 * cp}",
             )

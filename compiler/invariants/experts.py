@@ -44,7 +44,7 @@ def routing(config: Config) -> Iterator[Check]:
         k,
         f"1 to {reach}",
         f"num_experts_per_tok={k} of {reach} experts that a token can reach",
-        f"write num_experts_per_tok between 1 and {reach}",
+        f"write model.num_experts_per_tok={min(max(k, 1), max(reach, 1))}",
     )
     if groups > 1:
         yield divides("expert-groups", "num_experts", model.num_experts, "n_group", groups)
@@ -66,7 +66,7 @@ def imbalance(config: Config) -> Iterator[Check]:
             ", ".join(ways),
             "one of them",
             f"{' and '.join(ways)} each say how uneven experts are",
-            f"keep {ways[-1]}, and leave the others out",
+            ", or ".join(f"leave {' and '.join(way for way in ways if way != kept)} out" for kept in ways),
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from compiler.checks import Check, check
 from compiler.cluster.spans import SPANS, distinct
 from compiler.invariants.registry import laid_out
+from compiler.specs.degrees import DEFAULT_ORDER
 from compiler.world import World
 
 
@@ -47,7 +48,7 @@ def shared_pipeline(world: World) -> Iterator[Check]:
         f"strides {[stride for _, stride in attention]} and {[stride for _, stride in expert]}",
         "equal",
         f"a pipeline stage is {_reach(attention)} apart on the attention grid and {_reach(expert)} on the expert grid",
-        f"put pp last in parallel.order, or make tp*cp = etp*ep (now {degrees.tp * degrees.cp} and {degrees.etp * degrees.ep})",
+        f"write parallel.order={DEFAULT_ORDER}, or make tp*cp = etp*ep (now {degrees.tp * degrees.cp} and {degrees.etp * degrees.ep})",
     )
 
 

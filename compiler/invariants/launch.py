@@ -25,7 +25,7 @@ def hosts(config: Config) -> Iterator[Check]:
                 "no inventory",
                 "hosts",
                 "hardware.pin=true has no hosts to pin",
-                "write hardware.inventory=FILE",
+                "write hardware.pin=false, or hardware.inventory=FILE",
             )
         return
     count, wanted = len(inventory.read(hardware.inventory)), hardware.nodes + spares
@@ -35,7 +35,9 @@ def hosts(config: Config) -> Iterator[Check]:
         count,
         wanted,
         f"the inventory has {count} hosts, the plan {hardware.nodes} nodes + {spares} spares = {wanted}",
-        f"pin exactly {wanted} hosts, or write hardware.pin=false" if hardware.pin else f"list at least {wanted} hosts",
+        f"pin exactly {wanted} hosts, or write hardware.pin=false"
+        if hardware.pin
+        else f"list at least {wanted} hosts" + f", or write hardware.nodes={count - spares}" * (count > spares),
     )
 
 
@@ -52,7 +54,7 @@ def device_names(config: Config) -> Iterator[Check]:
                 value,
                 f"={value}",
                 f"{name}={value} matches every device whose name starts so",
-                f"write {name}=={value.lstrip('^')} for exactly those",
+                f"write launch.environment.{name}='={value.lstrip('^')}' for exactly those",
                 otherwise="warn",
             )
 
@@ -70,8 +72,12 @@ def time_limit(config: Config) -> Iterator[Check]:
             launch.checkpoint_signal_s,
             seconds,
             f"the checkpoint signal comes {launch.checkpoint_signal_s} s before a limit of {seconds} s",
-            "write a longer launch.time_limit",
+            f"write launch.time_limit={_clock(2 * launch.checkpoint_signal_s)}, or launch.checkpoint_signal_s={seconds // 2}",
         )
+
+
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 @declared

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from compiler.checks import Check, check
-from compiler.costs.servers import room
+from compiler.costs import room
+from compiler.costs.case import case
+from compiler.costs.memory import memory
 from compiler.costs.total import Costs
 from compiler.invariants.registry import costed
+from compiler.specs.config import Config
 from compiler.world import World
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "other")
@@ -17,44 +20,128 @@ PARTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "other"
 
 @costed
 def fits(world: World, costs: Costs) -> Iterator[Check]:
-    """The fullest rank's parts add up to less than a GPU has."""
+    """The fullest rank's parts add up to less than a GPU has, and so does the upper end of what they may come to."""
     memory = costs.to_dict()["memory"]
-    total, capacity = memory["total_bytes"], memory["capacity_bytes"]
+    total, high, capacity = memory["total_bytes"], memory["total_high_bytes"], memory["capacity_bytes"]
     parts = ", ".join(f"{part} {memory[f'{part}_bytes'] / 1e9:.2f}" for part in PARTS if memory[f"{part}_bytes"])
+    near = total <= capacity < (high or 0)
+    needs = f"rank {memory['worst_rank']} needs {total / 1e9:.2f} of {capacity / 1e9:.2f} GB ({total / capacity:.0%})"
+    edge = f"; four runs of five need up to {high / 1e9:.2f} GB, which is more than there is" if near else ""
     yield check(
         "memory",
-        total <= capacity,
+        total <= capacity and not near,
         f"{total:.0f}",
         f"{capacity:.0f}",
-        f"rank {memory['worst_rank']} needs {total / 1e9:.2f} of {capacity / 1e9:.2f} GB ({total / capacity:.0%}): {parts}",
-        "raise tp, pp or ep, lower the batch or the sequence length, or recompute activations",
+        f"{needs}: {parts}{edge}",
+        _lessen(world.config, memory),
+        otherwise="warn" if near else "fail",
     )
+
+
+def _lessen(config: Config, memory: dict[str, float]) -> str:
+    """What makes the large parts smaller, the largest first."""
+    parts = sorted((part for part in LEVERS if memory[f"{part}_bytes"]), key=lambda part: -memory[f"{part}_bytes"])
+    levers = [lever for part in parts[:3] for lever in LEVERS[part](config)]
+    named = f"lessen {parts[0].replace('kv_cache', 'the KV cache')} ({memory[f'{parts[0]}_bytes'] / 1e9:.2f} GB)"
+    return f"{named}: write {' or '.join([*dict.fromkeys(levers), 'a larger tp, pp or ep'])}"
+
+
+def _states(config: Config) -> Iterator[str]:
+    """Optimizer states go to the host, or over the ranks that hold the same weights."""
+    workload = config.workload
+    if workload.optimizer_offload < 1:
+        yield "workload.optimizer_offload=1"
+    yield from _sharded(config, 1)
+
+
+def _sharded(config: Config, least: int) -> Iterator[str]:
+    workload = config.workload
+    if workload.train and not workload.distributed_optimizer:
+        yield "workload.distributed_optimizer=true"
+    yield from (f"workload.zero_stage={stage}" for stage in range(max(least, workload.zero_stage + 1), 4))
+
+
+def _weights(config: Config) -> Iterator[str]:
+    """Of training they are cut, of serving narrowed."""
+    workload = config.workload
+    if workload.train:
+        yield from _sharded(config, 3)
+    elif workload.precision != "fp8" and config.hardware.gpu.peak_flops.fp8:
+        yield "workload.precision=fp8"
+
+
+def _activations(config: Config) -> Iterator[str]:
+    workload = config.workload
+    if workload.train and workload.recompute != "full":
+        yield "workload.recompute=full"
+    if workload.micro_batch_size > 1:
+        yield "workload.micro_batch_size=1"
+    if workload.train and config.degrees.tp > 1 and not config.sequence_parallel:
+        yield "workload.sequence_parallel=true"
+
+
+def _cache(config: Config) -> Iterator[str]:
+    workload, adp = config.workload, config.degrees.adp
+    if workload.kv_cache_precision != "fp8":
+        yield "workload.kv_cache_precision=fp8"
+    for part in (2, 8, 32):
+        if workload.global_batch_size // part >= adp:
+            yield f"workload.global_batch_size={workload.global_batch_size // part // adp * adp}"
+    shorter = [length for length in workload.sequence_lengths if length < workload.longest]
+    if shorter:
+        yield f"workload.sequence_lengths={str(shorter).replace(' ', '')}"
+
+
+LEVERS: dict[str, Callable[[Config], Iterator[str]]] = {
+    "weights": _weights,
+    "gradients": lambda config: _sharded(config, 2),
+    "optimizer": _states,
+    "activations": _activations,
+    "kv_cache": _cache,
+}
+"""Part of the memory -> overrides that make it smaller."""
 
 
 @costed
 def cached(world: World, costs: Costs) -> Iterator[Check]:
-    """A server gives its cache a share of the memory, and lets what does not fit wait."""
-    config, memory, workload = world.config, costs.memory, world.config.workload
-    server = room(config.framework)
-    if server is None or workload.train:
+    """A server lets in what its cache has room for, and the others wait; where not one sequence fits it does not start."""
+    config, workload = world.config, world.config.workload
+    if workload.train:
         return
-    other = memory.total_bytes - memory.weights_bytes - memory.kv_cache_bytes
-    given = server.cache_bytes(costs.capacity_bytes, memory.weights_bytes, other)
-    shares = given / np.maximum(memory.kv_cache_bytes, 1)
-    stage, held = int(np.argmin(shares)), -(-workload.global_batch_size // config.degrees.adp)
-    fitting = int(held * shares[stage])
-    waiting = f": about {fitting} run at a time, the others wait" if fitting < held else ""
-    narrower = "" if workload.kv_cache_precision == "fp8" else ", or write workload.kv_cache_precision=fp8"
+    this = case(world)
+    all_of, length = memory(this, costs.held), workload.longest + workload.output_length
+    has, asked = room.given(this, all_of), all_of.kv_cache_bytes
+    one = room.one_sequence(this, workload.longest, workload.output_length)
+    stage = int(np.argmin(has / np.maximum(asked, 1)))
+    clients, let_in = workload.global_batch_size, room.running(this, costs.held).workload.global_batch_size
+    none_fits = bool((has < one).any())
+    if none_fits and costs.memory.total_bytes.max() > costs.capacity_bytes:
+        return  # whatever part the server takes: that is said of memory
+    who = "a server" if config.framework.name == "none" else config.framework.name
+    waiting = f"about {let_in} run at a time, and {clients - let_in} wait"
+    if let_in == clients:
+        waiting = "all run while answers are half way on average, and some wait where they are not"
     yield check(
         "cache-room",
-        fitting >= held,
-        f"{held} sequences",
-        f"{fitting}",
-        f"{config.framework.name} has {given[stage] / 1e9:.2f} GB of a GPU for its KV cache, and {held} sequences of "
-        f"{workload.longest + workload.output_length:,} tokens need {memory.kv_cache_bytes[stage] / 1e9:.2f}{waiting}",
-        f"lower workload.global_batch_size, raise tp, pp or adp{narrower}",
-        otherwise="warn",
+        bool((has >= asked).all()),
+        f"{clients} sequences",
+        f"{0 if none_fits else let_in}",
+        f"{who} has {has[stage] / 1e9:.2f} GB of a GPU for its KV cache, and "
+        + (
+            f"one sequence of {length:,} tokens needs {one[stage] / 1e9:.2f}"
+            if none_fits
+            else f"{clients} sequences of {length:,} tokens need {asked[stage] / 1e9:.2f} on the fullest: {waiting}"
+        ),
+        _more_room(config, this.room.option if none_fits else ""),
+        otherwise="fail" if none_fits else "warn",
     )
+
+
+def _more_room(config: Config, option: str) -> str:
+    """What makes a server's cache hold more sequences; `option` sets its size, where not one fits."""
+    narrower = "" if config.workload.kv_cache_precision == "fp8" else ", or write workload.kv_cache_precision=fp8"
+    first = f"raise {option} in framework.args" if option else "lower workload.global_batch_size"
+    return f"{first}, raise tp, pp or adp{narrower}"
 
 
 @costed

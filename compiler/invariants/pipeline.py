@@ -28,7 +28,7 @@ def layers(config: Config) -> Iterator[Check]:
         sum(counts),
         total,
         message,
-        f"write {parts} positive numbers that add up to {total} in parallel.stages",
+        f"write parallel.stages={_shares(total, parts)}, or leave parallel.stages out",
     )
     if total % parts and parallel.stages is None:
         yield check(
@@ -44,16 +44,19 @@ def layers(config: Config) -> Iterator[Check]:
 
 def _indivisible(total: int, parts: int, unit: str) -> Check:
     """No rule deals `total` layers out to `parts` stages or chunks."""
-    shares = [total // parts + (i < total % parts) for i in range(parts)] if parts <= total else []
-    written = f"parallel.stages={str(shares).replace(' ', '')} or " if shares else ""
     return check(
         "layers-to-stages",
         False,
         f"{total} / {parts}",
         "a whole number",
         f"{total} layers over {parts} {unit} is {total / parts:g} each",
-        f"write {written}a pp*vpp that divides {total}",
+        f"write {f'parallel.stages={_shares(total, parts)} or ' if parts <= total else ''}a pp*vpp that divides {total}",
     )
+
+
+def _shares(total: int, parts: int) -> str:
+    """Layers of each stage or chunk, as even as can be."""
+    return str([total // parts + (i < total % parts) for i in range(parts)]).replace(" ", "")
 
 
 @declared
@@ -76,7 +79,7 @@ def virtual(config: Config) -> Iterator[Check]:
             f"vpp={parallel.vpp}",
             "vpp > 1",
             f"workload.schedule=interleaved with vpp={parallel.vpp} has nothing to interleave",
-            "write vpp2 or more, or schedule=1f1b",
+            "write workload.schedule=1f1b, or vpp2 or more",
         )
 
 
@@ -103,14 +106,14 @@ def busy(config: Config) -> Iterator[Check]:
     if degrees.pp == 1:
         return
     micro_batches = workload.global_batch_size // (degrees.adp * workload.micro_batch_size)
-    interleaved = workload.train and degrees.vpp > 1
+    interleaved, step = workload.train and degrees.vpp > 1, degrees.pp * degrees.adp * workload.micro_batch_size
     yield check(
         "micro-batches",
         micro_batches >= degrees.pp,
         micro_batches,
         degrees.pp,
         f"{micro_batches} micro-batches fill at most {micro_batches} of {degrees.pp} stages: {min(1.0, micro_batches / degrees.pp):.0%} busy",
-        f"write workload.global_batch_size={degrees.pp * degrees.adp * workload.micro_batch_size} or a smaller pp",
+        f"write workload.global_batch_size={step} or a smaller pp",
         otherwise="fail" if interleaved else "warn",
     )
     if interleaved:
@@ -120,5 +123,5 @@ def busy(config: Config) -> Iterator[Check]:
             f"{micro_batches} % {degrees.pp} = {micro_batches % degrees.pp}",
             "0",
             f"interleaving runs micro-batches in rounds of pp={degrees.pp}, and there are {micro_batches}",
-            "write a global_batch_size that gives a multiple of pp micro-batches",
+            f"write workload.global_batch_size={-(-max(micro_batches, 1) // degrees.pp) * step}",
         )

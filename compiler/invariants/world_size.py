@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import product
 
 from compiler.checks import Check, check
 from compiler.invariants.registry import declared
@@ -31,46 +30,9 @@ def gpus(config: Config) -> Iterator[Check]:
 
 
 def _fix(config: Config) -> str:
-    hardware, instances = config.hardware, config.framework.instances
-    nodes, rest = divmod(config.ranks, hardware.node.gpus)
-    fixes = [f"hardware.nodes={nodes}"] if 0 < nodes <= NODES and not rest else []
-    if hardware.gpus % instances == 0 and hardware.gpus <= RANKS:
-        fixes += [f"parallel={found.name}" for found in nearest(config, hardware.gpus // instances)]
-    return (
-        "write " + " or ".join(fixes)
-        if fixes
-        else f"write a number of nodes whose GPUs divide by {instances} instances"
-    )
-
-
-def nearest(config: Config, world_size: int, count: int = 3) -> list[Degrees]:
-    """The `count` sets of degrees nearest to the written ones that fill `world_size` ranks and suit the model.
-
-    Nearness is the sum over degrees of |log2 ratio|; cp and vpp stay as they are, etp stays tied to tp where it is.
-    """
-    given, model = config.degrees, config.model
-    tied = given.etp == given.tp
-    found: list[tuple[float, str, Degrees]] = []
-    tps = [tp for tp in _divisors(world_size) if model.num_attention_heads % tp == 0]
-    pps = [pp for pp in _divisors(world_size) if model.num_hidden_layers % (pp * given.vpp) == 0]
-    eps = [ep for ep in _divisors(max(model.num_experts, 1)) if world_size % ep == 0]
-    for tp, pp, ep in product(tps, pps, eps):
-        adp, rest = divmod(world_size, tp * pp * given.cp)
-        etp = (tp if tied else given.etp) if model.moe else 1
-        degrees = Degrees(tp, given.cp, pp, given.vpp, ep, etp, adp, model.moe)
-        if not rest and adp and degrees.factors:
-            found.append((_distance(given, degrees), degrees.name, degrees))
-    return [degrees for _, _, degrees in sorted(found, key=lambda item: item[:2])[:count]]
-
-
-def _distance(one: Degrees, other: Degrees) -> float:
-    pairs = [(one.tp, other.tp), (one.pp, other.pp), (one.ep, other.ep), (one.adp / one.ep, other.adp / other.ep)]
-    return round(sum(abs(math.log2(a / b)) for a, b in pairs), 6)
-
-
-def _divisors(number: int) -> list[int]:
-    small = [i for i in range(1, math.isqrt(number) + 1) if number % i == 0]
-    return sorted({*small, *(number // i for i in small)})
+    nodes, rest = divmod(config.ranks, config.hardware.node.gpus)
+    larger = f"write hardware.nodes={nodes}, or " if 0 < nodes <= NODES and not rest else "write "
+    return f"{larger}degrees and instances that fill {config.hardware.gpus} GPUs"
 
 
 @declared
@@ -100,7 +62,7 @@ def expert_grid(config: Config) -> Iterator[Check]:
         "a whole number",
         f"a stage of tp{degrees.tp} x cp{degrees.cp} x adp{degrees.adp} = {stage} ranks holds "
         f"{stage / block:g} expert blocks of etp{degrees.etp} x ep{degrees.ep} = {block} ranks",
-        f"make tp*cp*adp a multiple of {block}, as with parallel.dp=null parallel.adp={_fitting_adp(degrees)}, or lower ep or etp",
+        f"write parallel.dp=null parallel.adp={_fitting_adp(degrees)}, which makes it a multiple of {block}, or a smaller ep or etp",
     )
 
 

@@ -1,49 +1,98 @@
-"""A folder is written beside the old one and exchanged with it in one step; a kill leaves the old or the new, whole."""
+"""A folder is written beside the old one and exchanged with it in one step; a kill leaves the old or the new, whole.
+
+What the old one's manifest does not list is not the plan's: it stays where it is.
+"""
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
 import hashlib
 import os
-import shutil
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compiler.errors import ConfigError, WriteError
+from compiler.errors import CompilerError, ConfigError, WriteError
+from compiler.render import owned, rename, sync
 from compiler.render.artifacts import Artifact
+from compiler.render.locks import lock, turn
 from compiler.secrets import shaped
-
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-
 
 Made = Callable[[dict[str, str]], Artifact]
 """A file made from {path: sha256} of those before it."""
 
 
 def write_folder(target: Path, artifacts: Iterable[Artifact | Made]) -> None:
-    """Write all artifacts in their order, and put them at `target`.
+    """Write all artifacts in their order, the manifest last, and put them at `target`.
 
     Raises WriteError; the previous folder is then untouched and nothing new is left.
     """
     try:
         with _parents(target.parent):
-            if target.is_symlink() or (target.exists() and not target.is_dir()):
-                raise FileExistsError(errno.EEXIST, "a file or link is in the folder's place", str(target))
-            with _beside(target) as folder:
+            _refuse(target)
+            with _beside(target) as scratch:
+                new = _new(scratch)
+                new.mkdir()
                 digests: dict[str, str] = {}
                 for item in artifacts:
                     artifact = item if isinstance(item, Artifact) else item(dict(sorted(digests.items())))
-                    digests[artifact.path] = _write(folder, artifact)
-                _exchange(folder, target)
+                    digests[artifact.path] = _write(new, artifact)
+                sync.files(new)
+                sync.folders(new)
+                with turn(target):
+                    _place(scratch, target, frozenset(digests))
     except OSError as error:
-        reason = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-        raise WriteError.of(
-            f"{target} cannot be written: {reason}", "free the space or the place, or write out=FOLDER"
-        ) from error
+        raise _failed(target, error) from error
+
+
+def write_file(target: Path, text: str) -> None:
+    """Write one file that stands alone, in one step. Raises WriteError; what was there is then untouched."""
+    try:
+        with _parents(target.parent):
+            handle, scratch = tempfile.mkstemp(prefix=f".{target.name}.writing-", dir=target.parent)
+            try:
+                os.close(handle)
+                Path(scratch).write_text(text, encoding="utf-8")
+                Path(scratch).chmod(0o666 & ~_umask())
+                sync.one(Path(scratch))
+                Path(scratch).replace(target)
+            except BaseException:
+                Path(scratch).unlink()
+                raise
+    except OSError as error:
+        raise _failed(target, error) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _failed(target: Path, error: OSError) -> CompilerError:
+    reason = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    return WriteError.of(f"{target} cannot be written: {reason}", "free the space or the place, or write out=FOLDER")
+
+
+def recover(target: Path) -> None:
+    """Finish what killed writers of a folder left: without an exchange it may be missing. Raises OSError."""
+    if _left(target):
+        with turn(target):
+            _recover(target)
+
+
+def _refuse(target: Path) -> None:
+    """Raises WriteError for what is no plan folder of its own, FileExistsError for what is no folder at all."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise FileExistsError(errno.EEXIST, "a file or link is in the folder's place", str(target))
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if owned.listed(target) is None:
+        raise WriteError.of(f"{target} is no plan folder: it holds no manifest.json of rankplan's", owned.INSTEAD)
+    if target.name in owned.folders(owned.listed(target.parent) or ()):
+        raise WriteError.of(f"{target} is a part of the plan in {target.parent}", owned.INSTEAD)
 
 
 @contextmanager
@@ -66,42 +115,61 @@ def _parents(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A locked working folder beside the target, gone afterwards; those of killed writers are cleared away.
+    """A locked file beside the target, after which a new folder and an old one are named; all are gone afterwards.
 
-    Where a file system has no locks for folders (NFS, some Lustre), it is not locked and nobody's is cleared.
+    Its lock says that its writer lives. Where a file system has no locks (some Lustre), nobody's files are cleared away.
     """
-    prefix = f".{target.name}.writing-"
-    with ExitStack() as held:
-        with ExitStack() as turn:  # a new folder is not yet locked: no other writer may take it for a dead one's
-            with suppress(OSError):
-                turn.enter_context(_lock(target.parent, wait=True))
-            for stale in target.parent.glob(f"{prefix}*"):
-                with suppress(OSError), _lock(stale):
-                    _recover(stale, target)
-                    shutil.rmtree(stale)
-            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-            held.callback(shutil.rmtree, folder, ignore_errors=True)
-            with suppress(OSError):
-                held.enter_context(_lock(folder))
-        folder.chmod(0o777 & ~_umask())
-        yield folder
-
-
-@contextmanager
-def _lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a folder's lock. Raises OSError: BlockingIOError where another holds it, others where there are no locks."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with turn(target):  # a new file is not yet locked: no other writer may take it for a dead one's
+        _recover(target)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.writing-", dir=target.parent)
+        with suppress(OSError):
+            lock(handle)
+    scratch = Path(name)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
+        yield scratch
     finally:
+        with suppress(OSError), turn(target):
+            _finish(scratch, target)
         os.close(handle)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _left(target: Path) -> list[Path]:
+    """Files that writers of a folder, living and dead, have made beside it."""
+    name = re.compile(re.escape(f".{target.name}.writing-") + "[a-z0-9_]+")
+    return sorted(path for path in target.parent.iterdir() if name.fullmatch(path.name))
+
+
+def _recover(target: Path) -> None:
+    for scratch in _left(target):
+        with suppress(OSError):  # its writer lives, or it is another user's
+            handle = os.open(scratch, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                lock(handle)
+                _finish(scratch, target)
+            finally:
+                os.close(handle)
+
+
+def _finish(scratch: Path, target: Path) -> None:
+    """Clear away what one writer left, at any moment of its work, and put back what is not its own."""
+    new, old = _new(scratch), _old(scratch)
+    if old.is_dir() and not os.path.lexists(target):
+        old.rename(target)  # it was stopped between two renames
+    elif old.is_dir() and not new.exists():
+        old.rename(new)
+    for folder in (new, old):
+        if folder.is_dir():
+            owned.settle(folder, target)
+    if not new.exists():
+        scratch.unlink()
+
+
+def _new(scratch: Path) -> Path:
+    return scratch.with_name(f"{scratch.name}.new")
+
+
+def _old(scratch: Path) -> Path:
+    return scratch.with_name(f"{scratch.name}.old")
 
 
 def _write(folder: Path, artifact: Artifact) -> str:
@@ -125,46 +193,35 @@ def _write(folder: Path, artifact: Artifact) -> str:
     return digest.hexdigest()
 
 
-def _exchange(folder: Path, target: Path) -> None:
-    """Put `folder` at `target`; what was there is then at `folder`, or gone."""
-    if not target.exists():
+def _place(scratch: Path, target: Path, files: frozenset[str]) -> None:
+    """Put the new folder at `target`, and what is there and not the plan's into it."""
+    new = _new(scratch)
+    _refuse(target)
+    if owned.listed(target) is None:
         try:
-            folder.rename(target)
+            new.rename(target)  # nothing is there, or an empty folder
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+            _refuse(target)  # something has come since
         else:
+            sync.one(target.parent)
             return
-    if not _renameat2(folder, target):
-        _two_renames(folder, target)
+    if owned.invite(new, target, files):
+        sync.folders(new)
+    if not rename.exchange(new, target):
+        _two_renames(scratch, target)
+    sync.one(target.parent)
+    _finish(scratch, target)
 
 
-def _two_renames(folder: Path, target: Path) -> None:
-    """The exchange for a file system that has none; a kill between the renames is mended by the next writer."""
-    aside = folder.with_name(f"{folder.name}.old")
-    target.rename(aside)
+def _two_renames(scratch: Path, target: Path) -> None:
+    """The exchange for a file system that has none; what a kill in between leaves is put back by `recover`."""
+    new, old = _new(scratch), _old(scratch)
+    target.rename(old)
     try:
-        folder.rename(target)
+        new.rename(target)
     except OSError:
-        aside.rename(target)
+        old.rename(target)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _renameat2(folder: Path, target: Path) -> bool:
-    """Exchange two folders in one step; False where the file system or the C library has no such call."""
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if call is None:
-        return False
-    if call(_AT_FDCWD, os.fsencode(folder), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-        return False
-    raise OSError(number, os.strerror(number), str(target))
-
-
-def _recover(stale: Path, target: Path) -> None:
-    """Where a writer without an exchange was killed between its two renames, put the old folder back."""
-    if stale.name.endswith(".old") and not target.exists():
-        stale.rename(target)
+    old.rename(new)

@@ -32,10 +32,11 @@ PHASE = {
     "pipeline_s": "waiting for stages",
     "first_s": "fixed",
 }
-"""Parts of a prefill and of a decode step, in the order of the table."""
+"""Parts of a prefill and of a decode step, in the order of the table. A single stage waits for no other one: there prompts
+run one behind the other."""
 
 
-def parts(projection: Mapping[str, Any]) -> Table:
+def parts(projection: Mapping[str, Any], stages: int) -> Table:
     """Parts that add up to a step, or to TTFT and TPOT, as times and shares."""
     if "train" in projection:
         return Table(("part of a step", "time", "share"), tuple(_step(projection["train"])))
@@ -45,7 +46,8 @@ def parts(projection: Mapping[str, Any]) -> Table:
     cells = tuple(
         (phase, str(length), *(_part(found.get(key), whole) for key in shown)) for phase, length, whole, found in rows
     )
-    return Table(("phase", "tokens", *(PHASE[key] for key in shown)), cells)
+    words = PHASE if stages > 1 else {**PHASE, "pipeline_s": "other prompts"}
+    return Table(("phase", "tokens", *(words[key] for key in shown)), cells)
 
 
 def _step(step: Mapping[str, Any]) -> Iterator[Row]:

@@ -153,7 +153,7 @@ def told_by_slurm(since: int) -> Optional[str]:
     for at, reason in re.findall(r"CANCELLED AT (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?: DUE TO ([A-Z ]+))?", text):
         with contextlib.suppress(ValueError, OverflowError):
             if time.mktime(time.strptime(at, "%Y-%m-%dT%H:%M:%S")) >= since - 1:
-                return REASONS.get(reason.strip(), "ended by Slurm: " + reason.strip().lower())
+                return str(REASONS.get(reason.strip(), "ended by Slurm: " + reason.strip().lower()))
     return None
 
 
@@ -179,7 +179,7 @@ def of_instances(run: str, attempt: int, codes: List[str]) -> List[Dict[str, Any
 
 def of_pools(run: str, attempt: int, codes: List[str]) -> List[Dict[str, Any]]:
     """The rank of either pool that failed first, since that ends both; else the step that did."""
-    ended = [word.replace(".", "=").split("=") + ["the step"] for word in codes if not word.endswith("=0")]
+    ended = [[*word.replace(".", "=").split("="), "the step"] for word in codes if not word.endswith("=0")]
     told = first_failure(os.path.join(run, "logs", "attempt-%d" % attempt), "([a-z]+) ([0-9]{1,9}) ([0-9]{1,3}) (.+)")
     if not ended:
         return []

@@ -28,7 +28,7 @@ def inventory(path: str) -> Places:
     """The plan's own table of hosts."""
     rows, found = csv.reader(planned.text(path).splitlines(True)), {}  # type: Any, Places
     try:
-        header = next(rows, [])
+        header = next(rows, [])  # type: List[str]
         host, pod, leaf = (header.index(name) for name in ("host", "pod", "leaf"))
         for row in rows:
             if row:

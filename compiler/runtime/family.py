@@ -43,7 +43,7 @@ def prctl(option: int, value: int) -> bool:
 
 
 def tie(parent: int, number: int) -> None:
-    """This process gets a signal when its parent ends, which may have happened already."""
+    """Have a signal sent here when the parent ends, which may have happened already."""
     prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)

@@ -12,7 +12,7 @@ import stat
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Callable, List, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Set, Tuple
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
@@ -62,7 +62,8 @@ def work_alone(work: Callable[[int], int], guard: int) -> None:
 
 def hand_on(around: family.Family, pid: int) -> Tuple[int, bool]:
     """Hand signals to `pid` until it ends; its exit code, and whether one of them stops."""
-    ended, stopped = {}, False
+    ended: Dict[int, int] = {}
+    stopped = False
     while pid not in ended:
         number = family.heard((*family.FORWARDED, signal.SIGCHLD), family.LOOK_S)
         stopped = stopped or number in family.STOPS
@@ -76,7 +77,7 @@ def hand_on(around: family.Family, pid: int) -> Tuple[int, bool]:
 
 def piped() -> List[List[int]]:
     """Output and error where they go to a pipe; together where it is the same one, so that lines keep their order."""
-    found = {}  # type: dict[Tuple[int, int], List[int]]
+    found: Dict[Tuple[int, int], List[int]] = {}
     for number in (1, 2):
         kind = os.fstat(number)
         if stat.S_ISFIFO(kind.st_mode) or stat.S_ISSOCK(kind.st_mode):

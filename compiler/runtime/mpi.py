@@ -2,7 +2,7 @@
 
     mpi.py mpirun ...    the launcher: MPI's process i runs on the slot of rank i; the whole gang is started again after
                          a failure, RANKPLAN_MAX_RESTARTS times, unless the self-check said that it would fail again
-    mpi.py --rank        as MPI starts it: sets the plan's variables of this rank and becomes probe.py
+    mpi.py --rank        as MPI starts it: sets the plan's variables of this rank, starts probe.py and ends with it
 
 RANKPLAN_WORKERS is the worker's host name with %d for its slot. Open MPI: its sequential mapper takes a host a process,
 in order, which no other form of its host file does. Standard library only, Python 3.6 syntax.
@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Dict, List, Set
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import family, planned
+    from compiler.runtime import family, guard, planned
 else:
     import family
+    import guard
     import planned
 
 NEVER_RETRIED = (64, 65, 66)
@@ -83,7 +84,7 @@ def run(command: List[str], mask: Set[int], grace_s: int, restarts: int) -> int:
     """mpirun, started again as a whole."""
     code = 128 + signal.SIGTERM
     for attempt in range(restarts + 1):
-        gang = family.Family(grace_s, mask, family.LEADERS)
+        gang = family.Family(grace_s + ENDING_S, mask, family.LEADERS)
         gang.start("mpirun", command, None)
         code = gang.wait()
         gang.end()
@@ -103,7 +104,7 @@ def launch_all(prefix: List[str]) -> int:
     with tempfile.NamedTemporaryFile("w", prefix="rankplan-hosts-") as file:
         file.write("".join(host + "\n" for host in found))
         file.flush()
-        return run(mpirun(launch, prefix, len(found), file.name), mask, grace_s + ENDING_S, restarts)
+        return run(mpirun(launch, prefix, len(found), file.name), mask, grace_s, restarts)
 
 
 def place(launch: Dict[str, Any], task: int, local: int, host: str) -> Dict[str, str]:
@@ -123,20 +124,29 @@ def place(launch: Dict[str, Any], task: int, local: int, host: str) -> Dict[str,
     return {name: str(value) for name, value in names.items()}
 
 
-def become_rank() -> int:
+def run_rank() -> int:
     launch = planned.load()
     planned.expect(
         planned.CONFIGURATION, "MPI's processes", len(hosts(launch, "%d")), planned.number("OMPI_COMM_WORLD_SIZE")
     )
     task, local = planned.number("OMPI_COMM_WORLD_RANK"), planned.number("OMPI_COMM_WORLD_LOCAL_RANK")
     os.environ.update(place(launch, task, local, os.uname().nodename.split(".")[0]))
+    grace_s, mask = planned.number("RANKPLAN_GRACE_S", 30), family.hold_signals()
     program = [sys.executable, "-I", "-S", os.path.join(planned.HERE, "probe.py")]
-    os.execv(program[0], program)  # noqa: S606 - an argument list, no shell
+
+    def rank(guarded_by: int) -> int:
+        own = family.Family(grace_s, mask, guard=guarded_by)
+        own.start("rank", program, None)
+        code = own.wait()
+        own.end()
+        return code
+
+    return guard.guarded(rank, mask)[0]  # MPI kills what does not end at once, and knows no children
 
 
 def main(arguments: List[str]) -> int:
     try:
-        return become_rank() if arguments == ["--rank"] else launch_all(arguments)
+        return run_rank() if arguments == ["--rank"] else launch_all(arguments)
     except (OSError, planned.PlanError) as error:
         planned.say("ranks cannot be started: %s" % error)
         return getattr(error, "code", planned.CONFIGURATION)

@@ -46,7 +46,7 @@ def load(folder: str = HERE) -> Dict[str, Any]:
     """The launch of this plan; the launcher passes its sha256, so that a folder that changed since is noticed."""
     path = os.path.join(folder, "launch.json")
     content = read(path)
-    launch = parsed(path, content, shape.LAUNCH)
+    launch = parsed(path, content, shape.LAUNCH)  # type: Dict[str, Any]
     wrong = shape.relations(launch)
     if wrong:
         raise PlanError(CONFIGURATION, "%s: %s" % (path, wrong))
@@ -168,7 +168,7 @@ def write(path: str, text: str) -> None:
 
 def said(text: str) -> str:
     """One line, which names the pool where there are several."""
-    line = " ".join((pool() and pool() + ": ", *text.split())).strip()
+    line = " ".join([pool() + ":"] * bool(pool()) + text.split())
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
     return "rankplan: %s" % (shown if len(shown) <= LONGEST else shown[:LONGEST] + " ...")
 

@@ -143,7 +143,7 @@ def look(launch: Dict[str, Any], seen: Dict[str, Any], options: List[str]) -> No
 
 def main(options: List[str]) -> int:
     rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "?"))
-    seen = {"who": "rank " + rank, "host": planned.node_name()}  # type: Dict[str, Any]
+    seen = {"who": "rank " + rank[:40], "host": planned.node_name()}  # type: Dict[str, Any]
     try:
         seen.update(pool=planned.check_pool(), instance=planned.instance())
         launch = planned.load()

@@ -6,6 +6,7 @@ The table is rank_map.csv, or its compressed parts rank_map.csv.<part>.gz; `zcat
 Standard library only, Python 3.6 syntax.
 """
 
+import contextlib
 import csv
 import glob
 import gzip
@@ -15,7 +16,7 @@ import os
 import re
 import sys
 import zlib
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Generator, List, Optional
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
@@ -46,14 +47,15 @@ def parts(folder: str) -> List[str]:
     return [whole] if os.path.exists(whole) else sorted(glob.glob(glob.escape(whole) + ".*.gz"))
 
 
-def table(paths: List[str]) -> Iterator[List[str]]:
+def table(paths: List[str]) -> Generator[List[str], None, None]:
     """Rows of the table, its header first. Raises PlanError with the file that cannot be read."""
     for path in paths:
         try:
             with planned.opened(path) as file:
                 content = gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file
-                for row in csv.reader(io.TextIOWrapper(content, "utf-8", newline="")):
-                    yield row
+                with io.TextIOWrapper(content, "utf-8", newline="") as lines:
+                    for row in csv.reader(lines):
+                        yield row
         except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
             raise unreadable(path, error) from None
 
@@ -74,9 +76,9 @@ def written(folder: str, rank: int) -> Optional[Dict[str, str]]:
     paths = parts(folder)
     if not paths:
         return None
-    found = table(paths)
-    header = named(paths[0], next(found, []))
-    row = next(itertools.islice(found, rank, None), [])
+    with contextlib.closing(table(paths)) as found:
+        header = named(paths[0], next(found, []))
+        row = next(itertools.islice(found, rank, None), [])
     if len(row) != len(header) or row[0] != str(rank):
         raise unreadable(paths[0], "expected the row of rank %d, found %s" % (rank, ascii(",".join(row))[:80]))
     return dict(zip(header, row))
@@ -125,19 +127,25 @@ def row(folder: str, launch: Dict[str, Any], rank: int) -> Dict[str, str]:
 
 def check(folder: str, launch: Dict[str, Any]) -> None:
     """Hold every row of the table against the closed form by which ranks are started."""
-    paths, per_node, count = parts(folder), launch["ranks_per_node"], 0
+    paths, count = parts(folder), 0
     if not paths:
         return
-    found = table(paths)
-    columns = len(named(paths[0], next(found, [])))
-    for count, row in enumerate(found, 1):
-        rank = count - 1
-        if len(row) != columns:
-            raise unreadable(paths[0], "row %d has %d of %d columns" % (count, len(row), columns))
-        if row[0] != str(rank) or row[1] != str(rank // per_node) or row[3] != str(rank % per_node):
-            expected = (str(rank), str(rank // per_node), str(rank % per_node))
-            raise planned.differs(planned.MAPPING, "rank, slot and local rank", expected, (row[0], row[1], row[3]))
+    check_ends(folder, launch)
+    with contextlib.closing(table(paths)) as found:
+        columns = len(named(paths[0], next(found, [])))
+        for count, row in enumerate(found, 1):
+            check_row(paths[0], launch, count - 1, row, columns)
     planned.expect(planned.CONFIGURATION, "rows of " + paths[0], launch["world_size"], count)
+
+
+def check_row(path: str, launch: Dict[str, Any], rank: int, row: List[str], columns: int) -> None:
+    """Hold the row that should be `rank`'s against its closed form."""
+    if rank == launch["world_size"]:
+        raise unreadable(path, "there are more rows than the plan's %d ranks" % rank)
+    if len(row) != columns:
+        raise unreadable(path, "row %d has %d of %d columns" % (rank + 1, len(row), columns))
+    expected, found = tuple(map(str, (rank, *divmod(rank, launch["ranks_per_node"])))), (row[0], row[1], row[3])
+    planned.expect(planned.MAPPING, path + ": rank, slot and local rank", expected, found)
 
 
 def check_ends(folder: str, launch: Dict[str, Any]) -> None:
@@ -153,8 +161,10 @@ def check_ends(folder: str, launch: Dict[str, Any]) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from None
     columns, rows = len(named(path, header)), last.split("\n")
-    if rows[-1] or len(rows) < 3 or not rows[-2].startswith("%d," % (launch["world_size"] - 1)):
-        expected = "rank %d's row and a line break" % (launch["world_size"] - 1)
+    ranks = range(launch["world_size"] - 1, -1, -1)
+    whole = all(row.startswith("%d," % rank) for row, rank in zip(rows[-2:0:-1], ranks))
+    if rows[-1] or len(rows) < 3 or not whole:
+        expected = "rows up to rank %d's and a line break" % ranks[0]
         raise planned.differs(planned.CONFIGURATION, "end of " + path, expected, ascii(last[-40:]))
     planned.expect(planned.CONFIGURATION, "columns at the end of " + path, columns, len(next(csv.reader([rows[-2]]))))
 

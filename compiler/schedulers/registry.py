@@ -70,7 +70,8 @@ def pooled_checks(plan: PooledPlanned) -> Iterator[Check]:
     if bad:
         able = [name for name in names() if target(name).pooled is not None]
         raise ConfigError.of(
-            f"scheduler={bad[0]} cannot start prefill and decode together", f"write one of {', '.join(able)}"
+            f"scheduler={bad[0]} cannot start prefill and decode together",
+            "write " + " or ".join(f"scheduler={name}" for name in able),
         )
     jobs = _jobs(plan)
     for item in targets:

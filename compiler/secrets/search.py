@@ -9,18 +9,19 @@ from functools import cache
 
 from compiler.secrets import names
 from compiler.secrets.commands import COMMANDS
-from compiler.secrets.shapes import STRUCTURES, TOKENS, Shape
+from compiler.secrets.shapes import PHRASES, STRUCTURES, TOKENS, Shape
 
-_VALUE = r"""(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"',;&|)}\]]+)"""
+_VALUE = r"""(?P<value>"[^"\n]*"|'[^'\n]*'|(?:\$\{[^{}\s]*\}|[^\s"',;&|)}\]])+)"""
 _ASSIGNED = (
     r"""(?<![\w.-])-{0,2}(?P<name>[A-Za-z_][\w.-]*)(?P<quote>\\?["']?)"""
-    rf"""(?:(?P<equals>\s?=(?![=~])\s?)|\s?:(?![/:])\s*)\\?{_VALUE}"""
+    rf"""(?:(?P<equals>\s=(?![=~])\s?|=(?![=~]))|\s?:(?![/:])\s*)(?=\\?{_VALUE})"""
 )
+"""The value is looked at, not passed over: it may be an assignment itself, as in --env=HF_TOKEN=..."""
 _OPTION = rf"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]*)\s+(?!-){_VALUE}"
 _SWITCH = r"(?:no|use|enable|disable|with|without|require|skip|allow)[-_]"
 _HINT = r"(?i:pass|pwd|pswd|token|secret|key|cred|auth|bearer|cookie|jwt|_pat|sas)"
-_SHORTEST = 12
-"""Characters of the shortest word that holds a token of a known shape."""
+_SHORTEST = 8
+"""Characters of the shortest word that holds a secret of a known shape."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ def shaped(text: str) -> Found | None:
 
     Most of a large file is numbers and words that come again and again, so each word is looked at once.
     """
-    words = "\n".join(word for word in set(text.split()) if len(word) >= _SHORTEST and word.strip("0123456789,;"))
-    found = next(_by_shape(words, TOKENS), None) or next(_by_shape(text, STRUCTURES), None)
+    words = "\n".join(word for word in set(text.split()) if len(word) >= _SHORTEST and word.strip("0123456789,;.*-"))
+    found = next(_by_shape(words, (*TOKENS, *STRUCTURES)), None) or next(_by_shape(text, PHRASES), None)
     return Found(found.kind) if found else None
 
 
@@ -56,7 +57,7 @@ def first(text: str) -> Found | None:
 
 def _searched(text: str) -> Iterator[Found]:
     """Every one, and where it is."""
-    yield from _by_shape(text, (*TOKENS, *STRUCTURES, *COMMANDS))
+    yield from _by_shape(text, (*TOKENS, *STRUCTURES, *PHRASES, *COMMANDS))
     yield from _by_name(text)
 
 

@@ -77,7 +77,6 @@ _UNTIL = r"""[^\s"'`,;&|<>]"""
 _SCHEME = r"(?:basic|bearer|token|digest|negotiate|apikey)"
 
 STRUCTURES = (
-    Shape("a private key", ("PRIVATE KEY", "PuTTY-User-Key-File"), r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File-\d"),
     Shape("a JSON web token", ("eyJ",), r"(?<![A-Za-z0-9_+/-])eyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)*"),
     Shape("a token in base64", ("eyJ",), rf"(?<![A-Za-z0-9_+/-])eyJ[A-Za-z0-9+/_-]{{40,}}={{0,2}}{_END}"),
     Shape(
@@ -100,6 +99,11 @@ STRUCTURES = (
         r"|discord(?:app)?\.com/api/webhooks/\d+/[\w-]{16,}|webhook\.office\.com/webhookb2/[\w@/-]{16,}"
         r"|outlook\.office(?:365)?\.com/webhook/[\w@/-]{16,}",
     ),
+)  # fmt: skip
+"""Secrets that show by what is around them, in one word."""
+
+PHRASES = (
+    Shape("a private key", ("PRIVATE KEY", "PuTTY-User-Key-File"), r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY|PuTTY-User-Key-File-\d"),
     Shape("a bearer token", ("earer", "EARER"), rf"\b(?i:bearer)[ :=]+[\"']?(?P<value>(?={_UNTIL}*[0-9A-Z])[\w.~+/=$-]{{6,}})"),
     Shape("a login in base64", ("asic", "ASIC"), r"\b(?i:basic) (?P<value>(?=[A-Za-z0-9+/]*[0-9=+/])[A-Za-z0-9+/]{8,}={0,2})(?![\w.-])"),
     Shape(
@@ -108,6 +112,4 @@ STRUCTURES = (
         rf"(?i:authorization)[\"']?\s*[:=]\s*[\"']?(?i:{_SCHEME}\s+)?(?P<value>(?!(?i:{_SCHEME})\b)[^\s\"'`]{{4,}})",
     ),
 )  # fmt: skip
-"""Secrets that show by what is around them."""
-
-SHAPES = (*TOKENS, *STRUCTURES)
+"""The same, of several words."""

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from compiler.specs.fields import MISSING, between, choice, quantity
 from compiler.specs.limits import EXPERTS, LAYERS, PARAMETERS, TOKENS, VOCABULARY, WIDTH
+from compiler.specs.weights import WIDE, Quantization, Stored
 
 BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.03125, "fp4": 0.5, "nvfp4": 0.5625}
 """Bytes of one element by precision. MXFP8 has a one-byte scale for 32 elements, NVFP4 for 16; others' scales are left out."""
@@ -27,7 +28,10 @@ class Declared:
 
 @dataclass(frozen=True)
 class Model:
-    """A decoder-only transformer, dense or MoE, with grouped-query or multi-head latent attention (MLA)."""
+    """A decoder-only transformer, dense or MoE, with grouped-query or multi-head latent attention (MLA).
+
+    `dtype` is that of weights that are not quantised.
+    """
 
     name: str = MISSING
     dtype: str = choice(tuple(BYTES), "bf16")
@@ -57,9 +61,34 @@ class Model:
     v_head_dim: Optional[int] = between(1, WIDTH, None)
     sliding_window: Optional[int] = between(1, TOKENS, None)
     layer_types: Optional[list[str]] = None
+    quantization: Quantization = field(default_factory=Quantization)
     declared: Declared = field(default_factory=Declared)
     hf_config: Optional[str] = None
     assumed: list[str] = field(default_factory=list)
+
+    @property
+    def stored(self) -> dict[str, Stored]:
+        """Quantised classes of weights, and how each is stored."""
+        return self.quantization.weights if self.quantization.method is not None else {}
+
+    @property
+    def precision(self) -> str:
+        """What a server of this checkpoint computes most of its products in: by its activations, else wide ones."""
+        chosen = (self.stored[kind].activations for kind in ("experts", "mlp", "attention") if kind in self.stored)
+        found = next(chosen, None)
+        return found if found in BYTES else self.dtype
+
+    def keeps_quantization(self, precision: str) -> bool:
+        """Whether weights are as this checkpoint stores them where that precision is asked for: its own, or wide activations.
+
+        Another narrow one is of another checkpoint of the model. FP4 has several formats, of which a checkpoint has one.
+        """
+        fp4 = precision == "fp4" and any("fp4" in form.scheme for form in self.stored.values())
+        return bool(self.stored) and (fp4 or precision == self.precision or precision in WIDE)
+
+    def wide(self, precision: str) -> str:
+        """Precision of a quantised checkpoint's activations, and of its other weights."""
+        return next((name for name in (precision, self.dtype) if name in WIDE), "bf16")
 
     @property
     def moe(self) -> bool:

@@ -41,8 +41,9 @@ def _walk(found: Value) -> Iterator[Value]:
     yield found
     key, rule, value, nested = found
     if is_dataclass(value):
-        for name, own, depth in _fields(type(value)):
-            yield from _walk((f"{key}.{name}" if key else name, own, getattr(value, name), depth))
+        kind: Any = type(value)
+        for item, own, depth in _fields(kind):
+            yield from _walk((f"{key}.{item}" if key else item, own, getattr(value, item), depth))
     elif isinstance(value, (list, tuple, dict)) and len(value) <= rule.entries and nested:
         for name, part in value.items() if isinstance(value, dict) else enumerate(value):
             named = isinstance(value, dict) or is_dataclass(part)

@@ -40,7 +40,7 @@ class Quantity:
     def meant(self, value: float) -> Iterator[tuple[float, str]]:
         """What the number would be in units that make it usual, with those units."""
         for factor, unit in WRITTEN[self.unit]:
-            if self.usual[0] <= value * factor <= self.usual[1]:
+            if self.usual[0] / factor <= value <= self.usual[1] / factor:  # a whole number may be too large to multiply
                 yield value * factor, unit
 
 

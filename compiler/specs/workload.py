@@ -59,6 +59,7 @@ class Workload:
 
     Of a whole training run: `tokens` to train on, `gpu_mtbf_s` mean seconds between failures of one GPU, `checkpoint_s` that the
     steps stop for a checkpoint, every `checkpoint_interval_s` of work (None: the best), `restart_s` until steps run again.
+    `precision` is what is computed in; in serving, of the weights of a checkpoint that is not quantised, too.
     `pools` makes two plans; `role` is which of them this one is.
     """
 
@@ -68,7 +69,9 @@ class Workload:
     sequence_length: Optional[int] = between(1, TOKENS, None)
     sequence_lengths: list[int] = numbers(1, TOKENS, LENGTHS)
     output_length: int = between(1, TOKENS, 1)
-    precision: str = choice(tuple(BYTES), "bf16")
+    precision: Any = choice(
+        tuple(BYTES), None
+    )  # a word of them once it is read: as the checkpoint says where it is None
     kv_cache_precision: Optional[str] = choice(("bf16", "fp8"), None)
     recompute: str = choice(("none", "selective", "full"), "none")
     sequence_parallel: Optional[bool] = None

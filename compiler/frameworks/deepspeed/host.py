@@ -38,7 +38,7 @@ def states(config: Config) -> Iterator[Check]:
         f"ZeRO 3 alone (ratio); optimizer_offload={part:g} with zero_stage={stage}",
         "write workload.optimizer_offload=1, or leave it out"
         if stage
-        else "write workload.zero_stage=1 and optimizer_offload=1",
+        else "write workload.zero_stage=1 and workload.optimizer_offload=1",
     )
     said = given(config)
     ours = any(key.partition(".")[0] == "optimizer" for key in said)

@@ -60,7 +60,8 @@ def chosen(config: Config) -> Layout:
     name = config.framework.expert_layout or next(iter(LAYOUTS))
     if name not in LAYOUTS:
         raise ConfigError.of(
-            f"framework.expert_layout={name} is not known to deepspeed", f"write one of {', '.join(LAYOUTS)}"
+            f"framework.expert_layout={name} is not known to deepspeed",
+            "write " + " or ".join(f"framework.expert_layout={name}" for name in LAYOUTS),
         )
     return LAYOUTS[name]
 

@@ -38,7 +38,7 @@ def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
         "pipe, data, model",
         f"{named(config)} runtime/pipe/topology.py orders ranks as pipe x data x model, model fastest, and experts as "
         f"framework.expert_layout={layout.chosen(config).name} says; parallel.order={config.parallel.order}",
-        f"leave parallel.order at {DEFAULT_ORDER}, and choose framework.expert_layout",
+        f"write parallel.order={DEFAULT_ORDER}, and choose framework.expert_layout",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from compiler.specs.config import Config
 from compiler.specs.model import Model
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16", "fp4": "bfloat16"}
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16"}
 """`dtype`, of activations; fp8 is `quantization` on top."""
 
 
@@ -25,7 +25,7 @@ def settings(config: Config) -> dict[str, Any]:
         "mlp_activations": ["silu", "linear"] if spec.gated_mlp else ["gelu"],
         "vocab_size": spec.vocab_size,
         "logits_via_embedding": spec.tie_word_embeddings,
-        "dtype": DTYPES[precision],
+        "dtype": DTYPES.get(precision, "bfloat16"),  # others are refused
         **({"quantization": "fp8"} if precision == "fp8" else {}),
         **(_experts(spec) if spec.moe else {}),
         **(_latent(spec) if spec.mla else {}),

@@ -36,7 +36,7 @@ def _silent(config: Config, name: str) -> Iterator[Check]:
         "none",
         f"{', '.join(keys) or 'no key'} of the sequence axis: {name} still takes the key, but mesh_axes of configs/base.yml has no "
         "such axis since 0.2.2, and the degree is dropped without a word",
-        "write parallel.cp, which is the axis context",
+        "leave it out: the axis context is parallel.cp",
     )
     variables = {**config.site.environment, **config.launch.environment}
     found = sorted(key for key in variables if key.startswith("M_") and key[2:].lower() in settings(config))

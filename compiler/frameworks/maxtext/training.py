@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from compiler.checks import Check, check
 from compiler.frameworks.maxtext.emit import batch, given, micro_batches
-from compiler.frameworks.maxtext.model import decoder_block
+from compiler.frameworks.maxtext.model import DTYPES, decoder_block
 from compiler.specs.config import Config
 
 
@@ -22,7 +22,7 @@ def declared(config: Config, name: str) -> Iterator[Check]:
         yield from _context(config, name)
     yield check(
         "maxtext-precision",
-        config.workload.precision != "fp4",
+        config.workload.precision in DTYPES,
         config.workload.precision,
         "fp32, bf16, fp16 or fp8",
         f"{name} computes in fp32, bf16, fp16 or fp8 (dtype, quantization), and workload.precision is {config.workload.precision}",

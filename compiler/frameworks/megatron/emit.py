@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from compiler.cluster.spans import SPANS
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
@@ -84,14 +84,21 @@ def workload(config: Config) -> Iterator[Option]:
         yield "--attention-backend", "unfused"
 
 
+FORMATS: Mapping[str, tuple[Option, ...]] = {
+    "fp8": (("--fp8-format", "hybrid"),),
+    "mxfp8": (("--fp8-format", "e4m3"), ("--fp8-recipe", "mxfp8")),
+    "fp4": (("--fp4-format", "e2m1"),),
+    "nvfp4": (("--fp4-format", "e2m1"), ("--fp4-recipe", "nvfp4")),
+}
+"""Formats below 16 bits are Transformer Engine's; master weights and the rest of the layer stay in bf16. The recipe of FP8 is the
+user's, that of FP4 the only one.
+"""
+
+
 def _precision(precision: str) -> Iterator[Option]:
-    """Formats below 16 bits are Transformer Engine's; master weights and the rest of the layer stay in bf16."""
     if precision != "fp32":
         yield (f"--{precision}" if precision in ("bf16", "fp16") else "--bf16",)
-    if precision == "fp8":
-        yield "--fp8-format", "hybrid"
-    if precision == "fp4":
-        yield "--fp4-format", "e2m1"
+    yield from FORMATS.get(precision, ())
 
 
 def _sharding(config: Config) -> Iterator[Option]:

@@ -82,7 +82,7 @@ def _adam(config: Config, part: str) -> Iterator[Check]:
         f"({source(config, 'optimizer/optimizer_config.py')})",
         "leave --optimizer out, or workload.optimizer_offload",
     )
-    recipe = user.get("--fp8-recipe", ("delayed",))[-1]
+    recipe = "mxfp8" if config.workload.precision == "mxfp8" else user.get("--fp8-recipe", ("delayed",))[-1]
     yield check(
         "megatron-optimizer-offload-fp8",
         "--fp8-param-gather" not in user or recipe == "delayed",

@@ -67,7 +67,8 @@ def _sequence_parallel(config: Config) -> Iterator[Check]:
         f"{length} % {cp * tp} = {length % (cp * tp)}",
         "0",
         f"sequences of {length} tokens over cp={cp} and then tp={tp} are {length / (cp * tp):g} tokens each; {source(config, 'tensor_parallel/mappings.py')} scatters whole ones, in the first forward pass",
-        f"write a multiple of {cp * tp} in workload.sequence_length, or workload.sequence_parallel=false",
+        f"write workload.sequence_length={-(-length // (cp * tp)) * cp * tp}"
+        + ", or workload.sequence_parallel=false" * (not config.model.moe),
     )
 
 

@@ -86,7 +86,7 @@ def _levels(config: Config) -> Iterator[Check]:
             shown,
             f"cp={cp}",
             f"--hierarchical-context-parallel-sizes {' '.join(map(str, sizes))} ({source(config, 'arguments.py')}) must multiply to cp={cp}",
-            "write sizes whose product is parallel.cp",
+            "write sizes whose product is parallel.cp, or leave --hierarchical-context-parallel-sizes out",
         )
     if kinds:
         layers = config.model.num_hidden_layers
@@ -179,7 +179,10 @@ def _lengths(config: Config) -> Iterator[Check]:
         )
     batch = number(config, "--eval-global-batch-size", workload.global_batch_size)
     step = number(config, "--eval-micro-batch-size", workload.micro_batch_size) * adp
-    if workload.train and batch % step:
+    own = {"--eval-global-batch-size", "--eval-micro-batch-size"} & given(
+        config
+    ).keys()  # else the plan's batch is theirs
+    if workload.train and own and batch % step:
         yield check(
             "megatron-eval-batch",
             False,

@@ -3,5 +3,14 @@
 from __future__ import annotations
 
 from compiler.frameworks.adapter import Adapter
+from compiler.specs.config import Config
 
-ADAPTER = Adapter()
+
+class NoFramework(Adapter):
+    """The plan's own rules; what computes is not known."""
+
+    def widens(self, config: Config, precision: str) -> bool:
+        return True
+
+
+ADAPTER = NoFramework()

@@ -35,7 +35,7 @@ def _context(config: Config, source: str) -> Iterator[Check]:
             "zigzag, interleave",
             f"{source} arg_groups/parallel_hook.py: cp={degrees.cp} is prefill context parallelism, and --cp-strategy is "
             f"{strategy or 'not given'}; which one a model has depends on the model",
-            "write framework.args=[--cp-strategy=interleave], or zigzag",
+            "add --cp-strategy=interleave or --cp-strategy=zigzag to framework.args",
         )
     if dcp > 1:
         yield check(
@@ -80,7 +80,7 @@ def _widths(config: Config, source: str) -> Iterator[Check]:
             dense,
             f"1, {width}",
             f"{source} arg_groups/validation_hook.py: --moe-dense-tp-size {dense} on {width} ranks a stage",
-            f"write 1 or {width}",
+            f"write --moe-dense-tp-size=1 or --moe-dense-tp-size={width}",
         )
     if shared > 1:
         yield check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.checks import Check
+from compiler.frameworks import quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.options import number
@@ -74,6 +75,9 @@ class SglangAdapter(Adapter):
         from compiler.frameworks.sglang.rules import rules
 
         yield from rules(config)
+
+    def widens(self, config: Config, precision: str) -> bool:
+        return quantized.widens(config, precision)
 
     def emission(self, world: World) -> Emission:
         from compiler.frameworks.sglang.emit import emission

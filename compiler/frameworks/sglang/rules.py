@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks import serving, versions
+from compiler.frameworks import quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
 from compiler.frameworks.sglang import flag_rules, pass_rules
-from compiler.frameworks.sglang.arguments import backend, given
+from compiler.frameworks.sglang.arguments import ALIASES, backend, given
 from compiler.specs.config import Config
 
 VARIABLES = {
@@ -34,6 +34,7 @@ def rules(config: Config) -> Iterator[Check]:
         yield from flag_rules.rules(config, source(config))
         yield from pass_rules.rules(config, source(config))
     yield from _launch(config)
+    yield from quantized.rules(config, source(config), ALIASES)
     yield from serving.common(config, source(config), ("--model-path", "--model"))
     yield from serving.environment(config, VARIABLES)
     yield from versions.checked(config)
@@ -68,7 +69,7 @@ def _dense_layers(config: Config) -> Iterator[Check]:
             "0",
             f"{source(config)} cuts intermediate_size {model.intermediate_size} of dense layers over the {width} ranks of a "
             f"stage, not over tp={config.degrees.tp}: {model.intermediate_size / width:g} each",
-            "write framework.args=[--moe-dense-tp-size=1], or a smaller stage",
+            "add --moe-dense-tp-size=1 to framework.args, or make a stage smaller",
         )
     if model.moe and model.shared_size and backend(args) == "none":
         yield check(
@@ -152,7 +153,7 @@ def _launch(config: Config) -> Iterator[Check]:
         "trivial",
         f"framework.expert_layout={layout}: where {source(config)} puts experts with another --init-expert-location than "
         "trivial is not known when a plan is made",
-        "write trivial, or leave it out",
+        "leave framework.expert_layout out",
     )
     yield check(
         "sglang-unit",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.serving import default_weights
+from compiler.frameworks.serving import DTYPES, default_weights, format_said
 from compiler.frameworks.tensorrt_llm import pass_rules
 from compiler.frameworks.tensorrt_llm.emit import default_stages, spans_nodes, weights
 from compiler.frameworks.tensorrt_llm.layout import split_block
@@ -180,15 +180,7 @@ def _model(config: Config, found: Version) -> Iterator[Check]:
         f"name the model first in framework.args, as in [org/model], or mount it at {default_weights(config)}",
         otherwise="warn",
     )
-    yield check(
-        "tensorrt_llm-precision",
-        workload.precision not in ("fp8", "fp4"),
-        workload.precision,
-        "that of the checkpoint",
-        f"TensorRT-LLM {found.number} takes the format of {workload.precision} weights from the checkpoint, not from an option",
-        "name a checkpoint that is quantised so",
-        otherwise="warn",
-    )
+    yield format_said(config, f"TensorRT-LLM {found.number}", tuple(DTYPES))
 
 
 def _unit(config: Config, found: Version) -> Check:

@@ -49,7 +49,7 @@ def expert_parallel(config: Config) -> Iterator[Check]:
         "0",
         f"torchtitan 0.3 distributed/parallel_dims.py: ep={degrees.ep} divides dp_shard*cp*tp = {shard}*{degrees.cp}*{degrees.tp} "
         f"= {room}{shared}; it crosses neither dp_replicate nor pp",
-        f"write a divisor of {room} in parallel.ep, or a smaller {REPLICATE}",
+        f"write a divisor of {room} in parallel.ep, or leave {REPLICATE} out",
     )
 
 
@@ -97,7 +97,7 @@ def shards(config: Config) -> Iterator[Check]:
         "0",
         f"torchtitan 0.3 distributed/fsdp.py cuts the {inner} x {model.hidden_size} of an expert over efsdp={ranks} ranks, "
         f"since {cut} ranks are more than {model.num_experts} experts",
-        f"write a larger parallel.ep, or framework.args=[{REPLICATE},N]",
+        f"write a larger parallel.ep, or more copies with {REPLICATE}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
@@ -59,7 +60,7 @@ def copies(config: Config) -> Iterator[Check]:
         "0",
         f"torchtitan 0.3 distributed/parallel_dims.py: adp={adp} is dp_replicate={count} times dp_shard"
         + ("" if whole else f"={adp / max(count, 1):g}, which is no whole number"),
-        f"write framework.args=[{REPLICATE},N] with a divisor of {adp}",
+        f"add {REPLICATE}={math.gcd(adp, count) or 1} to framework.args, or leave {REPLICATE} out",
     )
 
 

@@ -139,7 +139,7 @@ def _decode_context(config: Config, source: str) -> Iterator[Check]:
         dcp,
         ", ".join(map(str, sizes)),
         f"{source} config/parallel.py: --decode-context-parallel-size {dcp} with tp={tp} and cp={cp}",
-        f"write one of {', '.join(map(str, sizes))}",
+        "write " + " or ".join(f"--decode-context-parallel-size={size}" for size in sizes),
     )
     if model.mla:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.checks import Check
+from compiler.frameworks import quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.serving import slots
@@ -80,6 +81,9 @@ class VllmAdapter(Adapter):
         from compiler.frameworks.vllm.rules import rules
 
         yield from rules(config)
+
+    def widens(self, config: Config, precision: str) -> bool:
+        return quantized.widens(config, precision)
 
     def emission(self, world: World) -> Emission:
         from compiler.frameworks.vllm.emit import emission

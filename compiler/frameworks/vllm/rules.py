@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks import serving, versions
+from compiler.frameworks import quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
 from compiler.frameworks.vllm import feature_rules, flag_rules, pass_rules
-from compiler.frameworks.vllm.arguments import expert_parallel, expressible, transfers_by_nixl
+from compiler.frameworks.vllm.arguments import ALIASES, expert_parallel, expressible, transfers_by_nixl
 from compiler.frameworks.vllm.layout import VOCABULARY_ROWS, round_robin_obstacles
 from compiler.specs.config import Config
 
@@ -41,6 +41,7 @@ def rules(config: Config) -> Iterator[Check]:
     yield from flag_rules.rules(config, source(config))
     yield from feature_rules.rules(config, source(config))
     yield from pass_rules.rules(config, source(config))
+    yield from quantized.rules(config, source(config), ALIASES)
     yield from serving.common(config, source(config), ("--model",), positional=True)
     yield from serving.environment(config, VARIABLES)
     yield from versions.checked(config)
@@ -55,7 +56,7 @@ def _round_robin(config: Config) -> Iterator[Check]:
         layout,
         "linear, round_robin",
         f"framework.expert_layout={layout} is none of {source(config)}'s --expert-placement-strategy",
-        "write linear or round_robin",
+        "write framework.expert_layout=linear or framework.expert_layout=round_robin",
     )
     if layout == "round_robin":
         reasons = ["expert parallelism is off"] * (not expert_parallel(config)) or round_robin_obstacles(config)

@@ -20,6 +20,14 @@ def checks(job: Job, options: Any) -> Iterator[Check]:
 def pooled_checks(jobs: PooledJob, options: Any) -> Iterator[Check]:
     """The same of both pools, with the role in front. Raises ConfigError as `checks` does."""
     nodes = sum(job.requested_nodes for _, job in jobs.pools)
+    yield check(
+        "slurm-array",
+        options.array is None,
+        str(options.array),
+        "null",
+        f"scheduler.slurm.array={options.array}: Slurm takes no array of jobs that have components, as two pools are",
+        "write scheduler.slurm.array=null, and submit the job as often",
+    )
     for role, job in jobs.pools:
         for found in _own(job, options, nodes):
             yield replace(found, id=f"{role}.{found.id}")
@@ -29,13 +37,14 @@ def _own(job: Job, options: Any, together: int) -> Iterator[Check]:
     """`together` is how many nodes start at once."""
     rules.refuse(job, options)
     yield from _segment(job, options.segment)
+    yield from _blocks(job, options.segment)
     yield from _image(job, together)
     yield from _restarts(job)
 
 
 def _segment(job: Job, chosen: int | None) -> Iterator[Check]:
     """Block and segment placement want whole segments, spares included."""
-    size, nodes = chosen or blocks.block(job), job.requested_nodes
+    size, nodes = chosen or blocks.block(job.world.config.hardware), job.requested_nodes
     if job.site.slurm.placement != "segment" or size is None or job.hosts:
         return
     left = nodes % size if nodes > size else 0
@@ -47,6 +56,24 @@ def _segment(job: Job, chosen: int | None) -> Iterator[Check]:
         "0",
         f"--segment={size} parts {nodes} nodes into {nodes // size} segments and {left} nodes over, which Slurm refuses",
         f"write scheduler.slurm.segment={best} or {_spares(job)}={job.launch.spare_nodes + size - left}",
+    )
+
+
+def _blocks(job: Job, chosen: int | None) -> Iterator[Check]:
+    """Slots follow segments; which hosts are one segment, a block topology tells no job."""
+    size, site = chosen or blocks.block(job.world.config.hardware), job.site.slurm
+    if site.placement != "segment" or size is None or size >= job.requested_nodes:
+        return
+    known = job.world.config.hardware.inventory is not None or site.topology_command is not None
+    yield check(
+        "slurm-blocks",
+        known,
+        "a table or command" if known else "host names",
+        "a table or command",
+        f"slots are laid out by segments of {size} nodes, and hosts are sorted into them by "
+        + ("where they hang" if known else "name: Slurm tells a job nothing of its blocks"),
+        "give hardware.inventory or site.slurm.topology_command, or see that names run block by block",
+        otherwise="warn",
     )
 
 

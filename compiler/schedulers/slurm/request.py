@@ -14,8 +14,13 @@ Row = tuple[str, str]
 
 FIRST_PORT, PORTS = 10000, 20000
 """MASTER_PORT comes from below Linux's ephemeral ports, which start at 32768, and above what services usually take."""
-PASSED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "SLURM*", "RANKPLAN_*")
-"""Variables of the batch script's own environment that its steps may see."""
+PASSED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "RANKPLAN_*"),
+    *("SLURM_CONF", "SLURM_JOB_*", "SLURM_JOBID", "SLURM_NNODES", "SLURM_NODELIST", "SLURM_HET_SIZE"),
+    *("SLURM_CLUSTER_NAME", "SLURM_SUBMIT_*", "SLURM_RESTART_COUNT", "SLURMD_NODENAME"),
+)
+"""Variables of the batch script's own environment that its steps may see. Of Slurm's own those that say which job this is:
+the others are srun's options too, and come from the shell that called sbatch, --export=NONE or not."""
 RECORDER = {
     "TORCH_FR_BUFFER_SIZE": "2000",
     "TORCH_NCCL_TRACE_BUFFER_SIZE": "2000",
@@ -55,6 +60,11 @@ class Request:
     ports: int
 
     @property
+    def array(self) -> bool:
+        """Whether one call of sbatch starts the plan several times."""
+        return any(name == "array" for name, _ in self.directives)
+
+    @property
     def runs_in(self) -> str:
         return "node" if self.container is None else self.container.kind
 
@@ -75,7 +85,7 @@ def of(job: Job, options: Any, whole: PooledJob | None = None) -> Request:
         directives=tuple(changed(rows, site.directives).items()),
         flags=_flags(job),
         files=tuple((runtime_files.digest(text), path) for path, text in sorted(checked.items())),
-        passed=(*PASSED, *site.pass_environment),
+        passed=(*PASSED, *["SLURM_ARRAY_*"] * (options.array is not None), *site.pass_environment),
         python=site.python or ("python3" if boxed else job.launch.python),
         look=job.launch.preflight.enabled or (inventory is None and site.topology_command is None),
         topology_command=tuple(site.topology_command or ()) if inventory is None else (),
@@ -91,9 +101,9 @@ def of(job: Job, options: Any, whole: PooledJob | None = None) -> Request:
 
 
 def changed(rows: dict[str, str], site: dict[str, Any]) -> dict[str, str]:
-    """Directives as the site has them: its own lines, and none that it sets to null."""
+    """Directives with a value as the site has them: its own lines, and none that it sets to null."""
     merged = {**rows, **{name: None if value is None else str(value) for name, value in site.items()}}
-    return {name: value for name, value in merged.items() if value is not None}
+    return {name: value for name, value in merged.items() if value is not None and site.get(name) is not True}
 
 
 def _size(job: Job) -> tuple[Row, ...]:
@@ -135,7 +145,8 @@ def _chosen(options: Any) -> dict[str, str]:
 
 def _flags(job: Job) -> tuple[str, ...]:
     requeue = "requeue" if job.launch.max_restarts else "no-requeue"
-    return ("exclusive", requeue) if job.site.slurm.exclusive else (requeue,)
+    bare = (name for name, value in job.site.slurm.directives.items() if value is True)
+    return (*["exclusive"] * job.site.slurm.exclusive, requeue, *bare)
 
 
 def _cpus_per_task(job: Job) -> tuple[int, ...]:
@@ -150,6 +161,7 @@ def _step(job: Job) -> tuple[str, ...]:
     return (
         "--distribution=arbitrary",
         f"--ntasks={job.tasks}",
+        "--mem=0",  # all that the job has, whatever the steps beside it have
         *(f"--cpus-per-task={cpus}" for cpus in _cpus_per_task(job)),
         *([f"--cpu-bind=map_ldom:{','.join(map(str, bound))}"] if bound else []),
         *(["--overlap"] * shared),

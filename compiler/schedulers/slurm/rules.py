@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,10 +12,29 @@ from compiler.schedulers import values
 from compiler.schedulers.job import Job
 from compiler.schedulers.slurm import containers
 
-OURS = frozenset(
-    {"array", "distribution", "gpus-per-task", "tres-bind", "job-name", "nodes", "ntasks", "ntasks-per-node", "export"}
-)
-"""Directives that the order of ranks, or the safety of the script, rests on; Slurm takes no array of heterogeneous jobs."""
+DECIDED: Mapping[str, str] = {
+    "array": "scheduler.slurm.array",
+    "dependency": "scheduler.slurm.dependency",
+    "segment": "scheduler.slurm.segment",
+    "job-name": "name",
+    "exclusive": "site.slurm.exclusive",
+    "requeue": "launch.max_restarts",
+    "no-requeue": "launch.max_restarts",
+    "cpus-per-gpu": "site.slurm.cpus_per_gpu",
+    "container-image": "launch.image",
+    "container-mounts": "launch.mounts",
+    "export": "launch.environment",
+    "export-file": "launch.environment",
+    **dict.fromkeys(("nodelist", "nodefile"), "hardware.inventory"),
+    **dict.fromkeys(("mem-per-cpu", "mem-per-gpu"), "site.slurm.all_memory, or directives.mem"),
+    **dict.fromkeys(("gpus", "gpus-per-socket", "gpus-per-task", "ntasks-per-gpu"), "site.slurm.gpu_request"),
+    **dict.fromkeys(("nodes", "ntasks", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket"), "the degrees"),
+    **dict.fromkeys(("distribution", "spread-job", "use-min-nodes", "no-kill"), "the order of ranks"),
+    **dict.fromkeys(("gpu-bind", "tres-bind", "tres-per-task", "overcommit", "oversubscribe"), "the binding of ranks"),
+    **dict.fromkeys(("wrap", "test-only", "hold", "parsable", "quiet", "verbose"), "the command line of sbatch"),
+}
+"""Directives that fight what the plan sets, and where that is said instead. sbatch refuses two ways to ask for one thing, or
+a rank no longer sees the GPUs of its node, or the order of ranks and the safety of the script lose what they rest on."""
 
 
 def refuse(job: Job, options: Any) -> None:
@@ -35,12 +54,38 @@ def _secrets(job: Job) -> Iterator[Problem]:
 
 
 def _lines(options: Any) -> Iterator[Problem]:
+    if options.array is not None and not re.fullmatch(r"\d+([-,:%]\d+)*", options.array):
+        yield Problem(f"scheduler.slurm.array={options.array} is no array of Slurm", "write as in 0-9%1")
     for name, value in asdict(options).items():
         if isinstance(value, str) and not (value.isprintable() and value.strip()):
             yield Problem(
                 f"scheduler.slurm.{name} holds {value!r}, and a directive of Slurm is one line of printable text",
                 "write it on one line",
             )
+
+
+def _directives(given: Mapping[str, Any]) -> Iterator[Problem]:
+    """Lines of the batch script that the site adds or changes."""
+    for name, value in given.items():
+        if name in DECIDED:
+            yield Problem(
+                f"site.slurm.directives.{name} is not for a site to set: {DECIDED[name]} decides it",
+                f"take it out of site.slurm.directives{_own_key(DECIDED[name])}",
+            )
+        elif not re.fullmatch(r"[a-z][a-z-]*", name) or value is False:
+            yield Problem(
+                f"site.slurm.directives.{name}={value} is no directive of Slurm",
+                "write NAME: VALUE, true for one without a value, null to take one of ours out",
+            )
+        elif isinstance(value, (list, dict)) or not str(value).isprintable():
+            yield Problem(
+                f"site.slurm.directives.{name} holds {value!r}, and a directive is one line", "write one line"
+            )
+
+
+def _own_key(decider: str) -> str:
+    """A hint to the key that decides, where one does."""
+    return f", and write {decider}" if "." in decider else ""
 
 
 def _limits(job: Job) -> Iterator[Problem]:
@@ -64,13 +109,7 @@ def _site(job: Job) -> Iterator[Problem]:
     for name in slurm.pass_environment:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", name):
             yield Problem(f"site.slurm.pass_environment holds {name!r}", "write names of variables, as LD_LIBRARY_PATH")
-    for name, value in slurm.directives.items():
-        if not re.fullmatch(r"[a-z][a-z-]*", name) or name in OURS:
-            yield Problem(f"site.slurm.directives.{name} is not for a site to set", "leave it out")
-        elif isinstance(value, (list, dict)) or not str(value).isprintable():
-            yield Problem(
-                f"site.slurm.directives.{name} holds {value!r}, and a directive is one line", "write one line"
-            )
+    yield from _directives(slurm.directives)
     if not re.fullmatch(r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}", slurm.switch_wait):
         yield Problem(f"site.slurm.switch_wait={slurm.switch_wait} is no time of Slurm", "write HH:MM:SS")
     lists = {"topology_command": slurm.topology_command, "health_command": slurm.health_command}

@@ -20,7 +20,7 @@ from compiler.specs.limits import NODES
 class Options:
     """Written as directives of the same names; what is None is left to the site.
 
-    `segment` is in nodes, for sites that place jobs by blocks.
+    `segment` is in nodes, for sites that place jobs by blocks. Each task of an `array` is a job of the whole plan.
     """
 
     partition: Optional[str] = None
@@ -30,6 +30,8 @@ class Options:
     constraint: Optional[str] = None
     exclude: Optional[str] = None
     comment: Optional[str] = None
+    dependency: Optional[str] = None
+    array: Optional[str] = None
     segment: Optional[int] = between(1, NODES, None)
 
 

@@ -1,11 +1,46 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan ad510b028124689af2d3d162c22e02f73d285516f0df58bc4447130ec1970253
+# plan 26ea5a1da5d50a59ae803045687079eb4973ef2f60acd7bb687b7fee52330183
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
 set -euo pipefail
 plan=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Ranks read a copy of the plan, which is deleted when the last process that starts them has ended.
+outside() { # outside FOLDER: the folder, or the one beside the plan folder that it is in, for a compile replaces that
+  local found=$1 above=$1
+  while [[ -n $above ]]; do
+    if [[ -f $above/manifest.json && -w ${above%/*}/ ]] && grep -qs '^ "rankplan": "' "$above/manifest.json"; then
+      found=${above%/*}/
+    fi
+    above=${above%/*}
+  done
+  printf '%s' "$found"
+}
+
+copy() ( # copy FOLDER TO: what its manifest lists; fails where the plan is compiled again meanwhile
+  mkdir -p -- "$2" && cd -- "$1" && sed -n 's/^  "\(.*\)": "[0-9a-f]\{64\}",\{0,1\}$/\1/p' manifest.json |
+    xargs -d '\n' cp --parents --target-directory="$2" -- manifest.json
+)
+
+keep() { # keep FOLDER TO: a copy of one plan, whole or not at all
+  local try
+  for try in 1 2 3; do
+    rm -rf -- "$2" "$2.part"
+    ! copy "$1" "$2.part" || { mv -T -- "$2.part" "$2" && return; }
+    sleep "$try"
+  done
+  return 1
+}
+
+here=$(outside "$PWD")
+[[ $here == "$PWD" ]] || echo "rankplan: $PWD is in a plan folder, which a compile replaces: running in $here" >&2
+cd -- "$here"
+own=$(mktemp -d "${TMPDIR:-/tmp}/rankplan-XXXXXX")
+exec 9> >( (trap '' HUP INT QUIT TERM USR1 USR2 && cat && rm -rf -- "$own") <&0 >/dev/null 2>&1 &)
+keep "$plan" "$own/plan" || { echo "rankplan: the files of $plan cannot be copied to $own" >&2 && exit 64; }
+plan=$own/plan
 
 environment=(
   'NCCL_IB_HCA==mlx5_0,mlx5_1'
@@ -15,5 +50,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=dca4970a985e8b51c03caeca2186443dcf6399682992c7228fd54cdb3863db12 \
+  RANKPLAN_DIGEST=cac9c5d7e677ffd0e95c6c94e6a79480746e2921d57e62071e907be370623859 \
   python3 -I -S "$plan/runtime/spawn.py" --all

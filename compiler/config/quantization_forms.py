@@ -1,0 +1,66 @@
+"""Forms of stored weights, and which matrices of a model have them: what every method of quantisation is read into.
+
+Scales and zero points are counted; those of a whole channel or matrix are too few to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.config.modules import Module, Patterns
+from compiler.specs.weights import Stored
+
+Given = Mapping[str, Any]
+
+
+class UnknownSchemeError(Exception):
+    """A value that a method may have and this reader does not know; its text names it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Forms by pattern, the first that fits, else `default` for every matrix but tables; `ignored` are not quantised."""
+
+    default: Stored | None = None
+    targets: tuple[tuple[Patterns, Stored | None], ...] = ()
+    ignored: Patterns = Patterns(())  # noqa: RUF009 (frozen)
+    kinds: tuple[str, ...] = ("attention", "mlp", "shared_experts", "experts")
+
+    def form(self, module: Module) -> Stored | None:
+        if self.ignored.pick(module):
+            return None
+        named = [form for patterns, form in self.targets if patterns.pick(module)]
+        if named:
+            return named[0]
+        return self.default if module.kind in self.kinds else None
+
+
+def integer(bits: float, group: int = 0, extra_bits: float = 16, activations: str | None = None) -> Stored:
+    """Integers with a scale, and maybe a zero point, of `extra_bits` together for each `group`; 0 or less: one a channel."""
+    share = extra_bits / group if group > 0 else 0
+    return Stored(f"int{bits:g}", bits + share, activations, [1, group] if group > 0 else None)
+
+
+def block(rows: int, columns: int, scale_bits: float = 32) -> Stored:
+    return Stored("fp8", 8 + scale_bits / (rows * columns), "fp8", [rows, columns])
+
+
+FP8, FP8_WEIGHTS = Stored("fp8", 8.0, "fp8"), Stored("fp8", 8.0)
+INT8, INT8_WEIGHTS = integer(8, activations="int8"), integer(8)
+MXFP8 = Stored("mxfp8", 8.25, "mxfp8", [1, 32])
+MXFP4 = Stored("mxfp4", 4.25, None, [1, 32])
+NVFP4, NVFP4_WEIGHTS = Stored("nvfp4", 4.5, "nvfp4", [1, 16]), Stored("nvfp4", 4.5, None, [1, 16])
+FORMATS = {"fp8": FP8, "mxfp8": MXFP8, "mxfp4": MXFP4, "nvfp4": NVFP4}
+BLOCK = block(128, 128)
+
+
+def patterns(*lists: Iterable[str] | None) -> Patterns:
+    return Patterns(tuple(str(text) for texts in lists for text in texts or ()))
+
+
+def skipped(given: Given) -> Patterns:
+    """Modules that stay as they are, by every name of that list."""
+    keys = ("ignore", "ignored_layers", "modules_to_not_convert", "exclude_modules", "exclude", "skip_modules")
+    return patterns(*(given.get(key) for key in (*keys, "llm_int8_skip_modules")))

@@ -1,0 +1,226 @@
+"""The compiler, asked of every fix before it is printed: which sets of overrides it takes, with the user's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import field as of
+from itertools import chain, count, islice
+
+from compiler import passes, pools
+from compiler.errors import CompilerError, Problem
+from compiler.fixes import candidates, change, degrees
+from compiler.fixes.candidates import Overrides
+from compiler.specs import ranges
+from compiler.specs.config import Config
+from compiler.specs.workload import ROLES
+
+Load = Callable[[Sequence[str]], Config]
+
+_OF_DEGREES = re.compile(r"\b(tp|cp|pp|vpp|ep|etp|dp|adp|degrees|instances|parallel|stages?|nodes)[0-9]*\b")
+
+DEPTH = 4
+"""Overrides, or sets of them, that may have to go together."""
+
+FOUND = 16
+"""Degrees of one search that are tried."""
+
+WIDTH = 8
+"""Problems of a trial that are mended in their turn."""
+
+SHOWN = 3
+"""Alternatives of a line."""
+
+LONGER = 2
+"""Overrides that an alternative may have more than the shortest."""
+
+LOOKS = 300
+"""Degrees that a search looks at."""
+
+RANKS = 1000
+"""Ranks that cost as much to lay out as the rest of a trial does."""
+
+
+@dataclass
+class Budget:
+    """What may be tried for one compile, or for a whole sweep: 1 is a look at the declared rules, about 3 ms."""
+
+    left: float = 800.0
+
+
+@dataclass
+class Search:
+    """`given` are the user's overrides, which made `config` and its `problems`; `load` composes others."""
+
+    config: Config
+    given: Sequence[str]
+    load: Load
+    budget: Budget
+    problems: Sequence[Problem] = ()
+    seen: dict[frozenset[str], tuple[Problem, ...] | None] = of(default_factory=dict)
+    searched: dict[tuple[frozenset[str], str | None], tuple[list[Overrides], Iterator[Overrides]]] = of(
+        default_factory=dict
+    )
+
+    def mends(self, problem: Problem) -> list[Overrides]:
+        """Sets that compile, each begun to mend this problem: what does it at once, else what does with others."""
+        starts = list(self._ready(problem))
+        found = [start for start, ready in starts if ready]
+        for depth in range(1, DEPTH):
+            for start, _ in starts if not found else ():
+                solved = self.solved(start, depth)
+                found += [solved] if solved and len(found) < SHOWN else []
+        tidy = {frozenset(each): each for item in found for each in [self._tidy(item, candidates.role(problem))]}
+        short = min(map(len, tidy), default=0)
+        shown = SHOWN if short <= LONGER else 1
+        return sorted((item for item in tidy.values() if len(item) <= short + LONGER), key=len)[:shown]
+
+    def _ready(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
+        """Sets to begin with, and whether each compiles as it is; enough of those end the search."""
+        enough = 0
+        for start, searched in self._starts(problem):
+            if enough == SHOWN or (searched and enough and not _OF_DEGREES.search(problem.instead)):
+                return
+            ready = self.refused(start) == ()
+            enough += ready
+            yield start, ready
+
+    def _starts(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
+        """Sets to begin with, and whether they come from the search of degrees: first where ranks are what is wrong."""
+        first = problem.what.startswith("world-size")
+        found = self._degrees((), self.config, self.problems, candidates.role(problem))
+        searched = ((item, True) for item in found)
+        named = ((item, False) for item in candidates.of(problem, self.config))
+        yield from chain(searched, named) if first else chain(named, searched)
+
+    def solved(self, chosen: Overrides, depth: int = DEPTH) -> Overrides | None:
+        """The set itself where it compiles, else with what mends the problems that it leaves or makes."""
+        left = self.refused(chosen)
+        if not left:
+            return chosen if left == () else None
+        config = self._config(chosen)
+        if depth == 0 or config is None:
+            return None
+        for more in self._further(chosen, config, left):
+            joined = _joined(chosen, more)
+            solved = self.solved(joined, depth - 1) if joined else None
+            if solved or self.budget.left <= 0:
+                return solved
+        return None
+
+    def _further(self, chosen: Overrides, config: Config, left: Sequence[Problem]) -> Iterator[Overrides]:
+        for problem in left[:WIDTH]:
+            yield from islice(candidates.of(problem, config), 2)
+        yield from self._degrees(chosen, config, left, candidates.role(left[0]))
+
+    def _degrees(
+        self, chosen: Overrides, config: Config, left: Sequence[Problem], role: str | None
+    ) -> Iterator[Overrides]:
+        """Those that `_searched` finds, looked for once."""
+        new = islice(self._searched(config, left, role), FOUND)
+        kept, more = self.searched.setdefault((frozenset(chosen), role), ([], new))
+        for index in count():
+            if index == len(kept):
+                kept.extend(islice(more, 1))
+            if index == len(kept):
+                return
+            yield kept[index]
+
+    def _searched(self, config: Config, left: Sequence[Problem], role: str | None) -> Iterator[Overrides]:
+        """Degrees whose declared rules hold, but those that other overrides mend; what has no more room than one that was
+        tried is left out.
+        """
+        if role is None and config.workload.pools is not None:
+            return
+        own = candidates.view(config, role)
+        nodes = own.hardware.nodes if role is None else degrees.pool_nodes(config, role)
+        others = frozenset(_rule(problem) for problem in left if self._of_others(problem, config))
+        full: list[degrees.Target] = []
+        if any(_rule(problem) == "memory" for problem in left):
+            full.append(degrees.Target(own.degrees, own.framework.instances, nodes))
+        targets = [*degrees.nearest(own, nodes), *degrees.grown(own, nodes)] if nodes > 0 else []
+        for target in [item for item in targets if not item.same(own)][:LOOKS]:
+            if self.budget.left <= 0:
+                return
+            if any(degrees.fuller(target, other) for other in full):
+                continue
+            self.budget.left -= 0.3
+            if passes.holds(degrees.laid(own, target), others):
+                chosen = degrees.overrides(own, target, self.given, role)
+                yield chosen
+                if any(_rule(item) == "memory" for item in self.seen.get(frozenset(chosen), None) or ()):
+                    full.append(target)
+
+    def _of_others(self, problem: Problem, config: Config) -> bool:
+        """Whether other overrides than degrees mend a problem."""
+        return not _OF_DEGREES.search(problem.instead) and any(candidates.of(problem, config))
+
+    def _tidy(self, solved: Overrides, role: str | None) -> Overrides:
+        """Degrees as `parallel=` where they are all that changes, else each that does."""
+        after = self._config(solved)
+        rest = tuple(item for item in solved if change.key(item) != "parallel" and not degrees.is_degree(item))
+        if role is not None or after is None or len(rest) == len(solved) or any(map(degrees.is_group, rest)):
+            return solved
+        target = degrees.Target(after.degrees, self.config.framework.instances, self.config.hardware.nodes)
+        short = degrees.overrides(self.config, target, self.given, alone=not rest)
+        same = self._config((*short, *rest))
+        tidy = tuple(dict.fromkeys((*short, *rest)))
+        return tidy if same is not None and same.degrees == after.degrees else solved
+
+    def refused(self, chosen: Overrides) -> tuple[Problem, ...] | None:
+        """What the compiler refuses of the set, with the user's overrides; None where it cannot be tried, or no more."""
+        key = frozenset(chosen)
+        if key not in self.seen and self.budget.left > 0:
+            self.seen[key] = self._tried(chosen)
+        return self.seen.get(key)
+
+    def _tried(self, chosen: Overrides) -> tuple[Problem, ...] | None:
+        config = self._config(chosen)
+        if config is None:
+            return None
+        self.budget.left -= 1
+        try:
+            if any(ranges.problems(config)):
+                return None
+            pools.tried(config)
+        except CompilerError as error:
+            self.budget.left -= _whole(config) if passes.holds(config) else 0
+            return error.problems
+        self.budget.left -= _whole(config)
+        return ()
+
+    def _config(self, chosen: Overrides) -> Config | None:
+        try:
+            if any(change.key(item) in change.GROUPS for item in chosen):
+                self.budget.left -= 50
+                return self.load(changed(self.given, chosen))
+            return change.applied(self.config, chosen, changed(self.given, chosen))
+        except (CompilerError, KeyError, TypeError):
+            return None
+
+
+def _rule(problem: Problem) -> str:
+    """The rule that a problem is of, without the pool that it is said of."""
+    words = problem.what.split(": ", 2)
+    return words[1] if words[0] in ROLES and len(words) > 1 else words[0]
+
+
+def _whole(config: Config) -> float:
+    """What it takes to lay out and to cost, in looks at the declared rules."""
+    return (15 if config.workload.pools is None else 60) * (1 + config.hardware.gpus / RANKS)
+
+
+def changed(given: Sequence[str], chosen: Overrides) -> list[str]:
+    """The user's overrides with others, each in the place of its key."""
+    keys = {change.key(item) for item in chosen}
+    return [*(item for item in given if change.key(item) not in keys), *chosen]
+
+
+def _joined(chosen: Overrides, more: Overrides) -> Overrides | None:
+    """Both; of a list of arguments the later, which holds the earlier. None where they say two things of one key."""
+    keys = {change.key(item) for item in more}
+    both = {key for key in map(change.key, chosen) if key in keys}
+    if any(not key.endswith("args") for key in both):
+        return None
+    return (*(item for item in chosen if change.key(item) not in both), *more)

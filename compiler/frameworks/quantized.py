@@ -1,0 +1,81 @@
+"""What an inference server makes of a checkpoint's own quantisation, by tables of its release: methods, activations, GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.options import options
+from compiler.frameworks.versions import version
+from compiler.specs.config import Config
+
+FLAG = "--quantization"
+
+SAME = (
+    ("awq", "auto_awq", "awq_marlin", "moe_wna16"),
+    ("gptq", "auto_gptq", "gptq_marlin", "moe_wna16"),
+    ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed", "modelopt_mxfp8"),
+    ("mxfp4", "gpt_oss_mxfp4"),
+    ("auto-round", "inc"),
+    ("compressed-tensors", "compressed_tensors", "w8a8_int8", "w8a8_fp8"),
+    ("quark", "quark_mxfp4"),
+)
+"""Names of one format: a server's own of its kernels, and those of checkpoints."""
+
+
+def rules(config: Config, source: str, aliases: dict[str, str]) -> Iterator[Check]:
+    """`source` names the server and its version; `aliases` are other spellings of its options."""
+    model, name = config.model, config.framework.name
+    method, precision = model.quantization.method, config.workload.precision
+    if method is None or not model.keeps_quantization(precision):
+        return
+    facts = version(config).facts
+    methods = facts["quantizations"]
+    yield check(
+        f"{name}-quantization",
+        method in methods,
+        method,
+        ", ".join(methods),
+        f"{source} loads no checkpoint of {method} ({facts['quantization_source']})",
+        "take a checkpoint in a format that it loads, or another framework",
+    )
+    yield from _bits(config, source, method, facts["integer_bits"].get(method))
+    wide, known = model.wide(precision), facts["activations"].get(method, ["bf16", "fp16"])
+    yield check(
+        f"{name}-quantization-dtype",
+        wide in known,
+        wide,
+        " or ".join(known),
+        f"{source} computes {method} checkpoints with activations in {' or '.join(known)}, and they would be in {wide}",
+        "leave workload.precision out" if precision == wide != model.dtype else f"write workload.precision={known[0]}",
+    )
+    asked = options(config.framework.args, aliases).get(FLAG)
+    fits = {name for names in SAME if method in names for name in names} | {method, "humming"}
+    yield check(
+        f"{name}-quantization-flag",
+        asked is None or asked in fits,
+        asked or "none",
+        method,
+        f"the checkpoint is quantised by {method}, and {source} refuses {FLAG}={asked} beside it",
+        f"leave {FLAG} out: the server reads the checkpoint's own",
+    )
+
+
+def _bits(config: Config, source: str, method: str, known: list[int] | None) -> Iterator[Check]:
+    """Integers of some sizes alone have kernels."""
+    schemes = (name for form in config.model.stored.values() for name in form.scheme.split("+"))
+    found = {name for name in schemes if name.startswith("int")}
+    bad = sorted(found - {f"int{bits}" for bits in known or ()}) if known else []
+    yield check(
+        f"{config.framework.name}-quantization-bits",
+        not bad,
+        ", ".join(sorted(found)) or "none",
+        ", ".join(f"int{bits}" for bits in known or ()) or "any",
+        f"{source} has kernels for {method} weights of {' or '.join(map(str, known or ()))} bits, and the checkpoint has {', '.join(bad)}",
+        "take a checkpoint of 4 bits",
+    )
+
+
+def widens(config: Config, precision: str) -> bool:
+    """Whether kernels take weights of that precision as they are and widen them for the product, as Marlin's do."""
+    return precision not in version(config).facts["native"].get(config.model.quantization.method, [])

@@ -1,0 +1,142 @@
+"""Whose the entries of a plan folder are: the plan's where its manifest lists them, else somebody else's, and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from compiler.errors import WriteError
+from compiler.render import rename
+
+MANIFEST = "manifest.json"
+INSTEAD = "write another name=NAME or out=FOLDER, or move it away"
+
+Entries = Iterator[tuple[str, os.DirEntry[str]]]
+"""Path below a folder, and what is there."""
+
+
+def listed(folder: Path) -> frozenset[str] | None:
+    """Paths of the plan's files, its manifest too; None where the folder holds no manifest of ours.
+
+    Raises OSError for one that cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+    files = found.get("files") if isinstance(found, dict) and isinstance(found.get("rankplan"), str) else None
+    if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
+        return None
+    return frozenset([*files, MANIFEST])
+
+
+def folders(paths: Iterable[str]) -> frozenset[str]:
+    """Every folder above any of these paths."""
+    return frozenset(str(above) for path in paths for above in PurePosixPath(path).parents)
+
+
+def entries(folder: Path, shared: frozenset[str]) -> Entries:
+    """What is in a folder, and in those below it that are in `shared`; no link is followed."""
+
+    def below(start: str) -> Entries:
+        with os.scandir(folder / start) as found:
+            rows = sorted(found, key=lambda entry: entry.name)
+        for entry in rows:
+            path = start + entry.name
+            if path in shared and entry.is_dir(follow_symlinks=False):
+                yield from below(f"{path}/")
+            else:
+                yield path, entry
+
+    return below("")
+
+
+def others(folder: Path, ours: frozenset[str], shared: frozenset[str]) -> Entries:
+    """What is not of ours; neither is a folder in the place of a file of ours."""
+    for path, entry in entries(folder, shared):
+        if path not in ours or entry.is_dir(follow_symlinks=False):
+            yield path, entry
+
+
+def invite(new: Path, target: Path, wanted: frozenset[str]) -> bool:
+    """Put a link to each thing in `target` that is not the plan's into the folder beside it that will take its place.
+
+    So every path leads to what it led to before, in the moment of the exchange too; `settle` puts the thing itself there.
+    Says whether there was one. Raises WriteError for one in the place of a `wanted` file, and for one that cannot be moved.
+    """
+    ours, device, found = listed(target) or frozenset(), target.stat().st_dev, False
+    taken = wanted | folders(wanted)
+    for path, entry in others(target, ours, folders(ours | wanted)):
+        if path in taken:
+            raise WriteError.of(f"{target / path} is not of the plan that is there, and the new plan has one", INSTEAD)
+        if entry.is_dir(follow_symlinks=False) and not _movable(entry, device):
+            raise WriteError.of(f"{target / path} cannot be moved along: it is mounted, or may not be written", INSTEAD)
+        for above in reversed(PurePosixPath(path).parents):
+            (new / above).mkdir(exist_ok=True)
+            shutil.copymode(target / above, new / above)  # who may come to these things
+        (new / path).symlink_to(_link(new, path))
+        found = True
+    return found
+
+
+def _movable(folder: os.DirEntry[str], device: int) -> bool:
+    """Whether a folder can change the folder that it is in."""
+    return folder.stat(follow_symlinks=False).st_dev == device and os.access(folder.path, os.W_OK)
+
+
+def _link(folder: Path, path: str) -> str:
+    """What a link at `path` says that leads to the same path of a folder beside its own."""
+    return f"{'../' * (path.count('/') + 1)}{folder.name}/{path}"
+
+
+def settle(folder: Path, target: Path) -> None:
+    """Of a folder that another has replaced, or was to replace, delete what is the plan's and move the rest to `target`."""
+    ours = listed(folder)
+    if ours is None:  # of a writer that was stopped before it finished: the manifest is written last
+        shutil.rmtree(folder)
+        return
+    shared = folders(ours | (listed(target) or frozenset()))
+    for path, entry in list(others(folder, ours, shared)):
+        here, there, link = Path(entry.path), target / path, _link(folder, path)
+        with suppress(OSError):
+            if not _leads(here, link):
+                _give_back(here, there, link)
+            if _leads(here, link):
+                here.unlink()
+    _remove(folder, ours, shared)
+
+
+def _leads(path: Path, link: str) -> bool:
+    return path.is_symlink() and str(path.readlink()) == link
+
+
+def _give_back(here: Path, there: Path, link: str) -> None:
+    """Put a thing in the place of the link to it; what somebody has put there since stays."""
+    if _leads(there, link):
+        if rename.exchange(here, there):
+            return
+        if here.is_dir() and not here.is_symlink():
+            there.unlink()
+        here.rename(there)
+    elif there.parent.is_dir() and not os.path.lexists(there):
+        here.rename(there)
+
+
+def _remove(folder: Path, ours: frozenset[str], shared: frozenset[str]) -> None:
+    """Delete files of ours and folders that are then empty; the manifest goes last, and stays while anything else does."""
+    for path, entry in list(entries(folder, shared)):
+        if path in ours and path != MANIFEST and not entry.is_dir(follow_symlinks=False):
+            Path(entry.path).unlink()
+    for path in sorted(shared - {"."}, reverse=True):
+        with suppress(OSError):
+            (folder / path).rmdir()
+    if list(folder.iterdir()) == [folder / MANIFEST]:
+        (folder / MANIFEST).unlink()
+        folder.rmdir()

@@ -1,0 +1,233 @@
+"""How checkpoints store their weights: by class and method, what is planned of it, and what is started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compiler import CompilerError, compile_plan
+from compiler.config import quantization
+from compiler.config.hf import described, load, read
+from compiler.errors import ConfigError
+from compiler.frameworks.adapter import adapter
+from compiler.passes import lay_out
+from compiler.specs.model import Model
+from tests.configs import changed, composed
+
+DATA = Path(__file__).parent / "data" / "hf"
+DENSE = Model(num_hidden_layers=2, hidden_size=64, num_attention_heads=4, intermediate_size=128, vocab_size=256)
+GROUP = {"num_bits": 4, "type": "int", "group_size": 32}
+
+
+def stored(given: dict[str, Any], model: Model = DENSE) -> dict[str, tuple[float, str | None]]:
+    """Class -> bits and activations, of a `quantization_config`."""
+    found = quantization.read("config.json", model, {"quantization_config": given})
+    return {kind: (form.bits, form.activations) for kind, form in found.weights.items()}
+
+
+def both(bits: float, activations: str | None = None) -> dict[str, tuple[float, str | None]]:
+    return {"attention": (bits, activations), "mlp": (bits, activations)}
+
+
+def groups(*each: dict[str, Any], **more: Any) -> dict[str, Any]:
+    named = {f"group_{i}": group for i, group in enumerate(each)}
+    return {"quant_method": "compressed-tensors", "config_groups": named, **more}
+
+
+FORMS: list[tuple[dict[str, Any], dict[str, tuple[float, str | None]]]] = [
+    ({"quant_method": "fp8", "weight_block_size": [128, 128]}, both(8 + 32 / 128**2, "fp8")),
+    ({"quant_method": "fbgemm_fp8", "modules_to_not_convert": ["self_attn"]}, {"mlp": (8, "fp8")}),
+    ({"quant_method": "mxfp8"}, both(8.25, "mxfp8")),
+    ({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}, both(4 + 20 / 128)),
+    ({"quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": False}, both(4.25)),
+    ({"quant_method": "gptq", "bits": 3}, both(3 + 19 / 128)),
+    ({"quant_method": "gptq", "bits": 8, "group_size": -1}, both(8)),
+    ({"quant_method": "gptq", "bits": 4, "dynamic": {"-:.*self_attn.*": {}, "+:.*down_proj": {"bits": 8}}}, {"mlp": (8 + 24 / 128 - 2 / 3 * (4 + 4 / 128), None)}),
+    ({"quant_method": "auto-round", "bits": 4, "extra_config": {"model.layers.0.self_attn": {"bits": 16}}}, {"attention": ((4 + 20 / 128 + 16) / 2, None), "mlp": (4 + 20 / 128, None)}),
+    ({"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, both(4.5)),
+    ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_use_double_quant": True}, both(4 + 8.125 / 64)),
+    ({"quant_method": "bitsandbytes", "load_in_8bit": True}, both(8, "int8")),
+    ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64}}}, both(4.5)),
+    ({"quant_method": "hqq", "quant_config": {"mlp.up_proj": {"weight_quant_params": {"nbits": 2, "group_size": 16}}}}, {"mlp": (12, None)}),
+    ({"quant_method": "eetq", "weights": "int8"}, both(8)),
+    ({"quant_method": "bitnet"}, both(2, "int8")),
+    ({"quant_method": "bitnet", "quantization_mode": "online"}, {}),
+    ({"quant_method": "fp_quant", "forward_dtype": "nvfp4"}, both(4.5, "nvfp4")),
+    (groups({"weights": GROUP, "targets": ["Linear"]}), both(4.5)),
+    (groups({"weights": {**GROUP, "symmetric": False}, "targets": ["Linear"]}, ignore=["re:.*self_attn.*"]), {"mlp": (4 + 20 / 32, None)}),
+    (groups({"weights": {"num_bits": 8, "type": "float"}, "input_activations": {"num_bits": 8, "type": "float"}}), both(8, "fp8")),
+    (groups({"weights": {"num_bits": 8, "type": "int"}, "input_activations": {"num_bits": 8}, "targets": ["Linear"]}), both(8, "int8")),
+    (groups({"weights": {"num_bits": 4, "type": "float", "group_size": 16}, "targets": ["re:.*mlp.*"]}, {"weights": {"num_bits": 8, "type": "float"}, "targets": ["re:.*self_attn.*"]}), {"attention": (8, None), "mlp": (4.5, None)}),
+    (groups({"weights": {"num_bits": 8, "type": "int"}, "targets": ["re:.*lm_head"]}), {"head": (8, None)}),
+    (groups(kv_cache_scheme={"num_bits": 8, "type": "float"}), {}),
+    ({"quant_method": "modelopt", "quant_algo": None, "kv_cache_scheme": {"num_bits": 8}}, {}),
+    ({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["model.layers.0.self_attn*", "*1.self_attn*"]}, {"mlp": (4.5, "nvfp4")}),
+    ({"quantization": {"quant_algo": "W4A16_AWQ", "group_size": 64}}, both(4.25)),
+    ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {"model.layers.0.mlp": {"quant_algo": "FP8"}}}, {"mlp": (12, "fp8")}),
+    ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}, "input_tensors": {"dtype": "fp8_e4m3"}}}, both(8, "fp8")),
+    ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4", "group_size": 32}}, "exclude": ["*self_attn*"]}, {"mlp": (4.25, None)}),
+    ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig", "_data": {"group_size": 64}}}}, both(4.5)),
+    ({"quant_method": "torchao", "quant_type": "float8_dynamic_activation_float8_weight"}, both(8, "fp8")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), FORMS, ids=lambda value: json.dumps(value)[:60])
+def test_every_method(given: dict[str, Any], expected: dict[str, tuple[float, str | None]]) -> None:
+    found = stored(given)
+    assert {kind: act for kind, (_, act) in found.items()} == {kind: act for kind, (_, act) in expected.items()}
+    assert [bits for bits, _ in found.values()] == pytest.approx([expected[kind][0] for kind in found])
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"quant_method": "aqlm"}, "quant_method=aqlm"),
+        ({"bits": 4}, "quant_method=none"),
+        ({"quant_method": "mxfp4"}, "mxfp4, which quantises experts: the model has none"),
+        ({"quant_method": "modelopt", "quant_algo": "W3A5"}, "quant_algo=W3A5"),
+        ({"quant_method": "torchao", "quant_type": "uintx_weight_only"}, "quant_type=uintx_weight_only"),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "mx6"}}}, "weight.dtype=mx6"),
+        ({"quant_method": "fp_quant", "forward_dtype": "int3"}, "forward_dtype=int3"),
+        (groups({"weights": GROUP}, sparsity_config={"format": "sparse-24"}), "sparsity_config.format=sparse-24"),
+        ({"quant_method": "gptq"}, "of gptq that cannot be read: KeyError 'bits'"),
+        (groups({"weights": GROUP, "targets": ["re:("]}), "compressed-tensors that cannot be read"),
+    ],
+)
+def test_what_is_not_known_is_named(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        stored(given)
+    assert named in str(caught.value)
+    assert " ; take a checkpoint in another format" in str(caught.value)
+
+
+def test_classes_of_a_mixture_of_experts() -> None:
+    where = str(DATA / "kimi_k25.json")
+    assert list(read(where).stored) == ["experts"]
+    data = load(where, where)
+    data["text_config"]["quantization_config"]["ignore"] = ["lm_head", "re:.*self_attn.*"]
+    assert set(described(where, where, data).stored) == {"mlp", "shared_experts", "experts"}
+
+
+def test_the_sidecar_of_modelopt(tmp_path: Path) -> None:
+    config = json.loads((DATA / "llama.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    beside = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(beside))
+    for path in (tmp_path, tmp_path / "config.json"):
+        assert read(str(path)).precision == "nvfp4"
+    (tmp_path / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "fp8"}}))
+    assert read(str(tmp_path)).precision == "fp8"
+
+
+def plan(*overrides: str) -> dict[str, Any]:
+    fixed = ("scheduler=[]", "hardware=h200", "hardware.nodes=1", "workload.global_batch_size=8")
+    return compile_plan([*fixed, "workload.sequence_lengths=[1024]", *overrides]).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("model", "whole", "precision"),
+    [
+        ("model=gpt_oss_120b", 65.19e9, "bf16"),
+        (f"model.hf_config={DATA / 'kimi_k25.json'}", 594.2e9, "bf16"),
+        ("model=deepseek_v3", 673e9, "fp8"),
+    ],
+)
+def test_real_checkpoints(model: str, whole: float, precision: str) -> None:
+    found = compile_plan(
+        [model, "scheduler=[]", "hardware=h200", "hardware.nodes=2", "parallel=tp16_adp1_ep16_etp1"]
+    ).to_dict()
+    assert found["params"]["weights_bytes"] == pytest.approx(whole, rel=0.01)
+    assert composed(model).workload.precision == precision
+
+
+def test_a_rank_holds_classes_in_their_own_widths() -> None:
+    alone = ("hardware.node.gpus=1", "parallel=dp1")
+    wide, narrow = (plan("model=llama3_1_8b", *alone, *more) for more in ((), (f"model.quantization={INT4}",)))
+    model = composed("model=llama3_1_8b").model
+    mlps = model.num_hidden_layers * 3 * model.hidden_size * model.intermediate_size
+    assert wide["memory"]["weights_bytes"] - narrow["memory"]["weights_bytes"] == pytest.approx(mlps * (2 - 0.5625))
+    faster = [found["projection"]["serve"]["decode"][0]["tpot_s"] for found in (wide, narrow)]
+    assert faster[1] < 0.8 * faster[0]
+
+
+INT4 = "{method: awq, weights: {mlp: {scheme: int4, bits: 4.5}}}"
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("{gate: {scheme: int4, bits: 4}}", "model.quantization.weights.gate is not a class of weights ; write one of emb"),
+        ("{mlp: 4}", "model.quantization.weights.mlp=4 is no form ; write {scheme: int4, bits: 4.5}"),
+        ("{mlp: {scheme: int4}}", "model.quantization.weights.mlp.bits has no value ; write bits: ..."),
+        ("{mlp: {scheme: int4, bits: 0}}", "model.quantization.weights.mlp.bits=0.0 is below 0.25"),
+        ("{mlp: {scheme: int4, bits: 4, activations: int2}}", "activations=int2 is not a known value"),
+    ],
+)  # fmt: skip
+def test_forms_that_are_none(weights: str, message: str) -> None:
+    with pytest.raises(CompilerError) as caught:
+        plan("model=llama3_1_8b", f"model.quantization={{method: x, weights: {weights}}}")
+    assert message in str(caught.value)
+
+
+def warned(found: dict[str, Any], name: str) -> list[str]:
+    return [item["message"] for item in found["checks"] if item["id"] == name and item["status"] == "warn"]
+
+
+def test_a_precision_beside_a_checkpoint_of_its_own() -> None:
+    tp8 = ("model=deepseek_v3", "parallel=tp8_adp1_ep8_etp1")
+    own, wide, other = (plan(*tp8, *more) for more in ((), ("workload.precision=bf16",), ("workload.precision=nvfp4",)))
+    assert warned(own, "checkpoint-precision") == []
+    assert own["memory"]["weights_bytes"] == wide["memory"]["weights_bytes"]
+    assert "weights as it stores them, activations in bf16" in warned(wide, "checkpoint-precision")[0]
+    assert other["memory"]["weights_bytes"] == pytest.approx(0.5625 * own["memory"]["weights_bytes"], rel=0.02)
+    assert "another checkpoint, of nvfp4 weights" in warned(other, "checkpoint-precision")[0]
+
+
+def refused(*overrides: str) -> str:
+    with pytest.raises(CompilerError) as caught:
+        plan(*overrides)
+    return str(caught.value)
+
+
+def test_units_that_a_gpu_has_not() -> None:
+    a100 = ("model=llama3_1_8b", "hardware=a100_80gb", "parallel=tp8", "workload.precision=fp8")
+    for framework in ("vllm", "sglang", "none"):
+        found = plan(*a100, f"framework={framework}")
+        assert "has no units for fp8" in warned(found, "precision-units")[0]
+    assert "and tensorrt_llm needs them ; take hardware" in refused(*a100, "framework=tensorrt_llm")
+    train = ("workload=train", "framework=megatron", "parallel=tp8", "model=llama3_1_8b", "hardware=h200")
+    assert "has no units for mxfp8" in refused(*train, "hardware.nodes=1", "workload.precision=mxfp8")
+
+
+def arguments(framework: str, values: dict[str, Any], model: str = "model=llama3_1_8b") -> list[str]:
+    config = changed(composed(f"framework={framework}", model, "parallel=tp8", "hardware.nodes=1"), values)
+    return [str(word) for word in adapter(framework).emission(lay_out(config)).arguments]
+
+
+@pytest.mark.parametrize("framework", ["vllm", "sglang"])
+def test_a_quantised_checkpoint_is_told_of_its_activations_alone(framework: str) -> None:
+    words = arguments(framework, {}, "model=gpt_oss_120b")
+    assert "--dtype=bfloat16" in words
+    for precision, model in (("fp8", "deepseek_v3"), ("nvfp4", "deepseek_v3"), ("fp8", "gpt_oss_120b")):
+        words = arguments(framework, {"workload.precision": precision}, f"model={model}")
+        assert not [word for word in words if word.startswith("--quantization")]
+    assert "--dtype=bfloat16" in arguments(framework, {}, "model=deepseek_v3")
+    assert "--quantization=fp8" in arguments(framework, {"workload.precision": "fp8"})
+
+
+def failing(framework: str, *overrides: str) -> str:
+    return refused("model=gpt_oss_120b", "parallel=tp8_adp1_ep8_etp1", f"framework={framework}", *overrides)
+
+
+def test_methods_that_a_server_does_not_load() -> None:
+    told = "framework.args=[/w]"
+    method = "model.quantization.method"
+    assert "vLLM 0.33.0 loads no checkpoint of bitsandbytes" in failing("vllm", f"{method}=bitsandbytes", told)
+    assert "SGLang 0.5.23 loads no checkpoint of torchao" in failing("sglang", f"{method}=torchao")
+    assert "with activations in bf16, and they would be in fp16" in failing("vllm", "workload.precision=fp16", told)
+    three = ("model.quantization.weights.experts.scheme=int3", f"{method}=gptq")
+    assert "kernels for gptq weights of 4 or 8 bits, and the checkpoint has int3" in failing("vllm", *three)
+    assert "refuses --quantization=fp8 beside it" in failing("vllm", "framework.args=[/w,'--quantization=fp8']")
