@@ -204,17 +204,18 @@ def case(seed: int, number: int, kinds: tuple[str, ...] = ()) -> Case:
 Made = tuple[str, list[str], dict[str, bytes]]
 
 
-def leaves(spec: Any = Config, path: str = "") -> Iterator[str]:
-    """Every dotted key of the schema, in order."""
+def leaves(spec: Any = Config, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every dotted key of the schema and its type, in order."""
     hints = typing.get_type_hints(spec)
     for item in fields(spec):
         key = f"{path}{item.name}"
-        yield key
+        yield key, str(hints[item.name])
         if is_dataclass(hints[item.name]):
             yield from leaves(hints[item.name], f"{key}.")
 
 
-KEYS = tuple(leaves())
+TYPES = dict(leaves())
+KEYS = tuple(TYPES)
 
 
 def start(rng: random.Random) -> list[str]:
@@ -226,18 +227,38 @@ def value(rng: random.Random) -> str:
     return rng.choice(NUMBERS if rng.random() < 0.5 else TEXTS)
 
 
+def near(rng: random.Random, name: str) -> str:
+    """A value of a key's own type, so that it is refused by more than its type, or not at all."""
+    kind = TYPES.get(name, "")
+    if "bool" in kind:
+        return rng.choice(("true", "false"))
+    if "list" in kind:
+        return rng.choice(("[]", "[1,2]", "[a]", "['a b']", "[4096]", "['\x1b[31m']", "['\u202ea,b']"))
+    if "int" in kind:
+        return rng.choice("1 2 3 4 5 7 8 16 64 100 1000 4096 100000 1000000000".split())
+    if "float" in kind:
+        return rng.choice("0.001 0.1 0.5 1 2 1000 1e6 1e9 80e9 3e12 1e15 1e18".split())
+    return rng.choice([text for text in TEXTS if len(text) < 400])
+
+
+def odd(rng: random.Random) -> str:
+    """An override of any key."""
+    name = key(rng)
+    return f"{name}={near(rng, name) if rng.random() < 0.6 else value(rng)}"
+
+
 def key(rng: random.Random) -> str:
     return rng.choice((*GROUPS, *ODD_KEYS) if rng.random() < 0.3 else KEYS)
 
 
 def overrides(rng: random.Random) -> Made:
     """One to three values that are odd, or keys."""
-    odd = [f"{key(rng)}={value(rng)}" for _ in range(rng.choice((1, 1, 1, 2, 3)))]
+    made = [odd(rng) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
     if rng.random() < 0.1:
-        odd.append(rng.choice(("", "a", "=", "==", "~", "~model", "+", "a:b", value(rng))))
+        made.append(rng.choice(("", "a", "=", "==", "~", "~model", "+", "a:b", value(rng))))
     if rng.random() < 0.02:
-        odd += [f"launch.environment.A{i}={value(rng)[:9]}" for i in range(3000)]
-    return "compiler", [*start(rng), *odd], {}
+        made += [f"launch.environment.A{i}={value(rng)[:9]}" for i in range(3000)]
+    return "compiler", [*start(rng), *made], {}
 
 
 def degrees(rng: random.Random) -> Made:
@@ -287,10 +308,11 @@ def options(rng: random.Random) -> Made:
 
 def sweep(rng: random.Random) -> Made:
     """A few jobs, some of them odd."""
-    swept = f"{key(rng)}={value(rng)[:200]},{value(rng)[:200]}"
+    name = key(rng)
+    swept = f"{name}={near(rng, name)},{rng.choice((near(rng, name), value(rng)[:200]))}"
     return (
         "compiler",
-        [*start(rng), "-m", swept, *rng.sample([f"{key(rng)}={value(rng)[:200]}"], rng.randint(0, 1))],
+        [*start(rng), "-m", swept, *[odd(rng)[:300]] * (rng.random() < 0.5)],
         {},
     )
 
@@ -333,8 +355,8 @@ def inventory(rng: random.Random) -> Made:
     rows = ["host,leaf,pod,rack"]
     for number in range(rng.choice((0, 1, 2, 2, 2, 3, 16))):
         cells = [
-            rng.choice((f"n{number}", f"n{number}", f"n{number}", "n0", "a b", *names)),
-            *rng.choices(names[:4], k=3),
+            f"n{number}" if rng.random() < 0.95 else rng.choice(("n0", "a b", *names)),
+            *rng.choices(names[:4] if rng.random() < 0.9 else names, k=3),
         ]
         rows.append(",".join('"' + cell.replace('"', '""') + '"' for cell in cells))
     args = [*start(rng), "hardware.inventory=hosts.csv", f"launch.spare_nodes={rng.choice('0001')}"]

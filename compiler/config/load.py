@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -13,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from compiler.cluster import inventory
 from compiler.config import exposed, grammar, pools
 from compiler.config.compose import compose, known
+from compiler.config.keys import check_keys, mistyped, suggestion
 from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.config.sealed import sealed
@@ -49,6 +49,8 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         _read_model(cfg, overrides)
         _read_nodes(cfg, overrides)
         _unset(cfg, overrides)
+        if bad := list(mistyped(cfg)):
+            raise ConfigError(bad)
         _check_missing(cfg)
         scheduler = {name: _options(name, node) for name, node in (cfg.scheduler or {}).items()}
         config = cast("Config", OmegaConf.to_object(cfg))
@@ -71,31 +73,6 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
     return dataclasses.replace(config, hardware=blocks.requested(config))
 
 
-def check_keys(cfg: DictConfig) -> None:
-    """Raises ConfigError for unknown keys: Hydra's + walks past a schema, and a misspelt key must not run as default."""
-    if OmegaConf.get_type(cfg) is not Config:
-        raise ConfigError.of(
-            "the primary configuration does not start from the schema", "give it `defaults: [rankplan_schema, _self_]`"
-        )
-    bad = list(_unknown(cfg))
-    if bad:
-        raise ConfigError(bad)
-
-
-def _unknown(node: DictConfig, path: str = "") -> Iterator[Problem]:
-    """Every key of a typed node that its type does not have, at any depth; mappings with the user's own keys are open."""
-    spec = OmegaConf.get_type(node)
-    if not dataclasses.is_dataclass(spec):
-        return
-    known = [item.name for item in dataclasses.fields(spec)]
-    for key in map(str, node):
-        child = node._get_node(key)  # noqa: SLF001 - the public way resolves and fails on missing values
-        if key not in known:
-            yield Problem(f"{path}{key} is not a setting", _suggestion(key, known))
-        elif isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():  # noqa: SLF001 - same
-            yield from _unknown(child, f"{path}{key}.")
-
-
 def _check_expect(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """The group is optional, so Hydra passes over a file that is not there; a misspelt one must not go unjudged."""
     chosen = [override for override in overrides if re.fullmatch(r"expect=.*", override)]
@@ -109,11 +86,6 @@ def _check_missing(cfg: DictConfig) -> None:
         raise ConfigError(
             Problem(f"{key} has no value", f"write {key}=..., or choose a file that has it") for key in missing
         )
-
-
-def _suggestion(key: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, known, 1)
-    return f"did you mean {close[0]}?" if close else f"write one of {', '.join(known)}"
 
 
 def _read_model(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -164,7 +136,7 @@ def _options(name: str, node: Any) -> Any:
     known = [str(key) for key in options]
     bad = [str(key) for key in node or {} if key not in known]
     if bad:
-        raise ConfigError(Problem(f"scheduler.{name}.{key} is not a setting", _suggestion(key, known)) for key in bad)
+        raise ConfigError(Problem(f"scheduler.{name}.{key} is not a setting", suggestion(key, known)) for key in bad)
     return OmegaConf.to_object(OmegaConf.merge(options, node or {}))
 
 

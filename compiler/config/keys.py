@@ -1,0 +1,68 @@
+"""A composed DictConfig against the schema: keys that it does not have, and interpolations of another shape than theirs."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from omegaconf import Container, DictConfig, ListConfig, OmegaConf
+
+from compiler.errors import ConfigError, Problem, short
+from compiler.specs.config import Config
+
+
+def check_keys(cfg: DictConfig) -> None:
+    """Raises ConfigError for unknown keys: Hydra's + walks past a schema, and a misspelt key must not run as default."""
+    if OmegaConf.get_type(cfg) is not Config:
+        raise ConfigError.of(
+            "the primary configuration does not start from the schema", "give it `defaults: [rankplan_schema, _self_]`"
+        )
+    bad = list(_unknown(cfg))
+    if bad:
+        raise ConfigError(bad)
+
+
+def _unknown(node: DictConfig, path: str = "") -> Iterator[Problem]:
+    """Every key of a typed node that its type does not have, at any depth; mappings with the user's own keys are open."""
+    spec = OmegaConf.get_type(node)
+    if not dataclasses.is_dataclass(spec):
+        return
+    known = [item.name for item in dataclasses.fields(spec)]
+    for key in map(str, node):
+        child = node._get_node(key)  # noqa: SLF001 - the public way resolves and fails on missing values
+        if key not in known:
+            yield Problem(f"{path}{key} is not a setting", suggestion(key, known))
+        elif isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():  # noqa: SLF001 - same
+            yield from _unknown(child, f"{path}{key}.")
+
+
+def mistyped(node: Container, path: str = "") -> Iterator[Problem]:
+    """Interpolations that bring something else than their key holds: OmegaConf looks at those of single values alone."""
+    keys = list(node) if isinstance(node, DictConfig) else range(len(cast("ListConfig", node)))
+    for key in keys:
+        child, where = node._get_node(key), f"{path}{key}"  # noqa: SLF001 - the public way resolves
+        if not isinstance(child, Container) or child._is_none() or child._is_missing():  # noqa: SLF001 - same
+            continue
+        if not child._is_interpolation():  # noqa: SLF001 - same
+            yield from mistyped(child, f"{where}.")
+        elif _held(found := child._dereference_node()) != _held(child):  # noqa: SLF001 - same
+            yield Problem(
+                f"{where}={child._value()} brings {short(found)}",
+                "write its own values, or name a key that holds the same",
+            )
+
+
+def _held(node: Any) -> Any:
+    """What kind of container a node is, and of what."""
+    if not isinstance(node, Container):
+        return None
+    data = node._metadata  # noqa: SLF001 - the public way resolves
+    spec = data.ref_type if dataclasses.is_dataclass(data.ref_type) else OmegaConf.get_type(node)
+    return isinstance(node, ListConfig), spec if dataclasses.is_dataclass(spec) else data.element_type
+
+
+def suggestion(key: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1)
+    return f"did you mean {close[0]}?" if close else f"write one of {', '.join(known)}"
