@@ -112,7 +112,8 @@ class Plan:
             "assumed": _assumed(self.config),
             "checks": [check.to_dict() for check in self.checks],
         }
-        return figures(found) | {"expectations": [asdict(verdict) for verdict in self.expectations]}
+        written: dict[str, Any] = figures(found)
+        return written | {"expectations": [asdict(verdict) for verdict in self.expectations]}
 
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.

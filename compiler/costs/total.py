@@ -144,9 +144,10 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
 
 def _memory_interval(costs: Costs, known: Uncertainty) -> tuple[float, float] | tuple[None, None]:
     """Of the fullest rank. A server's cache gives way to what takes more than was thought, down to one sequence's."""
-    low, high = known.around("memory", float(costs.memory.total_bytes.max()))
+    found = known.around("memory", float(costs.memory.total_bytes.max()))
+    low, high = found
     if low is None or high is None or costs.least_bytes is None:
-        return low, high
+        return found
     _, least = known.around("memory", costs.least_bytes)
     return low, max(min(high, costs.capacity_bytes), least or high)
 
