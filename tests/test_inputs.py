@@ -6,9 +6,11 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from compiler.commands import prove, show
 from compiler.config.messages import HELP
 from compiler.errors import LONGEST, ConfigError, Problem, line
 from compiler.inputs import file, json_object, table, yaml_mapping
@@ -167,9 +169,22 @@ class TestWhereTheyAreNamed:
     def test_a_primary_file_without_self_warns_of_nothing(
         self, tmp_path: Path, recwarn: pytest.WarningsRecorder
     ) -> None:
-        (tmp_path / "first.yaml").write_text("defaults: [rankplan_schema]\n")
+        (tmp_path / "first.yaml").write_text("defaults: [rankplan_schema]\nname: mine\n")
         refused(tmp_path, "--config-dir", ".", "--config-name", "first", code=2)
         assert not recwarn.list
+
+
+@pytest.mark.parametrize("main", [show.main, prove.main])
+@pytest.mark.parametrize("name", ["nope", "x" * 5000, "/dev/null", "\udcff", "\x1b[31m"])
+def test_a_plan_folder_that_is_none(
+    main: Callable[[list[str]], NoReturn], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, *["rank=0"] * (main is show.main)])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert " is no plan folder: it has no " in line
+    assert line.isprintable()
 
 
 class TestTerminal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -47,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _worlds(path: Path) -> list[tuple[Path, World]]:
     """The plan's ranks, or those of each pool's plan, from its own configuration."""
-    if not (path / "config.yaml").is_file():
+    if not os.path.isfile(path / "config.yaml"):  # noqa: PTH113 - Path.is_file raises for a name too long
         raise ConfigError.of(
             f"{path} is no plan folder: it has no config.yaml", "name a folder that `python -m compiler` wrote"
         )

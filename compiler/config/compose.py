@@ -34,8 +34,7 @@ OPEN = (
 """Mappings with the user's own keys, or without a type of their own, which may be set without Hydra's leading +."""
 
 
-MOST_OVERRIDES = 2000
-MOST_MARKS = 6000
+MOST_WEIGHT = 6000
 """Of all overrides together: Hydra's parser takes seconds for a list of 5,000 entries, and minutes for a longer one."""
 
 
@@ -45,10 +44,11 @@ def normalised(overrides: Sequence[str]) -> list[str]:
     Raises ConfigError for an override of no form, for a group that is given a number or nothing, and for more than Hydra's
     parser reads in a few seconds.
     """
-    if len(overrides) > MOST_OVERRIDES or sum(map(_weight, overrides)) > MOST_MARKS:
+    weight = sum(map(_weight, overrides))
+    if weight > MOST_WEIGHT:
         raise ConfigError.of(
-            f"{len(overrides):,} overrides with {sum(map(_weight, overrides)):,} marks and blanks outside quotes are more than "
-            f"the command line takes ({MOST_OVERRIDES:,}, with {MOST_MARKS:,})",
+            f"{len(overrides):,} overrides with {weight:,} marks outside quotes are more than the {MOST_WEIGHT:,} that the "
+            "command line takes",
             "write a file, and name its folder with --config-dir",
         )
     bad = [problem for override in overrides if (problem := _misspelt(override))]
@@ -63,9 +63,9 @@ def normalised(overrides: Sequence[str]) -> list[str]:
 
 
 def _weight(override: str) -> int:
-    """How much there is to parse: everything but letters and digits, and what quotes hold; a long word is read a piece at a time."""
+    """How much there is to parse: the override itself, and every mark or blank that no quotes hold."""
     bare = re.sub(r"'[^'\\]*'|\"[^\"\\]*\"", "", override)
-    return len(re.findall(r"\W", bare)) + len(override) // 100
+    return 2 + len(re.findall(r"\W", bare)) + len(override) // 100
 
 
 def _opened(override: str) -> str:
