@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import math
@@ -241,13 +242,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1 if found else 0
     counts: Counter[tuple[str, int]] = Counter()
     broken: Counter[str] = Counter()
-    for number in range(args.first, args.first + args.cases):
-        made, did, found = tried(args.seed, number, kinds, program=args.program > 0 and number % args.program == 0)
-        counts[made.kind, did.status] += 1
-        if found:
-            broken[made.kind] += 1
+    with contextlib.suppress(KeyboardInterrupt):  # what was counted so far is printed
+        for number in range(args.first, args.first + args.cases):
+            made, did, found = tried(args.seed, number, kinds, program=args.program > 0 and number % args.program == 0)
+            counts[made.kind, did.status] += 1
+            if found:
+                broken[made.kind] += 1
+                print(f"--- {args.seed}:{number} {made.kind}: {command(made)}", *found, sep="\n    ", flush=True)
     for kind in kinds or KINDS:
-        ", ".join(f"exit {code}: {count}" for (name, code), count in sorted(counts.items()) if name == kind)
+        row = ", ".join(f"exit {code}: {count}" for (name, code), count in sorted(counts.items()) if name == kind)
+        print(f"{kind}: {row}; {broken[kind]} broke the contract")
+    print(f"{broken.total()} of {counts.total()} cases of seed {args.seed} broke the contract")
     return 1 if broken else 0
 
 
