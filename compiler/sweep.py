@@ -148,7 +148,9 @@ def job_name(config: Config, changed: Sequence[str], shown: Mapping[str, str] = 
     told = SHOWN if config.name is None else frozenset({"name"})
     pairs = [item.lstrip("+").split("=", 1) for item in changed]
     values = [shown.get(f"{key}={value}", _exact(value)) for key, value in pairs]
-    added = [f"{key.rpartition('.')[2]}-{value}" for (key, _), value in zip(pairs, values, strict=True) if key not in told]
+    added = [
+        f"{key.rpartition('.')[2]}-{value}" for (key, _), value in zip(pairs, values, strict=True) if key not in told
+    ]
     name = "_".join([config.plan_name, *added])
     return name if len(name) <= 100 else f"{name[:91]}-{_digest(name)}"
 

@@ -77,8 +77,7 @@ CLUSTER: list[Case] = [
         composed("framework=vllm"),
         {"workload.global_batch_size": 64 * 1200},
         "warn",
-        "54.28 GB of a GPU for its KV cache, and 76800 sequences of 11,264 tokens need 55.36 on the fullest: all run while "
-        "answers are half way on average",
+        "76800 sequences of 11,264 tokens need 55.36 on the fullest: all run while answers are half way on average",
         "or write workload.kv_cache_precision=fp8",
     ),
     (
@@ -99,7 +98,9 @@ CLUSTER: list[Case] = [
     ),
     (
         "cache-room",
-        composed("framework=vllm", "workload.sequence_lengths=[300000]", "framework.args=['--gpu-memory-utilization=0.09']"),
+        composed(
+            "framework=vllm", "workload.sequence_lengths=[300000]", "framework.args=['--gpu-memory-utilization=0.09']"
+        ),
         {},
         "fail",
         "vllm has 1.16 GB of a GPU for its KV cache, and one sequence of 301,024 tokens needs 1.23",

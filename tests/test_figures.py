@@ -23,7 +23,14 @@ MODELS = ("llama3_1_8b", "qwen3_30b_a3b", "deepseek_v3")
 CLUSTERS = ("h100_80gb", "generic_64gb")
 TRAINING = ("none", "megatron", "deepspeed", "torchtitan", "maxtext")
 SERVING = ("none", "vllm", "sglang", "tensorrt_llm")
-RATES = ("gpu.memory_bandwidth", "gpu.peak_flops.bf16", "nvlink.bandwidth", "nvlink.latency", "nic.bandwidth", "nic.latency")
+RATES = (
+    "gpu.memory_bandwidth",
+    "gpu.peak_flops.bf16",
+    "nvlink.bandwidth",
+    "nvlink.latency",
+    "nic.bandwidth",
+    "nic.latency",
+)
 
 
 def numbers(value: Any) -> Iterator[float]:

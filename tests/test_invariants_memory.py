@@ -97,7 +97,9 @@ def test_what_a_server_cannot_do_without_is_refused() -> None:
     st.integers(1, 20_000),
     st.floats(7e9, 3e11),
 )
-def test_a_server_never_holds_more_than_it_has(name: str, clients: int, prompt: int, answer: int, bytes_: float) -> None:
+def test_a_server_never_holds_more_than_it_has(
+    name: str, clients: int, prompt: int, answer: int, bytes_: float
+) -> None:
     workload = replace(LLAMA.workload, global_batch_size=clients, sequence_lengths=[prompt], output_length=answer)
     config = changed(LLAMA, {"framework": Framework(name), "hardware.gpu.memory_bytes": bytes_})
     try:

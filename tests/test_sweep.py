@@ -61,7 +61,9 @@ def agrees(folder: Path, row: dict[str, str]) -> None:
         assert float(row["ttft_s"]) == prefill["ttft_s"]
         assert float(row["tpot_s"]) == decode["tpot_s"]
         both = projection["serve"]["aggregated"][-1]
-        assert float(row["tokens_per_s_per_gpu"]) == both["output_tokens_per_s_per_gpu"] < decode["tokens_per_s_per_gpu"]
+        assert (
+            float(row["tokens_per_s_per_gpu"]) == both["output_tokens_per_s_per_gpu"] < decode["tokens_per_s_per_gpu"]
+        )
         assert float(row["requests_per_s"]) == both["requests_per_s"] * plan["instances"]
         assert float(row["requests_per_s_per_gpu"]) == both["requests_per_s"] / plan["world_size"]
 
@@ -220,7 +222,7 @@ class TestBest:
         rows = self.rows(a=80.0, b=100.0, c=85.0, d=50.0)
         assert list(best(rows)) == ["best by throughput: b, 100 tokens/s/GPU; within its interval: c"]
         many = self.rows(**{f"p{i}": 100.0 - i for i in range(6)})
-        assert list(best(many))[0].endswith("within its interval: p1, p2, p3 and 2 more")
+        assert next(iter(best(many))).endswith("within its interval: p1, p2, p3 and 2 more")
 
     def test_a_shorter_step_of_another_plan_is_told_too(self) -> None:
         rows = self.rows(a=100.0, b=50.0)

@@ -17,9 +17,10 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from compiler.config.messages import translated
+from compiler.config.messages import DEGREES, translated
 from compiler.config.source import SCHEME, SHIPPED, RankplanSource, ShippedSource
 from compiler.errors import ConfigError, Problem
+from compiler.nearest import one_of
 from compiler.render.assets import folder
 
 OPEN = (
@@ -65,15 +66,14 @@ def _misspelt(override: str) -> Problem | None:
         return Problem(f"'{override}' is no override", "write KEY=VALUE, as in hardware.nodes=16")
     if key in GROUPS and re.fullmatch(r"|null|true|false|[0-9.]+", value.strip(), re.IGNORECASE):
         none = ", or ~expect for none" if key == "expect" else ""
-        return Problem(f"{override} names no option of the group {key}", f"write one of {known(key)}{none}")
+        return Problem(f"{override} names no option of the group {key}", f"{known(key)}{none}")
     return None
 
 
-def known(group: str) -> str:
-    """The options of a group that ship with the package, for messages."""
-    files = [path.stem for path in _files(group)]
-    degrees = ["degrees, as in tp8_pp4_adp16_ep8"] if group == "parallel" else []
-    return ", ".join([*degrees, *files])
+def known(group: str, word: str = "", key: str = "") -> str:
+    """What to write in the place of `word` (of `key=word`): one of the options of a group that ship with the package."""
+    written = one_of(word, [path.stem for path in _files(group)], key)
+    return written.replace("one of ", f"one of {DEGREES}, ", 1) if group == "parallel" else written
 
 
 def _files(group: str) -> list[Path]:

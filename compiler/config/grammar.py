@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from compiler.errors import Problem
 from compiler.frameworks.adapter import names as framework_names
+from compiler.nearest import one_of
 from compiler.specs.config import Config
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -27,7 +28,7 @@ def problems(config: Config) -> Iterator[Problem]:
     if config.framework.name not in framework_names():
         yield Problem(
             f"framework.name={config.framework.name} is not a known framework",
-            f"write one of {', '.join(framework_names())}",
+            one_of(config.framework.name, framework_names()),
         )
     yield from _layers(config)
     yield from _lengths(config)

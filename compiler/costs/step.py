@@ -218,7 +218,8 @@ def step(work: Work, by: Software) -> Step:
         exposed_s=scale * count * at_slowest(each.exposed),
         waiting_s=scale * count * at_slowest(each.waiting),
         bubble_s=scale * bubble,
-        gradients_s=scale * exceeding(by.dp * work.synchronised.max(axis=-1), by.window * total.max(axis=-1), SOFT_EDGE),
+        gradients_s=scale
+        * exceeding(by.dp * work.synchronised.max(axis=-1), by.window * total.max(axis=-1), SOFT_EDGE),
         optimizer_s=scale * by.optimizer * work.updated.max(axis=-1),
         fixed_s=scale * (by.micro_s * count + by.step_s),
     )

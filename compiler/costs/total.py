@@ -136,17 +136,8 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
         prefill=tuple(around("ttft", "ttft", row) for row in costs.prefill),
         decode=tuple(around("tpot", "tpot", row) for row in costs.decode),
         aggregated=tuple(together.sure(row, known) for row in costs.aggregated),
-        memory_interval=_memory_interval(costs, known),
+        memory_interval=room.interval(costs.memory, costs.least_bytes, costs.capacity_bytes, known),
     )
-
-
-def _memory_interval(costs: Costs, known: Uncertainty) -> tuple[float, float] | tuple[None, None]:
-    """Of the fullest rank. A server's cache gives way to what takes more than was thought, down to one sequence's."""
-    low, high = known.around("memory", float(costs.memory.total_bytes.max()))
-    if low is None or high is None or costs.least_bytes is None:
-        return low, high
-    _, least = known.around("memory", costs.least_bytes)
-    return low, max(min(high, costs.capacity_bytes), least or high)
 
 
 def _cost(world: World, measured: Calibration | None) -> Costs:
@@ -196,7 +187,7 @@ def _trained(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: 
 def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: Calibration | None) -> Costs:
     """With the phases that the plan has, at each length, of the requests that run at a time; and their traffic."""
     workload, held = case.workload, common.held
-    each = [(length, _running(case, held, length)) for length in workload.sequence_lengths]
+    each = [(length, room.running(case, held, length)) for length in workload.sequence_lengths]
     prompts = each if workload.role != "decode" else []
     tokens = each if workload.role != "prefill" else []
     longest = next((this for length, this in each if length == workload.longest), case)
@@ -213,13 +204,6 @@ def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: C
         decode_parts=tuple(phases.decode(this, held, reaches, length, measured) for length, this in tokens),
         least_bytes=float(room.least(case, common.memory).max()),
     )
-
-
-def _running(case: Case, held: Counts, length: int) -> Case:
-    """The case of the requests of one length that run at a time, among prompts of all lengths."""
-    alone = replace(case, workload=replace(case.workload, sequence_lengths=[length]))
-    batch = room.running(alone, held).workload.global_batch_size
-    return replace(case, workload=replace(case.workload, global_batch_size=batch))
 
 
 def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:

@@ -60,7 +60,9 @@ def _report(plan: PooledPlan, contents: Mapping[str, Any]) -> str:
         config=config,
         pools=escaped(_pools(contents)),
         projection=escaped(projection(contents["projection"])),
-        parts=escaped(breakdown.parts(contents["projection"], max(pool["degrees"]["pp"] for pool in contents["pools"].values()))),
+        parts=escaped(
+            breakdown.parts(contents["projection"], max(pool["degrees"]["pp"] for pool in contents["pools"].values()))
+        ),
         served=escaped(breakdown.together(contents["served"])),
         rates=escaped(_rates(contents)),
         notable=[check for check in plan.checks if check.status != "pass"],

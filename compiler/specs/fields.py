@@ -11,6 +11,7 @@ from dataclasses import Field, field, fields, is_dataclass
 from typing import Any
 
 from compiler.errors import Problem
+from compiler.nearest import one_of
 
 MISSING: Any = "???"
 
@@ -60,7 +61,7 @@ def problems(spec: Any, path: str = "") -> Iterator[Problem]:
 def _broken(item: Field[Any], key: str, value: Any) -> Iterator[Problem]:
     rules = item.metadata
     if "choices" in rules and value not in rules["choices"]:
-        yield Problem(f"{key}={value} is not a known value", f"write one of {', '.join(rules['choices'])}")
+        yield Problem(f"{key}={value} is not a known value", one_of(str(value), rules["choices"]))
     if not isinstance(value, (int, float)):
         return
     if not math.isfinite(value):
