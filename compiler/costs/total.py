@@ -35,7 +35,7 @@ COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
 @dataclass(frozen=True)
 class Costs:
     """What a plan costs. `worst_ranks` holds the first rank of each stage; prefill and decode are empty for training.
-    `unseen`: what of the plan no measurement is near to. `least_bytes`: of a server that runs one sequence at a time.
+    `unseen`: what no measurement is near to. `least_bytes`: of a server that runs one sequence at a time.
     """
 
     params: Totals
@@ -188,8 +188,7 @@ def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: C
     """With the phases that the plan has, at each length, of the requests that run at a time; and their traffic."""
     workload, held = case.workload, common.held
     each = [(length, room.running(case, held, length)) for length in workload.sequence_lengths]
-    prompts = each if workload.role != "decode" else []
-    tokens = each if workload.role != "prefill" else []
+    prompts, tokens = (each if workload.role in (None, role) else [] for role in ("prefill", "decode"))
     longest = next((this for length, this in each if length == workload.longest), case)
     prefill = tuple(serve.prefill(this, held, reaches, ranks, length, measured) for length, this in prompts)
     decode = tuple(serve.decode(this, held, reaches, ranks, length, measured) for length, this in tokens)
