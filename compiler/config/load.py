@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -16,9 +15,11 @@ from compiler.config.compose import compose, known
 from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.config.sealed import sealed
+from compiler.config.settings import meant
 from compiler.errors import ConfigError, Problem, short
 from compiler.inputs.file import text as text_of
 from compiler.layout import loads
+from compiler.nearest import one_of
 from compiler.schedulers import registry
 from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
@@ -91,7 +92,7 @@ def _unknown(node: DictConfig, path: str = "") -> Iterator[Problem]:
     for key in map(str, node):
         child = node._get_node(key)  # noqa: SLF001 - the public way resolves and fails on missing values
         if key not in known:
-            yield Problem(f"{path}{key} is not a setting", _suggestion(key, known))
+            yield Problem(f"{path}{key} is not a setting", _suggestion(f"{path}{key}", known))
         elif isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():  # noqa: SLF001 - same
             yield from _unknown(child, f"{path}{key}.")
 
@@ -100,7 +101,10 @@ def _check_expect(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """The group is optional, so Hydra passes over a file that is not there; a misspelt one must not go unjudged."""
     chosen = [override for override in overrides if re.fullmatch(r"expect=.*", override)]
     if chosen and cfg.expect.model is None and not cfg.expect.claims:
-        raise ConfigError.of(f"{chosen[-1]} is not known", f"write one of {known('expect')}, or ~expect for none")
+        raise ConfigError.of(
+            f"{chosen[-1]} is not known",
+            f"{known('expect', chosen[-1].partition('=')[2], 'expect')}, or ~expect for none",
+        )
 
 
 def _check_missing(cfg: DictConfig) -> None:
@@ -112,8 +116,7 @@ def _check_missing(cfg: DictConfig) -> None:
 
 
 def _suggestion(key: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, known, 1)
-    return f"did you mean {close[0]}?" if close else f"write one of {', '.join(known)}"
+    return meant(key) or one_of(key.rpartition(".")[2], known)
 
 
 def _read_model(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -164,7 +167,10 @@ def _options(name: str, node: Any) -> Any:
     known = [str(key) for key in options]
     bad = [str(key) for key in node or {} if key not in known]
     if bad:
-        raise ConfigError(Problem(f"scheduler.{name}.{key} is not a setting", _suggestion(key, known)) for key in bad)
+        raise ConfigError(
+            Problem(f"scheduler.{name}.{key} is not a setting", _suggestion(f"scheduler.{name}.{key}", known))
+            for key in bad
+        )
     return OmegaConf.to_object(OmegaConf.merge(options, node or {}))
 
 
