@@ -12,6 +12,7 @@ from compiler.costs.software import Engine, Software
 from compiler.costs.uncertainty import Residuals, Uncertainty
 from compiler.errors import ConfigError, Problem, short
 from compiler.inputs import yaml_mapping
+from compiler.nearest import one_of
 from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.ranges import problems
@@ -163,11 +164,12 @@ def of(config: Config) -> Calibration | None:
         return None
     curves = gpu(wanted)
     if curves is None or not curves.gemm:
-        known = ", ".join(
-            sorted(path.stem for path in FOLDER.glob("*.yaml") if (found := gpu(path.stem)) and found.gemm)
-        )
+        known = sorted(path.stem for path in FOLDER.glob("*.yaml") if (found := gpu(path.stem)) and found.gemm)
         called = "the file given" if "\n" in wanted else wanted
-        raise ConfigError.of(f"hardware.calibration={called} has no GEMM curves", f"write one of {known}, or null")
+        raise ConfigError.of(
+            f"hardware.calibration={called} has no GEMM curves",
+            f"{one_of('' if called != wanted else wanted, known)}, or null",
+        )
     curves = on(config.hardware.name, curves)
     name, version = BACKENDS.get(config.framework.name, config.framework.name), config.framework.version or ""
     keys = (name, version, config.hardware.name, config.workload.precision)

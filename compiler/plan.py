@@ -97,7 +97,7 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """What `plan.json` holds: the plan in closed form, of a size that does not grow with the ranks."""
         world, costs = self.world, self.costs.to_dict()
-        found: dict[str, Any] = {
+        found = {
             "schema": SCHEMA,
             "name": self.name,
             "fingerprint": self.fingerprint,
@@ -112,7 +112,7 @@ class Plan:
             "assumed": _assumed(self.config),
             "checks": [check.to_dict() for check in self.checks],
         }
-        return figures(found) | {"expectations": [asdict(verdict) for verdict in self.expectations]}
+        return {**figures(found), "expectations": [asdict(verdict) for verdict in self.expectations]}
 
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.

@@ -65,7 +65,7 @@ class PooledPlan:
             "rates": [vars(rate) for rate in self._rates(phases)],
             "checks": [check.to_dict() for check in self.checks],
         }
-        return figures(found) | {"expectations": [vars(verdict) for verdict in self.expectations]}
+        return {**figures(found), "expectations": [vars(verdict) for verdict in self.expectations]}
 
     def _rates(self, phases: Mapping[str, Any]) -> Iterator[Rate]:
         """Requests a second of both pools together, at each length of prompts."""

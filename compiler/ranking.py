@@ -58,7 +58,7 @@ def _around(row: Mapping[str, Any], name: str) -> dict[str, float]:
 def best(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The plan with the most tokens/s for its GPUs, those that may be as good, and a training step that is shorter."""
     rated = [row for row in rows if row.get("tokens_per_s_per_gpu")]
-    if len(rated) < 2:
+    if len(rated) < 2:  # one plan is no choice
         return
     ranked = sorted(rated, key=lambda row: -float(row["tokens_per_s_per_gpu"]))
     first = ranked[0]

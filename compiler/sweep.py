@@ -28,7 +28,8 @@ from compiler.config.compose import compose, normalised, parsed
 from compiler.config.exposed import in_override
 from compiler.config.grammar import NAME
 from compiler.config.hydra_app import start
-from compiler.config.load import check_keys, load_config, to_config
+from compiler.config.keys import check_keys
+from compiler.config.load import load_config, to_config
 from compiler.config.messages import translated
 from compiler.config.sealed import sealed
 from compiler.console import Progress

@@ -77,7 +77,7 @@ CLUSTER: list[Case] = [
         composed("framework=vllm"),
         {"workload.global_batch_size": 64 * 1200},
         "warn",
-        "54.28 GB of a GPU for its KV cache, and 76800 sequences of 11,264 tokens need 55.36 on the fullest: all run while",
+        "76800 sequences of 11,264 tokens need 55.36 on the fullest: all run while answers are half way on average",
         "or write workload.kv_cache_precision=fp8",
     ),
     (

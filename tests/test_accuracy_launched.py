@@ -9,6 +9,7 @@ import pytest
 from benchmarks.rows import launched, serving
 from benchmarks.rows.record import Cells
 from compiler.specs.degrees import Parallel
+from compiler.specs.weights import Quantization, Stored
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B
 
 
@@ -45,7 +46,8 @@ def test_weights_alone_are_of_four_bits() -> None:
 
 
 def test_a_model_that_has_four_bits_is_not_widened() -> None:
-    assert serving.precision(row("trtllm", "", "h200_sxm"), replace(LLAMA_8B, dtype="fp4")) == "nvfp4"
+    narrow = replace(LLAMA_8B, quantization=Quantization("mxfp4", {"mlp": Stored("mxfp4", 4.25)}))
+    assert serving.precision(row("trtllm", "", "h200_sxm"), narrow) == "nvfp4"
     assert serving.precision(row("trtllm", "", "h200_sxm"), LLAMA_8B) == "fp8"
 
 

@@ -109,3 +109,16 @@ def test_fp4_without_units_of_its_own_takes_the_curves_of_bf16() -> None:
     found = calibrated.gpu("h200")
     assert found is not None
     assert found.kernel(found.gemm, "nvfp4") is found.gemm["bf16"] is not found.gemm["fp8"]
+
+
+def test_a_release_that_was_not_measured_is_a_note_and_a_framework_is_named() -> None:
+    def measured(*more: str) -> tuple[str, str, str]:
+        checks = compile_plan(["hardware=h100_80gb", *LLAMA, *more]).checks
+        found = next(check for check in checks if check.id == "measured")
+        return found.status, found.message, found.fix
+
+    status, message, fix = measured("framework=megatron")
+    assert (status, fix) == ("pass", "")
+    assert "release not given of megatron: the constants of its latest, nemo-26.08" in message
+    assert measured()[2] == "write the framework that will run it, as in framework=megatron or framework=vllm"
+    assert "benchmarks.fit_software" in measured("framework=deepspeed")[2]

@@ -156,7 +156,7 @@ class TestCompiling:
         (tmp_path / "out" / "mine" / "notes.txt").write_text("an addition of somebody's")
         assert call(*small, cwd=tmp_path).code == 0
         left = {path.name for path in (tmp_path / "out" / "mine").iterdir()}
-        assert not left & {"graph.json.gz", "notes.txt"}
+        assert left & {"graph.json.gz", "notes.txt"} == {"notes.txt"}
 
     @pytest.mark.parametrize("out", [".", "../a place/b", "{tmp}/absolute"])
     def test_out(self, tmp_path: Path, out: str) -> None:

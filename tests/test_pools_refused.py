@@ -19,7 +19,7 @@ class TestRefusals:
             (
                 [pools(), "workload.pools.prefill.nodes=2"],
                 2,
-                "workload.pools.prefill.nodes is not a setting ; write one of parallel",
+                "workload.pools.prefill.nodes is not a setting ; did you mean spare_nodes? Else write one of parallel",
             ),
             (
                 [pools("parallel: 5")],

@@ -10,7 +10,9 @@ from compiler.commands.answers import Answer, SpareAnswer
 from compiler.commands.folder import PlanFolder
 from compiler.commands.lookup import group_answer, rank_answer, slot_answer
 from compiler.errors import ConfigError, Problem
+from compiler.nearest import near, one_of
 
+WORDS = ("rank", "group", "host", "slot")
 FORMS = "rank=N, group=KIND/INDEX, host=NAME or slot=N"
 
 
@@ -39,7 +41,8 @@ def answer(plan: PlanFolder, query: str) -> Answer:
         return _group(plan, query, value)
     if word == "host" and value:
         return _host(plan, value)
-    raise ConfigError.of(f"'{query}' is no query", f"write {FORMS}")
+    close = "".join(f"did you mean {found}=...? " for found in near(word, WORDS, 1) if word not in WORDS)
+    raise ConfigError.of(f"'{query}' is no query", f"{close}{'Else write' if close else 'write'} {FORMS}")
 
 
 def _number(query: str, value: str, count: int, form: str) -> int:
@@ -54,9 +57,7 @@ def _number(query: str, value: str, count: int, form: str) -> int:
 def _group(plan: PlanFolder, query: str, value: str) -> Answer:
     kind, _, index = value.partition("/")
     if kind not in plan.groups:
-        raise ConfigError.of(
-            f"{query}: the plan has no groups of kind '{kind}'", f"write one of {', '.join(plan.groups)}"
-        )
+        raise ConfigError.of(f"{query}: the plan has no groups of kind '{kind}'", one_of(kind, list(plan.groups)))
     return group_answer(plan, kind, _number(query, index, len(plan.groups[kind]), f"group={kind}/"))
 
 

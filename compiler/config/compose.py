@@ -20,10 +20,11 @@ from omegaconf import DictConfig
 
 from compiler.config import choices
 from compiler.config.choices import GROUPS
-from compiler.config.messages import translated
+from compiler.config.messages import DEGREES, translated
 from compiler.config.sealed import sealed
 from compiler.config.source import SCHEME, FileSource, RankplanSource
 from compiler.errors import ConfigError, Problem
+from compiler.nearest import one_of
 from compiler.render.assets import folder
 
 OPEN = (
@@ -85,15 +86,14 @@ def _misspelt(override: str) -> Problem | None:
     group = key.lstrip("+")
     if group in GROUPS and (what := choices.refused(group, value)):
         none = ", or ~expect for none" if group == "expect" else ""
-        return Problem(what, f"write one of {known(group)}{none}")
+        return Problem(what, f"{known(group)}{none}")
     return choices.endless(group, value)
 
 
-def known(group: str) -> str:
-    """The options of a group that ship with the package, for messages."""
-    files = [path.stem for path in _files(group)]
-    degrees = ["degrees, as in tp8_pp4_adp16_ep8"] if group == "parallel" else []
-    return ", ".join([*degrees, *files])
+def known(group: str, word: str = "", key: str = "") -> str:
+    """What to write in the place of `word` (of `key=word`): one of the options of a group that ship with the package."""
+    written = one_of(word, [path.stem for path in _files(group)], key)
+    return written.replace("one of ", f"one of {DEGREES}, ", 1) if group == "parallel" else written
 
 
 def _files(group: str) -> list[Path]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from compiler.errors import Problem, short
 from compiler.frameworks.adapter import names as framework_names
+from compiler.nearest import one_of
 from compiler.specs.config import Config
 from compiler.specs.limits import LAYERS
 
@@ -29,7 +30,7 @@ def problems(config: Config) -> Iterator[Problem]:
     if config.framework.name not in framework_names():
         yield Problem(
             f"framework.name={short(config.framework.name)} is not a known framework",
-            f"write one of {', '.join(framework_names())}",
+            one_of(config.framework.name, framework_names()),
         )
     yield from _layers(config)
     yield from _lengths(config)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf
 
+from compiler.config.settings import meant
 from compiler.errors import ConfigError, Problem, short
+from compiler.nearest import one_of
 from compiler.specs.config import Config
 
 
@@ -33,7 +34,7 @@ def _unknown(node: DictConfig, path: str = "") -> Iterator[Problem]:
     for key in map(str, node):
         child = node._get_node(key)  # noqa: SLF001 - the public way resolves and fails on missing values
         if key not in known:
-            yield Problem(f"{path}{key} is not a setting", suggestion(key, known))
+            yield Problem(f"{path}{key} is not a setting", suggestion(f"{path}{key}", known))
         elif isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():  # noqa: SLF001 - same
             yield from _unknown(child, f"{path}{key}.")
 
@@ -49,7 +50,7 @@ def mistyped(node: Container, path: str = "") -> Iterator[Problem]:
             yield from mistyped(child, f"{where}.")
         elif _held(found := child._dereference_node()) != _held(child):  # noqa: SLF001 - same
             yield Problem(
-                f"{where}={child._value()} brings {short(found)}",
+                f"{where}={child._value()} brings {short(found)}",  # noqa: SLF001 - same
                 "write its own values, or name a key that holds the same",
             )
 
@@ -64,5 +65,4 @@ def _held(node: Any) -> Any:
 
 
 def suggestion(key: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, known, 1)
-    return f"did you mean {close[0]}?" if close else f"write one of {', '.join(known)}"
+    return meant(key) or one_of(key.rpartition(".")[2], known)

@@ -77,7 +77,10 @@ def _check_expect(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """The group is optional, so Hydra passes over a file that is not there; a misspelt one must not go unjudged."""
     chosen = [override for override in overrides if re.fullmatch(r"expect=.*", override)]
     if chosen and cfg.expect.model is None and not cfg.expect.claims:
-        raise ConfigError.of(f"{chosen[-1]} is not known", f"write one of {known('expect')}, or ~expect for none")
+        raise ConfigError.of(
+            f"{chosen[-1]} is not known",
+            f"{known('expect', chosen[-1].partition('=')[2], 'expect')}, or ~expect for none",
+        )
 
 
 def _check_missing(cfg: DictConfig) -> None:
@@ -136,7 +139,10 @@ def _options(name: str, node: Any) -> Any:
     known = [str(key) for key in options]
     bad = [str(key) for key in node or {} if key not in known]
     if bad:
-        raise ConfigError(Problem(f"scheduler.{name}.{key} is not a setting", suggestion(key, known)) for key in bad)
+        raise ConfigError(
+            Problem(f"scheduler.{name}.{key} is not a setting", suggestion(f"scheduler.{name}.{key}", known))
+            for key in bad
+        )
     return OmegaConf.to_object(OmegaConf.merge(options, node or {}))
 
 

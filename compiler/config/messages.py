@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
-from typing import Any, get_type_hints
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
+from compiler.config.settings import meant, paths
 from compiler.errors import ConfigError, Problem
-from compiler.specs.config import Config
+from compiler.nearest import one_of
+from compiler.render.assets import folder
 
 _SEVERAL = "write key=[a,b] for a list, or add -m to sweep over the values"
 _QUOTE = "quote the value, as in 'key=\"a, b\"'"
 TYPE = "write a value of that type"
 HELP = "see `python -m compiler --help` for the keys and groups"
+
+DEGREES = "degrees, as in tp8_pp4_adp16_ep8"
+
+LAUNCHED = ("hydra/launcher", "hydra/sweeper")
+PLUGINS = {
+    "submitit": "hydra-submitit-launcher",
+    "joblib": "hydra-joblib-launcher",
+    "ray": "hydra-ray-launcher",
+    "rq": "hydra-rq-launcher",
+    "optuna": "hydra-optuna-sweeper",
+    "nevergrad": "hydra-nevergrad-sweeper",
+    "ax": "hydra-ax-sweeper",
+}
+"""Packages that bring Hydra's launchers and sweepers, by how the names of those begin."""
 
 
 @contextmanager
@@ -69,9 +82,16 @@ def _missing(error: MissingConfigException) -> Problem:
     listed = str(error).partition("Available options in")[2].split("\n")
     options = [line.strip() for line in listed[1:] if line.startswith("\t") and "://" not in line]
     what = f"{group}={name} is not known" if group else f"the configuration {name or _flat(error)} is not found"
-    if group == "parallel":
-        options.insert(0, "degrees, as in tp8_pp4_adp16_ep8")
-    return Problem(what, f"write one of {', '.join(options)}" if options else HELP)
+    plugin = next((package for start, package in PLUGINS.items() if group in LAUNCHED and name.startswith(start)), None)
+    if plugin is not None:
+        return Problem(
+            f"{what}: the package {plugin} is not installed", f"run `pip install {plugin}`, or leave {group} out"
+        )
+    options = options or sorted(path.stem for path in folder("conf").joinpath(group).glob("*.yaml") if group)
+    if not options:
+        return Problem(what, HELP)
+    written = one_of(name, options, "" if group == "scheduler" else group)
+    return Problem(what, written.replace("one of ", f"one of {DEGREES}, ", 1) if group == "parallel" else written)
 
 
 def _problems(error: BaseException) -> list[Problem]:
@@ -118,8 +138,8 @@ def _told(texts: list[str]) -> tuple[str, str]:
     said = "\n".join(texts)
     if key := re.search(r"[Ii]nterpolation.*\n\s*full_key: (.+)", said):
         return f"{key[1]}: {texts[0].splitlines()[0]}", "mend the value or the file it names"
-    if key := re.search(r"^Could not override[^\0]*\n\s*full_key: (.+)", said):
-        return f"{key[1]} is not a setting", meant(key[1]) or HELP
+    if key := re.search(r"^Could not (?:override|append to config[^']*) ?'\+*([^']+?)'[^\0]*\n\s*full_key: (.+)", said):
+        return _unknown(max(key[1], key[2], key=len))
     if typed := re.search(
         r"In '(.+?)': Validation ?Error raised while composing config:\s*\n(.+)\n\s*full_key: (.+)", said
     ):
@@ -133,16 +153,15 @@ def _told(texts: list[str]) -> tuple[str, str]:
     return whole, "mend the value or the file it names"
 
 
-def meant(key: str) -> str:
-    """A hint where a dotted key is nearly a setting; empty where it is not."""
-    spec: Any = Config
-    *parents, last = key.split(".")
-    for parent in parents:
-        hints = get_type_hints(spec) if is_dataclass(spec) else {}
-        spec = hints.get(parent)
-    known = [item.name for item in fields(spec)] if is_dataclass(spec) else []
-    close = difflib.get_close_matches(last, known, 1)
-    return f"did you mean {'.'.join([*parents, *close])}?" if close else ""
+def _unknown(key: str) -> tuple[str, str]:
+    """A key that there is not, or not in this configuration: a target's options come with the target."""
+    if key in paths() and key.startswith("scheduler."):
+        target = key.split(".")[1]
+        what = (
+            f"scheduler.{target} is not a setting here: the plan has no scheduler={target}, so that {key} is of nothing"
+        )
+        return what, f"add {target} to scheduler=[...], or leave {key} out"
+    return f"{key} is not a setting", meant(key) or HELP
 
 
 def _value(error: ValueError | OverflowError) -> Problem:

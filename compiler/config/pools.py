@@ -14,6 +14,7 @@ from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.errors import ConfigError, Problem
 from compiler.inputs.file import text as text_of
+from compiler.nearest import one_of
 from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel, looks_like_degrees, parse
@@ -65,7 +66,7 @@ def _unknown(path: str, given: Any, spec: type[Pool | Pools]) -> Iterator[Proble
     known = [item.name for item in fields(spec)]
     for key in given if isinstance(given, dict) else ():
         if key not in known:
-            yield Problem(f"{path}.{key} is not a setting", f"write one of {', '.join(known)}")
+            yield Problem(f"{path}.{key} is not a setting", one_of(str(key), known))
 
 
 def _degrees(key: str, given: Any, order: str, config_dir: str | None) -> Parallel:
@@ -84,5 +85,5 @@ def _named(key: str, name: str, config_dir: str | None) -> Any:
     if file is not None:
         return source.values(file, text_of(str(file), file, "name a YAML file"))
     if not looks_like_degrees(name):
-        raise ConfigError.of(f"{key}={name} is not known", f"write one of {compose.known('parallel')}")
+        raise ConfigError.of(f"{key}={name} is not known", compose.known("parallel", name))
     return parse(name)

@@ -10,6 +10,9 @@ from compiler.costs.arrays import Array
 from compiler.costs.case import Case
 from compiler.costs.memory import Memory, kv_cache, memory
 from compiler.costs.params import Counts
+from compiler.costs.uncertainty import Uncertainty
+
+Around = tuple[float, float] | tuple[None, None]
 
 MOST = 2048.0
 """Requests that an attention-DP rank runs at a time, whatever its memory (TensorRT-LLM's default)."""
@@ -45,10 +48,11 @@ def one_sequence(case: Case, prompt: int, answer: int) -> Array:
     return kv_cache(replace(case, workload=one))
 
 
-def running(case: Case, held: Counts) -> Case:
-    """With the requests that run at a time, of those that clients of an instance ask."""
-    most = round(float(np.max(admitted(case, held) * case.adp)))
+def running(case: Case, held: Counts, length: int) -> Case:
+    """With the requests of prompts of `length` that run at a time, of those that clients of an instance ask."""
     workload = case.workload
+    alone = replace(case, workload=replace(workload, sequence_lengths=[length]))
+    most = round(float(np.max(admitted(alone, held) * case.adp)))
     return replace(case, workload=replace(workload, global_batch_size=min(workload.global_batch_size, most)))
 
 
@@ -71,3 +75,14 @@ def least(case: Case, found: Memory) -> Array:
 
 def _longest(case: Case) -> Array:
     return one_sequence(case, case.workload.longest, case.workload.output_length)
+
+
+def interval(found: Memory, least_bytes: float | None, capacity_bytes: float, known: Uncertainty) -> Around:
+    """Where memory of the fullest rank would be measured. A server's cache gives way to what takes more than was thought, down
+    to `least_bytes`, those of one sequence at a time; None where nothing does.
+    """
+    whole = known.around("memory", float(found.total_bytes.max()))
+    least = known.around("memory", least_bytes)[1]
+    if whole[0] is None or least is None:
+        return whole
+    return whole[0], max(min(whole[1], capacity_bytes), least)

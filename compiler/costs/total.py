@@ -35,7 +35,7 @@ COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
 @dataclass(frozen=True)
 class Costs:
     """What a plan costs. `worst_ranks` holds the first rank of each stage; prefill and decode are empty for training.
-    `unseen`: what of the plan no measurement is near to. `least_bytes`: of a server that runs one sequence at a time.
+    `unseen`: what no measurement is near to. `least_bytes`: of a server that runs one sequence at a time.
     """
 
     params: Totals
@@ -138,17 +138,8 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
         prefill=tuple(around("ttft", "ttft", row) for row in costs.prefill),
         decode=tuple(around("tpot", "tpot", row) for row in costs.decode),
         aggregated=tuple(together.sure(row, known) for row in costs.aggregated),
-        memory_interval=_memory_interval(costs, known),
+        memory_interval=room.interval(costs.memory, costs.least_bytes, costs.capacity_bytes, known),
     )
-
-
-def _memory_interval(costs: Costs, known: Uncertainty) -> tuple[float, float] | tuple[None, None]:
-    """Of the fullest rank. A server's cache gives way to what takes more than was thought, down to one sequence's."""
-    low, high = known.around("memory", float(costs.memory.total_bytes.max()))
-    if low is None or high is None or costs.least_bytes is None:
-        return low, high
-    _, least = known.around("memory", costs.least_bytes)
-    return low, max(min(high, costs.capacity_bytes), least or high)
 
 
 def _cost(world: World, measured: Calibration | None) -> Costs:
@@ -207,9 +198,8 @@ def _trained(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: 
 def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: Calibration | None) -> Costs:
     """With the phases that the plan has, at each length, of the requests that run at a time; and their traffic."""
     workload, held = case.workload, common.held
-    each = [(length, _running(case, held, length)) for length in workload.sequence_lengths]
-    prompts = each if workload.role != "decode" else []
-    tokens = each if workload.role != "prefill" else []
+    each = [(length, room.running(case, held, length)) for length in workload.sequence_lengths]
+    prompts, tokens = (each if workload.role in (None, role) else [] for role in ("prefill", "decode"))
     longest = next((this for length, this in each if length == workload.longest), case)
     prefill = tuple(serve.prefill(this, held, reaches, ranks, length, measured) for length, this in prompts)
     decode = tuple(serve.decode(this, held, reaches, ranks, length, measured) for length, this in tokens)
@@ -224,13 +214,6 @@ def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: C
         decode_parts=tuple(phases.decode(this, held, reaches, length, measured) for length, this in tokens),
         least_bytes=float(room.least(case, common.memory).max()),
     )
-
-
-def _running(case: Case, held: Counts, length: int) -> Case:
-    """The case of the requests of one length that run at a time, among prompts of all lengths."""
-    alone = replace(case, workload=replace(case.workload, sequence_lengths=[length]))
-    batch = room.running(alone, held).workload.global_batch_size
-    return replace(case, workload=replace(case.workload, global_batch_size=batch))
 
 
 def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check
+from compiler.checks import Check, check
 from compiler.frameworks.adapter import adapter
 from compiler.invariants.registry import declared, laid_out
 from compiler.specs.config import Config
@@ -15,6 +15,33 @@ from compiler.world import World
 def of_the_configuration(config: Config) -> Iterator[Check]:
     """What the framework says of degrees, model and workload."""
     yield from adapter(config.framework.name).declared(config)
+
+
+UNREAD = {
+    "version": ("none",),
+    "args": ("none",),
+    "expert_layout": ("vllm", "sglang", "maxtext"),
+}
+"""Keys of `framework`, and the frameworks that never read them; the others say themselves what they cannot do."""
+
+
+@declared
+def unread(config: Config) -> Iterator[Check]:
+    """A key that the framework has no use for changes nothing."""
+    name, moe = config.framework.name, config.model.moe
+    for key, without in UNREAD.items():
+        value = getattr(config.framework, key)
+        if value and (name in without or (key == "expert_layout" and not moe)):
+            what = f"framework={name}" if name in without else f"{config.model.name}, which has no experts"
+            yield check(
+                "framework-setting",
+                False,
+                f"framework.{key}={value}",
+                "none",
+                f"framework.{key}={str(value).replace(' ', '')} has no effect on {what}",
+                f"leave framework.{key} out",
+                otherwise="warn",
+            )
 
 
 @laid_out

@@ -34,6 +34,13 @@ def measured(world: World, costs: Costs) -> Iterator[Check]:
         str(len(others)),
         "0",
         "; ".join([f"the projection extrapolates: {'; '.join(others)}" if others else known, *releases]),
-        "time some of your own steps and add them with python -m benchmarks.fit_software, or take the times as rough",
+        _fix(others),
         otherwise="warn",
     )
+
+
+def _fix(notes: list[str]) -> str:
+    """A framework can be named; the rest has to be measured."""
+    if all(note.startswith("framework none:") for note in notes):
+        return "write the framework that will run it, as in framework=megatron or framework=vllm"
+    return "time some of your own steps and add them with python -m benchmarks.fit_software, or take the times as rough"

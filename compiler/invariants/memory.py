@@ -113,7 +113,10 @@ def cached(world: World, costs: Costs) -> Iterator[Check]:
     has, asked = room.given(this, all_of), all_of.kv_cache_bytes
     one = room.one_sequence(this, workload.longest, workload.output_length)
     stage = int(np.argmin(has / np.maximum(asked, 1)))
-    clients, let_in = workload.global_batch_size, room.running(this, costs.held).workload.global_batch_size
+    clients, let_in = (
+        workload.global_batch_size,
+        room.running(this, costs.held, workload.longest).workload.global_batch_size,
+    )
     none_fits = bool((has < one).any())
     if none_fits and costs.memory.total_bytes.max() > costs.capacity_bytes:
         return  # whatever part the server takes: that is said of memory

@@ -4,46 +4,117 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
+from typing import Any
 
 from compiler.checks import Check, check
 from compiler.costs.servers import SERVERS
 from compiler.invariants.registry import declared
+from compiler.render.assets import folder
 from compiler.specs.config import Config
+from compiler.specs.workload import Workload
 
-OF_TRAINING = ("optimizer_offload", "activation_offload", "tokens", "dispatch", "overlapped_dispatch")
-OF_SERVING = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch", "kv_cache_precision")
+OF_TRAINING = (
+    *("sequence_length", "recompute", "distributed_optimizer", "zero_stage", "optimizer_offload", "activation_offload"),
+    *("schedule", "dispatch", "overlapped_dispatch", "fused_attention"),
+    *("tokens", "gpu_mtbf_s", "checkpoint_s", "checkpoint_interval_s", "restart_s"),
+)
+OF_PASSES = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch", "kv_cache_precision")
+OF_SERVING = ("sequence_lengths", "output_length", *OF_PASSES, "draft_acceptance")
+"""Keys of one kind of workload alone; whatever is in neither list changes both (`pools` have a rule of their own)."""
+
+OF_EXPERTS = (
+    "imbalance",
+    "imbalance_exponent",
+    "two_batch_overlap",
+    "low_latency_dispatch",
+    "dispatch",
+    "overlapped_dispatch",
+)
+
+NEEDS = {
+    "draft_acceptance": "draft_tokens",
+    "checkpoint_s": "gpu_mtbf_s",
+    "checkpoint_interval_s": "gpu_mtbf_s",
+    "restart_s": "gpu_mtbf_s",
+}
+"""Keys that say more of another one, and nothing where that one is left out."""
 
 
 @declared
 def without_effect(config: Config) -> Iterator[Check]:
-    """A setting of the other kind of workload, or of experts where there are none, changes nothing."""
-    workload = config.workload
-    usual = {item.name: item.default for item in fields(workload)}
-    idle = list(OF_SERVING if workload.train else OF_TRAINING)
+    """A setting of the other kind of workload, of experts where there are none, or of another setting that is not made."""
+    workload, name = config.workload, config.model.name
+    kind, other = ("training", "serve") if workload.train else ("serving", "train")
+    idle = dict.fromkeys(OF_SERVING if workload.train else OF_TRAINING, f"{kind} {name}")
     if not config.model.moe:
-        idle += ["imbalance", "imbalance_exponent", "two_batch_overlap", "low_latency_dispatch"]
-        idle += ["dispatch", "overlapped_dispatch"]
-    for name in dict.fromkeys(idle):
-        value = getattr(workload, name)
-        if value != usual[name]:
-            what = "training" if workload.train else "serving"
-            yield check(
-                "workload-setting",
-                False,
-                f"{name}={value}",
-                f"{name}={usual[name]}",
-                f"workload.{name}={value} has no effect on {what} {config.model.name}",
-                f"leave workload.{name} out",
-                otherwise="warn",
-            )
+        idle |= dict.fromkeys(OF_EXPERTS, f"{kind} {name}")
+        if config.experts.load is not None:
+            yield _idle("experts.load", "a file", "none", f"{kind} {name}, which has no experts")
+    for key, needed in NEEDS.items():
+        if not getattr(workload, needed):
+            idle.setdefault(key, f"anything without workload.{needed}")
+    usual, shipped = defaults(), _shipped(config, other)
+    for key, what in idle.items():
+        value = getattr(workload, key)
+        if value != usual[key] and key not in shipped:
+            yield _idle(f"workload.{key}", _text(value), _text(usual[key]), what)
+
+
+def _idle(key: str, value: str, usual: str, what: str) -> Check:
+    said = f"{key.removeprefix('workload.')}={value}"
+    limit = f"{key.removeprefix('workload.')}={usual}"
+    return check(
+        "workload-setting",
+        False,
+        said,
+        limit,
+        f"{key}={value} has no effect on {what}",
+        f"leave {key} out",
+        otherwise="warn",
+    )
+
+
+def _text(value: Any) -> str:
+    return str(value).replace(" ", "")
+
+
+def defaults() -> dict[str, Any]:
+    """Of every key of a workload."""
+    return {
+        item.name: item.default_factory() if callable(item.default_factory) else item.default
+        for item in fields(Workload)
+    }
+
+
+def _shipped(config: Config, kind: str) -> set[str]:
+    """Keys whose values are those of the file that we ship for the other kind, from which only `kind` was changed: two of
+    them at least, for one may be a user's own.
+    """
+    usual, file = defaults(), _file(kind)
+    own = {
+        key for key, value in file.items() if key in usual and value != usual[key] and key not in ("kind", "assumed")
+    }
+    idle = own & {*OF_TRAINING, *OF_SERVING}
+    same = {key for key in idle if getattr(config.workload, key) == file[key]}
+    return same if len(same) > 1 else set()
+
+
+@cache
+def _file(kind: str) -> dict[str, Any]:
+    import yaml
+
+    text = (folder("conf") / "workload" / f"{kind}.yaml").read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return {key: float(value) if key.endswith("_s") else value for key, value in found.items()}
 
 
 @declared
 def passes(config: Config) -> Iterator[Check]:
     """The inference servers are told of a workload's passes, or refuse them; other frameworks that serve are not asked."""
     workload, name = config.workload, config.framework.name
-    usual = {item.name: item.default for item in fields(workload)}
-    chosen = [key for key in OF_SERVING if getattr(workload, key) != usual[key]]
+    usual = defaults()
+    chosen = [key for key in OF_PASSES if getattr(workload, key) != usual[key]]
     if not workload.train and chosen and name not in ("none", *SERVERS):
         yield check(
             "serving-passes",

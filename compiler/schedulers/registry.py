@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from compiler.checks import Check
 from compiler.errors import ConfigError
+from compiler.nearest import one_of
 from compiler.render.artifacts import Artifact
 from compiler.schedulers import job, runtime_files
 from compiler.schedulers.job import Planned, PooledJob, PooledPlanned
@@ -23,7 +24,7 @@ def names() -> list[str]:
 def target(name: str) -> Target:
     """Load a target. Raises ConfigError for an unknown name."""
     if name not in names():
-        raise ConfigError.of(f"scheduler={name} is not a known scheduler", f"write one of {', '.join(names())}")
+        raise ConfigError.of(f"scheduler={name} is not a known scheduler", one_of(name, names()))
     found: Target = importlib.import_module(f"compiler.schedulers.targets.{name}").TARGET
     return found
 

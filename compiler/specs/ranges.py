@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, get_args, get_origin, get_type_hints
 
 from compiler.errors import Problem, short
+from compiler.nearest import one_of
 from compiler.specs.fields import Rule, rule_of
 from compiler.specs.limits import DEPTH, WHOLE
 from compiler.specs.units import Quantity, written
@@ -74,7 +75,7 @@ def _broken(key: str, rule: Rule, value: Any, nested: int) -> Iterator[Problem]:
         yield from _crowded(key, rule, value, nested)
     elif rule.options:
         if value not in rule.options:
-            yield Problem(f"{key}={short(value)} is not a known value", f"write one of {', '.join(rule.options)}")
+            yield Problem(f"{key}={short(value)} is not a known value", one_of(str(value), rule.options))
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield from _out_of_range(key, rule, value)
     elif rule.least is not None:

@@ -1,0 +1,100 @@
+"""A misspelt key or name is answered with the one that it may have meant, wherever it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from compiler.config.settings import meant, paths
+from compiler.nearest import near
+from tests.command import program
+
+KEYS = {
+    "slurm.partition": "scheduler.slurm.partition",
+    "partition": "scheduler.slurm.partition",
+    "scheduler.slurm.partitoin": "scheduler.slurm.partition",
+    "scheduler.jobset.topolgy": "scheduler.jobset.topology",
+    "hardware.gpus": "hardware.node.gpus",
+    "memory_bytes": "hardware.gpu.memory_bytes",
+    "gpu.memory_bandwith": "hardware.gpu.memory_bandwidth",
+    "nodes": "hardware.nodes",
+    "tp": "parallel.tp",
+    "parallel.tpp": "parallel.tp",
+    "precison": "workload.precision",
+    "workload.seqence_length": "workload.sequence_length",
+    "instances": "framework.instances",
+    "modle": "model",
+    "launch.enviroment": "launch.environment",
+    "workload.pools.prefil.args": "workload.pools.prefill.args",
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_nearest_setting_is_named(key: str) -> None:
+    assert meant(key).startswith(f"did you mean {KEYS[key]}")
+    assert KEYS[key] in paths()
+
+
+def test_no_hint_is_better_than_a_wild_one() -> None:
+    assert meant("zzzz.qqqq") == meant("xyzzy") == ""
+
+
+def test_names_that_begin_so_come_before_similar_ones() -> None:
+    assert near("h100", ["h200", "h100_96gb", "h100_80gb"]) == ["h100_96gb", "h100_80gb"]
+    assert near("slrum", ["slurm", "local"]) == ["slurm"]
+    assert near("qq", ["slurm"]) == []
+
+
+NAMES = {
+    "model=qwen3_235b": "model=qwen3_235b_a22b",
+    "hardware=h100": "hardware=h100_80gb",
+    "workload=training": "workload=train",
+    "framework=vlm": "framework=vllm",
+    "scheduler=slrum": "slurm",
+    "scheduler=[slurm,jobst]": "jobset",
+    "site=slurm_dgx": "site=slurm_dgx_h100",
+    "expect=moe_30": "expect=moe_30b",
+    "launch=defualt": "launch=default",
+    "parallel=deepseek_v3_2084": "parallel=deepseek_v3_2048",
+    "hardware.calibration=h10": "h100_80gb",
+    "workload.precision=bf61": "bf16",
+    "workload.schedule=interleave": "interleaved",
+    "framework.name=magatron": "megatron",
+    "workload.pools={prefil:{},decode:{}}": "prefill",
+    "workload.pools={prefill:{paralel: tp8},decode:{}}": "parallel",
+    "+slurm.partition=x": "site.slurm or scheduler.slurm",
+    "slurm.partition=x": "scheduler.slurm.partition",
+}
+
+
+@pytest.mark.parametrize("override", NAMES)
+def test_the_nearest_name_is_said(override: str, tmp_path: Path) -> None:
+    ran = program(override, cwd=tmp_path)
+    assert ran.code == 2
+    assert re.search(rf" ; did you mean {re.escape(NAMES[override])}\b", ran.err), ran.err
+
+
+def test_an_option_of_a_target_that_is_not_chosen_says_so(tmp_path: Path) -> None:
+    ran = program("scheduler=slurm", "scheduler.jobset.queue=x", cwd=tmp_path)
+    assert "the plan has no scheduler=jobset" in ran.err
+    assert "add jobset to scheduler=[...]" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("choice", "package"),
+    [
+        ("hydra/launcher=joblib", "hydra-joblib-launcher"),
+        ("hydra/launcher=ray_aws", "hydra-ray-launcher"),
+        ("hydra/sweeper=optuna", "hydra-optuna-sweeper"),
+    ],
+)
+def test_a_missing_launcher_names_its_package(choice: str, package: str, tmp_path: Path) -> None:
+    ran = program("-m", "parallel.cp=1,1", choice, cwd=tmp_path)
+    assert ran.code == 2
+    assert f"the package {package} is not installed ; run `pip install {package}`" in ran.err
+
+
+def test_every_path_is_a_field() -> None:
+    assert len(set(paths())) == len(paths()) > 150
