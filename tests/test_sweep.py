@@ -15,12 +15,8 @@ from compiler.api import compile_pools
 from compiler.console import Progress
 from compiler.ranking import best, figures
 from compiler.sweep import COLUMNS, Task, default_name, job_name
-<<<<<<< HEAD
-from tests.command import BARE, STRATEGY, Ran, program, refused, tree, whole
-=======
 from compiler.words import figures as figures_cut
-from tests.command import BARE, STRATEGY, Ran, program, tree, whole
->>>>>>> noise
+from tests.command import BARE, STRATEGY, Ran, program, refused, tree, whole
 from tests.configs import changed, composed
 
 LEAN = [BARE, "~expect", "-m"]
