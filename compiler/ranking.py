@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from compiler.words import figures as cut
 from compiler.words import number, seconds
 
 SHOWN = 3
@@ -45,7 +46,7 @@ def _serving(plan: Mapping[str, Any]) -> dict[str, Any]:
     found |= {"tokens_per_s_per_gpu": row["output_tokens_per_s_per_gpu"]}
     if requests is not None:
         instances = 1 if pooled else plan["instances"]
-        found |= {"requests_per_s": requests * instances, "requests_per_s_per_gpu": requests / gpus}
+        found |= cut({"requests_per_s": requests * instances, "requests_per_s_per_gpu": requests / gpus})
     return found | _around(row, "tpot")
 
 
