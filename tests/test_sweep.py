@@ -16,7 +16,11 @@ from compiler.console import Progress
 from compiler.ranking import best, figures
 from compiler.sweep import COLUMNS, Task, default_name, job_name
 from compiler.words import figures as figures_cut
+<<<<<<< HEAD
 from tests.command import BARE, STRATEGY, Ran, program, refused, tree, whole
+=======
+from tests.command import BARE, STRATEGY, Ran, program, tree, whole
+>>>>>>> noise
 from tests.configs import changed, composed
 
 LEAN = [BARE, "~expect", "-m"]
@@ -293,6 +297,6 @@ def test_pools_are_ranked_by_what_both_do() -> None:
     plan = compile_pools([*base, "workload.sequence_lengths=[1024]"]).to_dict()
     found = figures(plan)
     assert found["tokens_per_s_per_gpu"] == plan["served"][0]["output_tokens_per_s_per_gpu"]
-    assert found["requests_per_s_per_gpu"] == plan["served"][0]["requests_per_s"] / 16
+    assert found["requests_per_s_per_gpu"] == figures_cut(plan["served"][0]["requests_per_s"] / 16)
     rough = compile_pools([*base, "hardware.calibration=null"]).to_dict()
     assert figures(rough)["requests_per_s"] == rough["rates"][-1]["requests_per_s"]
