@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
-from compiler.fixes import text
+from compiler.fixes import change, text
 from compiler.fixes.candidates import Overrides
 from compiler.fixes.search import Budget, Load, Search, changed
 from compiler.specs.config import Config
@@ -27,7 +27,8 @@ def tried(
         return error
     budget = budget or Budget()
     problems = error.problems
-    search = None if config is None else Search(config, given, load, budget, problems)
+    whole = isinstance(error, ConfigError) or any(change.key(item).startswith("expect") for item in given)
+    search = None if config is None else Search(config, given, load, budget, problems, whole)
     found = [_mends(problem, search, given, load, budget) for problem in problems]
     shared = sorted((item for own in found for item in own), key=len)[:1]
     longest = len(shared[0]) if shared else 0
