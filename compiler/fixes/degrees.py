@@ -65,8 +65,8 @@ def nearest(config: Config, nodes: int) -> list[Target]:
     return [found[place] for place in sorted(found)]
 
 
-def grown(config: Config, nodes: int) -> Iterator[Target]:
-    """The same on a larger cluster, with one degree larger: for what fits nowhere on this one."""
+def grown(config: Config, nodes: int, least: float) -> Iterator[Target]:
+    """Larger degrees on at least so many times the nodes, the fewest first: for what fits nowhere on this cluster."""
     given, domain = config.degrees, config.hardware.nvlink.domain_gpus
     tps = [tp for tp in _tps(config) if tp % given.tp == 0 and tp <= max(domain, given.tp)]
     pps = [pp for pp in range(given.pp, given.pp * LARGEST + 1) if _deals(config, pp, given.vpp)]
@@ -77,7 +77,7 @@ def grown(config: Config, nodes: int) -> Iterator[Target]:
         etp = tp if given.etp == given.tp else given.etp
         target = Target(replace(given, tp=tp, pp=pp, ep=ep, etp=etp, adp=adp), config.framework.instances, nodes)
         scale, rest = divmod(nodes * target.degrees.world_size, given.world_size)
-        if not rest and nodes < scale <= nodes * LARGEST:
+        if not rest and nodes < scale <= nodes * LARGEST and scale >= nodes * least:
             found.append(replace(target, nodes=scale))
     one = Target(given, config.framework.instances, nodes)
     yield from sorted(found, key=lambda target: (target.nodes, _distance(one, target, config), target.degrees.name))

@@ -175,7 +175,8 @@ class Search:
         full: list[degrees.Target] = []
         if any(_rule(problem) == "memory" for problem in left):
             full.append(degrees.Target(own.degrees, own.framework.instances, nodes))
-        targets = [*degrees.nearest(own, nodes), *degrees.grown(own, nodes)] if nodes > 0 else []
+        larger = degrees.grown(own, nodes, max(map(_excess, left), default=1.0))
+        targets = [*degrees.nearest(own, nodes), *larger] if nodes > 0 else []
         for target in [item for item in targets if not item.same(own)][:LOOKS]:
             if self.budget.left <= 0:
                 return
@@ -242,6 +243,12 @@ class Search:
 def of_degrees(problem: Problem) -> bool:
     """Whether other degrees may mend a problem: its words name some."""
     return any(_OF_DEGREES.search(text) for text in (problem.what, problem.instead))
+
+
+def _excess(problem: Problem) -> float:
+    """How many times the memory of a GPU a rank needs; all ranks together need as many times the GPUs, or more."""
+    found = re.search(r"\bneeds .* GB \(([0-9]+)%\)", problem.what)
+    return int(found[1]) / 100 if found and _rule(problem) == "memory" else 1.0
 
 
 def _of_ranks(problem: Problem) -> bool:
