@@ -50,16 +50,19 @@ def holds(config: Config, apart_from: frozenset[str] = frozenset()) -> bool:
         return False
 
 
-def tried(config: Config) -> None:
-    """Raises what `compile_config` would, or the first of it, without a projection: a fix is tried so."""
-    _refuse(invariants.declared(config))
+def tried(config: Config) -> tuple[Check, ...]:
+    """Its checks, none failed; raises what `compile_config` would, or the first of it, without a projection: a fix is tried so."""
+    measured(config)
+    checks = list(invariants.declared(config))
+    _refuse(checks)
     if config.expect.strict:
-        compile_config(config)
-        return
+        return compile_config(config).checks
     world = lay_out(config)
     costs = held(world)
-    checks = [*invariants.laid_out(world), *invariants.costed(world, costs)]
-    _refuse([*checks, *registry.checks(Plan(world, costs, tuple(checks)))])
+    checks += [*invariants.laid_out(world), *invariants.costed(world, costs)]
+    checks += registry.checks(Plan(world, costs, tuple(checks)))
+    _refuse(checks)
+    return tuple(checks)
 
 
 def measured(config: Config) -> tuple[Calibration | None, Uncertainty]:

@@ -28,12 +28,14 @@ def compile_any(config: Config) -> Plan | PooledPlan:
     return compile_config(config) if config.workload.pools is None else compile_pools(config)
 
 
-def tried(config: Config) -> None:
-    """Raises what `compile_any` would, or the first of it, as soon as it is known: a fix is tried so."""
-    if config.workload.pools is None:
-        passes.tried(config)
-    else:
-        compile_pools(config)
+def tried(config: Config, *, whole: bool = False) -> tuple[Check, ...]:
+    """Its checks; raises what `compile_any` would, or the first of it, as soon as it is known: a fix is tried so.
+
+    `whole`: with projections and claims, which a claim of the user's may be wrong about.
+    """
+    if config.workload.pools is None and not whole:
+        return passes.tried(config)
+    return compile_any(config).checks
 
 
 def compile_pools(config: Config) -> PooledPlan:

@@ -14,7 +14,7 @@ def alternatives(line: str) -> list[tuple[str, ...]]:
     """Sets of overrides that a line offers behind its semicolon, joined by `or`."""
     instead = line.rpartition(" ; ")[2]
     parts = (_PAIR.findall(part) for part in re.split(r",? or ", instead))
-    return [tuple(f"{key}={value.rstrip(',.:')}" for key, value in part) for part in parts if part]
+    return [tuple(f"{key}={value.rstrip(',.:?')}" for key, value in part) for part in parts if part]
 
 
 def pasted(overrides: Sequence[str], more: Sequence[str]) -> list[str]:

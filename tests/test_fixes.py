@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 
 import pytest
 
+from compiler import pools
+from compiler.checks import Check
 from compiler.errors import Problem
-from compiler.fixes import change, text
+from compiler.fixes import Budget, change, text
+from compiler.fixes.search import Search
+from compiler.specs.config import Config
 from tests.configs import composed
 from tests.mistakes import BASES, Row, rows
 from tests.pasted import alternatives, pasted, refused
 
 ROUNDS = 3
+ON_FOUR = ("model=llama3_1_8b", "hardware.nodes=4", "parallel=tp8_dp4")
 ROWS = rows()
 SOON = [row for _, same in itertools.groupby(ROWS, key=lambda row: row[0]) for row in list(same)[:1]]
 """The first of each kind; the others are slow only because there are so many."""
@@ -110,9 +116,18 @@ class TestChange:
 
         assert load_config([f"framework.args={change.written(args)}"]).framework.args == args
 
+    @pytest.mark.parametrize("value", [123456789.0, 0.1, 1e-7, 1e22, 3])
+    def test_numbers_lose_nothing(self, value: float) -> None:
+        assert change.read(change.written(value)) == value
+
     @pytest.mark.parametrize(
         "override",
-        ["parallel=ep8_tp8_dp16", "hardware.nodes=64", "workload.optimizer_offload=1", "launch.time_limit=00:04:00"],
+        [
+            *("parallel=ep8_tp8_dp16", "hardware.nodes=64", "workload.optimizer_offload=1"),
+            *("launch.time_limit=00:04:00", "hardware.nodes=010", "graph=off", "graph=yes", "name=off"),
+            *("hardware.nic.bandwidth=123456789.0", "framework.args=[010,off,1e3]", "workload.sequence_lengths=[16,8]"),
+            *("name=null", "framework.version='0.10'"),
+        ],
     )
     def test_laid_over_is_as_composed(self, override: str) -> None:
         from compiler.config.load import load_config
@@ -132,6 +147,96 @@ def test_nothing_is_tried_of_an_error_of_writing() -> None:
 def test_the_first_suggestion_fills_the_cluster_by_dp_where_that_is_all_that_is_missing() -> None:
     (line,) = refused(["parallel=tp4_pp4"])
     assert re.search(r" ; write parallel=tp4_pp4_dp64 or ", line)
+
+
+def test_replicas_fill_a_larger_cluster_first_with_the_batch_that_they_need() -> None:
+    (line,) = refused(["hardware.nodes=1024"])
+    first, *others = alternatives(line)
+    assert first == ("parallel=ep16_tp4_pp4_dp32", "workload.global_batch_size=512")
+    assert not any("tp16" in item for other in others for item in other)
+
+
+def test_no_degrees_are_offered_for_what_they_do_not_mend() -> None:
+    (line,) = refused(["hardware=h100_80gb", "hardware.calibration=nope", *ON_FOUR])
+    assert " ; write one of a100_80gb, " in line
+    assert not alternatives(line)
+
+
+def test_a_claim_that_is_none_is_mended_by_no_degrees() -> None:
+    (line,) = refused(["expect.claims=[{metric: params.nonsense, value: 1}]"])
+    assert "parallel" not in line.rpartition(" ; ")[2]
+
+
+def test_servers_are_offered_many_small_instances() -> None:
+    line, *_ = refused(["framework=vllm", "hardware=h100_80gb", "model=mixtral_8x7b"])
+    for item in alternatives(line):
+        assert any(override.startswith("framework.instances=") for override in item), item
+
+
+def test_memory_is_found_on_more_nodes_and_not_in_tp_beyond_nvlink() -> None:
+    (line,) = refused([*ON_FOUR[1:], "model=llama3_1_405b", "hardware=h100_80gb", "workload=train"])
+    offered = alternatives(line)
+    assert offered
+    for item in offered:
+        degrees = dict(override.split("=") for override in item)
+        assert not re.search(r"tp(16|32|64|128)", degrees.get("parallel", "")), item
+        assert "parallel.tp" not in degrees
+
+
+def test_alternatives_with_fewer_warnings_come_first() -> None:
+    search = Search(composed(), (), lambda _: composed(), Budget())
+    search.warnings = {frozenset(["parallel.tp=16"]): 2, frozenset(["parallel.pp=8"]): 1}
+    assert search._best([("parallel.tp=16",), ("parallel.pp=8",)], None, first=False)[0] == ("parallel.pp=8",)
+
+
+def test_a_bug_in_one_trial_loses_that_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pools.tried
+    seen: list[str] = []
+
+    def broken(config: Config, **how: bool) -> tuple[Check, ...]:
+        seen.append(config.degrees.name)
+        if len(seen) == 1:
+            raise ZeroDivisionError
+        return whole(config, **how)
+
+    monkeypatch.setattr(pools, "tried", broken)
+    (line,) = refused(["parallel=tp4_pp4"])
+    assert alternatives(line)
+    assert f"parallel={seen[0]}" not in line.rpartition(" ; ")[2].split()
+
+
+@pytest.mark.parametrize("value", ["mlx5", "mlx5_0,mlx5_1", "^mlx5_3", "it's"])
+def test_a_warning_s_override_is_one_word_of_a_shell(value: str) -> None:
+    from compiler.invariants.launch import device_names
+
+    config = composed([f'launch.environment.NCCL_IB_HCA="{value}"'])
+    (found,) = device_names(config)
+    words = shlex.split(found.fix)
+    after = composed([words[1]])
+    assert words[2:] == ["for", "exactly", "those"]
+    assert after.launch.environment["NCCL_IB_HCA"] == ("^=" if value[0] == "^" else "=") + value.lstrip("^")
+    assert next(iter(device_names(after))).status == "pass"
+
+
+@pytest.mark.parametrize("target", ["kubernetes_job", "jobset", "lws", "trainjob"])
+def test_what_ties_pods_to_places_can_be_pasted(target: str) -> None:
+    from compiler.api import compile_plan
+
+    given = [f"scheduler={target}", "hardware=h100_80gb", "hardware.nodes=128"]
+    for name in ("order-unproven",):
+        found = [item for item in compile_plan(given).checks if item.id == name and item.status == "warn"]
+        for item in found:
+            *_, most = alternatives(f"x ; {item.fix.rpartition('; or ')[2]}")
+            left = compile_plan([*given, *most]).checks
+            assert not [after for after in left if after.id == name and after.status == "warn"]
+
+
+def test_no_wider_checkpoint_is_offered() -> None:
+    from compiler.invariants.memory import _weights
+
+    config = composed(["model=deepseek_v3", "hardware=h100_80gb", "workload.precision=bf16"])
+    assert config.model.stored
+    assert list(_weights(config)) == []
 
 
 def test_an_inference_server_is_offered_instances() -> None:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 
 from compiler.config import choices
 from compiler.config.choices import GROUPS
-from compiler.config.messages import DEGREES, translated
+from compiler.config.messages import of_degrees, translated
 from compiler.config.sealed import sealed
 from compiler.config.source import SCHEME, FileSource, RankplanSource
 from compiler.errors import ConfigError, Problem
@@ -92,8 +92,8 @@ def _misspelt(override: str) -> Problem | None:
 
 def known(group: str, word: str = "", key: str = "") -> str:
     """What to write in the place of `word` (of `key=word`): one of the options of a group that ship with the package."""
-    written = one_of(word, [path.stem for path in _files(group)], key)
-    return written.replace("one of ", f"one of {DEGREES}, ", 1) if group == "parallel" else written
+    options = [path.stem for path in _files(group)]
+    return of_degrees(word, options) if group == "parallel" else one_of(word, options, key)
 
 
 def _files(group: str) -> list[Path]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from compiler.config.settings import meant, paths
+from compiler.config.settings import below, beside, meant, paths
 from compiler.errors import ConfigError, Problem
 from compiler.nearest import one_of
 from compiler.render.assets import folder
+from compiler.specs.degrees import looks_like_degrees
 
 _SEVERAL = "write key=[a,b] for a list, or add -m to sweep over the values"
 _QUOTE = "quote the value, as in 'key=\"a, b\"'"
@@ -90,8 +91,18 @@ def _missing(error: MissingConfigException) -> Problem:
     options = options or sorted(path.stem for path in folder("conf").joinpath(group).glob("*.yaml") if group)
     if not options:
         return Problem(what, HELP)
-    written = one_of(name, options, "" if group == "scheduler" else group)
-    return Problem(what, written.replace("one of ", f"one of {DEGREES}, ", 1) if group == "parallel" else written)
+    if group == "parallel":
+        return Problem(what, of_degrees(name, options))
+    return Problem(what, one_of(name, options, "" if group == "scheduler" else group))
+
+
+def of_degrees(name: str, options: Sequence[str]) -> str:
+    """What to write for `parallel`: degrees, or a file; other marks between degrees were meant as `_`."""
+    files = [option for option in options if not looks_like_degrees(option)]
+    spelt = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if name and spelt != name and looks_like_degrees(spelt):
+        return f"did you mean parallel={spelt}? Else write {DEGREES}, or one of {', '.join(files)}"
+    return one_of(name, files, "parallel").replace("one of ", f"{DEGREES}, or one of ", 1)
 
 
 def _problems(error: BaseException) -> list[Problem]:
@@ -140,6 +151,12 @@ def _told(texts: list[str]) -> tuple[str, str]:
         return f"{key[1]}: {texts[0].splitlines()[0]}", "mend the value or the file it names"
     if key := re.search(r"^Could not (?:override|append to config[^']*) ?'\+*([^']+?)'[^\0]*\n\s*full_key: (.+)", said):
         return _unknown(max(key[1], key[2], key=len))
+    if key := re.search(r"Invalid type assigned: \w+ is not a subclass of [^\0]*\n\s*full_key: (.+)", said):
+        return section(key[1])
+    if key := re.search(r"Key '.+?' (?:is )?not in [^\0]*\n\s*full_key: (.+)", said):
+        file = re.search(r"In '(.+?)':", said)
+        what, instead = _unknown(key[1])
+        return (f"{what} (in {file[1]})" if file else what), instead
     if typed := re.search(
         r"In '(.+?)': Validation ?Error raised while composing config:\s*\n(.+)\n\s*full_key: (.+)", said
     ):
@@ -151,6 +168,13 @@ def _told(texts: list[str]) -> tuple[str, str]:
         if found:
             return what.format(*found.groups()), instead
     return whole, "mend the value or the file it names"
+
+
+def section(key: str) -> tuple[str, str]:
+    """A value where other keys belong."""
+    keys = ", ".join(f"{path}=..." for path in below(key)) or f"{key}.KEY=..."
+    near = beside(key)
+    return f"{key} is a section of keys, and takes no value", f"{near} Else write {keys}" if near else f"write {keys}"
 
 
 def _unknown(key: str) -> tuple[str, str]:

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
-from compiler.fixes import text
+from compiler.fixes import change, text
 from compiler.fixes.candidates import Overrides
 from compiler.fixes.search import Budget, Load, Search, changed
 from compiler.specs.config import Config
 
 _EXAMPLE = re.compile(r"as in |KEY=|\bkey=")
 """What shows how an override is spelt, and is none to paste."""
+
+MEANT = "did you mean "
+"""How a fix of a spelling begins."""
 
 
 def tried(
@@ -27,7 +30,8 @@ def tried(
         return error
     budget = budget or Budget()
     problems = error.problems
-    search = None if config is None else Search(config, given, load, budget, problems)
+    whole = isinstance(error, ConfigError) or any(change.key(item).startswith("expect") for item in given)
+    search = None if config is None else Search(config, given, load, budget, problems, whole)
     found = [_mends(problem, search, given, load, budget) for problem in problems]
     shared = sorted((item for own in found for item in own), key=len)[:1]
     longest = len(shared[0]) if shared else 0
@@ -67,6 +71,8 @@ def _loaded(start: Overrides, given: Sequence[str], load: Load, budget: Budget) 
 def _said(problem: Problem, alternatives: Sequence[Overrides], *, lead: bool = True) -> Problem:
     """`lead`: with what the text says before it comes to write something."""
     alternatives = [item for item in alternatives if not any(" " in override for override in item)]
+    if problem.instead.startswith(MEANT):
+        return _meant(problem, alternatives)
     if not alternatives:
         if _EXAMPLE.search(problem.instead):
             return problem
@@ -74,6 +80,14 @@ def _said(problem: Problem, alternatives: Sequence[Overrides], *, lead: bool = T
     written = " or ".join(" ".join(item) for item in alternatives)
     before = text.prose(text.lead(problem.instead)) if lead else ""
     return replace(problem, instead=f"{before}write {written}")
+
+
+def _meant(problem: Problem, alternatives: Sequence[Overrides]) -> Problem:
+    """A spelling is mended whatever else is wrong; where something is, with what mends that too."""
+    if not alternatives:
+        return problem
+    _, mark, rest = problem.instead.partition("?")
+    return replace(problem, instead=f"{MEANT}{' or '.join(' '.join(item) for item in alternatives)}{mark}{rest}")
 
 
 __all__ = ["Budget", "tried"]

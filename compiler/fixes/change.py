@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass, replace
+from functools import cache
 from typing import Any
 
 from compiler.specs.config import Config
@@ -54,8 +55,8 @@ def applied(config: Config, overrides: Sequence[str], given: Sequence[str]) -> C
     for override in overrides:
         path, _, text = override.partition("=")
         if path == "parallel":
-            kept = {key(item).partition(".")[2]: read(item.partition("=")[2]) for item in given if _degree(item)}
-            config = replace(config, parallel=replace(_parallel(text), **kept))
+            config = replace(config, parallel=_parallel(text))
+            config = applied(config, [item.lstrip("+~") for item in given if _degree(item)], ())
         elif path.startswith("workload.pools.") and path.endswith(".parallel"):
             config = _set(config, path.split("."), replace(_parallel(text), order=config.parallel.order))
         else:
@@ -85,7 +86,15 @@ def _set(node: Any, path: Sequence[str], value: Any) -> Any:
 
 
 def _typed(spec: str, value: Any) -> Any:
-    """Numbers as texts where the field holds texts."""
+    """The value as the schema converts it: 010 is 10, off is false, and a number a text where the field holds texts."""
+    number = re.fullmatch(r"(?:Optional\[)?(int|float|bool)\]?", spec)
+    if number and value is not None:
+        from omegaconf import BooleanNode, FloatNode, IntegerNode, ValidationError
+
+        try:
+            return {"int": IntegerNode, "float": FloatNode, "bool": BooleanNode}[number[1]](value).value()
+        except ValidationError as error:
+            raise TypeError(spec) from error
     if "str" not in spec or "dict" in spec:
         return value
     if isinstance(value, list):
@@ -93,20 +102,17 @@ def _typed(spec: str, value: Any) -> Any:
     return value if value is None or isinstance(value, str) else written(value)
 
 
+@cache
 def read(text: str) -> Any:
-    """A value as an override spells it."""
-    import yaml
+    """A value as Hydra's grammar reads it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
-    if re.fullmatch(r"[0-9.]+e[+-]?[0-9]+", text):
-        return float(text)
-    if ":" in text and text[0] not in "[{'\"":
-        return text
-    if text.startswith("[") and "'" not in text:
-        return [read(item) for item in text[1:-1].split(",") if item]
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        override = OverridesParser.create().parse_override(f"key={text}")
+    except HydraException:
         return text
+    return text if override.is_sweep_override() else override.value()
 
 
 def written(value: Any) -> str:
@@ -115,7 +121,7 @@ def written(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(_entry, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _entry(value: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from compiler.costs.servers import SERVERS
 from compiler.fixes import change
 from compiler.frameworks.adapter import adapter
 from compiler.specs.config import Config
@@ -17,7 +18,14 @@ from compiler.specs.workload import ROLES
 CHEAP = 0.25
 """What a doubling of dp or of instances counts, of any other degree 1: it is they that a cluster is filled with."""
 
-SERVERS = frozenset({"vllm", "sglang", "tensorrt_llm"})
+SPREAD = 0.5
+"""What each doubling of a server's instance counts beyond what NVLink joins: it scales by more instances, not by larger ones."""
+
+BEYOND = 100.0
+"""What ranks of tp or etp beyond what NVLink joins count, so that they come after all that keep within it."""
+
+LARGEST = 32
+"""How many times as many nodes a fix may ask for; more is another cluster."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,11 @@ class Target:
         """Parts that dense weights are in, and those of experts."""
         return self.degrees.tp * self.degrees.pp, self.degrees.etp * self.degrees.ep * self.degrees.pp
 
+    def larger(self, config: Config) -> bool:
+        """Whether it has only more or fewer replicas, or instances: what fills a cluster without another thought."""
+        now = config.degrees
+        return replace(self.degrees, adp=now.adp) == now and self.nodes == config.hardware.nodes
+
     def same(self, config: Config) -> bool:
         """Whether a configuration has it already."""
         now = (config.degrees, config.framework.instances, config.hardware.nodes)
@@ -42,7 +55,7 @@ class Target:
 def nearest(config: Config, nodes: int) -> list[Target]:
     """Every way to fill so many nodes that a model's sizes allow, nearest first."""
     given, gpus = Target(config.degrees, config.framework.instances, nodes), nodes * config.hardware.node.gpus
-    several = config.framework.name in SERVERS or given.instances > 1
+    several = _serves(config) or given.instances > 1
     counts = [count for count in divisors(gpus) if several or count == 1]
     found = {
         (_distance(given, target, config), target.degrees.name, count, target.degrees.vpp): target
@@ -52,14 +65,22 @@ def nearest(config: Config, nodes: int) -> list[Target]:
     return [found[place] for place in sorted(found)]
 
 
-def grown(config: Config, nodes: int) -> Iterator[Target]:
-    """The same on a larger cluster, with one degree larger: for what fits nowhere on this one."""
-    given = config.degrees
-    for times in (2, 4, 8, 16, 32):
-        for name in ("pp", "ep", "tp", "adp"):
-            names = ("ep", "adp") if name == "ep" else (name,)
-            more: dict[str, Any] = {name: getattr(given, name) * times for name in names}
-            yield Target(replace(given, **more), config.framework.instances, nodes * times)
+def grown(config: Config, nodes: int, least: float) -> Iterator[Target]:
+    """Larger degrees on at least so many times the nodes, the fewest first: for what fits nowhere on this cluster."""
+    given, domain = config.degrees, config.hardware.nvlink.domain_gpus
+    tps = [tp for tp in _tps(config) if tp % given.tp == 0 and tp <= max(domain, given.tp)]
+    pps = [pp for pp in range(given.pp, given.pp * LARGEST + 1) if _deals(config, pp, given.vpp)]
+    eps = [ep for ep in divisors(max(config.model.num_experts, 1)) if ep % given.ep == 0]
+    found = []
+    for tp, pp, ep, times in product(tps, pps, eps, (1, 2, 4, 8)):
+        adp = given.adp * (ep // given.ep) * times
+        etp = tp if given.etp == given.tp else given.etp
+        target = Target(replace(given, tp=tp, pp=pp, ep=ep, etp=etp, adp=adp), config.framework.instances, nodes)
+        scale, rest = divmod(nodes * target.degrees.world_size, given.world_size)
+        if not rest and nodes < scale <= nodes * LARGEST and scale >= nodes * least:
+            found.append(replace(target, nodes=scale))
+    one = Target(given, config.framework.instances, nodes)
+    yield from sorted(found, key=lambda target: (target.nodes, _distance(one, target, config), target.degrees.name))
 
 
 def fuller(one: Target, other: Target) -> bool:
@@ -73,7 +94,7 @@ def fuller(one: Target, other: Target) -> bool:
 
 def _filling(config: Config, world: int, instances: int, nodes: int) -> Iterator[Target]:
     given, model = config.degrees, config.model
-    tps = [tp for tp in divisors(world) if model.num_attention_heads % tp == 0 and tp <= 64]
+    tps = [tp for tp in _tps(config) if world % tp == 0]
     pps = [pp for pp in divisors(world) if _deals(config, pp, given.vpp)]
     eps = [ep for ep in divisors(max(model.num_experts, 1)) if world % ep == 0]
     vpps = {given.vpp, 1} | ({2} if config.workload.schedule == "interleaved" else set())
@@ -88,6 +109,14 @@ def _filling(config: Config, world: int, instances: int, nodes: int) -> Iterator
                 yield Target(Degrees(tp, cp, pp, vpp, ep, etp, adp, model.moe), instances, nodes)
 
 
+def _serves(config: Config) -> bool:
+    return config.framework.name in SERVERS
+
+
+def _tps(config: Config) -> list[int]:
+    return divisors(config.model.num_attention_heads)
+
+
 def _deals(config: Config, pp: int, vpp: int) -> bool:
     """Whether somebody deals the layers out to so many stages."""
     layers = config.model.num_hidden_layers
@@ -97,14 +126,20 @@ def _deals(config: Config, pp: int, vpp: int) -> bool:
 
 
 def _distance(one: Target, other: Target, config: Config) -> float:
-    """The sum over degrees of |log2 ratio|."""
-    a, b = one.degrees, other.degrees
-    dear: list[tuple[float, float]] = [(a.tp, b.tp), (a.pp, b.pp), (a.ep, b.ep), (a.cp, b.cp), (a.vpp, b.vpp)]
+    """The sum over degrees of |log2 ratio|, and what speaks against the other one itself."""
+    a, b, domain = one.degrees, other.degrees, config.hardware.nvlink.domain_gpus
+    dear: list[tuple[float, float]] = [(a.tp, b.tp), (a.ep, b.ep), (a.cp, b.cp), (a.vpp, b.vpp)]
+    cheap: list[tuple[float, float]] = [(a.adp / a.ep, b.adp / b.ep), (one.instances, other.instances)]
+    serves = _serves(config)
+    (cheap if serves and b.pp < a.pp else dear).append((a.pp, b.pp))  # a server's stages only make room for weights
     if config.model.moe:
-        dear.append((a.etp / a.tp, b.etp / b.tp))
-    cheap = [(a.adp / a.ep, b.adp / b.ep), (one.instances, other.instances)]
-    uneven = config.model.num_hidden_layers % (b.pp * b.vpp) != 0
-    return round(_steps(dear) + CHEAP * _steps(cheap) + CHEAP * uneven, 6)
+        (cheap if serves else dear).append((a.etp / a.tp, b.etp / b.tp))
+    against = CHEAP * (config.model.num_hidden_layers % (b.pp * b.vpp) != 0)
+    if serves:
+        against += SPREAD * max(0.0, math.log2(b.world_size / domain)) + (b.edp > 1)
+    for mine, theirs in ((a.tp, b.tp), (a.etp, b.etp)):
+        against += BEYOND * (theirs > max(domain, mine))
+    return round(_steps(dear) + CHEAP * _steps(cheap) + against, 6)
 
 
 def _steps(pairs: Sequence[tuple[float, float]]) -> float:
@@ -130,10 +165,10 @@ def laid(config: Config, target: Target) -> Config:
     )
 
 
-def overrides(
-    config: Config, target: Target, given: Sequence[str], role: str | None = None, *, alone: bool = True
-) -> tuple[str, ...]:
-    """What a user writes to get there: one `parallel=` where that is all, else each key that changes."""
+def overrides(config: Config, target: Target, given: Sequence[str], role: str | None = None) -> tuple[str, ...]:
+    """What a user writes to get there: one `parallel=`, or each key that changes where one does beside others, or where some
+    are written already.
+    """
     if role is not None:
         key = f"workload.pools.{role}"
         more = (f"{key}.instances={target.instances}",) * (target.instances != config.framework.instances)
@@ -145,9 +180,10 @@ def overrides(
         others.append("parallel.stages=null")
     if target.degrees == config.degrees:
         return tuple(others)
-    if alone and not others and not any(map(is_degree, given)):
-        return (f"parallel={target.degrees.name}",)
-    return (*_keys(config.parallel, target.degrees), *others)
+    keys = tuple(_keys(config.parallel, target.degrees))
+    if not any(map(is_degree, given)) and (not others or len(keys) > 1):
+        return (f"parallel={target.degrees.name}", *others)
+    return (*keys, *others)
 
 
 def is_degree(override: str) -> bool:

@@ -19,6 +19,10 @@ from compiler.specs.workload import ROLES
 Load = Callable[[Sequence[str]], Config]
 
 _OF_DEGREES = re.compile(r"\b(tp|cp|pp|vpp|ep|etp|dp|adp|degrees|instances|parallel|stages?|nodes)[0-9]*\b")
+"""Words of a problem that other degrees may mend."""
+
+BATCH = "batch"
+"""The rule that more replicas break, and that a batch of another size mends."""
 
 DEPTH = 4
 """Overrides, or sets of them, that may have to go together."""
@@ -31,6 +35,12 @@ WIDTH = 8
 
 SHOWN = 3
 """Alternatives of a line."""
+
+WEIGHED = 5
+"""Those that compile, of which the ones with fewest warnings are shown; where a trial is dear, no more than are shown."""
+
+DEAR = 60.0
+"""A trial that takes this much of the budget, a fifth of a second."""
 
 LONGER = 2
 """Overrides that an alternative may have more than the shortest."""
@@ -51,14 +61,19 @@ class Budget:
 
 @dataclass
 class Search:
-    """`given` are the user's overrides, which made `config` and its `problems`; `load` composes others."""
+    """`given` are the user's overrides, which made `config` and its `problems`; `load` composes others.
+
+    `whole`: a trial is a whole compile, since what is wrong comes late in it.
+    """
 
     config: Config
     given: Sequence[str]
     load: Load
     budget: Budget
     problems: Sequence[Problem] = ()
+    whole: bool = False
     seen: dict[frozenset[str], tuple[Problem, ...] | None] = of(default_factory=dict)
+    warnings: dict[frozenset[str], int] = of(default_factory=dict)
     searched: dict[tuple[frozenset[str], str | None], tuple[list[Overrides], Iterator[Overrides]]] = of(
         default_factory=dict
     )
@@ -71,28 +86,48 @@ class Search:
             for start, _ in starts if not found else ():
                 solved = self.solved(start, depth)
                 found += [solved] if solved and len(found) < SHOWN else []
-        tidy = {frozenset(each): each for item in found for each in [self._tidy(item, candidates.role(problem))]}
-        short = min(map(len, tidy), default=0)
-        shown = SHOWN if short <= LONGER else 1
-        return sorted((item for item in tidy.values() if len(item) <= short + LONGER), key=len)[:shown]
+        return self._best(found, candidates.role(problem), first=_of_ranks(problem))
+
+    def _best(self, found: Sequence[Overrides], role: str | None, *, first: bool) -> list[Overrides]:
+        """Those with fewest warnings and then the shortest; `first`: the first of them stays so, whatever the others are."""
+        short = min(map(len, found), default=0)
+        near = [item for item in found if len(item) <= short + LONGER]
+        kept = near[:1] if first else []
+        rest = [item for item in near if item not in kept]
+        rest = sorted(rest, key=lambda item: (self.warnings.get(frozenset(item), 0), len(item)))
+        tidy = {frozenset(each): each for item in [*kept, *rest] for each in [self._tidy(item, role)]}
+        return list(tidy.values())[: SHOWN if short <= LONGER else 1]
 
     def _ready(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
         """Sets to begin with, and whether each compiles as it is; enough of those end the search."""
-        enough = 0
+        enough, before = 0, self.budget.left
         for start, searched in self._starts(problem):
-            if enough == SHOWN or (searched and enough and not _OF_DEGREES.search(problem.instead)):
+            dear = (before - self.budget.left) > DEAR * max(enough, 1)
+            if enough >= (SHOWN if dear else WEIGHED):
                 return
-            ready = self.refused(start) == ()
+            found = self._beside(start) if searched else start
+            ready = self.refused(found) == ()
             enough += ready
-            yield start, ready
+            yield found, ready
+
+    def _beside(self, start: Overrides) -> Overrides:
+        """Degrees with the batch that they need, where that is all they need."""
+        left = self.refused(start) or ()
+        if [_rule(problem) for problem in left] != [BATCH]:
+            return start
+        config = self._config(start)
+        more = [] if config is None else [item for item in candidates.of(left[0], config) if _joined(start, item)]
+        return (*start, *more[0]) if more else start
 
     def _starts(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
         """Sets to begin with, and whether they come from the search of degrees: first where ranks are what is wrong."""
-        first = problem.what.startswith("world-size")
+        named = ((item, False) for item in candidates.of(problem, self.config))
+        if self.whole or not of_degrees(problem):
+            yield from named
+            return
         found = self._degrees((), self.config, self.problems, candidates.role(problem))
         searched = ((item, True) for item in found)
-        named = ((item, False) for item in candidates.of(problem, self.config))
-        yield from chain(searched, named) if first else chain(named, searched)
+        yield from chain(searched, named) if _of_ranks(problem) else chain(named, searched)
 
     def solved(self, chosen: Overrides, depth: int = DEPTH) -> Overrides | None:
         """The set itself where it compiles, else with what mends the problems that it leaves or makes."""
@@ -112,7 +147,8 @@ class Search:
     def _further(self, chosen: Overrides, config: Config, left: Sequence[Problem]) -> Iterator[Overrides]:
         for problem in left[:WIDTH]:
             yield from islice(candidates.of(problem, config), 2)
-        yield from self._degrees(chosen, config, left, candidates.role(left[0]))
+        if not self.whole and any(map(of_degrees, left)):
+            yield from self._degrees(chosen, config, left, candidates.role(left[0]))
 
     def _degrees(
         self, chosen: Overrides, config: Config, left: Sequence[Problem], role: str | None
@@ -139,14 +175,15 @@ class Search:
         full: list[degrees.Target] = []
         if any(_rule(problem) == "memory" for problem in left):
             full.append(degrees.Target(own.degrees, own.framework.instances, nodes))
-        targets = [*degrees.nearest(own, nodes), *degrees.grown(own, nodes)] if nodes > 0 else []
+        larger = degrees.grown(own, nodes, max(map(_excess, left), default=1.0))
+        targets = [*degrees.nearest(own, nodes), *larger] if nodes > 0 else []
         for target in [item for item in targets if not item.same(own)][:LOOKS]:
             if self.budget.left <= 0:
                 return
             if any(degrees.fuller(target, other) for other in full):
                 continue
             self.budget.left -= 0.3
-            if passes.holds(degrees.laid(own, target), others):
+            if passes.holds(degrees.laid(own, target), others | ({BATCH} if target.larger(own) else frozenset())):
                 chosen = degrees.overrides(own, target, self.given, role)
                 yield chosen
                 if any(_rule(item) == "memory" for item in self.seen.get(frozenset(chosen), None) or ()):
@@ -163,7 +200,7 @@ class Search:
         if role is not None or after is None or len(rest) == len(solved) or any(map(degrees.is_group, rest)):
             return solved
         target = degrees.Target(after.degrees, self.config.framework.instances, self.config.hardware.nodes)
-        short = degrees.overrides(self.config, target, self.given, alone=not rest)
+        short = degrees.overrides(self.config, target, self.given)
         same = self._config((*short, *rest))
         tidy = tuple(dict.fromkeys((*short, *rest)))
         return tidy if same is not None and same.degrees == after.degrees else solved
@@ -183,11 +220,14 @@ class Search:
         try:
             if any(ranges.problems(config)):
                 return None
-            pools.tried(config)
+            checks = pools.tried(config, whole=self.whole)
         except CompilerError as error:
             self.budget.left -= _whole(config) if passes.holds(config) else 0
             return error.problems
+        except Exception:  # noqa: BLE001 - a bug that one trial meets loses that one, and not the user's own error
+            return None
         self.budget.left -= _whole(config)
+        self.warnings[frozenset(chosen)] = sum(found.status == "warn" for found in checks)
         return ()
 
     def _config(self, chosen: Overrides) -> Config | None:
@@ -198,6 +238,21 @@ class Search:
             return change.applied(self.config, chosen, changed(self.given, chosen))
         except (CompilerError, KeyError, TypeError):
             return None
+
+
+def of_degrees(problem: Problem) -> bool:
+    """Whether other degrees may mend a problem: its words name some."""
+    return any(_OF_DEGREES.search(text) for text in (problem.what, problem.instead))
+
+
+def _excess(problem: Problem) -> float:
+    """How many times the memory of a GPU a rank needs; all ranks together need as many times the GPUs, or more."""
+    found = re.search(r"\bneeds .* GB \(([0-9]+)%\)", problem.what)
+    return int(found[1]) / 100 if found and _rule(problem) == "memory" else 1.0
+
+
+def _of_ranks(problem: Problem) -> bool:
+    return _rule(problem) == "world-size"
 
 
 def _rule(problem: Problem) -> str:

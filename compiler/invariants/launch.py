@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
@@ -54,9 +55,15 @@ def device_names(config: Config) -> Iterator[Check]:
                 value,
                 f"={value}",
                 f"{name}={value} matches every device whose name starts so",
-                f"write launch.environment.{name}='={value.lstrip('^')}' for exactly those",
+                f"write {_word(f'launch.environment.{name}', f'={value}'.replace('=^', '^='))} for exactly those",
                 otherwise="warn",
             )
+
+
+def _word(key: str, value: str) -> str:
+    """An override as one word of a shell, whose value Hydra takes as a text: it would not read one that begins with =."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return shlex.quote(f'{key}="{escaped}"')
 
 
 @declared

@@ -43,7 +43,7 @@ def _lessen(config: Config, memory: dict[str, float]) -> str:
     parts = sorted((part for part in LEVERS if memory[f"{part}_bytes"]), key=lambda part: -memory[f"{part}_bytes"])
     levers = [lever for part in parts[:3] for lever in LEVERS[part](config)]
     named = f"lessen {parts[0].replace('kv_cache', 'the KV cache')} ({memory[f'{parts[0]}_bytes'] / 1e9:.2f} GB)"
-    return f"{named}: write {' or '.join([*dict.fromkeys(levers), 'a larger tp, pp or ep'])}"
+    return f"{named}: write {' or '.join([*dict.fromkeys(levers), 'a larger pp or ep, or tp within NVLink'])}"
 
 
 def _states(config: Config) -> Iterator[str]:
@@ -66,8 +66,8 @@ def _weights(config: Config) -> Iterator[str]:
     workload = config.workload
     if workload.train:
         yield from _sharded(config, 3)
-    elif workload.precision != "fp8" and config.hardware.gpu.peak_flops.fp8:
-        yield "workload.precision=fp8"
+    elif workload.precision != "fp8" and config.hardware.gpu.peak_flops.fp8 and not config.model.stored:
+        yield "workload.precision=fp8"  # a quantised checkpoint would be widened
 
 
 def _activations(config: Config) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _more_room(config: Config, option: str) -> str:
     """What makes a server's cache hold more sequences; `option` sets its size, where not one fits."""
     narrower = "" if config.workload.kv_cache_precision == "fp8" else ", or write workload.kv_cache_precision=fp8"
     first = f"raise {option} in framework.args" if option else "lower workload.global_batch_size"
-    return f"{first}, raise tp, pp or adp{narrower}"
+    return f"{first}, raise pp, adp, or tp within NVLink{narrower}"
 
 
 @costed

@@ -14,6 +14,10 @@ from compiler.schedulers.kubernetes.topology import Level, equal_runs, levels
 
 PREFIX = "kueue.x-k8s.io/"
 
+QUEUE = "my-queue"
+LABEL = "example.com/topology"
+"""What a fix calls a LocalQueue and a label of nodes, whose names only the site knows: such as compile as they are."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -81,12 +85,25 @@ def order(job: Job, mode: str | None, what: str, target: str, *, exclusive: bool
     placed = placement(job, mode)
     if job.nodes == 1 or (placed is not None and placed.proves):
         return None
-    fix = f"write scheduler.{target}.queue=LOCALQUEUE and scheduler.{target}.topology=required"
+    fix = f"{queue(target)} scheduler.{target}.topology=required{_labels(job, mode)}"
     if placed is not None:
         return Problem(f"Kueue only prefers the plan's {placed.level.name}s, so spans of groups are hopes", fix)
     if exclusive:
-        fix = f"write site.kubernetes.topology.leaf=LABEL (domain, where NVLink joins nodes); or {fix}"
+        fix = f"write site.kubernetes.topology.leaf={LABEL} (domain, where NVLink joins nodes); or {fix}"
     return Problem(f"nothing ties {what} to a node: the spans of groups are assumptions on Kubernetes", fix)
+
+
+def queue(target: str) -> str:
+    """What to write for a LocalQueue of Kueue, whose name only the site knows."""
+    return f"for a LocalQueue that is called {QUEUE}, write scheduler.{target}.queue={QUEUE}"
+
+
+def _labels(job: Job, mode: str | None) -> str:
+    """Labels of nodes that the placement asks for besides, where the site names none."""
+    placed = placement(job, mode or "required")
+    missing = [level.name for level in placed.levels if level.key is None] if placed else []
+    labels = " ".join(f"site.kubernetes.topology.{name}={LABEL}-{name}" for name in missing)
+    return f" {labels} (the labels that the site's nodes have)" if labels else ""
 
 
 def checks(job: Job, options: Queued, target: str) -> Iterator[Check]:
@@ -101,7 +118,7 @@ def checks(job: Job, options: Queued, target: str) -> Iterator[Check]:
         options.queue,
         "a LocalQueue",
         f"{asked} is Kueue's, which sees only what is queued",
-        f"write scheduler.{target}.queue=LOCALQUEUE",
+        queue(target),
     )
     placed = placement(job, options.topology)
     yield check(
@@ -110,7 +127,7 @@ def checks(job: Job, options: Queued, target: str) -> Iterator[Check]:
         "none",
         "a domain",
         f"{asked} has nothing to ask for: the plan's network has neither leaves nor domains",
-        "write hardware.fabric.nodes_per_leaf=N",
+        "write hardware.fabric.nodes_per_leaf=32, or how many nodes share a leaf switch",
     )
     for level in () if placed is None else placed.levels:
         yield check(
@@ -119,5 +136,5 @@ def checks(job: Job, options: Queued, target: str) -> Iterator[Check]:
             level.key,
             "a node label",
             f"{asked} needs the label of nodes that names their {level.name}",
-            f"write site.kubernetes.topology.{level.name}=LABEL",
+            f"write site.kubernetes.topology.{level.name}={LABEL}-{level.name}, or what label your nodes have",
         )

@@ -145,7 +145,7 @@ def gang(job: Job, options: Options) -> Problem | None:
         return None
     return Problem(
         "nothing starts a JobSet's pods all or none: two jobs may each hold half of the nodes",
-        "write scheduler.jobset.queue=LOCALQUEUE, a queue of Kueue",
+        kueue.queue("jobset"),
     )
 
 

@@ -64,7 +64,7 @@ def gang(job: Job, options: Options) -> Problem | None:
         return None
     return Problem(
         "nothing starts a group's pods all or none: two groups may each hold half of the nodes",
-        "write scheduler.lws.queue=LOCALQUEUE, a queue of Kueue",
+        kueue.queue("lws"),
     )
 
 

@@ -122,7 +122,7 @@ def gang(job: Job, options: Options) -> Problem | None:
         return None
     return Problem(
         "nothing starts a TrainJob's pods all or none: two jobs may each hold half of the nodes",
-        "write scheduler.trainjob.queue=LOCALQUEUE, or scheduler.trainjob.gang=coscheduling",
+        f"{kueue.queue('trainjob')}, or write scheduler.trainjob.gang=coscheduling",
     )
 
 
