@@ -232,7 +232,7 @@ def _content(key: str, given: str | None, instead: str) -> str | None:
     """The text of a file that is named by its path; what has a line break is the text itself. Raises ConfigError."""
     if given is None or "\n" in given:
         return given
-    text = text_of(f"{key}={short(given)}", given, instead)
+    text = text_of(f"{key}={given}", given, instead)
     return text if "\n" in text else text + "\n"
 
 
