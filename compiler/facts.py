@@ -14,8 +14,8 @@ from compiler.cluster.spans import distinct
 from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
 from compiler.costs.flops import peak_flops
+from compiler.costs.numbers import whole
 from compiler.costs.params import attention, counts, stored_bytes, totals
-from compiler.costs.total import whole
 from compiler.performance import performance
 from compiler.world import World
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def compile_config(config: Config) -> Plan:
-    """Compile one plan. Raises InvariantError with every broken invariant, ConfigError for a bad input file."""
+    """Compile one plan. Raises InvariantError with every broken invariant, or with the declared ones alone where no rank can be
+    laid out; ConfigError for a bad input file.
+    """
     checks = list(invariants.declared(config))
     if any(check.id in invariants.BLOCKING and check.status == "fail" for check in checks):
         _refuse(checks)
@@ -99,14 +101,12 @@ def lay_out(config: Config) -> World:
 
 
 def _slots(config: Config) -> Slots:
-    """Slots of every instance; enough for the ranks even where the cluster is too small, so that all checks run."""
+    """Slots of every node, which hold all ranks: the declared invariants have seen to it."""
     hardware = config.hardware
-    ranks = config.degrees.world_size * config.framework.instances
-    count = max(hardware.nodes, -(-ranks // hardware.node.gpus))
     if hardware.inventory is None:
-        return nominal(hardware, count)
+        return nominal(hardware, hardware.nodes)
     hosts = inventory.read(hardware.inventory)
+    if len(hosts) < hardware.nodes:  # for a check of what is laid out to say
+        return nominal(hardware, hardware.nodes)
     fits = len(hosts) == hardware.nodes + config.launch.spare_nodes
-    if len(hosts) < count:
-        return nominal(hardware, count)
-    return from_inventory(hardware, hosts, count, pin=fits if hardware.pin is None else hardware.pin)
+    return from_inventory(hardware, hosts, hardware.nodes, pin=fits if hardware.pin is None else hardware.pin)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from compiler.checks import Check
+from compiler.costs.numbers import plain
 from compiler.costs.rates import Rate, rates
 from compiler.costs.together import Aggregated
-from compiler.costs.total import plain
 from compiler.plan import Plan, Verdict
 from compiler.specs.config import Config
 from compiler.specs.workload import ROLES

@@ -57,19 +57,24 @@ def _around(row: Mapping[str, Any], name: str) -> dict[str, float]:
 
 
 def best(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The plan with the most tokens/s for its GPUs, those that may be as good, and a training step that is shorter."""
+    """Of plans that train, and apart from them of those that serve, whose tokens are others: the one with the most tokens/s for
+    its GPUs, those that may be as good, and a training step that is shorter.
+    """
     rated = [row for row in rows if row.get("tokens_per_s_per_gpu")]
-    if len(rated) < 2:  # one plan is no choice
-        return
-    ranked = sorted(rated, key=lambda row: -float(row["tokens_per_s_per_gpu"]))
-    first = ranked[0]
-    unit = "tokens/s/GPU" if first.get("step_time_s") else "output tokens/s/GPU"
-    yield f"best by throughput: {first['job']}, {number(first['tokens_per_s_per_gpu'])} {unit}{_ties(first, ranked[1:])}"
-    timed = [row for row in rated if row.get("step_time_s")]
-    if timed:
-        shortest = min(timed, key=lambda row: float(row["step_time_s"]))
-        if shortest is not first and shortest["step_time_s"] < first["step_time_s"]:
-            yield f"shortest step: {shortest['job']}, {seconds(shortest['step_time_s'])} on {shortest['world_size']} GPUs"
+    steps, served = ([row for row in rated if bool(row.get("step_time_s")) is train] for train in (True, False))
+    for kind, unit in ((steps, "tokens/s/GPU"), (served, "output tokens/s/GPU")):
+        if len(kind) < 2:  # one plan is no choice
+            continue
+        first, *others = sorted(kind, key=lambda row: -float(row["tokens_per_s_per_gpu"]))
+        most = f"{number(first['tokens_per_s_per_gpu'])} {unit}"
+        yield f"best by throughput: {first['job']}, {most}{_ties(first, others)}"
+        yield from _shorter(first, kind) if kind is steps else ()
+
+
+def _shorter(first: Mapping[str, Any], timed: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    shortest = min(timed, key=lambda row: float(row["step_time_s"]))
+    if shortest["step_time_s"] < first["step_time_s"]:
+        yield f"shortest step: {shortest['job']}, {seconds(shortest['step_time_s'])} on {shortest['world_size']} GPUs"
 
 
 def _ties(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:

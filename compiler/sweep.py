@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
 import os
-import re
 import shutil
 import tempfile
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -35,6 +32,7 @@ from compiler.config.sealed import sealed
 from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, WriteError, shown
 from compiler.fixes import Budget, tried
+from compiler.naming import default_name, digest, job_name, words
 from compiler.pools import compile_any
 from compiler.render.atomic import write_file
 from compiler.specs.config import Config
@@ -43,18 +41,8 @@ COLUMNS = (
     "job,overrides,status,world_size,degrees,memory_bytes,memory_fraction,"
     "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message,requests_per_s,requests_per_s_per_gpu"
 ).split(",")
-
-
 SUMMARY, MARK = "summary.csv", b"job,overrides,status,"
 """The table of a sweep, and how it begins."""
-SHOWN = frozenset(
-    "model name parallel parallel.tp parallel.cp parallel.pp parallel.vpp parallel.ep parallel.etp parallel.dp "
-    "parallel.adp parallel.order framework framework.instances workload.kind".split()
-)
-"""Keys whose values a plan's name already shows."""
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
-
 
 TRIES = 1200
 """What fixes of all failing jobs may take, in looks at the declared rules: some seconds. Later jobs get theirs as prose."""
@@ -75,22 +63,27 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     swept = tuple(item.get_key_element() for item in items if item.is_sweep_override())
     if exposed := [problem for choice in choices for override in choice for problem in in_override(override)]:
         raise ConfigError(dict.fromkeys(exposed))  # the names of folders and the summary would show them
-    _refuse(swept, [choice[0] for choice in choices], default_name(given), config_dir, config_name)
+    default, spelt = default_name(given), words(zip(items, choices, strict=True))
+    _refuse(swept, [choice[0] for choice in choices], default, config_dir, config_name)
+    with Progress(jobs) as progress:
+        rows = _run(given, Task(swept, default, progress, config_dir, config_name, shown=spelt))
+    return _finish(rows)
+
+
+def _run(given: Sequence[str], task: Task) -> list[dict[str, Any]]:
+    """A row of each job that Hydra ran, in their order. None of the rows' files is left in the folder, which may be the user's."""
     scratch = tempfile.mkdtemp(prefix="rankplan-sweep-")
     folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
-    rows, name = [], Path(scratch).name
+    task = replace(task, rows=Path(scratch).name)
+    own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
     try:
-        with Progress(math.prod(map(len, choices))) as progress:
-            spelt = words(zip(items, choices, strict=True))
-            task = Task(swept, default_name(given), progress, config_dir, name, shown=spelt)
-            own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
-            start(task, ["-m"], [*own, *given], config_dir, config_name)
-        for path in Path(folder).glob(f"{name}-*.json"):
-            rows.append(json.loads(path.read_text()))
-            path.unlink()
+        start(task, ["-m"], [*own, *given], task.config_dir, task.config_name)
+        rows = [json.loads(path.read_text()) for path in Path(folder).glob(f"{task.rows}-*.json")]
     finally:
+        for path in Path(folder).glob(f"{task.rows}-*.json"):
+            path.unlink()
         shutil.rmtree(scratch, ignore_errors=True)
-    return _finish(sorted(rows, key=lambda row: int(row["number"])))
+    return sorted(rows, key=lambda row: int(row["number"]))
 
 
 def _choices(item: Override) -> list[str]:
@@ -148,16 +141,6 @@ def _is_summary(path: Path) -> bool:
         return file.read(len(MARK)) in (MARK, b"")
 
 
-def default_name(overrides: Sequence[str]) -> str:
-    """A sweep's folder where `sweep` is not given: its overrides, shortened, and a hash of them."""
-    text = " ".join(item for item in overrides if not item.startswith(("out=", "hydra")))
-    return f"{_word(text)[:60].strip('-') or 'default'}-{_digest(text)}"
-
-
-def _word(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")
-
-
 @dataclass(frozen=True)
 class Task:
     """What Hydra runs for each job: compile, write, and leave one row of the summary; it never raises.
@@ -169,6 +152,7 @@ class Task:
     default_sweep: str
     progress: Progress
     config_dir: str | None = None
+    config_name: str | None = None
     rows: str = "row"
     seen: dict[str, Config] = field(default_factory=dict)
     budget: Budget = field(default_factory=lambda: Budget(TRIES))
@@ -198,53 +182,14 @@ class Task:
         Path(hydra.sweep.dir, f"{self.rows}-{row['number']}.json").write_text(json.dumps(row))
 
     def _load(self, overrides: Sequence[str]) -> Config:
-        return load_config(overrides, self.config_dir)
+        return load_config(overrides, self.config_dir, self.config_name)
 
     def folder_name(self, config: Config, changed: Sequence[str]) -> str:
         """The job's name; where another plan has it already (two files that call themselves the same), a hash is added."""
         name = job_name(config, changed, self.shown)
         if self.seen.setdefault(name, config) == config:
             return name
-        return f"{name[:91]}-{_digest(' '.join(changed))}"
-
-
-def job_name(config: Config, changed: Sequence[str], shown: Mapping[str, str] = NOTHING) -> str:
-    """The plan's name and the swept values that it does not show; `shown` are swept overrides as words."""
-    told = SHOWN if config.name is None else frozenset({"name"})
-    pairs = [item.lstrip("+").split("=", 1) for item in changed]
-    values = [shown.get(f"{key}={value}", _exact(value)) for key, value in pairs]
-    added = [
-        f"{key.rpartition('.')[2]}-{value}" for (key, _), value in zip(pairs, values, strict=True) if key not in told
-    ]
-    name = "_".join([config.plan_name, *added])
-    return name if len(name) <= 100 else f"{name[:91]}-{_digest(name)}"
-
-
-def words(swept: Iterable[tuple[Override, Sequence[str]]]) -> dict[str, str]:
-    """Every swept override's value as a word; where two of one key would be the same word, each with a hash."""
-    found: dict[str, str] = {}
-    for item, choices in swept:
-        if item.is_sweep_override():
-            pairs = [choice.lstrip("+").split("=", 1) for choice in choices]
-            plain = [_plain(value) for _, value in pairs]
-            distinct = len({word.lower() for word in plain}) == len({value for _, value in pairs})
-            for (key, value), word in zip(pairs, plain, strict=True):
-                found[f"{key}={value}"] = word if distinct and word else _exact(value)
-    return found
-
-
-def _plain(value: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._]+", "-", value).strip("-.")
-
-
-def _exact(value: str) -> str:
-    """A value as a word; where the word says less than the value, a hash makes up for it."""
-    word = _plain(value)
-    return word if word == value else f"{word}-{_digest(value)}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return f"{name[:91]}-{digest(' '.join(changed))}"
 
 
 def _finish(rows: Sequence[dict[str, Any]]) -> int:

@@ -176,6 +176,29 @@ def test_a_disk_that_fails_late_keeps_the_old_plan(target: Path, monkeypatch: py
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("no_exchange_too", [False, True])
+def test_what_cannot_be_deleted_of_the_old_plan_waits_for_the_next_writer(
+    target: Path, monkeypatch: pytest.MonkeyPatch, no_exchange_too: bool
+) -> None:
+    unlink = Path.unlink
+
+    def kept(self: Path, missing_ok: bool = False) -> None:
+        if self.match("sub/a.txt"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        unlink(self, missing_ok)
+
+    if no_exchange_too:
+        monkeypatch.setattr(rename, "exchange", lambda one, other: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", kept)
+        write(target, NEW)
+        assert holds(target, NEW)
+        assert "gone.txt" not in "".join(tree(target.parent))
+    write(target, NEW)
+    assert holds(target, NEW)
+    assert list(target.parent.iterdir()) == [target]
+
+
 class TestFailing:
     @pytest.mark.parametrize("at", range(len(NEW)))
     def test_a_file_that_cannot_be_written(self, target: Path, at: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import yaml
 
 from compiler.api import compile_plan
 from compiler.commands.calibrate import run
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, WriteError
 
 RANKS = "\n".join(f"#  Rank  {i} Group  0 Pid 1 on host device  {i} [0x1b] NVIDIA H100" for i in range(8))
 
@@ -106,14 +108,33 @@ def test_a_file_without_curves_is_said(tmp_path: Path, text: str | None, message
         compile_plan([*PLAN, f"hardware.calibration={path}"])
 
 
-def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be written"):
-        run(
-            [
-                str(nccl(tmp_path / "all_reduce.txt", 3e11)),
-                "--hardware",
-                "h100_80gb",
-                "--out",
-                str(tmp_path / "no" / "x.yaml"),
-            ]
-        )
+@pytest.mark.parametrize("text", ["gemm: [1, 2]", "gemm: {bf16: 3}", "links: null"])
+def test_a_file_of_before_that_holds_no_curves_is_said(tmp_path: Path, text: str) -> None:
+    """What is not measured anew would be copied from it."""
+    (tmp_path / "hardware").mkdir()
+    (tmp_path / "old.yaml").write_text(text)
+    (tmp_path / "hardware" / "mine.yaml").write_text(
+        f"defaults: [h100_80gb, _self_]\ncalibration: {tmp_path / 'old.yaml'}\n"
+    )
+    files = [str(nccl(tmp_path / "all_reduce.txt", 3e11)), "--config-dir", str(tmp_path), "--hardware", "mine"]
+    with pytest.raises(ConfigError, match=r"hardware\.calibration has a curve that is none"):
+        run([*files, "--out", str(tmp_path / "new.yaml")])
+    assert not (tmp_path / "new.yaml").exists()
+
+
+def test_a_file_that_cannot_be_written_is_whole_or_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "mine.yaml"
+    out.write_text("before")
+    monkeypatch.setattr(os, "fsync", full)
+    files = [str(nccl(tmp_path / "all_reduce.txt", 3e11)), "--hardware", "h100_80gb"]
+    with pytest.raises(WriteError, match="No space left"):
+        run([*files, "--out", str(out)])
+    assert out.read_text() == "before"
+    for place in (tmp_path, Path("/dev/null")):
+        with pytest.raises(WriteError, match="it is no file"):
+            run([*files, "--out", str(place)])
+    with pytest.raises(WriteError, match="cannot be written"):
+        run([*files, "--out", str(out / "below.yaml")])

@@ -149,3 +149,11 @@ def test_a_table_that_is_not_there_is_said() -> None:
         ConfigError, match=r"experts.load=no.csv cannot be read: .* name a CSV file of layer,expert,load"
     ):
         compile_plan(["experts.load=no.csv"])
+
+
+def test_a_table_is_read_once_and_cannot_be_changed() -> None:
+    text = "layer,expert,load\n0,0,1\n0,1,3\n"
+    found = read(text)
+    assert read("".join(list(text))) is found
+    with pytest.raises(ValueError, match="read-only"):
+        found[0][0] = 9.0

@@ -261,3 +261,27 @@ def test_a_model_of_a_file_has_the_ranges_of_any_other(tmp_path: Path) -> None:
     assert [str(found) for found in problems(model, "model")] == [
         "model.vocab_size=1000000000 is above 67108864 ; write at most 67108864"
     ]
+
+
+def test_a_home_is_found_and_names_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    for place in (tmp_path, tmp_path / "mine"):
+        (place / "config.json").write_text(json.dumps(data("llama", _name_or_path=...)))
+        (place / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "NVFP4"}}')
+    found = {path: read(path) for path in ("~", "~/config.json", "~/mine", "~/mine/config.json")}
+    assert {model.precision for model in found.values()} == {"nvfp4"}
+    assert [model.name for model in found.values()] == ["llama", "llama", "mine", "mine"]
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read("~nobody-of-this-name/config.json")
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_numbers_that_are_none_matter_where_they_are_used(tmp_path: Path, number: str) -> None:
+    path, text = tmp_path / "llama.json", json.dumps(data("llama"))
+    path.write_text(f'{text[:-1]}, "time_step_limit": [0.0, {number}]}}')
+    found = read(str(path))
+    assert found == changed(tmp_path, "llama")
+    path.write_text(text.replace('"hidden_size": ', f'"hidden_size": {number}, "was": '))
+    assert "has hidden_size=" in message(path)
+    assert " ; write a whole number, 1 or more" in message(path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from compiler.checks import Check
 from compiler.schedulers.job import job
 from compiler.schedulers.kubernetes.checks import of_job
 from compiler.specs.site import KubernetesSite, Site
@@ -89,8 +90,24 @@ def test_ranks_that_find_each_other_by_mpi_want_an_mpijob() -> None:
 def test_what_has_no_effect_is_said() -> None:
     found = checks(kubernetes("jobset", 2, 8, spare_nodes=2))
     assert found["spares"].message.startswith("launch.spare_nodes=2 has no effect under scheduler=jobset")
-    assert "a slim Python image" in found["image"].message
+    assert "a slim Python image, enough for the self-check" in found["image"].message
     assert "image" not in checks(kubernetes("jobset", 2, 8, image="i"))
+
+
+def test_the_image_must_hold_what_runs_in_it() -> None:
+    plan = kubernetes("jobset", 2, 8)
+    config = plan.config
+
+    def image(framework: str, *, own: bool) -> Check:
+        named = replace(config, framework=replace(config.framework, name=framework))
+        launch = replace(named.launch, command=["train"] if own else None)
+        given = replace(job(plan), command=("run",), world=replace(plan.world, config=replace(named, launch=launch)))
+        found = of_job("jobset", given, config.scheduler["jobset"], mpi=False)
+        return next(item for item in found if item.id == "image")
+
+    assert "which has no megatron, so that the job cannot run" in image("megatron", own=False).message
+    assert image("vllm", own=False).fix == "write launch.image=REGISTRY/IMAGE with vllm in it"
+    assert "nothing beside Python for launch.command" in image("vllm", own=True).message
 
 
 def test_the_command_line_stops_with_3_and_2(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from compiler.cluster import inventory
-from compiler.runtime import planned
+from compiler.runtime import bind, planned
 from tests.plans import SmallPlan, plan, write
 
 TABLE = "host,leaf,pod,rack\n" + "".join(f"n{i},leaf{10 - i % 2},p{i % 3},r{i}\n" for i in range(12))
@@ -39,6 +39,15 @@ def test_a_table_sorts_as_the_compiler_does(tmp_path: Path) -> None:
     assert run(plan(12, 1, hosts=TABLE), tmp_path, "\n".join(f"n{i}" for i in range(12))).returncode == 0
     assert lines(tmp_path, "hosts") == [host.host for host in inventory.read(TABLE)]
     assert [planned.natural(name) for name in ("a10b", "")] == [list(inventory.natural(name)) for name in ("a10b", "")]
+
+
+@pytest.mark.parametrize("odd", ["\f", "\v", "\x1c", "\x85", "\u2028", "\u2029", '"a\nb"', '"a,b"'])
+def test_both_readers_of_a_table_break_it_into_the_same_rows(tmp_path: Path, odd: str) -> None:
+    """The column is nobody's business: the compiler keeps it, and the job reads past it."""
+    text = "note,host,leaf,pod,rack\n" + "".join(f"{odd if i == 1 else ''},n{i},l,p,r\n" for i in range(3))
+    path = tmp_path / "inventory.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert list(bind.inventory(str(path))) == [host.host for host in inventory.read(text)] == ["n0", "n1", "n2"]
 
 
 @pytest.mark.parametrize(

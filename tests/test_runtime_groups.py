@@ -152,3 +152,10 @@ def test_a_compound_axis_is_no_mesh(folder: Path, tmp_path: Path) -> None:
         groups.device_mesh(str(tmp_path))
     with pytest.raises(PlanError, match="there is no grid sparse; the plan has attention, expert"):
         groups.device_mesh(str(tmp_path), "sparse")
+
+
+@pytest.mark.parametrize("value", ["", "-1", "1.5", "\u00b2", "\u0663", "9" * 5000])
+def test_a_rank_that_is_no_number_is_told_so(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", value)
+    with pytest.raises(PlanError, match="RANK: expected a number, found"):
+        groups.number("RANK")

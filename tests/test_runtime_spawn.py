@@ -131,3 +131,10 @@ def test_programs_are_python_3_6_and_standard_library(name: str) -> None:
 def test_programs_have_names_of_their_own() -> None:
     """They are last on the path, where a library's module of the same name would hide them."""
     assert not set(PROGRAMS) & sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("parent", ["", "x", "-1", "\u00b2", "9" * 5000])
+def test_a_parent_that_is_no_process_ends_it_without_a_traceback(tmp_path: Path, parent: str) -> None:
+    command = [sys.executable, "-I", "-S", str(bash("true", tmp_path) / "runtime" / "spawn.py"), f"--parent={parent}"]
+    done = subprocess.run(command, env=NODE_1, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")

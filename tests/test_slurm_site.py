@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from compiler import Plan, compile_plan
 from compiler.cluster.spans import SPANS
 from compiler.errors import CompilerError, ConfigError, InvariantError
+from compiler.schedulers import registry
 from compiler.schedulers.job import job
 from compiler.schedulers.registry import artifacts
-from compiler.schedulers.slurm import rules
+from compiler.schedulers.slurm import request, rules
+from compiler.schedulers.slurm.checks import checks
 from compiler.specs.hardware import Fabric
 from compiler.specs.site import Site
 from tests.plans import files, plan
@@ -63,6 +66,8 @@ def test_arrays_and_dependencies_are_asked_for() -> None:
     assert "SLURM_ARRAY" not in script(plan())
     with pytest.raises(ConfigError, match=r"scheduler.slurm.array=all is no array of Slurm ; write as in 0-9%1"):
         files(plan(options={"array": "all"}))
+    with pytest.raises(ConfigError, match="is no array of Slurm"):
+        files(plan(options={"array": "\u0661-\u0663"}))
 
 
 def step_time_s(made: Plan) -> float:
@@ -250,3 +255,12 @@ def test_columns_of_the_rank_map_name_a_ranks_devices() -> None:
     table = compile_plan(["scheduler=[]", "hardware.nic.per_node=4", "hardware.fabric.kind=fat_tree"]).rank_map
     assert table["nic"][:8].tolist() == list("00112233")
     assert set(table["rail"]) == set(table["numa"]) == {""}
+
+
+@pytest.mark.parametrize(("instances", "status"), [(19_999, "pass"), (20_000, "fail")])
+def test_every_instance_of_a_job_has_a_port(instances: int, status: str) -> None:
+    given = replace(job(plan(4, 4)), instances=instances)
+    found = next(check for check in checks(given, registry.target("slurm").options()) if check.id == "slurm-ports")
+    assert (found.status, found.limit) == (status, "19999")
+    assert found.message.startswith(f"{instances} instances of one job have ports of their own, and there are 20000")
+    assert (request.of(given, registry.target("slurm").options()).ports > 0) is (status == "pass")

@@ -11,16 +11,14 @@ from typing import Any, ClassVar
 
 import pytest
 
+from compiler import sweep as sweeping
 from compiler.api import compile_pools
 from compiler.console import Progress
+from compiler.naming import default_name, job_name
 from compiler.ranking import best, figures
-from compiler.sweep import COLUMNS, Task, default_name, job_name
+from compiler.sweep import COLUMNS, Task
 from compiler.words import figures as figures_cut
-<<<<<<< HEAD
 from tests.command import BARE, STRATEGY, Ran, program, refused, tree, whole
-=======
-from tests.command import BARE, STRATEGY, Ran, program, tree, whole
->>>>>>> noise
 from tests.configs import changed, composed
 
 LEAN = [BARE, "~expect", "-m"]
@@ -263,6 +261,30 @@ class TestNames:
         assert max(map(len, names)) <= 100
 
 
+def test_a_sweep_that_ends_early_leaves_nothing_in_the_users_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(task: Task, *_: object) -> None:
+        (tmp_path / f"{task.rows}-0.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeping, "start", ended)
+    (tmp_path / "mine.json").write_text("{}")
+    with pytest.raises(KeyboardInterrupt):
+        sweeping.sweep([*LEAN[:2], f"hydra.sweep.dir={tmp_path}", "name=a,b"], None, None)
+    assert set(tree(tmp_path)) == {"mine.json"}
+
+
+def test_fixes_of_a_job_are_tried_on_its_own_primary_configuration(tmp_path: Path) -> None:
+    """Its fixes would not be found where the shipped one, with its 16 nodes, was what they are tried on."""
+    (tmp_path / "mine.yaml").write_text(
+        "defaults: [rankplan_schema, config, _self_]\nhardware: {nodes: 4}\nscheduler: {}\n"
+    )
+    job = program("--config-dir=.", "--config-name=mine", "~expect", "parallel=ep16_tp4_pp4_dp4", cwd=tmp_path)
+    swept = program("--config-dir=.", "--config-name=mine", "~expect", "-m", "parallel=ep16_tp4_pp4_dp4", cwd=tmp_path)
+    assert job.errors == swept.errors
+
+
 def test_values_need_no_hash_where_their_words_differ(tmp_path: Path) -> None:
     lengths = "workload.sequence_lengths=[512,2048],[4096]"
     assert program(*LEAN, lengths, "sweep=mine", cwd=tmp_path).code == 0
@@ -286,6 +308,16 @@ class TestBest:
         rows = self.rows(a=100.0, b=50.0)
         rows[1] |= {"step_time_s": 1.5, "world_size": 32}
         assert list(best(rows))[1] == "shortest step: b, 1.5 s on 32 GPUs"
+
+    def test_serving_and_training_are_ranked_apart(self) -> None:
+        served = [{"job": name, "tokens_per_s_per_gpu": rate} for name, rate in (("x", 900.0), ("y", 800.0))]
+        steps = self.rows(a=100.0, b=50.0)
+        assert list(best([*served, *steps])) == [
+            "best by throughput: a, 100 tokens/s/GPU",
+            "best by throughput: x, 900 output tokens/s/GPU",
+        ]
+        assert list(best([served[0], *steps])) == ["best by throughput: a, 100 tokens/s/GPU"]
+        assert list(best([served[0], steps[0]])) == []
 
     def test_one_plan_is_no_choice(self) -> None:
         assert list(best(self.rows(a=1.0))) == list(best([{"job": "x", "status": "3"}] * 2)) == []

@@ -11,6 +11,7 @@ import pytest
 from compiler import CompilerError, compile_plan
 from compiler.config import quantization
 from compiler.config.hf import described, load, read
+from compiler.config.schema import writable
 from compiler.errors import ConfigError
 from compiler.frameworks.adapter import adapter
 from compiler.passes import lay_out
@@ -231,3 +232,62 @@ def test_methods_that_a_server_does_not_load() -> None:
     three = ("model.quantization.weights.experts.scheme=int3", f"{method}=gptq")
     assert "kernels for gptq weights of 4 or 8 bits, and the checkpoint has int3" in failing("vllm", *three)
     assert "refuses --quantization=fp8 beside it" in failing("vllm", "framework.args=[/w,'--quantization=fp8']")
+
+
+NUMBERS: tuple[Any, ...] = (0, -1, 1.5, True, "x", [], [1], {}, {"a": 1}, float("inf"), float("nan"), 10**30)
+"""What stands in a file in the place of a number that is one."""
+
+
+@pytest.mark.parametrize(("method", "key"), [
+    ("fp8", "weight_block_size"), ("awq", "bits"), ("awq", "group_size"), ("gptq", "bits"), ("gptq", "group_size"),
+    ("gptq", "dynamic"), ("auto-round", "bits"), ("auto-round", "extra_config"), ("hqq", "quant_config"), ("modelopt", "quant_algo"),
+    ("modelopt", "quantized_layers"), ("torchao", "quant_type"), ("quark", "global_quant_config"), ("quark", "layer_quant_config"),
+    ("bitsandbytes", "bnb_4bit_quant_type"), ("fp8", "ignore"), ("compressed-tensors", "config_groups"),
+])  # fmt: skip
+def test_a_malformed_quantisation_is_read_or_refused(method: str, key: str) -> None:
+    for value in NUMBERS:
+        for given in (value, [value, value], {"group": value}):
+            for more in ({}, {"bits": 4}):
+                _read_or_refused({**more, "quant_method": method, key: given})
+
+
+@pytest.mark.parametrize("key", ["num_bits", "group_size", "type", "block_structure", "symmetric"])
+@pytest.mark.parametrize("kind", ["int", "float"])
+def test_malformed_groups_are_read_or_refused(kind: str, key: str) -> None:
+    for value in NUMBERS:
+        for given in (value, [0, value], [value, 1]):
+            _read_or_refused(groups({"weights": {**GROUP, "num_bits": 8, "type": kind, key: given}}))
+
+
+def _read_or_refused(given: dict[str, Any]) -> None:
+    """Every form that is read can be frozen, and is one."""
+    try:
+        found = quantization.read("config.json", DENSE, {"quantization_config": given})
+    except ConfigError:
+        return
+    writable(found)
+    assert all(0.25 <= form.bits <= 64 for form in found.weights.values())
+
+
+@pytest.mark.parametrize("size", [[0, 128], [128, 0], [-1, 128], [1.5, 2]])
+def test_a_block_without_rows_is_refused(size: list[float]) -> None:
+    block = {"num_bits": 8, "type": "float", "block_structure": size}
+    for given in ({"quant_method": "fp8", "weight_block_size": size}, groups({"weights": block})):
+        with pytest.raises(ConfigError, match=r"cannot be read: ValueError a block of "):
+            stored(given)
+
+
+def test_methods_are_called_as_servers_call_them() -> None:
+    given = {**groups({"weights": GROUP}), "quant_method": "compressed_tensors"}
+    assert quantization.read("config.json", DENSE, {"quantization_config": given}).method == "compressed-tensors"
+
+
+def test_messages_about_the_sidecar_name_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((DATA / "llama.json").read_text())
+    beside = tmp_path / "hf_quant_config.json"
+    for text, said in {"{": "is not JSON", '{"quantization": {"quant_algo": "W9"}}': "with quant_algo=W9"}.items():
+        beside.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            read(str(tmp_path))
+        assert str(caught.value).startswith(f"{beside} ")
+        assert said in str(caught.value)

@@ -6,8 +6,9 @@ import csv
 import io
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, short
 from compiler.inputs import table
 
 REQUIRED = ("host", "leaf", "pod", "rack")
@@ -32,18 +33,24 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     )
 
 
+@lru_cache(maxsize=4)
 def read(text: str) -> tuple[Host, ...]:
-    """Parse a table and sort it by pod, leaf, then host. Raises ConfigError with the line that is wrong."""
+    """Parse a table and sort it by pod, leaf, then host. Raises ConfigError with the line that is wrong.
+
+    Every pass, and every trial of a fix, asks for the same table again.
+    """
     _, rows = table.read("hardware.inventory", text, REQUIRED)
     hosts: dict[str, Host] = {}
     for number, row in rows:
         values = {name: row[name].strip() for name in REQUIRED}
         name = values["host"]
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
-            raise ConfigError.of(f"hardware.inventory line {number}: '{name}' is not a host name", "write a host name")
+            raise ConfigError.of(
+                f"hardware.inventory line {number}: '{short(name)}' is not a host name", "write a host name"
+            )
         if bad := [f"{key}={cell}" for key, cell in values.items() if len(cell) > LONGEST or not cell.isprintable()]:
             raise ConfigError.of(
-                f"hardware.inventory line {number}: {bad[0]} is no name",
+                f"hardware.inventory line {number}: {short(bad[0])} is no name",
                 f"write up to {LONGEST} characters that can be printed",
             )
         if name in hosts:

@@ -12,11 +12,12 @@ from compiler import calibrated
 from compiler.config.load import load_config
 from compiler.costs.collectives import PASSES
 from compiler.entry import Parser, finish
-from compiler.errors import ConfigError, shown
+from compiler.errors import ConfigError, WriteError, short, shown
 from compiler.fitting import kernels, links
 from compiler.fitting.written import digest, plain
 from compiler.inputs import table
 from compiler.inputs.file import text as text_of
+from compiler.render.atomic import write_file
 from compiler.specs.hardware import Hardware
 
 OPS = (("all_?reduce", "all_reduce"), ("all_?gather", "all_gather"), ("reduce_?scatter", "reduce_scatter"))
@@ -32,7 +33,7 @@ LEAST = 1e-12
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Exit 0 where a file was written, 2 for bad input."""
+    """Exit 0 where a file was written, 2 for bad input, 4 where it cannot be written."""
     finish(run, argv)
 
 
@@ -66,18 +67,20 @@ def _arguments(argv: Sequence[str]) -> Namespace:
 
 
 def _kept(name: str, hardware: Hardware) -> dict[str, Any]:
-    """What is not measured anew stays as the hardware's own curves have it."""
-    known = calibrated.load(hardware.calibration) if hardware.calibration else {}
+    """What is not measured anew stays as the hardware's own curves have it. Raises ConfigError for curves that are none."""
+    known = {}
+    if hardware.calibration is not None and calibrated.gpu(hardware.calibration) is not None:  # it is checked there
+        known = calibrated.load(hardware.calibration)
     return {"name": name} | {part: dict(known.get(part, {})) for part in ("gemm", "grouped", "links")}
 
 
 def _write(out: Path, content: dict[str, Any]) -> None:
+    """In one step. Raises WriteError, also for a folder or a device in the file's place."""
     import yaml
 
-    try:
-        out.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError.of(f"--out {out} cannot be written: {error.strerror}", "name a file in a folder") from error
+    if out.exists() and not out.is_file():
+        raise WriteError.of(f"--out {short(out)} cannot be written: it is no file", "name a file in a folder")
+    write_file(out.resolve(), HEAD + yaml.safe_dump(content, sort_keys=False, width=120))
 
 
 def gemms(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]]:
@@ -90,7 +93,7 @@ def gemms(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]
     bad = sorted(set(groups) - set(kernels.PEAKS)) or [key for key, items in groups.items() if len(items) < FEWEST]
     if bad or not groups:
         raise ConfigError.of(
-            f"{path}: {', '.join(bad) or 'no row'} cannot be fitted",
+            f"{path}: {short(', '.join(bad)) or 'no row'} cannot be fitted",
             f"write at least {FEWEST} rows of each dtype, one of {', '.join(kernels.PEAKS)}",
         )
     found = {}
@@ -108,7 +111,7 @@ def _measured(where: str, key: str, row: Mapping[str, str]) -> float:
     except ValueError:
         found = 0.0
     if not LEAST <= found <= 1 / LEAST:
-        raise ConfigError.of(f"{where} has {key}={row[key]}, which is no size or time", "write a number above 0")
+        raise ConfigError.of(f"{where} has {key}={short(row[key])}, which is no size or time", "write a number above 0")
     return found
 
 

@@ -5,6 +5,7 @@ A family, named by `model_type`, is a tuple of parts; a part reads some of Model
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -54,14 +55,20 @@ def read(path: str) -> Model:
 
     Raises ConfigError for a file that cannot be read, is no JSON object, is of an unknown family, or lacks a key.
     """
-    file = Path(path) / CONFIG if Path(path).is_dir() else Path(path)
+    file = Path(path) / CONFIG if os.path.isdir(_home(path)) else Path(path)  # noqa: PTH112 - Path's own may raise
     where = f"model.hf_config={file}"
-    beside = file.with_name(SIDECAR)
-    sidecar = load(f"model.hf_config={beside}", str(beside)) if beside.is_file() else None
+    beside = str(file.with_name(SIDECAR)) if file.name else SIDECAR
+    found = os.path.isfile(_home(beside))  # noqa: PTH113 - as above
+    sidecar = (beside, load(beside, beside)) if found else None
     return described(where, str(file), load(where, str(file)), sidecar)
 
 
-def described(where: str, path: str, data: dict[str, Any], sidecar: dict[str, Any] | None = None) -> Model:
+def _home(path: str) -> str:
+    """Where a path leads whose `~` is somebody's home."""
+    return os.path.expanduser(path)  # noqa: PTH111 - Path's own raises for a ~user who is none
+
+
+def described(where: str, path: str, data: dict[str, Any], sidecar: quantization.Sidecar | None = None) -> Model:
     """The model that a config.json's object describes; `where` is what messages call it. Raises ConfigError."""
     family, text = _text(where, data)
     source = Source(where, family, text)
@@ -76,9 +83,13 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: dict[str, An
 
 
 def load(where: str, path: str) -> dict[str, Any]:
-    """The object of a config.json. Raises ConfigError for a file that cannot be read, or holds none."""
-    text = text_of(where, path, "write the path of a config.json")
-    return json_object.read(where, text, "take the model's own config.json")
+    """The object of a config.json or of its sidecar, which may hold `Infinity` and `NaN`, as Python's writer of JSON makes them.
+
+    Raises ConfigError for a file that cannot be read, or holds no object.
+    """
+    name = SIDECAR if Path(path).name == SIDECAR else CONFIG
+    text = text_of(where, path, f"write the path of a {name}")
+    return json_object.read(where, text, f"take the model's own {name}", checked=False)
 
 
 def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -114,5 +125,5 @@ def _name(path: str, data: Mapping[str, Any]) -> str:
     if folder.parent.name == "snapshots":  # the hub's cache: models--ORG--NAME/snapshots/REVISION/config.json
         folder = folder.parent.parent
     written = Path(said).name if isinstance(said, str) else ""
-    name = written or (file.stem if file.stem != "config" else folder.name.lstrip(".") or str(data["model_type"]))
+    name = written or (file.stem if file.stem != "config" else folder.name.lstrip(".~") or str(data["model_type"]))
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower().rpartition("--")[2]).lstrip("._-") or "model"

@@ -78,7 +78,7 @@ def _check_expect(cfg: DictConfig, overrides: Sequence[str]) -> None:
     chosen = [override for override in overrides if re.fullmatch(r"expect=.*", override)]
     if chosen and cfg.expect.model is None and not cfg.expect.claims:
         raise ConfigError.of(
-            f"{chosen[-1]} is not known",
+            f"{short(chosen[-1])} is not known",
             f"{known('expect', chosen[-1].partition('=')[2], 'expect')}, or ~expect for none",
         )
 
@@ -151,7 +151,7 @@ def _with_forms(model: Model) -> Model:
     key, found = "model.quantization.weights", {}
     for name, given in model.quantization.weights.items():
         if name not in CLASSES:
-            raise ConfigError.of(f"{key}.{name} is not a class of weights", f"write one of {', '.join(CLASSES)}")
+            raise ConfigError.of(f"{key}.{short(name)} is not a class of weights", f"write one of {', '.join(CLASSES)}")
         found[name] = _form(f"{key}.{name}", given)
     return dataclasses.replace(model, quantization=dataclasses.replace(model.quantization, weights=found))
 
@@ -159,7 +159,7 @@ def _with_forms(model: Model) -> Model:
 def _form(key: str, given: Any) -> Any:
     """One class's form. Raises ConfigError."""
     if not isinstance(given, (dict, Stored)):
-        raise ConfigError.of(f"{key}={given} is no form", "write {scheme: int4, bits: 4.5}")
+        raise ConfigError.of(f"{key}={short(given)} is no form", "write {scheme: int4, bits: 4.5}")
     with translated():
         node = OmegaConf.merge(writable(Stored), given)
         missing = sorted(map(str, OmegaConf.missing_keys(node)))

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from compiler.config import compose, source
 from compiler.config.messages import translated
 from compiler.config.schema import writable
-from compiler.errors import ConfigError, Problem
+from compiler.errors import ConfigError, Problem, short
 from compiler.inputs.file import text as text_of
 from compiler.nearest import one_of
 from compiler.render.assets import folder
@@ -48,7 +48,8 @@ def _typed(given: Any) -> Pools:
     """Raises ConfigError for what is no pair of pools, and what OmegaConf raises for a bad key or value."""
     if not isinstance(given, dict):
         raise ConfigError.of(
-            f"workload.pools={given} is no pair of pools", "write {prefill: {instances: 2}, decode: {parallel: tp8}}"
+            f"workload.pools={short(given)} is no pair of pools",
+            "write {prefill: {instances: 2}, decode: {parallel: tp8}}",
         )
     unknown = list(_unknown("workload.pools", given, Pools))
     unknown += [bad for role in ROLES for bad in _unknown(f"workload.pools.{role}", given.get(role), Pool)]
@@ -66,14 +67,16 @@ def _unknown(path: str, given: Any, spec: type[Pool | Pools]) -> Iterator[Proble
     known = [item.name for item in fields(spec)]
     for key in given if isinstance(given, dict) else ():
         if key not in known:
-            yield Problem(f"{path}.{key} is not a setting", one_of(str(key), known))
+            yield Problem(f"{path}.{short(key)} is not a setting", one_of(str(key), known))
 
 
 def _degrees(key: str, given: Any, order: str, config_dir: str | None) -> Parallel:
     """`order` is the plan's own, for degrees that name none."""
     values = _named(key, given, config_dir) if isinstance(given, str) else given
     if not isinstance(values, (dict, DictConfig)):
-        raise ConfigError.of(f"{key}={given} is no set of degrees", "write a name such as tp8_ep8, or {tp: 8, ep: 8}")
+        raise ConfigError.of(
+            f"{key}={short(given)} is no set of degrees", "write a name such as tp8_ep8, or {tp: 8, ep: 8}"
+        )
     return cast("Parallel", OmegaConf.to_object(OmegaConf.merge(writable(Parallel(order=order)), values)))
 
 
@@ -85,5 +88,5 @@ def _named(key: str, name: str, config_dir: str | None) -> Any:
     if file is not None:
         return source.values(file, text_of(str(file), file, "name a YAML file"))
     if not looks_like_degrees(name):
-        raise ConfigError.of(f"{key}={name} is not known", compose.known("parallel", name))
+        raise ConfigError.of(f"{key}={short(name)} is not known", compose.known("parallel", name))
     return parse(name)

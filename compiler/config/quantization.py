@@ -11,39 +11,52 @@ from typing import Any
 from compiler.config.modules import modules
 from compiler.config.quantization_forms import Recipe, UnknownSchemeError
 from compiler.config.quantization_methods import METHODS
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, short
 from compiler.specs.model import BYTES, Model
+from compiler.specs.ranges import problems
 from compiler.specs.weights import Quantization, Stored
 
 INSTEAD = "take a checkpoint in another format, or describe it in a model file under quantization"
 
 
-def read(where: str, model: Model, data: Mapping[str, Any], sidecar: Mapping[str, Any] | None = None) -> Quantization:
-    """How the checkpoint that a config.json's object describes stores the model's weights; `sidecar` is what
-    `hf_quant_config.json` beside it holds, which counts where the object says nothing.
+Sidecar = tuple[str, Mapping[str, Any]]
+"""What messages call the `hf_quant_config.json` beside a config.json, and what it holds."""
 
-    Raises ConfigError for a method or scheme that is not known.
+
+def read(where: str, model: Model, data: Mapping[str, Any], sidecar: Sidecar | None = None) -> Quantization:
+    """How the checkpoint that a config.json's object describes stores the model's weights; the sidecar counts where the object
+    says nothing. `where` is what messages call the object.
+
+    Raises ConfigError for a method or scheme that is not known, and for one that makes no sense.
     """
-    given = data.get("quantization_config") or data.get("compression_config") or sidecar
+    given = data.get("quantization_config") or data.get("compression_config")
+    if not given and sidecar is not None:
+        where, given = sidecar
     if not given:
         return Quantization()
     if not isinstance(given, Mapping):
-        raise ConfigError.of(f"{where} has quantization_config={given!r}", "write what the checkpoint has")
+        raise ConfigError.of(f"{where} has quantization_config={short(repr(given))}", "write what the checkpoint has")
     inner = given.get("quantization")
     found = {**given, **inner} if isinstance(inner, Mapping) else dict(given)  # ModelOpt's own form nests it
-    method = str(found.get("quant_method") or _unnamed(found)).lower()
+    method = (
+        str(found.get("quant_method") or _unnamed(found)).lower().replace("compressed_tensors", "compressed-tensors")
+    )
     if method not in METHODS:
-        raise ConfigError.of(f"{where} has quant_method={method}, whose weights' width is not known", INSTEAD)
+        raise ConfigError.of(f"{where} has quant_method={short(method)}, whose weights' width is not known", INSTEAD)
     try:
         recipe = METHODS[method]({**found, "expert_dtype": data.get("expert_dtype")})
         classes = _classes(model, recipe)
     except UnknownSchemeError as error:
-        raise ConfigError.of(f"{where} has quant_method={method} with {error}, which is not known", INSTEAD) from error
-    except (AttributeError, KeyError, TypeError, ValueError, re.error) as error:
         raise ConfigError.of(
-            f"{where} has a quantization_config of {method} that cannot be read: {type(error).__name__} {error}",
+            f"{where} has quant_method={method} with {short(error)}, which is not known", INSTEAD
+        ) from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error) as error:
+        raise ConfigError.of(
+            f"{where} has a quantization_config of {method} that cannot be read: {type(error).__name__} {short(error)}",
             INSTEAD,
         ) from error
+    if bad := [problem for kind, form in classes.items() for problem in problems(form, f"{where}: {method}, {kind}")]:
+        raise ConfigError(dict.fromkeys(bad))
     if recipe.default is not None and not classes:
         kinds = " and ".join(recipe.kinds)
         raise ConfigError.of(f"{where} has quant_method={method}, which quantises {kinds}: the model has none", INSTEAD)

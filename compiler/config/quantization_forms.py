@@ -38,12 +38,20 @@ class Recipe:
 
 
 def integer(bits: float, group: int = 0, extra_bits: float = 16, activations: str | None = None) -> Stored:
-    """Integers with a scale, and maybe a zero point, of `extra_bits` together for each `group`; 0 or less: one a channel."""
+    """Integers with a scale, and maybe a zero point, of `extra_bits` together for each `group`; 0 or less: one a channel.
+
+    Raises ValueError for a group that is no whole number.
+    """
+    if type(group) is not int:
+        raise ValueError(f"a group of {group!r}")
     share = extra_bits / group if group > 0 else 0
     return Stored(f"int{bits:g}", bits + share, activations, [1, group] if group > 0 else None)
 
 
 def block(rows: int, columns: int, scale_bits: float = 32) -> Stored:
+    """FP8 with a scale for each block. Raises ValueError where it has no rows or columns."""
+    if not (type(rows) is type(columns) is int and min(rows, columns) > 0):
+        raise ValueError(f"a block of {rows} x {columns}")
     return Stored("fp8", 8 + scale_bits / (rows * columns), "fp8", [rows, columns])
 
 

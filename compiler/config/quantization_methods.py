@@ -136,7 +136,6 @@ METHODS: Mapping[str, Callable[[Given], Recipe]] = {
     "bitnet": _bitnet,
     "fp_quant": _fp_quant,
     "compressed-tensors": compressed_tensors,
-    "compressed_tensors": compressed_tensors,
     "modelopt": modelopt,
     "modelopt_fp8": modelopt,
     "modelopt_fp4": modelopt,

@@ -135,6 +135,11 @@ class Case:
         """What products of a class of weights are computed in."""
         return products(self.model, self.workload, kind)
 
+    @property
+    def wide(self) -> str:
+        """Precision of activations and of the attention core."""
+        return self.model.wide(self.workload.precision, train=self.workload.train)
+
     def read_bytes(self, kind: str) -> float:
         """Bytes of a weight as its products read it: stored, or in their precision."""
         if not self.workload.train and self.model.keeps_quantization(self.workload.precision):

@@ -14,7 +14,6 @@ from compiler.costs.constants import KERNEL_LAUNCH_S, KERNELS_PER_LAYER
 from compiler.costs.forward import Forward, touched_fraction
 from compiler.costs.memory import kv_token
 from compiler.costs.params import Counts
-from compiler.costs.widths import wide
 from compiler.specs.hardware import Gpu
 
 
@@ -52,7 +51,7 @@ def forward_seconds(case: Case, held: Counts, forward: Forward) -> Compute:
         nothing = 0 * moved
         return Compute(roofline(dense + routed + core, moved, gpu, precision), nothing, nothing + launches)
     gemms = roofline(dense, dense_bytes, gpu, precision) + roofline(routed, routed_bytes, gpu, precision)
-    attention = roofline(core, cached, gpu, wide(precision))
+    attention = roofline(core, cached, gpu, case.wide)
     elementwise = roofline(0 * core, elementwise_bytes(case, forward), gpu, precision)
     return Compute(gemms, attention, elementwise + launches)
 

@@ -19,7 +19,7 @@ from compiler.costs.forward import Forward, dispatched, touched_fraction
 from compiler.costs.kernels import cache_bytes
 from compiler.costs.params import Counts, matrices, value_width
 from compiler.costs.shapes import gemms
-from compiler.costs.widths import ELEMENT_BYTES, wide
+from compiler.costs.widths import ELEMENT_BYTES
 
 KERNELS_OF_LAYER = 9.0
 """Kernels beside the products: norms, rotation, attention, residuals (counted by hand)."""
@@ -59,7 +59,7 @@ def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Pa
 
 def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:
     """Seconds of the fused core, or of the one that is not: plain products and passes over all scores, masked or not."""
-    peak, precision = case.hardware.gpu, wide(case.workload.precision)
+    peak, precision = case.hardware.gpu, case.wide
     speed = flops.peak_flops(peak, precision)
     narrow = np.sqrt(WIDE_HEAD / min(WIDE_HEAD, max(1, value_width(case.model))))
     fused = narrow * flops.core(case, forward)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from compiler.costs.exposed import Reaches, Row
 from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.links import reach
 from compiler.costs.memory import Memory, memory
+from compiler.costs.numbers import plain, whole
 from compiler.costs.params import Counts, Totals, counts, stored_bytes, totals
 from compiler.costs.uncertainty import Uncertainty
 from compiler.world import World
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from compiler.costs.train import Train
 
 Bits = tuple[Case, Counts, Reaches]
-
-COUNTED = ("_bytes", "bytes_per_rank", "bytes_per_call", "count")
-"""Endings of keys whose numbers are whole."""
 
 
 @dataclass(frozen=True)
@@ -144,36 +141,47 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
 
 def _cost(world: World, measured: Calibration | None) -> Costs:
     with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
-        this, _, reaches = bits(world)
-        common = replace(held(world), unseen=measured.unseen if measured else ())
+        counted = this, _, _ = _counted(world)
+        common = replace(_held(world, *counted), unseen=measured.unseen if measured else ())
         phase = _trained if this.workload.train else _served
-        return phase(common, this, reaches, world.size, measured)
+        return phase(common, this, _reaches(world, this), world.size, measured)
 
 
 def held(world: World) -> Costs:
     """What ranks hold, and no time."""
     with np.errstate(all="ignore"):
-        this = case(world)
-        all_of_it = totals(this.model)
-        each = counts(this, all_of_it)
-        return Costs(
-            params=all_of_it,
-            weights_bytes=stored_bytes(this.model, all_of_it, this.widths),
-            held=each,
-            memory=memory(this, each) if this.workload.train else room.served(this, each),
-            capacity_bytes=world.config.hardware.gpu.memory_bytes,
-            worst_ranks=tuple(int(rank) for rank in world.groups["pp"][0]),
-            communicators=communicators(this),
-            dispatch=(),
-            communication=(),
-            projection=None,
-        )
+        return _held(world, *_counted(world))
+
+
+def _held(world: World, this: Case, all_of_it: Totals, each: Counts) -> Costs:
+    return Costs(
+        params=all_of_it,
+        weights_bytes=stored_bytes(this.model, all_of_it, this.widths),
+        held=each,
+        memory=memory(this, each) if this.workload.train else room.served(this, each),
+        capacity_bytes=world.config.hardware.gpu.memory_bytes,
+        worst_ranks=tuple(int(rank) for rank in world.groups["pp"][0]),
+        communicators=communicators(this),
+        dispatch=(),
+        communication=(),
+        projection=None,
+    )
+
+
+def _counted(world: World) -> tuple[Case, Totals, Counts]:
+    this = case(world)
+    all_of_it = totals(this.model)
+    return this, all_of_it, counts(this, all_of_it)
+
+
+def _reaches(world: World, this: Case) -> Reaches:
+    return {kind: reach(world, kind) for kind in kinds(this)}
 
 
 def bits(world: World) -> Bits:
     """What a plan's costs are made of."""
-    this = case(world)
-    return this, counts(this, totals(this.model)), {kind: reach(world, kind) for kind in kinds(this)}
+    this, _, each = _counted(world)
+    return this, each, _reaches(world, this)
 
 
 def _trained(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: Calibration | None) -> Costs:
@@ -239,23 +247,3 @@ def kinds(case: Case) -> list[str]:
     if case.workload.train:
         found += ["dp_cp" if case.cp > 1 else "dp"] + ["edp"] * case.model.moe
     return found
-
-
-def whole(value: float | None) -> int | None:
-    """The nearest whole number; None where there is none."""
-    return round(value) if value is not None and math.isfinite(value) else None
-
-
-def plain(found: dict[str, Any]) -> dict[str, Any]:
-    """Bytes and counts as whole numbers, and None in the place of numbers that are not finite."""
-    return {key: _number(key, value) for key, value in found.items()}
-
-
-def _number(key: str, value: Any) -> Any:
-    if isinstance(value, dict):
-        return plain(value)
-    if not isinstance(value, float):
-        return value
-    if key.endswith(COUNTED):
-        return whole(value)
-    return value if math.isfinite(value) else None

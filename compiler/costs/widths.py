@@ -49,9 +49,4 @@ def products(model: Model, workload: Workload, kind: str) -> str:
         form = model.stored.get(kind)
         return form.activations if form and form.activations else model.wide(workload.precision)
     narrow = kind in ("attention", "mlp", "shared_experts", "experts")
-    return str(workload.precision) if narrow else wide(workload.precision)
-
-
-def wide(precision: str) -> str:
-    """Precision of the activations of such a plan, and of its attention core: no narrower than bf16."""
-    return "bf16" if "fp8" in precision or "fp4" in precision else precision
+    return str(workload.precision) if narrow else model.wide(workload.precision, train=workload.train)

@@ -17,7 +17,7 @@ SAME = (
     ("modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed", "modelopt_mxfp8"),
     ("mxfp4", "gpt_oss_mxfp4"),
     ("auto-round", "inc"),
-    ("compressed-tensors", "compressed_tensors", "w8a8_int8", "w8a8_fp8"),
+    ("compressed-tensors", "w8a8_int8", "w8a8_fp8"),
     ("quark", "quark_mxfp4"),
 )
 """Names of one format: a server's own of its kernels, and those of checkpoints."""

@@ -12,12 +12,14 @@ MOST_DIGITS = 30
 """Of an integer: beyond any count of bytes or FLOPs, and short of the length that Python refuses to print."""
 
 
-def read(what: str, text: str, instead: str) -> dict[str, Any]:
-    """Raises ConfigError for what is no object, for a key written twice, and for a number that is none."""
+def read(what: str, text: str, instead: str, *, checked: bool = True) -> dict[str, Any]:
+    """Raises ConfigError for what is no object and for a key written twice.
+
+    Where they are `checked`, for a number too that is none (`Infinity`, `NaN`, 1e999) or too long; else whoever uses one has to look.
+    """
+    numbers = {"parse_constant": _constant, "parse_float": _finite, "parse_int": _integer} if checked else {}
     try:
-        found = json.loads(
-            text, object_pairs_hook=_once, parse_constant=_constant, parse_int=_integer, parse_float=_finite
-        )
+        found = json.loads(text, object_pairs_hook=_once, **numbers)
     except RecursionError as error:
         raise ConfigError.of(f"{what} is not JSON that can be read: it is nested too deep", instead) from error
     except ValueError as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,9 @@ Loads = Mapping[int, NDArray[np.float64]]
 """Layer -> load of each expert, shape [experts], a mean of 1."""
 
 
+@lru_cache(maxsize=4)
 def read(text: str) -> Loads:
-    """Parse a table. Raises ConfigError with the line that is wrong."""
+    """Parse a table, which nobody can change. Raises ConfigError with the line that is wrong."""
     _, rows = table.read("experts.load", text, REQUIRED)
     found: dict[int, dict[int, float]] = {}
     for number, row in rows:
@@ -34,7 +37,7 @@ def read(text: str) -> Loads:
         found[layer][expert] = load
     if not found:
         raise ConfigError.of("experts.load has no rows", "list every expert of a layer")
-    return {layer: _row(layer, loads) for layer, loads in sorted(found.items())}
+    return MappingProxyType({layer: _row(layer, loads) for layer, loads in sorted(found.items())})
 
 
 def _numbers(number: int, row: Mapping[str, str]) -> tuple[int, int, float]:
@@ -60,4 +63,6 @@ def _row(layer: int, loads: Mapping[int, float]) -> NDArray[np.float64]:
     values = np.array([loads[expert] for expert in range(len(loads))])
     if values.sum() == 0:
         raise ConfigError.of(f"experts.load: no expert of layer {layer} got a token", "leave the layer out")
-    return np.asarray(values / values.mean())
+    row = np.asarray(values / values.mean())
+    row.setflags(write=False)
+    return row

@@ -212,11 +212,12 @@ def _place(scratch: Path, target: Path, files: frozenset[str]) -> None:
     if not rename.exchange(new, target):
         _two_renames(scratch, target)
     sync.one(target.parent)
-    _finish(scratch, target)
 
 
 def _two_renames(scratch: Path, target: Path) -> None:
-    """The exchange for a file system that has none; what a kill in between leaves is put back by `recover`."""
+    """The exchange for a file system that has none; what a kill in between leaves is put back by `recover`, and the rest
+    cleared away by `_finish`.
+    """
     new, old = _new(scratch), _old(scratch)
     target.rename(old)
     try:
@@ -224,4 +225,3 @@ def _two_renames(scratch: Path, target: Path) -> None:
     except OSError:
         old.rename(target)
         raise
-    old.rename(new)

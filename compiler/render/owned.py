@@ -133,7 +133,8 @@ def _remove(folder: Path, ours: frozenset[str], shared: frozenset[str]) -> None:
     """Delete files of ours and folders that are then empty; the manifest goes last, and stays while anything else does."""
     for path, entry in list(entries(folder, shared)):
         if path in ours and path != MANIFEST and not entry.is_dir(follow_symlinks=False):
-            Path(entry.path).unlink()
+            with suppress(OSError):  # a folder that may no longer be written
+                Path(entry.path).unlink()
     for path in sorted(shared - {"."}, reverse=True):
         with suppress(OSError):
             (folder / path).rmdir()

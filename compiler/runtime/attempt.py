@@ -8,7 +8,7 @@ SIGNAL is what the job was sent (or none), LIMIT when its time ends in seconds s
 POOLs are plans that are launched together, each with a folder of its own in RUN; a CODE is then `POOL.INSTANCE=CODE`, in
 the order in which steps ended.
 
-Both keep RUN/summary.json: every attempt with its hosts, signal, exit code and the rank that failed first.
+All three keep RUN/summary.json: every attempt with its hosts, signal, exit code and the rank that failed first.
 Standard library only, Python 3.6 syntax.
 """
 
@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import planned, shape
+    from compiler.runtime import failures, planned, shape
 else:
+    import failures
     import planned
     import shape
 
@@ -110,9 +111,10 @@ def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int,
     if not summary["attempts"]:
         raise planned.PlanError(planned.CONFIGURATION, "%s/summary.json: no attempt has begun" % run)
     this, pools = summary["attempts"][-1], summary.get("pools", {})
-    failures = (of_pools if any("=" in code for code in codes) else of_instances)(run, attempt, codes)
-    status = failures[0]["code"] if failures else 143 if signal == "TERM" and not codes else 0
-    this.update({"ended": int(time.time()), "signal": signal, "code": status, "failures": failures})
+    told = failures.of_pools if any("=" in code for code in codes) else failures.of_instances
+    failed = told(run, attempt, codes)
+    status = failed[0]["code"] if failed else 143 if signal == "TERM" and not codes else 0
+    this.update({"ended": int(time.time()), "signal": signal, "code": status, "failures": failed})
     this.update({"pools": {pool: bound(os.path.join(run, pool)) for pool in pools}} if pools else bound(run))
     done = os.path.exists(os.path.join(run, "done"))
     finished = status == 0 and (done or signal != "USR1")
@@ -122,12 +124,12 @@ def end(run: str, launch: Dict[str, Any], attempt: int, signal: str, limit: int,
     this["outcome"] = this.get("outcome") or ("finished" if finished else "failed" if status else "interrupted")
     answer = restart(summary, launch, attempt, progress(run, launch), this) if again else str(status)
     save(run, summary)
-    told = "".join(
+    firsts = "".join(
         ", %sinstance %d: %s ended first, with exit code %d"
         % (row.get("pool", "") and row["pool"] + " ", row["instance"], row["who"], row["code"])
-        for row in failures
+        for row in failed
     )
-    planned.say("attempt %d %s%s; see %s/summary.json" % (attempt, this["outcome"], told, run))
+    planned.say("attempt %d %s%s; see %s/summary.json" % (attempt, this["outcome"], firsts, run))
     return answer
 
 
@@ -164,42 +166,6 @@ def restart(summary: Summary, launch: Dict[str, Any], attempt: int, now: Optiona
         reason = "launch.max_restarts is %d" % launch["max_restarts"]
     this["outcome"] = "stopped: " + reason if reason else "requeued"
     return str(this["code"] or int(launch["max_restarts"] > 0)) if reason else "requeue"
-
-
-def of_instances(run: str, attempt: int, codes: List[str]) -> List[Dict[str, Any]]:
-    """Of each instance that failed the rank that failed first, which left that behind; else its step."""
-    found = []
-    for instance, code in enumerate(map(int, codes)):
-        logs = os.path.join(run, "logs", "attempt-%d" % attempt, "instance-%d" % instance)
-        told = first_failure(logs, "([0-9]{1,3}) (.+)") if code else None
-        if code:
-            found.append(dict({"instance": instance}, **failure(run, *(told or (str(code), "the step")))))
-    return found
-
-
-def of_pools(run: str, attempt: int, codes: List[str]) -> List[Dict[str, Any]]:
-    """The rank of either pool that failed first, since that ends both; else the step that did."""
-    ended = [[*word.replace(".", "=").split("="), "the step"] for word in codes if not word.endswith("=0")]
-    told = first_failure(os.path.join(run, "logs", "attempt-%d" % attempt), "([a-z]+) ([0-9]{1,9}) ([0-9]{1,3}) (.+)")
-    if not ended:
-        return []
-    pool, instance, code, who = told or ended[0]
-    return [dict({"pool": pool, "instance": int(instance)}, **failure(os.path.join(run, pool), code, who))]
-
-
-def first_failure(logs: str, pattern: str) -> Any:
-    """What the first failing rank left behind; None where it left nothing whole."""
-    found = re.fullmatch(pattern, (planned.lines(os.path.join(logs, "first-failure")) or [""])[0])
-    return found and found.groups()
-
-
-def failure(run: str, code: str, who: str) -> Dict[str, Any]:
-    """`who` is `WHO on HOST`, taken apart; a host with wrong hardware is left out from now on."""
-    host = who.rsplit(" on ", 1)[1] if " on " in who else None
-    if int(code) == planned.HARDWARE and host:
-        with open(os.path.join(run, "exclude"), "a", encoding="utf-8") as file:
-            file.write("%s failed the self-check of %s\n" % (host, who.rsplit(" on ", 1)[0]))
-    return {"code": int(code), "who": who, "host": host}
 
 
 def bound(run: str) -> Dict[str, List[str]]:

@@ -9,6 +9,7 @@ the hosts don't fit. Standard library only, Python 3.6 syntax.
 """
 
 import csv
+import io
 import os
 import re
 import sys
@@ -26,7 +27,7 @@ Places = Dict[str, Tuple[str, ...]]  # host -> where it hangs, from the core to 
 
 def inventory(path: str) -> Places:
     """The plan's own table of hosts."""
-    rows, found = csv.reader(planned.text(path).splitlines(True)), {}  # type: Any, Places
+    rows, found = csv.reader(io.StringIO(planned.text(path))), {}  # type: Any, Places
     try:
         header = next(rows, [])  # type: List[str]
         host, pod, leaf = (header.index(name) for name in ("host", "pod", "leaf"))

@@ -56,9 +56,8 @@ def hold_signals() -> Set[int]:
     """
     held = {number for number in FORWARDED if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN}
     for number in held | {signal.SIGCHLD}:
-        signal.signal(
-            number, lambda *_: None
-        )  # one that is ignored would be lost, and whoever is started ignore it too
+        # one that is ignored would be lost, and whoever is started ignore it too
+        signal.signal(number, lambda *_: None)
     return set(signal.pthread_sigmask(signal.SIG_BLOCK, held | {signal.SIGCHLD}))
 
 

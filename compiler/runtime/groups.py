@@ -12,6 +12,7 @@ import inspect
 import itertools
 import json
 import os
+import re
 import warnings
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -121,7 +122,7 @@ def join(plan: Dict[str, Any], backend: Optional[str]) -> int:
 
 def number(name: str) -> int:
     value = os.environ.get(name, "")
-    if not value.isdigit():
+    if not re.fullmatch("[0-9]{1,9}", value):
         raise PlanError("%s: expected a number, found %r; start this with the plan's launcher" % (name, value))
     return int(value)
 

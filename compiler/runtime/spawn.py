@@ -157,7 +157,7 @@ def main(arguments: List[str]) -> int:
     mask = family.hold_signals()
     for parent in (argument[len("--parent=") :] for argument in arguments if argument.startswith("--parent=")):
         family.prctl(family.PR_SET_PDEATHSIG, signal.SIGTERM)
-        if not parent.isdigit() or not family.exists(int(parent)):
+        if not re.fullmatch("[0-9]{1,9}", parent) or not family.exists(int(parent)):
             return 128 + signal.SIGTERM
     code, stopped = guard.guarded(lambda guarded_by: run(mask, arguments, guarded_by), mask)
     if "--stay" in arguments and code in (0, *NEVER_RETRIED) and not stopped:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from compiler.errors import Problem
+from compiler.errors import Problem, short
 
 RESERVED = frozenset(
     {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"}
@@ -51,7 +51,9 @@ def text(key: str, value: str) -> Iterator[Problem]:
 def variable(key: str, name: str) -> Iterator[Problem]:
     """A variable's name must be one for every shell, and none that the launcher sets itself."""
     if not _VARIABLE.fullmatch(name):
-        yield Problem(f"{key} holds {name!r}, which is no variable name", "write letters, digits and _, no digit first")
+        yield Problem(
+            f"{key} holds {short(repr(name))}, which is no variable name", "write letters, digits and _, no digit first"
+        )
     if name in RESERVED or name.startswith(RESERVED_PREFIXES):
         yield Problem(f"{key}.{name} is set by the launcher, from the plan", "leave it out")
 
@@ -66,7 +68,7 @@ def seconds(key: str, value: str) -> int | Problem:
     """Seconds of `HH:MM:SS`, at least one."""
     found = _TIME.fullmatch(value)
     total = int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3]) if found else 0
-    return total or Problem(f"{key}={value} is not a time above zero", "write HH:MM:SS, as in 24:00:00")
+    return total or Problem(f"{key}={short(value)} is not a time above zero", "write HH:MM:SS, as in 24:00:00")
 
 
 def secret(name: str, value: Any) -> Secret | Problem:
@@ -88,7 +90,8 @@ def secret(name: str, value: Any) -> Secret | Problem:
 def mount(key: str, value: Any) -> Mount | Problem:
     """`SOURCE:TARGET[:ro]`, or {source, target, read_only} where a path has a colon; both paths absolute."""
     wrong = Problem(
-        f"{key}={value} is not a mount", "write /source:/target, /source:/target:ro or {source, target, read_only}"
+        f"{key}={short(value)} is not a mount",
+        "write /source:/target, /source:/target:ro or {source, target, read_only}",
     )
     if isinstance(value, str):
         parts = value.split(":")

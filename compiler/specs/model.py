@@ -86,9 +86,11 @@ class Model:
         fp4 = precision == "fp4" and any("fp4" in form.scheme for form in self.stored.values())
         return bool(self.stored) and (fp4 or precision == self.precision or precision in WIDE)
 
-    def wide(self, precision: str) -> str:
-        """Precision of a quantised checkpoint's activations, and of its other weights."""
-        return next((name for name in (precision, self.dtype) if name in WIDE), "bf16")
+    def wide(self, precision: str, *, train: bool = False) -> str:
+        """Precision of activations, of the attention core, and of a quantised checkpoint's other weights: the plan's own where that
+        is wide, else the model's; FP8 and FP4 recipes of training keep BF16.
+        """
+        return next((name for name in (precision, "bf16" if train else self.dtype) if name in WIDE), "bf16")
 
     @property
     def moe(self) -> bool:

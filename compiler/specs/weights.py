@@ -42,6 +42,5 @@ class Quantization:
     """`method` as the checkpoint calls it, None where it is not quantised; `weights`: class -> its form, `model.dtype` for the others."""
 
     method: Optional[str] = None
-    weights: dict[str, Any] = field(
-        default_factory=dict
-    )  # Stored, once it is read: frozen values of a mapping take no override
+    # Stored, once it is read: frozen values of a mapping take no override
+    weights: dict[str, Any] = field(default_factory=dict)

@@ -69,9 +69,8 @@ class Workload:
     sequence_length: Optional[int] = between(1, TOKENS, None)
     sequence_lengths: list[int] = numbers(1, TOKENS, LENGTHS)
     output_length: int = between(1, TOKENS, 1)
-    precision: Any = choice(
-        tuple(BYTES), None
-    )  # a word of them once it is read: as the checkpoint says where it is None
+    # a word of them once it is read: as the checkpoint says where it is None
+    precision: Any = choice(tuple(BYTES), None)
     kv_cache_precision: Optional[str] = choice(("bf16", "fp8"), None)
     recompute: str = choice(("none", "selective", "full"), "none")
     sequence_parallel: Optional[bool] = None

@@ -136,9 +136,8 @@ def answer(case: dict[str, Any], question: dict[str, Any], real: Sequence[Any]) 
     else:
         jax.devices = lambda *_: gpus
         module = configuration()
-        read = getattr(
-            module, "_initialize_pydantic", module.initialize_pydantic
-        )  # the inner one raises, the other exits
+        # the inner one raises, the other exits
+        read = getattr(module, "_initialize_pydantic", module.initialize_pydantic)
         found = read(["", question["base"], *case["arguments"], "skip_jax_distributed_system=true"])
         filled = importlib.import_module("maxtext.utils.max_utils").fill_unspecified_mesh_axes
         axes, sizes = list(found.mesh_axes), filled(list(found.ici_parallelism), len(gpus), "ICI")

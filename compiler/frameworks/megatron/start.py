@@ -179,9 +179,8 @@ def _lengths(config: Config) -> Iterator[Check]:
         )
     batch = number(config, "--eval-global-batch-size", workload.global_batch_size)
     step = number(config, "--eval-micro-batch-size", workload.micro_batch_size) * adp
-    own = {"--eval-global-batch-size", "--eval-micro-batch-size"} & given(
-        config
-    ).keys()  # else the plan's batch is theirs
+    # without options of their own the plan's batch is theirs
+    own = {"--eval-global-batch-size", "--eval-micro-batch-size"} & given(config).keys()
     if workload.train and own and batch % step:
         yield check(
             "megatron-eval-batch",

@@ -54,16 +54,26 @@ def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]
 
 
 def _image(job: Job) -> Iterator[Check]:
-    if job.launch.image is None:
-        yield check(
-            "image",
-            False,
-            "default",
-            "launch.image",
-            "launch.image is not given: pods run a slim Python image, enough for the self-check",
-            "write launch.image=...",
-            otherwise="warn",
+    """The image of a plan that names none holds Python and nothing beside it."""
+    if job.launch.image is not None:
+        return
+    framework, own = job.world.config.framework.name, job.launch.command is not None
+    has, holding = "enough for the self-check", ""
+    if job.command:
+        missing = "nothing beside Python for launch.command" if own else f"no {framework}, so that the job cannot run"
+        has, holding = (
+            f"which has {missing}",
+            " with what launch.command runs in it" if own else f" with {framework} in it",
         )
+    yield check(
+        "image",
+        False,
+        "default",
+        "launch.image",
+        f"launch.image is not given: pods run a slim Python image, {has}",
+        f"write launch.image=REGISTRY/IMAGE{holding}",
+        otherwise="warn",
+    )
 
 
 def _memory(job: Job) -> Iterator[Check]:

@@ -25,7 +25,7 @@ PLAIN_BYTES = 2**18
 RANKS = 16384
 """Beyond, a rank's row is worked out from plan.json by runtime/rank_map.py."""
 PART_RANKS = 4096
-NOT_IN_PODS = frozenset({"attempt.py", "bind.py"})
+NOT_IN_PODS = frozenset({"attempt.py", "bind.py", "failures.py"})
 """Here the controller binds hosts and restarts."""
 SERVER_SIDE = "kubectl apply --server-side"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from compiler.errors import ConfigError, Problem
+from compiler.errors import ConfigError, Problem, short
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes.container import PLAN
 from compiler.schedulers.kubernetes.names import LABEL
@@ -61,11 +61,13 @@ def _site(job: Job) -> Iterator[Problem]:
     keys += [(f"topology.{level}", key) for level, key in asdict(site.topology).items() if key is not None]
     for where, name in keys:
         if not _QUALIFIED.fullmatch(name):
-            yield Problem(f"site.kubernetes.{where} has {name!r}, which is no name of Kubernetes", "write PREFIX/NAME")
+            yield Problem(
+                f"site.kubernetes.{where} has {short(repr(name))}, which is no name of Kubernetes", "write PREFIX/NAME"
+            )
     for name, value in site.node_selector.items():
         if not re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", value):
             yield Problem(
-                f"site.kubernetes.node_selector.{name}={value} is no value of a label", "write up to 63 letters"
+                f"site.kubernetes.node_selector.{name}={short(value)} is no value of a label", "write up to 63 letters"
             )
     if site.hugepages_bytes is not None and site.memory_per_gpu_bytes is None and site.cpus_per_gpu is None:
         yield Problem(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from compiler.errors import ConfigError, Problem
+from compiler.errors import ConfigError, Problem, short
 from compiler.schedulers import values
 from compiler.schedulers.job import Job
 from compiler.schedulers.slurm import containers
@@ -54,12 +54,12 @@ def _secrets(job: Job) -> Iterator[Problem]:
 
 
 def _lines(options: Any) -> Iterator[Problem]:
-    if options.array is not None and not re.fullmatch(r"\d+([-,:%]\d+)*", options.array):
-        yield Problem(f"scheduler.slurm.array={options.array} is no array of Slurm", "write as in 0-9%1")
+    if options.array is not None and not re.fullmatch(r"[0-9]+([-,:%][0-9]+)*", options.array):
+        yield Problem(f"scheduler.slurm.array={short(options.array)} is no array of Slurm", "write as in 0-9%1")
     for name, value in asdict(options).items():
         if isinstance(value, str) and not (value.isprintable() and value.strip()):
             yield Problem(
-                f"scheduler.slurm.{name} holds {value!r}, and a directive of Slurm is one line of printable text",
+                f"scheduler.slurm.{name} holds {short(repr(value))}, and a directive of Slurm is one line of printable text",
                 "write it on one line",
             )
 
@@ -74,12 +74,13 @@ def _directives(given: Mapping[str, Any]) -> Iterator[Problem]:
             )
         elif not re.fullmatch(r"[a-z][a-z-]*", name) or value is False:
             yield Problem(
-                f"site.slurm.directives.{name}={value} is no directive of Slurm",
+                f"site.slurm.directives.{short(name)}={short(value)} is no directive of Slurm",
                 "write NAME: VALUE, true for one without a value, null to take one of ours out",
             )
         elif isinstance(value, (list, dict)) or not str(value).isprintable():
             yield Problem(
-                f"site.slurm.directives.{name} holds {value!r}, and a directive is one line", "write one line"
+                f"site.slurm.directives.{name} holds {short(repr(value))}, and a directive is one line",
+                "write one line",
             )
 
 
@@ -98,7 +99,7 @@ def _limits(job: Job) -> Iterator[Problem]:
         yield from values.text("launch.checkpoint", job.launch.checkpoint)
         if not job.launch.checkpoint.startswith("/"):
             yield Problem(
-                f"launch.checkpoint={job.launch.checkpoint} is relative, and nothing says to what",
+                f"launch.checkpoint={short(job.launch.checkpoint)} is relative, and nothing says to what",
                 "write /the/whole/path",
             )
 
@@ -108,10 +109,12 @@ def _site(job: Job) -> Iterator[Problem]:
     slurm = job.site.slurm
     for name in slurm.pass_environment:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", name):
-            yield Problem(f"site.slurm.pass_environment holds {name!r}", "write names of variables, as LD_LIBRARY_PATH")
+            yield Problem(
+                f"site.slurm.pass_environment holds {short(repr(name))}", "write names of variables, as LD_LIBRARY_PATH"
+            )
     yield from _directives(slurm.directives)
     if not re.fullmatch(r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}", slurm.switch_wait):
-        yield Problem(f"site.slurm.switch_wait={slurm.switch_wait} is no time of Slurm", "write HH:MM:SS")
+        yield Problem(f"site.slurm.switch_wait={short(slurm.switch_wait)} is no time of Slurm", "write HH:MM:SS")
     lists = {"topology_command": slurm.topology_command, "health_command": slurm.health_command}
     for key, command in lists.items():
         for index, word in enumerate(command or ()):

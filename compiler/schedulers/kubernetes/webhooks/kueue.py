@@ -52,7 +52,7 @@ def _pod_set(where: str, count: int, found: dict[str, str]) -> Iterator[Finding]
     if (SLICE in found) != (SLICE_SIZE in found):
         yield where, f"has one of {SLICE} and {SLICE_SIZE}, which go together"
     size = found.get(SLICE_SIZE, "1")
-    if not size.isdigit() or not 1 <= int(size) <= count:
+    if not re.fullmatch("[0-9]{1,18}", size) or not 1 <= int(size) <= count:
         yield where, f"has {SLICE_SIZE} {size} of {count} pods"
     elif count % int(size):
         yield where, f"has {SLICE_SIZE} {size}, which does not divide its {count} pods"
