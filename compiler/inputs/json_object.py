@@ -17,7 +17,9 @@ def read(what: str, text: str, instead: str, *, checked: bool = True) -> dict[st
 
     Where they are `checked`, for a number too that is none (`Infinity`, `NaN`, 1e999) or too long; else whoever uses one has to look.
     """
-    numbers = {"parse_constant": _constant, "parse_float": _finite, "parse_int": _integer} if checked else {}
+    numbers: dict[str, Any] = (
+        {"parse_constant": _constant, "parse_float": _finite, "parse_int": _integer} if checked else {}
+    )
     try:
         found = json.loads(text, object_pairs_hook=_once, **numbers)
     except RecursionError as error:

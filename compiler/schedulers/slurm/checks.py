@@ -16,7 +16,7 @@ from compiler.schedulers.slurm.request import PORTS
 def checks(job: Job, options: Any) -> Iterator[Check]:
     """Raises ConfigError for a value that Slurm cannot carry."""
     yield from _own(job, options, job.requested_nodes)
-    yield _ports(job.instances, "framework.instances")
+    yield from _ports(job.instances, "framework.instances")
 
 
 def pooled_checks(jobs: PooledJob, options: Any) -> Iterator[Check]:
@@ -30,7 +30,7 @@ def pooled_checks(jobs: PooledJob, options: Any) -> Iterator[Check]:
         f"scheduler.slurm.array={options.array}: Slurm takes no array of jobs that have components, as two pools are",
         "write scheduler.slurm.array=null, and submit the job as often",
     )
-    yield _ports(sum(job.instances for _, job in jobs.pools), "workload.pools.ROLE.instances")
+    yield from _ports(sum(job.instances for _, job in jobs.pools), "workload.pools.ROLE.instances")
     for role, job in jobs.pools:
         for found in _own(job, options, nodes):
             yield replace(found, id=f"{role}.{found.id}")
@@ -45,16 +45,17 @@ def _own(job: Job, options: Any, together: int) -> Iterator[Check]:
     yield from _restarts(job)
 
 
-def _ports(instances: int, key: str) -> Check:
+def _ports(instances: int, key: str) -> Iterator[Check]:
     """Every instance has a port of its own, counted from one that the job's number chooses."""
-    return check(
-        "slurm-ports",
-        instances < PORTS,
-        str(instances),
-        f"{PORTS - 1}",
-        f"{instances} instances of one job have ports of their own, and there are {PORTS}, of which one is left to choose from",
-        f"write {key} so that there are at most {PORTS - 1}, and submit several jobs",
-    )
+    if instances > 1:
+        yield check(
+            "slurm-ports",
+            instances < PORTS,
+            str(instances),
+            f"{PORTS - 1}",
+            f"{instances} instances of one job have ports of their own, and there are {PORTS}, one of them to begin at",
+            f"write {key} so that there are at most {PORTS - 1}, and submit several jobs",
+        )
 
 
 def _segment(job: Job, chosen: int | None) -> Iterator[Check]:
