@@ -84,7 +84,8 @@ def order(
     job: Job, mode: str | None, what: str, target: str, *, exclusive: bool = False, ties: bool = True
 ) -> Problem | None:
     """Why Kueue does not tie `what` to places, if it does not. `exclusive` says that labels of nodes alone would, `ties`
-    that Kueue would where it is asked to."""
+    that Kueue would where it is asked to.
+    """
     placed = placement(job, mode)
     if job.nodes == 1 or (placed is not None and placed.proves):
         return None
