@@ -146,9 +146,21 @@ _SAID: tuple[tuple[str, str, str], ...] = (
 
 def _told(texts: list[str]) -> tuple[str, str]:
     """What and what to write, with the key that OmegaConf names on a line of its own."""
-    said = "\n".join(texts)
+    if found := _of_key("\n".join(texts), texts[0].splitlines()[0]):
+        return found
+    bare = [re.sub(r"\n\s*(full_key|object_type|reference_type).*", "", text) for text in texts]
+    whole = _flat(" : ".join(bare))
+    for pattern, what, instead in _SAID:
+        matched = re.search(pattern, whole)
+        if matched:
+            return what.format(*matched.groups()), instead
+    return whole, "mend the value or the file it names"
+
+
+def _of_key(said: str, first: str) -> tuple[str, str] | None:
+    """What is said of a key whose whole path OmegaConf names."""
     if key := re.search(r"[Ii]nterpolation.*\n\s*full_key: (.+)", said):
-        return f"{key[1]}: {texts[0].splitlines()[0]}", "mend the value or the file it names"
+        return f"{key[1]}: {first}", "mend the value or the file it names"
     if key := re.search(r"^Could not (?:override|append to config[^']*) ?'\+*([^']+?)'[^\0]*\n\s*full_key: (.+)", said):
         return _unknown(max(key[1], key[2], key=len))
     if key := re.search(r"Invalid type assigned: \w+ is not a subclass of [^\0]*\n\s*full_key: (.+)", said):
@@ -161,13 +173,7 @@ def _told(texts: list[str]) -> tuple[str, str]:
         r"In '(.+?)': Validation ?Error raised while composing config:\s*\n(.+)\n\s*full_key: (.+)", said
     ):
         return f"{typed[3]}: {typed[2]} (in {typed[1]})", TYPE
-    bare = [re.sub(r"\n\s*(full_key|object_type|reference_type).*", "", text) for text in texts]
-    whole = _flat(" : ".join(bare))
-    for pattern, what, instead in _SAID:
-        found = re.search(pattern, whole)
-        if found:
-            return what.format(*found.groups()), instead
-    return whole, "mend the value or the file it names"
+    return None
 
 
 def section(key: str) -> tuple[str, str]:

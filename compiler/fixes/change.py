@@ -92,7 +92,10 @@ def _typed(spec: str, value: Any) -> Any:
         from omegaconf import BooleanNode, FloatNode, IntegerNode, ValidationError
 
         try:
-            return {"int": IntegerNode, "float": FloatNode, "bool": BooleanNode}[number[1]](value).value()
+            nodes: dict[str, Any] = {"int": IntegerNode(), "float": FloatNode(), "bool": BooleanNode()}
+            return nodes[number[1]].validate_and_convert(value)
+                value
+            )
         except ValidationError as error:
             raise TypeError(spec) from error
     if "str" not in spec or "dict" in spec:

@@ -80,8 +80,12 @@ def labels(queue: str | None, priority: str | None) -> Node:
     return {PREFIX + name: value for name, value in given.items() if value is not None}
 
 
-def order(job: Job, mode: str | None, what: str, target: str, *, exclusive: bool = False) -> Problem | None:
-    """Why Kueue does not tie `what` to places, if it does not. `exclusive` says that labels of nodes alone would."""
+def order(
+    job: Job, mode: str | None, what: str, target: str, *, exclusive: bool = False, ties: bool = True
+) -> Problem | None:
+    """Why Kueue does not tie `what` to places, if it does not. `exclusive` says that labels of nodes alone would, `ties`
+    that Kueue would where it is asked to.
+    """
     placed = placement(job, mode)
     if job.nodes == 1 or (placed is not None and placed.proves):
         return None
@@ -89,7 +93,8 @@ def order(job: Job, mode: str | None, what: str, target: str, *, exclusive: bool
     if placed is not None:
         return Problem(f"Kueue only prefers the plan's {placed.level.name}s, so spans of groups are hopes", fix)
     if exclusive:
-        fix = f"write site.kubernetes.topology.leaf={LABEL} (domain, where NVLink joins nodes); or {fix}"
+        alone = f"write site.kubernetes.topology.leaf={LABEL}-leaf (domain, where NVLink joins nodes)"
+        fix = f"{alone}; or {fix}" if ties else alone
     return Problem(f"nothing ties {what} to a node: the spans of groups are assumptions on Kubernetes", fix)
 
 

@@ -56,7 +56,9 @@ def order(job: Job, options: Options) -> Problem | None:
             "parts of a LeaderWorkerSet are of one size and in domains of their own, and the plan's are not",
             "plan whole domains, or write scheduler=jobset",
         )
-    return kueue.order(job, options.topology, "a LeaderWorkerSet's worker index", "lws", exclusive=True)
+    asked = kueue.placement(job, "required", slices=False)
+    ties = asked is None or asked.level.name != "pod"
+    return kueue.order(job, options.topology, "a LeaderWorkerSet's worker index", "lws", exclusive=True, ties=ties)
 
 
 def gang(job: Job, options: Options) -> Problem | None:
