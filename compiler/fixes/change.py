@@ -94,8 +94,6 @@ def _typed(spec: str, value: Any) -> Any:
         try:
             nodes: dict[str, Any] = {"int": IntegerNode(), "float": FloatNode(), "bool": BooleanNode()}
             return nodes[number[1]].validate_and_convert(value)
-                value
-            )
         except ValidationError as error:
             raise TypeError(spec) from error
     if "str" not in spec or "dict" in spec:
