@@ -86,7 +86,7 @@ STRUCTURES = (
     Shape(
         "an URL with a password",
         (":/", "//"),
-        rf"""{_URL}(?P<around>[^\s/:@"',\[\]<>]{{0,200}}:(?!\d+(?:[/?#]|$))(?P<value>[^\s"'`]{{1,2000}}))@(?!sha\d+:)""",
+        rf"""{_URL}(?P<around>[^\s/:@"',\[\]<>]{{0,200}}:(?!\d+(?:[/?#]|$))(?P<value>[^\s"'`]{{1,300}}))@(?!sha\d+:)""",
     ),
     Shape("an URL with a token", (":/", "//"), rf"{_URL}(?P<value>[A-Za-z0-9_-]{{20,200}}):?@"),
     Shape("a data source with a password", ("@tcp(", "@unix(", "@("), r"(?<![\w/.-])[\w.-]{1,200}:(?P<value>[^\s@/]{1,200})@(?:tcp|unix)?\("),
