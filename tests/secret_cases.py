@@ -86,6 +86,39 @@ hf_token dbPassword clientSecret apiKey api-key auth_token
 """.split()
 """Names of variables whose value is a secret whatever it looks like."""
 
+HINTING = """
+TOKEN_HF API_KEY_OPENAI HF_TOKEN_READ PASSWORD_DB HF_AUTH DB_PW SECRET_FOO APIKEY_OPENAI SECRET_TOKEN_FOR_HF HF_TOK ROOT_PW
+gitlab_pat TOKEN_GITHUB PASSWD_ROOT ACCESS_KEY_S3 WANDB_KEY_TEAM SECRETS_TEAM password_db fs.s3a.access.key
+spark.hadoop.fs.s3a.secret.key
+""".split()
+"""Names whose value is a secret where it looks like one: the word for it is not the last, or short."""
+
+NOT_RANDOM = [
+    "4096",
+    "1.5e6",
+    "true",
+    "forward",
+    "round-robin",
+    "float16",
+    "bf16",
+    "80GB",
+    "node-1",
+    "cache.example.com:80",
+]
+"""What such a name may hold."""
+
+PROGRAM_TEXTS = [
+    'os.environ["HF_TOKEN"] = "{}"', "os.environ['HF_TOKEN']='{}'", "os.putenv('HF_TOKEN','{}')",
+    'os.environ.setdefault("HF_TOKEN", "{}")', 'wandb.login(key="{}")', 'wandb.login(relogin=True, key="{}")',
+    'huggingface_hub.login("{}")', "setenv HF_TOKEN {}", "set -gx HF_TOKEN {}", "ENV HF_TOKEN {}",
+    "mount -t cifs -o user=u,pass={} //h/s /m", "python3 x.py --use-auth-token {}", "HF_TOKEN =  {}", "HF_TOKEN\t=\t{}",
+    "--conf spark.hadoop.fs.s3a.secret.key={}", "fs.s3a.access.key={}", "echo {} | docker login -u me --password-stdin",
+    "docker login --password-stdin <<< {}", "echo {} | gh auth login --with-token", "curl -b session={} https://x",
+    "<password>{}</password>", "<name>fs.s3a.secret.key</name><value>{}</value>", "log in with the password {} there",
+    "https://u:{}@h/c.json", "https:/u:{}@h/c.json", "//u:{}@h/s", "https://u:p@{}@h/c", '["--hf-token", "{}"]',
+]  # fmt: skip
+"""Ways to hand a secret on in the text of a program."""
+
 OPTIONS = "--token --hf-token --api-key --admin-api-key --password --auth-token --client-secret --access-key --wandb-key --ssl-keyfile-password --db_password --private-key".split()
 """Options of a program whose value is a secret."""
 
@@ -106,6 +139,15 @@ INNOCENT_VARIABLES = {
     "NCCL_IB_HCA": "=mlx5_0,mlx5_1",
     "NCCL_DEBUG": "INFO",
     "SECRET_NAME": "registry-login",
+    "TOKEN_BUDGET": "8192",
+    "NUM_TOKENS": "5",
+    "KEY_SIZE": "4096",
+    "TOKEN_DTYPE": "float16",
+    "MOE_TOKEN_DISPATCHER_TYPE": "flex2x",
+    "TOKEN_DROP_POLICY": "probs1",
+    "API_KEY_HEADER": "X-Api1",
+    "PASSWORD_HASHER": "pbkdf2x",
+    "MUNGE_AUTH": "munge",
     "CACHE_KEY": "layer-3",
     "SORT_KEY": "name",
     "PUBLIC_KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
@@ -158,6 +200,13 @@ INNOCENT_TEXTS = [
     "HF_TOKEN=$HF_TOKEN python3 train.py",
     "token = os.environ['HF_TOKEN']; login(token=token, key=args.api_key)",
     "if token == eos: stop()",
+    "names = ['HF_TOKEN', 'WANDB_API_KEY']; tokens = ['token', 'model']",
+    "the password below, a password manager, and a password file",
+    "setenv HF_TOKEN $HF_TOKEN",
+    "echo $PW | docker login --password-stdin",
+    "echo done | tee log",
+    "<token>$TOKEN</token>",
+    "/data:/data:ro,/home:/home",
     "def f(token: str, api_key: str) -> None: ...",
     "-----BEGIN CERTIFICATE-----",
     "/data/sk-learn-datasets-of-2024/hf_hub/npm_config",

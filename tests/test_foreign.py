@@ -121,14 +121,16 @@ class TestKept:
         assert names(tmp_path / "elsewhere") == {"only.txt", "kept.txt"}
         assert (target / "gone").is_symlink()
 
-    def test_a_manifest_that_names_files_outside_deletes_none(self, target: Path, tmp_path: Path) -> None:
-        (tmp_path / "mine").write_text("mine")
-        found = json.loads((target / "manifest.json").read_text())
-        found["files"] |= {"../../mine": "0", str(tmp_path / "mine"): "0", "../other": "0"}
-        (target / "manifest.json").write_text(json.dumps(found))
+    def test_a_link_above_a_folder_of_the_plan_is_not_followed(self, target: Path, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+        write(target, {**OLD, "link/deep/x": "x"})
+        (target / "link" / "deep" / "x").unlink()
+        (target / "link" / "deep").rmdir()
+        (target / "link").rmdir()
+        (target / "link").symlink_to(tmp_path / "elsewhere")
         write(target, NEW)
-        assert (tmp_path / "mine").read_text() == "mine"
-        assert (target.parent / "other").exists()
+        assert (tmp_path / "elsewhere" / "deep").is_dir()
+        assert (target / "link").is_symlink()
 
     def test_an_empty_folder_is_taken(self, target: Path) -> None:
         place = target.with_name("free")
@@ -230,7 +232,11 @@ def seen(target: Path, paths: Iterable[str]) -> dict[str, tuple[int, int, str]]:
 NOT_OURS = [
     None, "", "{", "[]", "{}", '{"files": {}}', '{"rankplan": "0.1.0"}', '{"rankplan": 1, "files": {}}',
     '{"rankplan": "0.1.0", "files": []}', '{"rankplan": "0.1.0", "files": {"a": 1}}', "[" * 100000, "\xff",
-    '{"short_name": "a web app", "icons": []}',
+    '{"short_name": "a web app", "icons": []}', '{"rankplan": "0.1.0", "files": {"a": "0"}}',
+]  # fmt: skip
+OUTSIDE = [
+    "../../mine", "../other", "/etc/hostname", "", ".", "a/../../mine", "a//b", "a/", "./a", "a/.", "\0", "a\0b",
+    "\ud800", "\udcff/x", "a" * 5000,
 ]  # fmt: skip
 
 
@@ -244,6 +250,37 @@ class TestRefused:
         ran = refused(tmp_path, BARE, "out=.", "name=src", code=4)
         what = "src is no plan folder: it holds no manifest.json of rankplan's"
         assert ran.errors == [f"error: {what} ; write another name=NAME or out=FOLDER, or move it away"]
+
+    @pytest.mark.parametrize("path", OUTSIDE, ids=ascii)
+    def test_a_manifest_with_a_path_that_is_not_below_it(self, target: Path, tmp_path: Path, path: str) -> None:
+        (tmp_path / "mine").mkdir()
+        found = json.loads((target / "manifest.json").read_text())
+        found["files"][path] = "0" * 64
+        (target / "manifest.json").write_text(json.dumps(found))
+        for _ in range(2):
+            with pytest.raises(WriteError, match="is no plan folder"):
+                write(target, NEW)
+        assert holds(target, OLD)
+        assert (tmp_path / "mine").is_dir()
+        assert names(target.parent) == {"plan", "other"}
+
+    def test_a_manifest_without_an_end(self, target: Path) -> None:
+        os.truncate(target / "manifest.json", 5 * 2**30)
+        with pytest.raises(WriteError, match="is no plan folder"):
+            write(target, NEW)
+        assert holds(target, OLD)
+
+    @pytest.mark.parametrize("path", OUTSIDE, ids=ascii)
+    def test_a_leftover_whose_manifest_is_not_ours_is_kept_and_in_nobodys_way(self, target: Path, path: str) -> None:
+        left = target.with_name(".plan.writing-abcd1234")
+        left.touch()
+        beside = target.with_name(f"{left.name}.new")
+        beside.mkdir()
+        (beside / "mine").write_text("mine")
+        (beside / "manifest.json").write_text(json.dumps({"rankplan": "0.1.0", "files": {path: "0" * 64}}))
+        write(target, NEW)
+        assert holds(target, NEW)
+        assert (beside / "mine").read_text() == "mine"
 
     def test_a_manifest_that_is_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
         (tmp_path / "src").mkdir()
@@ -290,7 +327,7 @@ class TestRefused:
         parts = {"prefill/plan.json": "a pool's", "plan.json": "of both"}
 
         def own(_: dict[str, str]) -> Artifact:
-            return Artifact("prefill/manifest.json", '{"rankplan": "0.1.0", "files": {"plan.json": "0"}}')
+            return Artifact("prefill/manifest.json", '{"rankplan": "0.1.0", "files": {"plan.json": "%s"}}' % ("0" * 64))
 
         pooled = target.with_name("pooled")
         atomic.write_folder(pooled, [*(Artifact(path, text) for path, text in parts.items()), own, manifest])

@@ -26,7 +26,7 @@ from tests.plans import files
         ("mpijob", {"options": {"sshd": [""]}}, "scheduler.mpijob.sshd names no program"),
         ("volcano", {"environment": {"VC_TASK_INDEX": "x"}}, "launch.environment.VC_TASK_INDEX is set on Kubernetes by"),
         ("trainjob", {"environment": {"NODE_NAME": "x"}}, "launch.environment.NODE_NAME is set on Kubernetes by the pod"),
-        ("jobset", {"secrets": {"T": {"secret": "A b", "key": "k"}}}, "launch.secrets.T names Secret A b, key k, which cannot"),
+        ("jobset", {"secrets": {"T": {"secret": "A b", "key": "k"}}}, "launch.secrets.T names a Secret or a key that cannot"),
         ("jobset", {"mounts": ["/a:/dev/shm"]}, "mount target /dev/shm is taken ; write another target"),
         ("jobset", {"mounts": ["/a:/x", "/b:/x/"]}, "mount target /x/ is taken"),
         ("jobset", {"mounts": ["/a/../b:/x"]}, "mount /a/../b:/x has ':' in its target or '..' in its source"),

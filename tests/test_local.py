@@ -66,6 +66,18 @@ def test_instances_have_ports_of_their_own(tmp_path: Path, options: dict[str, in
     assert "0:1" not in found
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "launch.json", "runtime/spawn.py"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    script = write(small(1, 1), tmp_path) / "local" / "run.sh"
+    path = next(script.parents[1].rglob(name.rpartition("/")[2]))
+    path.unlink()
+    os.mkfifo(path)
+    done = subprocess.run([str(script)], cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 64
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(": one is missing or no regular file")
+
+
 LIVES = """
 cd "$RANKPLAN_PLAN"
 echo ready >&2

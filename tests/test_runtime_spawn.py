@@ -97,6 +97,40 @@ def test_the_wait_for_rank_0_is_bounded(tmp_path: Path) -> None:
     assert "MASTER_ADDR=no-such-host.invalid does not resolve after 0 s" in err
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--parent=" + "9" * 5000,
+        "--parent=",
+        "--parent=0",
+        "--parent",
+        "--nope",
+        "--node",
+        "--all=1",
+        "-h",
+        "x",
+        "--stay=",
+        "",
+    ],
+)
+def test_an_argument_that_is_none_is_one_line(tmp_path: Path, argument: str) -> None:
+    folder = bash("true", tmp_path)
+    command = [sys.executable, "-I", "-S", str(folder / "runtime" / "spawn.py"), argument, "--stay"]
+    done = subprocess.run(command, env=NODE_1, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 64
+    assert done.stderr.startswith("rankplan: ranks cannot be started: ")
+    assert done.stderr.count("\n") == 1
+    assert ascii(argument[:20].partition("=")[2] if argument.startswith("--parent=") else argument)[:-1] in done.stderr
+
+
+def test_a_host_of_rank_0_that_is_not_set_is_not_waited_for(tmp_path: Path) -> None:
+    err = spawn(bash("true", tmp_path), MASTER_ADDR="").communicate(timeout=30)[1]
+    assert (
+        err
+        == "rankplan: ranks cannot be started: MASTER_ADDR: expected the host of rank 0, found nothing: it is not set\n"
+    )
+
+
 def test_missing_variables_are_one_line(tmp_path: Path) -> None:
     folder = bash("true", tmp_path)
     command = [sys.executable, str(folder / "runtime" / "spawn.py")]

@@ -25,7 +25,16 @@ from compiler.specs.workload import Pool, Pools
 from tests.command import BARE, ROOT, call, refused, tree
 from tests.configs import changed, composed
 from tests.plans import files, plan, pools
-from tests.secret_cases import INNOCENT_TEXTS, INNOCENT_VARIABLES, NAMES, OPTIONS, SHAPES
+from tests.secret_cases import (
+    HINTING,
+    INNOCENT_TEXTS,
+    INNOCENT_VARIABLES,
+    NAMES,
+    NOT_RANDOM,
+    OPTIONS,
+    PROGRAM_TEXTS,
+    SHAPES,
+)
 
 TARGETS = registry.names()
 HOSTS = "host,leaf,pod,rack\nn1,l,p,r\n"
@@ -126,6 +135,32 @@ def test_a_name_is_refused_in_a_command(name: str) -> None:
             assert "hunter2" not in "\n".join(map(str, found))
 
 
+@pytest.mark.parametrize("name", HINTING)
+def test_a_name_that_hints_is_refused_with_what_looks_random(name: str) -> None:
+    for value in ("hunter2", "a1b2c3d4e5f6", "kJ7hGf2dQ9xL4mZp"):
+        assert secrets.named(name, value), value
+        assert secrets.first(f"env {name}={value} python3 x.py"), value
+    for value in NOT_RANDOM:
+        assert secrets.named(name, value) is None, value
+
+
+@pytest.mark.parametrize("text", PROGRAM_TEXTS)
+def test_a_program_that_hands_one_on_is_refused_and_hidden(text: str) -> None:
+    value = "kJ7hGf2dQ9xL4mZp"
+    said = [
+        str(problem) for problem in exposed.problems(changed(base("slurm"), {"launch.command": [text.format(value)]}))
+    ]
+    assert len(said) == 1
+    assert value not in said[0]
+    assert value not in secrets.redacted(text.format(value))
+
+
+def test_one_secret_is_told_once() -> None:
+    words = ["a", "b", "c", SHAPES["nvidia"]]
+    (problem,) = exposed.problems(changed(base("slurm"), {"launch.command": words}))
+    assert problem.what.startswith("launch.command[3] ")
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_is_refused_with_its_value(option: str) -> None:
     for words in ([f"{option}=hunter2"], [option, "hunter2"], [f"python3 x.py {option} hunter2"]):
@@ -221,6 +256,18 @@ class TestCompiling:
                 assert any(str(secret) in text for text in texts)
                 assert not any("hunter2" in text for text in texts)
 
+    @pytest.mark.parametrize(
+        "value", ["//hunter2", "=/hunter2", "/", "{secret: s, key: 'hunter2/'}", "{secret: Hunter2, key: k}"]
+    )
+    def test_a_reference_that_cannot_be_one_is_not_shown(self, tmp_path: Path, value: str) -> None:
+        ran = refused(
+            tmp_path,
+            "scheduler=[lws]",
+            f"launch.secrets.X='{value}'" if value[0] != "{" else f"launch.secrets.X={value}",
+            code=2,
+        )
+        assert "unter2" not in ran.err
+
 
 class TestSweeps:
     @pytest.mark.parametrize(
@@ -273,6 +320,11 @@ class TestRedacted:
         hidden = next(part for part in ("hunter2", text.rsplit(maxsplit=1)[-1]) if part in text)
         assert hidden not in said or text.startswith("-----")
         assert "***" in said
+
+    def test_all_of_a_login_in_an_url(self) -> None:
+        for login in ("u:hunter2", "u:p@hunter2", "hunter2:x-oauth-basic", ":hunter2", "u:hunter2/x"):
+            for start in ("https://", "https:/", "//"):
+                assert secrets.redacted(f"see {start}{login}@host/c.json") == f"see {start}***@host/c.json"
 
     def test_what_is_no_secret_stays(self) -> None:
         said = "launch.secrets.HF_TOKEN=/etc/hf: a path in a pyxis mount ; write launch.secrets.HF_TOKEN=FILE"

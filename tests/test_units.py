@@ -51,6 +51,10 @@ CASES = [
     ("hardware.nvlink.latency=1", "1 s is above what there is, 50e-9 to 200e-6 s", "1e-6", "us"),
     ("hardware.nic.latency=5000", "5000 s is above", "5e-6", "ns"),
     ("hardware.nic.latency=0.005", "0.005 s is above", "5e-6", "ms"),
+    ("hardware.nic.bandwidth=400e12", "400e12 bytes/s is above", "50e9", "Gbit/s"),
+    ("hardware.gpu.memory_bandwidth=3.35e15", "3.35e15 bytes/s is above", "3.35e12", "GB/s"),
+    ("hardware.gpu.memory_bytes=80e12", "80e12 bytes is above", "80e9", "GB"),
+    ("hardware.gpu.peak_flops.bf16=989e15", "989e15 FLOP/s is above", "989e12", "TFLOP/s"),
     ("model.declared.params=30", "30 parameters is below", "30e9", "billions"),
     ("workload.tokens=15", "15 tokens is below", "15e12", "trillions"),
     ("workload.gpu_mtbf_s=50000", "50000 s is below", "180e6", "hours"),
@@ -93,8 +97,14 @@ def test_what_cannot_be_says_what_was_meant_too(override: str, said: str) -> Non
 
 
 def test_a_quantity_without_another_unit_says_its_own() -> None:
-    (found,) = units(load_config(["scheduler=[]", "hardware.gpu.peak_flops.bf16=1e19"]))
+    (found,) = units(load_config(["scheduler=[]", "hardware.gpu.peak_flops.bf16=5e20"]))
     assert found.fix == "check that it is in FLOP/s"
+
+
+@pytest.mark.parametrize("value", ["5e-9", "1e-3", "5", "300", "9e4"])
+def test_a_latency_is_written_in_no_minutes(value: str) -> None:
+    (found,) = units(with_override(f"hardware.nvlink.latency={value}"))
+    assert not re.search("minutes|hours|days", found.fix)
 
 
 def test_nothing_is_no_small_quantity() -> None:

@@ -15,6 +15,8 @@ from compiler.specs.config import Config
 
 REFERENCES = "launch.secrets."
 _ENVIRONMENTS = ("launch.environment.", "site.environment.")
+_RANDOM = "a1B2c3D4"
+"""A value that is a secret where a name allows one at all."""
 _ON_HOSTS = frozenset({"slurm", "local"})
 
 
@@ -27,8 +29,8 @@ def problems(config: Config) -> Iterator[Problem]:
     for key, name, text in texts:
         kind = secrets.named(name, text) if name and not key.startswith(REFERENCES) else None
         kind = kind or (None if clean else _kind(text))
-        if kind is not None and key not in told:
-            told.add(key)
+        if kind is not None and key not in told:  # a list comes after its entries, which tell theirs
+            told |= {key, re.sub(r"\[\d+\]$", "", key)} if name == "" else {key}
             yield _problem(key, kind, text, config)
     for key, table in (("hardware.inventory", config.hardware.inventory), ("experts.load", config.experts.load)):
         yield from _columns(key, table or "")
@@ -75,7 +77,7 @@ def _columns(key: str, table: str) -> Iterator[Problem]:
     rows = csv.reader(table.split("\n"))
     header = next(rows, [])
     for index, name in enumerate(header):
-        if secrets.named(name, "?") is None:
+        if secrets.named(name, _RANDOM) is None:
             continue
         cells = (row[index] for row in csv.reader(table.split("\n")[1:]) if len(row) > index)
         kind = next((found for cell in cells if (found := secrets.named(name, cell))), None)

@@ -128,7 +128,7 @@ def _beside(target: Path) -> Iterator[Path]:
     try:
         yield scratch
     finally:
-        with suppress(OSError), turn(target):
+        with suppress(OSError, ValueError), turn(target):
             _finish(scratch, target)
         os.close(handle)
 
@@ -141,7 +141,7 @@ def _left(target: Path) -> list[Path]:
 
 def _recover(target: Path) -> None:
     for scratch in _left(target):
-        with suppress(OSError):  # its writer lives, or it is another user's
+        with suppress(OSError, ValueError):  # its writer lives, it is another user's, or holds what nobody can name
             handle = os.open(scratch, os.O_RDWR | os.O_CLOEXEC)
             try:
                 lock(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,6 +14,10 @@ from compiler.errors import WriteError
 from compiler.render import rename
 
 MANIFEST = "manifest.json"
+MOST_BYTES = 16 * 2**20
+"""Of a manifest, which has one line for each file of a plan."""
+LONGEST_BYTES = 4096
+"""Of a path: Linux takes none that is longer."""
 INSTEAD = "write another name=NAME or out=FOLDER, or move it away"
 
 Entries = Iterator[tuple[str, os.DirEntry[str]]]
@@ -22,19 +27,44 @@ Entries = Iterator[tuple[str, os.DirEntry[str]]]
 def listed(folder: Path) -> frozenset[str] | None:
     """Paths of the plan's files, its manifest too; None where the folder holds no manifest of ours.
 
-    Raises OSError for one that cannot be read.
+    One of ours has clean paths below the folder and a sha256 for each. Raises OSError for one that cannot be read.
     """
+    found = _manifest(folder)
+    files = found.get("files") if isinstance(found, dict) and isinstance(found.get("rankplan"), str) else None
+    if not isinstance(files, dict) or not all(_below(path) and _is_sha256(digest) for path, digest in files.items()):
+        return None
+    return frozenset([*files, MANIFEST])
+
+
+def _manifest(folder: Path) -> object:
+    """What manifest.json says; None where there is none, or only its beginning."""
     path = folder / MANIFEST
     if not path.is_file():
         return None
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        return "something longer than any of ours"
     try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        found: object = json.loads(content)
+    except RecursionError:
+        return "something deeper than any of ours"
+    except ValueError:
         return None
-    files = found.get("files") if isinstance(found, dict) and isinstance(found.get("rankplan"), str) else None
-    if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
-        return None
-    return frozenset([*files, MANIFEST])
+    return found
+
+
+def _below(path: str) -> bool:
+    """Whether a path leads to a place below the folder that it begins at, and the system takes it."""
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        return False
+    return size <= LONGEST_BYTES and "\0" not in path and {"", ".", ".."}.isdisjoint(path.split("/"))
+
+
+def _is_sha256(digest: object) -> bool:
+    return isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
 
 
 def folders(paths: Iterable[str]) -> frozenset[str]:
@@ -97,16 +127,20 @@ def _link(folder: Path, path: str) -> str:
 
 
 def settle(folder: Path, target: Path) -> None:
-    """Of a folder that another has replaced, or was to replace, delete what is the plan's and move the rest to `target`."""
+    """Of a folder that another has replaced, or was to replace, delete what is the plan's and move the rest to `target`.
+
+    One with a manifest that is not ours is left alone: nobody can say what in it is the plan's.
+    """
     ours = listed(folder)
-    if ours is None:  # of a writer that was stopped before it finished: the manifest is written last
-        shutil.rmtree(folder)
+    if ours is None:
+        if _manifest(folder) is None:  # of a writer that was stopped before it finished: the manifest is written last
+            shutil.rmtree(folder)
         return
     shared = folders(ours | (listed(target) or frozenset()))
     for path, entry in list(others(folder, ours, shared)):
         here, there, link = Path(entry.path), target / path, _link(folder, path)
         with suppress(OSError):
-            if not _leads(here, link):
+            if not _leads(here, link) and _unlinked(target, path):
                 _give_back(here, there, link)
             if _leads(here, link):
                 here.unlink()
@@ -115,6 +149,11 @@ def settle(folder: Path, target: Path) -> None:
 
 def _leads(path: Path, link: str) -> bool:
     return path.is_symlink() and str(path.readlink()) == link
+
+
+def _unlinked(folder: Path, path: str) -> bool:
+    """Whether the folders above a path are in this folder, and not where a link leads to."""
+    return not any((folder / above).is_symlink() for above in PurePosixPath(path).parents if above.parts)
 
 
 def _give_back(here: Path, there: Path, link: str) -> None:
@@ -136,8 +175,9 @@ def _remove(folder: Path, ours: frozenset[str], shared: frozenset[str]) -> None:
             with suppress(OSError):  # a folder that may no longer be written
                 Path(entry.path).unlink()
     for path in sorted(shared - {"."}, reverse=True):
-        with suppress(OSError):
-            (folder / path).rmdir()
+        if _unlinked(folder, path):
+            with suppress(OSError):
+                (folder / path).rmdir()
     if list(folder.iterdir()) == [folder / MANIFEST]:
         (folder / MANIFEST).unlink()
         folder.rmdir()

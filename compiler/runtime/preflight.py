@@ -11,6 +11,7 @@ Standard library only, Python 3.6 syntax.
 
 import collections
 import json
+import math
 import os
 import re
 import sys
@@ -105,11 +106,13 @@ def check_bandwidth(wanted: Dict[str, Any]) -> Any:
     if not wanted["bandwidth_command"]:
         return None
     text = output(wanted["bandwidth_command"], wanted["timeout_s"])
-    bus = re.findall("Avg bus bandwidth *: *([0-9.]+)", text)
+    bus = re.findall(r"Avg bus bandwidth *: *(\S+)", text)
     try:
         found = float(bus[-1]) * 1e9 if bus else float(text.split()[-1])
     except (ValueError, IndexError):
         raise planned.differs(planned.HARDWARE, "bandwidth", "a number", ascii(text[-60:])) from None
+    if not math.isfinite(found):
+        raise planned.differs(planned.HARDWARE, "bandwidth", "a finite number", ascii(text[-60:]))
     if wanted["bandwidth"] is not None and found < wanted["bandwidth"]:
         floor = "%.4g bytes/s or more" % wanted["bandwidth"]
         raise planned.differs(planned.HARDWARE, "bandwidth", floor, "%.4g" % found)

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
@@ -31,6 +31,8 @@ else:
     import rank_map
 
 NEVER_RETRIED = (64, 65, 66)
+OPTIONS = {"--all": False, "--node": True, "--parent": True, "--stay": False}
+"""Which there are, and whether a value stands behind."""
 
 
 def rows(launch: Dict[str, Any], node: int) -> List[Tuple[str, Dict[str, Any]]]:
@@ -67,6 +69,22 @@ def node_rank(text: str) -> int:
     return total
 
 
+def known(arguments: List[str]) -> Tuple[Dict[str, str], Optional[int]]:
+    """Options by name, with the process that started this one where they say which. Raises PlanError for any other."""
+    found = {}
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        if option not in OPTIONS or bool(equals) != OPTIONS[option] or option in found:
+            usage = "each of %s once" % ", ".join(name + "=..." * OPTIONS[name] for name in OPTIONS)
+            raise planned.differs(planned.CONFIGURATION, "arguments", usage, ascii(argument[:80]))
+        found[option] = value
+    if "--parent" not in found:
+        return found, None
+    if not re.fullmatch("[1-9][0-9]{0,8}", found["--parent"]):
+        raise planned.differs(planned.CONFIGURATION, "--parent", "a process", ascii(found["--parent"][:80]))
+    return found, int(found["--parent"])
+
+
 def clean() -> Dict[str, str]:
     """The environment without another launcher's ranks in it."""
     left_out = ("RANK", "LOCAL_RANK")
@@ -100,12 +118,14 @@ def start_all(ranks: family.Family, launch: Dict[str, Any]) -> int:
 def await_master(limit_s: int) -> bool:
     """Wait until the name of rank 0's host resolves: on Kubernetes some pods start before it has one. False where told to stop."""
     name = os.environ.get("MASTER_ADDR", "")
+    if not name:
+        raise planned.differs(planned.CONFIGURATION, "MASTER_ADDR", "the host of rank 0", "nothing: it is not set")
     end, delay = time.monotonic() + limit_s, 0.5
     while True:
         try:
             socket.getaddrinfo(name, None)
         except (OSError, UnicodeError) as error:  # UnicodeError: a label of more than 63 letters
-            if time.monotonic() > end or not name:
+            if time.monotonic() > end:
                 raise planned.PlanError(
                     planned.CONFIGURATION, "MASTER_ADDR=%s does not resolve after %d s: %s" % (name, limit_s, error)
                 ) from None
@@ -116,29 +136,27 @@ def await_master(limit_s: int) -> bool:
         delay = min(delay * 2, 10)
 
 
-def start(ranks: family.Family, launch: Dict[str, Any], arguments: List[str]) -> int:
-    """Start what the arguments say, once everything that is given has been looked at; how many processes they are."""
+def start(ranks: family.Family, launch: Dict[str, Any], options: Dict[str, str]) -> int:
+    """Start what the options say, once everything that is given has been looked at; how many processes they are."""
     planned.instance()
     planned.check_pool()
     rank_map.check(rank_map.FOLDER, launch)
-    if "--all" in arguments:
+    if "--all" in options:
         return start_all(ranks, launch)
-    places = [argument[len("--node=") :] for argument in arguments if argument.startswith("--node=")]
-    node = node_rank(places[0]) if places else planned.number("NODE_RANK")
+    node = node_rank(options["--node"]) if "--node" in options else planned.number("NODE_RANK")
     if node >= launch["nodes"]:
         raise planned.differs(planned.CONFIGURATION, "NODE_RANK", "one below %d" % launch["nodes"], node)
     if not await_master(planned.number("RANKPLAN_DNS_WAIT_S", 600)):
         return 0
-    options = [word for word in arguments if not word.startswith(("--node=", "--parent=")) and word != "--stay"]
-    return start_node(ranks, launch, clean(), node, options)
+    return start_node(ranks, launch, clean(), node, [])
 
 
-def run(mask: Set[int], arguments: List[str], guarded_by: int) -> int:
+def run(mask: Set[int], options: Dict[str, str], guarded_by: int) -> int:
     """Start the ranks and wait for them; the exit code."""
     ranks = None
     try:
         ranks = family.Family(planned.number("RANKPLAN_GRACE_S", 30), mask, guard=guarded_by)
-        count = start(ranks, planned.load(), arguments)
+        count = start(ranks, planned.load(), options)
         if not count:
             return 128 + signal.SIGTERM
     except (OSError, planned.PlanError) as error:
@@ -155,12 +173,21 @@ def run(mask: Set[int], arguments: List[str], guarded_by: int) -> int:
 
 def main(arguments: List[str]) -> int:
     mask = family.hold_signals()
-    for parent in (argument[len("--parent=") :] for argument in arguments if argument.startswith("--parent=")):
+    try:
+        options, parent = known(arguments)
+    except planned.PlanError as error:
+        planned.say("ranks cannot be started: %s" % error)
+        return error.code
+    if parent is not None:
         family.prctl(family.PR_SET_PDEATHSIG, signal.SIGTERM)
+<<<<<<< HEAD
         if not re.fullmatch("[0-9]{1,9}", parent) or not family.exists(int(parent)):
+=======
+        if not family.exists(parent):
+>>>>>>> mendC
             return 128 + signal.SIGTERM
-    code, stopped = guard.guarded(lambda guarded_by: run(mask, arguments, guarded_by), mask)
-    if "--stay" in arguments and code in (0, *NEVER_RETRIED) and not stopped:
+    code, stopped = guard.guarded(lambda guarded_by: run(mask, options, guarded_by), mask)
+    if "--stay" in options and code in (0, *NEVER_RETRIED) and not stopped:
         planned.say("exit code %d is kept until this pod is told to stop" % code)
         while not family.heard(family.STOPS, family.LOOK_S):
             pass

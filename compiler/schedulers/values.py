@@ -15,6 +15,7 @@ RESERVED = frozenset(
 RESERVED_PREFIXES = ("RANKPLAN_", "SLURM_", "SLURMD_")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TIME = re.compile(r"([0-9]{1,4}):([0-5][0-9]):([0-5][0-9])")
+_FILE = re.compile(r"/[^/\0\n][^\0\n]*")
 _SECRET_KEYS = frozenset({"file", "secret", "key"})
 _MOUNT_KEYS = frozenset({"source", "target", "read_only"})
 
@@ -82,7 +83,7 @@ def secret(name: str, value: Any) -> Secret | Problem:
         return wrong
     if not all(isinstance(entry, str) and entry for entry in given.values()):
         return wrong
-    if ("secret" in given) != ("key" in given) or not given.get("file", "/").startswith("/"):
+    if ("secret" in given) != ("key" in given) or not _FILE.fullmatch(given.get("file", "/x")):
         return wrong
     return Secret(name, **given)
 

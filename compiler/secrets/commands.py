@@ -22,4 +22,11 @@ COMMANDS = (
     Shape("a login of .netrc", ("machine",), rf"\bmachine\s+\S+\s+login\s+\S+\s+password\s+{_WORD}"),
     Shape("a Secret of Kubernetes", ("--from-literal",), rf"--from-literal[ =]+[\"']?[\w.-]+={_WORD}"),
     Shape("an AWS key", ("aws configure",), rf"\baws configure set\s+\S{{0,80}}(?:secret|key|token)\S{{0,80}}\s+{_WORD}"),
+    Shape("a password of a login", ("stdin", "--with-token", "login"), rf"\b(?:echo|printf)\s+(?:-\w+\s+)*(?:[\"']?%s\S*\s+)?{_WORD}[\"']?\s*\|[^|;]{{0,2000}}?(?:stdin\b|--with-token\b|\blogin\b)"),
+    Shape("a password of a login", ("<<<",), rf"(?:stdin|--with-token|\blogin)\b[^|;]{{0,2000}}?<<<\s*{_WORD}"),
+    Shape("a cookie of curl", ("curl", "wget"), rf"\b(?:curl|wget)\b[^|;]{{0,500}}?\s(?:-b|--cookie)[ =]*[\"']?[\w.-]+={_WORD}"),
+    Shape("a password of a mount", ("pass",), r"(?:\bmount\b[^|;]{0,2000}?[\s,]|\buser(?:name)?=[^\s|;]{0,200}?,)pass(?:word|wd)?2?=(?P<value>[^\s\"'|;,]+)"),
+    Shape("a key of a login", ("login(",), r"""login\([^()]{0,200}?\b(?:key|token|api_key|apikey|password)\s*=\s*\\?["'](?P<value>[^"'\s\\]+)"""),
+    Shape("a key of a login", ("login(",), r"""login\(\s*\\?["'](?P<value>(?=[^"']*[0-9A-Z])[\w.-]{16,})\\?["']"""),
+    Shape("a password of a login", ("login(",), r"""login\(\s*\\?["'][^"']*["']\s*,\s*\\?["'](?P<value>[^"'\s]+)"""),
 )  # fmt: skip

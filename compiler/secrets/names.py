@@ -44,6 +44,24 @@ _PHRASES = frozenset(
     {"secret id", "secret access", "secret hash", "secret string", "access key id", "rediscli auth", "basic auth"}
     | {"http auth", "npm auth", "registry auth", "docker auth", "docker auth config"}
 )
+_ABOUT = frozenset(
+    "algo algorithm api arn backend bits budget bytes cache capacity chars choice class cls command cmd config cost count "
+    "dataset dim dir directory dispatch dispatcher drop dropping dtype embedding embeddings encoding endpoint engine env "
+    "expiration expiry field file filename fmt folder format freq generator handler hash hasher hashing header helper host "
+    "id ids impl index interval issuer key keys kind len length level lifetime limit list loc location loss manager map mask "
+    "max merge method min mode model mount name names num number parallel parallelism path paths policy port position "
+    "precision prefix priority processor provider prune pruning ratio rate ref reference region required rotation router "
+    "routing sampler scheme server service shuffle size source split store strategy suffix template threshold throughput "
+    "timeout ttl type types uid unit uri url urls usage user username var variable vault version volume window".split()
+)
+"""Words behind a secret's that make it something about one: TOKEN_PATH, SECRET_NAME, KEY_SIZE."""
+
+_NOT_PASS = frozenset(
+    "backward bypass default double each enable extra first forward high last low max min multi no num one per second "
+    "single skip two use with warmup".split()
+)
+"""What stands before `pass`, `pw` or `auth` where nobody logs in by it."""
+
 _LOGINS = frozenset("authorization bearer cookie cred credential credentials creds jwt sas".split())
 
 
@@ -67,6 +85,57 @@ def kind(name: str) -> str | None:
     return "a key" if _is_key(last, before, variable=variable) else None
 
 
+def within(name: str) -> str | None:
+    """The kind of a name that says so before its end, or shortly: TOKEN_HF, API_KEY_OPENAI, HF_AUTH. Its value decides too."""
+    words = [word.lower() for word in re.findall(_WORDS, name)]
+    for end in range(1, len(words) + 1):
+        last, before = words[end - 1], words[end - 2] if end > 1 else ""
+        if not _ABOUT.isdisjoint(words[end:]):
+            continue
+        if last in _PASSWORDS and last != "pwd":
+            return "a password"
+        if last in {"secret", "secrets", "clientsecret"}:
+            return "a secret"
+        if last.endswith("token") and before not in _NOT_TOKEN:
+            return "a token"
+        if _is_key(last, before, variable=False) or last == "apikey":
+            return "a key"
+    return _shortly(words)
+
+
+def _shortly(words: list[str]) -> str | None:
+    """The kind by a short word at the end of others, which is not always of a secret: ROOT_PW, HF_TOK, gitlab_pat."""
+    while len(words) > 2 and (words[-1].isdigit() or words[-1] in _AFTER):
+        words = words[:-1]
+    before, last = words[-2:] if len(words) > 1 else ("", "")
+    if last in {"pw", "psw", "passw", "pass"} and before not in _NOT_PASS:
+        return "a password"
+    if last == "tok" and before not in _NOT_TOKEN:
+        return "a token"
+    if last == "pat" and before in _KEYS | {
+        "ado",
+        "azure",
+        "gh",
+        "gitea",
+        "gitlab",
+        "bitbucket",
+        "databricks",
+        "docker",
+        "git",
+    }:
+        return "a token"
+    return "credentials" if last in {"auth", "login", "sid"} and before not in _NOT_PASS else None
+
+
+def random(value: str) -> bool:
+    """Whether a value is no word, number or size that people write: it mixes letters with digits, or small ones with capitals."""
+    text = value.strip().strip("\\\"'")
+    if len(text) < _SHORTEST_RANDOM or re.search(r"\s", text) or re.fullmatch(_PLAIN, text):
+        return False
+    mixed = re.search("[0-9]", text) and re.search("[A-Za-z]", text)
+    return bool(mixed or re.search("[a-z][A-Z]+[a-z]+[A-Z]|[a-z][A-Z]{2}|[A-Za-z]{24}", text))
+
+
 def _is_password(last: str, before: str, *, variable: bool) -> bool:
     if last.endswith(_PASSWORDS):
         return last != "oldpwd"
@@ -88,6 +157,14 @@ def _is_key(last: str, before: str, *, variable: bool) -> bool:
         return joined in _KEYS
     return before in _KEYS or (variable and bool(before) and before not in _NOT_KEYS)
 
+
+_SHORTEST_RANDOM = 6
+_PLAIN = (
+    r"(?i:[-+]?[0-9][0-9.,_]*(?:e[-+]?[0-9]+)?(?:[a-z]{1,6}(?:/s)?)?|0x[0-9a-f]{1,16}"
+    r"|(?:bf|fp|float|int|uint|sha|md|aes|hs|rs|ed|utf|gpt|base|top|v)-?[0-9]+(?:[-_.]?[a-z0-9]{1,6})?"
+    r"|[a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)+(?::[0-9]+)?|[a-z][a-z0-9+]*://[^@]*|[a-z]+(?:[-_.:][a-z]+|[-_.:][0-9]{1,4})*)"
+)
+"""Numbers with and without a unit, types, hosts, URLs, and words with a hyphen between them."""
 
 _NOTHING = r"(?i:|none|null|true|false|yes|no|on|off|auto|[01]|[*x.]{3,}|<[^<>]*>|redacted)"
 _REFERENCE = (

@@ -12,14 +12,24 @@ from compiler.secrets.commands import COMMANDS
 from compiler.secrets.shapes import PHRASES, STRUCTURES, TOKENS, Shape
 
 _VALUE = r"""(?P<value>"[^"\n]*"|'[^'\n]*'|(?:\$\{[^{}\s]*\}|[^\s"',;&|)}\]])+)"""
+_NAME = r"(?P<name>[A-Za-z_][\w.-]*)"
 _ASSIGNED = (
-    r"""(?<![\w.-])-{0,2}(?P<name>[A-Za-z_][\w.-]*)(?P<quote>\\?["']?)"""
-    rf"""(?:(?P<equals>\s=(?![=~])\s?|=(?![=~]))|\s?:(?![/:])\s*)(?=\\?{_VALUE})"""
+    rf"""(?<![\w.-])-{{0,2}}{_NAME}(?P<quote>\\?["']?\]?)"""
+    r"""(?:(?P<equals>[ \t]+\+?=(?![=~])[ \t]*|\+?=(?![=~])(?:[ \t]+(?=\\?["']))?)|\s?:(?![/:])\s*)"""
+    rf"(?=\\?{_VALUE})"
 )
 """The value is looked at, not passed over: it may be an assignment itself, as in --env=HF_TOKEN=..."""
 _OPTION = rf"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]*)\s+(?!-){_VALUE}"
+_SET = rf"(?<![\w-])(?:setenv|ENV|env_set|set\s+-\w+)\s+{_NAME}\s+(?!-){_VALUE}"
+"""A shell that has no equals sign: csh, fish, modules of Tcl, a Dockerfile."""
+_ELEMENT = rf"<{_NAME}(?:\s[^<>]*)?>\s*(?P<value>[^<>\s][^<>]*?)\s*</"
+_PROPERTY = rf"<name>\s*{_NAME}\s*</name>\s*<value>\s*(?P<value>[^<>]+?)\s*</value>"
+"""An element of XML, and a property of Hadoop's."""
+_PAIR = rf"""["'](?:--?)?{_NAME}\\?["']\s*,\s*\\?(?P<value>["'][^"'\s]+["'])"""
+"""Two arguments of a function, or two words of a list: putenv("NAME", "...")."""
+_PROSE = rf"(?i:(?<![\w./-])(?P<name>[a-z_]*(?:password|passwd|passphrase))\s+(?:is\s+)?(?!-){_VALUE})"
 _SWITCH = r"(?:no|use|enable|disable|with|without|require|skip|allow)[-_]"
-_HINT = r"(?i:pass|pwd|pswd|token|secret|key|cred|auth|bearer|cookie|jwt|_pat|sas)"
+_HINT = r"(?i:pass|pwd|pswd|psw|pw|tok|secret|key|cred|auth|bearer|cookie|jwt|pat|sas|login|sid)"
 _SHORTEST = 8
 """Characters of the shortest word that holds a secret of a known shape."""
 
@@ -36,7 +46,7 @@ class Found:
 
 def named(name: str, value: str) -> str | None:
     """The kind of secret that a variable or key of that name holds, None where it is none."""
-    kind = names.kind(name)
+    kind = names.kind(name) or (names.within(name) if names.random(value) else None)
     return None if kind is None or names.harmless(value, name) else kind
 
 
@@ -83,6 +93,8 @@ def _by_shape(text: str, shapes: Iterable[Shape]) -> Iterator[Found]:
                 group = "value" if "value" in match.re.groupindex else 0
                 if not (group and names.harmless(match[group])):
                     yield Found(shape.kind, *match.span(group))
+                    if "around" in match.re.groupindex:
+                        yield Found(shape.kind, *match.span("around"))
 
 
 @cache
@@ -94,7 +106,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def _by_name(text: str) -> Iterator[Found]:
     if not re.search(_HINT, text):
         return
-    for match in (*re.finditer(_ASSIGNED, text), *re.finditer(_OPTION, text)):
+    for pattern in (_ASSIGNED, _OPTION, _SET, _ELEMENT, _PROPERTY):
+        yield from _given(text, pattern)
+    for pattern in (_PAIR, _PROSE):  # two words side by side are more often none
+        yield from (found for found in _given(text, pattern) if names.random(text[found.start : found.end]))
+
+
+def _given(text: str, pattern: str) -> Iterator[Found]:
+    """What stands behind a name in one of the ways to give it a value."""
+    for match in re.finditer(pattern, text):
         name, value = match["name"], match["value"]
         kind = named(name, value)
         if kind is not None and not names.programmed(value, name) and not _told(match, kind):
@@ -104,7 +124,7 @@ def _by_name(text: str) -> Iterator[Found]:
 def _told(match: re.Match[str], kind: str) -> bool:
     """Whether this is prose or a reference that only reads like an assignment: `the token: see below`, `secrets.X=FILE`."""
     name, given = match["name"], match.groupdict()
-    if ".secrets." in name or re.match(_SWITCH, name):
+    if ".secrets." in name or (re.match(_SWITCH, name) and not names.random(match["value"])):
         return True
     if "equals" not in given or given["equals"] or given["quote"]:
         return False

@@ -17,6 +17,7 @@ class Shape:
     """`words` are literals of which one is in every text that `pattern` matches: looking for them is fast.
 
     Where the pattern has a group `value`, that is the secret, and it is none where it only refers to one (`$NAME`).
+    What is in its group `around` is hidden with it.
     """
 
     kind: str
@@ -76,15 +77,18 @@ TOKENS = (
 _UNTIL = r"""[^\s"'`,;&|<>]"""
 _SCHEME = r"(?:basic|bearer|token|digest|negotiate|apikey)"
 
+_URL = r"(?::/{1,2}|(?<![\w:/])//)"
+"""What a login stands behind: one slash is left where somebody took a URL for a path, and none before // is a share."""
+
 STRUCTURES = (
     Shape("a JSON web token", ("eyJ",), r"(?<![A-Za-z0-9_+/-])eyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)*"),
     Shape("a token in base64", ("eyJ",), rf"(?<![A-Za-z0-9_+/-])eyJ[A-Za-z0-9+/_-]{{40,}}={{0,2}}{_END}"),
     Shape(
         "an URL with a password",
-        ("://",),
-        r"""://[^\s/:@"',\[\]<>]{0,200}:(?!\d+(?:[/?#]|$))(?P<value>[^\s@"'`]{1,200})@(?!sha\d+:)""",
+        (":/", "//"),
+        rf"""{_URL}(?P<around>[^\s/:@"',\[\]<>]{{0,200}}:(?!\d+(?:[/?#]|$))(?P<value>[^\s"'`]{{1,300}}))@(?!sha\d+:)""",
     ),
-    Shape("an URL with a token", ("://",), r"://(?P<value>[A-Za-z0-9_-]{20,200}):?@"),
+    Shape("an URL with a token", (":/", "//"), rf"{_URL}(?P<value>[A-Za-z0-9_-]{{20,200}}):?@"),
     Shape("a data source with a password", ("@tcp(", "@unix(", "@("), r"(?<![\w/.-])[\w.-]{1,200}:(?P<value>[^\s@/]{1,200})@(?:tcp|unix)?\("),
     Shape("a signed URL", ("sig=",), r"[?&;]sig=(?P<value>[\w%+/=-]{16,})"),
     Shape("a signed URL", ("-Signature=", "-Security-Token="), r"X-(?:Amz|Goog)-(?:Signature|Security-Token)=(?P<value>[\w%+/=-]{16,})"),

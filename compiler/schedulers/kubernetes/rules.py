@@ -83,8 +83,8 @@ def _variables(job: Job) -> Iterator[Problem]:
     for secret in job.secrets:
         if secret.secret and not (_SUBDOMAIN.fullmatch(secret.secret) and _KEY.fullmatch(secret.key or "")):
             yield Problem(
-                f"launch.secrets.{secret.name} names Secret {secret.secret}, key {secret.key}, which cannot exist",
-                "write the name and the key of a Kubernetes Secret",
+                f"launch.secrets.{secret.name} names a Secret or a key that cannot exist",
+                "write the name and the key of a Kubernetes Secret, never what it holds",
             )
 
 

@@ -19,9 +19,13 @@ outside() { # outside FOLDER: the folder, or the one beside the plan folder that
   printf '%s' "$found"
 }
 
-copy() ( # copy FOLDER TO: what its manifest lists; fails where the plan is compiled again meanwhile
-  mkdir -p -- "$2" && cd -- "$1" && sed -n 's/^  "\(.*\)": "[0-9a-f]\{64\}",\{0,1\}$/\1/p' manifest.json |
-    xargs -d '\n' cp --parents --target-directory="$2" -- manifest.json
+copy() ( # copy FOLDER TO: what its manifest lists; fails where the plan is compiled again meanwhile, or one is a pipe
+  mkdir -p -- "$2" && cd -- "$1" && [[ ! -e manifest.json || -f manifest.json ]] || exit
+  mapfile -t files < <(sed -n 's/^  "\(.*\)": "[0-9a-f]\{64\}",\{0,1\}$/\1/p' manifest.json)
+  for file in "${files[@]}"; do
+    [[ ! -e $file || -f $file ]] || exit # cp names one that is missing
+  done
+  printf '%s\n' manifest.json "${files[@]}" | xargs -d '\n' cp --parents --target-directory="$2" --
 )
 
 keep() { # keep FOLDER TO: a copy of one plan, whole or not at all
@@ -39,7 +43,7 @@ here=$(outside "$PWD")
 cd -- "$here"
 own=$(mktemp -d "${TMPDIR:-/tmp}/rankplan-XXXXXX")
 exec 9> >( (trap '' HUP INT QUIT TERM USR1 USR2 && cat && rm -rf -- "$own") <&0 >/dev/null 2>&1 &)
-keep "$plan" "$own/plan" || { echo "rankplan: the files of $plan cannot be copied to $own" >&2 && exit 64; }
+keep "$plan" "$own/plan" || { echo "rankplan: the files of $plan cannot be copied to $own: one is missing or no regular file" >&2 && exit 64; }
 plan=$own/plan
 
 environment=(
