@@ -119,7 +119,7 @@ def test_a_name_is_refused(place: str, name: str) -> None:
     (problem,) = exposed.problems(config)
     assert problem.what.startswith(f"{place}.{name} ")
     assert "hunter2" not in str(problem)
-    assert f"launch.secrets.{name}=FILE" in problem.instead or "environment" not in place
+    assert f"launch.secrets.{name}=/run/secrets/{name}" in problem.instead or "environment" not in place
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -212,8 +212,8 @@ class TestCompiling:
         given = ["launch.environment.PGPASSWORD=hunter2", f"launch.command=[serve,--key,{SHAPES['nvidia']}]"]
         ran = refused(tmp_path, f"scheduler=[{target}]", *given, code=2)
         assert "launch.environment.PGPASSWORD looks like a password" in ran.err
-        reference = "=FILE" if target in ("slurm", "local") else "={secret:SECRET,key:KEY}"
-        assert f"write launch.secrets.PGPASSWORD{reference}" in ran.err
+        reference = "/run/secrets/PGPASSWORD" if target in ("slurm", "local") else "{secret:pgpassword,key:value}"
+        assert f"launch.secrets.PGPASSWORD: {reference}" in ran.err  # prose: of two secrets one has no override
         assert "launch.command[2] holds what looks like an NVIDIA API key" in ran.err
         assert "hunter2" not in ran.err
         assert SHAPES["nvidia"] not in ran.err

@@ -99,10 +99,11 @@ def _problem(key: str, kind: str, text: str, config: Config) -> Problem:
 def _instead(key: str, variable: str, scheduler: Sequence[str] | Mapping[str, Any]) -> str:
     """How a rank gets it all the same, in the words of the targets that are chosen."""
     pods = bool(scheduler) and _ON_HOSTS.isdisjoint(scheduler)
-    reference = f"launch.secrets.{variable}={'{secret:SECRET,key:KEY}' if pods else 'FILE'}"
     where = "a Secret of Kubernetes" if pods else "a file on the cluster"
     if key.startswith(_ENVIRONMENTS):
-        return f"write {reference}, {where}, and leave {key} out"
+        named = f"{{secret:{variable.lower().replace('_', '-')},key:value}}" if pods else f"/run/secrets/{variable}"
+        return f"write {key}=null launch.secrets.{variable}={named}, or where else it is: {where}"
+    reference = f"launch.secrets.{variable}={'{secret:SECRET,key:KEY}' if pods else 'FILE'}"
     if re.match(r"launch\.command|launch\.preflight|framework\.args|workload\.pools|site\.slurm\.\w+_command", key):
         return (
             f"write {reference}, {where}: each rank has it as the variable {variable}, "

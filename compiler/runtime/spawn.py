@@ -180,11 +180,7 @@ def main(arguments: List[str]) -> int:
         return error.code
     if parent is not None:
         family.prctl(family.PR_SET_PDEATHSIG, signal.SIGTERM)
-<<<<<<< HEAD
-        if not re.fullmatch("[0-9]{1,9}", parent) or not family.exists(int(parent)):
-=======
         if not family.exists(parent):
->>>>>>> mendC
             return 128 + signal.SIGTERM
     code, stopped = guard.guarded(lambda guarded_by: run(mask, options, guarded_by), mask)
     if "--stay" in options and code in (0, *NEVER_RETRIED) and not stopped:
