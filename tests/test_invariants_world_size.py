@@ -28,8 +28,12 @@ def test_a_cluster_twice_as_large_is_filled_by_dp_first() -> None:
 
 def test_what_has_no_room_rules_out_what_has_no_more_shards() -> None:
     small, *_ = nearest(STRATEGY, 128)
-    larger = list(grown(STRATEGY, 128, 2))
-    assert min(target.nodes for target in larger) >= 256
+    larger = list(grown(STRATEGY, 128))
+    sizes = [target.nodes for target in larger]
+    assert sizes == sorted(sizes)
+    assert {256, 512, 1024, 2048, 4096} <= set(sizes)
+    assert min(sizes) > 128
+    assert all(target.nodes >= 700 for target in grown(STRATEGY, 128, 700 / 128))
     assert fuller(small, larger[0])
     assert not fuller(larger[0], small)
 

@@ -368,7 +368,7 @@ class TestResolvers:
             "launch.workdir: ${oc.env:HOME} asks the machine that compiles, and the same input would make other" in line
         )
         assert line.endswith(
-            "launch.secrets.NAME=FILE for a secret, or \\${oc.env:HOME} for a text that stays as it is"
+            "launch.secrets.NAME: FILE for a secret, or \\${oc.env:HOME} for a text that stays as it is"
         )
         (tmp_path / "primary.yaml").write_text("defaults: [rankplan_schema, _self_, hardware: '${oc.env:HW}']\n")
         ran = refused(tmp_path, "--config-dir=.", "--config-name=primary", code=2)

@@ -64,7 +64,7 @@ def nearest(config: Config, nodes: int) -> list[Target]:
     return [found[place] for place in sorted(found)]
 
 
-def grown(config: Config, nodes: int, least: float) -> Iterator[Target]:
+def grown(config: Config, nodes: int, least: float = 1.0) -> Iterator[Target]:
     """Larger degrees on at least so many times the nodes, the fewest first: for what fits nowhere on this cluster."""
     given, domain = config.degrees, config.hardware.nvlink.domain_gpus
     tps = [tp for tp in _tps(config) if tp % given.tp == 0 and tp <= max(domain, given.tp)]
@@ -165,9 +165,7 @@ def laid(config: Config, target: Target) -> Config:
 
 
 def overrides(config: Config, target: Target, given: Sequence[str], role: str | None = None) -> tuple[str, ...]:
-    """What a user writes to get there: one `parallel=`, or each key that changes where one does beside others, or where some
-    are written already.
-    """
+    """What a user writes to get there: one `parallel=` where that is all, else each key that changes."""
     if role is not None:
         key = f"workload.pools.{role}"
         more = (f"{key}.instances={target.instances}",) * (target.instances != config.framework.instances)
@@ -179,10 +177,9 @@ def overrides(config: Config, target: Target, given: Sequence[str], role: str | 
         others.append("parallel.stages=null")
     if target.degrees == config.degrees:
         return tuple(others)
-    keys = tuple(_keys(config.parallel, target.degrees))
-    if not any(map(is_degree, given)) and (not others or len(keys) > 1):
-        return (f"parallel={target.degrees.name}", *others)
-    return (*keys, *others)
+    if not others and not any(map(is_degree, given)):
+        return (f"parallel={target.degrees.name}",)
+    return (*_keys(config.parallel, target.degrees), *others)
 
 
 def is_degree(override: str) -> bool:
