@@ -188,10 +188,6 @@ def is_degree(override: str) -> bool:
     return group == "parallel" and name in WRITTEN
 
 
-def is_group(override: str) -> bool:
-    return change.key(override) in change.GROUPS
-
-
 def _keys(now: Parallel, wanted: Degrees) -> Iterator[str]:
     """Degrees one by one; `dp` or `adp`, whichever is written already."""
     for name in ("tp", "cp", "pp", "vpp", "ep"):

@@ -194,10 +194,11 @@ class Search:
         return not _OF_DEGREES.search(problem.instead) and any(candidates.of(problem, config))
 
     def _tidy(self, solved: Overrides, role: str | None) -> Overrides:
-        """Degrees as `parallel=` where they are all that changes, else each that does."""
+        """Degrees as `parallel=` where they and the batch are all that changes, else each that does."""
         after = self._config(solved)
         rest = tuple(item for item in solved if change.key(item) != "parallel" and not degrees.is_degree(item))
-        if role is not None or after is None or len(rest) == len(solved) or any(map(degrees.is_group, rest)):
+        others = {change.key(item) for item in rest} - {"workload.global_batch_size"}
+        if role is not None or after is None or len(rest) == len(solved) or others:
             return solved
         target = degrees.Target(after.degrees, self.config.framework.instances, self.config.hardware.nodes)
         short = degrees.overrides(self.config, target, self.given)
