@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
 from compiler.fixes import change, text
+from compiler.fixes.budget import Budget
 from compiler.fixes.candidates import Overrides
-from compiler.fixes.search import Budget, Load, Search, changed
+from compiler.fixes.search import Load, Search, changed
 from compiler.specs.config import Config
 
 _EXAMPLE = re.compile(r"as in |KEY=|\bkey=")

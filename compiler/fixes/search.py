@@ -11,6 +11,7 @@ from itertools import chain, count, islice
 from compiler import passes, pools
 from compiler.errors import CompilerError, Problem
 from compiler.fixes import candidates, change, degrees
+from compiler.fixes.budget import DEAR, DEPTH, FOUND, LONGER, LOOKS, RANKS, SHOWN, WEIGHED, WIDTH, Budget
 from compiler.fixes.candidates import Overrides
 from compiler.specs import ranges
 from compiler.specs.config import Config
@@ -23,40 +24,6 @@ _OF_DEGREES = re.compile(r"\b(tp|cp|pp|vpp|ep|etp|dp|adp|degrees|instances|paral
 
 BATCH = "batch"
 """The rule that more replicas break, and that a batch of another size mends."""
-
-DEPTH = 4
-"""Overrides, or sets of them, that may have to go together."""
-
-FOUND = 16
-"""Degrees of one search that are tried."""
-
-WIDTH = 8
-"""Problems of a trial that are mended in their turn."""
-
-SHOWN = 3
-"""Alternatives of a line."""
-
-WEIGHED = 5
-"""Those that compile, of which the ones with fewest warnings are shown; where a trial is dear, no more than are shown."""
-
-DEAR = 60.0
-"""A trial that takes this much of the budget, a fifth of a second."""
-
-LONGER = 2
-"""Overrides that an alternative may have more than the shortest."""
-
-LOOKS = 300
-"""Degrees that a search looks at."""
-
-RANKS = 1000
-"""Ranks that cost as much to lay out as the rest of a trial does."""
-
-
-@dataclass
-class Budget:
-    """What may be tried for one compile, or for a whole sweep: 1 is a look at the declared rules, about 3 ms."""
-
-    left: float = 800.0
 
 
 @dataclass
