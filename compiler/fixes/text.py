@@ -11,7 +11,7 @@ _TOGETHER = re.compile(r"\s+(and\s+)?")
 _LEFT_OUT = re.compile(r"leave ([^;]*?) out\b")
 _SEPARATE = re.compile(r",? or |, (?!and )")
 _FLAG = re.compile(r"(?:write|add|or|and) (--[\w.-]+)(?:([= ])([^\s,;-][^\s,;]*))?")
-_PAIR = re.compile(r"([^\s=\[{(,]+)==?(?=[^\s=])")
+_PAIR = re.compile(r"([^\s=\[{(,]+)==?(?=[^\s=])(?!\[?\.\.\.)")
 
 
 def named(text: str) -> list[tuple[str, ...]]:
@@ -72,7 +72,7 @@ def lead(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """The same without `key=value`: nobody has tried it."""
+    """The same without `key=value`, which nobody has tried; `key=...` is no value."""
     return _PAIR.sub(
         lambda found: f"{found[1]}{' ' if found[1].startswith('-') or '.' not in found[1] else ': '}", text
     )
