@@ -101,12 +101,13 @@ def lay_out(config: Config) -> World:
 
 
 def _slots(config: Config) -> Slots:
-    """Slots of every node, which hold all ranks: the declared invariants have seen to it."""
+    """Slots of every instance; enough for the ranks even where a cluster that nobody has checked is too small."""
     hardware = config.hardware
+    count = max(hardware.nodes, -(-config.ranks // hardware.node.gpus))
     if hardware.inventory is None:
-        return nominal(hardware, hardware.nodes)
+        return nominal(hardware, count)
     hosts = inventory.read(hardware.inventory)
-    if len(hosts) < hardware.nodes:  # for a check of what is laid out to say
-        return nominal(hardware, hardware.nodes)
+    if len(hosts) < count:  # for a check of what is laid out to say
+        return nominal(hardware, count)
     fits = len(hosts) == hardware.nodes + config.launch.spare_nodes
-    return from_inventory(hardware, hosts, hardware.nodes, pin=fits if hardware.pin is None else hardware.pin)
+    return from_inventory(hardware, hosts, count, pin=fits if hardware.pin is None else hardware.pin)

@@ -136,7 +136,7 @@ CLUSTER: list[Case] = [
         {"launch.environment": {"NCCL_IB_HCA": "mlx5_1"}},
         "warn",
         "matches every device whose name starts so",
-        "launch.environment.NCCL_IB_HCA='=mlx5_1'",
+        'launch.environment.NCCL_IB_HCA="=mlx5_1"',
     ),
     (
         "checkpoint-signal",

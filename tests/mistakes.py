@@ -88,7 +88,6 @@ def rows() -> list[Row]:
     add("arguments", ("maxtext",), "framework.args=['ici_sequence_parallelism=2']")
     add("memory", TRAINERS, "workload.micro_batch_size=16", "workload.sequence_length=16384", "workload.recompute=none")
     add("memory", TRAINERS, "parallel=ep1_tp1_dp64")
-    add("memory", ("tensorrt_llm",), "model=qwen3_235b_a22b")
     add("memory", ("none",), "model=deepseek_v3", "hardware.nodes=1", "parallel=ep8_tp1", "hardware=h100_80gb")
     add("launch", SERVERS, "launch.unit=rank")
     add("launch", ("vllm",), "launch.environment.VLLM_PORT=5000")

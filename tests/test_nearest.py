@@ -108,7 +108,7 @@ def test_no_degrees_are_listed_twice(tmp_path: Path) -> None:
 def test_an_option_of_a_target_that_is_not_chosen_says_so(tmp_path: Path) -> None:
     ran = program("scheduler=slurm", "scheduler.jobset.queue=x", cwd=tmp_path)
     assert "the plan has no scheduler=jobset" in ran.err
-    assert "add jobset to scheduler=[...]" in ran.err
+    assert "add jobset to scheduler" in ran.err
 
 
 @pytest.mark.parametrize(

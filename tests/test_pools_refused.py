@@ -26,7 +26,7 @@ class TestRefusals:
                 2,
                 "workload.pools.prefill.parallel=5 is no set of degrees ; write a name such as",
             ),
-            ([pools("parallel: nope")], 2, "workload.pools.prefill.parallel=nope is not known ; write one of degrees"),
+            ([pools("parallel: nope")], 2, "workload.pools.prefill.parallel=nope is not known ; write degrees, as in"),
             ([pools("parallel: tp0")], 2, "parallel=tp0: tp=0 is below 1"),
             ([pools("instances: 0")], 2, "workload.pools.prefill.instances=0 is below 1"),
             ([POOLS, "name=" + "n" * 95], 2, "the plan's name has 95 characters, and its pools' names would have more"),

@@ -194,12 +194,12 @@ def test_what_is_refused(overrides: list[str], said: str) -> None:
 
 def test_degrees_of_a_file_have_the_same_ranges(tmp_path: Any) -> None:
     (tmp_path / "parallel").mkdir()
-    (tmp_path / "parallel/mine.yaml").write_text(f"tp: {10**60}\nep: 0\n")
+    (tmp_path / "parallel/mine.yaml").write_text(f"tp: {10**29}\nep: 0\n")
     for overrides in (["parallel=mine"], ["workload.pools={prefill: {parallel: mine}, decode: {}}"]):
         with pytest.raises(ConfigError) as caught:
             load_config(["scheduler=[]", *overrides], str(tmp_path))
         assert [problem.what.partition("parallel.")[2] for problem in caught.value.problems] == [
-            "tp=(a number of 61 digits) is above 2097152",
+            "tp=100000000000000000000000000000 is above 2097152",
             "ep=0 is below 1",
         ]
 
@@ -207,7 +207,7 @@ def test_degrees_of_a_file_have_the_same_ranges(tmp_path: Any) -> None:
 def test_a_number_of_a_file_that_no_float_holds(tmp_path: Any) -> None:
     (tmp_path / "hardware").mkdir()
     (tmp_path / "hardware/mine.yaml").write_text(f"nvlink: {{bandwidth: {HUGE}}}\n")
-    with pytest.raises(ConfigError, match="too large to convert to float"):
+    with pytest.raises(ConfigError, match="an integer of 401 digits"):
         load_config(["scheduler=[]", "hardware=mine"], str(tmp_path))
 
 

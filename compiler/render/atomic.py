@@ -212,6 +212,10 @@ def _place(scratch: Path, target: Path, files: frozenset[str]) -> None:
     if not rename.exchange(new, target):
         _two_renames(scratch, target)
     sync.one(target.parent)
+    with suppress(
+        OSError, ValueError
+    ):  # the plan is in place; what cannot be cleared away now is so by the next writer
+        _finish(scratch, target)
 
 
 def _two_renames(scratch: Path, target: Path) -> None:
