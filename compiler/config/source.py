@@ -20,6 +20,7 @@ from compiler.errors import ConfigError
 from compiler.inputs import yaml_mapping
 from compiler.inputs.file import MOST_YAML_BYTES
 from compiler.inputs.file import text as text_of
+from compiler.render.assets import folder
 from compiler.specs.degrees import looks_like_degrees, parse
 
 SCHEMA = "rankplan_schema"
@@ -76,12 +77,14 @@ class FileSource(FileConfigSource):
         path = Path(self.path, self._normalize_file_name(config_path))
         text = text_of(str(path), path, "name a YAML file", MOST_YAML_BYTES)
         header = ConfigSource._get_header_dict(text[:512])  # noqa: SLF001 - as Hydra's own source reads it
-        return ConfigResult(self.provider, f"file://{self.path}", values(path, text), header)
+        return ConfigResult(
+            self.provider, f"file://{self.path}", values(path, text, known=path.is_relative_to(folder("conf"))), header
+        )
 
 
-def values(path: Path, text: str) -> DictConfig:
+def values(path: Path, text: str, *, known: bool = False) -> DictConfig:
     """The text of a YAML file as OmegaConf reads it (1e9 is a number). Raises ConfigError for what is no mapping."""
-    return OmegaConf.create(yaml_mapping.read(str(path), text, _resolvers()))
+    return OmegaConf.create(yaml_mapping.read(str(path), text, _resolvers(), known=known))
 
 
 @cache

@@ -15,8 +15,9 @@ VALUE_BYTES = 1000
 MOST_DEPTH = 50
 
 
-def read(what: str, text: str, resolvers: Mapping[Any, Any] | None = None) -> dict[Any, Any]:
+def read(what: str, text: str, resolvers: Mapping[Any, Any] | None = None, *, known: bool = False) -> dict[Any, Any]:
     """Empty where the text is; `resolvers` say which plain words are numbers, where not as YAML 1.1 has it.
+    A file that is `known`, one of ours, is not parsed twice to see what it comes to.
 
     Raises ConfigError for what is no mapping, for a key written twice, and for more than can be handled.
     """
@@ -24,7 +25,8 @@ def read(what: str, text: str, resolvers: Mapping[Any, Any] | None = None) -> di
 
     loader = _loader(None if resolvers is None else tuple((key, tuple(found)) for key, found in resolvers.items()))
     try:
-        _refuse_unbounded(what, text, loader)
+        if not known:
+            _refuse_unbounded(what, text, loader)
         found = yaml.load(text, loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, OverflowError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
