@@ -98,6 +98,6 @@ class RankplanSearchPath(SearchPathPlugin):
     folders: tuple[str, ...] = ()
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for folder in self.folders:
-            search_path.append("command-line", f"file://{folder}")
+        for place in self.folders:
+            search_path.append("command-line", f"file://{place}")
         search_path.append(SCHEME, f"{SCHEME}://")
