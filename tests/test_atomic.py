@@ -134,7 +134,7 @@ class TestWithoutExchange:
         rename = Path.rename
 
         def failing(self: Path, to: Path) -> Path:
-            if self.name.endswith(".new"):
+            if self.parent.name.endswith(".new"):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             return rename(self, to)
 
@@ -232,7 +232,7 @@ class TestConcurrent:
     def test_a_living_writer_is_let_be(self, target: Path) -> None:
         with atomic._beside(target) as scratch:
             folder = atomic._new(scratch)
-            folder.mkdir()
+            folder.mkdir(parents=True)
             (folder / "mine").write_text("still writing")
             write(target, NEW)
             assert (folder / "mine").read_text() == "still writing"

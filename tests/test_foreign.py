@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from compiler.errors import WriteError
-from compiler.render import atomic, rename
+from compiler.render import atomic, owned, rename
 from compiler.render.artifacts import Artifact
 from compiler.render.folder import manifest
 from tests.command import BARE, call, refused, whole
@@ -137,6 +137,24 @@ class TestKept:
         place.mkdir()
         write(place, NEW)
         assert whole(place)
+
+
+def test_whoever_has_read_a_link_before_the_exchange_of_a_thing_arrives_after_it(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the link said, followed after the thing has left that place."""
+    seen = []
+    give_back = owned._give_back
+
+    def looked(here: Path, there: Path, link: str) -> None:
+        on_the_way, thing = there.parent / there.readlink(), here.lstat().st_ino
+        give_back(here, there, link)
+        seen.append((on_the_way.parent / on_the_way.readlink()).lstat().st_ino == thing)
+
+    monkeypatch.setattr(owned, "_give_back", looked)
+    write(target, NEW)
+    assert len(seen) == 10
+    assert all(seen)
 
 
 def test_somebody_writes_and_reads_all_the_while(target: Path) -> None:
@@ -274,8 +292,8 @@ class TestRefused:
     def test_a_leftover_whose_manifest_is_not_ours_is_kept_and_in_nobodys_way(self, target: Path, path: str) -> None:
         left = target.with_name(".plan.writing-abcd1234")
         left.touch()
-        beside = target.with_name(f"{left.name}.new")
-        beside.mkdir()
+        beside = atomic._new(left)
+        beside.mkdir(parents=True)
         (beside / "mine").write_text("mine")
         (beside / "manifest.json").write_text(json.dumps({"rankplan": "0.1.0", "files": {path: "0" * 64}}))
         write(target, NEW)

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from compiler.config.load import load_config
-from compiler.config.source import FileSource
+from compiler.config.source import FileConfigSource
 from compiler.errors import ConfigError
 from compiler.render.assets import folder
 
@@ -38,7 +38,7 @@ def test_words_that_yaml_reads_as_something_else_are_refused(tmp_path: Path, wri
 def test_files_are_read_as_omegaconf_reads_them() -> None:
     root = folder("conf")
     files = [path for path in root.rglob("*.yaml") if path.parent.name != "calibration"]
-    source = FileSource("main", f"file://{root}")
+    source = FileConfigSource("main", f"file://{root}")
     for path in files:
         found = source.load_config(str(path.relative_to(root)))
         assert found.config == OmegaConf.load(path), path

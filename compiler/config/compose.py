@@ -22,7 +22,7 @@ from compiler.config import choices
 from compiler.config.choices import GROUPS
 from compiler.config.messages import of_degrees, translated
 from compiler.config.sealed import sealed
-from compiler.config.source import SCHEME, FileSource, RankplanSource
+from compiler.config.source import SCHEME, FileConfigSource, RankplanSource
 from compiler.errors import ConfigError, Problem
 from compiler.nearest import one_of
 from compiler.render.assets import folder
@@ -159,7 +159,7 @@ def _with_sources() -> Iterator[None]:
     Plugins.instance()
     types = SourcesRegistry.instance().types
     before, base = dict(types), version.getbase()
-    types.update({SCHEME: RankplanSource, "file": FileSource})
+    types.update({SCHEME: RankplanSource, "file": FileConfigSource})
     version.setbase("1.3")
     try:
         yield

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Optional
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins import file_config_source
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.errors import ConfigCompositionException
@@ -66,10 +66,11 @@ class RankplanSource(ConfigSource):
         return config_path.removesuffix(".yaml")
 
 
-class FileSource(FileConfigSource):
+class FileConfigSource(file_config_source.FileConfigSource):
     """Folders of YAML files, ours and the user's, in the place of Hydra's own source.
 
-    Hydra's parser is slow (a tenth of it is left with libyaml) and takes files of any size.
+    Hydra's parser is slow (a tenth of it is left with libyaml) and takes files of any size. The name is that of Hydra's own:
+    a launcher's job is started with the sources of the sweep, then registers Hydra's, and two of a name are one to it.
     """
 
     def load_config(self, config_path: str) -> ConfigResult:

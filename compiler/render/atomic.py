@@ -34,7 +34,7 @@ def write_folder(target: Path, artifacts: Iterable[Artifact | Made]) -> None:
             _refuse(target)
             with _beside(target) as scratch:
                 new = _new(scratch)
-                new.mkdir()
+                new.mkdir(parents=True)
                 digests: dict[str, str] = {}
                 for item in artifacts:
                     artifact = item if isinstance(item, Artifact) else item(dict(sorted(digests.items())))
@@ -161,11 +161,13 @@ def _finish(scratch: Path, target: Path) -> None:
         if folder.is_dir():
             owned.settle(folder, target)
     if not new.exists():
+        owned.unhop(new)
         scratch.unlink()
 
 
 def _new(scratch: Path) -> Path:
-    return scratch.with_name(f"{scratch.name}.new")
+    """The new folder, one deeper than its target: a link in it leads to another place than the same link there."""
+    return scratch.with_name(f"{scratch.name}.new") / "plan"
 
 
 def _old(scratch: Path) -> Path:

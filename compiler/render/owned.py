@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from compiler.errors import WriteError
-from compiler.render import rename
+from compiler.render import rename, sync
 
 MANIFEST = "manifest.json"
 MOST_BYTES = 16 * 2**20
@@ -96,13 +96,17 @@ def others(folder: Path, ours: frozenset[str], shared: frozenset[str]) -> Entrie
 
 
 def invite(new: Path, target: Path, wanted: frozenset[str]) -> bool:
-    """Put a link to each thing in `target` that is not the plan's into the folder beside it that will take its place.
+    """Put a link to each thing in `target` that is not the plan's into the folder that will take its place.
 
     So every path leads to what it led to before, in the moment of the exchange too; `settle` puts the thing itself there.
+    A reader may then be on his way through the link: at the thing's old place it leads, by a hop, to the new one.
     Says whether there was one. Raises WriteError for one in the place of a `wanted` file, and for one that cannot be moved.
     """
     ours, device, found = listed(target) or frozenset(), target.stat().st_dev, False
     taken = wanted | folders(wanted)
+    hop = _hop(new)
+    hop.parent.mkdir(exist_ok=True)
+    hop.symlink_to(f"../../{target.name}")
     for path, entry in others(target, ours, folders(ours | wanted)):
         if path in taken:
             raise WriteError.of(f"{target / path} is not of the plan that is there, and the new plan has one", INSTEAD)
@@ -122,8 +126,24 @@ def _movable(folder: os.DirEntry[str], device: int) -> bool:
 
 
 def _link(folder: Path, path: str) -> str:
-    """What a link at `path` says that leads to the same path of a folder beside its own."""
-    return f"{'../' * (path.count('/') + 1)}{folder.name}/{path}"
+    """What a link at `path` in a plan folder says that leads to the same path of `folder`, in a folder beside the plan's.
+
+    In `folder` itself it leads, by the hop, to the same path of the plan's.
+    """
+    return f"{'../' * (path.count('/') + 1)}{folder.parent.name}/{folder.name}/{path}"
+
+
+def _hop(folder: Path) -> Path:
+    return folder.parent / folder.parent.name / folder.name
+
+
+def unhop(folder: Path) -> None:
+    """Take away the hop, and the folder that holds a plan's new folder. Raises OSError."""
+    hop = _hop(folder)
+    hop.unlink(missing_ok=True)
+    for left in (hop.parent, folder.parent):
+        if left.is_dir():
+            left.rmdir()
 
 
 def settle(folder: Path, target: Path) -> None:
@@ -137,14 +157,19 @@ def settle(folder: Path, target: Path) -> None:
             shutil.rmtree(folder)
         return
     shared = folders(ours | (listed(target) or frozenset()))
-    for path, entry in list(others(folder, ours, shared)):
-        here, there, link = Path(entry.path), target / path, _link(folder, path)
+    foreign = [path for path, _ in others(folder, ours, shared)]
+    for path in foreign:
         with suppress(OSError):
-            if not _leads(here, link) and _unlinked(target, path):
-                _give_back(here, there, link)
-            if _leads(here, link):
-                here.unlink()
-    _remove(folder, ours, shared)
+            if not _leads(folder / path, _link(folder, path)) and _unlinked(target, path):
+                _give_back(folder / path, target / path, _link(folder, path))
+    _remove_files(folder, ours, shared)
+    if foreign:
+        sync.one(target)  # what was moved is on the disk, and whoever was on his way through a link has arrived
+    for path in foreign:
+        with suppress(OSError):
+            if _leads(folder / path, _link(folder, path)):
+                (folder / path).unlink()
+    _remove_folders(folder, shared)
 
 
 def _leads(path: Path, link: str) -> bool:
@@ -168,12 +193,16 @@ def _give_back(here: Path, there: Path, link: str) -> None:
         here.rename(there)
 
 
-def _remove(folder: Path, ours: frozenset[str], shared: frozenset[str]) -> None:
-    """Delete files of ours and folders that are then empty; the manifest goes last, and stays while anything else does."""
+def _remove_files(folder: Path, ours: frozenset[str], shared: frozenset[str]) -> None:
+    """Delete files of ours, but for the manifest."""
     for path, entry in list(entries(folder, shared)):
         if path in ours and path != MANIFEST and not entry.is_dir(follow_symlinks=False):
             with suppress(OSError):  # a folder that may no longer be written
                 Path(entry.path).unlink()
+
+
+def _remove_folders(folder: Path, shared: frozenset[str]) -> None:
+    """Delete folders that are empty; the manifest goes last, and stays while anything else does."""
     for path in sorted(shared - {"."}, reverse=True):
         if _unlinked(folder, path):
             with suppress(OSError):
