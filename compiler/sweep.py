@@ -18,7 +18,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Sweep
-from omegaconf import DictConfig, flag_override
+from omegaconf import DictConfig, OmegaConf
 
 from compiler import ranking
 from compiler.config.compose import compose, normalised, parsed
@@ -111,9 +111,8 @@ def _refuse(
     if places:
         raise ConfigError.of(f"{places[0]} has several values", "write one: a sweep is one folder")
     cfg = compose([item.removesuffix("=") if item.startswith("~") else item for item in first], config_dir, config_name)
-    with flag_override(cfg, ["struct", "readonly"], [False, False]):
-        del cfg["hydra"]
-        check_keys(cfg)
+    OmegaConf.set_struct(cfg, value=False)
+    check_keys(cfg)
     if not (cfg.out and NAME.fullmatch(cfg.sweep or "default")):
         raise ConfigError.of(f"out={cfg.out} sweep={cfg.sweep} cannot name a sweep's folder", "write sweep=NAME")
     _refuse_place(_folder(cfg.out, cfg.sweep or default) / SUMMARY)

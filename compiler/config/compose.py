@@ -11,12 +11,13 @@ from pathlib import Path
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from compiler.config import choices
 from compiler.config.choices import GROUPS
@@ -170,7 +171,7 @@ def _with_sources() -> Iterator[None]:
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> DictConfig:
-    """Compose conf/config.yaml, or the primary file `config_name` of `config_dir`, with overrides.
+    """Compose conf/config.yaml, or the primary file `config_name` of `config_dir`, with overrides; nothing of Hydra's own.
 
     Raises ConfigError for whatever Hydra refuses.
     """
@@ -178,8 +179,25 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, config_name
     with translated(), sealed(), registered():
         directory = search_folder(config_dir, config_name)
         primary = directory if config_name is not None else None
-        loader = ConfigLoaderImpl(search_path(directory, primary))
-        return loader.load_configuration(name, ["hydra.job.name=rankplan", *normalised(overrides)], RunMode.RUN)
+        loader, given = ConfigLoaderImpl(search_path(directory, primary)), normalised(overrides)
+        if primary is None and not any(_key(override).startswith("hydra") for override in given):
+            cfg = _without_hydra(loader, name, given)
+        else:
+            cfg = loader.load_configuration(name, ["hydra.job.name=rankplan", *given], RunMode.RUN)
+    with flag_override(cfg, ["struct", "readonly"], [False, False]):
+        cfg.pop("hydra", None)
+    return cfg
+
+
+def _without_hydra(loader: ConfigLoaderImpl, name: str, overrides: list[str]) -> DictConfig:
+    """What the loader composes, less Hydra's own configuration, which takes it half of its time and no plan reads."""
+    parsed, repo = loader._parse_overrides_and_create_caching_repo(name, overrides)  # noqa: SLF001 - its public door adds it
+    loader.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=True)
+    found = create_defaults_list(repo, name, parsed, prepend_hydra=False, skip_missing=False)
+    cfg = loader._compose_config_from_defaults_list(found.defaults, repo)  # noqa: SLF001 - as above
+    OmegaConf.set_struct(cfg, value=True)
+    loader._apply_overrides_to_config(found.config_overrides, cfg)  # noqa: SLF001 - as above
+    return cfg
 
 
 def parsed(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> list[Override]:

@@ -26,8 +26,9 @@ QUIET = (
     "hydra.output_subdir=null",
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
+    "hydra/help=rankplan",
 )
-"""Hydra leaves no folder, no log and no copy of the configuration."""
+"""Hydra leaves no folder, no log and no copy of the configuration, and its help page is ours."""
 
 
 def start(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import DictConfig, OmegaConf
 
 from compiler.cluster import inventory
 from compiler.config import exposed, grammar, pools
@@ -30,10 +30,7 @@ from compiler.specs.workload import ROLES, Workload
 
 def load_config(overrides: Sequence[str], config_dir: str | None = None, config_name: str | None = None) -> Config:
     """Compose and check. Raises ConfigError with every value that is bad in itself."""
-    cfg = compose(overrides, config_dir, config_name)
-    with flag_override(cfg, ["struct", "readonly"], [False, False]):
-        del cfg["hydra"]
-    return to_config(cfg, overrides, config_dir)
+    return to_config(compose(overrides, config_dir, config_name), overrides, config_dir)
 
 
 @sealed()
