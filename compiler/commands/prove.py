@@ -1,22 +1,21 @@
-"""Hold a plan folder against its framework, in one process and without a GPU."""
+"""Hold a plan folder against its manifest, its configuration and its framework, in one process and without a GPU."""
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from compiler.commands import folder
+from compiler.commands.edits import again, compiled, is_ours, of_folder
 from compiler.commands.steady import steady
-from compiler.config.load import load_config
 from compiler.entry import Parser, finish
-from compiler.errors import ConfigError, shown
-from compiler.frameworks.proof import Finding, groups
-from compiler.passes import lay_out
-from compiler.pools import pool_config
-from compiler.specs.workload import ROLES
+from compiler.errors import ConfigError, InvariantError, shown
+from compiler.frameworks.proof import Finding, compared, groups
+from compiler.plan import Plan
+from compiler.pooled import PooledPlan
 from compiler.world import World
 
 
@@ -35,27 +34,51 @@ def run(argv: Sequence[str]) -> int:
         "--wheel", type=Path, help="take the framework from this wheel (or unpacked wheel), not from what is installed"
     )
     args = parser.parse_args(argv)
-    plans = steady(args.plan, lambda: [(world, folder.read(path)) for path, world in _worlds(args.plan)])
-    findings = [found for world, plan in plans for found in (*_tables(plan, world), *_oracle(world, args.wheel))]
-    for finding in findings:
-        equal = f"equal   {finding.what}: {finding.planned}"
-        differs = f"DIFFERS {finding.what}: plan {finding.planned} | found {finding.found}"
-        print(shown(equal if finding.equal else differs))
+    plan, findings = steady(args.plan, lambda: _files(args.plan))
+    _said(findings)
+    if plan is not None:
+        for written, part in steady(args.plan, lambda: _parts(args.plan, plan)):
+            findings += _said(_tables(written, part.world)) + _said(_oracle(part.world, args.wheel))
     different = sum(not finding.equal for finding in findings)
     print(f"{len(findings) - different} of {len(findings)} equal")
     return 1 if different else 0
 
 
-def _worlds(path: Path) -> list[tuple[Path, World]]:
-    """The plan's ranks, or those of each pool's plan, from its own configuration."""
+def _said(findings: Iterable[Finding]) -> list[Finding]:
+    """The same, printed as they come."""
+    found = []
+    for finding in findings:
+        equal = f"equal   {finding.what}: {finding.planned}"
+        differs = f"DIFFERS {finding.what}: plan {finding.planned} | found {finding.found}"
+        print(shown(equal if finding.equal else differs), flush=True)
+        found.append(finding)
+    return found
+
+
+def _files(path: Path) -> tuple[Plan | PooledPlan | None, list[Finding]]:
+    """What config.yaml compiles to, None where it does not; and every file that is not as the manifest says.
+
+    Where this version wrote them, files are held against what it would write too. Raises ConfigError.
+    """
     if not os.path.isfile(path / "config.yaml"):  # noqa: PTH113 - Path.is_file raises for a name too long
         raise ConfigError.of(
             f"{path} is no plan folder: it has no config.yaml", "name a folder that `python -m compiler` wrote"
         )
-    config = load_config([], str(path), "config")
-    if config.workload.pools is None:
-        return [(path, lay_out(config))]
-    return [(path / role, lay_out(pool_config(config, role))) for role in ROLES]
+    edits = {edit.file: edit.what for edit in of_folder(path)}
+    try:
+        plan = compiled(path)
+        edits = {edit.file: edit.what for edit in (again(path, plan) if is_ours(path) else ())} | edits
+    except InvariantError as error:
+        plan, edits = None, edits | {"config.yaml": f"it does not compile: {error.problems[0].what}"}
+    findings = [Finding(file, equal=False, planned="as compiled", found=what) for file, what in edits.items()]
+    return plan, findings or [compared("files", "as compiled", "as compiled")]
+
+
+def _parts(path: Path, plan: Plan | PooledPlan) -> list[tuple[folder.PlanFolder, Plan]]:
+    """The plan as its folder holds it and as it compiles, or those of each pool."""
+    if isinstance(plan, Plan):
+        return [(folder.read(path), plan)]
+    return [(folder.read(path / role), part) for role, part in plan.pools.items()]
 
 
 def _tables(plan: folder.PlanFolder, world: World) -> Iterator[Finding]:

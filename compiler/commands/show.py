@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
 from compiler.commands import folder
+from compiler.commands.edits import INSTEAD, of_folder
 from compiler.commands.queries import FORMS, answer_all
 from compiler.commands.steady import steady
 from compiler.commands.text import text
@@ -20,7 +22,7 @@ EXAMPLE = "example: python -m compiler.show out/NAME rank=777 group=ep/3"
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Answer and exit: 0, or 2 for bad input."""
+    """Answer and exit: 0, 1 where a file of the plan is not as it was compiled, 2 for bad input."""
     finish(run, argv)
 
 
@@ -30,16 +32,21 @@ def run(argv: Sequence[str]) -> int:
     if not args.query:
         raise ConfigError.of("nothing is asked", f"write {FORMS}")
     path = Path(args.plan)
+    edits = steady(path, lambda: of_folder(path))
+    for edit in edits:
+        print(f"warning: {shown(edit.file)} is not as it was compiled: {shown(edit.what)} ; {INSTEAD}", file=sys.stderr)
     plan = steady(path, lambda: folder.read(path))
     answers = answer_all(plan, args.query)
+    code = 1 if edits else 0
     if args.json:
         found = [asdict(answer) for answer in answers]
-        print(json.dumps({"plan": plan.name, "world_size": plan.size, "answers": found}, indent=1))
-        return 0
+        edited = [asdict(edit) for edit in edits]
+        print(json.dumps({"plan": plan.name, "world_size": plan.size, "edited": edited, "answers": found}, indent=1))
+        return code
     print(f"{shown(plan.name)}, {plan.size} ranks" + f" x {plan.instances} instances" * (plan.instances > 1))
     for answer in answers:
         print("", *map(shown, text(answer, whole=args.all)), sep="\n")
-    return 0
+    return code
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

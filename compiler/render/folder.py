@@ -10,7 +10,7 @@ from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
 from compiler.render import tables
 from compiler.render.artifacts import Artifact, to_json
-from compiler.render.atomic import write_folder
+from compiler.render.atomic import Made, write_folder
 from compiler.render.config_yaml import dump
 from compiler.render.engine import sh
 from compiler.render.report import report
@@ -23,8 +23,13 @@ def write_plan(plan: Plan, out: Path, name: str | None = None) -> Path:
     Raises WriteError, and ConfigError where a launch target cannot carry a value.
     """
     target = out / (name or plan.name)
-    write_folder(target, [*files(plan), *launch_artifacts(plan), manifest])
+    write_folder(target, everything(plan))
     return target
+
+
+def everything(plan: Plan) -> list[Artifact | Made]:
+    """Every file of a plan folder, in the order that they are written. Raises ConfigError as `write_plan` does."""
+    return [*files(plan), *launch_artifacts(plan), manifest]
 
 
 def files(plan: Plan) -> Iterator[Artifact]:

@@ -29,15 +29,15 @@ def listed(folder: Path) -> frozenset[str] | None:
 
     One of ours has clean paths below the folder and a sha256 for each. Raises OSError for one that cannot be read.
     """
-    found = _manifest(folder)
+    found = contents(folder)
     files = found.get("files") if isinstance(found, dict) and isinstance(found.get("rankplan"), str) else None
     if not isinstance(files, dict) or not all(_below(path) and _is_sha256(digest) for path, digest in files.items()):
         return None
     return frozenset([*files, MANIFEST])
 
 
-def _manifest(folder: Path) -> object:
-    """What manifest.json says; None where there is none, or only its beginning."""
+def contents(folder: Path) -> object:
+    """What manifest.json says, ours or not; None where there is none, or only its beginning. Raises OSError."""
     path = folder / MANIFEST
     if not path.is_file():
         return None
@@ -153,7 +153,7 @@ def settle(folder: Path, target: Path) -> None:
     """
     ours = listed(folder)
     if ours is None:
-        if _manifest(folder) is None:  # of a writer that was stopped before it finished: the manifest is written last
+        if contents(folder) is None:  # of a writer that was stopped before it finished: the manifest is written last
             shutil.rmtree(folder)
         return
     shared = folders(ours | (listed(target) or frozenset()))

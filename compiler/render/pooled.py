@@ -25,9 +25,14 @@ from compiler.words import gigabytes, number
 def write_pooled(plan: PooledPlan, out: Path, name: str | None = None) -> Path:
     """Write `<out>/<name>` in one step and return its path. Raises WriteError, and ConfigError as `write_plan` does."""
     target = out / (name or plan.name)
-    below = [item for role, part in plan.pools.items() for item in _below(role, part)]
-    write_folder(target, [*below, *_files(plan), *pooled_artifacts(plan), manifest])
+    write_folder(target, everything(plan))
     return target
+
+
+def everything(plan: PooledPlan) -> list[Artifact | Made]:
+    """Every file of the folder, in the order that they are written. Raises ConfigError as `write_plan` does."""
+    below = [item for role, part in plan.pools.items() for item in _below(role, part)]
+    return [*below, *_files(plan), *pooled_artifacts(plan), manifest]
 
 
 def _below(role: str, plan: Plan) -> Iterator[Artifact | Made]:

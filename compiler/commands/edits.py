@@ -1,0 +1,152 @@
+"""What in a plan folder is not as it was compiled: by its manifest, and against what its configuration compiles to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from compiler import __version__
+from compiler.config.load import load_config
+from compiler.errors import CompilerError, short
+from compiler.plan import Plan
+from compiler.pooled import PooledPlan
+from compiler.pools import compile_any
+from compiler.render import folder as plan_folder
+from compiler.render import owned, pooled
+from compiler.render.artifacts import Artifact
+
+CONFIG = "config.yaml"
+INSTEAD = "undo the edit, or compile it again with --config-dir=PLAN --config-name=config"
+CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A file, relative to the plan folder, and what of it differs."""
+
+    file: str
+    what: str
+
+
+def of_folder(folder: Path) -> list[Edit]:
+    """Every file that is not as its manifest says; what differs is found by compiling config.yaml again.
+
+    Empty for a folder with no manifest of ours: whoever reads it says what it is.
+    """
+    digests = _digests(folder)
+    changed = [path for path, digest in digests.items() if _sha256(folder / path) != digest]
+    found = {edit.file: edit.what for edit in _explained(folder)} if changed and is_ours(folder) else {}
+    if CONFIG not in changed:
+        return [Edit(path, found.get(path, _plainly(folder / path))) for path in changed]
+    effect = next((f"it gives another {path}, {what}" for path, what in found.items() if path not in changed), None)
+    whats = {CONFIG: found.get(CONFIG, effect or _plainly(folder / CONFIG))}
+    return [Edit(path, whats.get(path, _plainly(folder / path))) for path in changed]
+
+
+def _explained(folder: Path) -> list[Edit]:
+    try:
+        return list(again(folder, compiled(folder)))
+    except CompilerError as error:
+        return [Edit(CONFIG, f"it does not compile: {error.problems[0].what}")]
+
+
+def compiled(folder: Path) -> Plan | PooledPlan:
+    """What a plan folder's config.yaml compiles to. Raises CompilerError."""
+    return compile_any(load_config([], str(folder), "config"))
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether this version has compiled the folder, and would give the same bytes again."""
+    found = owned.contents(folder)
+    return isinstance(found, dict) and found.get("rankplan") == __version__
+
+
+def again(folder: Path, plan: Plan | PooledPlan) -> Iterator[Edit]:
+    """Every file that is not what `plan` writes, with the first thing that differs."""
+    digests: dict[str, str] = {}
+    for item in plan_folder.everything(plan) if isinstance(plan, Plan) else pooled.everything(plan):
+        artifact = item if isinstance(item, Artifact) else item(dict(sorted(digests.items())))
+        content = _bytes(artifact)
+        digests[artifact.path] = hashlib.sha256(content).hexdigest()
+        if _sha256(folder / artifact.path) != digests[artifact.path]:
+            yield Edit(artifact.path, _difference(folder / artifact.path, content))
+
+
+def _bytes(artifact: Artifact) -> bytes:
+    chunks: Iterable[str | bytes] = [artifact.text] if isinstance(artifact.text, (str, bytes)) else artifact.text
+    return b"".join(chunk.encode() if isinstance(chunk, str) else chunk for chunk in chunks)
+
+
+def _digests(folder: Path) -> Mapping[str, str]:
+    found = owned.contents(folder) if owned.listed(folder) is not None else {}
+    return found["files"] if isinstance(found, dict) and "files" in found else {}
+
+
+def _sha256(path: Path) -> str | None:
+    """None for what is no file, or cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _plainly(path: Path) -> str:
+    return "changed since" if path.is_file() else "it is not there"
+
+
+def _difference(path: Path, compiled: bytes) -> str:
+    """The first value of a JSON file, or line of another, that differs."""
+    try:
+        found = path.read_bytes()
+    except OSError:
+        return _plainly(path)
+    if path.suffix == ".json" and (what := _json_difference(found, compiled)):
+        return what
+    lines = enumerate(zip_longest(compiled.splitlines(), found.splitlines()), start=1)
+    for number, (wanted, there) in lines:
+        if wanted != there:
+            return f"line {number}: compiled {_line(wanted)}, found {_line(there)}"
+    return "other bytes"
+
+
+def _line(line: bytes | None) -> str:
+    return "no such line" if line is None else short(line.decode(errors="backslashreplace"))
+
+
+def _json_difference(found: bytes, compiled: bytes) -> str | None:
+    try:
+        pairs = _values(json.loads(compiled), json.loads(found), "")
+        return next(pairs, None)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _values(wanted: Any, there: Any, path: str) -> Iterator[str]:
+    """Values of two trees that differ, each with the path to it."""
+    if isinstance(wanted, dict) and isinstance(there, dict):
+        for key in [*wanted, *(key for key in there if key not in wanted)]:
+            at = f"{path}.{key}" if path else str(key)
+            if key not in there or key not in wanted:
+                yield f"{at}: {'added' if key in there else 'taken away'}"
+            else:
+                yield from _values(wanted[key], there[key], at)
+    elif isinstance(wanted, list) and isinstance(there, list) and len(wanted) == len(there):
+        for index, (one, other) in enumerate(zip(wanted, there, strict=True)):
+            yield from _values(one, other, f"{path}[{index}]")
+    elif wanted != there or type(wanted) is not type(there):
+        yield f"{path}: compiled {_value(wanted)}, found {_value(there)}"
+
+
+def _value(value: Any) -> str:
+    return f"{len(value)} values" if isinstance(value, (dict, list)) else short(json.dumps(value, ensure_ascii=False))
