@@ -45,8 +45,7 @@ def gpu(name: str) -> GpuCalibration | None:
         curves = _curves(str(found.get("name", name)), found)
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError.of(f"hardware.calibration has a curve that is none: {error}", WRITE) from error
-    bad = [*problems(curves, "hardware.calibration"), *_shapeless(curves)]
-    if bad:
+    if bad := [*problems(curves, "hardware.calibration")] or [*_shapeless(curves)]:
         raise ConfigError(bad)
     return curves
 
@@ -72,13 +71,19 @@ def _curves(name: str, found: Mapping[str, Any]) -> GpuCalibration:
 
 def _curve(kind: Any, values: dict[str, Any]) -> Any:
     """A curve from its constants; errors and rows in the file are for people."""
-    known = {key: tuple(value) if isinstance(value, list) else _number(value) for key, value in values.items()}
-    return kind(**{key: value for key, value in known.items() if key in kind.__dataclass_fields__})
+    known = {key: value for key, value in values.items() if key in kind.__dataclass_fields__}
+    return kind(**{key: _numbers(key, value) for key, value in known.items()})
 
 
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-5, which has no point, as a text."""
-    return float(value) if isinstance(value, str) and re.fullmatch(r"[0-9]+e[-+]?[0-9]{1,3}", value) else value
+def _numbers(key: str, value: Any) -> Any:
+    """A constant, or a tuple of them, as their rules judge them. Raises TypeError for none."""
+    if isinstance(value, list):
+        return tuple(_numbers(key, entry) for entry in value)
+    if value is None:
+        raise TypeError(f"{key} has no value")
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+e[-+]?[0-9]{1,3}", value):
+        return float(value)  # YAML 1.1 reads 1e-5, which has no point, as a text
+    return value
 
 
 def release_key(table: Table, family: str, release: str) -> str:

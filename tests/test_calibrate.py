@@ -96,6 +96,14 @@ LINK = "{latency_s: 1e-5, hop_s: 1e-6, efficiency: 0.9, pair_loss: 0, ramp_s: 0,
         (f"gemm: {{bf16: {CURVE.replace('0.7', 'high')}}}", "gemm.bf16.efficiency=high is no number"),
         (f"gemm: {{bf16: {CURVE.replace('0.7', '[0.7]')}}}", r"efficiency=\(0.7,\) is one list or mapping too many"),
         (f"gemm: {{bf16: {CURVE}}}\nlinks: {{all_reduce: {LINK}}}", "links.all_reduce has 2 sizes and 1 factors"),
+        (
+            f"gemm: {{bf16: {CURVE}}}\nlinks: {{all_reduce: {LINK.replace('ramp_s: 0', 'ramp_s: null')}}}",
+            "ramp_s has no v",
+        ),
+        (
+            f"gemm: {{bf16: {CURVE}}}\nlinks: {{all_reduce: {LINK.replace('[1, 2]', '[1, x]')}}}",
+            r"sizes\[1\]=x is no num",
+        ),
         (f"grouped: {{bf16: {CURVE}}}", "has no GEMM curves"),
         (None, "no.yaml cannot be read"),
     ],
@@ -106,6 +114,18 @@ def test_a_file_without_curves_is_said(tmp_path: Path, text: str | None, message
         path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         compile_plan([*PLAN, f"hardware.calibration={path}"])
+
+
+def test_times_of_no_curve_are_said(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    lines = [f"{2**i},4096,4096,bf16,{1e-5 * 2**i}" for i in range(8)]
+    lines[2] = "4,1000000000,1000000000,bf16,4e-05"
+    (tmp_path / "gemm.csv").write_text("\n".join(["m,n,k,dtype,seconds", *lines]))
+    with pytest.raises(
+        ConfigError, match=r"gemm.csv bf16: the curve of these times is none: efficiency=\S+ is above 10"
+    ):
+        run([str(tmp_path / "gemm.csv"), "--hardware", "h200", "--out", str(tmp_path / "new.yaml")])
+    assert not (tmp_path / "new.yaml").exists()
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("text", ["gemm: [1, 2]", "gemm: {bf16: 3}", "links: null"])

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 from compiler import calibrated
 from compiler.config.load import load_config
+from compiler.costs.calibration import KernelCurve, LinkCurve
 from compiler.costs.collectives import PASSES
 from compiler.entry import Parser, finish
 from compiler.errors import ConfigError, WriteError, short, shown
@@ -19,6 +22,7 @@ from compiler.inputs import table
 from compiler.inputs.file import text as text_of
 from compiler.render.atomic import write_file
 from compiler.specs.hardware import Hardware
+from compiler.specs.ranges import problems
 
 OPS = (("all_?reduce", "all_reduce"), ("all_?gather", "all_gather"), ("reduce_?scatter", "reduce_scatter"))
 OPERATIONS = (*OPS, ("all_?to_?all", "all_to_all"))
@@ -98,7 +102,9 @@ def gemms(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]
         )
     found = {}
     for key, samples in groups.items():
-        curve, off = kernels.gemm(samples, hardware.gpu, key)
+        with np.errstate(all="ignore"):
+            curve, off = kernels.gemm(samples, hardware.gpu, key)
+        _refuse(f"{path} {key}", curve)
         texts = [",".join(row.values()) for row in rows if row["dtype"] == key]
         found[key] = plain(curve, off, {"file": path.name, **digest(texts)})
     return {"gemm": found}
@@ -113,6 +119,15 @@ def _measured(where: str, key: str, row: Mapping[str, str]) -> float:
     if not LEAST <= found <= 1 / LEAST:
         raise ConfigError.of(f"{where} has {key}={short(row[key])}, which is no size or time", "write a number above 0")
     return found
+
+
+def _refuse(where: str, curve: KernelCurve | LinkCurve) -> None:
+    """Raises ConfigError for a fitted curve that no calibration file may hold."""
+    if bad := list(problems(curve)):
+        raise ConfigError.of(
+            f"{where}: the curve of these times is none: {'; '.join(problem.what for problem in bad)}",
+            "check the units (seconds, bytes, elements), and that a row is not far from all others",
+        )
 
 
 def transfers(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, Any]]:
@@ -131,6 +146,8 @@ def transfers(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, 
             f"{path}: {op or 'no operation'}, {ranks} ranks and {len(samples)} sizes of 64 KiB or more found",
             "give the whole output of one nccl-tests program, its operation in the file's name",
         )
-    curve, error = links.fit(samples, PASSES.get(op, 1), hardware.nvlink.bandwidth)
+    with np.errstate(all="ignore"):
+        curve, error = links.fit(samples, PASSES.get(op, 1), hardware.nvlink.bandwidth)
+    _refuse(f"{path} {op}", curve)
     texts = [f"{size} {time}" for size, time in lines]
     return {"links": {op: plain(curve, error, {"file": path.name, **digest(texts)})}}
