@@ -228,6 +228,10 @@ class TestHydra:
             (["launch.environment=${site.slurm}"], "launch.environment=${site.slurm} brings {'gpu_request'"),
             (["hardware.node=${model}"], "hardware.node=${model} brings {'name': 'moe_30b'"),
             (["framework.args=${model.name}"], "framework.args=${model.name} brings moe_30b"),
+            (["workload.precision=${model}"], "is a list or a mapping ; write one of "),
+            (["workload.precision={a: 1}"], "workload.precision={'a': 1} is a list or a mapping ; write one of "),
+            (["workload.precision=[bf16]"], "workload.precision=['bf16'] is a list or a mapping ; write one of "),
+            (["workload.output_length=${parallel}"], "workload.output_length: While dereferencing"),
             (
                 ["framework.args=${workload.sequence_lengths}"],
                 "framework.args=${workload.sequence_lengths} brings [128",

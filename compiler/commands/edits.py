@@ -62,8 +62,7 @@ def compiled(folder: Path) -> Plan | PooledPlan:
 
 def is_ours(folder: Path) -> bool:
     """Whether this version has compiled the folder, and would give the same bytes again."""
-    found = owned.contents(folder)
-    return isinstance(found, dict) and found.get("rankplan") == __version__
+    return _manifest(folder).get("rankplan") == __version__
 
 
 def again(folder: Path, plan: Plan | PooledPlan) -> Iterator[Edit]:
@@ -83,8 +82,16 @@ def _bytes(artifact: Artifact) -> bytes:
 
 
 def _digests(folder: Path) -> Mapping[str, str]:
-    found = owned.contents(folder) if owned.listed(folder) is not None else {}
-    return found["files"] if isinstance(found, dict) and "files" in found else {}
+    return dict(_manifest(folder).get("files", {}))
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    """What a manifest of ours says; empty where there is none, or it cannot be read."""
+    try:
+        found = owned.contents(folder) if owned.listed(folder) is not None else {}
+    except OSError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _sha256(path: Path) -> str | None:

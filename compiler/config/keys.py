@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
-from omegaconf import Container, DictConfig, ListConfig, OmegaConf
+from omegaconf import AnyNode, Container, DictConfig, ListConfig, Node, OmegaConf
 
 from compiler.config.settings import meant
 from compiler.errors import ConfigError, Problem, short
@@ -40,19 +40,29 @@ def _unknown(node: DictConfig, path: str = "") -> Iterator[Problem]:
 
 
 def mistyped(node: Container, path: str = "") -> Iterator[Problem]:
-    """Interpolations that bring something else than their key holds: OmegaConf looks at those of single values alone."""
+    """Interpolations that bring something else than their key holds: OmegaConf compares single values with each other alone."""
     keys = list(node) if isinstance(node, DictConfig) else range(len(cast("ListConfig", node)))
     for key in keys:
         child, where = node._get_node(key), f"{path}{key}"  # noqa: SLF001 - the public way resolves
-        if not isinstance(child, Container) or child._is_none() or child._is_missing():  # noqa: SLF001 - same
+        if not isinstance(child, Node) or child._is_none() or child._is_missing() or _free(node, key):  # noqa: SLF001 - same
             continue
         if not child._is_interpolation():  # noqa: SLF001 - same
-            yield from mistyped(child, f"{where}.")
-        elif _held(found := child._dereference_node()) != _held(child):  # noqa: SLF001 - same
+            yield from mistyped(child, f"{where}.") if isinstance(child, Container) else ()
+            continue
+        found = child._maybe_dereference_node()  # noqa: SLF001 - same; what leads nowhere is said when it is converted
+        if found is not None and _held(found) != _held(child):
             yield Problem(
                 f"{where}={child._value()} brings {short(found)}",  # noqa: SLF001 - same
                 "write its own values, or name a key that holds the same",
             )
+
+
+def _free(node: Container, key: Any) -> bool:
+    """Whether a key may hold anything; an interpolation does not tell, it has lost its key's type."""
+    spec = OmegaConf.get_type(node)
+    if dataclasses.is_dataclass(spec):
+        return get_type_hints(spec)[key] is Any
+    return isinstance(node._get_node(key), AnyNode)  # noqa: SLF001 - the public way resolves
 
 
 def _held(node: Any) -> Any:

@@ -66,12 +66,10 @@ def _nested(hint: Any) -> int:
 
 
 def _broken(key: str, rule: Rule, value: Any, nested: int) -> Iterator[Problem]:
-    if is_dataclass(value):
-        return
     if value is None:
         if key.endswith("]"):
             yield Problem(f"{key} has no value", "write one, or leave the entry out")
-    elif isinstance(value, (list, tuple, dict)):
+    elif is_dataclass(value) or isinstance(value, (list, tuple, dict)):
         yield from _crowded(key, rule, value, nested)
     elif rule.options:
         if value not in rule.options:
@@ -85,7 +83,11 @@ def _broken(key: str, rule: Rule, value: Any, nested: int) -> Iterator[Problem]:
 
 
 def _crowded(key: str, rule: Rule, value: Any, nested: int) -> Iterator[Problem]:
-    if not nested:
+    if rule.options and nested == DEPTH:
+        yield Problem(f"{key}={short(value)} is a list or a mapping", one_of("", rule.options))
+    elif is_dataclass(value):
+        return
+    elif not nested:
         yield Problem(f"{key}={short(value)} is one list or mapping too many", "write one value in its place")
     elif len(value) > rule.entries:
         yield Problem(f"{key} has {len(value)} entries", f"write at most {rule.entries}")
