@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, cast, get_type_hints
 
 from omegaconf import AnyNode, Container, DictConfig, ListConfig, Node, OmegaConf
@@ -42,9 +43,10 @@ def _unknown(node: DictConfig, path: str = "") -> Iterator[Problem]:
 def mistyped(node: Container, path: str = "") -> Iterator[Problem]:
     """Interpolations that bring something else than their key holds: OmegaConf compares single values with each other alone."""
     keys = list(node) if isinstance(node, DictConfig) else range(len(cast("ListConfig", node)))
+    spec = OmegaConf.get_type(node)
     for key in keys:
         child, where = node._get_node(key), f"{path}{key}"  # noqa: SLF001 - the public way resolves
-        if not isinstance(child, Node) or child._is_none() or child._is_missing() or _free(node, key):  # noqa: SLF001 - same
+        if not isinstance(child, Node) or child._is_none() or child._is_missing() or _free(spec, key, child):  # noqa: SLF001 - same
             continue
         if not child._is_interpolation():  # noqa: SLF001 - same
             yield from mistyped(child, f"{where}.") if isinstance(child, Container) else ()
@@ -57,12 +59,14 @@ def mistyped(node: Container, path: str = "") -> Iterator[Problem]:
             )
 
 
-def _free(node: Container, key: Any) -> bool:
-    """Whether a key may hold anything; an interpolation does not tell, it has lost its key's type."""
-    spec = OmegaConf.get_type(node)
-    if dataclasses.is_dataclass(spec):
-        return get_type_hints(spec)[key] is Any
-    return isinstance(node._get_node(key), AnyNode)  # noqa: SLF001 - the public way resolves
+def _free(spec: Any, key: Any, child: Node) -> bool:
+    """Whether a key may hold anything. A child's own type does not tell: an interpolation has lost its key's."""
+    return isinstance(child, AnyNode) and (not dataclasses.is_dataclass(spec) or _hints(spec)[key] is Any)
+
+
+@cache
+def _hints(spec: Any) -> dict[str, Any]:
+    return get_type_hints(spec)
 
 
 def _held(node: Any) -> Any:
