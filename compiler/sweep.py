@@ -25,7 +25,7 @@ from compiler.config.compose import compose, normalised, parsed
 from compiler.config.exposed import in_override
 from compiler.config.grammar import NAME
 from compiler.config.hydra_app import start
-from compiler.config.keys import check_keys
+from compiler.config.keys import check_keys, check_missing
 from compiler.config.load import load_config, to_config
 from compiler.config.messages import translated
 from compiler.config.sealed import sealed
@@ -113,6 +113,7 @@ def _refuse(
     cfg = compose([item.removesuffix("=") if item.startswith("~") else item for item in first], config_dir, config_name)
     OmegaConf.set_struct(cfg, value=False)
     check_keys(cfg)
+    check_missing(cfg, "out", "sweep")
     if not (cfg.out and NAME.fullmatch(cfg.sweep or "default")):
         raise ConfigError.of(f"out={cfg.out} sweep={cfg.sweep} cannot name a sweep's folder", "write sweep=NAME")
     _refuse_place(_folder(cfg.out, cfg.sweep or default) / SUMMARY)

@@ -134,6 +134,7 @@ def edit(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Any]:
         (edit(lambda plan: plan["slots"].update(gpus=4)), "1024 x 1 ranks on 128 slots of 4 GPUs"),
         (edit(lambda plan: plan.update(instances=0)), "0 instances"),
         (edit(lambda plan: plan["memory"]["stages"][1].pop("total_bytes")), "memory.stages[1] lacks a number"),
+        (edit(lambda plan: plan.pop("name")), "it has no name"),
         (edit(lambda plan: plan["communication"][2].pop("seconds")), "communication[2] lacks a value"),
     ],
 )

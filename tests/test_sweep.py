@@ -205,6 +205,7 @@ REFUSED = [
     ("+hardware.typo=1,2", "hardware.typo is not a setting"),
     ("out=a,b", "out has several values"),
     ("sweep=../../x", "cannot name a sweep's folder"),
+    ("out=???", "out has no value ; write out=..., or"),
     ("name=interval(1,2)", "has no values to try one by one"),
 ]
 

@@ -129,7 +129,9 @@ def _declared(hardware: Mapping[str, Any], gpus: int, count: int) -> Slots:
 
 
 def _holes(contents: Mapping[str, Any]) -> Iterator[str]:
-    """Tables of plan.json that lack a number."""
+    """What else of plan.json is read, and is not there."""
+    if not isinstance(contents.get("name"), str):
+        yield "it has no name"
     for index, stage in enumerate(contents["memory"]["stages"]):
         keys = ("pp", "worst_rank", "total_bytes", "capacity_bytes")
         if not all(isinstance(stage.get(key), int) for key in keys) or stage["capacity_bytes"] < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cache
 from typing import Any, cast, get_type_hints
 
@@ -40,6 +40,15 @@ def _unknown(node: DictConfig, path: str = "") -> Iterator[Problem]:
             yield from _unknown(child, f"{path}{key}.")
 
 
+def check_missing(cfg: DictConfig, *keys: str) -> None:
+    """Raises ConfigError for every key, or each of these, that has no value yet."""
+    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg) if key in keys or not keys)
+    if missing:
+        raise ConfigError(
+            Problem(f"{key} has no value", f"write {key}=..., or choose a file that has it") for key in missing
+        )
+
+
 def mistyped(node: Container, path: str = "") -> Iterator[Problem]:
     """Interpolations that bring something else than their key holds: OmegaConf compares single values with each other alone."""
     keys = list(node) if isinstance(node, DictConfig) else range(len(cast("ListConfig", node)))
@@ -61,11 +70,11 @@ def mistyped(node: Container, path: str = "") -> Iterator[Problem]:
 
 def _free(spec: Any, key: Any, child: Node) -> bool:
     """Whether a key may hold anything. A child's own type does not tell: an interpolation has lost its key's."""
-    return isinstance(child, AnyNode) and (not dataclasses.is_dataclass(spec) or _hints(spec)[key] is Any)
+    return isinstance(child, AnyNode) and (not dataclasses.is_dataclass(spec) or _hints(cast("Hashable", spec))[key] is Any)
 
 
 @cache
-def _hints(spec: Any) -> dict[str, Any]:
+def _hints(spec: Hashable) -> dict[str, Any]:
     return get_type_hints(spec)
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from compiler.cluster import inventory
 from compiler.config import exposed, grammar, pools
 from compiler.config.compose import compose, known
-from compiler.config.keys import check_keys, mistyped, suggestion
+from compiler.config.keys import check_keys, check_missing, mistyped, suggestion
 from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.config.sealed import sealed
@@ -48,7 +48,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         _unset(cfg, overrides)
         if bad := list(mistyped(cfg)):
             raise ConfigError(bad)
-        _check_missing(cfg)
+        check_missing(cfg)
         scheduler = {name: _options(name, node) for name, node in (cfg.scheduler or {}).items()}
         config = cast("Config", OmegaConf.to_object(cfg))
     workload, bad_pools = pools.read(config, config_dir)
@@ -77,14 +77,6 @@ def _check_expect(cfg: DictConfig, overrides: Sequence[str]) -> None:
         raise ConfigError.of(
             f"{short(chosen[-1])} is not known",
             f"{known('expect', chosen[-1].partition('=')[2], 'expect')}, or ~expect for none",
-        )
-
-
-def _check_missing(cfg: DictConfig) -> None:
-    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ConfigError(
-            Problem(f"{key} has no value", f"write {key}=..., or choose a file that has it") for key in missing
         )
 
 
