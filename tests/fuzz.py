@@ -150,8 +150,9 @@ def _program(program: str, args: Sequence[str], folder: Path) -> tuple[int, reso
 
 def wrong(case: Case, did: Outcome, folder: Path) -> Iterator[str]:
     """Everything in which an outcome breaks the contract."""
-    # A sweep with failures, and a plan that differs from its framework, are findings of the program and end with 1.
-    found = did.status == 1 and "Traceback" not in did.err and ("plans in" in did.out or case.program.endswith("prove"))
+    # A sweep with failures, a plan that differs from its framework, and an edited one are findings and end with 1.
+    finds = "plans in" in did.out or case.program.endswith(("prove", "show"))
+    found = did.status == 1 and "Traceback" not in did.err and finds
     if did.status not in (0, 2, 3, 4) and not found:
         yield f"exit {did.status}: {did.err[-400:]}"
     yield from _said(did, found)
@@ -170,9 +171,10 @@ def wrong(case: Case, did: Outcome, folder: Path) -> Iterator[str]:
 def _said(did: Outcome, found: bool) -> Iterator[str]:
     """What is wrong with what was printed. Files on a terminal end lines with line feeds alone."""
     errors, lines = did.err.split("\n")[:-1], did.out.split("\n")
+    kinds = "(error|warning)" if found else "error"
     if (did.status == 0) != (not errors) and not found:
         yield f"exit {did.status} with {len(errors)} lines of errors: {did.err[:400]}"
-    if bad := next((line for line in errors if not re.fullmatch(r"error: .+ ; .+", line)), None):
+    if bad := next((line for line in errors if not re.fullmatch(f"{kinds}: .+ ; .+", line)), None):
         yield f"not an error line: {bad[:300]!r}"
     for line in (*errors, *lines):
         if not line.isprintable():

@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from compiler import __version__
-from compiler.config.load import load_config
 from compiler.errors import CompilerError, short
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
-from compiler.pools import compile_any
-from compiler.render import folder as plan_folder
-from compiler.render import owned, pooled
+from compiler.render import owned
 from compiler.render.artifacts import Artifact
 
 CONFIG = "config.yaml"
@@ -57,6 +54,9 @@ def _explained(folder: Path) -> list[Edit]:
 
 def compiled(folder: Path) -> Plan | PooledPlan:
     """What a plan folder's config.yaml compiles to. Raises CompilerError."""
+    from compiler.config.load import load_config  # for a folder that nobody has edited nothing heavy is loaded
+    from compiler.pools import compile_any
+
     return compile_any(load_config([], str(folder), "config"))
 
 
@@ -67,6 +67,9 @@ def is_ours(folder: Path) -> bool:
 
 def again(folder: Path, plan: Plan | PooledPlan) -> Iterator[Edit]:
     """Every file that is not what `plan` writes, with the first thing that differs."""
+    from compiler.render import folder as plan_folder
+    from compiler.render import pooled
+
     digests: dict[str, str] = {}
     for item in plan_folder.everything(plan) if isinstance(plan, Plan) else pooled.everything(plan):
         artifact = item if isinstance(item, Artifact) else item(dict(sorted(digests.items())))

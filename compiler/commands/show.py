@@ -32,11 +32,10 @@ def run(argv: Sequence[str]) -> int:
     if not args.query:
         raise ConfigError.of("nothing is asked", f"write {FORMS}")
     path = Path(args.plan)
-    edits = steady(path, lambda: of_folder(path))
+    plan, edits = steady(path, lambda: (folder.read(path), of_folder(path)))
+    answers = answer_all(plan, args.query)
     for edit in edits:
         print(f"warning: {shown(edit.file)} is not as it was compiled: {shown(edit.what)} ; {INSTEAD}", file=sys.stderr)
-    plan = steady(path, lambda: folder.read(path))
-    answers = answer_all(plan, args.query)
     code = 1 if edits else 0
     if args.json:
         found = [asdict(answer) for answer in answers]

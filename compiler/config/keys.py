@@ -70,7 +70,9 @@ def mistyped(node: Container, path: str = "") -> Iterator[Problem]:
 
 def _free(spec: Any, key: Any, child: Node) -> bool:
     """Whether a key may hold anything. A child's own type does not tell: an interpolation has lost its key's."""
-    return isinstance(child, AnyNode) and (not dataclasses.is_dataclass(spec) or _hints(cast("Hashable", spec))[key] is Any)
+    return isinstance(child, AnyNode) and (
+        not dataclasses.is_dataclass(spec) or _hints(cast("Hashable", spec))[key] is Any
+    )
 
 
 @cache
