@@ -1,6 +1,6 @@
 """Whether the server of a pod takes requests: exits 0 where it does, else 1 with one line.
 
-    ready.py     the pod's place is LWS_WORKER_INDEX
+    ready.py --node=16*JOB_INDEX+JOB_COMPLETION_INDEX     the pod's place, in variables that its container has
 
 An instance has one server, on its first node: the pods of the others are ready when they run.
 Standard library only, Python 3.6 syntax.
@@ -8,6 +8,7 @@ Standard library only, Python 3.6 syntax.
 
 import http.client
 import os
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING, List
@@ -15,18 +16,30 @@ from typing import TYPE_CHECKING, List
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import command, planned
+    from compiler.runtime import command, planned, spawn
 else:
     import command
     import planned
+    import spawn
 
 WAIT_S = 4
 """For each answer of the socket; for the whole one twice that."""
 
 
-def ask(port: int) -> int:
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a server listens on, and where it hears itself
+
+
+def node_rank(arguments: List[str]) -> int:
+    """The slot of this pod. The kubelet would replace $(NAME) by nothing in a probe, so names stand alone there."""
+    if len(arguments) != 1 or not arguments[0].startswith("--node="):
+        raise planned.differs(planned.CONFIGURATION, "arguments", "--node=...", ascii(" ".join(arguments)[:80]))
+    text = arguments[0].partition("=")[2]
+    return spawn.node_rank(re.sub("[A-Z_]+", lambda name: str(planned.number(name.group())), text))
+
+
+def ask(host: str, port: int) -> int:
     """Status of /health, which every inference server has, and answers with 200 once its model is loaded."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+    connection = http.client.HTTPConnection(LOOPBACK.get(host, host), port, timeout=WAIT_S)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status
@@ -38,19 +51,18 @@ def late(*_: object) -> None:
     raise OSError("no answer in %d s" % (2 * WAIT_S))
 
 
-def main(_: List[str]) -> int:
+def main(arguments: List[str]) -> int:
     signal.signal(signal.SIGALRM, late)
     signal.alarm(2 * WAIT_S)
     try:
-        node = planned.number("LWS_WORKER_INDEX")
-        if node > 0:
+        if node_rank(arguments) > 0:
             return 0
-        os.environ["NODE_RANK"] = str(node)
+        os.environ["NODE_RANK"] = "0"
         launch = planned.load()
         if "http_port" not in launch:
             raise planned.PlanError(planned.CONFIGURATION, "the plan starts no server")
         port = int(command.filled(launch, launch["http_port"]))
-        status = ask(port)
+        status = ask(launch.get("http_host", "127.0.0.1"), port)
     except (planned.PlanError, OSError, ValueError, http.client.HTTPException) as error:
         planned.say("not ready: %s" % error)
         return 1

@@ -9,6 +9,7 @@ from compiler.frameworks.serving import (
     context_length,
     default_weights,
     http_flag,
+    http_host,
     http_port,
     precision,
     shares_nodes,
@@ -59,6 +60,7 @@ def emission(world: World) -> Emission:
         environment={**partition, **_side_channel(config)},
         unit="node",
         http_port=http_port(config, PORT, 1),
+        http_host=http_host(config),
     )
 
 

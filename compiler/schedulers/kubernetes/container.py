@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from compiler.schedulers import runtime_files
 from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes import serving
 from compiler.schedulers.kubernetes.objects import Node, role
 from compiler.specs.site import KubernetesSite
 
@@ -42,6 +43,11 @@ def field_ref(name: str, path: str) -> Node:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
+def shares(job: Job) -> bool:
+    """Whether several instances fit on a node, and count its ports from each other."""
+    return job.ranks_per_node < job.gpus_per_node
+
+
 def port(job: Job, instance: int) -> int:
     """Instances that share a node share its ports, where pods have no network of their own."""
     return PORT + instance if job.site.kubernetes.host_network else PORT
@@ -55,11 +61,23 @@ def container(name: str, job: Job, place: Place, instance: int, options: Sequenc
         "image": job.launch.image or DEFAULT_IMAGE,
         "command": start,
         "env": environment(job, place, port(job, instance)),
-        "ports": [{"name": "master", "containerPort": port(job, instance)}],
+        "ports": [{"name": "master", "containerPort": port(job, instance)}, *serving.container_port(job, instance)],
+        **readiness(job, place),
         "resources": resources(job),
         **security(job.site.kubernetes),
         "volumeMounts": volume_mounts(job),
     }
+
+
+def readiness(job: Job, place: Place) -> Node:
+    """A server is ready when it has loaded its model: for a Service, and for a rollout, which goes on only then.
+
+    The kubelet puts values into a probe's command too, but empty ones for what it reads off labels: names stand alone.
+    """
+    if not serving.ports(job):
+        return {}
+    command = program(job, "ready.py", "--node=" + place.node.replace("$(", "").replace(")", ""))
+    return {"readinessProbe": {"exec": {"command": command}, "periodSeconds": 10, "timeoutSeconds": 10}}
 
 
 def preflight(job: Job, ranks: Node) -> list[Node]:
@@ -92,6 +110,7 @@ def environment(job: Job, place: Place, master_port: int) -> list[Node]:
         "RANKPLAN_INSTANCE": place.instance,
         "RANKPLAN_PLAN": PLAN,
         **({} if role(job) is None else {"RANKPLAN_ENDPOINTS": f"{PLAN}/{ENDPOINTS}"}),
+        **({} if job.site.kubernetes.host_network or not shares(job) else {"RANKPLAN_OWN_NETWORK": "1"}),
     }
     written = [{"name": name, "value": value} for name, value in own.items()]
     return [*values, *secrets, *place.indices, field_ref("NODE_NAME", "spec.nodeName"), *written]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from compiler.checks import Check
@@ -11,7 +11,7 @@ from compiler.errors import Problem
 from compiler.render.artifacts import Artifact
 from compiler.render.yaml import emit
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import checks, plan_files, rules
+from compiler.schedulers.kubernetes import checks, plan_files, rules, serving
 from compiler.schedulers.kubernetes.objects import Node
 from compiler.schedulers.kubernetes.plan_files import SERVER_SIDE
 from compiler.schedulers.kubernetes.webhooks import refused
@@ -31,6 +31,7 @@ class Controller:
     """`objects` are all but the ConfigMaps, given the volume that holds those.
 
     `order` promises that a pod's index has a fixed place, `gang` that pods start, fail and start again together.
+    `first` are the labels of rank 0's pods, `pods` those that all pods with ranks have and no other one of the plan.
     `own` are checks of this controller alone; `mpi` says that ranks find each other by MPI.
     """
 
@@ -39,6 +40,8 @@ class Controller:
     objects: Callable[[Job, Any, Node], list[Node]]
     order: Verdict
     gang: Verdict
+    first: serving.First
+    pods: Node = field(default_factory=dict)
     own: Callable[[Job, Any], Iterator[Check]] = lambda _job, _options: iter(())
     mpi: bool = False
 
@@ -53,7 +56,13 @@ class Controller:
         return {
             "configmap": list(shipped.maps),
             self.file: self.objects(job, options, shipped.volume),
+            **self.served(job, options),
         }
+
+    def served(self, job: Job, options: Any) -> dict[str, list[Node]]:
+        """What clients need, in a file of its own."""
+        found = serving.objects(job, options, self.first, self.pods)
+        return {serving.HTTP: found} if found else {}
 
     def artifacts(self, job: Job, options: Any) -> Iterator[Artifact]:
         """The manifests. Raises ConfigError for a value that Kubernetes cannot carry."""

@@ -15,7 +15,6 @@ from compiler.schedulers.kubernetes import kueue, leader_worker, names, topology
 from compiler.schedulers.kubernetes.compute_domain import domains
 from compiler.schedulers.kubernetes.container import port
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.leader_worker import PREFIX
 from compiler.schedulers.kubernetes.objects import INSTANCE, Node, labels, metadata, role, service
 from compiler.schedulers.kubernetes.pools import Documents, Pools
 from compiler.schedulers.target import Target
@@ -67,7 +66,7 @@ def _services(jobs: PooledJob, job: Job, options: Any) -> list[Node]:
     """One for each instance, whose name is that of its leader's pod, whatever its set is called."""
     found = []
     for instance, (name, number) in enumerate(leaders(jobs, job, options)):
-        leader = {INSTANCE: labels(job)[INSTANCE], f"{PREFIX}group-index": str(instance), f"{PREFIX}worker-index": "0"}
+        leader = {INSTANCE: labels(job)[INSTANCE], **leader_worker.first(job, options, instance)}
         found.append(service(name, leader, number, job, options))
     return found
 

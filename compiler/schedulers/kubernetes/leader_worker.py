@@ -7,7 +7,7 @@ from typing import Any
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import kueue, pod, topology
 from compiler.schedulers.kubernetes.compute_domain import claim
-from compiler.schedulers.kubernetes.container import Place, container, field_ref, program
+from compiler.schedulers.kubernetes.container import Place, container, field_ref
 from compiler.schedulers.kubernetes.objects import Node
 
 CONTAINER = "ranks"
@@ -42,19 +42,17 @@ def _templates(name: str, job: Job, options: Any, plan: Node) -> Node:
         instance="$(GROUP_INDEX)",
         indices=(field_ref("GROUP_INDEX", f"metadata.labels['{PREFIX}group-index']"),),
     )
-    ranks = {**container(CONTAINER, job, place, 0, ["--stay"]), **_readiness(job)}
+    ranks = container(CONTAINER, job, place, 0, ["--stay"])
     one = pod.spec(job, options, ranks, plan, None, claim(name, job), restartPolicy="Always")
     placed = kueue.placement(job, options.topology, slices=False)
     template = pod.template(one, job, None if placed is None else placed.annotations(group=name))
     return {"workerTemplate": template, **({} if placed is None else {"leaderTemplate": template})}
 
 
-def _readiness(job: Job) -> Node:
-    """A rollout goes on to the next group when the server of this one has loaded its model."""
-    if job.http_port is None:
-        return {}
-    command = program(job, "ready.py")
-    return {"readinessProbe": {"exec": {"command": command}, "periodSeconds": 10, "timeoutSeconds": 10}}
+def first(_job: Job, _options: Any, instance: int | None) -> Node:
+    """Labels of a group's leader."""
+    group = {} if instance is None else {f"{PREFIX}group-index": str(instance)}
+    return {f"{PREFIX}worker-index": "0", **group}
 
 
 def placed(job: Job, exclusive: str | None) -> Node:

@@ -20,7 +20,8 @@ from compiler.specs.fields import quantity
 from compiler.specs.limits import INT32
 
 CONTAINER = "ranks"
-INDEX = "jobset.sigs.k8s.io/job-index"
+PREFIX = "jobset.sigs.k8s.io/"
+INDEX = f"{PREFIX}job-index"
 EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 Shape = dict[str, tuple[int, int]]
 """Replicated job -> (child Jobs, pods of each), in the order of node slots."""
@@ -52,6 +53,12 @@ def objects(job: Job, options: Options, plan: Node) -> list[Node]:
 def leaders(job: Job, _: Options) -> list[str]:
     """Where rank 0 of each instance is."""
     return [_leader(name, jobs) for name, jobs in _named(job)]
+
+
+def first(job: Job, _: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {f"{PREFIX}jobset-name": _named(job)[instance][0]}
+    child = next(iter(shape(job, 0)))
+    return {f"{PREFIX}replicatedjob-name": child, INDEX: "0", "batch.kubernetes.io/job-completion-index": "0", **own}
 
 
 def _named(job: Job) -> list[tuple[str, Shape]]:
@@ -153,4 +160,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
     yield from topology.exclusive_check("jobset", wanted=options.exclusive, given=_exclusive(job, options))
 
 
-TARGET = pools.apart(Controller("jobset", Options, objects, order, gang, own), leaders)
+TARGET = pools.apart(Controller("jobset", Options, objects, order, gang, first, own=own), leaders)

@@ -17,6 +17,7 @@ from compiler.specs.fields import quantity
 from compiler.specs.limits import INT32
 
 CONTAINER = "ranks"
+JOB, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Options(Queued):
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
     for instance, name in enumerate(_named(job)):
-        selector = {"batch.kubernetes.io/job-name": name}
+        selector = {JOB: name}
         found += domains(name, job.nodes, job, options)
         found.append(service(name, selector, port(job, instance), job, options))
         found.append(_job(name, instance, job, options, plan))
@@ -39,6 +40,11 @@ def objects(job: Job, options: Options, plan: Node) -> list[Node]:
 def leaders(job: Job, _: Options) -> list[str]:
     """Where rank 0 of each instance is."""
     return [f"{name}-0.{name}" for name in _named(job)]
+
+
+def first(job: Job, _: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {JOB: _named(job)[instance]}
+    return {INDEX: "0", **own}
 
 
 def _named(job: Job) -> tuple[str, ...]:
@@ -79,4 +85,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     return Problem(f"an Indexed Job {start} again as a whole: one failed pod ends it", "write scheduler=jobset")
 
 
-TARGET = pools.apart(Controller("kubernetes_job", Options, objects, order, gang), leaders)
+TARGET = pools.apart(Controller("kubernetes_job", Options, objects, order, gang, first), leaders)

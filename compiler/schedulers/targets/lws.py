@@ -94,4 +94,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = disaggregated.target(Controller("lws", Options, objects, order, gang, own))
+TARGET = disaggregated.target(Controller("lws", Options, objects, order, gang, leader_worker.first, own=own))

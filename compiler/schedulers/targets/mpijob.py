@@ -7,7 +7,7 @@ from typing import Optional
 
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import names, pod, pools
+from compiler.schedulers.kubernetes import names, pod, pools, serving
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import (
     DEFAULT_IMAGE,
@@ -27,6 +27,9 @@ from compiler.specs.fields import between, quantity
 from compiler.specs.limits import INT32
 
 CONTAINER = "ranks"
+PREFIX = "training.kubeflow.org/"
+WORKERS = {f"{PREFIX}job-role": "worker"}
+"""What the launcher's pod has not."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ def leaders(job: Job, _: Options) -> list[str]:
     return [_workers(name) % 0 for name in _named(job)]
 
 
+def first(job: Job, _: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {f"{PREFIX}job-name": _named(job)[instance]}
+    return {**WORKERS, f"{PREFIX}replica-index": "0", **own}
+
+
 def _named(job: Job) -> tuple[str, ...]:
     return names.each(job.name, job.instances, names.mpijob(job.nodes))
 
@@ -68,7 +76,7 @@ def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) ->
     launcher = pod.spec(job, options, _launcher(name, instance, job, options), plan, None, None, looked_at=False)
     for where in ("nodeSelector", "affinity"):
         launcher.pop(where, None)
-    worker = pod.spec(job, options, _worker(job, options), plan, instance, claim(name, job), looked_at=False)
+    worker = pod.spec(job, options, _worker(instance, job, options), plan, instance, claim(name, job), looked_at=False)
     return {
         "apiVersion": "kubeflow.org/v2beta1",
         "kind": "MPIJob",
@@ -115,13 +123,13 @@ def _launcher(name: str, instance: int, job: Job, options: Options) -> Node:
     }
 
 
-def _worker(job: Job, options: Options) -> Node:
+def _worker(instance: int, job: Job, options: Options) -> Node:
     """Waits for MPI, which starts its ranks as of a login: with what mpirun passes on, and nothing of a pod's environment."""
     return {
         "name": CONTAINER,
         "image": job.launch.image or DEFAULT_IMAGE,
         "command": list(map(literal, options.sshd)),
-        "ports": [{"name": "ssh", "containerPort": options.ssh_port}],
+        "ports": [{"name": "ssh", "containerPort": options.ssh_port}, *serving.container_port(job, instance)],
         "readinessProbe": {"tcpSocket": {"port": options.ssh_port}, "periodSeconds": 5},
         "resources": resources(job),
         **security(job.site.kubernetes),
@@ -147,4 +155,4 @@ def gang(job: Job, _: Options) -> Problem | None:
     )
 
 
-TARGET = pools.apart(Controller("mpijob", Options, objects, order, gang, mpi=True), leaders)
+TARGET = pools.apart(Controller("mpijob", Options, objects, order, gang, first, WORKERS, mpi=True), leaders)

@@ -48,6 +48,11 @@ def leaders(job: Job, _: Options) -> list[str]:
     return [_leader(name) for name in _named(job)]
 
 
+def first(job: Job, _: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {"jobset.sigs.k8s.io/jobset-name": _named(job)[instance]}
+    return {"batch.kubernetes.io/job-completion-index": "0", **own}
+
+
 def _named(job: Job) -> tuple[str, ...]:
     return names.each(job.name, job.instances, names.trainjob(job.nodes))
 
@@ -126,4 +131,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     )
 
 
-TARGET = pools.apart(Controller("trainjob", Options, objects, order, gang), leaders)
+TARGET = pools.apart(Controller("trainjob", Options, objects, order, gang, first), leaders)

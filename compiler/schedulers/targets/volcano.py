@@ -49,6 +49,11 @@ def leaders(job: Job, _: Options) -> list[str]:
     return [_leader(name) for name in _named(job)]
 
 
+def first(job: Job, _: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {"volcano.sh/job-name": _named(job)[instance]}
+    return {"volcano.sh/task-index": "0", **own}
+
+
 def _named(job: Job) -> tuple[str, ...]:
     return names.each(job.name, job.instances, names.volcano(TASK, job.nodes))
 
@@ -152,4 +157,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = pools.apart(Controller("volcano", Options, objects, order, gang, own), leaders)
+TARGET = pools.apart(Controller("volcano", Options, objects, order, gang, first, own=own), leaders)
