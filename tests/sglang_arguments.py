@@ -19,7 +19,7 @@ class _Struct:
     """As msgspec's: a record by its annotations."""
 
     def __init_subclass__(cls, frozen: bool = False) -> None:
-        dataclasses.dataclass(frozen=frozen, kw_only=True)(cls)  # type: ignore[call-overload]
+        dataclasses.dataclass(frozen=frozen, kw_only=True)(cls)
 
 
 def parsed(source: Source, group: str, record: str, arguments: Sequence[str]) -> argparse.Namespace:

@@ -57,7 +57,11 @@ def test_vllm_listens_where_clients_elsewhere_reach_it() -> None:
     """Its own default is no host at all, which its own function makes a socket of for every address."""
     source = Source("vllm", wheel("vllm", "0.33.0"))
     (fields,) = [
-        {item.target.id: ast.literal_eval(item.value) for item in node.body if _constant(item)}
+        {
+            ast.unparse(item.target): item.value.value
+            for item in node.body
+            if isinstance(item, ast.AnnAssign) and isinstance(item.value, ast.Constant)
+        }
         for node in source.tree("entrypoints/common/cli_args.py").body
         if isinstance(node, ast.ClassDef) and node.name == "FrontendArgs"
     ]
@@ -72,10 +76,6 @@ def test_vllm_listens_where_clients_elsewhere_reach_it() -> None:
     ).create_server_socket((fields["host"] or "", 0), reuse_port=False)
     with made:
         assert made.getsockname()[0] == "0.0.0.0"
-
-
-def _constant(item: ast.stmt) -> bool:
-    return isinstance(item, ast.AnnAssign) and isinstance(item.value, ast.Constant)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])

@@ -11,6 +11,9 @@ from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import kueue
 from compiler.schedulers.kubernetes.options import Queued
 
+RDMA = "rdma/ib"
+"""What a fix calls the resource of a device plugin, whose name only the site knows."""
+
 
 def promises(target: str, job: Job, order: Problem | None, gang: Problem | None) -> Iterator[Check]:
     """`order` and `gang` are what a controller does not promise; None where it does."""
@@ -28,6 +31,7 @@ def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]
     """What holds for every controller."""
     yield from _image(job)
     yield from _memory(job)
+    yield from _network(job)
     yield from _spares(job, target)
     if job.mpi is not None and not mpi:
         yield check(
@@ -104,6 +108,29 @@ def _memory(job: Job) -> Iterator[Check]:
             f"site.kubernetes.shm_bytes={site.shm_bytes} counts as memory of a pod, which has {total}",
             "write a smaller site.kubernetes.shm_bytes, or more memory_per_gpu_bytes",
         )
+
+
+def _network(job: Job) -> Iterator[Check]:
+    """Pods see no card of the fabric unless they ask for one, and then NCCL takes TCP without a word.
+
+    A site joins pods to networks by annotations too (GKE); within one NVLink domain nothing leaves it.
+    """
+    hardware, site = job.world.config.hardware, job.site.kubernetes
+    leaves = len(set(job.world.slots.domain.tolist())) > 1 and (job.nodes > 1 or job.world.config.workload.role)
+    if not leaves or not hardware.nic.per_node:
+        return
+    given = site.rdma_resource is not None or site.host_network
+    given = given or any("network" in name for name in site.pod_annotations)
+    cards = f"{hardware.nic.per_node} cards of {hardware.nic.bandwidth / 1e9:.4g} GB/s"
+    yield check(
+        "rdma",
+        given,
+        "none",
+        "site.kubernetes.rdma_resource",
+        f"time is projected with {cards} a node, and pods ask for no RDMA device and no host network: NCCL would run over TCP",
+        f"for a device plugin's {RDMA}, write site.kubernetes.rdma_resource={RDMA} site.kubernetes.capabilities=[IPC_LOCK]",
+        otherwise="warn",
+    )
 
 
 def _spares(job: Job, target: str) -> Iterator[Check]:

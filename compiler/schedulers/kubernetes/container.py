@@ -16,6 +16,10 @@ ENDPOINTS = "endpoints"
 """Where rank 0 of every instance of both pools is, a line each: role, instance, address, port."""
 PORT = 29500
 GRACE_S = 30
+CPUS_PER_GPU, MEMORY_PER_GPU_BYTES = 4, 16 * 2**30
+"""What a pod asks for where the site says nothing: less than any server of GPUs has."""
+LAUNCHER = {"requests": {"cpu": "1", "memory": str(2**30)}}
+"""What a program asks for that starts others and has no GPUs."""
 DEFAULT_IMAGE = "python:3.12-slim"
 COMPUTE_DOMAIN = "compute-domain"
 
@@ -122,7 +126,11 @@ def grace_s(job: Job) -> int:
 
 
 def resources(job: Job) -> Node:
-    """Devices have requests equal to limits; of a node's, a pod takes the share that its GPUs are."""
+    """Devices have requests equal to limits; of a node's, a pod takes the share that its GPUs are.
+
+    Where the site says nothing of CPUs and memory a pod asks for little, and is not limited: one that asks for none
+    counts nothing to the scheduler, and is the first to go when a node runs short.
+    """
     site, gpus = job.site.kubernetes, job.ranks_per_node
     amounts: Node = {site.gpu_resource: str(gpus)}
     if site.rdma_resource is not None:
@@ -131,10 +139,11 @@ def resources(job: Job) -> Node:
         amounts["cpu"] = str(site.cpus_per_gpu * gpus)
     if site.memory_per_gpu_bytes is not None:
         amounts["memory"] = str(site.memory_per_gpu_bytes * gpus)
+    least = {"cpu": str(CPUS_PER_GPU * gpus), "memory": str(MEMORY_PER_GPU_BYTES * gpus)}
     if site.hugepages_bytes is not None:
         amounts["hugepages-2Mi"] = str(site.hugepages_bytes * gpus // job.gpus_per_node // 2**21 * 2**21)
     claims = {"claims": [{"name": COMPUTE_DOMAIN}]} if site.compute_domain else {}
-    return {"limits": amounts, "requests": dict(amounts), **claims}
+    return {"limits": amounts, "requests": {**least, **amounts}, **claims}
 
 
 def security(site: KubernetesSite) -> Node:

@@ -36,7 +36,7 @@ def objects(jobs: PooledJob, options: Any, plans: Mapping[str, Node]) -> Documen
     found: Documents = {(own, "service"): _services(jobs, job, options) for own, job in jobs.pools}
     extra: list[Node] = []
     for own, job in jobs.pools:
-        extra += domains(f"{name}-{own}", job.all_nodes, job, options)
+        extra += domains(f"{name}-{own}", job, options)
     document = {
         "apiVersion": "disaggregatedset.x-k8s.io/v1",
         "kind": "DisaggregatedSet",

@@ -9,6 +9,8 @@ from compiler.schedulers.kubernetes import names
 
 Node = dict[str, Any]
 INSTANCE = "app.kubernetes.io/instance"
+PLAN = "rankplan/plan"
+"""Which plan of its name an object is of, by the start of its fingerprint: what an older one left is found by it."""
 PART_OF = "app.kubernetes.io/part-of"
 
 
@@ -19,7 +21,7 @@ def metadata(name: str, job: Job | PooledJob, options: Any, **more: Node) -> Nod
     return {
         "name": name,
         **namespace,
-        "labels": {**labels(job), **more.get("labels", {})},
+        "labels": {**labels(job), PLAN: job.fingerprint[:12], **more.get("labels", {})},
         "annotations": {**own, **more.get("annotations", {})},
     }
 

@@ -45,7 +45,7 @@ def shape(job: Job, instance: int) -> Shape:
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
     for instance, (name, jobs) in enumerate(_named(job)):
-        found += domains(name, job.nodes, job, options)
+        found += domains(name, job, options)
         found.append(_jobset(name, instance, jobs, job, options, plan))
     return found
 
@@ -123,7 +123,7 @@ def _child(
                 "parallelism": nodes,
                 "backoffLimit": 0,
                 "activeDeadlineSeconds": job.time_limit_s,
-                "podFailurePolicy": failure.of_pods(disruption="FailJob"),
+                "podFailurePolicy": failure.of_pods(),
                 "template": pod.template(spec, job, placed.annotations() if placed else None),
             }
         },

@@ -31,7 +31,7 @@ def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
     for instance, name in enumerate(_named(job)):
         selector = {JOB: name}
-        found += domains(name, job.nodes, job, options)
+        found += domains(name, job, options)
         found.append(service(name, selector, port(job, instance), job, options))
         found.append(_job(name, instance, job, options, plan))
     return found
@@ -68,7 +68,7 @@ def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> No
             "backoffLimit": 0,
             "activeDeadlineSeconds": job.time_limit_s,
             **ttl,
-            "podFailurePolicy": failure.of_pods(disruption="Ignore"),
+            "podFailurePolicy": failure.of_pods(),
             "template": pod.template(spec, job, placed.annotations() if placed else None),
         },
     }

@@ -39,7 +39,7 @@ def objects(job: Job, options: Options, plan: Node) -> list[Node]:
         "metadata": metadata(name, job, options, labels=queued, annotations=annotations),
         "spec": leader_worker.spec(name, job, options, plan, alone),
     }
-    return [*domains(name, job.nodes * job.instances, job, options), document]
+    return [*domains(name, job, options), document]
 
 
 def order(job: Job, options: Options) -> Problem | None:

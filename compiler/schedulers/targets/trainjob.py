@@ -38,7 +38,7 @@ class Options(Queued):
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
     for instance, name in enumerate(_named(job)):
-        found += domains(name, job.nodes, job, options)
+        found += domains(name, job, options)
         found += [_runtime(name, instance, job, options, plan), _train_job(name, job, options)]
     return found
 
@@ -98,7 +98,7 @@ def _node(name: str, instance: int, job: Job, options: Options, plan: Node) -> N
                 "completions": job.nodes,
                 "parallelism": job.nodes,
                 "backoffLimit": 0,
-                "podFailurePolicy": failure.of_pods(disruption="FailJob"),
+                "podFailurePolicy": failure.of_pods(),
                 "template": pod.template(spec, job, placed.annotations() if placed else None),
             },
         },

@@ -39,7 +39,7 @@ class Options(Pods):
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
     for instance, name in enumerate(_named(job)):
-        found += domains(name, job.nodes, job, options)
+        found += domains(name, job, options)
         found.append(_job(name, instance, job, options, plan))
     return found
 

@@ -98,9 +98,15 @@ def _lws(item: Document) -> list[PodSet]:
     return [("leaderTemplate", 1, template["leaderTemplate"]), workers] if leader else [workers]
 
 
+def _mpijob(item: Document) -> list[PodSet]:
+    replicas = item["spec"]["mpiReplicaSpecs"]
+    return [(role, int(given.get("replicas", 1)), given["template"]) for role, given in replicas.items()]
+
+
 RULES = {
     "batch/Job": checked(_job),
     "jobset.x-k8s.io/JobSet": checked(_jobset),
     "trainer.kubeflow.org/TrainingRuntime": checked(_runtime, queued=False),
     "leaderworkerset.x-k8s.io/LeaderWorkerSet": checked(_lws),
+    "kubeflow.org/MPIJob": checked(_mpijob),
 }
