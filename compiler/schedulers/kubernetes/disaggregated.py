@@ -16,6 +16,7 @@ from compiler.schedulers.kubernetes.compute_domain import domains
 from compiler.schedulers.kubernetes.container import port
 from compiler.schedulers.kubernetes.controller import Controller
 from compiler.schedulers.kubernetes.objects import INSTANCE, Node, labels, metadata, role, service
+from compiler.schedulers.kubernetes.order import Tie
 from compiler.schedulers.kubernetes.pools import Documents, Pools
 from compiler.schedulers.target import Target
 
@@ -107,7 +108,9 @@ def target(controller: Controller) -> Target:
 
     def order(jobs: PooledJob, job: Job, options: Any) -> Problem | None:
         level = _around(jobs, options)
-        return None if level is not None and _smallest(level, job) else controller.order(job, options)
+        if level is None:
+            return controller.order(job, options)
+        return leader_worker.order(job, options, lambda _: [Tie(level, (job.nodes,))])
 
     def own(jobs: PooledJob, job: Job, options: Any) -> Iterator[Check]:
         placed = placement(jobs, options) is not None

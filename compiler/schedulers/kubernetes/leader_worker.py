@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from compiler.errors import Problem
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import kueue, pod, topology
 from compiler.schedulers.kubernetes.compute_domain import claim
 from compiler.schedulers.kubernetes.container import Place, container, field_ref
 from compiler.schedulers.kubernetes.objects import Node
+from compiler.schedulers.kubernetes.order import Tie, Ties
 
 CONTAINER = "ranks"
 PREFIX = "leaderworkerset.sigs.k8s.io/"
@@ -76,3 +78,22 @@ def parts(job: Job, exclusive: str | None) -> int | None:
 def _domain(job: Job) -> int | None:
     level = topology.smallest(job)
     return None if level is None else topology.equal_runs(job, level)
+
+
+def ties(job: Job, options: Any) -> Ties:
+    """What holds of a group: its domains are its own, or Kueue places leader and workers as one."""
+    return _own_domains(job) if exclusive(job, options) else kueue.ties(job, options.topology, slices=False)
+
+
+def order(job: Job, options: Any, held: Ties) -> Problem | None:
+    """Why a group's index is not tied to places by what is `held`, if it is not."""
+    parts_of_one_size = topology.smallest(job) is not None and (_domain(job) or 0) > 1
+    alone = _own_domains(job) if parts_of_one_size and topology.exclusive(job) is None else None
+    what = "a LeaderWorkerSet's worker index"
+    return kueue.order(job, options.topology, what, "lws", slices=False, alone=alone, own=held)
+
+
+def _own_domains(job: Job) -> Ties:
+    """Groups, or their parts of one size, have a domain of the smallest level to themselves."""
+    level, size = topology.smallest(job), _domain(job) or 1
+    return lambda _: [] if level is None else [Tie(level, (size,) * (job.nodes // size))]

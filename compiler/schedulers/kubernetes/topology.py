@@ -91,6 +91,11 @@ def _equal_neighbours(level: Level, job: Job, instance: int) -> tuple[tuple[int,
     return tuple((len(list(same)), nodes) for nodes, same in groupby(level.runs(job, instance)))
 
 
+def holds(level: Level, job: Job) -> bool:
+    """Whether every instance is within one domain of a level."""
+    return all(len(level.runs(job, instance)) == 1 for instance in range(job.instances))
+
+
 def equal_runs(job: Job, level: Level) -> int | None:
     """Nodes of each run, where every instance has runs of this one size."""
     sizes = {size for instance in range(job.instances) for size in level.runs(job, instance)}
