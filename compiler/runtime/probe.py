@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import command, machine, planned, rank_map
+    from compiler.runtime import command, machine, meet, planned, rank_map
 else:
     import command
     import machine
+    import meet
     import planned
     import rank_map
 
@@ -59,6 +60,9 @@ def check_host(launch: Dict[str, Any], host: str) -> str:
         planned.expect(planned.CONFIGURATION, "hosts in " + path, needed, len(bound))
         slot = planned.first_gpu_of_instance(launch) // launch["gpus_per_node"] + planned.number("NODE_RANK")
         planned.expect(planned.MAPPING, "host of slot %d" % slot, dict(enumerate(bound)).get(slot), host)
+        return "bound"
+    if os.environ.get("RANKPLAN_BY_HOST"):
+        planned.expect(planned.MAPPING, "slot of " + host, meet.slot(launch, host), planned.number("NODE_RANK"))
         return "bound"
     if launch["hosts"] and "NODE_NAME" in os.environ:
         if host not in launch["hosts"] + launch["spares"]:

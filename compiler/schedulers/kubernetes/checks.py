@@ -22,6 +22,22 @@ def promises(target: str, job: Job, order: Problem | None, gang: Problem | None)
         yield _promised("gang", target, gang, "pods start, and start again, all or none")
 
 
+def hosts(target: str, job: Job, kept: bool) -> Iterator[Check]:
+    """Whether a rank runs on the host that the plan gives it: nothing else says which pod lands on which node."""
+    if job.hosts and job.nodes * job.instances > 1:
+        yield check(
+            "pinned-hosts",
+            kept,
+            target,
+            "pods take the slots of their nodes",
+            f"pods run on the plan's hosts, and scheduler={target} does not say which of them is which slot"
+            + (": clients find rank 0 by the number of its pod" if job.http_port is not None else ""),
+            "write hardware.pin=false, so that no host is promised"
+            + ("" if job.http_port is not None else ", or scheduler=jobset"),
+            otherwise="warn",
+        )
+
+
 def _promised(name: str, target: str, missing: Problem | None, kept: str) -> Check:
     found = missing or Problem(kept, "")
     return check(name, missing is None, target, kept, found.what, found.instead, otherwise="warn")

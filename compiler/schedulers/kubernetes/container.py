@@ -29,12 +29,14 @@ class Place:
     """How a pod knows which node slot it is: `node` is a sum of products of its controller's indices.
 
     `indices` are variables that the manifest must declare before they are used; `instance` and `master` may use them.
+    With `by_host` the slot is that of the pod's node in a pinned plan, and `node` only numbers the pod.
     """
 
     node: str
     master: str
     instance: str
     indices: tuple[Node, ...] = field(default=())
+    by_host: bool = False
 
 
 def literal(value: str) -> str:
@@ -114,6 +116,7 @@ def environment(job: Job, place: Place, master_port: int) -> list[Node]:
         "RANKPLAN_INSTANCE": place.instance,
         "RANKPLAN_PLAN": PLAN,
         **({} if role(job) is None else {"RANKPLAN_ENDPOINTS": f"{PLAN}/{ENDPOINTS}"}),
+        **({"RANKPLAN_BY_HOST": "1"} if place.by_host else {}),
         **({} if job.site.kubernetes.host_network or not shares(job) else {"RANKPLAN_OWN_NETWORK": "1"}),
     }
     written = [{"name": name, "value": value} for name, value in own.items()]

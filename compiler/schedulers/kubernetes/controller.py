@@ -12,7 +12,7 @@ from compiler.render.artifacts import Artifact
 from compiler.render.yaml import emit
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import checks, plan_files, rules, serving
-from compiler.schedulers.kubernetes.objects import Node
+from compiler.schedulers.kubernetes.objects import Node, by_host
 from compiler.schedulers.kubernetes.plan_files import SERVER_SIDE
 from compiler.schedulers.kubernetes.webhooks import refused
 from compiler.schedulers.target import Target
@@ -32,6 +32,7 @@ class Controller:
 
     `order` promises that a pod's index has a fixed place, `gang` that pods start, fail and start again together.
     `first` are the labels of rank 0's pods, `pods` those that all pods with ranks have and no other one of the plan.
+    `by_host` says whether pods of a pinned plan take the slots of their nodes.
     `own` are checks of this controller alone; `mpi` says that ranks find each other by MPI.
     """
 
@@ -42,6 +43,7 @@ class Controller:
     gang: Verdict
     first: serving.First
     pods: Node = field(default_factory=dict)
+    by_host: Callable[[Job], bool] = by_host
     own: Callable[[Job, Any], Iterator[Check]] = lambda _job, _options: iter(())
     mpi: bool = False
 
@@ -73,7 +75,9 @@ class Controller:
     def checks(self, job: Job, options: Any) -> Iterator[Check]:
         """Promises that are not kept, as warnings, and what the controllers' webhooks would refuse, as failures."""
         rules.refuse(self.name, job, options)
-        yield from checks.promises(self.name, job, self.order(job, options), self.gang(job, options))
+        order = None if self.by_host(job) else self.order(job, options)
+        yield from checks.promises(self.name, job, order, self.gang(job, options))
+        yield from checks.hosts(self.name, job, self.by_host(job))
         yield from checks.of_job(self.name, job, options, mpi=self.mpi)
         yield from self.own(job, options)
         yield from refused([item for found in self.documents(job, options).values() for item in found])

@@ -6,7 +6,7 @@ from typing import Any
 
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import kueue, pod, topology
+from compiler.schedulers.kubernetes import kueue, objects, pod, topology
 from compiler.schedulers.kubernetes.compute_domain import claim
 from compiler.schedulers.kubernetes.container import Place, container, field_ref
 from compiler.schedulers.kubernetes.objects import Node
@@ -42,6 +42,7 @@ def _templates(name: str, job: Job, options: Any, plan: Node) -> Node:
         node="$(LWS_WORKER_INDEX)",
         master="$(LWS_LEADER_ADDRESS)",
         instance="$(GROUP_INDEX)",
+        by_host=by_host(job),
         indices=(field_ref("GROUP_INDEX", f"metadata.labels['{PREFIX}group-index']"),),
     )
     ranks = container(CONTAINER, job, place, 0, ["--stay"])
@@ -78,6 +79,11 @@ def parts(job: Job, exclusive: str | None) -> int | None:
 def _domain(job: Job) -> int | None:
     level = topology.smallest(job)
     return None if level is None else topology.equal_runs(job, level)
+
+
+def by_host(job: Job) -> bool:
+    """Groups have one template, and do not know which instance their nodes are for."""
+    return job.instances == 1 and objects.by_host(job)
 
 
 def ties(job: Job, options: Any) -> Ties:

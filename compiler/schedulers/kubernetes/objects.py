@@ -42,6 +42,11 @@ def role(job: Job) -> str | None:
     return job.world.config.workload.role
 
 
+def by_host(job: Job) -> bool:
+    """Whether a pod's slot can be that of its node: the plan is pinned, and nobody outside looks for rank 0 by the pod's number."""
+    return bool(job.hosts) and job.http_port is None and role(job) is None
+
+
 def service(name: str, selector: Node, port: int, job: Job, options: Any) -> Node:
     """Headless: pods find rank 0 by name, before they are ready."""
     spec = {

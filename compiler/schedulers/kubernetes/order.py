@@ -49,7 +49,7 @@ def _ends(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def verdict(job: Job, what: str, ties: Ties, fixes: Sequence[str]) -> Problem | None:
     """Why `what`, an index of pods, does not keep the plan's spans, if it does not; `fixes` would make it."""
-    level = None if follows_hosts(job) else loose(job, ties)
+    level = loose(job, ties)
     if level is None:
         return None
     tied = [tie.level.name for tie in ties(0)]
@@ -57,13 +57,7 @@ def verdict(job: Job, what: str, ties: Ties, fixes: Sequence[str]) -> Problem | 
     if tied:
         lost = f"groups within one {level.name} may span several"
         found = f"{what} is tied to the plan's {PLURAL[tied[-1]]}, and not to its {PLURAL[level.name]}: {lost}"
-    last = "plan domains of one size, or pin the plan: give hardware.inventory with exactly its hosts"
+    last = (
+        "plan domains of one size, or use scheduler=jobset and pin the plan (hardware.inventory with exactly its hosts)"
+    )
     return Problem(found, "; or ".join(fixes) or last)
-
-
-def follows_hosts(job: Job) -> bool:
-    """Whether pods take the slot of the node that they are on: a pinned plan's, whose nodes are those of one instance.
-
-    Instances of one template do not know which of them a node is for.
-    """
-    return bool(job.hosts) and job.mpi is None

@@ -68,6 +68,7 @@ class Pools:
         for role, job in jobs.pools:
             found = [
                 *checks.promises(target, job, self.order(jobs, job, options), self.controller.gang(job, options)),
+                *checks.hosts(target, job, self.controller.by_host(job)),
                 *checks.of_job(target, job, options, mpi=self.controller.mpi),
                 *self.own(jobs, job, options),
                 *refused([item for (own, _), part in documents.items() if own == role for item in part]),

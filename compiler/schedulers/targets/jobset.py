@@ -14,7 +14,7 @@ from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools, to
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, field_ref
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata
 from compiler.schedulers.kubernetes.options import Queued
 from compiler.schedulers.kubernetes.order import Tie, Ties
 from compiler.specs.fields import quantity
@@ -115,6 +115,7 @@ def _child(
         node=f"{first}+{nodes}*$(JOB_INDEX)+$(JOB_COMPLETION_INDEX)",
         master=_leader(name, jobs),
         instance=str(instance),
+        by_host=by_host(job),
         indices=(field_ref("JOB_INDEX", f"metadata.labels['{INDEX}']"),),
     )
     spec = pod.spec(job, options, container(CONTAINER, job, place, instance), plan, instance, claim(name, job))

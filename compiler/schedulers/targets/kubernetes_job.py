@@ -11,7 +11,7 @@ from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, port
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata, service
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata, service
 from compiler.schedulers.kubernetes.options import Queued
 from compiler.specs.fields import quantity
 from compiler.specs.limits import INT32
@@ -52,7 +52,9 @@ def _named(job: Job) -> tuple[str, ...]:
 
 
 def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
-    place = Place(node="$(JOB_COMPLETION_INDEX)", master=f"{name}-0.{name}", instance=str(instance))
+    place = Place(
+        node="$(JOB_COMPLETION_INDEX)", master=f"{name}-0.{name}", instance=str(instance), by_host=by_host(job)
+    )
     ranks = container(CONTAINER, job, place, instance)
     spec = pod.spec(job, options, ranks, plan, instance, claim(name, job), subdomain=name)
     placed = kueue.placement(job, options.topology)

@@ -79,4 +79,6 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = disaggregated.target(Controller("lws", Options, objects, order, gang, leader_worker.first, own=own))
+TARGET = disaggregated.target(
+    Controller("lws", Options, objects, order, gang, leader_worker.first, by_host=leader_worker.by_host, own=own)
+)

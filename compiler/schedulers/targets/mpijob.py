@@ -169,4 +169,6 @@ def own(job: Job, _: Options) -> Iterator[Check]:
         )
 
 
-TARGET = pools.apart(Controller("mpijob", Options, objects, order, gang, first, WORKERS, own, mpi=True), leaders)
+TARGET = pools.apart(
+    Controller("mpijob", Options, objects, order, gang, first, WORKERS, lambda _: False, own, mpi=True), leaders
+)

@@ -14,7 +14,7 @@ from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata
 from compiler.schedulers.kubernetes.options import Queued
 from compiler.specs.fields import choice, quantity
 from compiler.specs.limits import INT32
@@ -85,7 +85,7 @@ def _runtime(name: str, instance: int, job: Job, options: Options, plan: Node) -
 
 def _node(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
     """The one child Job, whose pods the trainer counts."""
-    place = Place(node="$(JOB_COMPLETION_INDEX)", master=_leader(name), instance=str(instance))
+    place = Place(node="$(JOB_COMPLETION_INDEX)", master=_leader(name), instance=str(instance), by_host=by_host(job))
     spec = pod.spec(job, options, container(NODE, job, place, instance), plan, instance, claim(name, job))
     placed = kueue.placement(job, options.topology)
     return {

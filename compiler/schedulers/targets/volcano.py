@@ -14,7 +14,7 @@ from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
 from compiler.schedulers.kubernetes.failure import NEVER_RETRIED
-from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata
 from compiler.schedulers.kubernetes.options import Pods
 from compiler.schedulers.kubernetes.order import Tie, Ties, loose, verdict
 from compiler.specs.fields import between, quantity
@@ -98,7 +98,7 @@ def _policies() -> list[Node]:
 
 def _task(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
     """The index is appended to the environment, where arguments see it and other variables do not."""
-    place = Place(node="$(VC_TASK_INDEX)", master=_leader(name), instance=str(instance))
+    place = Place(node="$(VC_TASK_INDEX)", master=_leader(name), instance=str(instance), by_host=by_host(job))
     spec = pod.spec(
         job,
         options,
