@@ -104,19 +104,22 @@ def answered(heard: socket.socket, word: str) -> Tuple[socket.socket, Optional[T
 def call(place: str, port: int, text: str, end: float) -> Optional[str]:
     """Tell the first pod of this one, until it answers; its answer."""
     while True:
-        with (
-            contextlib.suppress(OSError, UnicodeDecodeError),
-            socket.create_connection((place, port), timeout=5) as way,
-        ):
-            way.sendall(text.encode() + b"\n")
-            while not select.select([way], [], [], 0)[0]:
-                if stopped(end, place):
-                    return None
-            found = line(way)
-            if found:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found = told(place, port, text, end)
+            if found != "":
                 return found
         if stopped(end, place):
             return None
+
+
+def told(place: str, port: int, text: str, end: float) -> Optional[str]:
+    """The answer to one call, empty where the line was cut; None where this pod is told to stop."""
+    with socket.create_connection((place, port), timeout=5) as way:
+        way.sendall(text.encode() + b"\n")
+        while not select.select([way], [], [], 0)[0]:
+            if stopped(end, place):
+                return None
+        return line(way)
 
 
 def stopped(end: float, place: str) -> bool:
