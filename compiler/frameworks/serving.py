@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.checks import Check, check
-from compiler.frameworks.emission import ANYWHERE, Computed, is_flag
+from compiler.frameworks.emission import ANYWHERE, Computed, flags, is_flag
 from compiler.frameworks.options import options
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.stages import Stages
@@ -90,6 +90,17 @@ def http_port(config: Config, first: int, step: int) -> Computed:
     if shares_nodes(config):
         return Computed("{PORT}", times=step, port=first)
     return Computed(options(config.framework.args, {}).get("--port") or str(first))
+
+
+def numa(config: Config, *own: str) -> tuple[str, ...]:
+    """NUMA node of each GPU that a server sees, for one that binds its own processes; empty where the site says none.
+
+    `own` are options by which a user binds them otherwise. Servers that share a node see parts of it, which differ.
+    """
+    given = {flag.split(".")[0].replace("_", "-") for flag in flags(config.framework.args)}
+    if given & set(own) or shares_nodes(config):
+        return ()
+    return tuple(map(str, config.site.numa))
 
 
 def http_host(config: Config) -> str:

@@ -11,6 +11,7 @@ from compiler.frameworks.serving import (
     http_flag,
     http_host,
     http_port,
+    numa,
     precision,
     shares_nodes,
     stage_width,
@@ -23,6 +24,7 @@ from compiler.world import World
 PROGRAM = ("python3", "-m", "sglang.launch_server")
 PORT, PORT_STEP = 30000, 1000
 """The default `--port`; a server with attention DP takes some more beside it and 233 above."""
+NUMA = "--numa-node"
 HOST = "--host"
 """Without it a server listens on 127.0.0.1 (`arg_groups/fields/serving.py`)."""
 
@@ -36,6 +38,7 @@ def emission(world: World) -> Emission:
     ours = (
         *(*_weights(config), *_degrees(config), *_requests(config), *planned(config), *_phase(config)),
         *[f"{HOST}={http_host(config)}"] * (HOST not in options(config.framework.args)),
+        *_numa(config),
         *_nodes(world),
     )
     stages = config.parallel.stages
@@ -48,6 +51,11 @@ def emission(world: World) -> Emission:
         http_port=http_port(config, PORT, PORT_STEP),
         http_host=http_host(config),
     )
+
+
+def _numa(config: Config) -> tuple[str, ...]:
+    nodes = numa(config, NUMA)
+    return (NUMA, *nodes) if nodes else ()
 
 
 def _weights(config: Config) -> tuple[str, ...]:

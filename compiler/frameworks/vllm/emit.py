@@ -11,6 +11,7 @@ from compiler.frameworks.serving import (
     http_flag,
     http_host,
     http_port,
+    numa,
     precision,
     shares_nodes,
     weights,
@@ -44,7 +45,7 @@ def emission(world: World) -> Emission:
     """A command for the first node and one for the others. Raises ConfigError where the user's arguments clash."""
     config = world.config
     model = weights(config, ("--model",), positional=True) or default_weights(config)
-    fixed = (*_degrees(config), *_requests(config), *planned(config), *_phase(config))
+    fixed = (*_degrees(config), *_requests(config), *planned(config), *_phase(config), *_numa(config))
     first, others = _nodes(world)
     ours = (*fixed, *first, *(others or ()))
     merged(config, ours, aliases=_spellings(config), decided=DECIDED, abbreviates=True)  # refuses what both set
@@ -95,6 +96,13 @@ def _phase(config: Config) -> tuple[str, ...]:
         return ()
     role = KV_ROLES[str(config.workload.role)]
     return (f'{KV_TRANSFER}={{"kv_connector":"NixlConnector","kv_role":"{role}"}}',)
+
+
+def _numa(config: Config) -> tuple[str, ...]:
+    """Each worker on the NUMA node of its GPU; numactl must be in the image."""
+    bind = "--numa-bind"
+    nodes = numa(config, bind, f"--no-{bind[2:]}", f"{bind}-nodes", f"{bind}-cpus")
+    return (bind, f"{bind}-nodes", *nodes) if nodes else ()
 
 
 def _side_channel(config: Config) -> dict[str, Argument]:

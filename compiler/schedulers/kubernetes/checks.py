@@ -48,6 +48,7 @@ def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]
     yield from _image(job)
     yield from _memory(job)
     yield from _network(job)
+    yield from _numa(job)
     yield from _spares(job, target)
     if job.mpi is not None and not mpi:
         yield check(
@@ -123,6 +124,20 @@ def _memory(job: Job) -> Iterator[Check]:
             total,
             f"site.kubernetes.shm_bytes={site.shm_bytes} counts as memory of a pod, which has {total}",
             "write a smaller site.kubernetes.shm_bytes, or more memory_per_gpu_bytes",
+        )
+
+
+def _numa(job: Job) -> Iterator[Check]:
+    """numactl, by which vLLM starts its workers, ends them where it may not choose where memory lies."""
+    if "--numa-bind" in job.command:
+        yield check(
+            "numa",
+            "SYS_NICE" in job.site.kubernetes.capabilities and not job.site.kubernetes.run_as_user,
+            f"capabilities {job.site.kubernetes.capabilities}",
+            "SYS_NICE as root",
+            "workers are bound to the NUMA nodes of site.numa, which a pod without the capability SYS_NICE may not do",
+            "add SYS_NICE to site.kubernetes.capabilities, or --no-numa-bind to framework.args",
+            otherwise="warn",
         )
 
 

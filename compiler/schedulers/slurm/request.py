@@ -166,6 +166,7 @@ def _step(job: Job) -> tuple[str, ...]:
         "--mem=0",  # all that the job has, whatever the steps beside it have
         *(f"--cpus-per-task={cpus}" for cpus in _cpus_per_task(job)),
         *([f"--cpu-bind=map_ldom:{','.join(map(str, bound))}"] if bound else []),
+        *["--cpu-bind=none"] * (job.unit == "node" and bool(job.site.numa)),  # what runs there binds its own processes
         *(["--overlap"] * shared),
         *([] if job.mpi is None else [f"--mpi={job.mpi}"]),
         "--kill-on-bad-exit=1",
