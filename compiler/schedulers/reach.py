@@ -7,6 +7,13 @@ from compiler.words import whole
 
 MODELS = "/v1/models"
 """What every inference server answers once its model is loaded."""
+SLURM = "rankplan-JOB/endpoints"
+"""Where a job writes who is where, JOB its number; the last word of a line is where a server answers."""
+
+
+def on_slurm(job: Job) -> str | None:
+    """How a person asks the first server of a job."""
+    return f"curl \"$(sed -n '1s/.* //p' {SLURM}){MODELS}\"" if http_ports(job) else None
 
 
 def http_ports(job: Job, *, own_network: bool = False) -> tuple[int, ...]:

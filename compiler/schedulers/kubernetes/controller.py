@@ -83,4 +83,4 @@ class Controller:
         yield from refused([item for found in self.documents(job, options).values() for item in found])
 
     def target(self) -> Target:
-        return Target(self.name, self.options, self.artifacts, kubernetes=True, checks=self.checks)
+        return Target(self.name, self.options, self.artifacts, kubernetes=True, checks=self.checks, asked=serving.asked)

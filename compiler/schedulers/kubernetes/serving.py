@@ -31,6 +31,16 @@ def service_name(job: Job, instance: int | None = None) -> str:
     return names.within(names.dns(job.name), names.LABEL - len(suffix)) + suffix
 
 
+def asked(job: Job, options: Any) -> str | None:
+    """How a person asks any server of a plan from outside of the cluster."""
+    if not ports(job):
+        return None
+    where = "" if options.namespace is None else f"-n {options.namespace} "
+    number = ports(job)[0]
+    forward = f"kubectl port-forward {where}service/{service_name(job)} {number}"
+    return f"{forward} & sleep 2; curl http://localhost:{number}{reach.MODELS}"
+
+
 def url(job: Job, instance: int) -> list[str]:
     """Where one instance of a pool answers, by its own Service."""
     return [f"http://{service_name(job, instance)}:{number}" for number in ports(job)[instance : instance + 1]]
