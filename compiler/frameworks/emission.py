@@ -15,9 +15,9 @@ from compiler.specs.config import Config
 class Computed:
     """An argument, or a variable's value, that the starter completes on each node.
 
-    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {MASTER}, which is both with a colon between them (an IPv6 address in
-    brackets), {NODE_RANK}, {RANKPLAN_PLAN}, {ADDRESS}, which is the node's own as rank 0's host sees it, {START}, which is
-    NODE_RANK*times, and {PORT}, which is port + times*(how many instances come before this one on its node).
+    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {MASTER_HOST}, which is MASTER_ADDR as it stands before a colon (an IPv6
+    address in brackets), {NODE_RANK}, {RANKPLAN_PLAN}, {ADDRESS}, which is the node's own as rank 0's host sees it, {START},
+    which is NODE_RANK*times, and {PORT}, which is port + times*(how many instances come before this one on its node).
     """
 
     text: str

@@ -108,7 +108,7 @@ def perhaps(wanted: Any) -> Any:
 def computed(value: Any, where: str) -> None:
     """A text that is completed on the node. None of its names has a form, an index or an attribute."""
     check(value, {"text": text, "times": whole(-TIMES_MOST), "?port": whole(0, (1 << 16) - 1)}, where)
-    names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "RANKPLAN_PLAN", "ADDRESS", "START", "PORT", "MASTER")
+    names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "RANKPLAN_PLAN", "ADDRESS", "START", "PORT", "MASTER_HOST")
     if re.search("[{}]", re.sub("{{|}}|{(%s)}" % "|".join(names), "", value["text"])):
         raise wrong(where + ".text", "no names but " + ", ".join(names), value["text"])
 

@@ -102,5 +102,5 @@ def _nodes(world: World) -> tuple[Argument, ...]:
     return (
         f"--nnodes={nodes}",
         Computed("--node-rank={NODE_RANK}"),
-        Computed("--dist-init-addr={MASTER}"),
+        Computed("--dist-init-addr={MASTER_HOST}:{MASTER_PORT}"),
     )
