@@ -11,6 +11,8 @@ import pytest
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lifted import Source
 from compiler.passes import compile_config
+from compiler.pools import compile_pools
+from compiler.render import report
 from compiler.schedulers import reach, registry
 from compiler.schedulers.job import job
 from compiler.specs.config import Config
@@ -151,3 +153,54 @@ def test_pods_share_no_ports_unless_they_share_their_nodes(framework: str, step:
 
     assert numbers() == [HTTP[framework]] * 4
     assert numbers("site.kubernetes.host_network=true") == [HTTP[framework] + step * i for i in range(4)]
+
+
+@pytest.mark.parametrize("target", CONTROLLERS)
+def test_a_router_finds_each_server_of_both_pools_once_it_is_ready(target: str) -> None:
+    given = ("hardware.nodes=5", "framework=sglang", f"scheduler={target}")
+    config = composed(
+        *ON, *given, "workload.pools={prefill: {parallel: tp8, instances: 3}, decode: {parallel: tp8_pp2}}"
+    )
+    files = [item for item in registry.pooled_artifacts(compile_pools(config)) if item.path.startswith("kubernetes/")]
+    found = [document for item in files for document in loaded(str(item.text))]
+    manifests.fit(found)
+    services = {item["metadata"]["name"]: item["spec"] for item in found if item["kind"] == "Service"}
+    (text,) = {item["data"]["endpoints"] for item in found if "endpoints" in item.get("data", {})}
+    lines = [line.split() for line in text.splitlines()]
+    assert [line[:2] for line in lines] == [["prefill", "0"], ["prefill", "1"], ["prefill", "2"], ["decode", "0"]]
+    for role, instance, _, port, url in lines:
+        scheme, _, place = url.partition("://")
+        name, _, number = place.partition(":")
+        assert (scheme, number, port) == ("http", "30000", "29500")
+        assert (services[name]["clusterIP"], services[name]["publishNotReadyAddresses"]) == ("None", False)
+        (pod,) = selected(services[name]["selector"], pods(found))
+        assert (pod.index, pod.labels["app.kubernetes.io/component"]) == (0, role)
+        assert target == "mpijob" or pod.environment["RANKPLAN_INSTANCE"] == instance
+    for role, count in (("prefill", 3), ("decode", 1)):
+        (together,) = [spec for name, spec in services.items() if name.endswith(f"-{role}-http")]
+        assert len(selected(together["selector"], pods(found))) == count
+        assert "clusterIP" not in together
+    open_to_all = [spec for spec in services.values() if any(port["name"] == "http" for port in spec["ports"])]
+    assert not [spec for spec in open_to_all if spec["publishNotReadyAddresses"]]
+
+
+def test_a_person_is_told_what_to_type() -> None:
+    config = composed(
+        *ON, *FOUR, "framework=vllm", "scheduler=[slurm,jobset]", "scheduler.jobset.namespace=team", "name=served"
+    )
+    made = compile_config(config)
+    assert registry.asked(made) == {
+        "slurm": "curl \"$(sed -n '1s/.* //p' rankplan-JOB/endpoints)/v1/models\"",
+        "jobset": "kubectl port-forward -n team service/served-http 8000 & sleep 2; curl http://localhost:8000/v1/models",
+    }
+    text = report.report(made, made.to_dict())
+    assert all(f"- {name}: `{command}`" in text for name, command in registry.asked(made).items())
+    assert registry.asked(compile_config(composed(*ON, "parallel=tp8", "hardware.nodes=1"))) == {}
+
+
+def test_a_server_with_a_certificate_is_asked_by_https() -> None:
+    config = composed(
+        *ON, *FOUR, "framework=vllm", "scheduler=jobset", "framework.args=['--ssl-certfile=/c','--ssl-keyfile=/k']"
+    )
+    command = registry.asked(compile_config(config))["jobset"]
+    assert command.endswith("curl -k https://localhost:8000/v1/models")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -24,7 +26,7 @@ ON = ("model=llama3_1_8b", "hardware=h100_80gb", "workload.global_batch_size=32"
 
 
 @contextmanager
-def server(status: int, host: str = "127.0.0.1") -> Iterator[int]:
+def server(status: int, host: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[int]:
     """The port of a server whose /health answers with `status`, and everything else with 404."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,6 +41,10 @@ def server(status: int, host: str = "127.0.0.1") -> Iterator[int]:
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
     found = Family((host, 0), Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        found.socket = context.wrap_socket(found.socket, server_side=True)
     thread = threading.Thread(target=found.serve_forever)
     thread.start()
     try:
@@ -81,6 +87,19 @@ def test_ready_is_what_health_says(tmp_path: Path, status: int, code: int) -> No
 def test_a_server_is_asked_where_it_listens(tmp_path: Path, asked: str, listens: str) -> None:
     with server(200, listens) as port:
         assert ask(tmp_path, *NODE, f"framework.args=['--port={port}','--host={asked}']") == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_server_with_a_certificate_is_asked_by_it(tmp_path: Path) -> None:
+    own = tmp_path / "own.pem"
+    command = (
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=elsewhere -keyout {own} -out {tmp_path}/c.pem"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    own.write_text(own.read_text() + (tmp_path / "c.pem").read_text())
+    with server(200, certificate=own) as port:
+        flags = f"framework.args=['--port={port}','--ssl-certfile=/c','--ssl-keyfile=/k']"
+        assert ask(tmp_path, *NODE, flags) == (0, "")
 
 
 @pytest.mark.parametrize(("node", "code"), [("4+2*JOB_INDEX", 0), ("2*JOB_INDEX", 1), ("2*NO_SUCH", 1), ("$(X)", 1)])

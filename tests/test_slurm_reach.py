@@ -28,7 +28,7 @@ def ran(
 ) -> tuple[str, str]:
     """Endpoints, and what the job printed. With an address, names do not resolve and it is what Slurm knows."""
     path = write(made, folder / "plan") / "slurm" / "job.sbatch"
-    done = batch(path, folder, hosts, [address or " ".join(["n0", "n1", "n2", "n3"])], address, components=parts)
+    done = batch(path, folder, hosts, [address or "n0 n1 n2 n3"], address, components=parts)
     assert done.returncode == 0, done.stderr
     return (folder / "rankplan-7" / "endpoints").read_text(), done.stdout
 

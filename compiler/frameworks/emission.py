@@ -42,7 +42,7 @@ class Emission:
     `environment` lies below the site's and the user's, and may hold Computed values too; `files` have paths under `framework/`.
     `unit` is what the launcher starts where `launch.unit` is not given: a process a `rank` or a `node`.
     `http_port` is where an inference server answers /health, on the first node of an instance; `http_host` is the address
-    that it listens on there.
+    that it listens on there, `http_scheme` is https where it is given a certificate.
     `mpi` is the interface to MPI that ranks find each other by, as srun names it, where they do.
     """
 
@@ -55,6 +55,7 @@ class Emission:
     mpi: str | None = None
     http_port: Computed | None = None
     http_host: str = ANYWHERE
+    http_scheme: str = "http"
 
 
 def flags(arguments: Sequence[Argument]) -> set[str]:

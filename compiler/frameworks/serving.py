@@ -108,6 +108,11 @@ def http_host(config: Config) -> str:
     return options(config.framework.args, {}).get("--host") or ANYWHERE
 
 
+def http_scheme(config: Config) -> str:
+    """Every server takes a certificate by the same option."""
+    return "https" if "--ssl-certfile" in flags(config.framework.args) else "http"
+
+
 def heard(config: Config, source: str) -> Check:
     """Whether somebody on another machine reaches the server."""
     host = http_host(config)

@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import sys
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, Any, List
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
@@ -37,9 +37,22 @@ def node_rank(arguments: List[str]) -> int:
     return spawn.node_rank(re.sub("[A-Z_]+", lambda name: str(planned.number(name.group())), text))
 
 
-def ask(host: str, port: int) -> int:
+def unchecked() -> Any:
+    """A server's certificate is for the name that clients use, and it is asked by another."""
+    import ssl  # not in every image's Python
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def ask(scheme: str, host: str, port: int) -> int:
     """Status of /health, which every inference server has, and answers with 200 once its model is loaded."""
-    connection = http.client.HTTPConnection(LOOPBACK.get(host, host), port, timeout=WAIT_S)
+    place = LOOPBACK.get(host, host)
+    if scheme == "https":
+        connection = http.client.HTTPSConnection(place, port, timeout=WAIT_S, context=unchecked())  # type: http.client.HTTPConnection
+    else:
+        connection = http.client.HTTPConnection(place, port, timeout=WAIT_S)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status
@@ -62,7 +75,7 @@ def main(arguments: List[str]) -> int:
         if "http_port" not in launch:
             raise planned.PlanError(planned.CONFIGURATION, "the plan starts no server")
         port = int(command.filled(launch, launch["http_port"]))
-        status = ask(launch.get("http_host", "127.0.0.1"), port)
+        status = ask(launch.get("http_scheme", "http"), launch.get("http_host", "127.0.0.1"), port)
     except (planned.PlanError, OSError, ValueError, http.client.HTTPException) as error:
         planned.say("not ready: %s" % error)
         return 1

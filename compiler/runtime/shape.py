@@ -155,6 +155,7 @@ LAUNCH = {
     "preflight": PREFLIGHT,
     "?http_port": computed,
     "?http_host": text,
+    "?http_scheme": either("http", "https"),
     "?computed_environment": {"*": computed},
 }
 

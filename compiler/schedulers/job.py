@@ -64,6 +64,7 @@ class Job:
     mpi: str | None
     http_port: Computed | None
     http_host: str
+    http_scheme: str
     command: tuple[Argument, ...]
     other_command: tuple[Argument, ...] | None
     environment: tuple[tuple[str, str], ...]
@@ -152,6 +153,7 @@ def job(plan: Planned) -> Job:
         mpi=emission.mpi,
         http_port=emission.http_port,
         http_host=emission.http_host,
+        http_scheme=emission.http_scheme,
         command=(*(agent or program), *emission.arguments),
         other_command=None if emission.others is None else (*(agent or program), *emission.others),
         environment=tuple((name, value) for name, value in variables if isinstance(value, str)),

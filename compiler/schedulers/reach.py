@@ -11,9 +11,14 @@ SLURM = "rankplan-JOB/endpoints"
 """Where a job writes who is where, JOB its number; the last word of a line is where a server answers."""
 
 
+def curl(job: Job) -> str:
+    """A certificate may be for another name than a person uses."""
+    return "curl -k" if job.http_scheme == "https" else "curl"
+
+
 def on_slurm(job: Job) -> str | None:
     """How a person asks the first server of a job."""
-    return f"curl \"$(sed -n '1s/.* //p' {SLURM}){MODELS}\"" if http_ports(job) else None
+    return f"{curl(job)} \"$(sed -n '1s/.* //p' {SLURM}){MODELS}\"" if http_ports(job) else None
 
 
 def http_ports(job: Job, *, own_network: bool = False) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from compiler.frameworks.serving import (
     http_flag,
     http_host,
     http_port,
+    http_scheme,
     numa,
     precision,
     shares_nodes,
@@ -50,6 +51,7 @@ def emission(world: World) -> Emission:
         unit="node",
         http_port=http_port(config, PORT, PORT_STEP),
         http_host=http_host(config),
+        http_scheme=http_scheme(config),
     )
 
 

@@ -38,12 +38,14 @@ def asked(job: Job, options: Any) -> str | None:
     where = "" if options.namespace is None else f"-n {options.namespace} "
     number = ports(job)[0]
     forward = f"kubectl port-forward {where}service/{service_name(job)} {number}"
-    return f"{forward} & sleep 2; curl http://localhost:{number}{reach.MODELS}"
+    return f"{forward} & sleep 2; {reach.curl(job)} {job.http_scheme}://localhost:{number}{reach.MODELS}"
 
 
 def url(job: Job, instance: int) -> list[str]:
     """Where one instance of a pool answers, by its own Service."""
-    return [f"http://{service_name(job, instance)}:{number}" for number in ports(job)[instance : instance + 1]]
+    return [
+        f"{job.http_scheme}://{service_name(job, instance)}:{number}" for number in ports(job)[instance : instance + 1]
+    ]
 
 
 def objects(job: Job, options: Any, first: First, pods: Node) -> list[Node]:

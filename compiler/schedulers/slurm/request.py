@@ -59,6 +59,7 @@ class Request:
     first_port: int
     ports: int
     http_ports: tuple[int, ...]
+    http_scheme: str
 
     @property
     def array(self) -> bool:
@@ -99,6 +100,7 @@ def of(job: Job, options: Any, whole: PooledJob | None = None) -> Request:
         first_port=FIRST_PORT,
         ports=PORTS - job.instances,
         http_ports=reach.http_ports(job),
+        http_scheme=job.http_scheme,
     )
 
 
