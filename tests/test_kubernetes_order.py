@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from compiler.passes import compile_config
 from compiler.specs.hardware import Fabric
 from compiler.specs.site import Site
+from tests.configs import composed
 from tests.controllers import CONTROLLERS
 from tests.kubernetes_plans import BARE, LEAVES, PODS, QUEUE, TOPOLOGY, checks, kubernetes
 
@@ -95,3 +98,24 @@ def test_uneven_leaves() -> None:
     assert "domains of one size" in checks(kubernetes("lws", 10, 2, fabric=LEAVES, site=TOPOLOGY))["order-unproven"].fix
     failed = checks(kubernetes("volcano", 10, 2, fabric=LEAVES, options={"domain_tier": 1}))["volcano-domains"]
     assert (failed.status, failed.limit) == ("fail", "domains of one size")
+
+
+@pytest.mark.parametrize("nodes", [4, 8, 16])
+@pytest.mark.parametrize("target", CONTROLLERS)
+def test_what_would_keep_the_order_keeps_it(target: str, nodes: int) -> None:
+    """Every way that a warning names, where it names one by a key, is tried."""
+    on = ["model=llama3_1_8b", "hardware=h100_80gb", f"hardware.nodes={nodes}", "parallel=tp8", f"parallel.dp={nodes}"]
+    on += [
+        "hardware.fabric.nodes_per_leaf=4",
+        "hardware.fabric.leaves_per_pod=2",
+        f"scheduler={target}",
+        "launch.image=i",
+    ]
+    (found,) = [item for item in compile_config(composed(*on)).checks if item.id == "order-unproven"]
+    assert found.status == "warn"
+    ways = [re.findall(r"[a-z_]+\.[a-z_.]+=[a-zA-Z/.-]+", way) for way in found.fix.split("; or ")]
+    assert ways or target == "lws"
+    for way in filter(None, ways):
+        keys = [key.replace("=TIER", f"={1 + key.count('.tier')}") for key in way]
+        again = compile_config(composed(*on, *keys)).checks
+        assert {item.status for item in again if item.id == "order-unproven"} == {"pass"}, keys

@@ -161,6 +161,17 @@ def checks(job: Job, options: Queued, target: str) -> Iterator[Check]:
         f"{asked} has nothing to ask for: the plan's network has neither leaves nor domains",
         "write hardware.fabric.nodes_per_leaf=32, or how many nodes share a leaf switch",
     )
+    if placed is not None and len(placed.slices) > 1:
+        layers = " of ".join(f"{size} in one {level.name}" for level, size in reversed(placed.slices))
+        yield check(
+            "kueue-layers",
+            False,
+            layers,
+            "one level of slices",
+            f"pods are placed {layers}: slices within slices, which Kueue knows behind a feature gate alone",
+            f"see that Kueue runs with TASMultiLayerTopology, or leave scheduler.{target}.topology out",
+            otherwise="warn",
+        )
     for level in () if placed is None else placed.levels:
         yield check(
             name,

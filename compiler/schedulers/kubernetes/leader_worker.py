@@ -93,8 +93,7 @@ def ties(job: Job, options: Any) -> Ties:
 
 def order(job: Job, options: Any, held: Ties) -> Problem | None:
     """Why a group's index is not tied to places by what is `held`, if it is not."""
-    parts_of_one_size = topology.smallest(job) is not None and (_domain(job) or 0) > 1
-    alone = _own_domains(job) if parts_of_one_size and topology.exclusive(job) is None else None
+    alone = _own_domains(job) if topology.unnamed(job) and (_domain(job) or 0) > 1 else None
     what = "a LeaderWorkerSet's worker index"
     return kueue.order(job, options.topology, what, "lws", slices=False, alone=alone, own=held)
 

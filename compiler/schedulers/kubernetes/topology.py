@@ -111,6 +111,12 @@ def exclusive(job: Job) -> str | None:
     return level.key if spelt else None
 
 
+def unnamed(job: Job) -> bool:
+    """Whether only a name is missing: parts of the plan could have domains to themselves, and the site has no label for them."""
+    level = smallest(job)
+    return level is not None and level.key is None and level.alone(job)
+
+
 def exclusive_check(target: str, *, wanted: bool | None, given: str | None) -> Iterator[Check]:
     """Domains of their own must be there to give: `wanted` is the user's choice, `given` the label that is used."""
     if wanted:

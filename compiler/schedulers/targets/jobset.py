@@ -144,7 +144,7 @@ def _exclusive(job: Job, options: Options) -> str | None:
 
 def order(job: Job, options: Options) -> Problem | None:
     own = _own_domains(job) if _exclusive(job, options) else None
-    alone = _own_domains(job) if topology.smallest(job) and topology.exclusive(job) is None else None
+    alone = _own_domains(job) if topology.unnamed(job) else None
     return kueue.order(job, options.topology, "a JobSet's pod index", "jobset", alone=alone, own=own)
 
 
