@@ -22,7 +22,7 @@ from compiler.schedulers.kubernetes import topology
 from compiler.specs.hardware import Fabric
 from compiler.specs.site import Site
 from tests import placements
-from tests.controllers import CONTROLLERS, Pod, documents, pods
+from tests.controllers import CONTROLLERS, documents, pods
 from tests.kubernetes_plans import QUEUE, TOPOLOGY, kubernetes
 from tests.placements import LEVELS, NAME, Host
 from tests.plans import SmallPlan
@@ -66,6 +66,7 @@ class Drawn:
     def __init__(self, plan: SmallPlan) -> None:
         self.plan, found, self.nodes = plan, documents(plan), job(plan).nodes
         self.pods = [pod for pod in pods(found) if pod.index >= 0]
+        self.by_host = any("RANKPLAN_BY_HOST" in pod.environment for pod in pods(found))
         tiers = [str(level.key) for level in topology.levels(job(plan))]
         self.asked = [blocks for item in found for blocks in placements.of(item, found, tiers)]
 
@@ -76,16 +77,15 @@ class Drawn:
             assert [pod.index for pod in own] == list(range(self.nodes))
             landed = placements.draw(chance, own, blocks, free, taken)
             free = [host for host in free if host not in landed]
-            hosts += _by_slot(self.plan, own, landed, instance * self.nodes)
+            hosts += self.by_slot(landed, instance * self.nodes)
         return hosts
 
-
-def _by_slot(plan: SmallPlan, own: list[Pod], landed: list[Host], first: int) -> list[Host]:
-    """As runtime/meet.py has it where a pod is told to take the slot of its node; else a pod's slot is its index."""
-    if "RANKPLAN_BY_HOST" not in own[0].environment:
-        return landed
-    names = plan.world.slots.hosts[first : first + len(own)]
-    return sorted(landed, key=lambda host: names.index(host[NAME]))
+    def by_slot(self, landed: list[Host], first: int) -> list[Host]:
+        """As runtime/meet.py has it where pods are told to take the slots of their nodes; else a pod's slot is its index."""
+        if not self.by_host:
+            return landed
+        names = self.plan.world.slots.hosts[first : first + len(landed)]
+        return sorted(landed, key=lambda host: names.index(host[NAME]))
 
 
 def real(plan: SmallPlan, hosts: list[Host]) -> Slots:

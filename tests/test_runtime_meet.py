@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
-from compiler.schedulers import registry
-from tests.controllers import Pod, documents, pods
+from compiler.passes import compile_config
+from compiler.schedulers import registry, runtime_files
+from compiler.schedulers.job import job
+from tests.configs import composed
+from tests.controllers import CONTROLLERS, Pod, documents, loaded, pods
 from tests.kubelet import unpack
 from tests.kubernetes_plans import kubernetes
 from tests.plans import SmallPlan
@@ -120,12 +123,10 @@ def test_a_pod_that_waits_for_others_stops_when_it_is_told_to(tmp_path: Path) ->
         assert process.returncode == 128 + signal.SIGTERM
 
 
-@pytest.mark.parametrize(("target", "kept"), [*((target, True) for target in BY_HOST), ("mpijob", False)])
-def test_hosts_that_nothing_keeps_are_warned_of(target: str, kept: bool) -> None:
+@pytest.mark.parametrize("target", CONTROLLERS)
+def test_hosts_and_order_of_a_pinned_plan_are_kept(target: str) -> None:
     found = {item.id: item for item in registry.checks(pinned(target))}
-    assert (found["pinned-hosts"].status, found["order-unproven"].status) == (
-        ("pass", "pass") if kept else ("warn", "warn")
-    )
+    assert (found["pinned-hosts"].status, found["order-unproven"].status) == ("pass", "pass")
     assert "pinned-hosts" not in {item.id for item in registry.checks(kubernetes(target, 4, 1))}
 
 
@@ -133,3 +134,38 @@ def test_several_groups_of_one_set_do_not_know_their_hosts() -> None:
     found = {item.id: item for item in registry.checks(pinned("lws", instances=2))}
     assert found["pinned-hosts"].status == "warn"
     assert json.dumps(found["pinned-hosts"].fix).startswith('"write hardware.pin=false')
+
+
+SERVED = (
+    "model=llama3_1_8b",
+    "hardware=h100_80gb",
+    "workload.global_batch_size=32",
+    "launch.image=i",
+    "framework=vllm",
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "kept"), [("jobset", True), ("kubernetes_job", True), ("lws", False), ("mpijob", False)]
+)
+def test_a_pinned_server_is_the_pod_that_is_ready(target: str, kept: bool, tmp_path: Path) -> None:
+    (tmp_path / "hosts.csv").write_text("host,leaf,pod,rack\nh0,l,p,r\nh1,l,p,r\n")
+    given = (f"hardware.inventory={tmp_path}/hosts.csv", "parallel=tp8_pp2", f"scheduler={target}")
+    made = compile_config(composed(*SERVED, *given, f"launch.python={sys.executable}"))
+    assert {item.status for item in made.checks if item.id == "pinned-hosts"} == {"pass" if kept else "warn"}
+    files = [item for item in registry.artifacts(made) if item.path.startswith("kubernetes/")]
+    found = [document for item in files for document in loaded(str(item.text))]
+    running = [pod for pod in pods(found) if pod.index >= 0]
+    (service,) = [item["spec"] for item in found if item["metadata"]["name"].endswith("-http")]
+    assert sum(service["selector"].items() <= pod.labels.items() for pod in running) == (2 if kept else 1)
+    if not kept:
+        return
+    for name, text in runtime_files.files(job(made)).items():
+        (tmp_path / name).write_text(text)
+    probe = running[1].spec["containers"][0]["readinessProbe"]["exec"]["command"]
+    command = [word.replace("/etc/rankplan/runtime", str(tmp_path)) for word in probe]
+    for node, said in (("h0", "Connection refused"), ("h1", "the server is on the node of slot 0")):
+        environment = {**running[1].environment, "NODE_NAME": node}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert said in done.stderr

@@ -2,7 +2,8 @@
 
     ready.py --node=16*JOB_INDEX+JOB_COMPLETION_INDEX     the pod's place, in variables that its container has
 
-An instance has one server, on its first node: the pods of the others are ready when they run.
+An instance has one server, on its first node: the pods of the others are ready when they run, unless pods take the slots
+of their nodes; clients then find the server as the one pod that is ready.
 Standard library only, Python 3.6 syntax.
 """
 
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any, List
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import command, planned, spawn
+    from compiler.runtime import command, meet, planned, spawn
 else:
     import command
+    import meet
     import planned
     import spawn
 
@@ -68,10 +70,15 @@ def main(arguments: List[str]) -> int:
     signal.signal(signal.SIGALRM, late)
     signal.alarm(2 * WAIT_S)
     try:
-        if node_rank(arguments) > 0:
+        node, launch = node_rank(arguments), planned.load()
+        if os.environ.get("RANKPLAN_BY_HOST"):
+            if meet.slot(launch, planned.node_name()) > 0:
+                raise planned.PlanError(
+                    planned.CONFIGURATION, "the server is on the node of slot 0, and clients go there"
+                )
+        elif node > 0:
             return 0
         os.environ["NODE_RANK"] = "0"
-        launch = planned.load()
         if "http_port" not in launch:
             raise planned.PlanError(planned.CONFIGURATION, "the plan starts no server")
         port = int(command.filled(launch, launch["http_port"]))

@@ -8,7 +8,7 @@ from typing import Any
 from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import kueue
+from compiler.schedulers.kubernetes import kueue, objects
 from compiler.schedulers.kubernetes.options import Queued
 
 RDMA = "rdma/ib"
@@ -31,9 +31,9 @@ def hosts(target: str, job: Job, kept: bool) -> Iterator[Check]:
             target,
             "pods take the slots of their nodes",
             f"pods run on the plan's hosts, and scheduler={target} does not say which of them is which slot"
-            + (": clients find rank 0 by the number of its pod" if job.http_port is not None else ""),
+            + ("" if objects.role(job) is None else ": pools find rank 0 of each other by the number of its pod"),
             "write hardware.pin=false, so that no host is promised"
-            + ("" if job.http_port is not None else ", or scheduler=jobset"),
+            + (" or scheduler=jobset" if objects.role(job) is None else ""),
             otherwise="warn",
         )
 

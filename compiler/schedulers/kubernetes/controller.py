@@ -63,7 +63,8 @@ class Controller:
 
     def served(self, job: Job, options: Any) -> dict[str, list[Node]]:
         """What clients need, in a file of its own."""
-        found = serving.objects(job, options, self.first, self.pods)
+        first = (lambda *_: self.pods) if self.by_host(job) else self.first  # the one that is ready has rank 0
+        found = serving.objects(job, options, first, self.pods, by_host=self.by_host(job))
         return {serving.HTTP: found} if found else {}
 
     def artifacts(self, job: Job, options: Any) -> Iterator[Artifact]:

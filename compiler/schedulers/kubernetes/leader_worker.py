@@ -82,8 +82,8 @@ def _domain(job: Job) -> int | None:
 
 
 def by_host(job: Job) -> bool:
-    """Groups have one template, and do not know which instance their nodes are for."""
-    return job.instances == 1 and objects.by_host(job)
+    """Groups have one template, and do not know which instance their nodes are for; a group is ready with all of its pods."""
+    return job.instances == 1 and job.http_port is None and objects.by_host(job)
 
 
 def ties(job: Job, options: Any) -> Ties:

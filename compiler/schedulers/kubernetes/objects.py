@@ -43,8 +43,8 @@ def role(job: Job) -> str | None:
 
 
 def by_host(job: Job) -> bool:
-    """Whether a pod's slot can be that of its node: the plan is pinned, and nobody outside looks for rank 0 by the pod's number."""
-    return bool(job.hosts) and job.http_port is None and role(job) is None
+    """Whether a pod's slot can be that of its node: the plan is pinned, and no other pool looks for rank 0 by the pod's number."""
+    return bool(job.hosts) and role(job) is None
 
 
 def service(name: str, selector: Node, port: int, job: Job, options: Any) -> Node:

@@ -48,14 +48,17 @@ def url(job: Job, instance: int) -> list[str]:
     ]
 
 
-def objects(job: Job, options: Any, first: First, pods: Node) -> list[Node]:
-    """All that clients need; nothing where nothing is served. `pods` are labels of the pods that hold ranks."""
+def objects(job: Job, options: Any, first: First, pods: Node, *, by_host: bool) -> list[Node]:
+    """All that clients need; nothing where nothing is served. `pods` are labels of the pods that hold ranks.
+
+    With `by_host` rank 0 may be in any of them, and only that one is ever ready.
+    """
     if not ports(job):
         return []
     found = [_service(job, options, None, first)]
     if job.world.config.workload.role is not None:  # a router sends each request to an instance of its choice
         found += [_service(job, options, instance, first) for instance in range(job.instances)]
-    return [*found, _budget(job, options, pods)]
+    return [*found, _budget(job, options, pods, by_host=by_host)]
 
 
 def _service(job: Job, options: Any, instance: int | None, first: First) -> Node:
@@ -72,7 +75,7 @@ def _service(job: Job, options: Any, instance: int | None, first: First) -> Node
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata(name, job, options), "spec": spec}
 
 
-def _budget(job: Job, options: Any, pods: Node) -> Node:
+def _budget(job: Job, options: Any, pods: Node, *, by_host: bool) -> Node:
     """Nodes are drained one pod at a time, as a server is down with any of its pods; the only server not without a person.
 
     A count, and of what must stay: the only budget that Kubernetes knows for pods of controllers that it does not.
@@ -80,7 +83,7 @@ def _budget(job: Job, options: Any, pods: Node) -> Node:
     total = job.nodes * job.instances
     spec = {
         "minAvailable": total if job.instances == 1 else total - 1,
-        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "unhealthyPodEvictionPolicy": "IfHealthyBudget" if by_host else "AlwaysAllow",
         "selector": {"matchLabels": {INSTANCE: labels(job)[INSTANCE], **pods}},
     }
     name = names.label(job.name)

@@ -16,6 +16,7 @@ from compiler.schedulers.kubernetes.container import (
     LAUNCHER,
     Place,
     environment,
+    field_ref,
     literal,
     port,
     program,
@@ -24,7 +25,7 @@ from compiler.schedulers.kubernetes.container import (
     volume_mounts,
 )
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata
 from compiler.schedulers.kubernetes.options import Queued
 from compiler.specs.fields import between, quantity
 from compiler.specs.limits import INT32
@@ -109,7 +110,7 @@ def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) ->
 def _launcher(name: str, instance: int, job: Job, options: Options) -> Node:
     """It has no GPUs; it starts the gang, and starts it again as a whole."""
     workers = _workers(name)
-    place = Place(node="", master=workers % 0, instance=str(instance))
+    place = Place(node="", master=workers % 0, instance=str(instance), by_host=follows(job))
     own = {
         "RANKPLAN_MAX_RESTARTS": str(job.launch.max_restarts),
         "RANKPLAN_SECRETS": " ".join(secret.name for secret in job.secrets if secret.secret),
@@ -129,12 +130,18 @@ def _launcher(name: str, instance: int, job: Job, options: Options) -> Node:
     }
 
 
+def follows(job: Job) -> bool:
+    """Whether workers take the slots of their nodes: a server's Service finds it by its worker's number."""
+    return by_host(job) and job.http_port is None
+
+
 def _worker(instance: int, job: Job, options: Options) -> Node:
     """Waits for MPI, which starts its ranks as of a login: with what mpirun passes on, and nothing of a pod's environment."""
     return {
         "name": CONTAINER,
         "image": job.launch.image or DEFAULT_IMAGE,
         "command": list(map(literal, options.sshd)),
+        **({"env": [field_ref("NODE_NAME", "spec.nodeName")]} if follows(job) else {}),
         "ports": [{"name": "ssh", "containerPort": options.ssh_port}, *serving.container_port(job, instance)],
         "readinessProbe": {"tcpSocket": {"port": options.ssh_port}, "periodSeconds": 5},
         "resources": resources(job),
@@ -170,5 +177,5 @@ def own(job: Job, _: Options) -> Iterator[Check]:
 
 
 TARGET = pools.apart(
-    Controller("mpijob", Options, objects, order, gang, first, WORKERS, lambda _: False, own, mpi=True), leaders
+    Controller("mpijob", Options, objects, order, gang, first, WORKERS, follows, own, mpi=True), leaders
 )
