@@ -73,6 +73,22 @@ def test_every_rank_runs_on_the_host_of_its_row(target: str, tmp_path: Path) -> 
     assert len({master for *_, master in said}) == 1
 
 
+def test_a_rank_that_nothing_keeps_on_its_host_says_so(tmp_path: Path) -> None:
+    """Of several groups of one template each takes the slots by its pods' numbers."""
+    plan = pinned("lws", instances=2, command=[*COMMAND[:2], "pass"])
+    found = pods(documents(plan))
+    unpack(plan, found[0].spec, tmp_path)
+    probe = [sys.executable, "-I", "-S", str(tmp_path / "runtime" / "probe.py"), "--cpu"]
+    launch = json.loads((tmp_path / "runtime" / "launch.json").read_text())
+    (tmp_path / "runtime" / "launch.json").write_text(json.dumps({**launch, "command": [], "other_command": None}))
+    row = {"RANK": "1", "LOCAL_RANK": "0", "NODE_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}
+    for node, said in (("h3", "(bound)"), ("h0", "(not on h3, the host of its row)")):
+        own = {**row, "NODE_NAME": node, "RANKPLAN_INSTANCE": "1", "MASTER_ADDR": "x", "MASTER_PORT": "1"}
+        environment = {**os.environ, **own, "RANKPLAN_PLAN": str(tmp_path)}
+        done = subprocess.run(probe, env=environment, capture_output=True, text=True, check=False)
+        assert f"rank 1 on {node} {said}: slot 1" in done.stdout, done.stderr
+
+
 def test_a_pod_on_another_node_stops_by_the_code_of_a_wrong_place(tmp_path: Path) -> None:
     plan = pinned("jobset", command=COMMAND)
     found = pods(documents(plan))

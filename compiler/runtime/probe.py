@@ -65,9 +65,10 @@ def check_host(launch: Dict[str, Any], host: str) -> str:
         planned.expect(planned.MAPPING, "slot of " + host, meet.slot(launch, host), planned.number("NODE_RANK"))
         return "bound"
     if launch["hosts"] and "NODE_NAME" in os.environ:
+        slot = planned.first_gpu_of_instance(launch) // launch["gpus_per_node"] + planned.number("NODE_RANK")
         if host not in launch["hosts"] + launch["spares"]:
             raise planned.differs(planned.MAPPING, "host", "one of the plan's %d" % len(launch["hosts"]), host)
-        return "one of the plan's"
+        return "bound" if launch["hosts"][slot] == host else "not on %s, the host of its row" % launch["hosts"][slot]
     return "unbound"
 
 
