@@ -47,7 +47,7 @@ def started(pod: Pod, folder: Path, node: str, port: str, own: str) -> subproces
     """A pod on a node, with an address of its own; the first pod's is where all others look for it."""
     command = [word.replace("/etc/rankplan", str(folder)) for word in pod.command]
     environment = {**os.environ, **pod.environment, "NODE_NAME": node, "RANKPLAN_PLAN": str(folder)}
-    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANKPLAN_DNS_WAIT_S": own}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANKPLAN_MEET_WAIT_S": own}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

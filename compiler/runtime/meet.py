@@ -23,6 +23,8 @@ else:
 
 LONGEST = 200
 """Bytes of a call and of its answer."""
+LIMIT_S = 3600
+"""Until the last pod has called: one that unpacks an image of tens of gigabytes takes its time."""
 WAIT_S = 0.5
 
 

@@ -148,12 +148,11 @@ def start(ranks: family.Family, launch: Dict[str, Any], options: Dict[str, str])
     node = node_rank(options["--node"]) if "--node" in options else planned.number("NODE_RANK")
     if node >= launch["nodes"]:
         raise planned.differs(planned.CONFIGURATION, "NODE_RANK", "one below %d" % launch["nodes"], node)
-    limit_s = planned.number("RANKPLAN_DNS_WAIT_S", 600)
-    if not await_master(limit_s):
+    if not await_master(planned.number("RANKPLAN_DNS_WAIT_S", 600)):
         return 0
     if os.environ.get("RANKPLAN_BY_HOST"):
         own = meet.slot(launch, planned.node_name())
-        found = meet.master(launch, node, own, limit_s)
+        found = meet.master(launch, node, own, planned.number("RANKPLAN_MEET_WAIT_S", meet.LIMIT_S))
         if found is None:
             return 0
         node, os.environ["MASTER_ADDR"] = own, found
