@@ -11,6 +11,7 @@ from typing import Any, Self
 from compiler.errors import Problem, line
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
+from compiler.schedulers import registry
 from compiler.words import number, readable, seconds
 from compiler.world import World
 
@@ -62,6 +63,7 @@ def _rows(plan: Plan, folder: Path) -> Iterable[tuple[str, str]]:
         f"{memory['total_bytes'] / 1e9:.2f} GB of {memory['capacity_bytes'] / 1e9:.4g} GB on the fullest rank ({share:.1%})",
     )
     yield from _projection(contents["projection"])
+    yield from (("ask it", command) for command in registry.asked(plan).values())
     yield "checks", count(check.status for check in plan.checks)
     if any(verdict.verdict != "not_applicable" for verdict in plan.expectations):
         yield "claims", count(verdict.verdict.replace("_", " ") for verdict in plan.expectations)

@@ -19,6 +19,8 @@ from tests.plans import SmallPlan, SmallPools, files
 Node = dict[str, Any]
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The same language; ten times as fast where it is there."""
+JOBSET = "jobset.sigs.k8s.io/"
+MPI = "training.kubeflow.org/"
 LWS = "leaderworkerset.sigs.k8s.io/"
 INDEX = "batch.kubernetes.io/job-completion-index"
 CONTROLLERS = ("kubernetes_job", "jobset", "lws", "trainjob", "volcano", "mpijob")
@@ -107,7 +109,8 @@ def _children(name: str, spec: Node) -> Iterator[Pod]:
     subdomain, first = spec["network"].get("subdomain", name), 0
     for child in spec["replicatedJobs"]:
         for index in range(child["replicas"]):
-            marks = {"jobset.sigs.k8s.io/job-index": str(index)}
+            marks = {f"{JOBSET}jobset-name": name, f"{JOBSET}replicatedjob-name": child["name"]}
+            marks[f"{JOBSET}job-index"] = str(index)
             made = list(_of_job(child["template"]["spec"], f"{name}-{child['name']}-{index}", subdomain, marks, first))
             yield from made
             first += len(made)
@@ -159,7 +162,8 @@ def _volcano(item: Node, _: list[Node]) -> Iterator[Pod]:
     (task,) = spec["tasks"]
     for index in range(task["replicas"]):
         last = {"VK_TASK_INDEX": str(index), "VC_TASK_INDEX": str(index)}
-        yield _start(task["template"], f"{name}-{task['name']}-{index}", name, index, first={}, last=last, marks={})
+        marks = {"volcano.sh/job-name": name, "volcano.sh/task-index": str(index)}
+        yield _start(task["template"], f"{name}-{task['name']}-{index}", name, index, first={}, last=last, marks=marks)
 
 
 def _mpijob(item: Node, _: list[Node]) -> Iterator[Pod]:
@@ -167,9 +171,11 @@ def _mpijob(item: Node, _: list[Node]) -> Iterator[Pod]:
     name, roles = item["metadata"]["name"], item["spec"]["mpiReplicaSpecs"]
     for index in range(roles["Worker"]["replicas"]):
         template = roles["Worker"]["template"]
-        yield _start(template, f"{name}-worker-{index}", name, index, first={}, last={}, marks={})
+        marks = {f"{MPI}job-name": name, f"{MPI}job-role": "worker", f"{MPI}replica-index": str(index)}
+        yield _start(template, f"{name}-worker-{index}", name, index, first={}, last={}, marks=marks)
     launcher = roles["Launcher"]["template"]
-    yield _start(launcher, f"{name}-launcher", name, -1, first={}, last={}, marks={})
+    marks = {f"{MPI}job-name": name, f"{MPI}job-role": "launcher"}
+    yield _start(launcher, f"{name}-launcher", name, -1, first={}, last={}, marks=marks)
 
 
 _MAKERS: dict[str, Callable[[Node, list[Node]], Iterator[Pod]]] = {

@@ -41,7 +41,7 @@ def fit(documents: Iterable[Document]) -> None:
     for document in found:
         if document["kind"] == "ComputeDomain":  # its schema is not at hand
             assert set(document) == COMPUTE_DOMAIN
-            assert set(document["spec"]) == {"numNodes", "channel"}
+            assert set(document["spec"]) == {"channel"}
             continue
         core = [] if crds.is_custom(document) else [document]
         assert not crds.is_custom(document) or crds.errors(document) == []

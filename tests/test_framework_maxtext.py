@@ -186,7 +186,7 @@ def test_a_process_a_node_finds_the_first_by_name() -> None:
     made = job(SmallPlan("small", lay_out(config)))
     assert (made.unit, made.tasks, dict(made.environment)["NNODES"]) == ("node", 128, "128")
     assert made.computed == (
-        ("JAX_COORDINATOR_IP", Computed("{MASTER_ADDR}")),
+        ("JAX_COORDINATOR_IP", Computed("{MASTER_HOST}")),
         ("JAX_COORDINATOR_PORT", Computed("{MASTER_PORT}")),
     )
     assert made.command[:4] == ("python3", "-m", "maxtext.trainers.pre_train.train", "src/maxtext/configs/base.yml")

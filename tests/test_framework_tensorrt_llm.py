@@ -139,7 +139,7 @@ def test_several_nodes_are_one_mpi_world() -> None:
     assert found.arguments == (
         "/models/moe_30b", "--tp_size", "64", "--pp_size", "4", "--ep_size", "16", "--gpus_per_node", "8",
         "--max_batch_size", "2", "--max_num_tokens", "10240", "--max_seq_len", "11264",
-        "--extra_llm_api_options", Computed("{RANKPLAN_PLAN}/framework/llm_api.yaml"),
+        "--host", "0.0.0.0", "--extra_llm_api_options", Computed("{RANKPLAN_PLAN}/framework/llm_api.yaml"),
     )  # fmt: skip
     made = job(SmallPlan("small", lay_out(composed("scheduler=slurm", *NEAREST))))
     assert "--mpi=pmix" in request.of(made, Options()).step

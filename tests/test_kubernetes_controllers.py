@@ -13,9 +13,9 @@ def test_an_indexed_job_is_a_gang_that_is_not_retried() -> None:
     spec = started["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 4)
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (0, 86400)
-    fail, ignore = spec["podFailurePolicy"]["rules"]
+    fail, evicted = spec["podFailurePolicy"]["rules"]
     assert fail["onExitCodes"] == {"operator": "In", "values": [64, 65, 66]}
-    assert (ignore["action"], ignore["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+    assert (evicted["action"], evicted["onPodConditions"][0]["type"]) == ("FailJob", "DisruptionTarget")
 
 
 @pytest.mark.parametrize("target", ["jobset", "trainjob"])

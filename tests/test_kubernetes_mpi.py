@@ -24,7 +24,8 @@ from tests.slurm_cluster import until
 LOGIN = """#!/bin/bash
 # ssh, of a cluster whose workers are all here: nothing of this environment, and the host name of the worker
 host="$1"; shift
-exec env -i PATH="$PATH" HOME="$HOME" unshare --uts sh -c 'hostname "$0"; exec sh -c "$1"' "${host%%.*}" "$*"
+node=$(cat "$HOME/node.${host%%.*}" 2>/dev/null)
+exec env -i PATH="$PATH" HOME="$HOME" ${node:+NODE_NAME="$node"} unshare --uts sh -c 'hostname "$0"; exec sh -c "$1"' "${host%%.*}" "$*"
 """
 SHOW = ["sh", "-c", 'printf "%s\\n" "$RANK $NODE_RANK $LOCAL_RANK $WORLD_SIZE $(hostname) $OMPI_COMM_WORLD_RANK" >> $0']
 
@@ -86,6 +87,21 @@ def test_ranks_are_where_the_plan_says(tmp_path: Path) -> None:
     assert code == 0, said
     expected = [[rank, rank // 2, rank % 2, 6, f"small-worker-{rank // 2}", rank] for rank in range(6)]
     assert seen(report) == [list(map(str, row)) for row in expected]
+
+
+def test_workers_take_the_slots_of_their_nodes(tmp_path: Path) -> None:
+    report = tmp_path / "seen"
+    show = ["sh", "-c", 'printf "%s\\n" "$RANK $NODE_NAME $MASTER_ADDR $(hostname)" >> $0', str(report)]
+    hosts = "host,leaf,pod,rack\n" + "".join(f"h{index},l,p,r\n" for index in range(3))
+    plan = kubernetes("mpijob", 3, 2, command=show, hosts=hosts, pin=True, python=sys.executable)
+    landed = {"small-worker-0": "h2", "small-worker-1": "h0", "small-worker-2": "h1"}
+    for worker, node in landed.items():
+        (tmp_path / f"node.{worker}").write_text(node)
+    code, said = end(launch(plan, tmp_path))
+    assert code == 0, said
+    at = {node: worker for worker, node in landed.items()}
+    expected = [[str(rank), f"h{rank // 2}", "small-worker-1.small", at[f"h{rank // 2}"]] for rank in range(6)]
+    assert seen(report) == expected
 
 
 def test_one_process_a_node(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from compiler.passes import compile_config
 from compiler.specs.hardware import Fabric
 from compiler.specs.site import Site
+from tests.configs import composed
 from tests.controllers import CONTROLLERS
 from tests.kubernetes_plans import BARE, LEAVES, PODS, QUEUE, TOPOLOGY, checks, kubernetes
 
@@ -26,23 +29,50 @@ def proven(target: str, *shape: int, fabric: Fabric = LEAVES, site: Site = TOPOL
         ("kubernetes_job", {}, False),
         ("kubernetes_job", {"options": QUEUE}, True),
         ("kubernetes_job", {"options": {**QUEUE, "topology": "preferred"}}, False),
-        ("jobset", {}, True),
+        ("jobset", {}, False),  # each leaf is one, and nothing keeps the two in one pod
         ("jobset", {"options": {"exclusive": False}}, False),
         ("jobset", {"options": QUEUE}, True),
-        ("jobset", {"options": {"queue": "q"}}, True),
-        ("lws", {}, True),
+        ("jobset", {"options": {"queue": "q"}}, False),
+        ("lws", {}, False),
         ("lws", {"options": QUEUE}, False),
         ("lws", {"options": {"exclusive": False}}, False),
         ("trainjob", {}, False),
         ("trainjob", {"options": QUEUE}, True),
-        ("volcano", {"options": {"domain_tier": 1}}, True),
+        ("volcano", {"options": {"domain_tier": 1}}, False),
+        ("volcano", {"options": {"domain_tier": 1, "tier": 2}}, True),
         ("volcano", {"options": {"tier": 1}}, False),
         ("mpijob", {}, False),
+        ("mpijob", {"options": QUEUE}, True),
     ],
 )
 def test_order_is_proven_where_something_fixes_it(target: str, given: dict[str, Any], expected: bool) -> None:
     """Eight nodes on two leaves of one pod."""
     assert proven(target, 8, 2, fabric=PODS, **given) is expected
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "expected"),
+    [
+        ("jobset", {}, True),
+        ("lws", {}, True),
+        ("volcano", {"options": {"domain_tier": 1}}, True),
+        ("kubernetes_job", {}, False),
+    ],
+)
+def test_one_level_is_enough_where_the_plan_has_no_other(target: str, given: dict[str, Any], expected: bool) -> None:
+    assert proven(target, 8, 2, **given) is expected
+
+
+def test_a_network_without_leaves_has_no_order() -> None:
+    assert all(proven(target, 8, 2, fabric=Fabric(kind="flat"), site=BARE) for target in CONTROLLERS)
+
+
+def test_what_is_lost_is_said_with_what_would_keep_it() -> None:
+    found = checks(kubernetes("jobset", 16, 2, fabric=PODS, site=TOPOLOGY))["order-unproven"]
+    assert "is tied to the plan's leaves, and not to its pods: groups within one pod may span several" in found.message
+    assert "write scheduler.jobset.queue=my-queue scheduler.jobset.topology=required" in found.fix
+    found = checks(kubernetes("lws", 16, 2, fabric=PODS, site=TOPOLOGY))["order-unproven"]
+    assert "pin the plan" in found.fix
 
 
 @pytest.mark.parametrize("target", CONTROLLERS)
@@ -62,9 +92,30 @@ def test_leaves_that_two_instances_share_are_nobodys_own() -> None:
 
 
 def test_uneven_leaves() -> None:
-    """A JobSet spells them out; groups and partitions are of one size; Kueue would place two sets of pods apart."""
+    """A JobSet spells them out; groups, partitions and Kueue's slices are of one size."""
     assert proven("jobset", 10, 2)
     assert not proven("jobset", 10, 2, options=QUEUE)
-    assert "are of one size" in checks(kubernetes("lws", 10, 2, fabric=LEAVES, site=TOPOLOGY))["order-unproven"].message
+    assert "domains of one size" in checks(kubernetes("lws", 10, 2, fabric=LEAVES, site=TOPOLOGY))["order-unproven"].fix
     failed = checks(kubernetes("volcano", 10, 2, fabric=LEAVES, options={"domain_tier": 1}))["volcano-domains"]
     assert (failed.status, failed.limit) == ("fail", "domains of one size")
+
+
+@pytest.mark.parametrize("nodes", [4, 8, 16])
+@pytest.mark.parametrize("target", CONTROLLERS)
+def test_what_would_keep_the_order_keeps_it(target: str, nodes: int) -> None:
+    """Every way that a warning names, where it names one by a key, is tried."""
+    on = ["model=llama3_1_8b", "hardware=h100_80gb", f"hardware.nodes={nodes}", "parallel=tp8", f"parallel.dp={nodes}"]
+    on += [
+        "hardware.fabric.nodes_per_leaf=4",
+        "hardware.fabric.leaves_per_pod=2",
+        f"scheduler={target}",
+        "launch.image=i",
+    ]
+    (found,) = [item for item in compile_config(composed(*on)).checks if item.id == "order-unproven"]
+    assert found.status == "warn"
+    ways = [re.findall(r"[a-z_]+\.[a-z_.]+=[a-zA-Z/.-]+", way) for way in found.fix.split("; or ")]
+    assert ways or target == "lws"
+    for way in filter(None, ways):
+        keys = [key.replace("=TIER", f"={1 + key.count('.tier')}") for key in way]
+        again = compile_config(composed(*on, *keys)).checks
+        assert {item.status for item in again if item.id == "order-unproven"} == {"pass"}, keys

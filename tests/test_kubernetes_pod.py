@@ -33,7 +33,34 @@ def test_every_pod_is_closed_and_has_what_ranks_need(target: str) -> None:
         assert spec["terminationGracePeriodSeconds"] == 130  # the checkpoint's 120 s and 10 of our own
         assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": str(64 * 2**30)}} in spec["volumes"]
         if container["command"][3:4] == ["/etc/rankplan/runtime/spawn.py"]:
-            assert container["resources"]["limits"] == container["resources"]["requests"] == {"nvidia.com/gpu": "8"}
+            assert container["resources"]["limits"] == {"nvidia.com/gpu": "8"}
+
+
+@pytest.mark.parametrize("target", CONTROLLERS)
+def test_pods_ask_for_cpus_and_memory_where_the_site_says_nothing_of_them(target: str) -> None:
+    """Without limits: a program may use what a node has left."""
+    for spec in specs(made(target, "two")):
+        resources = spec["containers"][0]["resources"]
+        assert {"cpu", "memory"} <= set(resources["requests"])
+        assert not {"cpu", "memory"} & set(resources.get("limits", {}))
+        if "limits" in resources:
+            assert resources["requests"] == {"nvidia.com/gpu": "8", "cpu": "32", "memory": str(128 * 2**30)}
+
+
+@pytest.mark.parametrize("target", CONTROLLERS)
+def test_pods_leave_a_dead_node_within_a_minute(target: str) -> None:
+    """A gang stands still meanwhile; a site that has its own time for one of them keeps it."""
+    own = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}
+    site = Site(name="s", kubernetes=KubernetesSite(tolerations=[own]))
+    for given, expected in (({}, [60, 60]), ({"site": site}, [5, 60])):
+        for spec in specs(kubernetes(target, 2, 8, **given)):
+            left = {
+                item["key"]: item["tolerationSeconds"] for item in spec["tolerations"] if "tolerationSeconds" in item
+            }
+            assert left == {
+                f"node.kubernetes.io/{why}": time
+                for why, time in zip(("not-ready", "unreachable"), expected, strict=True)
+            }
 
 
 @pytest.mark.parametrize("target", CONTROLLERS)
@@ -60,7 +87,7 @@ def test_site_and_options_reach_every_pod(target: str) -> None:
         }
         mounts = {mount["mountPath"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}
         assert mounts == {"/etc/rankplan": True, "/dev/shm": False, "/tmp": False, "/data": True, "/c d": False}
-        if "resources" in container:
+        if "limits" in container["resources"]:
             assert spec["nodeSelector"] == {"cloud.google.com/gke-accelerator": "h100", "pool": "true"}
             assert container["resources"]["limits"] == {
                 "nvidia.com/gpu": "8",
@@ -111,9 +138,9 @@ def test_a_compute_domain_is_claimed_by_every_pod_with_gpus(target: str) -> None
     plan = made(target, "racks")
     (domain,) = of_kind(plan, "ComputeDomain")
     claim = domain["spec"]["channel"]["resourceClaimTemplate"]["name"]
-    assert domain["spec"]["numNodes"] == 36
+    assert domain["apiVersion"] == "resource.nvidia.com/v1beta2"
     for spec in specs(plan):
         container = spec["containers"][0]
-        if "resources" in container:
+        if "limits" in container.get("resources", {}):
             assert spec["resourceClaims"] == [{"name": "compute-domain", "resourceClaimTemplateName": claim}]
             assert container["resources"]["claims"] == [{"name": "compute-domain"}]

@@ -35,7 +35,6 @@ from tests.plans import files
         ("jobset", {"site": {"node_selector": {"a": "b c"}}}, "site.kubernetes.node_selector.a=b c is no value of a label"),
         ("jobset", {"site": {"pod_annotations": {"": "1"}}}, "site.kubernetes.pod_annotations has '', which is no name"),
         ("jobset", {"site": {"rdma_resource": "rdma ib"}}, "site.kubernetes.rdma_resource has 'rdma ib'"),
-        ("jobset", {"site": {"hugepages_bytes": 2**21}}, "site.kubernetes.hugepages_bytes needs memory or CPUs"),
     ],
 )  # fmt: skip
 def test_what_kubernetes_cannot_carry_is_refused(target: str, given: dict[str, Any], message: str) -> None:

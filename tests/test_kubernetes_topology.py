@@ -17,6 +17,7 @@ from tests.kubernetes_plans import BARE, KEYS, LEAVES, PODS, QUEUE, TOPOLOGY, ch
 from tests.plans import SmallPlan
 
 PREFIX = "kueue.x-k8s.io/podset-"
+LAYERS = json.dumps([{"topology": KEYS.pod, "size": 8}, {"topology": KEYS.leaf, "size": 4}])
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,8 @@ def test_leaves_of_an_inventory_are_spelt_out_up_to_a_limit() -> None:
     [
         (4, "required", {"required-topology": KEYS.leaf}),
         (8, "required", {"required-topology": KEYS.pod, "slice-required-topology": KEYS.leaf, "slice-size": "4"}),
-        (16, "required", {"preferred-topology": KEYS.pod, "slice-required-topology": KEYS.leaf, "slice-size": "4"}),
+        (16, "required", {"preferred-topology": KEYS.pod, "slice-required-topology-constraints": LAYERS}),
+        (12, "required", {"preferred-topology": KEYS.pod, "slice-required-topology": KEYS.leaf, "slice-size": "4"}),
         (6, "required", {"required-topology": KEYS.pod}),
         (4, "preferred", {"preferred-topology": KEYS.leaf}),
         (16, "preferred", {"preferred-topology": KEYS.pod}),

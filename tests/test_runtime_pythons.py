@@ -53,7 +53,7 @@ def test_every_program_does_its_work(python: str, tmp_path: Path) -> None:
     assert run(python, folder, "preflight", job).returncode == 0
     assert run(python, folder, "attempt", job, "begin", "0").stdout == "run\n"
     assert run(python, folder, "attempt", job, "end", "0", "none", "99", "7").stdout == "7\n"
-    assert "LWS_WORKER_INDEX" in run(python, folder, "ready").stderr
+    assert "LWS_WORKER_INDEX" in run(python, folder, "ready", "--node=LWS_WORKER_INDEX").stderr
     assert "RANKPLAN_MAX_RESTARTS" in run(python, folder, "mpi", "mpirun").stderr
     assert "plan.json" in run(python, folder, "rank_map", "3").stderr
     assert run(python, folder, "probe", **{**RANK_5, "RANK": "²"}).returncode == 64

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -23,7 +26,7 @@ ON = ("model=llama3_1_8b", "hardware=h100_80gb", "workload.global_batch_size=32"
 
 
 @contextmanager
-def server(status: int) -> Iterator[int]:
+def server(status: int, host: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[int]:
     """The port of a server whose /health answers with `status`, and everything else with 404."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -34,7 +37,14 @@ def server(status: int) -> Iterator[int]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             pass
 
-    found = HTTPServer(("127.0.0.1", 0), Handler)
+    class Family(HTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    found = Family((host, 0), Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        found.socket = context.wrap_socket(found.socket, server_side=True)
     thread = threading.Thread(target=found.serve_forever)
     thread.start()
     try:
@@ -45,12 +55,19 @@ def server(status: int) -> Iterator[int]:
         thread.join()
 
 
-def ask(folder: Path, *overrides: str, worker: str = "0", instance: str = "0") -> tuple[int, str]:
+def ask(
+    folder: Path, *overrides: str, worker: str = "0", instance: str = "0", node: str = "LWS_WORKER_INDEX"
+) -> tuple[int, str]:
     made = job(compile_config(composed(*ON, "framework=vllm", *overrides)))
     for name, text in runtime_files.files(made).items():
         (folder / name).write_text(text, encoding="utf-8")
-    environment = {"LWS_WORKER_INDEX": worker, "RANKPLAN_INSTANCE": instance, "http_proxy": "http://127.0.0.1:1"}
-    command = [sys.executable, "-I", "-S", str(folder / "ready.py")]
+    environment = {
+        "LWS_WORKER_INDEX": worker,
+        "JOB_INDEX": "0",
+        "RANKPLAN_INSTANCE": instance,
+        "http_proxy": "http://127.0.0.1:1",
+    }
+    command = [sys.executable, "-I", "-S", str(folder / "ready.py"), f"--node={node}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
 
@@ -64,6 +81,32 @@ def test_ready_is_what_health_says(tmp_path: Path, status: int, code: int) -> No
         found, said = ask(tmp_path, *NODE, f"framework.args=['--port={port}']")
     assert found == code
     assert said == ("" if code == 0 else f"rankplan: not ready: /health on port {port} answers 503\n")
+
+
+@pytest.mark.parametrize(("asked", "listens"), [("::", "::1"), ("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "127.0.0.1")])
+def test_a_server_is_asked_where_it_listens(tmp_path: Path, asked: str, listens: str) -> None:
+    with server(200, listens) as port:
+        assert ask(tmp_path, *NODE, f"framework.args=['--port={port}','--host={asked}']") == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_server_with_a_certificate_is_asked_by_it(tmp_path: Path) -> None:
+    own = tmp_path / "own.pem"
+    command = (
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=elsewhere -keyout {own} -out {tmp_path}/c.pem"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    own.write_text(own.read_text() + (tmp_path / "c.pem").read_text())
+    with server(200, certificate=own) as port:
+        flags = f"framework.args=['--port={port}','--ssl-certfile=/c','--ssl-keyfile=/k']"
+        assert ask(tmp_path, *NODE, flags) == (0, "")
+
+
+@pytest.mark.parametrize(("node", "code"), [("4+2*JOB_INDEX", 0), ("2*JOB_INDEX", 1), ("2*NO_SUCH", 1), ("$(X)", 1)])
+def test_the_place_of_a_pod_is_worked_out_from_variables_that_it_has(tmp_path: Path, node: str, code: int) -> None:
+    """No server is there: a pod is ready where it needs none, and says what is wrong else."""
+    found, said = ask(tmp_path, *NODE, node=node)
+    assert (found, bool(said)) == (code, bool(code))
 
 
 def test_a_server_that_is_not_there_is_not_ready(tmp_path: Path) -> None:
@@ -96,4 +139,6 @@ def test_a_group_of_pods_is_ready_when_its_server_is(framework: str, kind: bool)
     (found,) = [item for item in loaded(files["kubernetes/lws.yaml"]) if item["kind"] == "LeaderWorkerSet"]
     (container,) = found["spec"]["leaderWorkerTemplate"]["workerTemplate"]["spec"]["containers"]
     command = container.get("readinessProbe", {}).get("exec", {}).get("command")
-    assert command == (["python3", "-I", "-S", "/etc/rankplan/runtime/ready.py"] if kind else None)
+    assert command == (
+        ["python3", "-I", "-S", "/etc/rankplan/runtime/ready.py", "--node=LWS_WORKER_INDEX"] if kind else None
+    )

@@ -15,9 +15,9 @@ from compiler.specs.config import Config
 class Computed:
     """An argument, or a variable's value, that the starter completes on each node.
 
-    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {NODE_RANK}, {RANKPLAN_PLAN}, {ADDRESS}, which is the node's own as rank 0's
-    host sees it, {START}, which is NODE_RANK*times, and {PORT}, which is port + times*(how many instances come before this
-    one on its node).
+    `text` may hold {MASTER_ADDR}, {MASTER_PORT}, {MASTER_HOST}, which is MASTER_ADDR as it stands before a colon (an IPv6
+    address in brackets), {NODE_RANK}, {RANKPLAN_PLAN}, {ADDRESS}, which is the node's own as rank 0's host sees it, {START},
+    which is NODE_RANK*times, and {PORT}, which is port + times*(how many instances come before this one on its node).
     """
 
     text: str
@@ -30,6 +30,9 @@ class Computed:
 
 Argument = str | Computed
 
+ANYWHERE = "0.0.0.0"  # noqa: S104 - a server is there for others
+"""Every address of a node."""
+
 
 @dataclass(frozen=True)
 class Emission:
@@ -38,7 +41,8 @@ class Emission:
     `others` are the arguments on every node but the first, where those differ (None: they do not).
     `environment` lies below the site's and the user's, and may hold Computed values too; `files` have paths under `framework/`.
     `unit` is what the launcher starts where `launch.unit` is not given: a process a `rank` or a `node`.
-    `http_port` is where an inference server answers /health, on the first node of an instance.
+    `http_port` is where an inference server answers /health, on the first node of an instance; `http_host` is the address
+    that it listens on there, `http_scheme` is https where it is given a certificate.
     `mpi` is the interface to MPI that ranks find each other by, as srun names it, where they do.
     """
 
@@ -50,6 +54,8 @@ class Emission:
     unit: str = "rank"
     mpi: str | None = None
     http_port: Computed | None = None
+    http_host: str = ANYWHERE
+    http_scheme: str = "http"
 
 
 def flags(arguments: Sequence[Argument]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.checks import Check, check
-from compiler.frameworks.emission import Computed, is_flag
+from compiler.frameworks.emission import ANYWHERE, Computed, flags, is_flag
 from compiler.frameworks.options import options
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.stages import Stages
@@ -92,9 +92,45 @@ def http_port(config: Config, first: int, step: int) -> Computed:
     return Computed(options(config.framework.args, {}).get("--port") or str(first))
 
 
+def numa(config: Config, *own: str) -> tuple[str, ...]:
+    """NUMA node of each GPU that a server sees, for one that binds its own processes; empty where the site says none.
+
+    `own` are options by which a user binds them otherwise. Servers that share a node see parts of it, which differ.
+    """
+    given = {flag.split(".")[0].replace("_", "-") for flag in flags(config.framework.args)}
+    if given & set(own) or shares_nodes(config):
+        return ()
+    return tuple(map(str, config.site.numa))
+
+
+def http_host(config: Config) -> str:
+    """The address that a server listens on: the user's, else every one of its node's."""
+    return options(config.framework.args, {}).get("--host") or ANYWHERE
+
+
+def http_scheme(config: Config) -> str:
+    """Every server takes a certificate by the same option."""
+    return "https" if "--ssl-certfile" in flags(config.framework.args) else "http"
+
+
+def heard(config: Config, source: str) -> Check:
+    """Whether somebody on another machine reaches the server."""
+    host = http_host(config)
+    return check(
+        f"{config.framework.name}-host",
+        not (host.startswith("127.") or host in ("localhost", "::1")),
+        host,
+        "an address that others reach",
+        f"{source} listens on {host}, where nobody on another machine reaches it",
+        "leave --host out of framework.args",
+        otherwise="warn",
+    )
+
+
 def common(config: Config, source: str, flags: Sequence[str], *, positional: bool = False) -> Iterator[Check]:
     """Rules of every inference server; `source` names it and its version, `flags` are those of the weights."""
     yield from _limits(config, source)
+    yield heard(config, source)
     yield from _checkpoint(config, source, weights(config, flags, positional=positional), flags[0])
 
 

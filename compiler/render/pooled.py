@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
 from compiler.render import breakdown
@@ -60,6 +61,7 @@ def _report(plan: PooledPlan, contents: Mapping[str, Any]) -> str:
     config = plan.config
     return render(
         "pools.md.j2",
+        answers=all(adapter(part.config.framework.name).emission(part.world).http_port for part in plan.pools.values()),
         plan=plan,
         hardware=config.hardware,
         config=config,

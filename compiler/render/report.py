@@ -10,6 +10,7 @@ from compiler.plan import Plan
 from compiler.render import breakdown
 from compiler.render.engine import render
 from compiler.render.table import Row, Table
+from compiler.schedulers import registry
 from compiler.words import gigabytes, number, readable, seconds
 
 
@@ -38,6 +39,7 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         source=plan.config.expect.source,
         verdicts=[verdict for verdict in plan.expectations if verdict.verdict != "not_applicable"],
         assumed=contents["assumed"],
+        asked=registry.asked(plan),
         calibration=_measured_on(plan.config.hardware.calibration),
     )
 

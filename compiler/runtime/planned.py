@@ -118,6 +118,11 @@ def port(name: str = "MASTER_PORT") -> int:
     return found
 
 
+def bracketed(address: str) -> str:
+    """An address as it stands before a colon and a port: one of IPv6 has colons of its own."""
+    return "[%s]" % address if ":" in address and address[0] != "[" else address
+
+
 def instance() -> int:
     return number("RANKPLAN_INSTANCE", 0)
 

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import command, machine, planned, rank_map
+    from compiler.runtime import command, machine, meet, planned, rank_map
 else:
     import command
     import machine
+    import meet
     import planned
     import rank_map
 
@@ -60,10 +61,14 @@ def check_host(launch: Dict[str, Any], host: str) -> str:
         slot = planned.first_gpu_of_instance(launch) // launch["gpus_per_node"] + planned.number("NODE_RANK")
         planned.expect(planned.MAPPING, "host of slot %d" % slot, dict(enumerate(bound)).get(slot), host)
         return "bound"
+    if os.environ.get("RANKPLAN_BY_HOST"):
+        planned.expect(planned.MAPPING, "slot of " + host, meet.slot(launch, host), planned.number("NODE_RANK"))
+        return "bound"
     if launch["hosts"] and "NODE_NAME" in os.environ:
+        slot = planned.first_gpu_of_instance(launch) // launch["gpus_per_node"] + planned.number("NODE_RANK")
         if host not in launch["hosts"] + launch["spares"]:
             raise planned.differs(planned.MAPPING, "host", "one of the plan's %d" % len(launch["hosts"]), host)
-        return "one of the plan's"
+        return "bound" if launch["hosts"][slot] == host else "not on %s, the host of its row" % launch["hosts"][slot]
     return "unbound"
 
 

@@ -108,7 +108,7 @@ def perhaps(wanted: Any) -> Any:
 def computed(value: Any, where: str) -> None:
     """A text that is completed on the node. None of its names has a form, an index or an attribute."""
     check(value, {"text": text, "times": whole(-TIMES_MOST), "?port": whole(0, (1 << 16) - 1)}, where)
-    names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "RANKPLAN_PLAN", "ADDRESS", "START", "PORT")
+    names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "RANKPLAN_PLAN", "ADDRESS", "START", "PORT", "MASTER_HOST")
     if re.search("[{}]", re.sub("{{|}}|{(%s)}" % "|".join(names), "", value["text"])):
         raise wrong(where + ".text", "no names but " + ", ".join(names), value["text"])
 
@@ -154,6 +154,8 @@ LAUNCH = {
     "checkpoint_signal_s": whole(0),
     "preflight": PREFLIGHT,
     "?http_port": computed,
+    "?http_host": text,
+    "?http_scheme": either("http", "https"),
     "?computed_environment": {"*": computed},
 }
 

@@ -2,7 +2,8 @@
 
     spawn.py          the node NODE_RANK of instance RANKPLAN_INSTANCE; waits until MASTER_ADDR resolves
     spawn.py --all    every rank of every instance as a CPU process on this machine
-    --node=16*2+3     a pod's node rank, as its manifest works it out from the controller's indices
+    --node=16*2+3     a pod's node rank, as its manifest works it out from the controller's indices; with RANKPLAN_BY_HOST
+                      the number of the pod, whose node rank is the slot of its node (meet.py)
     --parent=PID      ends when the process that started it does
     --stay            for a controller that starts whatever ends again: stays after a success, and after a mistake that
                       would only be repeated (64, 65, 66), until it is told to stop
@@ -23,10 +24,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import family, guard, planned, rank_map
+    from compiler.runtime import family, guard, meet, planned, rank_map
 else:
     import family
     import guard
+    import meet
     import planned
     import rank_map
 
@@ -148,6 +150,12 @@ def start(ranks: family.Family, launch: Dict[str, Any], options: Dict[str, str])
         raise planned.differs(planned.CONFIGURATION, "NODE_RANK", "one below %d" % launch["nodes"], node)
     if not await_master(planned.number("RANKPLAN_DNS_WAIT_S", 600)):
         return 0
+    if os.environ.get("RANKPLAN_BY_HOST"):
+        own = meet.slot(launch, planned.node_name())
+        found = meet.master(launch, node, own, planned.number("RANKPLAN_MEET_WAIT_S", meet.LIMIT_S))
+        if found is None:
+            return 0
+        node, os.environ["MASTER_ADDR"] = own, found
     return start_node(ranks, launch, clean(), node, [])
 
 

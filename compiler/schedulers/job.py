@@ -63,6 +63,8 @@ class Job:
     unit: str
     mpi: str | None
     http_port: Computed | None
+    http_host: str
+    http_scheme: str
     command: tuple[Argument, ...]
     other_command: tuple[Argument, ...] | None
     environment: tuple[tuple[str, str], ...]
@@ -150,6 +152,8 @@ def job(plan: Planned) -> Job:
         unit="node" if agent else launch.unit or emission.unit,
         mpi=emission.mpi,
         http_port=emission.http_port,
+        http_host=emission.http_host,
+        http_scheme=emission.http_scheme,
         command=(*(agent or program), *emission.arguments),
         other_command=None if emission.others is None else (*(agent or program), *emission.others),
         environment=tuple((name, value) for name, value in variables if isinstance(value, str)),

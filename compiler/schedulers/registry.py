@@ -52,6 +52,15 @@ def checks(plan: Planned) -> Iterator[Check]:
         yield from item.checks(decided, options[item.name])
 
 
+def asked(plan: Planned) -> dict[str, str]:
+    """Target -> the command by which a person asks the server that it runs; none where nothing serves."""
+    options = plan.config.scheduler
+    targets = choose(options)
+    decided = job.job(plan) if targets else None
+    found = {item.name: item.asked(decided, options[item.name]) for item in targets if decided is not None}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def artifacts(plan: Planned) -> Iterator[Artifact]:
     """Every file of the targets in `plan.config.scheduler`, and what they share under `runtime/`; a pool is started from above."""
     options = plan.config.scheduler

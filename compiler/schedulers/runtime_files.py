@@ -48,6 +48,7 @@ def launch_json(job: Job) -> str:
     }
     if job.http_port is not None:
         launch["http_port"] = job.http_port.to_dict()
+        launch["http_host"], launch["http_scheme"] = job.http_host, job.http_scheme
     if job.computed:
         launch["computed_environment"] = {name: value.to_dict() for name, value in job.computed}
     return json.dumps(launch, indent=1) + "\n"

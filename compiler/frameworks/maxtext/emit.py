@@ -40,7 +40,7 @@ def emission(world: World) -> Emission:
         program=("python3", "-m", str(facts["train" if config.workload.train else "decode"]), str(facts["config"])),
         arguments=_merged(config, settings(config)),
         environment={
-            "JAX_COORDINATOR_IP": Computed("{MASTER_ADDR}"),
+            "JAX_COORDINATOR_IP": Computed("{MASTER_HOST}"),
             "JAX_COORDINATOR_PORT": Computed("{MASTER_PORT}"),
             "NNODES": str(-(-world.size // world.slots.gpus)),
         },

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from compiler.frameworks import versions
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
+from compiler.frameworks.options import options
 from compiler.frameworks.serving import (
     context_length,
     default_weights,
     http_flag,
+    http_host,
     http_port,
+    http_scheme,
+    numa,
     precision,
     shares_nodes,
     stage_width,
@@ -21,6 +25,9 @@ from compiler.world import World
 PROGRAM = ("python3", "-m", "sglang.launch_server")
 PORT, PORT_STEP = 30000, 1000
 """The default `--port`; a server with attention DP takes some more beside it and 233 above."""
+NUMA = "--numa-node"
+HOST = "--host"
+"""Without it a server listens on 127.0.0.1 (`arg_groups/fields/serving.py`)."""
 
 BOOTSTRAP_PORT = 8998
 """Where servers of decode find one of prefill (`--disaggregation-bootstrap-port`)."""
@@ -29,7 +36,12 @@ BOOTSTRAP_PORT = 8998
 def emission(world: World) -> Emission:
     """Every node starts the same command, with its own `--node-rank`. Raises ConfigError for clashes with the user's."""
     config = world.config
-    ours = (*_weights(config), *_degrees(config), *_requests(config), *planned(config), *_phase(config), *_nodes(world))
+    ours = (
+        *(*_weights(config), *_degrees(config), *_requests(config), *planned(config), *_phase(config)),
+        *[f"{HOST}={http_host(config)}"] * (HOST not in options(config.framework.args)),
+        *_numa(config),
+        *_nodes(world),
+    )
     stages = config.parallel.stages
     partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
     return Emission(
@@ -38,7 +50,14 @@ def emission(world: World) -> Emission:
         environment=partition,
         unit="node",
         http_port=http_port(config, PORT, PORT_STEP),
+        http_host=http_host(config),
+        http_scheme=http_scheme(config),
     )
+
+
+def _numa(config: Config) -> tuple[str, ...]:
+    nodes = numa(config, NUMA)
+    return (NUMA, *nodes) if nodes else ()
 
 
 def _weights(config: Config) -> tuple[str, ...]:
@@ -85,5 +104,5 @@ def _nodes(world: World) -> tuple[Argument, ...]:
     return (
         f"--nnodes={nodes}",
         Computed("--node-rank={NODE_RANK}"),
-        Computed("--dist-init-addr={MASTER_ADDR}:{MASTER_PORT}"),
+        Computed("--dist-init-addr={MASTER_HOST}:{MASTER_PORT}"),
     )

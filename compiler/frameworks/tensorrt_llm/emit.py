@@ -6,7 +6,8 @@ from typing import Any
 
 from compiler.frameworks.asked import asked, sequences
 from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
-from compiler.frameworks.serving import context_length, default_weights, http_flag, http_port
+from compiler.frameworks.options import options as given
+from compiler.frameworks.serving import context_length, default_weights, http_flag, http_host, http_port
 from compiler.frameworks.tensorrt_llm.layout import Sizes, sizes, stages
 from compiler.frameworks.versions import version
 from compiler.render.artifacts import Artifact
@@ -31,6 +32,8 @@ DECIDED = ("--tp_size", "--pp_size", "--ep_size", "--cp_size", "--cluster_size",
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 FIRST_PORT = 8000
 """Where it serves, unless it is told."""
+HOST = "--host"
+"""Without it trtllm-serve listens on localhost (`tensorrt_llm/commands/serve.py`)."""
 
 DEFAULT_NUM_TOKENS = 8192
 """Tokens of a forward pass where none are asked for; without chunked prefill, no prompt may be longer."""
@@ -49,6 +52,7 @@ def emission(world: World) -> Emission:
         unit="rank" if several else "node",
         mpi="pmix" if several else None,
         http_port=http_port(config, FIRST_PORT, 1),
+        http_host=http_host(config),
     )
 
 
@@ -76,6 +80,7 @@ def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
     }
     ours: list[Argument] = [] if weights(config) else [default_weights(config)]
     ours += [word for name, value in numbers.items() for word in (name, str(value))]
+    ours += [HOST, http_host(config)] if HOST not in given(config.framework.args) else []
     ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_flag(config, FIRST_PORT, 1)]
     return merged(config, ours, aliases=ALIASES, decided=DECIDED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.serving import DTYPES, default_weights, format_said
+from compiler.frameworks.serving import DTYPES, default_weights, format_said, heard
 from compiler.frameworks.tensorrt_llm import pass_rules
 from compiler.frameworks.tensorrt_llm.emit import default_stages, spans_nodes, weights
 from compiler.frameworks.tensorrt_llm.layout import split_block
@@ -28,6 +28,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _model(config, found)
     yield _unit(config, found)
     yield from pass_rules.rules(config, f"TensorRT-LLM {found.number}")
+    yield heard(config, f"TensorRT-LLM {found.number}")
 
 
 def _stages(config: Config, found: Version) -> Iterator[Check]:

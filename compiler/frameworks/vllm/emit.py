@@ -9,7 +9,10 @@ from compiler.frameworks.serving import (
     context_length,
     default_weights,
     http_flag,
+    http_host,
     http_port,
+    http_scheme,
+    numa,
     precision,
     shares_nodes,
     weights,
@@ -43,7 +46,7 @@ def emission(world: World) -> Emission:
     """A command for the first node and one for the others. Raises ConfigError where the user's arguments clash."""
     config = world.config
     model = weights(config, ("--model",), positional=True) or default_weights(config)
-    fixed = (*_degrees(config), *_requests(config), *planned(config), *_phase(config))
+    fixed = (*_degrees(config), *_requests(config), *planned(config), *_phase(config), *_numa(config))
     first, others = _nodes(world)
     ours = (*fixed, *first, *(others or ()))
     merged(config, ours, aliases=_spellings(config), decided=DECIDED, abbreviates=True)  # refuses what both set
@@ -59,6 +62,8 @@ def emission(world: World) -> Emission:
         environment={**partition, **_side_channel(config)},
         unit="node",
         http_port=http_port(config, PORT, 1),
+        http_host=http_host(config),
+        http_scheme=http_scheme(config),
     )
 
 
@@ -93,6 +98,13 @@ def _phase(config: Config) -> tuple[str, ...]:
         return ()
     role = KV_ROLES[str(config.workload.role)]
     return (f'{KV_TRANSFER}={{"kv_connector":"NixlConnector","kv_role":"{role}"}}',)
+
+
+def _numa(config: Config) -> tuple[str, ...]:
+    """Each worker on the NUMA node of its GPU; numactl must be in the image."""
+    bind = "--numa-bind"
+    nodes = numa(config, bind, f"--no-{bind[2:]}", f"{bind}-nodes", f"{bind}-cpus")
+    return (bind, f"{bind}-nodes", *nodes) if nodes else ()
 
 
 def _side_channel(config: Config) -> dict[str, Argument]:

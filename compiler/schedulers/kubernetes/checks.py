@@ -8,8 +8,11 @@ from typing import Any
 from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import kueue
+from compiler.schedulers.kubernetes import kueue, objects
 from compiler.schedulers.kubernetes.options import Queued
+
+RDMA = "rdma/ib"
+"""What a fix calls the resource of a device plugin, whose name only the site knows."""
 
 
 def promises(target: str, job: Job, order: Problem | None, gang: Problem | None) -> Iterator[Check]:
@@ -17,6 +20,22 @@ def promises(target: str, job: Job, order: Problem | None, gang: Problem | None)
     if job.nodes > 1:
         yield _promised("order-unproven", target, order, "a pod's index has its place in the plan's topology")
         yield _promised("gang", target, gang, "pods start, and start again, all or none")
+
+
+def hosts(target: str, job: Job, kept: bool) -> Iterator[Check]:
+    """Whether a rank runs on the host that the plan gives it: nothing else says which pod lands on which node."""
+    if job.hosts and job.nodes * job.instances > 1:
+        yield check(
+            "pinned-hosts",
+            kept,
+            target,
+            "pods take the slots of their nodes",
+            f"pods run on the plan's hosts, and scheduler={target} does not say which of them is which slot"
+            + ("" if objects.role(job) is None else ": pools find rank 0 of each other by the number of its pod"),
+            "write hardware.pin=false, so that no host is promised"
+            + (" or scheduler=jobset" if objects.role(job) is None else ""),
+            otherwise="warn",
+        )
 
 
 def _promised(name: str, target: str, missing: Problem | None, kept: str) -> Check:
@@ -28,6 +47,8 @@ def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]
     """What holds for every controller."""
     yield from _image(job)
     yield from _memory(job)
+    yield from _network(job)
+    yield from _numa(job)
     yield from _spares(job, target)
     if job.mpi is not None and not mpi:
         yield check(
@@ -104,6 +125,43 @@ def _memory(job: Job) -> Iterator[Check]:
             f"site.kubernetes.shm_bytes={site.shm_bytes} counts as memory of a pod, which has {total}",
             "write a smaller site.kubernetes.shm_bytes, or more memory_per_gpu_bytes",
         )
+
+
+def _numa(job: Job) -> Iterator[Check]:
+    """numactl, by which vLLM starts its workers, ends them where it may not choose where memory lies."""
+    if "--numa-bind" in job.command:
+        yield check(
+            "numa",
+            "SYS_NICE" in job.site.kubernetes.capabilities and not job.site.kubernetes.run_as_user,
+            f"capabilities {job.site.kubernetes.capabilities}",
+            "SYS_NICE as root",
+            "workers are bound to the NUMA nodes of site.numa, which a pod without the capability SYS_NICE may not do",
+            "add SYS_NICE to site.kubernetes.capabilities, or --no-numa-bind to framework.args",
+            otherwise="warn",
+        )
+
+
+def _network(job: Job) -> Iterator[Check]:
+    """Pods see no card of the fabric unless they ask for one, and then NCCL takes TCP without a word.
+
+    A site joins pods to networks by annotations too (GKE); within one NVLink domain nothing leaves it.
+    """
+    hardware, site = job.world.config.hardware, job.site.kubernetes
+    leaves = len(set(job.world.slots.domain.tolist())) > 1 and (job.nodes > 1 or job.world.config.workload.role)
+    if not leaves or not hardware.nic.per_node:
+        return
+    given = site.rdma_resource is not None or site.host_network
+    given = given or any("network" in name for name in site.pod_annotations)
+    cards = f"{hardware.nic.per_node} cards of {hardware.nic.bandwidth / 1e9:.4g} GB/s"
+    yield check(
+        "rdma",
+        given,
+        "none",
+        "site.kubernetes.rdma_resource",
+        f"time is projected with {cards} a node, and pods ask for no RDMA device and no host network: NCCL would run over TCP",
+        f"for a device plugin's {RDMA}, write site.kubernetes.rdma_resource={RDMA} site.kubernetes.capabilities=[IPC_LOCK]",
+        otherwise="warn",
+    )
 
 
 def _spares(job: Job, target: str) -> Iterator[Check]:

@@ -13,11 +13,13 @@ def claim(name: str, job: Job) -> str | None:
     return f"{name}-channel" if job.site.kubernetes.compute_domain else None
 
 
-def domains(name: str, nodes: int, job: Job, options: Any) -> list[Node]:
-    """One for a set of pods, where the site has them. Nodes of several racks are a domain within each."""
+def domains(name: str, job: Job, options: Any) -> list[Node]:
+    """One for a set of pods, where the site has them: how many nodes it has, the driver (v1beta2) finds from the pods that
+    claim it. Nodes of several racks are a domain within each.
+    """
     template = claim(name, job)
     if template is None:
         return []
-    spec = {"numNodes": nodes, "channel": {"resourceClaimTemplate": {"name": template}}}
-    kind = {"apiVersion": "resource.nvidia.com/v1beta1", "kind": "ComputeDomain"}
+    spec = {"channel": {"resourceClaimTemplate": {"name": template}}}
+    kind = {"apiVersion": "resource.nvidia.com/v1beta2", "kind": "ComputeDomain"}
     return [{**kind, "metadata": metadata(name, job, options), "spec": spec}]

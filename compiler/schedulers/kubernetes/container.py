@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from compiler.schedulers import runtime_files
 from compiler.schedulers.job import Job
+from compiler.schedulers.kubernetes import serving
 from compiler.schedulers.kubernetes.objects import Node, role
 from compiler.specs.site import KubernetesSite
 
@@ -15,6 +16,10 @@ ENDPOINTS = "endpoints"
 """Where rank 0 of every instance of both pools is, a line each: role, instance, address, port."""
 PORT = 29500
 GRACE_S = 30
+CPUS_PER_GPU, MEMORY_PER_GPU_BYTES = 4, 16 * 2**30
+"""What a pod asks for where the site says nothing: less than any server of GPUs has."""
+LAUNCHER = {"requests": {"cpu": "1", "memory": str(2**30)}}
+"""What a program asks for that starts others and has no GPUs."""
 DEFAULT_IMAGE = "python:3.12-slim"
 COMPUTE_DOMAIN = "compute-domain"
 
@@ -24,12 +29,14 @@ class Place:
     """How a pod knows which node slot it is: `node` is a sum of products of its controller's indices.
 
     `indices` are variables that the manifest must declare before they are used; `instance` and `master` may use them.
+    With `by_host` the slot is that of the pod's node in a pinned plan, and `node` only numbers the pod.
     """
 
     node: str
     master: str
     instance: str
     indices: tuple[Node, ...] = field(default=())
+    by_host: bool = False
 
 
 def literal(value: str) -> str:
@@ -40,6 +47,11 @@ def literal(value: str) -> str:
 def field_ref(name: str, path: str) -> Node:
     """A variable that the pod reads off its own labels or annotations."""
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def shares(job: Job) -> bool:
+    """Whether several instances fit on a node, and count its ports from each other."""
+    return job.ranks_per_node < job.gpus_per_node
 
 
 def port(job: Job, instance: int) -> int:
@@ -55,11 +67,23 @@ def container(name: str, job: Job, place: Place, instance: int, options: Sequenc
         "image": job.launch.image or DEFAULT_IMAGE,
         "command": start,
         "env": environment(job, place, port(job, instance)),
-        "ports": [{"name": "master", "containerPort": port(job, instance)}],
+        "ports": [{"name": "master", "containerPort": port(job, instance)}, *serving.container_port(job, instance)],
+        **readiness(job, place),
         "resources": resources(job),
         **security(job.site.kubernetes),
         "volumeMounts": volume_mounts(job),
     }
+
+
+def readiness(job: Job, place: Place) -> Node:
+    """A server is ready when it has loaded its model: for a Service, and for a rollout, which goes on only then.
+
+    The kubelet puts values into a probe's command too, but empty ones for what it reads off labels: names stand alone.
+    """
+    if not serving.ports(job):
+        return {}
+    command = program(job, "ready.py", "--node=" + place.node.replace("$(", "").replace(")", ""))
+    return {"readinessProbe": {"exec": {"command": command}, "periodSeconds": 10, "timeoutSeconds": 10}}
 
 
 def preflight(job: Job, ranks: Node) -> list[Node]:
@@ -92,6 +116,8 @@ def environment(job: Job, place: Place, master_port: int) -> list[Node]:
         "RANKPLAN_INSTANCE": place.instance,
         "RANKPLAN_PLAN": PLAN,
         **({} if role(job) is None else {"RANKPLAN_ENDPOINTS": f"{PLAN}/{ENDPOINTS}"}),
+        **({"RANKPLAN_BY_HOST": "1"} if place.by_host else {}),
+        **({} if job.site.kubernetes.host_network or not shares(job) else {"RANKPLAN_OWN_NETWORK": "1"}),
     }
     written = [{"name": name, "value": value} for name, value in own.items()]
     return [*values, *secrets, *place.indices, field_ref("NODE_NAME", "spec.nodeName"), *written]
@@ -103,7 +129,11 @@ def grace_s(job: Job) -> int:
 
 
 def resources(job: Job) -> Node:
-    """Devices have requests equal to limits; of a node's, a pod takes the share that its GPUs are."""
+    """Devices have requests equal to limits; of a node's, a pod takes the share that its GPUs are.
+
+    Where the site says nothing of CPUs and memory a pod asks for little, and is not limited: one that asks for none
+    counts nothing to the scheduler, and is the first to go when a node runs short.
+    """
     site, gpus = job.site.kubernetes, job.ranks_per_node
     amounts: Node = {site.gpu_resource: str(gpus)}
     if site.rdma_resource is not None:
@@ -112,10 +142,11 @@ def resources(job: Job) -> Node:
         amounts["cpu"] = str(site.cpus_per_gpu * gpus)
     if site.memory_per_gpu_bytes is not None:
         amounts["memory"] = str(site.memory_per_gpu_bytes * gpus)
+    least = {"cpu": str(CPUS_PER_GPU * gpus), "memory": str(MEMORY_PER_GPU_BYTES * gpus)}
     if site.hugepages_bytes is not None:
         amounts["hugepages-2Mi"] = str(site.hugepages_bytes * gpus // job.gpus_per_node // 2**21 * 2**21)
     claims = {"claims": [{"name": COMPUTE_DOMAIN}]} if site.compute_domain else {}
-    return {"limits": amounts, "requests": dict(amounts), **claims}
+    return {"limits": amounts, "requests": {**least, **amounts}, **claims}
 
 
 def security(site: KubernetesSite) -> Node:

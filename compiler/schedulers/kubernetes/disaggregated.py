@@ -15,8 +15,8 @@ from compiler.schedulers.kubernetes import kueue, leader_worker, names, topology
 from compiler.schedulers.kubernetes.compute_domain import domains
 from compiler.schedulers.kubernetes.container import port
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.leader_worker import PREFIX
 from compiler.schedulers.kubernetes.objects import INSTANCE, Node, labels, metadata, role, service
+from compiler.schedulers.kubernetes.order import Tie
 from compiler.schedulers.kubernetes.pools import Documents, Pools
 from compiler.schedulers.target import Target
 
@@ -37,7 +37,7 @@ def objects(jobs: PooledJob, options: Any, plans: Mapping[str, Node]) -> Documen
     found: Documents = {(own, "service"): _services(jobs, job, options) for own, job in jobs.pools}
     extra: list[Node] = []
     for own, job in jobs.pools:
-        extra += domains(f"{name}-{own}", job.all_nodes, job, options)
+        extra += domains(f"{name}-{own}", job, options)
     document = {
         "apiVersion": "disaggregatedset.x-k8s.io/v1",
         "kind": "DisaggregatedSet",
@@ -67,7 +67,7 @@ def _services(jobs: PooledJob, job: Job, options: Any) -> list[Node]:
     """One for each instance, whose name is that of its leader's pod, whatever its set is called."""
     found = []
     for instance, (name, number) in enumerate(leaders(jobs, job, options)):
-        leader = {INSTANCE: labels(job)[INSTANCE], f"{PREFIX}group-index": str(instance), f"{PREFIX}worker-index": "0"}
+        leader = {INSTANCE: labels(job)[INSTANCE], **leader_worker.first(job, options, instance)}
         found.append(service(name, leader, number, job, options))
     return found
 
@@ -108,7 +108,9 @@ def target(controller: Controller) -> Target:
 
     def order(jobs: PooledJob, job: Job, options: Any) -> Problem | None:
         level = _around(jobs, options)
-        return None if level is not None and _smallest(level, job) else controller.order(job, options)
+        if level is None:
+            return controller.order(job, options)
+        return leader_worker.order(job, options, lambda _: [Tie(level, (job.nodes,))])
 
     def own(jobs: PooledJob, job: Job, options: Any) -> Iterator[Check]:
         placed = placement(jobs, options) is not None

@@ -8,19 +8,17 @@ NEVER_RETRIED = [64, 65, 66]
 """The self-check's exit codes: the same plan on the same nodes fails again."""
 
 
-def of_pods(*, disruption: str) -> Node:
+def of_pods() -> Node:
     """Rules of a Job, in order; any other failure counts, and none is allowed (backoffLimit 0).
 
-    Exit codes are those of any container: the preflight has them too.
-
-    `disruption` is what an eviction does: Ignore, where the pod is replaced alone, or FailJob, where somebody starts the
-    whole gang again.
+    Exit codes are those of any container: the preflight has them too. An eviction ends the Job as well: a pod that is
+    replaced alone finds nobody, as the ranks of the others wait in a collective for the one that is gone.
     """
     codes = {"operator": "In", "values": NEVER_RETRIED}
     return {
         "rules": [
             {"action": "FailJob", "onExitCodes": codes},
-            {"action": disruption, "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         ]
     }
 

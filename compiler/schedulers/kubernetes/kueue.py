@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from compiler.checks import Check, check
@@ -10,7 +11,8 @@ from compiler.errors import Problem
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes.objects import Node
 from compiler.schedulers.kubernetes.options import Queued
-from compiler.schedulers.kubernetes.topology import Level, equal_runs, levels
+from compiler.schedulers.kubernetes.order import PLURAL, Tie, Ties, loose, verdict
+from compiler.schedulers.kubernetes.topology import Level, equal_runs, holds, levels
 
 PREFIX = "kueue.x-k8s.io/"
 
@@ -23,32 +25,35 @@ LABEL = "example.com/topology"
 class Placement:
     """What the pods of one instance ask of Kueue.
 
-    `mode` is required (one domain of `level` holds them all) or preferred; `slice_level` holds each `slice_size`
-    consecutive ones. A label that is None is one that the site does not name.
+    `mode` is required (one domain of `level` holds them all) or preferred; `slices` hold that many consecutive ones in
+    one domain each, the largest first. A label that is None is one that the site does not name.
     """
 
     mode: str
     level: Level
-    slice_level: Level | None = None
-    slice_size: int = 0
+    slices: tuple[tuple[Level, int], ...] = ()
 
     @property
     def levels(self) -> list[Level]:
-        return [level for level in (self.level, self.slice_level) if level is not None]
+        return [self.level, *(level for level, _ in self.slices)]
 
-    @property
-    def proves(self) -> bool:
-        """Whether the plan's spans must hold: preferences alone do not make them."""
-        return self.mode == "required" or self.slice_level is not None
+    def ties(self, job: Job) -> list[Tie]:
+        """What must hold: preferences need not."""
+        whole = [Tie(self.level, (job.nodes,))] * (self.mode == "required")
+        return [*whole, *(Tie(level, (size,) * (job.nodes // size)) for level, size in self.slices)]
 
     def annotations(self, group: str | None = None) -> Node:
         """Of the pod template. In a `group` of two pod sets both carry the same, and slices are not for groups."""
         found = {f"{PREFIX}podset-{self.mode}-topology": str(self.level.key)}
         if group is not None:
             return {**found, f"{PREFIX}podset-group-name": group}
-        if self.slice_level is not None:
-            found[f"{PREFIX}podset-slice-required-topology"] = str(self.slice_level.key)
-            found[f"{PREFIX}podset-slice-size"] = str(self.slice_size)
+        if len(self.slices) == 1:
+            ((level, size),) = self.slices
+            found[f"{PREFIX}podset-slice-required-topology"] = str(level.key)
+            found[f"{PREFIX}podset-slice-size"] = str(size)
+        elif self.slices:
+            layers = [{"topology": str(level.key), "size": size} for level, size in self.slices]
+            found[f"{PREFIX}podset-slice-required-topology-constraints"] = json.dumps(layers)
         return found
 
 
@@ -60,18 +65,24 @@ def placement(job: Job, mode: str | None, *, slices: bool = True) -> Placement |
     known = levels(job)
     if mode is None or not known or job.nodes == 1:
         return None
-    holding = next((level for level in known if _holds(level, job)), None)
+    holding = next((level for level in known if holds(level, job)), None)
     around = known[-1] if holding is None else holding
     asked = "preferred" if holding is None else mode
-    for inner in known[: known.index(around) + (holding is None)]:
-        size = equal_runs(job, inner)
-        if slices and mode == "required" and size is not None:
-            return Placement(asked, around, inner, size)
-    return Placement(asked, around)
+    within = known[: known.index(around) + (holding is None)]
+    return Placement(asked, around, _slices(job, within) if slices and mode == "required" else ())
 
 
-def _holds(level: Level, job: Job) -> bool:
-    return all(len(level.runs(job, instance)) == 1 for instance in range(job.instances))
+def _slices(job: Job, within: Sequence[Level]) -> tuple[tuple[Level, int], ...]:
+    """Layers from the largest to the smallest, each of which parts the one before; one of single nodes holds nothing.
+
+    A layer whose runs are those of a smaller one holds by it.
+    """
+    found: list[tuple[Level, int]] = []
+    for level in within:
+        size = equal_runs(job, level)
+        if size is not None and size > 1 and (not found or (size > found[0][1] and size % found[0][1] == 0)):
+            found.insert(0, (level, size))
+    return tuple(found)
 
 
 def labels(queue: str | None, priority: str | None) -> Node:
@@ -80,22 +91,38 @@ def labels(queue: str | None, priority: str | None) -> Node:
     return {PREFIX + name: value for name, value in given.items() if value is not None}
 
 
+def ties(job: Job, mode: str | None, *, slices: bool = True) -> Ties:
+    """Of every instance, as all ask for the same."""
+    placed = placement(job, mode, slices=slices)
+    return lambda _: [] if placed is None else placed.ties(job)
+
+
 def order(
-    job: Job, mode: str | None, what: str, target: str, *, exclusive: bool = False, ties: bool = True
+    job: Job,
+    mode: str | None,
+    what: str,
+    target: str,
+    *,
+    slices: bool = True,
+    alone: Ties | None = None,
+    own: Ties | None = None,
 ) -> Problem | None:
-    """Why Kueue does not tie `what` to places, if it does not. `exclusive` says that labels of nodes alone would, `ties`
-    that Kueue would where it is asked to.
+    """Why neither Kueue nor the controller ties `what` to places, if they do not.
+
+    `own` are the controller's ties as they are, `alone` those that it would make by labels of nodes.
     """
-    placed = placement(job, mode)
-    if job.nodes == 1 or (placed is not None and placed.proves):
-        return None
-    fix = f"{queue(target)} scheduler.{target}.topology=required{_labels(job, mode)}"
-    if placed is not None:
-        return Problem(f"Kueue only prefers the plan's {placed.level.name}s, so spans of groups are hopes", fix)
-    if exclusive:
-        alone = f"write site.kubernetes.topology.leaf={LABEL}-leaf (domain, where NVLink joins nodes)"
-        fix = f"{alone}; or {fix}" if ties else alone
-    return Problem(f"nothing ties {what} to a node: the spans of groups are assumptions on Kubernetes", fix)
+    kept = own or ties(job, mode, slices=slices)
+    fixes = []
+    if alone is not None and loose(job, alone) is None:
+        fixes.append(f"write site.kubernetes.topology.leaf={LABEL}-leaf (domain, where NVLink joins nodes)")
+    if loose(job, ties(job, "required", slices=slices)) is None:
+        fixes.append(f"{queue(target)} scheduler.{target}.topology=required{_labels(job, slices=slices)}")
+    found, placed = verdict(job, what, kept, fixes), placement(job, mode, slices=slices)
+    if found is not None and placed is not None and not kept(0):
+        return Problem(
+            f"Kueue only prefers the plan's {PLURAL[placed.level.name]}, so spans of groups are hopes", found.instead
+        )
+    return found
 
 
 def queue(target: str) -> str:
@@ -103,9 +130,9 @@ def queue(target: str) -> str:
     return f"for a LocalQueue that is called {QUEUE}, write scheduler.{target}.queue={QUEUE}"
 
 
-def _labels(job: Job, mode: str | None) -> str:
-    """Labels of nodes that the placement asks for besides, where the site names none."""
-    placed = placement(job, mode or "required")
+def _labels(job: Job, *, slices: bool) -> str:
+    """Labels of nodes that a required placement asks for besides, where the site names none."""
+    placed = placement(job, "required", slices=slices)
     missing = [level.name for level in placed.levels if level.key is None] if placed else []
     labels = " ".join(f"site.kubernetes.topology.{name}={LABEL}-{name}" for name in missing)
     return f" {labels} (the labels that the site's nodes have)" if labels else ""
@@ -134,6 +161,17 @@ def checks(job: Job, options: Queued, target: str) -> Iterator[Check]:
         f"{asked} has nothing to ask for: the plan's network has neither leaves nor domains",
         "write hardware.fabric.nodes_per_leaf=32, or how many nodes share a leaf switch",
     )
+    if placed is not None and len(placed.slices) > 1:
+        layers = " of ".join(f"{size} in one {level.name}" for level, size in reversed(placed.slices))
+        yield check(
+            "kueue-layers",
+            False,
+            layers,
+            "one level of slices",
+            f"pods are placed {layers}: slices within slices, which Kueue knows behind a feature gate alone",
+            f"see that Kueue runs with TASMultiLayerTopology, or leave scheduler.{target}.topology out",
+            otherwise="warn",
+        )
     for level in () if placed is None else placed.levels:
         yield check(
             name,

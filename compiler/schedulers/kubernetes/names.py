@@ -14,9 +14,20 @@ SHORTEST = 12
 
 
 def dns(name: str) -> str:
-    """A DNS-1035 label of any length (lower case, starting with a letter), as Services want it."""
+    """A DNS-1035 label of any length (lower case, starting with a letter), as Services want it.
+
+    A name of lower-case words with _ between them, as plans have it, keeps its words; any other gets 8 digits of its
+    hash besides, so that My_Plan, my-plan and my_plan are three, and none is what an instance or a Service is called.
+    """
+    if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) and not re.search(r"_([0-9]+|http)$", name):
+        return name.replace("_", "-")
     label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return label if label[:1].isalpha() else f"p-{label}".rstrip("-")
+    start = label if label[:1].isalpha() else f"p-{label}".rstrip("-")
+    return f"{start}-{_hash(name)}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def within(label: str, limit: int) -> str:
@@ -31,7 +42,7 @@ def within(label: str, limit: int) -> str:
         )
     if len(label) <= limit:
         return label
-    return f"{label[: limit - 9].rstrip('-')}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+    return f"{label[: limit - 9].rstrip('-')}-{_hash(label)}"
 
 
 def each(plan: str, instances: int, budget: int) -> tuple[str, ...]:
@@ -66,17 +77,16 @@ def trainjob(nodes: int) -> int:
 
 
 def lws(instances: int, *, kueue: bool) -> int:
-    """StatefulSets `<lws>-<group>` label their pods with a revision's hash; Kueue's workloads take 12 characters more."""
-    return (39 if kueue else 51) - (digits(instances) - 1)
+    """The webhook's limit is 51 with one digit of groups; Kueue's workloads take 12 characters more.
+
+    Workers' StatefulSets label pods `<lws>-<group>-<10 digits of a hash>`: where that is no label, no worker starts.
+    """
+    return min((39 if kueue else 51) - (digits(instances) - 1), LABEL - 12 - digits(instances))
 
 
 def disaggregated(role: str, instances: int, *, kueue: bool) -> int:
-    """A DisaggregatedSet's LeaderWorkerSets are `<set>-<slice>-<8 digits of a hash>-<role>`.
-
-    Their workers' StatefulSets label pods `<lws>-<group>-<10 digits of a hash>`.
-    """
-    child = min(lws(instances, kueue=kueue), LABEL - 12 - digits(instances))
-    return child - len("-0-12345678-") - len(role)
+    """A DisaggregatedSet's LeaderWorkerSets are `<set>-<slice>-<8 digits of a hash>-<role>`."""
+    return lws(instances, kueue=kueue) - len("-0-12345678-") - len(role)
 
 
 def volcano(task: str, nodes: int) -> int:

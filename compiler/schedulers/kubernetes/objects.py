@@ -9,6 +9,8 @@ from compiler.schedulers.kubernetes import names
 
 Node = dict[str, Any]
 INSTANCE = "app.kubernetes.io/instance"
+PLAN = "rankplan/plan"
+"""Which plan of its name an object is of, by the start of its fingerprint: what an older one left is found by it."""
 PART_OF = "app.kubernetes.io/part-of"
 
 
@@ -19,7 +21,7 @@ def metadata(name: str, job: Job | PooledJob, options: Any, **more: Node) -> Nod
     return {
         "name": name,
         **namespace,
-        "labels": {**labels(job), **more.get("labels", {})},
+        "labels": {**labels(job), PLAN: job.fingerprint[:12], **more.get("labels", {})},
         "annotations": {**own, **more.get("annotations", {})},
     }
 
@@ -38,6 +40,11 @@ def labels(job: Job | PooledJob) -> Node:
 def role(job: Job) -> str | None:
     """The pool that a job is, prefill or decode."""
     return job.world.config.workload.role
+
+
+def by_host(job: Job) -> bool:
+    """Whether a pod's slot can be that of its node: the plan is pinned, and no other pool looks for rank 0 by the pod's number."""
+    return bool(job.hosts) and role(job) is None
 
 
 def service(name: str, selector: Node, port: int, job: Job, options: Any) -> Node:

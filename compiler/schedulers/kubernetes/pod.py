@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes.container import COMPUTE_DOMAIN, grace_s, preflight
 from compiler.schedulers.kubernetes.objects import Node, labels
 
+DEAD_S = 60
 KILL_S = 10
 """What spawn.py has left to end after its ranks had theirs."""
 
@@ -83,9 +84,15 @@ def _where(job: Job, instance: int | None) -> Node:
         term = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(hosts)}
         required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
         found["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
-    if site.tolerations:
-        found["tolerations"] = [dict(toleration) for toleration in site.tolerations]
+    found["tolerations"] = [*(dict(toleration) for toleration in site.tolerations), *_of_dead_nodes(site.tolerations)]
     return found
+
+
+def _of_dead_nodes(given: Sequence[Mapping[str, Any]]) -> Iterator[Node]:
+    """How long a pod stays with a node that no longer answers: Kubernetes has 300 s, in which a gang stands still."""
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not any(toleration.get("key", key) == key for toleration in given):
+            yield {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": DEAD_S}
 
 
 def _volumes(job: Job) -> Iterator[Node]:

@@ -10,7 +10,7 @@ from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.render.artifacts import Artifact
 from compiler.schedulers.job import Job, PooledJob
-from compiler.schedulers.kubernetes import checks, plan_files, rules
+from compiler.schedulers.kubernetes import checks, plan_files, rules, serving
 from compiler.schedulers.kubernetes.container import ENDPOINTS, port
 from compiler.schedulers.kubernetes.controller import Controller, manifest
 from compiler.schedulers.kubernetes.objects import Node
@@ -40,12 +40,14 @@ class Pools:
         known = File(ENDPOINTS, self.endpoints(jobs, options))
         shipped = {role: plan_files.ship(job, options, [known]) for role, job in jobs.pools}
         maps = {(role, "configmap"): list(found.maps) for role, found in shipped.items()}
-        return {**maps, **self.objects(jobs, options, {role: found.volume for role, found in shipped.items()})}
+        own = self.objects(jobs, options, {role: found.volume for role, found in shipped.items()})
+        served = [(role, self.controller.served(job, options)) for role, job in jobs.pools]
+        return {**maps, **own, **{(role, name): found for role, files in served for name, found in files.items()}}
 
     def endpoints(self, jobs: PooledJob, options: Any) -> str:
-        """A line for each instance: role, instance, address and port of its rank 0."""
+        """A line for each instance: role, instance, address and port of its rank 0, and where its server answers, if any."""
         return "".join(
-            f"{role} {instance} {address} {number}\n"
+            " ".join([role, str(instance), address, str(number), *serving.url(job, instance)]) + "\n"
             for role, job in jobs.pools
             for instance, (address, number) in enumerate(self.leaders(jobs, job, options))
         )
@@ -66,6 +68,7 @@ class Pools:
         for role, job in jobs.pools:
             found = [
                 *checks.promises(target, job, self.order(jobs, job, options), self.controller.gang(job, options)),
+                *checks.hosts(target, job, self.controller.by_host(job)),
                 *checks.of_job(target, job, options, mpi=self.controller.mpi),
                 *self.own(jobs, job, options),
                 *refused([item for (own, _), part in documents.items() if own == role for item in part]),

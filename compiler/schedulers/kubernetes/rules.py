@@ -69,11 +69,6 @@ def _site(job: Job) -> Iterator[Problem]:
             yield Problem(
                 f"site.kubernetes.node_selector.{name}={short(value)} is no value of a label", "write up to 63 letters"
             )
-    if site.hugepages_bytes is not None and site.memory_per_gpu_bytes is None and site.cpus_per_gpu is None:
-        yield Problem(
-            "site.kubernetes.hugepages_bytes needs memory or CPUs beside it",
-            "write site.kubernetes.memory_per_gpu_bytes or cpus_per_gpu",
-        )
 
 
 def _variables(job: Job) -> Iterator[Problem]:

@@ -91,6 +91,11 @@ def _equal_neighbours(level: Level, job: Job, instance: int) -> tuple[tuple[int,
     return tuple((len(list(same)), nodes) for nodes, same in groupby(level.runs(job, instance)))
 
 
+def holds(level: Level, job: Job) -> bool:
+    """Whether every instance is within one domain of a level."""
+    return all(len(level.runs(job, instance)) == 1 for instance in range(job.instances))
+
+
 def equal_runs(job: Job, level: Level) -> int | None:
     """Nodes of each run, where every instance has runs of this one size."""
     sizes = {size for instance in range(job.instances) for size in level.runs(job, instance)}
@@ -104,6 +109,12 @@ def exclusive(job: Job) -> str | None:
         return None
     spelt = all(len(_equal_neighbours(level, job, instance)) <= MOST_RUNS for instance in range(job.instances))
     return level.key if spelt else None
+
+
+def unnamed(job: Job) -> bool:
+    """Whether only a name is missing: parts of the plan could have domains to themselves, and the site has no label for them."""
+    level = smallest(job)
+    return level is not None and level.key is None and level.alone(job)
 
 
 def exclusive_check(target: str, *, wanted: bool | None, given: str | None) -> Iterator[Check]:

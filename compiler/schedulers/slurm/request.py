@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from compiler.schedulers import runtime_files
+from compiler.schedulers import reach, runtime_files
 from compiler.schedulers.job import Job, PooledJob
 from compiler.schedulers.slurm import blocks
 from compiler.schedulers.slurm.containers import Container, container
@@ -40,7 +40,7 @@ STAGING_S = 1800
 class Request:
     """`directives` are `#SBATCH --name=value` lines, `flags` those without a value; `files` are sha256 and path.
 
-    `look` runs the preflight on every node: it also learns their switches. `dumps` name the flight recorder's files.
+    `http_ports` are those of the instances' servers. `look` runs the preflight on every node: it also learns their switches. `dumps` name the flight recorder's files.
     """
 
     directives: tuple[Row, ...]
@@ -58,6 +58,8 @@ class Request:
     digest: str
     first_port: int
     ports: int
+    http_ports: tuple[int, ...]
+    http_scheme: str
 
     @property
     def array(self) -> bool:
@@ -97,6 +99,8 @@ def of(job: Job, options: Any, whole: PooledJob | None = None) -> Request:
         digest=runtime_files.digest(files["launch.json"]),
         first_port=FIRST_PORT,
         ports=PORTS - job.instances,
+        http_ports=reach.http_ports(job),
+        http_scheme=job.http_scheme,
     )
 
 
@@ -164,6 +168,7 @@ def _step(job: Job) -> tuple[str, ...]:
         "--mem=0",  # all that the job has, whatever the steps beside it have
         *(f"--cpus-per-task={cpus}" for cpus in _cpus_per_task(job)),
         *([f"--cpu-bind=map_ldom:{','.join(map(str, bound))}"] if bound else []),
+        *["--cpu-bind=none"] * (job.unit == "node" and bool(job.site.numa)),  # what runs there binds its own processes
         *(["--overlap"] * shared),
         *([] if job.mpi is None else [f"--mpi={job.mpi}"]),
         "--kill-on-bad-exit=1",

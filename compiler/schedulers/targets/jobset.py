@@ -14,13 +14,15 @@ from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools, to
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, field_ref
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata
 from compiler.schedulers.kubernetes.options import Queued
+from compiler.schedulers.kubernetes.order import Tie, Ties
 from compiler.specs.fields import quantity
 from compiler.specs.limits import INT32
 
 CONTAINER = "ranks"
-INDEX = "jobset.sigs.k8s.io/job-index"
+PREFIX = "jobset.sigs.k8s.io/"
+INDEX = f"{PREFIX}job-index"
 EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 Shape = dict[str, tuple[int, int]]
 """Replicated job -> (child Jobs, pods of each), in the order of node slots."""
@@ -37,26 +39,37 @@ class Options(Queued):
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
 
 
-def shape(job: Job, instance: int) -> Shape:
-    return {f"node{index or ''}": run for index, run in enumerate(topology.shape(job, instance))}
+def shape(job: Job, instance: int, options: Options) -> Shape:
+    """A child Job a domain; one alone where Kueue places them by several levels, or would place several sets of pods apart."""
+    found = topology.shape(job, instance)
+    placed = None if _exclusive(job, options) else kueue.placement(job, options.topology)
+    if placed is not None and (len(placed.slices) > 1 or len(found) > 1):
+        return {"node": (1, job.nodes)}
+    return {f"node{index or ''}": run for index, run in enumerate(found)}
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
-    for instance, (name, jobs) in enumerate(_named(job)):
-        found += domains(name, job.nodes, job, options)
+    for instance, (name, jobs) in enumerate(_named(job, options)):
+        found += domains(name, job, options)
         found.append(_jobset(name, instance, jobs, job, options, plan))
     return found
 
 
-def leaders(job: Job, _: Options) -> list[str]:
+def leaders(job: Job, options: Options) -> list[str]:
     """Where rank 0 of each instance is."""
-    return [_leader(name, jobs) for name, jobs in _named(job)]
+    return [_leader(name, jobs) for name, jobs in _named(job, options)]
 
 
-def _named(job: Job) -> list[tuple[str, Shape]]:
+def first(job: Job, options: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {f"{PREFIX}jobset-name": _named(job, options)[instance][0]}
+    child = next(iter(shape(job, 0, options)))
+    return {f"{PREFIX}replicatedjob-name": child, INDEX: "0", "batch.kubernetes.io/job-completion-index": "0", **own}
+
+
+def _named(job: Job, options: Options) -> list[tuple[str, Shape]]:
     """Each instance's JobSet: its name and what is in it."""
-    shapes = [shape(job, instance) for instance in range(job.instances)]
+    shapes = [shape(job, instance, options) for instance in range(job.instances)]
     budget = min(names.jobset(item, subdomain=len(subdomain(""))) for item in shapes)
     return list(zip(names.each(job.name, job.instances, budget), shapes, strict=True))
 
@@ -102,6 +115,7 @@ def _child(
         node=f"{first}+{nodes}*$(JOB_INDEX)+$(JOB_COMPLETION_INDEX)",
         master=_leader(name, jobs),
         instance=str(instance),
+        by_host=by_host(job),
         indices=(field_ref("JOB_INDEX", f"metadata.labels['{INDEX}']"),),
     )
     spec = pod.spec(job, options, container(CONTAINER, job, place, instance), plan, instance, claim(name, job))
@@ -116,7 +130,7 @@ def _child(
                 "parallelism": nodes,
                 "backoffLimit": 0,
                 "activeDeadlineSeconds": job.time_limit_s,
-                "podFailurePolicy": failure.of_pods(disruption="FailJob"),
+                "podFailurePolicy": failure.of_pods(),
                 "template": pod.template(spec, job, placed.annotations() if placed else None),
             }
         },
@@ -129,15 +143,16 @@ def _exclusive(job: Job, options: Options) -> str | None:
 
 
 def order(job: Job, options: Options) -> Problem | None:
-    if _exclusive(job, options):
-        return None
-    apart = max(len(shape(job, instance)) for instance in range(job.instances))
-    if apart > 1 and options.topology is not None:
-        return Problem(
-            f"the plan's domains differ in size, so that the JobSet has {apart} sets of pods, and Kueue places each apart",
-            "write scheduler.jobset.exclusive=true and no topology, or plan domains of one size",
-        )
-    return kueue.order(job, options.topology, "a JobSet's pod index", "jobset", exclusive=True)
+    own = _own_domains(job) if _exclusive(job, options) else None
+    alone = _own_domains(job) if topology.unnamed(job) else None
+    return kueue.order(job, options.topology, "a JobSet's pod index", "jobset", alone=alone, own=own)
+
+
+def _own_domains(job: Job) -> Ties:
+    """Each child Job has a domain of the smallest level to itself."""
+    level = topology.smallest(job)
+    runs = [tuple(n for count, n in topology.shape(job, i) for _ in range(count)) for i in range(job.instances)]
+    return lambda instance: [] if level is None else [Tie(level, runs[instance])]
 
 
 def gang(job: Job, options: Options) -> Problem | None:
@@ -153,4 +168,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
     yield from topology.exclusive_check("jobset", wanted=options.exclusive, given=_exclusive(job, options))
 
 
-TARGET = pools.apart(Controller("jobset", Options, objects, order, gang, own), leaders)
+TARGET = pools.apart(Controller("jobset", Options, objects, order, gang, first, own=own), leaders)

@@ -11,12 +11,13 @@ from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, port
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata, service
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata, service
 from compiler.schedulers.kubernetes.options import Queued
 from compiler.specs.fields import quantity
 from compiler.specs.limits import INT32
 
 CONTAINER = "ranks"
+JOB, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Options(Queued):
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
     for instance, name in enumerate(_named(job)):
-        selector = {"batch.kubernetes.io/job-name": name}
-        found += domains(name, job.nodes, job, options)
+        selector = {JOB: name}
+        found += domains(name, job, options)
         found.append(service(name, selector, port(job, instance), job, options))
         found.append(_job(name, instance, job, options, plan))
     return found
@@ -41,12 +42,19 @@ def leaders(job: Job, _: Options) -> list[str]:
     return [f"{name}-0.{name}" for name in _named(job)]
 
 
+def first(job: Job, _: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {JOB: _named(job)[instance]}
+    return {INDEX: "0", **own}
+
+
 def _named(job: Job) -> tuple[str, ...]:
     return names.each(job.name, job.instances, names.indexed_job(job.nodes))
 
 
 def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
-    place = Place(node="$(JOB_COMPLETION_INDEX)", master=f"{name}-0.{name}", instance=str(instance))
+    place = Place(
+        node="$(JOB_COMPLETION_INDEX)", master=f"{name}-0.{name}", instance=str(instance), by_host=by_host(job)
+    )
     ranks = container(CONTAINER, job, place, instance)
     spec = pod.spec(job, options, ranks, plan, instance, claim(name, job), subdomain=name)
     placed = kueue.placement(job, options.topology)
@@ -62,7 +70,7 @@ def _job(name: str, instance: int, job: Job, options: Options, plan: Node) -> No
             "backoffLimit": 0,
             "activeDeadlineSeconds": job.time_limit_s,
             **ttl,
-            "podFailurePolicy": failure.of_pods(disruption="Ignore"),
+            "podFailurePolicy": failure.of_pods(),
             "template": pod.template(spec, job, placed.annotations() if placed else None),
         },
     }
@@ -79,4 +87,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     return Problem(f"an Indexed Job {start} again as a whole: one failed pod ends it", "write scheduler=jobset")
 
 
-TARGET = pools.apart(Controller("kubernetes_job", Options, objects, order, gang), leaders)
+TARGET = pools.apart(Controller("kubernetes_job", Options, objects, order, gang, first), leaders)

@@ -39,26 +39,11 @@ def objects(job: Job, options: Options, plan: Node) -> list[Node]:
         "metadata": metadata(name, job, options, labels=queued, annotations=annotations),
         "spec": leader_worker.spec(name, job, options, plan, alone),
     }
-    return [*domains(name, job.nodes * job.instances, job, options), document]
+    return [*domains(name, job, options), document]
 
 
 def order(job: Job, options: Options) -> Problem | None:
-    if leader_worker.exclusive(job, options):
-        return None
-    placed, level = kueue.placement(job, options.topology, slices=False), topology.smallest(job)
-    if placed is not None and placed.level.name == "pod":
-        return Problem(
-            "Kueue takes no slices in a group of leader and workers, so nothing ties a leaf of the plan to one",
-            "write scheduler.lws.exclusive=true and no topology",
-        )
-    if placed is None and level is not None and level.key is not None and job.nodes > 1:
-        return Problem(
-            "parts of a LeaderWorkerSet are of one size and in domains of their own, and the plan's are not",
-            "plan whole domains, or write scheduler=jobset",
-        )
-    asked = kueue.placement(job, "required", slices=False)
-    ties = asked is None or asked.level.name != "pod"
-    return kueue.order(job, options.topology, "a LeaderWorkerSet's worker index", "lws", exclusive=True, ties=ties)
+    return leader_worker.order(job, options, leader_worker.ties(job, options))
 
 
 def gang(job: Job, options: Options) -> Problem | None:
@@ -94,4 +79,6 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = disaggregated.target(Controller("lws", Options, objects, order, gang, own))
+TARGET = disaggregated.target(
+    Controller("lws", Options, objects, order, gang, leader_worker.first, by_host=leader_worker.by_host, own=own)
+)

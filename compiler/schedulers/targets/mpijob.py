@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
+from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import names, pod, pools
+from compiler.schedulers.kubernetes import kueue, names, pod, pools, serving
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import (
     DEFAULT_IMAGE,
+    LAUNCHER,
     Place,
     environment,
+    field_ref,
     literal,
     port,
     program,
@@ -21,16 +25,19 @@ from compiler.schedulers.kubernetes.container import (
     volume_mounts,
 )
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata
-from compiler.schedulers.kubernetes.options import Pods
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata
+from compiler.schedulers.kubernetes.options import Queued
 from compiler.specs.fields import between, quantity
 from compiler.specs.limits import INT32
 
 CONTAINER = "ranks"
+PREFIX = "training.kubeflow.org/"
+WORKERS = {f"{PREFIX}job-role": "worker"}
+"""What the launcher's pod has not."""
 
 
 @dataclass(frozen=True)
-class Options(Pods):
+class Options(Queued):
     """What the image has: `sshd`, its port, where the keys go (the operator's default where None), and `mpirun`. `ttl_s` is how long a finished job is kept."""
 
     sshd: list[str] = field(default_factory=lambda: ["/usr/sbin/sshd", "-De"])
@@ -43,7 +50,7 @@ class Options(Pods):
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
     for instance, name in enumerate(_named(job)):
-        found += domains(name, job.nodes, job, options)
+        found += domains(name, job, options)
         found.append(_mpijob(name, instance, job, options, plan))
     return found
 
@@ -51,6 +58,11 @@ def objects(job: Job, options: Options, plan: Node) -> list[Node]:
 def leaders(job: Job, _: Options) -> list[str]:
     """Where rank 0 of each instance is."""
     return [_workers(name) % 0 for name in _named(job)]
+
+
+def first(job: Job, _: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {f"{PREFIX}job-name": _named(job)[instance]}
+    return {**WORKERS, f"{PREFIX}replica-index": "0", **own}
 
 
 def _named(job: Job) -> tuple[str, ...]:
@@ -68,11 +80,13 @@ def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) ->
     launcher = pod.spec(job, options, _launcher(name, instance, job, options), plan, None, None, looked_at=False)
     for where in ("nodeSelector", "affinity"):
         launcher.pop(where, None)
-    worker = pod.spec(job, options, _worker(job, options), plan, instance, claim(name, job), looked_at=False)
+    worker = pod.spec(job, options, _worker(instance, job, options), plan, instance, claim(name, job), looked_at=False)
+    placed = kueue.placement(job, options.topology)
+    workers = pod.template(worker, job, placed.annotations() if placed else None)
     return {
         "apiVersion": "kubeflow.org/v2beta1",
         "kind": "MPIJob",
-        "metadata": metadata(name, job, options),
+        "metadata": metadata(name, job, options, labels=kueue.labels(options.queue, options.queue_priority)),
         "spec": {
             "mpiImplementation": "OpenMPI",
             "slotsPerWorker": job.tasks_per_node,
@@ -87,7 +101,7 @@ def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) ->
             },
             "mpiReplicaSpecs": {
                 "Launcher": {"replicas": 1, "restartPolicy": "Never", "template": pod.template(launcher, job)},
-                "Worker": {"replicas": job.nodes, "restartPolicy": "Never", "template": pod.template(worker, job)},
+                "Worker": {"replicas": job.nodes, "restartPolicy": "Never", "template": workers},
             },
         },
     }
@@ -96,7 +110,7 @@ def _mpijob(name: str, instance: int, job: Job, options: Options, plan: Node) ->
 def _launcher(name: str, instance: int, job: Job, options: Options) -> Node:
     """It has no GPUs; it starts the gang, and starts it again as a whole."""
     workers = _workers(name)
-    place = Place(node="", master=workers % 0, instance=str(instance))
+    place = Place(node="", master=workers % 0, instance=str(instance), by_host=follows(job))
     own = {
         "RANKPLAN_MAX_RESTARTS": str(job.launch.max_restarts),
         "RANKPLAN_SECRETS": " ".join(secret.name for secret in job.secrets if secret.secret),
@@ -110,18 +124,25 @@ def _launcher(name: str, instance: int, job: Job, options: Options) -> Node:
             *environment(job, place, port(job, instance)),
             *({"name": key, "value": value} for key, value in own.items()),
         ],
+        "resources": LAUNCHER,
         **security(job.site.kubernetes),
         "volumeMounts": volume_mounts(job),
     }
 
 
-def _worker(job: Job, options: Options) -> Node:
+def follows(job: Job) -> bool:
+    """Whether workers take the slots of their nodes: a server's Service finds it by its worker's number."""
+    return by_host(job) and job.http_port is None
+
+
+def _worker(instance: int, job: Job, options: Options) -> Node:
     """Waits for MPI, which starts its ranks as of a login: with what mpirun passes on, and nothing of a pod's environment."""
     return {
         "name": CONTAINER,
         "image": job.launch.image or DEFAULT_IMAGE,
         "command": list(map(literal, options.sshd)),
-        "ports": [{"name": "ssh", "containerPort": options.ssh_port}],
+        **({"env": [field_ref("NODE_NAME", "spec.nodeName")]} if follows(job) else {}),
+        "ports": [{"name": "ssh", "containerPort": options.ssh_port}, *serving.container_port(job, instance)],
         "readinessProbe": {"tcpSocket": {"port": options.ssh_port}, "periodSeconds": 5},
         "resources": resources(job),
         **security(job.site.kubernetes),
@@ -129,22 +150,32 @@ def _worker(job: Job, options: Options) -> Node:
     }
 
 
-def order(job: Job, _: Options) -> Problem | None:
-    if job.nodes == 1:
+def order(job: Job, options: Options) -> Problem | None:
+    return kueue.order(job, options.topology, "an MPIJob's worker index", "mpijob")
+
+
+def gang(job: Job, options: Options) -> Problem | None:
+    if job.nodes == 1 or options.queue is not None:
         return None
     return Problem(
-        "nothing ties an MPIJob's worker index to a node: the spans of groups are assumptions on Kubernetes",
-        "use scheduler=jobset with exclusive domains, or topology-aware scheduling",
+        "an MPIJob's workers start all or none only where its operator runs with --gang-scheduling",
+        f"have that, or {kueue.queue('mpijob')}",
     )
 
 
-def gang(job: Job, _: Options) -> Problem | None:
-    if job.nodes == 1:
-        return None
-    return Problem(
-        "an MPIJob's workers start all or none only where its operator runs with --gang-scheduling, and a lost one is not replaced",
-        "have that, or use scheduler=jobset with a queue",
-    )
+def own(job: Job, _: Options) -> Iterator[Check]:
+    if serving.ports(job):
+        yield check(
+            "http-readiness",
+            False,
+            "sshd's",
+            "the server's",
+            "a worker is ready when MPI can start on it, so the Service leads to a server that may not have loaded its model",
+            "have clients wait for /health, or write scheduler=jobset where one node holds an instance",
+            otherwise="warn",
+        )
 
 
-TARGET = pools.apart(Controller("mpijob", Options, objects, order, gang, mpi=True), leaders)
+TARGET = pools.apart(
+    Controller("mpijob", Options, objects, order, gang, first, WORKERS, follows, own, mpi=True), leaders
+)

@@ -8,6 +8,7 @@ from typing import Optional
 
 from compiler.render.artifacts import Artifact
 from compiler.render.engine import render
+from compiler.schedulers import reach
 from compiler.schedulers.job import Job, PooledJob
 from compiler.schedulers.slurm import pools, request, rules
 from compiler.schedulers.slurm.checks import checks, pooled_checks
@@ -49,4 +50,8 @@ def pooled(jobs: PooledJob, options: Options) -> Iterator[Artifact]:
     yield Artifact("slurm/job.sbatch", pools.script(jobs, options), executable=True)
 
 
-TARGET = Target("slurm", Options, artifacts, checks=checks, pooled=pooled, pooled_checks=pooled_checks)
+def asked(job: Job, _: Options) -> str | None:
+    return reach.on_slurm(job)
+
+
+TARGET = Target("slurm", Options, artifacts, checks=checks, asked=asked, pooled=pooled, pooled_checks=pooled_checks)

@@ -14,7 +14,7 @@ from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata
 from compiler.schedulers.kubernetes.options import Queued
 from compiler.specs.fields import choice, quantity
 from compiler.specs.limits import INT32
@@ -38,7 +38,7 @@ class Options(Queued):
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
     for instance, name in enumerate(_named(job)):
-        found += domains(name, job.nodes, job, options)
+        found += domains(name, job, options)
         found += [_runtime(name, instance, job, options, plan), _train_job(name, job, options)]
     return found
 
@@ -46,6 +46,11 @@ def objects(job: Job, options: Options, plan: Node) -> list[Node]:
 def leaders(job: Job, _: Options) -> list[str]:
     """Where rank 0 of each instance is."""
     return [_leader(name) for name in _named(job)]
+
+
+def first(job: Job, _: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {"jobset.sigs.k8s.io/jobset-name": _named(job)[instance]}
+    return {"batch.kubernetes.io/job-completion-index": "0", **own}
 
 
 def _named(job: Job) -> tuple[str, ...]:
@@ -80,7 +85,7 @@ def _runtime(name: str, instance: int, job: Job, options: Options, plan: Node) -
 
 def _node(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
     """The one child Job, whose pods the trainer counts."""
-    place = Place(node="$(JOB_COMPLETION_INDEX)", master=_leader(name), instance=str(instance))
+    place = Place(node="$(JOB_COMPLETION_INDEX)", master=_leader(name), instance=str(instance), by_host=by_host(job))
     spec = pod.spec(job, options, container(NODE, job, place, instance), plan, instance, claim(name, job))
     placed = kueue.placement(job, options.topology)
     return {
@@ -93,7 +98,7 @@ def _node(name: str, instance: int, job: Job, options: Options, plan: Node) -> N
                 "completions": job.nodes,
                 "parallelism": job.nodes,
                 "backoffLimit": 0,
-                "podFailurePolicy": failure.of_pods(disruption="FailJob"),
+                "podFailurePolicy": failure.of_pods(),
                 "template": pod.template(spec, job, placed.annotations() if placed else None),
             },
         },
@@ -126,4 +131,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     )
 
 
-TARGET = pools.apart(Controller("trainjob", Options, objects, order, gang), leaders)
+TARGET = pools.apart(Controller("trainjob", Options, objects, order, gang, first), leaders)

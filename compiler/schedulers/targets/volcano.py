@@ -14,8 +14,9 @@ from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
 from compiler.schedulers.kubernetes.failure import NEVER_RETRIED
-from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.objects import Node, by_host, metadata
 from compiler.schedulers.kubernetes.options import Pods
+from compiler.schedulers.kubernetes.order import Tie, Ties, loose, verdict
 from compiler.specs.fields import between, quantity
 from compiler.specs.limits import INT32
 
@@ -39,7 +40,7 @@ class Options(Pods):
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
     found = []
     for instance, name in enumerate(_named(job)):
-        found += domains(name, job.nodes, job, options)
+        found += domains(name, job, options)
         found.append(_job(name, instance, job, options, plan))
     return found
 
@@ -47,6 +48,11 @@ def objects(job: Job, options: Options, plan: Node) -> list[Node]:
 def leaders(job: Job, _: Options) -> list[str]:
     """Where rank 0 of each instance is."""
     return [_leader(name) for name in _named(job)]
+
+
+def first(job: Job, _: Options, instance: int | None) -> Node:
+    own = {} if instance is None else {"volcano.sh/job-name": _named(job)[instance]}
+    return {"volcano.sh/task-index": "0", **own}
 
 
 def _named(job: Job) -> tuple[str, ...]:
@@ -92,7 +98,7 @@ def _policies() -> list[Node]:
 
 def _task(name: str, instance: int, job: Job, options: Options, plan: Node) -> Node:
     """The index is appended to the environment, where arguments see it and other variables do not."""
-    place = Place(node="$(VC_TASK_INDEX)", master=_leader(name), instance=str(instance))
+    place = Place(node="$(VC_TASK_INDEX)", master=_leader(name), instance=str(instance), by_host=by_host(job))
     spec = pod.spec(
         job,
         options,
@@ -125,14 +131,27 @@ def _partition(job: Job, options: Options) -> int | None:
 
 
 def order(job: Job, options: Options) -> Problem | None:
+    wanted = [f"scheduler.volcano.{key}=TIER" for key in _tiers(job) if getattr(options, key) is None]
+    says = "the HyperNode tier of a leaf (or of an NVLink domain), and of what holds an instance"
+    fixes = [f"write {' '.join(wanted)}, {says}"] if wanted and loose(job, _ties(job, 1, 1)) is None else []
+    return verdict(job, "a Volcano task's index", _ties(job, options.tier, options.domain_tier), fixes)
+
+
+def _ties(job: Job, tier: int | None, domain_tier: int | None) -> Ties:
+    """A tier that must hold an instance is that of the smallest level that does in the plan."""
+    known = topology.levels(job)
+    holding = next((level for level in known if topology.holds(level, job)), None)
     level = topology.smallest(job)
-    whole = level is not None and all(len(level.runs(job, instance)) == 1 for instance in range(job.instances))
-    if job.nodes == 1 or _partition(job, options) is not None or (whole and options.tier is not None):
-        return None
-    return Problem(
-        "nothing ties a Volcano task's index to a node: the spans of groups are assumptions on Kubernetes",
-        "write scheduler.volcano.domain_tier=TIER, the HyperNode tier of a leaf (or of an NVLink domain)",
-    )
+    size = None if level is None or domain_tier is None else topology.equal_runs(job, level)
+    found = [Tie(holding, (job.nodes,))] if tier is not None and holding is not None else []
+    found += [] if size is None or level is None else [Tie(level, (size,) * (job.nodes // size))]
+    return lambda _: found
+
+
+def _tiers(job: Job) -> list[str]:
+    """Options that tie the plan's levels: one for the whole, and one for its parts where it has several."""
+    level = topology.smallest(job)
+    return ["tier"] + ["domain_tier"] * (level is not None and not topology.holds(level, job))
 
 
 def gang(_job: Job, _options: Options) -> Problem | None:
@@ -152,4 +171,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = pools.apart(Controller("volcano", Options, objects, order, gang, own), leaders)
+TARGET = pools.apart(Controller("volcano", Options, objects, order, gang, first, own=own), leaders)

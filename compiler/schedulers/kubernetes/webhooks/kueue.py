@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ PREFIX = "kueue.x-k8s.io/podset-"
 QUEUE = "kueue.x-k8s.io/queue-name"
 MODES = ("required-topology", "preferred-topology", "unconstrained-topology")
 SLICE, SLICE_SIZE, GROUP = "slice-required-topology", "slice-size", "group-name"
+LAYERS, MOST_LAYERS = "slice-required-topology-constraints", 3
 PodSet = tuple[str, int, dict[str, Any]]
 """Where its template is, how many pods it has, and the template."""
 _LABEL_NAME = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -56,10 +58,29 @@ def _pod_set(where: str, count: int, found: dict[str, str]) -> Iterator[Finding]
         yield where, f"has {SLICE_SIZE} {size} of {count} pods"
     elif count % int(size):
         yield where, f"has {SLICE_SIZE} {size}, which does not divide its {count} pods"
-    if GROUP in found and SLICE in found:
+    if LAYERS in found:
+        yield from _layers(where, count, json.loads(found[LAYERS]), {SLICE, SLICE_SIZE} & set(found))
+    if GROUP in found and {SLICE, LAYERS} & set(found):
         yield where, "has slices in a group of pod sets"
     if found.get(GROUP, "").isdigit():
         yield where, f"has the group {found[GROUP]}, a number"
+
+
+def _layers(where: str, count: int, layers: list[dict[str, Any]], beside: set[str]) -> Iterator[Finding]:
+    """Slices within slices, the largest first."""
+    if beside:
+        yield where, f"has {' and '.join(sorted(beside))} beside {LAYERS}"
+    if not 1 <= len(layers) <= MOST_LAYERS:
+        yield where, f"has {len(layers)} layers of slices, not 1 to {MOST_LAYERS}"
+    around = count
+    for layer in layers:
+        if set(layer) != {"topology", "size"} or not _LABEL_NAME.fullmatch(str(layer.get("topology"))):
+            yield where, f"has a layer {layer}, which is not a label of nodes and a size"
+            return
+        if layer["size"] < 1 or around % layer["size"]:
+            yield where, f"has a layer of {layer['size']}, which does not divide {around}"
+            return
+        around = layer["size"]
 
 
 def _group(name: str, members: list[tuple[int, dict[str, str]]]) -> Iterator[Finding]:
@@ -98,9 +119,15 @@ def _lws(item: Document) -> list[PodSet]:
     return [("leaderTemplate", 1, template["leaderTemplate"]), workers] if leader else [workers]
 
 
+def _mpijob(item: Document) -> list[PodSet]:
+    replicas = item["spec"]["mpiReplicaSpecs"]
+    return [(role, int(given.get("replicas", 1)), given["template"]) for role, given in replicas.items()]
+
+
 RULES = {
     "batch/Job": checked(_job),
     "jobset.x-k8s.io/JobSet": checked(_jobset),
     "trainer.kubeflow.org/TrainingRuntime": checked(_runtime, queued=False),
     "leaderworkerset.x-k8s.io/LeaderWorkerSet": checked(_lws),
+    "kubeflow.org/MPIJob": checked(_mpijob),
 }

@@ -20,6 +20,7 @@ def lws(item: Document) -> Iterator[Finding]:
     limit = (39 if QUEUE in meta.get("labels", {}) else 51) - (len(str(max(replicas, 1) - 1)) - 1)
     yield from label("metadata.name", meta["name"], limit)
     yield from label("metadata.name", f"{meta['name']}-{max(replicas, 1) - 1}-{size - 1}")
+    yield from label("metadata.name", f"{meta['name']}-{max(replicas, 1) - 1}-{'0' * 10}")  # its workers' revision
     if size < 1 or replicas < 0 or size * replicas > INT32:
         yield "spec.leaderWorkerTemplate.size", f"{size} of {replicas} replicas is out of range"
     yield from _subgroups(template, size, SUBGROUP in meta.get("annotations", {}))
