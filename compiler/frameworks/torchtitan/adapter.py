@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.checks import Check
-from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.torchtitan import emit, layout, rules, stages
 from compiler.layout.grid import Grid, GroupKind
@@ -15,6 +15,8 @@ from compiler.world import World
 
 class Torchtitan(Adapter):
     """Rules of torchtitan 0.3."""
+
+    empty_stages = Empty.ENDS
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         return layout.grids(config)
