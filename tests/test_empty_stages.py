@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from compiler import compile_plan
 from compiler.commands.show import run
+from compiler.costs.total import cost
 from compiler.errors import CompilerError
 from compiler.frameworks.stage_rule import stage_layers
-from compiler.passes import lay_out
+from compiler.passes import lay_out, measured
 from compiler.runtime import rank_map
 from compiler.specs.config import Config
-from tests.configs import composed
+from tests.configs import changed, composed
 
 SMALL = [
     "model=llama3_1_8b",
@@ -100,3 +102,19 @@ def test_the_fix_of_too_few_layers_is_one_that_can_be() -> None:
         "parallel.stages=[1,1,1,1,1,1]",
     )
     assert "parallel.stages=[0,1,1,1,1,1,1,0]" in said
+
+
+@pytest.mark.parametrize("stage", [0, 3])
+@pytest.mark.parametrize("hardware", ["generic_64gb", "h200"])
+def test_a_stage_with_nothing_at_all_costs_nothing_but_its_place(hardware: str, stage: int) -> None:
+    base = composed(
+        "framework=megatron", *TRAIN, f"hardware={hardware}", "parallel=pp4_vpp2_adp1", "workload.schedule=interleaved"
+    )
+    config = changed(
+        base, {"parallel.stages": [2, 0, 2, 0, 1, 0, 1, 0], "workload.zero_stage": stage, "hardware.node.gpus": 4}
+    )
+    found = cost(lay_out(config), *measured(config))
+    assert np.isfinite(found.memory.total_bytes).all()
+    assert found.projection is not None
+    assert np.isfinite([found.projection.step_time_s, found.projection.bubble_s]).all()
+    assert found.memory.weights_bytes[1] == 0

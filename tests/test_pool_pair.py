@@ -119,3 +119,32 @@ def test_transfers_between_pods_are_warned_of() -> None:
     assert (found.status, found.observed) == ("warn", "1 and 1 pods")
     assert "prefill is in pod 0 and decode in pod 1" in found.message
     assert checks(*on("sglang", "parallel: tp8", "parallel: tp8"))["pools-pods"].status == "pass"
+
+
+GPT_OSS = ["model=gpt_oss_120b", "hardware=h100_80gb", "scheduler=slurm", "framework=sglang", "hardware.nodes=2"]
+
+
+@pytest.mark.parametrize(
+    ("prefill", "more", "refuses"),
+    [
+        ("parallel: tp8", [], False),
+        ("parallel: tp8, args: ['--disaggregation-transfer-backend=nixl']", ["nixl"], True),
+        ("parallel: tp4_pp2", [], True),
+        ("parallel: tp8", ["framework.version=0.5.21"], True),
+    ],
+)
+def test_caches_with_windows_are_cut_by_heads_in_few_ways(prefill: str, more: list[str], refuses: bool) -> None:
+    decode = "parallel: tp4, instances: 2" if prefill == "parallel: tp8" or more else "parallel: tp2, instances: 4"
+    if more == ["nixl"]:
+        decode, more = f"{decode}, args: ['--disaggregation-transfer-backend=nixl']", []
+    overrides = [*GPT_OSS, pools(prefill, decode), *more]
+    if refuses:
+        assert "moves caches of layers with a window by" in refused(*overrides)
+    else:
+        assert checks(*overrides)["pools-windows"].status == "pass"
+
+
+def test_a_sharded_latent_cache_wants_the_same_tp() -> None:
+    one = "parallel: tp16, args: ['--enable-kv-cache-sharding']"
+    said = refused(*DEEP, "framework=sglang", "hardware.nodes=4", pools(one, "parallel: ep16_tp8_adp2_etp1"))
+    assert "wants the same with --enable-kv-cache-sharding" in said

@@ -40,7 +40,9 @@ def chunk_shares(case: Case, whole: Totals, seconds: Callable[[Case, Counts], Ar
     apart = replace(case, stages=case.chunks, chunks=None, pp=case.pp * case.vpp, vpp=np.ones_like(case.vpp))
     each = seconds(apart, counts(apart, whole))
     ranks = np.tile(each.reshape(int(case.vpp), -1).sum(axis=0), int(case.vpp))
-    return tuple(float(part) for part in each / ranks)
+    return tuple(
+        float(part) for part in np.where(ranks > 0, each / np.maximum(ranks, np.finfo(float).tiny), 1 / case.vpp)
+    )
 
 
 def closed(case: Case, forward: Array, backward: Array) -> Array:
