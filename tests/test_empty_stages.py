@@ -13,7 +13,8 @@ from compiler.commands.show import run
 from compiler.costs.total import cost
 from compiler.errors import CompilerError
 from compiler.frameworks.stage_rule import stage_layers
-from compiler.passes import lay_out, measured
+from compiler.frameworks.torchtitan.arguments import MODULES
+from compiler.passes import compile_config, lay_out, measured
 from compiler.runtime import rank_map
 from compiler.specs.config import Config
 from tests.configs import changed, composed
@@ -49,9 +50,15 @@ def test_torchtitan_counts_the_ends_as_layers() -> None:
 def test_torchtitan_builds_them() -> None:
     pytest.importorskip("torchtitan")
     from compiler.frameworks.torchtitan import prove
+    from compiler.frameworks.torchtitan.emit import emission
 
     named = ["parallel=pp4_adp1", "parallel.stages=[0,1,5,0]"]
-    for config in (titan(*LOOPED), titan(*named)):
+    parts = "tok_embeddings layers.0,layers.1 layers.2,layers.3,layers.4,layers.5 norm,lm_head".split()
+    words = [MODULES, *parts]
+    said = changed(titan("parallel=pp4_adp1"), {"framework.args": words})
+    assert stage_layers(said) == [0, 2, 4, 0]
+    assert [word for word in emission(lay_out(said)).arguments if MODULES in str(word)] == [MODULES]
+    for config in (titan(*LOOPED), titan(*named), said):
         assert [finding for finding in prove.prove(lay_out(config), None) if not finding.equal] == []
 
 
@@ -118,3 +125,25 @@ def test_a_stage_with_nothing_at_all_costs_nothing_but_its_place(hardware: str, 
     assert found.projection is not None
     assert np.isfinite([found.projection.step_time_s, found.projection.bubble_s]).all()
     assert found.memory.weights_bytes[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "stages", "said"),
+    [
+        (
+            "tok_embeddings,layers.1 layers.0 layers.2,layers.3 norm,lm_head",
+            None,
+            "names other modules than tok_embeddings, layers.0 to layers.3",
+        ),
+        ("layers.0 layers.1 layers.2 layers.3,layers.4,layers.5,norm,lm_head", None, "names other modules"),
+        ("tok_embeddings layers.0 layers.1 norm,lm_head", [0, 1, 1, 0], "and so does the plan"),
+        ("tok_embeddings layers.0 layers.1 norm,lm_head", None, "4 stages hold 2 of 6 layers"),
+    ],
+)
+def test_modules_that_are_named_in_another_way_are_refused(names: str, stages: list[int] | None, said: str) -> None:
+    config = changed(
+        titan("parallel=pp4_adp1"), {"framework.args": [MODULES, *names.split()], "parallel.stages": stages}
+    )
+    with pytest.raises(CompilerError) as error:
+        compile_config(config)
+    assert said in str(error.value)

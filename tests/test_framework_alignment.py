@@ -122,8 +122,15 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str]] = [
         "torchtitan-fp8-width",
         TITAN,
         {"model.intermediate_size": 14352, "parallel.tp": 8},
+        "fail",
+        "intermediate_size 14352 over tp=8 is 1794, no multiple of 16",
+    ),
+    (
+        "torchtitan-fp8-width",
+        TITAN,
+        {"model.intermediate_size": 14344},
         "warn",
-        "is 1794, no multiple of 16",
+        "is 7172, no multiple of 16, which fp8 products take; such layers stay in bf16",
     ),
 ]
 

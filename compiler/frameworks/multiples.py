@@ -101,18 +101,19 @@ def _length(config: Config, table: Mapping[str, int], split: int) -> int:
 def widths(
     config: Config, source: str, recipe: str, width: int, found: Iterable[Side], *, kept: bool = False
 ) -> Iterator[Check]:
-    """Sides of matrices; `kept`: a layer that does not fit stays in bf16 without a word."""
-    bad = [side for side in found if side.part % width]
+    """Sides of matrices; `kept`: a layer whose whole matrix does not fit stays in bf16 without a word, one whose cut does not stops."""
+    bad = sorted((side for side in found if side.part % width), key=lambda side: kept and side.size % width > 0)
     first = bad[0] if bad else Side("hidden_size", config.model.hidden_size, 1, "tp")
+    stays = kept and first.size % width > 0
     yield check(
         f"{config.framework.name}-fp8-width",
         not bad,
         f"{first.part:g} % {width} = {first.part % width:g}",
         "0",
         f"{source}: {first.what} {first.size} over {first.degree}={first.by} is {first.part:g}, no multiple of {width}, which "
-        f"{recipe} products take" + "; such layers stay in bf16" * kept,
+        f"{recipe} products take" + "; such layers stay in bf16" * stays,
         _narrower(first, width),
-        otherwise="warn" if kept else "fail",
+        otherwise="warn" if stays else "fail",
     )
 
 

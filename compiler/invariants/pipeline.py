@@ -33,7 +33,8 @@ def layers(config: Config) -> Iterator[Check]:
         f"write {told}parallel.stages={_shares(total, parts)}, or leave parallel.stages out",
     )
     yield from _empty(config, counts, unit)
-    if total % parts and parallel.stages is None:
+    said = parallel.stages is not None or adapter(config.framework.name).said_stages(config) is not None
+    if total % parts and not said:
         yield check(
             "stages-uneven",
             False,

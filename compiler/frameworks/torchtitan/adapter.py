@@ -24,6 +24,9 @@ class Torchtitan(Adapter):
     def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
         return {**super().kinds(config, attention, expert), **layout.own_kinds(config)}
 
+    def said_stages(self, config: Config) -> Sequence[int] | None:
+        return stages.said(config)
+
     def uneven_stages(self, config: Config, parts: int) -> Sequence[int] | None:
         return stages.uneven(config, parts)
 
