@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.configs import changed
 from tests.invariant_configs import DEEPSEEK, DENSE, MIXTRAL, STRATEGY, TRAIN, Case
 
 MODEL: list[Case] = [
@@ -109,11 +110,11 @@ MODEL: list[Case] = [
     ),
     (
         "empty-stages",
-        DENSE,
-        {"parallel.stages": [0, 10, 11, 11]},
+        changed(TRAIN, {"parallel.stages": [0, 5, 5, 6]}),
+        {"parallel.stages": [5, 0, 5, 6]},
         "fail",
-        "stages without a layer under framework=none: 0 of 0 to 3",
-        "parallel.stages=[8,8,8,8]",
+        "stages without a layer under framework=none: 1 of 0 to 3",
+        "parallel.stages=[4,4,4,4]",
     ),
     (
         "batch",

@@ -45,6 +45,7 @@ def test_every_rule_holds_somewhere(rule: str) -> None:
         changed(DENSE, {"parallel.adp": 16, "framework.instances": 2}),
         DENSE,
         composed("framework=vllm"),
+        changed(TRAIN, {"parallel.stages": [0, 5, 5, 6]}),
     ]
     held = [found[rule].status == "pass" for found in map(checks, configs) if rule in found]
     silent = "slurm-containers"  # says something only where it breaks

@@ -16,11 +16,11 @@ from compiler.specs.config import Config
 def blocks(config: Config) -> Iterator[Check]:
     """Every ep rank holds the same number of experts, but where a server deals out a rest; a dense model has none to spread."""
     model, degrees = config.model, config.degrees
-    if model.moe and degrees.ep <= model.num_experts and adapter(config.framework.name).uneven_experts(config):
-        least, rest = divmod(model.num_experts, degrees.ep)
+    least, rest = divmod(model.num_experts, degrees.ep)
+    if model.moe and rest and least and adapter(config.framework.name).uneven_experts(config):
         yield check(
             "experts",
-            rest == 0,
+            False,
             f"{model.num_experts} % {degrees.ep} = {rest}",
             "0",
             f"num_experts {model.num_experts} over ep={degrees.ep}: {rest} ranks hold {least + 1} and the others {least}, and a step "

@@ -49,6 +49,8 @@ def layers(config: Config) -> Iterator[Check]:
 def _empty(config: Config, counts: Sequence[int], unit: str) -> Iterator[Check]:
     """Stages without a decoder layer, which hold the embedding, MTP layers or the head, or nothing."""
     name, total = config.framework.name, config.model.num_hidden_layers
+    if 0 not in counts:
+        return
     bad = _refused(config, [at for at, count in enumerate(counts) if count == 0], len(counts))
     yield check(
         "empty-stages",
@@ -115,12 +117,12 @@ def batch(config: Config) -> Iterator[Check]:
     workload, adp = config.workload, config.degrees.adp
     total, micro = workload.global_batch_size, workload.micro_batch_size
     step = adp * micro
-    if not workload.train:
+    if not workload.train and total % step:
         most = -(-total // adp)
         yield check(
             "batch",
-            total % adp == 0,
-            f"{total} % {adp} = {total % adp}",
+            False,
+            f"{total} % {step} = {total % step}",
             "0",
             f"global_batch_size {total} over adp={adp} ranks is {total / adp:g} each: costed with the {most} of the busiest",
             f"write workload.global_batch_size={most * adp} to fill all ranks alike",
