@@ -12,7 +12,7 @@ Options = Mapping[str, str]
 
 
 def tensor_parallel(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
-    """A rank of the larger tp takes part of what one of the smaller has; without MLA that is some of the heads."""
+    """A rank of the larger tp takes part of what one of the smaller has."""
     sizes = (prefill.degrees.tp, decode.degrees.tp)
     small, large = min(sizes), max(sizes)
     yield check(
@@ -23,10 +23,15 @@ def tensor_parallel(prefill: Config, decode: Config, source: str) -> Iterator[Ch
         f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: {source} gives the KV cache of a rank to a whole number of others",
         f"write parallel.tp={sizes[0]}",
     )
-    if large % small == 0 and not prefill.model.mla:
+
+
+def heads(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
+    """Without MLA, transfers between servers of another tp are cut by heads."""
+    sizes = (prefill.degrees.tp, decode.degrees.tp)
+    if max(sizes) % min(sizes) == 0 and not prefill.model.mla:
         yield check(
             "pools-heads",
-            large == small,
+            sizes[0] == sizes[1],
             f"tp {sizes[0]} and {sizes[1]}",
             "the same tp",
             f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: without MLA each transfer is cut by heads, and {source} says that "

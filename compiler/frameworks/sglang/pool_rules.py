@@ -18,6 +18,7 @@ def rules(prefill: Config, decode: Config) -> Iterator[Check]:
     yield from transfers.pipelines(prefill, decode, source, equal=True)
     yield from transfers.context(decode, source)
     yield from transfers.tensor_parallel(prefill, decode, source)
+    yield from transfers.heads(prefill, decode, source)
     yield from _windows(prefill, decode, source)
     args = given(decode)
     yield from _sharded(prefill, decode, source)
