@@ -16,15 +16,19 @@ from compiler.specs.config import Config
 def rules(config: Config, prefill: Config, decode: Config) -> Iterator[Check]:
     """`prefill` and `decode` are what each pool declares, on nodes of its own of those of `config`."""
     yield from adapter(config.framework.name).between(prefill, decode)
-    yield from _pods(config, prefill.hardware.nodes, decode.hardware.nodes)
+    yield from _pods(config, prefill, decode)
 
 
-def _pods(config: Config, prefill: int, decode: int) -> Iterator[Check]:
-    """Any server of prefill sends to any of decode, also where a pod lies between: prefill's nodes come first."""
-    slots = _slots(config, prefill + decode)
+def _pods(config: Config, prefill: Config, decode: Config) -> Iterator[Check]:
+    """Any server of prefill sends to any of decode, also where a pod lies between. Prefill's nodes come first, and of pinned hosts its
+    spares behind them.
+    """
+    fill, step = prefill.hardware.nodes, decode.hardware.nodes
+    first = fill + prefill.launch.spare_nodes * bool(prefill.hardware.pin)
+    slots = _slots(config, first + step)
     if slots is None:
         return
-    pods = [np.unique(part) for part in (slots.pod[:prefill], slots.pod[prefill : prefill + decode])]
+    pods = [np.unique(part) for part in (slots.pod[:fill], slots.pod[first : first + step])]
     names = [", ".join(slots.pod_names[pod] for pod in found[:4]) for found in pods]
     several = len(np.union1d(*pods)) > 1
     yield check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +149,13 @@ def test_a_sharded_latent_cache_wants_the_same_tp() -> None:
     one = "parallel: tp16, args: ['--enable-kv-cache-sharding']"
     said = refused(*DEEP, "framework=sglang", "hardware.nodes=4", pools(one, "parallel: ep16_tp8_adp2_etp1"))
     assert "wants the same with --enable-kv-cache-sharding" in said
+
+
+@pytest.mark.parametrize(("pods", "status"), [("ppp", "pass"), ("ppq", "warn"), ("pqq", "warn")])
+def test_pods_of_pinned_hosts_are_those_of_the_table(tmp_path: Path, pods: str, status: str) -> None:
+    """The second host is prefill's spare: no cache goes there."""
+    table = "".join(f"n{i},l{i},{pod},r\n" for i, pod in enumerate(pods))
+    (tmp_path / "hosts.csv").write_text("host,leaf,pod,rack\n" + table)
+    shape = on("sglang", "parallel: tp8, spare_nodes: 1", "parallel: tp8", 2)
+    found = checks(*shape, f"hardware.inventory={tmp_path}/hosts.csv", "hardware.pin=true")
+    assert found["pools-pods"].status == status
