@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from compiler import compile_plan
 from compiler.commands.show import run
 from compiler.costs.total import cost
 from compiler.errors import CompilerError
+from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.frameworks.torchtitan.arguments import MODULES
 from compiler.passes import compile_config, lay_out, measured
@@ -147,3 +149,14 @@ def test_modules_that_are_named_in_another_way_are_refused(names: str, stages: l
     with pytest.raises(CompilerError) as error:
         compile_config(config)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(("count", "size"), [(8, 4), (10, 5), (7, 7), (15, 5), (4, 4)])
+def test_torch_deals_micro_batches_out_to_rounds_of_one_size(count: int, size: int) -> None:
+    """Ten on four stages go in two rounds of five; Megatron would want groups of five to be asked for."""
+    schedules = pytest.importorskip("torch.distributed.pipelining.schedules")
+    config = changed(titan(*LOOPED), {"workload.global_batch_size": count, "parallel.adp": 1})
+    assert adapter("torchtitan").interleaved_group(config) == size
+    source = inspect.getsource(schedules.ScheduleInterleaved1F1B.__init__)
+    assert "max(1, n_microbatches // self.pp_group_size)" in source
+    compile_config(config)

@@ -27,6 +27,12 @@ class Torchtitan(Adapter):
     def said_stages(self, config: Config) -> Sequence[int] | None:
         return stages.said(config)
 
+    def interleaved_group(self, config: Config) -> int:
+        """As many rounds as pp goes into the micro-batches, of equal size (torch.distributed.pipelining ScheduleInterleaved1F1B)."""
+        workload, degrees = config.workload, config.degrees
+        count = workload.global_batch_size // (degrees.adp * workload.micro_batch_size)
+        return max(count // max(1, count // degrees.pp), 1)
+
     def uneven_stages(self, config: Config, parts: int) -> Sequence[int] | None:
         return stages.uneven(config, parts)
 
