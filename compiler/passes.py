@@ -97,6 +97,8 @@ def lay_out(config: Config) -> World:
         slots=_slots(config),
         kinds=rules.kinds(config, attention, expert),
         padded_vocab_size=rules.padded_vocab_size(config),
+        mtp_stage=rules.mtp_stage(config),
+        interleaved_group=rules.interleaved_group(config),
     )
 
 

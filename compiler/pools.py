@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from compiler import passes
+from compiler import passes, pool_pair
 from compiler.checks import Check, check
 from compiler.cluster import inventory
 from compiler.costs.together import Aggregated, sure
@@ -42,7 +42,9 @@ def compile_pools(config: Config) -> PooledPlan:
     """Compile a configuration with pools. Raises InvariantError with what is broken in both, and ConfigError."""
     checks = list(_declared(config))
     _refuse([found.problem for found in checks if found.status == "fail"])
-    plans, broken = {}, []
+    pair = list(pool_pair.rules(config, *(pool_config(config, role) for role in ROLES)))
+    plans, broken = {}, [found.problem for found in pair if found.status == "fail"]
+    checks += pair
     for role in ROLES:
         try:
             plans[role] = compile_config(pool_config(config, role))

@@ -21,7 +21,10 @@ from compiler.specs.degrees import Degrees
 
 @dataclass(frozen=True)
 class World:
-    """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers every instance's nodes, the first one's first."""
+    """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers
+    every instance's nodes, the first one's first. `mtp_stage` is the virtual stage of the MTP layers, counted from the last;
+    `interleaved_group` the micro-batches that a chunk has in a row.
+    """
 
     config: Config
     degrees: Degrees
@@ -32,6 +35,8 @@ class World:
     slots: Slots
     kinds: Mapping[str, GroupKind]
     padded_vocab_size: int
+    mtp_stage: int
+    interleaved_group: int
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.configs import changed
 from tests.invariant_configs import DEEPSEEK, DENSE, MIXTRAL, STRATEGY, TRAIN, Case
 
 MODEL: list[Case] = [
@@ -47,7 +48,14 @@ MODEL: list[Case] = [
         "shared experts' width 2048 over tp=3",
         "divisor of 2048",
     ),
-    ("sequence-length", TRAIN, {"parallel.cp": 3}, "fail", "sequence of 4096 over 2*cp=6", "multiples of 6"),
+    (
+        "sequence-length",
+        TRAIN,
+        {"parallel.cp": 3},
+        "fail",
+        "sequence of 4096 over 2*cp=6",
+        "workload.sequence_length=4098, a multiple of 6",
+    ),
     ("experts", STRATEGY, {"parallel.ep": 3}, "fail", "num_experts 64 over ep=3", "divisor of 64"),
     ("experts", DENSE, {"parallel.ep": 2}, "fail", "ep=2, but llama3_1_8b has no experts", "leave ep out"),
     (
@@ -95,6 +103,22 @@ MODEL: list[Case] = [
     (
         "batch",
         STRATEGY,
+        {"workload.global_batch_size": 100},
+        "warn",
+        "global_batch_size 100 over adp=64 ranks is 1.5625 each: costed with the 2 of the busiest",
+        "workload.global_batch_size=128 to fill",
+    ),
+    (
+        "empty-stages",
+        changed(TRAIN, {"parallel.stages": [0, 5, 5, 6]}),
+        {"parallel.stages": [5, 0, 5, 6]},
+        "fail",
+        "stages without a layer under framework=none: 1 of 0 to 3",
+        "parallel.stages=[4,4,4,4]",
+    ),
+    (
+        "batch",
+        TRAIN,
         {"workload.global_batch_size": 100},
         "fail",
         "global_batch_size 100 over adp=64 ranks in micro-batches of 1 is 1.5625",

@@ -54,7 +54,7 @@ def rows() -> list[Row]:
     add("experts", ("none", "megatron", "vllm"), "model=llama3_1_8b")
     add("layers", everyone, "parallel=pp5_tp2")
     add("layers", ("megatron", "maxtext", "none"), "parallel.stages=[1,2,3]")
-    add("batch", everyone, "workload.global_batch_size=1001")
+    add("batch", TRAINERS, "workload.global_batch_size=1001")
     add("batch", TRAINERS, "workload.micro_batch_size=7")
     add("expert layout", everyone, "framework.expert_layout=backwards")
     add("expert layout", (*TRAINERS, *SERVERS), "parallel.etp=4")

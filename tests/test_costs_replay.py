@@ -9,6 +9,8 @@ from compiler.costs import replay, uneven
 from compiler.costs.arrays import array
 from compiler.costs.orders import ORDERS, WEIGHT, Op
 from compiler.costs.pipeline import share
+from compiler.frameworks.lifted import Source
+from tests.wheels import wheel
 
 PLANS = [
     ("1f1b", 4, 1, 8),
@@ -115,3 +117,36 @@ def test_a_schedule_that_does_not_exist_is_costed_in_closed_form(name: str, pp: 
     forward = np.ones(pp)
     assert replay.makespan(name, forward, 2 * forward, vpp, count) is None
     assert replay.bubble(name, forward, 2 * forward, vpp, count) > 0
+
+
+@pytest.mark.parametrize(
+    ("pp", "vpp", "count", "group"), [(4, 3, 10, 5), (4, 3, 5, 5), (4, 2, 22, 6), (2, 4, 12, 12), (4, 2, 8, 0)]
+)
+def test_groups_of_micro_batches_go_through_chunks_as_megatrons(pp: int, vpp: int, count: int, group: int) -> None:
+    """Its table, and its forward passes before the first backward one (pipeline_parallel/schedules.py)."""
+    source = Source("megatron", wheel("megatron_core", "0.19.2"))
+    table = source.lift("core/pipeline_parallel/schedules.py", "get_schedule_table").get_schedule_table
+    theirs = [(number, chunk) for number, chunk in table(count, vpp, group or pp)]
+    orders = ORDERS["interleaved"](pp, vpp, count, group)
+    assert orders is not None
+    for rank, order in enumerate(orders):
+        ahead = [(op.micro_batch, op.stage // pp) for slot in order for op in slot if op.kind == "F"]
+        warm = next(at for at, slot in enumerate(order) if slot[0].kind != "F") - 1
+        assert ahead == theirs
+        assert warm + 1 == min((pp - rank - 1) * 2 + (vpp - 1) * (group or pp) + 1, count * vpp)
+
+
+def test_a_last_group_that_is_smaller_than_the_stages_does_not_exist() -> None:
+    assert ORDERS["interleaved"](4, 2, 7, 5) is None
+    assert ORDERS["interleaved"](4, 2, 9, 5) is not None
+
+
+def test_seconds_of_chunks_are_those_of_their_shares() -> None:
+    """All of a rank's time in one chunk keeps the others waiting; equal shares are what is left unsaid."""
+    forward = np.ones(4)
+    equal = replay.makespan("interleaved", forward, 2 * forward, 2, 16)
+    assert replay.makespan("interleaved", forward, 2 * forward, 2, 16, 0, [0.5] * 8) == pytest.approx(equal)
+    last = replay.makespan("interleaved", forward, 2 * forward, 2, 16, 0, [0.5] * 3 + [0.1] + [0.5] * 3 + [0.9])
+    assert last is not None
+    assert equal is not None
+    assert last > equal

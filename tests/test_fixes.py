@@ -152,8 +152,10 @@ def test_the_first_suggestion_fills_the_cluster_by_dp_where_that_is_all_that_is_
 def test_replicas_fill_a_larger_cluster_first_with_the_batch_that_they_need() -> None:
     (line,) = refused(["hardware.nodes=1024"])
     first, *others = alternatives(line)
-    assert first == ("parallel=ep16_tp4_pp4_dp32", "workload.global_batch_size=512")
+    assert first == ("parallel=ep16_tp4_pp4_dp32",)  # a server's batch need not divide
     assert not any("tp16" in item for other in others for item in other)
+    (line,) = refused(["hardware.nodes=1024", "workload=train", "workload.global_batch_size=256"])
+    assert alternatives(line)[0] == ("parallel=ep16_tp4_pp4_dp32", "workload.global_batch_size=512")
 
 
 def test_no_degrees_are_offered_for_what_they_do_not_mend() -> None:

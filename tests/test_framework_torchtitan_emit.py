@@ -68,7 +68,6 @@ def test_each_choice_has_its_argument(values: dict[str, Any], expected: str) -> 
     [
         "--parallelism.tensor-parallel-degree=2",
         "--training.no_disable_cuda_graphs",
-        "--parallelism.module-fqns-per-model-part=[]",
     ],
 )
 def test_an_argument_of_the_plan_is_not_the_users(spelt: str) -> None:

@@ -12,7 +12,7 @@ from compiler.specs.config import Config
 from tests.configs import changed, composed
 from tests.invariant_cases_cluster import CLUSTER
 from tests.invariant_cases_model import MODEL
-from tests.invariant_configs import DEEPSEEK, DENSE, STRATEGY, checks
+from tests.invariant_configs import DEEPSEEK, DENSE, STRATEGY, TRAIN, checks
 
 CASES = [*MODEL, *CLUSTER]
 
@@ -45,6 +45,7 @@ def test_every_rule_holds_somewhere(rule: str) -> None:
         changed(DENSE, {"parallel.adp": 16, "framework.instances": 2}),
         DENSE,
         composed("framework=vllm"),
+        changed(TRAIN, {"parallel.stages": [0, 5, 5, 6]}),
     ]
     held = [found[rule].status == "pass" for found in map(checks, configs) if rule in found]
     silent = "slurm-containers"  # says something only where it breaks
@@ -53,7 +54,7 @@ def test_every_rule_holds_somewhere(rule: str) -> None:
 
 def test_all_failures_are_listed_at_once() -> None:
     bad = changed(
-        STRATEGY,
+        TRAIN,
         {"parallel.tp": 3, "workload.global_batch_size": 100, "hardware.nodes": 3, "hardware.gpu.memory_bytes": 3e9},
     )
     with pytest.raises(InvariantError) as caught:

@@ -42,3 +42,10 @@ def test_every_expert_is_in_one_block(experts: int, ep: int) -> None:
 @pytest.mark.parametrize(("pp", "ep", "label"), [(0, 0, ""), (1, 0, "0-3"), (1, 3, "12-15")])
 def test_a_stage_without_moe_layers_holds_no_experts(pp: int, ep: int, label: str) -> None:
     assert contiguous(16, 4, (False, True), split([1, 1], 2)).label(pp, ep) == label
+
+
+def test_a_stage_without_layers_has_no_label_and_an_empty_range() -> None:
+    stages = split([0, 2, 1, 0], 2)
+    assert stages.labels == ("2", "0-1")
+    assert stages.to_list() == [{"pp": 0, "chunks": [[0, -1], [2, 2]]}, {"pp": 1, "chunks": [[0, 1], [3, 2]]}]
+    assert stages.counts == ((0, 1), (2, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from compiler.config.quantization_forms import (
     BLOCK,
@@ -29,6 +30,12 @@ def _fp8(given: Given) -> Recipe:
     form = block(*size) if size else FP8
     experts = ((patterns(["experts"]), MXFP4),) if given.get("expert_dtype") == "fp4" else ()  # DeepSeek-V4
     return Recipe(form, experts, skipped(given))
+
+
+def _blockwise_int8(given: Given) -> Recipe:
+    """INT8 with a scale of 32 bits for each block (SGLang layers/quantization/blockwise_int8.py)."""
+    rows, columns = given.get("weight_block_size") or (128, 128)
+    return Recipe(replace(block(rows, columns), scheme="int8", activations="int8"), ignored=skipped(given))
 
 
 def _same(form: Stored) -> Callable[[Given], Recipe]:
@@ -118,7 +125,7 @@ METHODS: Mapping[str, Callable[[Given], Recipe]] = {
     "fbgemm_fp8": _same(FP8),
     "w8a8_fp8": _same(FP8),
     "w8a8_int8": _same(INT8),
-    "blockwise_int8": _same(INT8),
+    "blockwise_int8": _blockwise_int8,
     "eetq": _same(INT8_WEIGHTS),
     "mxfp8": _same(MXFP8),
     "mxfp4": _mxfp4,

@@ -89,7 +89,7 @@ def elementwise_bytes(case: Case, forward: Forward) -> Array:
 def _loss(case: Case, forward: Forward) -> Array:
     """Memory traffic of the cross entropy, forward and backward."""
     each = LOSS_BYTES[case.fused_loss]
-    heads = case.running.last + case.running.mtp
+    heads = case.running.heads
     return heads * each * forward.tokens * ceil_div(case.padded_vocab_size, case.tp)
 
 
@@ -201,4 +201,4 @@ def _logits(case: Case, forward: Forward) -> Array:
     alone, split = LOGIT_COPIES_BYTES.get(case.framework, (fused, fused))
     each = np.where(case.tp > 1, split, alone)
     once = each * forward.tokens * width / case.tp
-    return (case.running.last + case.running.mtp) * once
+    return case.running.heads * once

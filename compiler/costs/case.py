@@ -26,7 +26,7 @@ from compiler.world import World
 class Layers:
     """How many layers of each kind a stage holds (`moe` and `sliding` are among `layers`), arrays over stages.
 
-    `first` and `last` are 1 where the stage has the embedding, and the LM head with the MTP layers, `mtp` of them.
+    `first` and `last` are 1 where the stage has the embedding, and the LM head; `mtp` are its MTP layers.
     """
 
     layers: Array
@@ -41,6 +41,11 @@ class Layers:
         return self.layers - self.moe
 
     @property
+    def heads(self) -> Array:
+        """How often a stage's LM head runs: for the model, and for every MTP layer, wherever that is."""
+        return array(self.last * (1 + self.mtp.sum(axis=-1, keepdims=True)))
+
+    @property
     def full(self) -> Array:
         """Layers whose attention has no window."""
         return self.layers - self.sliding
@@ -50,8 +55,10 @@ class Layers:
         return replace(self, layers=self.layers + self.mtp, moe=self.moe + self.mtp * moe)
 
 
-def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
-    """Count the layers of stages, given as layer ids; ids that the model does not have count as plain layers."""
+def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -1) -> Layers:
+    """Count the layers of stages, given as layer ids; ids that the model does not have count as plain layers. `mtp_stage`: the
+    stage of the MTP layers, which with virtual stages counts all of them from the last.
+    """
     moe, windows, count = model.moe_layers, model.windows, len(stages)
     slides = [window is not None for window in windows]
     ends = np.eye(count)
@@ -62,7 +69,7 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
         sliding=array([sum(slides[i] for i in ids if i < len(slides)) for ids in stages]),
         first=ends[0],
         last=last,
-        mtp=last * model.num_nextn_predict_layers,
+        mtp=ends[mtp_stage % count] * model.num_nextn_predict_layers,
     )
 
 
@@ -73,7 +80,8 @@ class Case:
     `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), or
     "products" where every second one is kept. `fused_loss`: no copy of the logits in the precision of activations, and few
     passes over them. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
-    `room`: what the server makes of memory.
+    `room`: what the server makes of memory. `group`: micro-batches that a virtual stage has in a row, pp where it is None.
+    `chunks`: layers of the virtual stages, in order, where those of a rank are not alike.
     """
 
     model: Model
@@ -90,6 +98,8 @@ class Case:
     adp: Array
     edp: Array
     stages: Layers
+    group: Array | None = None
+    chunks: Layers | None = None
     framework: str = "none"
     room: Room = WHOLE
     rebuilt: tuple[str, ...] = ()
@@ -115,6 +125,11 @@ class Case:
     def micro_batches(self) -> Array:
         """Micro-batches of a training step, or of a batch of prompts, on one rank."""
         return ceil_div(self.sequences, np.maximum(self.micro_batch, 1))
+
+    @property
+    def in_a_row(self) -> Array:
+        """Micro-batches that go through a virtual stage before the next one has them."""
+        return self.pp if self.group is None else self.group
 
     @property
     def local_experts(self) -> Array:
@@ -193,6 +208,15 @@ def busiest(world: World) -> float:
     return imbalance.measured(loads.read(config.experts.load), world.experts.blocks, layers)
 
 
+def chunks(world: World) -> Layers | None:
+    """Layers of each virtual stage, in the order in which a micro-batch meets them; None where the chunks of each rank are alike."""
+    found = world.stages
+    if all(len(set(counts)) == 1 for counts in found.counts):
+        return None
+    ids = [tuple(range(first, last + 1)) for row in zip(*found.chunks, strict=True) for first, last in row]
+    return layers(world.config.model, tuple(ids), world.mtp_stage)
+
+
 def case(world: World) -> Case:
     """The case of one plan. An expert grid that does not fit (refused elsewhere) counts as expert DP of at least 1."""
     config, degrees = world.config, world.degrees
@@ -210,7 +234,9 @@ def case(world: World) -> Case:
         etp=array(degrees.etp),
         adp=array(degrees.adp),
         edp=array(max(1, degrees.edp)),
-        stages=layers(config.model, world.stages.layers),
+        stages=layers(config.model, world.stages.layers, world.mtp_stage),
+        group=array(world.interleaved_group),
+        chunks=chunks(world),
         framework=config.framework.name,
         room=room(config.framework) or WHOLE,
         fused_loss=fuses_loss(config.framework),

@@ -132,7 +132,7 @@ def gathered(case: Case, held: Counts) -> Array:
     tables = (case.stages.first + case.stages.last) * ceil_div(case.padded_vocab_size, case.tp) * case.model.hidden_size
     tables = np.minimum(tables, held.dense)
     part = np.where(between(case), 1.0, np.minimum(1, GATHERED_LAYERS / np.maximum(case.running.layers, 1)))
-    own = 0.0 if of_masters(case) else sharded(case, held, 3) / held.total
+    own = 0.0 if of_masters(case) else sharded(case, held, 3) / np.maximum(held.total, 1)
     return case.weight_bytes * (tables + (held.total - tables) * part) * (1 - own)
 
 

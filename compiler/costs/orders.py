@@ -31,23 +31,25 @@ Slot = tuple[Op, ...]
 Orders = list[list[Slot]]
 
 
-def interleaved(pp: int, vpp: int, micro_batches: int) -> Orders | None:
-    """With one chunk it is 1F1B. None where chunks do not come round: micro-batches that are no multiple of the stages."""
-    if vpp > 1 and micro_batches % pp:
+def interleaved(pp: int, vpp: int, micro_batches: int, group: int = 0) -> Orders | None:
+    """With one chunk it is 1F1B. `group` micro-batches go through a chunk in a row, pp of them unless said. None where chunks do not
+    come round: the last group is smaller than the stages.
+    """
+    if vpp > 1 and 0 < micro_batches % (group or pp) < pp:
         return None
-    return [list(_interleaved(pp, vpp, micro_batches, rank)) for rank in range(pp)]
+    return [list(_interleaved(pp, vpp, micro_batches, rank, group or pp)) for rank in range(pp)]
 
 
-def _interleaved(pp: int, vpp: int, micro_batches: int, rank: int) -> Iterator[Slot]:
+def _interleaved(pp: int, vpp: int, micro_batches: int, rank: int, group: int) -> Iterator[Slot]:
     table = [
         (micro_batch, chunk)
-        for first in range(0, micro_batches, pp)
+        for first in range(0, micro_batches, group)
         for chunk in range(vpp)
-        for micro_batch in range(first, min(first + pp, micro_batches))
+        for micro_batch in range(first, min(first + group, micro_batches))
     ]
     ahead = [(Op(FORWARD, number, chunk * pp + rank),) for number, chunk in table]
     back = [(Op(BACKWARD, number, (vpp - 1 - chunk) * pp + rank),) for number, chunk in table]
-    warm = (pp - rank - 1) * 2 + (vpp - 1) * pp if vpp > 1 else pp - rank - 1
+    warm = (pp - rank - 1) * 2 + (vpp - 1) * group if vpp > 1 else pp - rank - 1
     warm = min(warm, len(table))
     yield from ahead[:warm]
     for forward, backward in zip(ahead[warm:], back, strict=False):
@@ -55,7 +57,7 @@ def _interleaved(pp: int, vpp: int, micro_batches: int, rank: int) -> Iterator[S
     yield from back[len(table) - warm :]
 
 
-def zero_bubble(pp: int, vpp: int, micro_batches: int) -> Orders | None:
+def zero_bubble(pp: int, vpp: int, micro_batches: int, _group: int = 0) -> Orders | None:
     """ZB1P; None with virtual stages."""
     return None if vpp > 1 else [list(_zero_bubble(pp, micro_batches, rank)) for rank in range(pp)]
 
@@ -76,7 +78,7 @@ def _zero_bubble(pp: int, micro_batches: int, rank: int) -> Iterator[Slot]:
         yield (Op(WEIGHT, number, rank),)
 
 
-def dualpipe(pp: int, vpp: int, micro_batches: int) -> Orders | None:
+def dualpipe(pp: int, vpp: int, micro_batches: int, _group: int = 0) -> Orders | None:
     """None for odd numbers, with virtual stages, and for fewer than two micro-batches a stage."""
     if vpp > 1 or pp % 2 or micro_batches % 2 or micro_batches < 2 * pp:
         return None
@@ -147,10 +149,10 @@ class _Dual:
         return self.slots
 
 
-ORDERS: Mapping[str, Callable[[int, int, int], Orders | None]] = {
+ORDERS: Mapping[str, Callable[..., Orders | None]] = {
     "1f1b": interleaved,
     "interleaved": interleaved,
     "zero_bubble": zero_bubble,
     "dualpipe": dualpipe,
 }
-"""Schedule -> its orders for pp ranks of vpp chunks and a number of micro-batches."""
+"""Schedule -> its orders for pp ranks of vpp chunks, a number of micro-batches, and those that a chunk has in a row."""

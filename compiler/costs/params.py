@@ -123,8 +123,8 @@ def dense(
     """The dense class of a rank, arrays over stages: all of it, and the part that a forward pass multiplies by. In parameters,
     or whatever `each` says of one.
 
-    The last stage holds a copy of the embedding where it is tied to the head, or shared with MTP layers, across stages.
-    MTP layers run in training only (no speculative decoding), and use the head once more each.
+    The last stage holds a copy of the embedding where it is tied to the head across stages, and so does the stage of the MTP
+    layers. They run in training only (no speculative decoding), and use the head, where it is, once more each.
     """
     hidden, table = model.hidden_size, ceil_div(vocab, tp) * model.hidden_size
     linear = each.attention * stages.layers * attention(model, tp)
@@ -132,12 +132,12 @@ def dense(
     linear = linear + stages.moe * moe_dense(model, tp, each)
     mtp_linear, mtp_norms = mtp_layer(model, tp, each)
     apart, tied = 1 - stages.first, float(model.tie_word_embeddings)
-    copies = stages.last * np.where(tied, apart, apart * (stages.mtp > 0))
+    copies = apart * np.maximum(tied * stages.last, stages.mtp > 0)
     tables = each.embedding * (stages.first + copies) + each.head * (1 - tied) * stages.last
     norm = each.rest * (stages.layers * norms(model) + stages.last * hidden)
     held = linear + norm + stages.mtp * (mtp_linear + mtp_norms) + tables * table
     used = linear + each.head * stages.last * table
-    return held, used + train * stages.mtp * (mtp_linear + each.head * table)
+    return held, used + train * (stages.mtp * mtp_linear + (stages.heads - stages.last) * each.head * table)
 
 
 def experts(model: Model, moe_layers: Array, local: Array, etp: Array) -> Array:

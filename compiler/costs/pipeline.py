@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from compiler.costs.arrays import Array, array
-from compiler.costs.case import Case
+from compiler.costs.case import Case, Layers
 from compiler.costs.constants import DUALPIPE_MICRO_BATCHES, ZERO_BUBBLE_SHARE
+from compiler.costs.orders import FORWARD, interleaved
 
 
 def schedule(case: Case) -> str:
@@ -40,8 +41,10 @@ def bubble_fraction(case: Case) -> Array:
 def in_flight(case: Case) -> Array:
     """Micro-batches whose activations a stage holds at the peak, in whole stages, arrays over stages.
 
-    1F1B: pp - i on stage i. Interleaved: 2(pp-i-1) + (vpp-1)pp + 1 chunks of a vpp-th stage. ZB1P: as 1F1B.
+    1F1B: pp - i on stage i. Interleaved: 2(pp-i-1) + (vpp-1)*group + 1 chunks of a vpp-th stage. ZB1P: as 1F1B.
     """
+    if case.chunks is not None and schedule(case) == "interleaved":
+        return _of_chunks(case, case.chunks)
     stage = np.arange(case.stages.layers.shape[-1])
     behind = np.maximum(case.pp - 1 - stage, 0)
     if schedule(case) == "dualpipe":
@@ -49,5 +52,22 @@ def in_flight(case: Case) -> Array:
     elif schedule(case) == "zero_bubble":
         held = behind + 1
     else:
-        held = np.where(case.vpp > 1, (2 * behind + (case.vpp - 1) * case.pp + 1) / case.vpp, behind + 1)
+        held = np.where(case.vpp > 1, (2 * behind + (case.vpp - 1) * case.in_a_row + 1) / case.vpp, behind + 1)
     return np.minimum(held, case.micro_batches) * np.ones_like(case.stages.layers)
+
+
+ROUNDS = 4
+"""Groups of micro-batches after which a rank's order repeats itself, and so does what it holds."""
+
+
+def _of_chunks(case: Case, chunks: Layers) -> Array:
+    """The same of chunks that are not alike, by the layers that each rank's order holds at a time."""
+    pp, vpp, group = int(case.pp), int(case.vpp), int(case.in_a_row)
+    count = min(int(case.micro_batches), ROUNDS * group + int(case.micro_batches) % group)
+    orders = interleaved(pp, vpp, count, group)
+    weights = chunks.with_mtp(case.model.moe).layers if case.workload.train else chunks.layers
+    held = np.ones(pp)
+    for rank, order in enumerate(orders or ()):
+        steps = [(1 if op.kind == FORWARD else -1) * weights[op.stage] for slot in order for op in slot]
+        held[rank] = np.cumsum(steps).max() / max(weights[rank::pp].sum(), 1)
+    return held if orders else np.minimum(pp, case.micro_batches) * held

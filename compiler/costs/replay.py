@@ -38,27 +38,45 @@ class Times:
         return self.forward[stage] if kind == FORWARD else SHARES[kind] * self.backward[stage]
 
 
-def makespan(name: str, forward: Array, backward: Array, vpp: int, micro_batches: int) -> float | None:
+def makespan(
+    name: str,
+    forward: Array,
+    backward: Array,
+    vpp: int,
+    micro_batches: int,
+    group: int = 0,
+    shares: Sequence[float] = (),
+) -> float | None:
     """Seconds from the first operation to the last; None where the schedule does not exist for these numbers.
 
-    `forward` and `backward`: seconds of one micro-batch on each pipeline rank, all its chunks together.
+    `forward` and `backward`: seconds of one micro-batch on each pipeline rank, all its chunks together. `group` micro-batches go
+    through a chunk in a row (0: as many as ranks). `shares`: the part of its rank's seconds that each chunk takes, in the order in
+    which a micro-batch meets them; equal parts where there are none.
     """
-    pp = len(forward)
-    rounds = max(FEWEST, SLOTS // (2 * pp * vpp * pp))
-    shown = min(micro_batches, rounds * pp + micro_batches % pp)
-    orders = ORDERS[name](pp, vpp, shown)
+    pp, group = len(forward), group or len(forward)
+    rounds = max(FEWEST, SLOTS // (2 * pp * vpp * group))
+    shown = min(micro_batches, rounds * group + micro_batches % group)
+    orders = ORDERS[name](pp, vpp, shown, group)
     if orders is None:
         return None
-    times = Times(_chunked(forward, vpp), _chunked(backward, vpp))
+    times = Times(_chunked(forward, vpp, shares), _chunked(backward, vpp, shares))
     end = replay(orders, times, pp * vpp)
     if end is None:
         return None
     return end + (micro_batches - shown) * float(np.max(_each(name, forward + backward)))
 
 
-def bubble(name: str, forward: Array, backward: Array, vpp: int, micro_batches: int) -> float:
+def bubble(
+    name: str,
+    forward: Array,
+    backward: Array,
+    vpp: int,
+    micro_batches: int,
+    group: int = 0,
+    shares: Sequence[float] = (),
+) -> float:
     """Seconds beyond the slowest rank's own work; in closed form where the schedule does not exist for these numbers."""
-    end = makespan(name, forward, backward, vpp, micro_batches)
+    end = makespan(name, forward, backward, vpp, micro_batches, group, shares)
     if end is None:
         return float(uneven.bubble(name, forward, backward, array(vpp), array(micro_batches)))
     return max(0.0, end - micro_batches * float(np.max(_each(name, forward + backward))))
@@ -69,9 +87,10 @@ def _each(name: str, total: Array) -> Array:
     return uneven.mirrored(total) if name == "dualpipe" else total
 
 
-def _chunked(seconds: Array, vpp: int) -> list[float]:
-    """A rank's seconds in equal parts over its chunks: stage c*pp + rank of all chunks."""
-    return [float(x) for x in np.tile(seconds / vpp, vpp)]
+def _chunked(seconds: Array, vpp: int, shares: Sequence[float]) -> list[float]:
+    """A rank's seconds over its chunks: stage c*pp + rank of all chunks."""
+    parts = np.tile(seconds, vpp) * np.array(shares) if shares else np.tile(seconds / vpp, vpp)
+    return [float(x) for x in parts]
 
 
 def replay(orders: Sequence[Sequence[Slot]], times: Times, stages: int) -> float | None:

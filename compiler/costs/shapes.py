@@ -32,7 +32,7 @@ def gemms(case: Case) -> Iterator[Gemm]:
     if model.moe:
         yield from mlp(case, "shared_experts", model.shared_size, held.moe)
         yield Gemm("router", 0 * tp + model.num_experts, hidden, held.moe)
-    yield Gemm("head", ceil_div(case.padded_vocab_size, tp), hidden, held.last + held.mtp)
+    yield Gemm("head", ceil_div(case.padded_vocab_size, tp), hidden, held.heads)
     yield Gemm("mlp", ceil_div(hidden, tp), 2 * hidden, held.mtp)
 
 

@@ -50,13 +50,10 @@ def train(
     """Project one step and list its collectives: by measured curves, or by the roofline where there are none."""
     if measured is not None:
         return _by_curves(case, whole, held, reaches, gpus, measured)
-    forward = whole_sequences(case, "train", case.workload.longest)
-    compute = forward_seconds(case, held, forward)
-    passes = timed(traffic.passing(case, forward), reaches, case.hardware)
-    syncs = timed(traffic.synchronising(case, held), reaches, case.hardware)
-    ahead, back = _passes(case, compute, [*passes, *syncs])
+    ahead, back, passes, syncs = _both(reaches, case, held)
     busy = case.micro_batches * bubble.on_ranks(case, ahead + back).max(axis=-1)
-    waiting = bubble.replayed(case, ahead, back)
+    shares = bubble.chunk_shares(case, whole, lambda apart, its: np.add(*_both(reaches, apart, its)[:2]))
+    waiting = bubble.replayed(case, ahead, back, shares)
     synced = _gradients(case, syncs, ahead, back).max(axis=-1)
     updated = optimizer_seconds(case, held).max(axis=-1)
     parts = {"busy": busy, "waiting": waiting, "synced": synced, "updated": updated}
@@ -65,14 +62,27 @@ def train(
     return _projection(case, flops.model_step(case, whole), seconds, gpus), rows
 
 
+def _both(reaches: Reaches, case: Case, held: Counts) -> tuple[Array, Array, list[Timed], list[Timed]]:
+    """Seconds of a micro-batch forward and backward on each stage, and the collectives of a micro-batch and of a step."""
+    forward = whole_sequences(case, "train", case.workload.longest)
+    passes = timed(traffic.passing(case, forward), reaches, case.hardware)
+    syncs = timed(traffic.synchronising(case, held), reaches, case.hardware)
+    ahead, back = _passes(case, forward_seconds(case, held, forward), [*passes, *syncs])
+    return ahead, back, passes, syncs
+
+
 def _by_curves(
     case: Case, whole: Totals, held: Counts, reaches: Reaches, gpus: int, measured: Calibration
 ) -> tuple[Train, list[Row]]:
     """The pipeline's seconds are kernels, exposed collectives, and waiting for the host or for sharded parameters."""
-    from compiler.costs.step import work
+    from compiler.costs.step import stages, work
 
     found, flows = work(case, held, reaches, measured.gpu)
-    by = bubble.step(case, found, measured.software)
+
+    def on_chunks(apart: Case, its: Counts) -> Array:
+        return stages(work(apart, its, reaches, measured.gpu)[0], measured.software).total
+
+    by = bubble.step(case, found, measured.software, bubble.chunk_shares(case, whole, on_chunks))
     seconds = settled({key: float(np.max(value)) for key, value in vars(by).items()})
     pipeline_s = seconds["kernels_s"] + seconds["exposed_s"] + seconds["waiting_s"]
     parts = [pipeline_s, seconds["bubble_s"], seconds["gradients_s"], seconds["optimizer_s"], seconds["fixed_s"]]

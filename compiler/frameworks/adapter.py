@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from functools import cache
 
 from compiler.checks import Check, check
@@ -18,11 +19,21 @@ from compiler.specs.config import Config
 from compiler.world import World
 
 
+class Empty(StrEnum):
+    """Which virtual stages may hold no decoder layer."""
+
+    NONE = "none"
+    ENDS = "the first, which has the embedding, and the last, which has the head"
+    ANY = "any"
+
+
 class Adapter:
     """The plan's own rules, which are those of `framework=none`; a framework overrides what it does otherwise.
 
     Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state.
     """
+
+    empty_stages = Empty.NONE
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The attention grid (axes tp cp dp pp) and the expert grid (etp ep edp pp).
@@ -50,9 +61,25 @@ class Adapter:
         """Layers of each virtual stage where `parts` does not divide them; None where the framework has no rule."""
         return None
 
+    def said_stages(self, config: Config) -> Sequence[int] | None:
+        """Layers of each virtual stage as `framework.args` say them, where they do. Raises ConfigError."""
+        return None
+
+    def mtp_stage(self, config: Config) -> int:
+        """The virtual stage that holds the MTP layers, counted from the last, which is -1."""
+        return -1
+
+    def interleaved_group(self, config: Config) -> int:
+        """Micro-batches that go through a chunk before the next chunk has them, with virtual stages."""
+        return config.degrees.pp
+
     def experts(self, config: Config, stages: Stages) -> ExpertBlocks:
         """The experts of each ep rank."""
         return contiguous(config.model.num_experts, config.degrees.ep, config.model.moe_layers, stages)
+
+    def uneven_experts(self, config: Config) -> bool:
+        """Whether some ep ranks may hold an expert more than others."""
+        return False
 
     def padded_vocab_size(self, config: Config) -> int:
         """Rows of the embedding table that the framework really makes."""
@@ -71,6 +98,12 @@ class Adapter:
                 f"framework.expert_layout={layout}: without a framework ep rank r holds the r-th run of experts",
                 "leave framework.expert_layout out",
             )
+
+    def between(self, prefill: Config, decode: Config) -> Iterator[Check]:
+        """What a server wants of pools that prefill and decode for each other; ids begin with `pools-`, and messages with the pool
+        that a fix changes.
+        """
+        yield from ()
 
     def laid_out(self, world: World) -> Iterator[Check]:
         """The same, where it takes the ranks and their places to see."""

@@ -69,29 +69,11 @@ def widths(config: Config) -> Iterator[Check]:
     )
 
 
-def _rounded(config: Config, step: int) -> str:
-    """Lengths up to the next multiple, as an override."""
-    workload = config.workload
-    if workload.train:
-        return f"workload.sequence_length={-(-(workload.sequence_length or 1) // step) * step}"
-    lengths = ",".join(str(-(-length // step) * step) for length in workload.sequence_lengths)
-    return f"workload.sequence_lengths=[{lengths}]"
-
-
 @declared
 def context(config: Config) -> Iterator[Check]:
-    """Sequences are cut in 2*cp pieces, so that causal attention is balanced."""
+    """Sequences are cut in 2*cp pieces, so that causal attention is balanced. A server pads its prompts, which come as they are."""
     cp, workload = config.degrees.cp, config.workload
-    if cp == 1:
-        return
-    lengths = [workload.sequence_length] if workload.train else workload.sequence_lengths
-    for length in lengths:
-        if length is not None:
-            yield divides(
-                "sequence-length",
-                "sequence of",
-                length,
-                "2*cp",
-                2 * cp,
-                f"write {_rounded(config, 2 * cp)}, multiples of {2 * cp}",
-            )
+    if workload.train and cp > 1 and workload.sequence_length is not None:
+        length, step = workload.sequence_length, 2 * cp
+        fix = f"write workload.sequence_length={-(-length // step) * step}, a multiple of {step}"
+        yield divides("sequence-length", "sequence of", length, "2*cp", step, fix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks.adapter import adapter
 from compiler.invariants.attention import divides
 from compiler.invariants.registry import declared
 from compiler.layout import loads as measured_loads
@@ -13,8 +14,21 @@ from compiler.specs.config import Config
 
 @declared
 def blocks(config: Config) -> Iterator[Check]:
-    """Every ep rank holds the same number of experts, and a dense model has none to spread."""
+    """Every ep rank holds the same number of experts, but where a server deals out a rest; a dense model has none to spread."""
     model, degrees = config.model, config.degrees
+    least, rest = divmod(model.num_experts, degrees.ep)
+    if model.moe and rest and least and adapter(config.framework.name).uneven_experts(config):
+        yield check(
+            "experts",
+            False,
+            f"{model.num_experts} % {degrees.ep} = {rest}",
+            "0",
+            f"num_experts {model.num_experts} over ep={degrees.ep}: {rest} ranks hold {least + 1} and the others {least}, and a step "
+            "takes as long as the first",
+            f"write ep as a divisor of {model.num_experts}",
+            otherwise="warn",
+        )
+        return
     if model.moe:
         yield divides("experts", "num_experts", model.num_experts, "ep", degrees.ep)
         return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from compiler.checks import Check, check
+from compiler.frameworks.adapter import Empty, adapter
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
@@ -12,25 +13,28 @@ from compiler.specs.config import Config
 
 @declared
 def layers(config: Config) -> Iterator[Check]:
-    """Every layer is on exactly one stage or chunk, and none is empty."""
+    """Every layer is on exactly one stage or chunk, and none is empty that the framework wants a layer in."""
     parallel, total = config.parallel, config.model.num_hidden_layers
     parts = parallel.pp * parallel.vpp
     counts = stage_layers(config)
     unit = "chunks" if parallel.vpp > 1 else "stages"
-    if counts is None:
-        yield _indivisible(total, parts, unit)
+    if not counts:
+        yield _indivisible(config, total, parts, unit)
         return
-    good = len(counts) == parts and sum(counts) == total and min(counts) > 0
     message = f"{len(counts)} {unit} hold {sum(counts)} of {total} layers, {min(counts, default=0)} to {max(counts, default=0)} each"
+    rounds, rest = divmod(len(counts), parallel.pp)
+    told = f"parallel.vpp={rounds}, or " if not rest and rounds != parallel.vpp and sum(counts) == total else ""
     yield check(
         "layers-to-stages",
-        good,
+        len(counts) == parts and sum(counts) == total,
         sum(counts),
         total,
         message,
-        f"write parallel.stages={_shares(total, parts)}, or leave parallel.stages out",
+        f"write {told}parallel.stages={_shares(total, parts)}, or leave parallel.stages out",
     )
-    if total % parts and parallel.stages is None:
+    yield from _empty(config, counts, unit)
+    said = parallel.stages is not None or adapter(config.framework.name).said_stages(config) is not None
+    if total % parts and not said:
         yield check(
             "stages-uneven",
             False,
@@ -42,21 +46,45 @@ def layers(config: Config) -> Iterator[Check]:
         )
 
 
-def _indivisible(total: int, parts: int, unit: str) -> Check:
+def _empty(config: Config, counts: Sequence[int], unit: str) -> Iterator[Check]:
+    """Stages without a decoder layer, which hold the embedding, MTP layers or the head, or nothing."""
+    name, total = config.framework.name, config.model.num_hidden_layers
+    if 0 not in counts:
+        return
+    bad = _refused(config, [at for at, count in enumerate(counts) if count == 0], len(counts))
+    yield check(
+        "empty-stages",
+        not bad,
+        ", ".join(map(str, bad[:4])) or "none",
+        adapter(name).empty_stages.value,
+        f"{unit} without a layer under framework={name}: {', '.join(map(str, bad[:4]))} of 0 to {len(counts) - 1}; it takes as such: {adapter(name).empty_stages.value}",
+        f"write parallel.stages={_shares(total, len(counts))}, or leave parallel.stages out",
+    )
+
+
+def _refused(config: Config, empty: Sequence[int], count: int) -> list[int]:
+    rule = adapter(config.framework.name).empty_stages
+    taken = {Empty.NONE: (), Empty.ENDS: (0, count - 1), Empty.ANY: range(count)}[rule]
+    return [at for at in empty if at not in taken or not config.workload.train]
+
+
+def _indivisible(config: Config, total: int, parts: int, unit: str) -> Check:
     """No rule deals `total` layers out to `parts` stages or chunks."""
+    least = parts - {Empty.NONE: 0, Empty.ENDS: 2, Empty.ANY: parts}[adapter(config.framework.name).empty_stages]
     return check(
         "layers-to-stages",
         False,
         f"{total} / {parts}",
         "a whole number",
         f"{total} layers over {parts} {unit} is {total / parts:g} each",
-        f"write {f'parallel.stages={_shares(total, parts)} or ' if parts <= total else ''}a pp*vpp that divides {total}",
+        f"write {f'parallel.stages={_shares(total, parts)} or ' if least <= total else ''}a pp*vpp that divides {total}",
     )
 
 
 def _shares(total: int, parts: int) -> str:
-    """Layers of each stage or chunk, as even as can be."""
-    return str([total // parts + (i < total % parts) for i in range(parts)]).replace(" ", "")
+    """Layers of each stage or chunk, as even as can be; where there are fewer, the ends go without."""
+    start = int(total < parts)
+    return str([total // parts + (start <= i < start + total % parts) for i in range(parts)]).replace(" ", "")
 
 
 @declared
@@ -85,10 +113,22 @@ def virtual(config: Config) -> Iterator[Check]:
 
 @declared
 def batch(config: Config) -> Iterator[Check]:
-    """Sequences divide over attention DP and micro-batches."""
+    """Sequences divide over attention DP and micro-batches in training; a server's busiest rank has a few more than others."""
     workload, adp = config.workload, config.degrees.adp
     total, micro = workload.global_batch_size, workload.micro_batch_size
     step = adp * micro
+    if not workload.train and total % step:
+        most = -(-total // adp)
+        yield check(
+            "batch",
+            False,
+            f"{total} % {step} = {total % step}",
+            "0",
+            f"global_batch_size {total} over adp={adp} ranks is {total / adp:g} each: costed with the {most} of the busiest",
+            f"write workload.global_batch_size={most * adp} to fill all ranks alike",
+            otherwise="warn",
+        )
+        return
     yield check(
         "batch",
         total % step == 0,
@@ -105,23 +145,27 @@ def busy(config: Config) -> Iterator[Check]:
     workload, degrees = config.workload, config.degrees
     if degrees.pp == 1:
         return
-    micro_batches = workload.global_batch_size // (degrees.adp * workload.micro_batch_size)
-    interleaved, step = workload.train and degrees.vpp > 1, degrees.pp * degrees.adp * workload.micro_batch_size
+    each = degrees.adp * workload.micro_batch_size
+    micro_batches, interleaved = workload.global_batch_size // each, workload.train and degrees.vpp > 1
+    if not workload.train:
+        micro_batches = -(-workload.global_batch_size // each)
     yield check(
         "micro-batches",
         micro_batches >= degrees.pp,
         micro_batches,
         degrees.pp,
         f"{micro_batches} micro-batches fill at most {micro_batches} of {degrees.pp} stages: {min(1.0, micro_batches / degrees.pp):.0%} busy",
-        f"write workload.global_batch_size={step} or a smaller pp",
+        f"write workload.global_batch_size={degrees.pp * each} or a smaller pp",
         otherwise="fail" if interleaved else "warn",
     )
     if interleaved:
+        size = adapter(config.framework.name).interleaved_group(config)
+        rest, name = micro_batches % size, f"pp={degrees.pp}" if size == degrees.pp else f"{size}"
         yield check(
             "interleaving",
-            micro_batches % degrees.pp == 0,
-            f"{micro_batches} % {degrees.pp} = {micro_batches % degrees.pp}",
-            "0",
-            f"interleaving runs micro-batches in rounds of pp={degrees.pp}, and there are {micro_batches}",
-            f"write workload.global_batch_size={-(-max(micro_batches, 1) // degrees.pp) * step}",
+            rest == 0 or rest >= degrees.pp,
+            f"{micro_batches} % {size} = {rest}",
+            "0" if size == degrees.pp else f"0, or {degrees.pp} and more",
+            f"interleaving runs micro-batches in rounds of {name}, and there are {micro_batches}",
+            f"write workload.global_batch_size={-(-max(micro_batches, 1) // size) * size * each}",
         )

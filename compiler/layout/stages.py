@@ -9,7 +9,10 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Stages:
-    """chunks[pp][v] = (first, last), inclusive layer ids of the v-th virtual chunk of a pipeline rank."""
+    """chunks[pp][v] = (first, last), inclusive layer ids of the v-th virtual chunk of a pipeline rank.
+
+    A chunk without a layer, of the embedding or the loss alone, ends before it begins: (61, 60).
+    """
 
     chunks: tuple[tuple[tuple[int, int], ...], ...]
 
@@ -25,7 +28,12 @@ class Stages:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The `layers` column of each stage, as in `0-1;8-9`."""
-        return tuple(";".join(span(first, last) for first, last in stage) for stage in self.chunks)
+        return tuple(";".join(span(*chunk) for chunk in stage if chunk[1] >= chunk[0]) for stage in self.chunks)
+
+    @cached_property
+    def counts(self) -> tuple[tuple[int, ...], ...]:
+        """Layers of each chunk of each stage."""
+        return tuple(tuple(last - first + 1 for first, last in stage) for stage in self.chunks)
 
     def to_list(self) -> list[dict[str, object]]:
         return [{"pp": pp, "chunks": [list(chunk) for chunk in stage]} for pp, stage in enumerate(self.chunks)]
@@ -39,7 +47,7 @@ def span(first: int, last: int) -> str:
 def split(counts: Sequence[int], pp: int) -> Stages:
     """Deal layers out in order: virtual stage s holds counts[s] of them and sits on pipeline rank s % pp.
 
-    `counts` has pp*vpp entries, all positive.
+    `counts` has pp*vpp entries.
     """
     starts = [sum(counts[:i]) for i in range(len(counts))]
     spans = [(start, start + count - 1) for start, count in zip(starts, counts, strict=True)]

@@ -32,7 +32,7 @@ COLUMNS = ["rank", "slot", "host", "local_rank", *ATTENTION, *EXPERT, "layers", 
 LINE = 1 << 16
 """Bytes that hold the longest row."""
 AXES = [{"axis": shape.text, "size": shape.whole(1), "stride": shape.whole(1)}]
-RANGES = [[shape.whole(0)]]
+RANGES = [[shape.whole(-1)]]
 PLAN = {
     "grids": {"attention": AXES, "expert": AXES},
     "stages": [{"chunks": RANGES}],
@@ -112,8 +112,8 @@ def coordinate(axes: List[Dict[str, Any]], name: str, rank: int) -> int:
 
 
 def ranges(found: List[List[int]]) -> str:
-    """Inclusive ranges as the table writes them."""
-    return ";".join(str(first) if first == last else "%d-%d" % (first, last) for first, last in found)
+    """Inclusive ranges as the table writes them; one that ends before it begins is empty."""
+    return ";".join(str(first) if first == last else "%d-%d" % (first, last) for first, last in found if first <= last)
 
 
 def row(folder: str, launch: Dict[str, Any], rank: int) -> Dict[str, str]:

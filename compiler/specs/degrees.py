@@ -32,7 +32,7 @@ class Parallel:
     dp: Optional[int] = between(1, RANKS, None)
     adp: Optional[int] = between(1, RANKS, None)
     order: str = DEFAULT_ORDER
-    stages: Optional[list[int]] = numbers(1, LAYERS, LAYERS, None)
+    stages: Optional[list[int]] = numbers(0, LAYERS, LAYERS, None)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.checks import Check
-from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.megatron import late, stage_args
 from compiler.frameworks.megatron.communicators import laid_out
 from compiler.frameworks.megatron.emit import emission
 from compiler.frameworks.megatron.layout import kinds
@@ -19,6 +20,17 @@ from compiler.world import World
 
 class Megatron(Adapter):
     """Grids, experts and even stages are the plan's own rules, which follow Megatron's; uneven stages must be written."""
+
+    empty_stages = Empty.ANY
+
+    def said_stages(self, config: Config) -> Sequence[int] | None:
+        return stage_args.counts(config)
+
+    def mtp_stage(self, config: Config) -> int:
+        return stage_args.mtp_stage(config)
+
+    def interleaved_group(self, config: Config) -> int:
+        return late.group_size(config)
 
     def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
         return kinds(config, attention, expert)

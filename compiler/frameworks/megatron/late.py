@@ -72,12 +72,20 @@ def _sequence_parallel(config: Config) -> Iterator[Check]:
     )
 
 
+GROUP = "--microbatch-group-size-per-virtual-pipeline-stage"
+
+
+def group_size(config: Config) -> int:
+    """Micro-batches that go through a chunk before the next one has them."""
+    return number(config, GROUP, config.degrees.pp)
+
+
 def _interleaving(config: Config) -> Iterator[Check]:
     """Micro-batches go through each chunk in groups of a size between pp and all of them."""
     degrees, workload = config.degrees, config.workload
     if degrees.vpp == 1 or degrees.pp == 1:
         return
-    group = number(config, "--microbatch-group-size-per-virtual-pipeline-stage", degrees.pp)
+    group = group_size(config)
     count = workload.global_batch_size // (degrees.adp * workload.micro_batch_size)
     rest = count % group
     yield check(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.megatron import stage_args
 from compiler.frameworks.megatron.options import context_levels, optimizer_instances
 from compiler.frameworks.versions import version
 from compiler.layout.grid import Axis, Grid, GroupKind, Run, row_major
@@ -70,8 +71,8 @@ def _extra(config: Config, attention: Grid, expert: Grid) -> Iterator[tuple[str,
     levels = context_levels(config)
     for level in range(len(levels)):
         yield f"hcp.{level}", nested(attention.kind(("cp",)), levels, level)
-    yield "embd", ends(attention, both=two_embeddings(config))
-    yield "pos_embd", ends(attention, both=False)
+    yield "embd", embeddings(attention, _second_embedding(config))
+    yield "pos_embd", embeddings(attention, 0)
     yield "tp_dp_cp", attention.kind(("tp", "dp", "cp"))
     yield "tp_dp", attention.kind(("tp", "dp"))
     if remat:
@@ -106,18 +107,21 @@ def _instances(expert: Grid, instances: int) -> Iterator[tuple[str, GroupKind]]:
     yield "intra_dist_opt_instance", GroupKind(members, ((instances, stride * levels[0]),))
 
 
-def two_embeddings(config: Config) -> bool:
-    """Whether the last stage holds the embedding too: tied, or for MTP (pretrain_gpt.py); the server always says so."""
-    model = config.model
-    return model.tie_word_embeddings or model.num_nextn_predict_layers > 0 or not config.workload.train
+def _second_embedding(config: Config) -> int:
+    """The stage that holds the embedding beside the first, 0 where none does: the last of tied weights, or that of the MTP layers
+    (pretrain_gpt.py); the server always says so.
+    """
+    model, pp = config.model, config.degrees.pp
+    if model.tie_word_embeddings or not config.workload.train:
+        return pp - 1
+    return stage_args.mtp_stage(config) % pp if model.num_nextn_predict_layers else 0
 
 
-def ends(attention: Grid, *, both: bool) -> GroupKind:
-    """The first rank of each pipeline, with the last one where `both`; ranks between are in no group."""
+def embeddings(attention: Grid, second: int) -> GroupKind:
+    """The first rank of each pipeline, with that of a `second` stage unless it is the same; ranks of other stages are in no group."""
     pipeline = attention.kind(("pp",))
-    ((size, stride),) = pipeline.members
-    run = (2, stride * (size - 1)) if both and size > 1 else (1, stride)
-    return GroupKind((run,), pipeline.bases)
+    ((_, stride),) = pipeline.members
+    return GroupKind(((2, stride * second) if second else (1, stride),), pipeline.bases)
 
 
 def nested(kind: GroupKind, sizes: Sequence[int], level: int) -> GroupKind:

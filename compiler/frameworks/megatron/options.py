@@ -22,11 +22,6 @@ _SIZE = {
     "--use-tp-pp-dp-mapping": "parallel.order",
     "--num-virtual-stages-per-pipeline-rank": "parallel.vpp",
     "--num-layers-per-virtual-pipeline-stage": "parallel.vpp",
-    "--pipeline-model-parallel-layout": "parallel.stages",
-    "--decoder-first-pipeline-num-layers": "parallel.stages",
-    "--decoder-last-pipeline-num-layers": "parallel.stages",
-    "--account-for-embedding-in-pipeline-split": "parallel.stages",
-    "--account-for-loss-in-pipeline-split": "parallel.stages",
 }
 _MODEL = {
     "--num-layers": "model.num_hidden_layers",
@@ -91,6 +86,16 @@ _ASKED: Mapping[str, str] = {
 """Options that are the user's while the workload leaves a key at its default, and the plan's where it asks for more."""
 
 
+_STAGES = (
+    "--pipeline-model-parallel-layout",
+    "--decoder-first-pipeline-num-layers",
+    "--decoder-last-pipeline-num-layers",
+    "--account-for-embedding-in-pipeline-split",
+    "--account-for-loss-in-pipeline-split",
+)
+"""Options that say the stages where `parallel.stages` does not."""
+
+
 def given(config: Config) -> dict[str, tuple[str, ...]]:
     """Option -> its values, of `framework.args`; the last of a repeated option counts, as with argparse."""
     found: dict[str, tuple[str, ...]] = {}
@@ -136,9 +141,10 @@ def refuse_owned(config: Config) -> None:
 
 
 def asked(config: Config) -> dict[str, str]:
-    """Options that are the plan's because a key of a training workload is not at its default, and that key."""
+    """Options that are the plan's because a key of the user's is not at its default, and that key."""
     usual = {item.name: item.default for item in fields(config.workload)}
-    return {
+    stages = {} if config.parallel.stages is None else dict.fromkeys(_STAGES, "parallel.stages")
+    return stages | {
         flag: f"workload.{key}"
         for flag, key in _ASKED.items()
         if config.workload.train and getattr(config.workload, key) != usual[key]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from compiler.frameworks.megatron import pipeline
+from compiler.frameworks.megatron import options, pipeline, stage_args
 from compiler.frameworks.megatron.installed import module, quiet
 from compiler.frameworks.megatron.options import number
 from compiler.frameworks.megatron.recorded import Refused
@@ -81,8 +81,8 @@ def _from_plan(world: World) -> Any:
     import torch
 
     model, degrees = world.config.model, world.degrees
-    given = {flag: values[0] for flag, *values in pipeline.options(world.config)}
-    first, last = (given.get(f"--decoder-{end}-pipeline-num-layers") for end in ("first", "last"))
+    given = {flag: values for flag, *values in pipeline.options(world.config)} | options.given(world.config)
+    first, last = (given.get(flag, (None,))[0] for flag in (stage_args.FIRST, stage_args.LAST))
     transformer = module("megatron.core.transformer.transformer_config")
     return transformer.TransformerConfig(
         num_layers=model.num_hidden_layers,
@@ -92,7 +92,9 @@ def _from_plan(world: World) -> Any:
         tensor_model_parallel_size=degrees.tp,
         pipeline_model_parallel_size=degrees.pp,
         virtual_pipeline_model_parallel_size=degrees.vpp if degrees.vpp > 1 else None,
-        pipeline_model_parallel_layout=given.get("--pipeline-model-parallel-layout"),
+        pipeline_model_parallel_layout=pipeline.layout(world.config),
+        account_for_embedding_in_pipeline_split=stage_args.EMBEDDING in given,
+        account_for_loss_in_pipeline_split=stage_args.LOSS in given,
         num_layers_in_first_pipeline_stage=first and int(first),
         num_layers_in_last_pipeline_stage=last and int(last),
         expert_model_parallel_size=degrees.ep,

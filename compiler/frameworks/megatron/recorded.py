@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.megatron import layout
+from compiler.frameworks.megatron import layout, pipeline
 from compiler.frameworks.megatron.installed import module, quiet
 from compiler.frameworks.megatron.options import context_levels, optimizer_instances
 from compiler.specs.config import Config
@@ -142,7 +142,9 @@ def embedding_ranks(config: Config) -> Callable[..., list[int]] | None:
     if not config.workload.train:
         return None
     model = config.model
-    mtp = SimpleNamespace(mtp_num_layers=model.num_nextn_predict_layers or None, pipeline_model_parallel_layout=None)
+    text, stages = pipeline.layout(config), module("megatron.core.transformer.pipeline_parallel_layer_layout")
+    placed = text and stages.PipelineParallelLayerLayout(text, config.degrees.pp)
+    mtp = SimpleNamespace(mtp_num_layers=model.num_nextn_predict_layers or None, pipeline_model_parallel_layout=placed)
     mtp_ranks = module("megatron.core.transformer.multi_token_prediction").get_mtp_ranks
 
     def ranks(pipeline: list[int], *_: Any) -> list[int]:

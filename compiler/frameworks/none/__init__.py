@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.adapter import Adapter, Empty
 from compiler.specs.config import Config
 
 
 class NoFramework(Adapter):
     """The plan's own rules; what computes is not known."""
+
+    empty_stages = Empty.ENDS
 
     def widens(self, config: Config, precision: str) -> bool:
         return True

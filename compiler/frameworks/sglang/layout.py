@@ -76,6 +76,11 @@ class SglangAdapter(Adapter):
 
         yield from rules(config)
 
+    def between(self, prefill: Config, decode: Config) -> Iterator[Check]:
+        from compiler.frameworks.sglang.pool_rules import rules
+
+        yield from rules(prefill, decode)
+
     def widens(self, config: Config, precision: str) -> bool:
         return quantized.widens(config, precision)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks import quantized, serving, versions
+from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
 from compiler.frameworks.sglang import flag_rules, pass_rules
 from compiler.frameworks.sglang.arguments import ALIASES, backend, given
@@ -35,6 +35,7 @@ def rules(config: Config) -> Iterator[Check]:
         yield from pass_rules.rules(config, source(config))
     yield from _launch(config)
     yield from quantized.rules(config, source(config), ALIASES)
+    yield from blocks.rules(config, source(config), _over(config))
     yield from serving.common(config, source(config), ("--model-path", "--model"))
     yield from serving.environment(config, VARIABLES)
     yield from versions.checked(config)
@@ -54,6 +55,13 @@ def _nodes(config: Config) -> Iterator[Check]:
         f"ranks nowhere: {width} ranks a stage, pp={config.degrees.pp}, {nodes} nodes of {gpus} GPUs",
         f"choose tp*cp*adp as a divisor or a multiple of {gpus}",
     )
+
+
+def _over(config: Config) -> blocks.Over:
+    """A stage shares MLPs, or each rank has them whole; an all-to-all back end keeps shared experts whole."""
+    args, width = given(config), stage_width(config.degrees)
+    whole_mlp, apart_experts = args.get("--moe-dense-tp-size") == "1", backend(args) != "none"
+    return blocks.Over(1 if whole_mlp else width, 1 if apart_experts else width, "tp*cp*adp")
 
 
 def _dense_layers(config: Config) -> Iterator[Check]:

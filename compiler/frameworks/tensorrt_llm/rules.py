@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks import blocks
 from compiler.frameworks.serving import DTYPES, default_weights, format_said, heard
 from compiler.frameworks.tensorrt_llm import pass_rules
 from compiler.frameworks.tensorrt_llm.emit import default_stages, spans_nodes, weights
@@ -27,6 +28,8 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _one_way(config, found)
     yield from _model(config, found)
     yield _unit(config, found)
+    mlps = config.degrees.tp if config.degrees.adp == 1 else 1  # attention DP keeps them whole
+    yield from blocks.rules(config, f"TensorRT-LLM {found.number}", blocks.Over(mlps, mlps, "tp"))
     yield from pass_rules.rules(config, f"TensorRT-LLM {found.number}")
     yield heard(config, f"TensorRT-LLM {found.number}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.checks import Check
-from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.torchtitan import emit, layout, rules, stages
 from compiler.layout.grid import Grid, GroupKind
@@ -16,11 +16,22 @@ from compiler.world import World
 class Torchtitan(Adapter):
     """Rules of torchtitan 0.3."""
 
+    empty_stages = Empty.ENDS
+
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         return layout.grids(config)
 
     def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
         return {**super().kinds(config, attention, expert), **layout.own_kinds(config)}
+
+    def said_stages(self, config: Config) -> Sequence[int] | None:
+        return stages.said(config)
+
+    def interleaved_group(self, config: Config) -> int:
+        """As many rounds as pp goes into the micro-batches, of equal size (torch.distributed.pipelining ScheduleInterleaved1F1B)."""
+        workload, degrees = config.workload, config.degrees
+        count = workload.global_batch_size // (degrees.adp * workload.micro_batch_size)
+        return max(count // max(1, count // degrees.pp), 1)
 
     def uneven_stages(self, config: Config, parts: int) -> Sequence[int] | None:
         return stages.uneven(config, parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from compiler.frameworks.emission import flags
+from compiler.frameworks.emission import flags, is_flag
 from compiler.frameworks.options import number, options
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
@@ -15,6 +15,7 @@ FIRST_LESS = "--parallelism.pipeline_parallel_first_stage_less_layers"
 LAST_LESS = "--parallelism.pipeline_parallel_last_stage_less_layers"
 BACKEND = "--parallelism.spmd_backend"
 RESHARD = "--parallelism.fsdp_reshard_after_forward"
+MODULES = "--parallelism.module_fqns_per_model_part"
 UNDERSTOOD = (REPLICATE, FIRST_LESS, LAST_LESS, BACKEND, RESHARD)
 """Options that a user may set where the plan would: they shape the plan instead."""
 
@@ -22,7 +23,7 @@ DECIDED = [
     f"--parallelism.{name}"
     for name in (
         "pipeline_parallel_schedule pipeline_parallel_schedule_csv pipeline_parallel_layers_per_stage "
-        "pipeline_parallel_microbatch_size module_fqns_per_model_part"
+        "pipeline_parallel_microbatch_size"
     ).split()
 ]
 """Options that a plan decides, also where it leaves them at their defaults."""
@@ -43,6 +44,20 @@ def given(config: Config) -> dict[str, str]:
     """Option -> value of `framework.args`."""
     arguments = config.framework.args
     return options(arguments, spellings(arguments))
+
+
+def named(config: Config) -> list[list[str]]:
+    """The modules of each virtual stage, where `framework.args` name them: a word a stage, separated by commas."""
+    found: list[str] = []
+    taking = False
+    for word in config.framework.args:
+        if is_flag(word):
+            flag, _, value = word.partition("=")
+            taking = spelling(flag) == MODULES
+            found = [value] * bool(value) if taking else found
+        elif taking:
+            found.append(word)
+    return [word.split(",") for word in found]
 
 
 def replicas(config: Config) -> int:

@@ -13,6 +13,7 @@ from compiler.frameworks.torchtitan.arguments import (
     UNDERSTOOD,
     given,
     known_model,
+    named,
     replicas,
     spelling,
     spellings,
@@ -30,6 +31,8 @@ def emission(world: World) -> Emission:
     config, user = world.config, world.config.framework.args
     ours = [*_model(config), *_parallelism(config), *_training(config)]
     arguments = merged(config, ours, aliases=spellings(user), decided=DECIDED)
+    if named(config):  # a list would take in the subcommand behind it
+        arguments = (*user, *ours)
     return Emission(
         program=("python3", "-m", "torchtitan.train"),
         arguments=(*arguments, *_recompute(config)),

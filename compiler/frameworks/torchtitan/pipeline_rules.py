@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.torchtitan.stages import SCHEDULES, schedule
+from compiler.frameworks.torchtitan.stages import SCHEDULES, said, schedule
 from compiler.specs.config import Config
 
 
 def declared(config: Config) -> Iterator[Check]:
+    """Raises ConfigError where `framework.args` name modules of stages in another way than the plan has them."""
+    said(config)
     if config.degrees.pp == 1:
         return
     yield from schedules(config)

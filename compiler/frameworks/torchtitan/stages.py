@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from compiler.errors import ConfigError
 from compiler.frameworks.options import number
 from compiler.frameworks.stage_rule import stage_layers
-from compiler.frameworks.torchtitan.arguments import FIRST_LESS, LAST_LESS, given
+from compiler.frameworks.torchtitan.arguments import FIRST_LESS, LAST_LESS, MODULES, given, named
 from compiler.specs.config import Config
 
 SCHEDULES = {"1f1b": "1F1B", "interleaved": "Interleaved1F1B", "zero_bubble": "InterleavedZeroBubble"}
@@ -35,26 +36,45 @@ def split(layers: int, parts: int, first_less: int, last_less: int) -> list[int]
 
 def weights(config: Config) -> tuple[int, int]:
     """Layers that the first and the last stage have less: as `framework.args` say, else one each."""
-    said = given(config)
-    return number(said, FIRST_LESS, 1), number(said, LAST_LESS, 1)
+    told = given(config)
+    return number(told, FIRST_LESS, 1), number(told, LAST_LESS, 1)
 
 
 def uneven(config: Config, parts: int) -> Sequence[int] | None:
     return split(config.model.num_hidden_layers, parts, *weights(config))
 
 
+def said(config: Config) -> Sequence[int] | None:
+    """Layers of each virtual stage as `framework.args` name modules; None where they do not. Raises ConfigError where these are in
+    another order than the model's, or some are missing.
+    """
+    found = named(config)
+    if not found:
+        return None
+    counts = [sum(name.startswith("layers.") for name in stage) for stage in found]
+    if found != [stage.split(",") for stage in modules(counts)]:
+        raise ConfigError.of(
+            f"framework.args: {MODULES} names other modules than tok_embeddings, layers.0 to layers.{sum(counts) - 1}, norm and lm_head "
+            "in this order",
+            "write them in this order, or parallel.stages in its place",
+        )
+    if config.parallel.stages is not None:
+        raise ConfigError.of(f"framework.args sets {MODULES}, and so does the plan", "leave it out, or parallel.stages")
+    return counts
+
+
 def arguments(config: Config) -> list[str]:
     """What makes torchtitan build the plan's stages: its own rule where that gives them, else every module by name."""
     counts = list(stage_layers(config) or ())
-    said, parts = given(config), len(counts)
-    if config.parallel.pp == 1:
+    told, parts = given(config), len(counts)
+    if config.parallel.pp == 1 or named(config):
         return []
-    free = not {FIRST_LESS, LAST_LESS} & set(said)
+    free = not {FIRST_LESS, LAST_LESS} & set(told)
     for first, last in [(0, 0), (1, 1)] if free else [weights(config)]:
         if config.parallel.vpp <= 2 and split(sum(counts), parts, first, last) == counts:
             less = {FIRST_LESS: first, LAST_LESS: last}
-            return [f"{name}={value}" for name, value in less.items() if name not in said]
-    return ["--parallelism.module_fqns_per_model_part", *modules(counts)]
+            return [f"{name}={value}" for name, value in less.items() if name not in told]
+    return [MODULES, *modules(counts)]
 
 
 def modules(counts: Sequence[int]) -> list[str]:

@@ -73,6 +73,14 @@ class VllmAdapter(Adapter):
             return slots(config, redundant(config), stages)
         return super().experts(config, stages)
 
+    def uneven_experts(self, config: Config) -> bool:
+        """The first ranks hold one more (`fused_moe/expert_map_manager.py`), where tokens are gathered whole; DeepEP's and other
+        kernels count on equal shares, and so do slots of EPLB.
+        """
+        args = given(config)
+        whole = args.get("--all2all-backend", "allgather_reducescatter") in ("allgather_reducescatter", "naive")
+        return whole and not config.workload.train and "--enable-eplb" not in args
+
     def padded_vocab_size(self, config: Config) -> int:
         """Rows in multiples of 64 (`layers/vocab_parallel_embedding.py`); tp must divide them."""
         return -(-config.model.vocab_size // VOCABULARY_ROWS) * VOCABULARY_ROWS
@@ -81,6 +89,11 @@ class VllmAdapter(Adapter):
         from compiler.frameworks.vllm.rules import rules
 
         yield from rules(config)
+
+    def between(self, prefill: Config, decode: Config) -> Iterator[Check]:
+        from compiler.frameworks.vllm.pool_rules import rules
+
+        yield from rules(prefill, decode)
 
     def widens(self, config: Config, precision: str) -> bool:
         return quantized.widens(config, precision)

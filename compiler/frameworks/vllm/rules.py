@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks import quantized, serving, versions
+from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
 from compiler.frameworks.vllm import feature_rules, flag_rules, pass_rules
 from compiler.frameworks.vllm.arguments import ALIASES, expert_parallel, expressible, transfers_by_nixl
@@ -42,9 +42,17 @@ def rules(config: Config) -> Iterator[Check]:
     yield from feature_rules.rules(config, source(config))
     yield from pass_rules.rules(config, source(config))
     yield from quantized.rules(config, source(config), ALIASES)
+    yield from blocks.rules(config, source(config), _over(config))
     yield from serving.common(config, source(config), ("--model",), positional=True)
     yield from serving.environment(config, VARIABLES)
     yield from versions.checked(config)
+
+
+def _over(config: Config) -> blocks.Over:
+    """MLPs are cut over tp; where tokens are too, shared experts are whole (sequence parallelism beside expert parallelism)."""
+    degrees = config.degrees
+    split = expert_parallel(config) and degrees.tp > 1 and degrees.adp > 1
+    return blocks.Over(degrees.tp, 1 if split else degrees.tp, "tp")
 
 
 def _round_robin(config: Config) -> Iterator[Check]:

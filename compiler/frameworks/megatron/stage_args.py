@@ -1,0 +1,95 @@
+"""The layers of each stage as `framework.args` say them to Megatron: by a layout, by odd ends, or with the ends counted as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from compiler.checks import Check, check
+from compiler.frameworks.megatron import layout_string
+from compiler.frameworks.megatron.options import given, number, source
+from compiler.specs.config import Config
+
+LAYOUT = "--pipeline-model-parallel-layout"
+FIRST, LAST = "--decoder-first-pipeline-num-layers", "--decoder-last-pipeline-num-layers"
+EMBEDDING, LOSS = "--account-for-embedding-in-pipeline-split", "--account-for-loss-in-pipeline-split"
+
+
+def counts(config: Config) -> Sequence[int] | None:
+    """Layers of each virtual stage; None where no argument says them, or they do not divide. Raises ConfigError for a bad layout."""
+    said, degrees = given(config), config.degrees
+    if LAYOUT in said:
+        return [stage.count("t") for stage in _layout(config)]
+    if FIRST in said or LAST in said:
+        return _ends(config)
+    if EMBEDDING in said or LOSS in said:
+        return _with_ends(config.model.num_hidden_layers, degrees.pp * degrees.vpp, EMBEDDING in said, LOSS in said)
+    return None
+
+
+def _layout(config: Config) -> tuple[str, ...]:
+    return layout_string.parts("".join(given(config)[LAYOUT]))
+
+
+def _ends(config: Config) -> Sequence[int] | None:
+    """Layers of the first and the last stage; those between share the rest evenly, and so do the chunks of each stage."""
+    pp, vpp, said = config.degrees.pp, config.degrees.vpp, given(config)
+    ends = {0: number(config, FIRST, 1)} if FIRST in said else {}
+    ends |= {pp - 1: number(config, LAST, 1)} if LAST in said else {}
+    rest, among = config.model.num_hidden_layers - sum(ends.values()), pp - len(ends)
+    if rest < 0 or (rest % among if among else rest):
+        return None
+    stages = [ends.get(stage, rest // max(among, 1)) for stage in range(pp)]
+    return [count // vpp for count in stages] * vpp if all(count % vpp == 0 for count in stages) else None
+
+
+def _with_ends(layers: int, parts: int, embedding: bool, loss: bool) -> Sequence[int] | None:
+    """Layers dealt out evenly, with the embedding and the loss counted among them."""
+    each, rest = divmod(layers + embedding + loss, parts)
+    if rest or each < 1:
+        return None
+    found = [each] * parts
+    found[0] -= embedding
+    found[-1] -= loss
+    return found if min(found) >= 0 else None
+
+
+def mtp_stage(config: Config) -> int:
+    """The virtual stage that holds the MTP layers; -1, the last, unless a layout says otherwise."""
+    if LAYOUT not in given(config):
+        return -1
+    stages = _layout(config)
+    return next((at for at, stage in enumerate(stages) if "m" in stage), len(stages) - 1) - len(stages)
+
+
+def declared(config: Config) -> Iterator[Check]:
+    """What Megatron refuses of them: two ways at once, a layout that breaks its order, ends that do not divide."""
+    said, degrees = given(config), config.degrees
+    ways = [way for way in ((LAYOUT,), (FIRST, LAST), (EMBEDDING, LOSS)) if said.keys() & set(way)]
+    if not ways:
+        return
+    flags = sorted(said.keys() & {flag for way in ways for flag in way})
+    yield check(
+        "megatron-stage-arguments",
+        len(ways) == 1,
+        " ".join(flags),
+        "one way",
+        f"{source(config, 'transformer_config.py')} takes the layers of stages in one way alone, and framework.args have {' and '.join(flags)}",
+        f"leave {flags[0]} out",
+    )
+    if LAYOUT in said:
+        stages, mtp = _layout(config), config.model.num_nextn_predict_layers
+        wrong = [*layout_string.troubles(stages, degrees.pp, mtp), *_tied(config)]
+        yield check(
+            "megatron-layout",
+            not wrong,
+            f"{len(stages)} stages",
+            "E first, t, m, L last",
+            f"{LAYOUT}: {source(config, 'pipeline_parallel_layer_layout.py')} wants that {'; that '.join(wrong)}",
+            f"leave {LAYOUT} out, or write {layout_string.written([stage.count('t') for stage in stages], mtp)}",
+        )
+
+
+def _tied(config: Config) -> Iterator[str]:
+    """With tied weights the group of embeddings has three stages, which no plan of ours describes."""
+    if config.model.tie_word_embeddings and config.model.num_nextn_predict_layers and mtp_stage(config) != -1:
+        yield "MTP layers of a model with tied embeddings are with the loss (the plan's own rule)"

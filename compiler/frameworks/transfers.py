@@ -1,0 +1,100 @@
+"""Prefill and decode held against each other: KV caches go from ranks of the one pool to ranks of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from compiler.checks import Check, check
+from compiler.specs.config import Config
+
+Options = Mapping[str, str]
+"""Option -> value, each by one name."""
+
+
+def tensor_parallel(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
+    """A rank of the larger tp takes part of what one of the smaller has."""
+    sizes = (prefill.degrees.tp, decode.degrees.tp)
+    small, large = min(sizes), max(sizes)
+    yield check(
+        "pools-tp",
+        large % small == 0,
+        f"{large} % {small} = {large % small}",
+        "0",
+        f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: {source} gives the KV cache of a rank to a whole number of others",
+        f"write parallel.tp={sizes[0]}",
+    )
+
+
+def heads(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
+    """Without MLA, transfers between servers of another tp are cut by heads."""
+    sizes = (prefill.degrees.tp, decode.degrees.tp)
+    if max(sizes) % min(sizes) == 0 and not prefill.model.mla:
+        yield check(
+            "pools-heads",
+            sizes[0] == sizes[1],
+            f"tp {sizes[0]} and {sizes[1]}",
+            "the same tp",
+            f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: without MLA each transfer is cut by heads, and {source} says that "
+            "the same tp is quicker",
+            f"write parallel.tp={sizes[0]} in workload.pools.decode where its ranks allow",
+            otherwise="warn",
+        )
+
+
+def pipelines(prefill: Config, decode: Config, source: str, *, equal: bool) -> Iterator[Check]:
+    """Stages of decode: one, or, where an engine takes `equal` ones, as many as prefill has."""
+    sizes = (prefill.degrees.pp, decode.degrees.pp)
+    holds = sizes[1] == 1 or (equal and sizes[0] == sizes[1])
+    wanted = f"1 or prefill's {sizes[0]}" if equal else "1"
+    ranks = decode.degrees.tp * sizes[1]
+    same = f"parallel.pp={sizes[0]} parallel.tp={max(ranks // sizes[0], 1)} or " * (equal and ranks % sizes[0] == 0)
+    yield check(
+        "pools-pp",
+        holds,
+        sizes[1],
+        wanted,
+        f"decode has pp={sizes[1]} and prefill pp={sizes[0]}: {source} wants pp of decode to be {wanted}",
+        f"write {same}parallel.pp=1 parallel.tp={ranks}",
+    )
+
+
+def context(decode: Config, source: str) -> Iterator[Check]:
+    """Who decodes keeps whole sequences."""
+    cp = decode.degrees.cp
+    yield check(
+        "pools-cp",
+        cp == 1,
+        f"cp={cp}",
+        "cp=1",
+        f"decode has cp={cp}: {source} wants a decoding server without context parallelism",
+        f"write parallel.cp=1 parallel.tp={decode.degrees.tp * cp} or parallel.cp=1",
+    )
+
+
+def decode_context(prefill: Config, option: str, size: int, source: str) -> Iterator[Check]:
+    """A decode KV cache that is dealt out over ranks by tokens (DCP)."""
+    if size > 1:
+        model, cp = prefill.model, prefill.degrees.cp
+        yield check(
+            "pools-dcp",
+            model.mla and cp == 1,
+            f"dcp={size}, prefill cp={cp}",
+            "MLA, prefill cp=1",
+            f"decode has {option} {size}: {source} wants MLA's cache for that, and prefill without context parallelism (cp={cp})",
+            f"leave {option} out",
+        )
+
+
+def alike(prefill: Options, decode: Options, names: Sequence[str], source: str) -> Iterator[Check]:
+    """Options that say what a cache looks like, which both servers must read alike."""
+    for name in names:
+        first, second = prefill.get(name, "its default"), decode.get(name, "its default")
+        if name in prefill or name in decode:
+            yield check(
+                "pools-options",
+                first == second,
+                f"{name} {first} and {second}",
+                "the same",
+                f"{name} is {first} in prefill and {second} in decode: {source} wants both servers to have the same",
+                f"write {name} in framework.args, for both, and in no pool's args",
+            )
