@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from compiler import invariants
 from compiler.checks import Check
 from compiler.cluster import inventory
+from compiler.cluster.share import share
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.costs.total import cost, held
 from compiler.errors import CompilerError, InvariantError
@@ -102,11 +103,17 @@ def lay_out(config: Config) -> World:
 
 def _slots(config: Config) -> Slots:
     """Slots of every instance; enough for the ranks even where a cluster that nobody has checked is too small."""
-    hardware = config.hardware
-    count = max(hardware.nodes, -(-config.ranks // hardware.node.gpus))
+    own, hardware = share(config), config.hardware
+    return _places(config, max(hardware.nodes, own.all_nodes(config.framework.instances))).shared(own)
+
+
+def _places(config: Config, count: int) -> Slots:
+    hardware, within = config.hardware, config.hardware.within
     if hardware.inventory is None:
         return nominal(hardware, count)
     hosts = inventory.read(hardware.inventory)
+    if within.nodes:
+        hosts = hosts[within.first : within.first + count] + hosts[within.nodes :]
     if len(hosts) < count:  # for a check of what is laid out to say
         return nominal(hardware, count)
     fits = len(hosts) == hardware.nodes + config.launch.spare_nodes

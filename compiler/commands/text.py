@@ -119,7 +119,10 @@ def _spare(answer: SpareAnswer) -> Iterator[str]:
 
 
 def _place(at: Place) -> str:
-    return f"slot {at.slot}, host {at.host or 'not bound'}, local rank {at.local_rank}, leaf {at.leaf}, pod {at.pod}"
+    gpu = f", GPU {at.gpu}" * (at.gpu != at.local_rank)
+    return (
+        f"slot {at.slot}, host {at.host or 'not bound'}, local rank {at.local_rank}{gpu}, leaf {at.leaf}, pod {at.pod}"
+    )
 
 
 def _neighbour(other: Neighbour | None) -> str:

@@ -124,9 +124,9 @@ def _read_nodes(cfg: DictConfig, overrides: Sequence[str]) -> None:
 def _unset(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """A variable that is null on the command line is taken away, whoever has set it."""
     for override in overrides:
-        found = re.fullmatch(r"\+*(launch|site)\.environment\.(\w+)=null", override)
-        if found:
-            cfg[found[1]].environment.pop(found[2], None)
+        found = re.fullmatch(r"\+*((?:launch|site|workload\.pools\.\w+)\.environment)\.(\w+)=null", override)
+        if found and (variables := OmegaConf.select(cfg, found[1])) is not None:
+            variables.pop(found[2], None)
 
 
 def _options(name: str, node: Any) -> Any:
@@ -210,5 +210,4 @@ def _content(key: str, given: str | None, instead: str) -> str | None:
 
 def _with_texts(spec: Any) -> Any:
     """`launch` or `site` with whole numbers of its environment as texts."""
-    values = {name: str(value) if type(value) is int else value for name, value in spec.environment.items()}
-    return dataclasses.replace(spec, environment=values)
+    return dataclasses.replace(spec, environment=grammar.as_texts(spec.environment))

@@ -92,6 +92,7 @@ class Case:
     stages: Layers
     framework: str = "none"
     room: Room = WHOLE
+    redundant_experts: int = 0
     rebuilt: tuple[str, ...] = ()
     fused_loss: bool = True
     pipelined_tp: bool = False
@@ -118,8 +119,8 @@ class Case:
 
     @property
     def local_experts(self) -> Array:
-        """Experts of a layer on the fullest EP rank."""
-        return ceil_div(self.model.num_experts, self.ep)
+        """Experts of a layer on the fullest EP rank, redundant copies among them."""
+        return ceil_div(self.model.num_experts + self.redundant_experts, self.ep)
 
     @property
     def widths(self) -> Widths:
@@ -213,5 +214,6 @@ def case(world: World) -> Case:
         stages=layers(config.model, world.stages.layers),
         framework=config.framework.name,
         room=room(config.framework) or WHOLE,
+        redundant_experts=world.experts.redundant,
         fused_loss=fuses_loss(config.framework),
     )

@@ -54,6 +54,10 @@ class Adapter:
         """The experts of each ep rank."""
         return contiguous(config.model.num_experts, config.degrees.ep, config.model.moe_layers, stages)
 
+    def redundant_experts(self, config: Config) -> int:
+        """Copies of experts that a layer has beside one of each."""
+        return 0
+
     def padded_vocab_size(self, config: Config) -> int:
         """Rows of the embedding table that the framework really makes."""
         tp = config.degrees.tp

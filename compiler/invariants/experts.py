@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks.adapter import adapter
 from compiler.invariants.attention import divides
 from compiler.invariants.registry import declared
 from compiler.layout import loads as measured_loads
@@ -13,10 +14,12 @@ from compiler.specs.config import Config
 
 @declared
 def blocks(config: Config) -> Iterator[Check]:
-    """Every ep rank holds the same number of experts, and a dense model has none to spread."""
+    """Every ep rank holds the same number of experts, redundant copies among them, and a dense model has none to spread."""
     model, degrees = config.model, config.degrees
     if model.moe:
-        yield divides("experts", "num_experts", model.num_experts, "ep", degrees.ep)
+        extra = adapter(config.framework.name).redundant_experts(config)
+        name = f"num_experts {model.num_experts} with redundant copies, together" if extra else "num_experts"
+        yield divides("experts", name, model.num_experts + extra, "ep", degrees.ep)
         return
     for name, value in (("ep", degrees.ep), ("etp", degrees.etp)):
         if value > 1:

@@ -84,7 +84,7 @@ def filled(launch: Dict[str, Any], computed: Dict[str, Any]) -> str:
     """A text that holds what only this node knows."""
     node = planned.number("NODE_RANK")
     known = {name: os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "RANKPLAN_PLAN")}
-    before = planned.first_gpu_of_instance(launch) % launch["gpus_per_node"] // launch["ranks_per_node"]
+    before = planned.before(launch, planned.instance())
     known["PORT"] = str(computed.get("port", 0) + before * computed["times"])
     known["ADDRESS"] = address(known["MASTER_ADDR"]) if "{ADDRESS}" in computed["text"] else ""
     return str(computed["text"]).format(NODE_RANK=node, START=node * computed["times"], **known)

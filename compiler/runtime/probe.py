@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import command, machine, planned, rank_map
+    from compiler.runtime import command, machine, planned, rank_map, shape
 else:
     import command
     import machine
     import planned
     import rank_map
+    import shape
 
 
 def read_slurm(launch: Dict[str, Any]) -> None:
@@ -55,9 +56,8 @@ def check_host(launch: Dict[str, Any], host: str) -> str:
     path = os.environ.get("RANKPLAN_HOSTS")
     if path:
         bound = planned.text(path).split()
-        needed = -(-launch["world_size"] * launch["instances"] // launch["gpus_per_node"])
-        planned.expect(planned.CONFIGURATION, "hosts in " + path, needed, len(bound))
-        slot = planned.first_gpu_of_instance(launch) // launch["gpus_per_node"] + planned.number("NODE_RANK")
+        planned.expect(planned.CONFIGURATION, "hosts in " + path, shape.all_nodes(launch), len(bound))
+        slot = planned.seat(launch, planned.instance())[0] + planned.number("NODE_RANK")
         planned.expect(planned.MAPPING, "host of slot %d" % slot, dict(enumerate(bound)).get(slot), host)
         return "bound"
     if launch["hosts"] and "NODE_NAME" in os.environ:
@@ -83,7 +83,7 @@ def check_environment(launch: Dict[str, Any]) -> str:
 def check_devices(launch: Dict[str, Any], seen: Dict[str, Any], shares: bool) -> None:
     """Enough GPUs, no one twice; this rank's, its network card and their NUMA node. With `shares`, instances divide a node."""
     per_node, on_node = launch["ranks_per_node"], launch["gpus_per_node"]
-    first = planned.first_gpu_of_instance(launch) % on_node if shares else 0
+    first = planned.seat(launch, planned.instance())[1] if shares else 0
     usable = machine.check_gpus(first + per_node)
     if shares and per_node < on_node:
         listed = os.environ.get(machine.VISIBLE) or ",".join(map(str, range(on_node)))

@@ -79,7 +79,7 @@ def _phase(config: Config) -> tuple[Argument, ...]:
 
 
 def _nodes(world: World) -> tuple[Argument, ...]:
-    nodes = -(-world.size // world.slots.gpus)
+    nodes = world.slots.share.nodes
     if nodes == 1:
         return http_flag(world.config, PORT, PORT_STEP)
     return (

@@ -62,7 +62,10 @@ class SglangAdapter(Adapter):
         """The trivial location: slot i holds expert i % num_experts (`eplb/expert_location.py`)."""
         if not config.model.moe:
             return super().experts(config, stages)
-        return slots(config, number(given(config), "--ep-num-redundant-experts", 0), stages)
+        return slots(config, self.redundant_experts(config), stages)
+
+    def redundant_experts(self, config: Config) -> int:
+        return max(number(given(config), "--ep-num-redundant-experts", 0), 0)
 
     def padded_vocab_size(self, config: Config) -> int:
         """Rows in multiples of 64, or of 64 for each rank of the stage (`layers/vocab_parallel_embedding.py`)."""

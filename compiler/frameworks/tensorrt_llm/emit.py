@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from compiler.cluster.share import share
 from compiler.frameworks.asked import asked, sequences
 from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
 from compiler.frameworks.serving import context_length, default_weights, http_flag, http_port
@@ -54,7 +55,7 @@ def emission(world: World) -> Emission:
 
 def spans_nodes(config: Config) -> bool:
     """Whether an instance needs more than one node."""
-    return config.degrees.world_size > config.hardware.node.gpus
+    return share(config).nodes > 1
 
 
 def weights(config: Config) -> str | None:
@@ -69,7 +70,7 @@ def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
         "--tp_size": found.tp,
         "--pp_size": found.pp,
         **({"--ep_size": found.moe_ep} if config.model.moe else {}),
-        "--gpus_per_node": min(config.hardware.node.gpus, config.degrees.world_size),
+        "--gpus_per_node": share(config).ranks,
         "--max_batch_size": sequences(config),
         "--max_num_tokens": pass_tokens(config),
         "--max_seq_len": context_length(config),

@@ -73,6 +73,9 @@ class VllmAdapter(Adapter):
             return slots(config, redundant(config), stages)
         return super().experts(config, stages)
 
+    def redundant_experts(self, config: Config) -> int:
+        return max(redundant(config), 0)
+
     def padded_vocab_size(self, config: Config) -> int:
         """Rows in multiples of 64 (`layers/vocab_parallel_embedding.py`); tp must divide them."""
         return -(-config.model.vocab_size // VOCABULARY_ROWS) * VOCABULARY_ROWS

@@ -30,7 +30,7 @@ class Level:
         return tuple(len(list(run)) for _, run in groupby(self._own(job, instance)))
 
     def _own(self, job: Job, instance: int) -> tuple[int, ...]:
-        first = instance * job.world_size // job.gpus_per_node
+        first = job.share.first_node(instance)
         return self.ids[first : first + job.nodes]
 
     def alone(self, job: Job) -> bool:
