@@ -45,8 +45,7 @@ class TestRefusals:
             (
                 [pools("parallel: tp4, spare_nodes: 1", "parallel: tp4"), "hardware.nodes=1"],
                 3,
-                "pools-spares: the pools share a node, and prefill's 1 spare nodes would lie between them ; "
-                "write workload.pools.prefill.spare_nodes=0 workload.pools.decode.spare_nodes=1",
+                "between them ; write workload.pools.prefill.spare_nodes=0 workload.pools.decode.spare_nodes=1",
             ),
             (
                 [pools("environment: {A: [1]}")],

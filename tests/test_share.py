@@ -79,7 +79,7 @@ def test_an_instance_has_as_many_gpus_of_each_of_its_nodes() -> None:
 
 
 def test_training_has_a_rank_on_every_gpu() -> None:
-    with pytest.raises(InvariantError, match="world-size: tp4 .* = 4 ranks; the cluster has 1 nodes x 8 GPUs = 8"):
+    with pytest.raises(InvariantError, match=r"world-size: tp4 .* = 4 ranks; the cluster has 1 nodes x 8 GPUs = 8"):
         served("workload=train", "hardware.nodes=1", "parallel=tp4")
 
 
