@@ -62,11 +62,11 @@ def test_keys_are_added_to_the_plans(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "instead"),
     [
-        (f"{OPTION}.enable_attention_dp=false", "change the degree"),
+        (f"{OPTION}.enable_attention_dp=false", "write framework.args=[/w]"),
         (f"{OPTION}.max_batch_size=8", "write workload.global_batch_size"),
         (f"{OPTION}.speculative_config.decoding_type=MTP", "write workload.draft_tokens"),
         ("--config.kv_cache_config={dtype: fp8}", "write workload.kv_cache_precision"),
-        (f"{OPTION}.dtype.x=1", "change the degree"),
+        (f"{OPTION}.dtype.x=1", "write framework.args=[/w]"),
         (f"{OPTION}.=1", "sets no key"),
     ],
 )

@@ -80,6 +80,10 @@ class Adapter:
         """The same, where it takes the ranks and their places to see."""
         yield from ()
 
+    def running(self, config: Config, sequences: int) -> Iterator[Check]:
+        """What a server says of so many sequences of an instance that memory lets run at a time."""
+        yield from ()
+
     def widens(self, config: Config, precision: str) -> bool:
         """Whether it takes weights of a precision that the GPU has no units for, and computes in a wider one."""
         return False

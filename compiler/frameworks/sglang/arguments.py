@@ -31,6 +31,10 @@ SPANNING = "ascend_fuseep deepep deepep_v2 flashinfer flashinfer_megamoe megamoe
 """All-to-all back ends that set ep_size to tp_size without a word (`arg_groups/overrides.py _a2a_ep_size`)."""
 
 
+STRATEGY = "--cp-strategy"
+"""How prompts are cut for context parallelism. Interleaved goes with every model that is known here; zigzag with none of sparse
+attention (`arg_groups/parallel_hook.py`)."""
+
 A2A, HALVES = "--moe-a2a-backend", "--enable-two-batch-overlap"
 SETTINGS = {
     A2A: "workload.low_latency_dispatch",
@@ -62,6 +66,7 @@ def planned(config: Config) -> tuple[str, ...]:
         *[f"{A2A}=deepep", f"--deepep-mode={mode}"] * wanted.low_latency,
         *[HALVES] * wanted.overlap,
         *cache_option(config, DTYPES),
+        *[f"{STRATEGY}=interleave"] * (config.degrees.cp > 1 and STRATEGY not in options(config.framework.args)),
     )
 
 

@@ -33,9 +33,9 @@ def _context(config: Config, source: str) -> Iterator[Check]:
             strategy in ("zigzag", "interleave"),
             strategy or "not given",
             "zigzag, interleave",
-            f"{source} arg_groups/parallel_hook.py: cp={degrees.cp} is prefill context parallelism, and --cp-strategy is "
-            f"{strategy or 'not given'}; which one a model has depends on the model",
-            "add --cp-strategy=interleave or --cp-strategy=zigzag to framework.args",
+            f"{source} arg_groups/parallel_hook.py: cp={degrees.cp} is prefill context parallelism, and --cp-strategy={strategy} is "
+            "no way to cut prompts for it",
+            "leave --cp-strategy out, which is --cp-strategy=interleave",
         )
     if dcp > 1:
         yield check(

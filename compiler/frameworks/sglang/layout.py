@@ -79,6 +79,11 @@ class SglangAdapter(Adapter):
 
         yield from rules(config)
 
+    def running(self, config: Config, sequences: int) -> Iterator[Check]:
+        from compiler.frameworks.sglang.pass_rules import running
+
+        yield from running(config, sequences)
+
     def widens(self, config: Config, precision: str) -> bool:
         return quantized.widens(config, precision)
 
