@@ -21,7 +21,10 @@ from compiler.specs.degrees import Degrees
 
 @dataclass(frozen=True)
 class World:
-    """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers every instance's nodes, the first one's first."""
+    """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers every instance's nodes, the first one's first.
+
+    `graph_batch`: sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number.
+    """
 
     config: Config
     degrees: Degrees
@@ -32,6 +35,7 @@ class World:
     slots: Slots
     kinds: Mapping[str, GroupKind]
     padded_vocab_size: int
+    graph_batch: int | None = None
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

@@ -5,6 +5,7 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,7 +74,7 @@ class Case:
     `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), or
     "products" where every second one is kept. `fused_loss`: no copy of the logits in the precision of activations, and few
     passes over them. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
-    `room`: what the server makes of memory.
+    `room`: what the server makes of memory. Decode of more sequences than `graph_batch` on a rank is launched kernel by kernel.
     """
 
     model: Model
@@ -93,6 +94,7 @@ class Case:
     framework: str = "none"
     room: Room = WHOLE
     redundant_experts: int = 0
+    graph_batch: float = math.inf
     rebuilt: tuple[str, ...] = ()
     fused_loss: bool = True
     pipelined_tp: bool = False
@@ -215,5 +217,6 @@ def case(world: World) -> Case:
         framework=config.framework.name,
         room=room(config.framework) or WHOLE,
         redundant_experts=world.experts.redundant,
+        graph_batch=math.inf if world.graph_batch is None else world.graph_batch,
         fused_loss=fuses_loss(config.framework),
     )

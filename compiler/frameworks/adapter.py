@@ -80,6 +80,10 @@ class Adapter:
         """The same, where it takes the ranks and their places to see."""
         yield from ()
 
+    def graph_batch(self, config: Config) -> int | None:
+        """Sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number."""
+        return None
+
     def running(self, config: Config, sequences: int) -> Iterator[Check]:
         """What a server says of so many sequences of an instance that memory lets run at a time."""
         yield from ()

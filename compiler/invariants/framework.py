@@ -60,3 +60,20 @@ def of_what_runs(world: World, costs: Costs) -> Iterator[Check]:
     if not config.workload.train:
         let_in = room.running(case(world), costs.held, config.workload.longest).workload.global_batch_size
         yield from adapter(config.framework.name).running(config, let_in)
+        yield from _graphs(world, -(-let_in // config.degrees.adp))
+
+
+def _graphs(world: World, own: int) -> Iterator[Check]:
+    """Steps of decode of `own` sequences on a rank, and the largest for which a graph is captured."""
+    most, role = world.graph_batch, world.config.workload.role
+    if most is not None and role != "prefill":
+        yield check(
+            "graph-sizes",
+            own <= most,
+            f"{own} sequences",
+            f"{most}",
+            f"{own} sequences run on an attention DP rank, and CUDA graphs are captured for up to {most}"
+            + ": its steps are launched kernel by kernel, and costed so" * (own > most),
+            f"capture graphs of {own} sequences, or write a smaller workload.global_batch_size",
+            otherwise="warn",
+        )

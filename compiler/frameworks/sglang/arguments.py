@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.frameworks.asked import CACHE, asked, cache_option
-from compiler.frameworks.options import options
+from compiler.frameworks.options import options, sizes
 from compiler.specs.config import Config
 
 ALIASES = {
@@ -85,3 +85,15 @@ def backend(args: dict[str, str]) -> str:
     chosen = args.get("--moe-a2a-backend", "none")
     waterfill = "--enable-waterfill" in args and chosen not in ("deepep", "megamoe")
     return "deepep" if waterfill else chosen
+
+
+NO_GRAPH = ("--disable-cuda-graph", "--disable-decode-cuda-graph")
+GRAPH_SIZES = ("--cuda-graph-max-bs", "--cuda-graph-max-bs-decode", "--cuda-graph-bs", "--cuda-graph-bs-decode")
+"""Sizes of CUDA graphs of decode, by the names of 0.5.23 and by those of before."""
+
+
+def graph_batch(config: Config) -> int | None:
+    """Sequences up to which a graph is captured; None where SGLang chooses them by the GPU."""
+    if any(flag in given(config) for flag in NO_GRAPH):
+        return 0
+    return max(sizes(config.framework.args, GRAPH_SIZES), default=None)

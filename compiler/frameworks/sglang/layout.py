@@ -10,7 +10,7 @@ from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import slots, stage_width
-from compiler.frameworks.sglang.arguments import given
+from compiler.frameworks.sglang.arguments import given, graph_batch
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -78,6 +78,9 @@ class SglangAdapter(Adapter):
         from compiler.frameworks.sglang.rules import rules
 
         yield from rules(config)
+
+    def graph_batch(self, config: Config) -> int | None:
+        return graph_batch(config)
 
     def running(self, config: Config, sequences: int) -> Iterator[Check]:
         from compiler.frameworks.sglang.pass_rules import running

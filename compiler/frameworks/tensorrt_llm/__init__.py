@@ -35,6 +35,9 @@ class TensorRtLlm(Adapter):
     def redundant_experts(self, config: Config) -> int:
         return file_args.redundant_experts(config)
 
+    def graph_batch(self, config: Config) -> int | None:
+        return file_args.graph_batch(config)
+
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)
 

@@ -35,6 +35,7 @@ ELSEWHERE = {
 FREE = ("cache_transceiver_config", "disable_overlap_scheduler")
 """What a plan writes unless the user does."""
 
+GRAPHS = "cuda_graph_config"
 SLOTS = "moe_config.load_balancer.num_slots"
 """Slots of experts of a layer, redundant copies among them."""
 
@@ -83,6 +84,16 @@ def redundant_experts(config: Config) -> int:
     """Copies that the slots of its load balancer have room for."""
     slots = keys(config).get(SLOTS)
     return max(slots - config.model.num_experts, 0) if isinstance(slots, int) else 0
+
+
+def graph_batch(config: Config) -> int | None:
+    """Sequences up to which a CUDA graph is captured; None where it chooses them by `max_batch_size`."""
+    found = keys(config)
+    if GRAPHS in found and found[GRAPHS] is None:
+        return 0
+    sizes = found.get(f"{GRAPHS}.batch_sizes")
+    several = sizes if isinstance(sizes, list) else [found.get(f"{GRAPHS}.max_batch_size")]
+    return max((size for size in several if isinstance(size, int)), default=None)
 
 
 def laid_over(config: Config, ours: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,14 @@ from compiler.frameworks import quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.serving import slots
-from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, expressible, given, redundant
+from compiler.frameworks.vllm.arguments import (
+    decode_context,
+    expert_parallel,
+    expressible,
+    given,
+    graph_batch,
+    redundant,
+)
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -72,6 +79,9 @@ class VllmAdapter(Adapter):
         if model.moe and "--enable-eplb" in given(config):
             return slots(config, redundant(config), stages)
         return super().experts(config, stages)
+
+    def graph_batch(self, config: Config) -> int | None:
+        return graph_batch(config)
 
     def redundant_experts(self, config: Config) -> int:
         return max(redundant(config), 0)
