@@ -24,6 +24,10 @@ class Adapter:
     Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state.
     """
 
+    def told(self, config: Config) -> Config:
+        """The configuration with those of `framework.args` read as keys that say what keys say. Raises ConfigError."""
+        return config
+
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The attention grid (axes tp cp dp pp) and the expert grid (etp ep edp pp).
 

@@ -43,6 +43,10 @@ SETTINGS = {
 }
 """Options that the workload may switch on -> the key that does."""
 
+CACHES = {"bf16": "bf16", "bfloat16": "bf16", "fp8_e4m3": "fp8"}
+CHUNKS = {"--chunked-prefill-size": lambda tokens, adp: tokens // adp}
+"""Options that the keys of the workload say, as they are read where a user writes them."""
+
 DTYPES = {"bf16": "bf16", "fp8": "fp8_e4m3"}
 
 

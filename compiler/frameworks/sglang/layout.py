@@ -9,8 +9,9 @@ from compiler.frameworks import quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.options import number
+from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots, stage_width
-from compiler.frameworks.sglang.arguments import given, graph_batch
+from compiler.frameworks.sglang.arguments import CACHES, CHUNKS, given, graph_batch
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -23,6 +24,9 @@ VOCABULARY_ROWS = 64
 
 class SglangAdapter(Adapter):
     """SGLang's rules. Its `--tp-size` is the width of a whole stage, tp*cp*adp here; the group of it is `sglang.tp`."""
+
+    def told(self, config: Config) -> Config:
+        return told(config, CHUNKS, CACHES)
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """tp_rank = (attn_dp*ATTN_CP + attn_cp)*ATTN_TP + attn_tp = (moe_dp*EP + moe_ep)*MOE_TP + moe_tp; pp is slowest."""

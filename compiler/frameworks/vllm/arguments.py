@@ -69,6 +69,11 @@ SETTINGS = {
 """Options that the workload may switch on -> the key that does."""
 
 
+CACHES = {"bfloat16": "bf16", "fp8": "fp8", "fp8_e4m3": "fp8"}
+CHUNKS = {"--max-num-batched-tokens": lambda tokens, _: tokens}
+"""Options that the keys of the workload say, as they are read where a user writes them."""
+
+
 def planned(config: Config) -> tuple[str, ...]:
     """Options of the workload's passes; what it leaves alone stays the user's."""
     wanted = asked(config)

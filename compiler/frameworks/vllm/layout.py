@@ -8,8 +8,11 @@ from compiler.checks import Check
 from compiler.frameworks import quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots
 from compiler.frameworks.vllm.arguments import (
+    CACHES,
+    CHUNKS,
     decode_context,
     expert_parallel,
     expressible,
@@ -32,6 +35,9 @@ ROUND_ROBIN_BACKENDS = ("deepep_low_latency", "nixl_ep")
 
 class VllmAdapter(Adapter):
     """vLLM's rules: rank = ((dp*PP + pp)*PCP + pcp)*TP + tp, and one instance is one external DP rank."""
+
+    def told(self, config: Config) -> Config:
+        return told(config, CHUNKS, CACHES)
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1.

@@ -1,0 +1,92 @@
+"""Arguments of servers that change what is costed: read as keys, or costed as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler import compile_plan, compile_pools
+from compiler.frameworks.adapter import adapter
+from compiler.frameworks.options import sizes
+from compiler.plan import Plan
+from tests.command import BARE
+from tests.pooled_plans import pools
+
+SERVER = (BARE, "model=deepseek_v3", "hardware=b200", "hardware.nodes=1", "parallel=adp8_ep8_etp1")
+
+
+def served(framework: str, *args: str, batch: int = 512) -> Plan:
+    words = ",".join(f"'{word}'" for word in args)
+    many = f"workload.global_batch_size={batch}"
+    return compile_plan([*SERVER, many, f"framework={framework}", f"framework.args=[{words}]"])
+
+
+def arguments(plan: Plan) -> list[str]:
+    emission = adapter(plan.config.framework.name).emission(plan.world)
+    return [word for word in emission.arguments if isinstance(word, str)]
+
+
+def decode_s(plan: Plan) -> float:
+    return float(plan.to_dict()["projection"]["serve"]["decode"][0]["tpot_s"])
+
+
+@pytest.mark.parametrize(
+    ("framework", "args", "chunk", "cache", "emitted"),
+    [
+        ("sglang", ["--chunked-prefill-size", "32768"], 4096, None, "--chunked-prefill-size=32768"),
+        ("sglang", ["--chunked-prefill-size=-1"], None, None, "--chunked-prefill-size=-1"),
+        ("sglang", ["--kv-cache-dtype=fp8_e4m3"], None, "fp8", "--kv-cache-dtype=fp8_e4m3"),
+        ("sglang", ["--kv-cache-dtype=fp8_e5m2"], None, None, "--kv-cache-dtype=fp8_e5m2"),
+        ("vllm", ["--max-num-batched-tokens=16384"], 16384, None, "--max-num-batched-tokens=16384"),
+        ("vllm", ["--kv-cache-dtype", "fp8"], None, "fp8", "--kv-cache-dtype=fp8"),
+    ],
+)
+def test_an_argument_is_read_as_the_key_that_says_it(
+    framework: str, args: list[str], chunk: int | None, cache: str | None, emitted: str
+) -> None:
+    plan = served(framework, *args)
+    assert (plan.config.workload.prefill_chunk, plan.config.workload.kv_cache_precision) == (chunk, cache)
+    assert arguments(plan).count(emitted) == 1
+
+
+def test_of_pools_the_chunk_is_of_what_fills_and_the_cache_of_both() -> None:
+    own = '"--kv-cache-dtype=fp8_e4m3"'
+    parts = pools(
+        f'parallel: adp8_ep8_etp1, args: ["--chunked-prefill-size=65536",{own}]',
+        f"parallel: adp8_ep8_etp1, args: [{own}]",
+    )
+    plans = compile_pools([*SERVER, "hardware.nodes=2", "framework=sglang", parts]).pools
+    assert plans["prefill"].config.workload.prefill_chunk == 8192
+    assert {plan.config.workload.kv_cache_precision for plan in plans.values()} == {"fp8"}
+    assert [plan.config.framework.args for plan in plans.values()] == [[], []]
+
+
+GRAPHS = [
+    ("sglang", ["--disable-cuda-graph"], 0),
+    ("sglang", ["--cuda-graph-max-bs=32"], 32),
+    ("sglang", ["--cuda-graph-bs-decode", "1", "2", "48"], 48),
+    ("vllm", ["--enforce-eager"], 0),
+    ("vllm", ["--cudagraph-capture-sizes", "1", "32"], 32),
+    ("vllm", ['--compilation-config={"cudagraph_capture_sizes":[1,16]}'], 16),
+    ("vllm", ['--compilation-config={"cudagraph_mode":"NONE"}'], 0),
+    ("tensorrt_llm", ["/w", "--extra_llm_api_options.cuda_graph_config=null"], 0),
+    ("tensorrt_llm", ["/w", "--config.cuda_graph_config.max_batch_size=16"], 16),
+    ("tensorrt_llm", ["/w", "--config.cuda_graph_config.batch_sizes=[1,2,8]"], 8),
+]
+
+
+@pytest.mark.parametrize(("framework", "args", "most"), GRAPHS)
+def test_decode_beyond_its_graphs_is_launched_kernel_by_kernel(framework: str, args: list[str], most: int) -> None:
+    plan = served(framework, *args)
+    assert plan.world.graph_batch == most
+    assert decode_s(plan) > 1.3 * decode_s(served(framework, *args[: args[:1] == ["/w"]]))
+    (told,) = [check.message for check in plan.checks if check.id == "graph-sizes" and check.status == "warn"]
+    assert told.startswith(f"64 sequences run on an attention DP rank, and CUDA graphs are captured for up to {most}: ")
+
+
+def test_decode_within_its_graphs_costs_as_ever() -> None:
+    assert decode_s(served("sglang", "--cuda-graph-max-bs=64")) == decode_s(served("sglang"))
+
+
+def test_numbers_behind_an_option() -> None:
+    words = ["--sizes", "1", "x", "3", "--other", "9", "--sizes=7", "--most=5"]
+    assert list(sizes(words, ("--sizes", "--most"))) == [1, 3, 7, 5]
