@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from compiler import compile_plan, compile_pools
@@ -90,3 +92,33 @@ def test_decode_within_its_graphs_costs_as_ever() -> None:
 def test_numbers_behind_an_option() -> None:
     words = ["--sizes", "1", "x", "3", "--other", "9", "--sizes=7", "--most=5"]
     assert list(sizes(words, ("--sizes", "--most"))) == [1, 3, 7, 5]
+
+
+@pytest.mark.parametrize(
+    ("framework", "args", "status", "message"),
+    [
+        ("sglang", ["--moe-runner-backend=flashinfer_trtlm"], "fail", "is none of them ; did you mean "),
+        (
+            "sglang",
+            ["--attention-backend", "fa5"],
+            "fail",
+            "SGLang 0.5.23 takes one of 25 values of --attention-backend",
+        ),
+        (
+            "vllm",
+            ["--moe-backend=marlyn"],
+            "fail",
+            "vLLM 0.33.0 takes one of 24 values of --moe-backend, and marlyn is none",
+        ),
+        ("vllm", ["--moe-backend=flashinfer-cutlass"], "pass", "--moe-backend"),
+        ("tensorrt_llm", ["/w", "--config.moe_config.backend=MARLIN"], "warn", "MARLIN is none of them"),
+    ],
+)
+def test_kernels_have_the_names_that_a_release_knows(
+    framework: str, args: list[str], status: str, message: str
+) -> None:
+    config = compile_plan([*SERVER, f"framework={framework}"]).config
+    config = replace(config, framework=replace(config.framework, args=args))
+    (found,) = [item for item in adapter(framework).declared(config) if item.id == f"{framework}-choice"]
+    assert found.status == status
+    assert message in str(found.problem)

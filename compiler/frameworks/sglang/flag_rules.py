@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks import choices
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang import expert_rules
@@ -21,6 +22,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _heads(config, source)
     yield from _pipeline(config, source)
     yield from _unpiped(config, source)
+    yield from choices.rules(config, source, given(config))
 
 
 def _context(config: Config, source: str) -> Iterator[Check]:

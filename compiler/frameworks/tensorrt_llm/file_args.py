@@ -9,6 +9,7 @@ from typing import Any
 
 from compiler.checks import Check, check
 from compiler.errors import ConfigError, Problem
+from compiler.frameworks import choices
 from compiler.frameworks.options import options, without
 from compiler.specs.config import Config
 
@@ -139,7 +140,8 @@ def _set(into: dict[str, Any], path: list[str], value: Any, *, fixed: bool) -> b
 
 
 def rules(config: Config, source: str) -> Iterator[Check]:
-    """Of a file that nobody has read the costs know nothing."""
+    """Values that its documentation does not have; and of a file that nobody has read the costs know nothing."""
+    yield from choices.rules(config, source, keys(config), sure=False)
     found = file(config)
     if found is not None:
         yield check(
