@@ -81,7 +81,9 @@ def check_environment(launch: Dict[str, Any]) -> str:
 
 
 def check_devices(launch: Dict[str, Any], seen: Dict[str, Any], shares: bool) -> None:
-    """Enough GPUs, no one twice; this rank's, its network card and their NUMA node. With `shares`, instances divide a node."""
+    """Enough GPUs, no one twice; this rank's, its network card and their NUMA node. With `shares`, instances divide a node; else
+    a pod is given its part of one, and nobody says which GPUs those are.
+    """
     per_node, on_node = launch["ranks_per_node"], launch["gpus_per_node"]
     first = planned.seat(launch, planned.instance())[1] if shares else 0
     usable = machine.check_gpus(first + per_node)
@@ -89,13 +91,15 @@ def check_devices(launch: Dict[str, Any], seen: Dict[str, Any], shares: bool) ->
         listed = os.environ.get(machine.VISIBLE) or ",".join(map(str, range(on_node)))
         os.environ[machine.VISIBLE] = ",".join(listed.split(",")[first : first + per_node])
     local = range(per_node) if launch["unit"] == "node" else [planned.number("LOCAL_RANK")]
-    known = machine.numa_of_gpus() if usable and launch["numa"] else {}
+    some = per_node < on_node and not shares
+    numa, nics = ([], []) if some else (launch["numa"], launch["nics"])
+    known = machine.numa_of_gpus() if usable and numa else {}
     cards = []
     for gpu in (first + index for index in local):
-        wanted = launch["numa"][gpu] if launch["numa"] else None
+        wanted = numa[gpu] if numa else None
         if usable and known.get(usable[gpu], wanted) != wanted:
             raise planned.differs(planned.HARDWARE, "NUMA node of GPU %d" % gpu, wanted, known[usable[gpu]])
-        cards += [machine.check_nic(launch["nics"][gpu], wanted)] if launch["nics"] else []
+        cards += [machine.check_nic(nics[gpu], wanted)] if nics else []
     seen["gpu"] = " ".join(usable[first + index] for index in local) if usable else "unchecked"
     seen["nic"] = " ".join(cards) or "unchecked"
 
