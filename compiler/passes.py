@@ -99,6 +99,7 @@ def lay_out(config: Config) -> World:
         kinds=rules.kinds(config, attention, expert),
         padded_vocab_size=rules.padded_vocab_size(config),
         graph_batch=rules.graph_batch(config),
+        combine_bytes=rules.combine_bytes(config),
     )
 
 

@@ -23,7 +23,8 @@ from compiler.specs.degrees import Degrees
 class World:
     """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers every instance's nodes, the first one's first.
 
-    `graph_batch`: sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number.
+    `graph_batch`: sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number. `combine_bytes`: of an element that
+    experts send back; None for as many as activations have.
     """
 
     config: Config
@@ -36,6 +37,7 @@ class World:
     kinds: Mapping[str, GroupKind]
     padded_vocab_size: int
     graph_batch: int | None = None
+    combine_bytes: float | None = None
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

@@ -122,3 +122,17 @@ def test_kernels_have_the_names_that_a_release_knows(
     (found,) = [item for item in adapter(framework).declared(config) if item.id == f"{framework}-choice"]
     assert found.status == status
     assert message in str(found.problem)
+
+
+def test_experts_outputs_in_fp8_take_half_the_way_back() -> None:
+    plain, narrow = (
+        served("tensorrt_llm", "/w", *args)
+        for args in ((), ("--config.moe_config.use_low_precision_moe_combine=true",))
+    )
+    found = [
+        {row["role"]: row["bytes_per_call"] for row in plan.to_dict()["communication"] if row["kind"] == "ep"}
+        for plan in (plain, narrow)
+    ]
+    assert found[1]["combine"] == found[0]["combine"] / 2
+    assert found[1]["dispatch"] == found[0]["dispatch"]
+    assert decode_s(narrow) < decode_s(plain)

@@ -74,7 +74,8 @@ class Case:
     `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), or
     "products" where every second one is kept. `fused_loss`: no copy of the logits in the precision of activations, and few
     passes over them. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
-    `room`: what the server makes of memory. Decode of more sequences than `graph_batch` on a rank is launched kernel by kernel.
+    `room`: what the server makes of memory. Decode of more sequences than `graph_batch` on a rank is launched kernel by kernel. `combine_bytes`: of an
+    element that experts send back; None for as many as activations have.
     """
 
     model: Model
@@ -95,6 +96,7 @@ class Case:
     room: Room = WHOLE
     redundant_experts: int = 0
     graph_batch: float = math.inf
+    combine_bytes: float | None = None
     rebuilt: tuple[str, ...] = ()
     fused_loss: bool = True
     pipelined_tp: bool = False
@@ -218,5 +220,6 @@ def case(world: World) -> Case:
         room=room(config.framework) or WHOLE,
         redundant_experts=world.experts.redundant,
         graph_batch=math.inf if world.graph_batch is None else world.graph_batch,
+        combine_bytes=world.combine_bytes,
         fused_loss=fuses_loss(config.framework),
     )

@@ -88,6 +88,10 @@ class Adapter:
         """Sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number."""
         return None
 
+    def combine_bytes(self, config: Config) -> float | None:
+        """Bytes of an element that experts send back; None for as many as activations have."""
+        return None
+
     def running(self, config: Config, sequences: int) -> Iterator[Check]:
         """What a server says of so many sequences of an instance that memory lets run at a time."""
         yield from ()

@@ -38,6 +38,9 @@ class TensorRtLlm(Adapter):
     def graph_batch(self, config: Config) -> int | None:
         return file_args.graph_batch(config)
 
+    def combine_bytes(self, config: Config) -> float | None:
+        return file_args.combine_bytes(config)
+
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)
 

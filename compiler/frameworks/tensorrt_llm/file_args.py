@@ -37,6 +37,7 @@ FREE = ("cache_transceiver_config", "disable_overlap_scheduler")
 """What a plan writes unless the user does."""
 
 GRAPHS = "cuda_graph_config"
+NARROW_COMBINE = "moe_config.use_low_precision_moe_combine"
 SLOTS = "moe_config.load_balancer.num_slots"
 """Slots of experts of a layer, redundant copies among them."""
 
@@ -95,6 +96,11 @@ def graph_batch(config: Config) -> int | None:
     sizes = found.get(f"{GRAPHS}.batch_sizes")
     several = sizes if isinstance(sizes, list) else [found.get(f"{GRAPHS}.max_batch_size")]
     return max((size for size in several if isinstance(size, int)), default=None)
+
+
+def combine_bytes(config: Config) -> float | None:
+    """Experts' outputs go back in FP8 where that is asked for; None for as wide as activations."""
+    return 1.0 if keys(config).get(NARROW_COMBINE) is True else None
 
 
 def laid_over(config: Config, ours: Mapping[str, Any]) -> dict[str, Any]:
