@@ -15,7 +15,7 @@ from compiler.cluster.seating import seat
 from compiler.cluster.share import Share, split
 from compiler.plan import Plan
 from compiler.runtime import planned, shape
-from tests.command import BARE
+from tests.command import BARE, call
 from tests.pooled_plans import pools
 
 SERVER = [BARE, "model=qwen3_30b_a3b", "hardware=h100_80gb", "scheduler=slurm"]
@@ -135,8 +135,6 @@ class TestPools:
 
     def test_a_pool_compiles_alone_to_the_same_bytes(self, tmp_path: Path) -> None:
         folder = compile_pools([*self.OVERRIDES, self.POOLS]).write(tmp_path)
-        from tests.command import call
-
         again = call(f"--config-dir={folder}/decode", "--config-name=config", cwd=tmp_path)
         assert again.code == 0, again.err
         (alone,) = (tmp_path / "out").iterdir()
@@ -147,3 +145,8 @@ class TestPools:
 def test_decode_that_does_not_fit_beside_prefill_has_nodes_of_its_own() -> None:
     seating = seat(split(6, 8), split(4, 8), (1, 1), 1)
     assert (seating.nodes, seating.shared) == (2, 0)
+
+
+def test_more_nodes_than_a_server_needs_are_too_many_and_not_too_few_ranks(tmp_path: Path) -> None:
+    ran = call(*SERVER, "framework=sglang", "parallel=tp4", cwd=tmp_path)
+    assert "4 ranks; the cluster has 128 nodes x 8 GPUs = 1024 ; write hardware.nodes=1 or " in ran.err
