@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,16 @@ class TestPools:
 
     def test_pinned_hosts_are_those_of_both(self, tmp_path: Path) -> None:
         (tmp_path / "hosts.csv").write_text("host,leaf,pod,rack\na,l,p,r\nb,l,p,r\nc,l,p,r\n")
-        chosen = [*self.OVERRIDES, f"hardware.inventory={tmp_path}/hosts.csv", "hardware.pin=true"]
+        chosen = [*self.OVERRIDES, f"hardware.inventory={tmp_path}/hosts.csv", "hardware.pin=true", "scheduler=jobset"]
         parts = pools("parallel: tp2, instances: 6", "parallel: tp2, instances: 2, spare_nodes: 1")
         folder = compile_pools([*chosen, parts]).write(tmp_path)
         for role, own in (("prefill", ["a", "b"]), ("decode", ["b"])):
             launch = json.loads((folder / role / "runtime/launch.json").read_text())
             assert (launch["hosts"], launch["spares"]) == (["a", "b"], ["c"])
             assert [row["host"] for row in rows(folder / role / "slots.csv")] == own
+            manifest = (folder / f"kubernetes/{role}-jobset.yaml").read_text()
+            named = set(re.findall(r'operator: "In"\n +values:\n +- "([abc])"', manifest))
+            assert named == set(own)
 
     def test_a_pool_compiles_alone_to_the_same_bytes(self, tmp_path: Path) -> None:
         folder = compile_pools([*self.OVERRIDES, self.POOLS]).write(tmp_path)

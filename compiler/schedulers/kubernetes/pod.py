@@ -76,7 +76,8 @@ def _where(job: Job, instance: int | None) -> Node:
     site = job.site.kubernetes
     found: Node = {}
     first = 0 if instance is None else job.share.first_node(instance)
-    hosts = job.hosts[first:] if instance is None else job.hosts[first : first + job.nodes]
+    own = job.hosts[job.within.first :][: job.all_nodes]
+    hosts = own[first:] if instance is None else own[first : first + job.nodes]
     if site.node_selector:
         found["nodeSelector"] = dict(sorted(site.node_selector.items()))
     if hosts:
