@@ -14,6 +14,7 @@ import pytest
 from compiler import InvariantError, compile_plan, compile_pools
 from compiler.cluster.seating import seat
 from compiler.cluster.share import Share, split
+from compiler.commands.show import run
 from compiler.plan import Plan
 from compiler.runtime import planned, shape
 from tests.command import BARE, call
@@ -154,3 +155,15 @@ def test_decode_that_does_not_fit_beside_prefill_has_nodes_of_its_own() -> None:
 def test_more_nodes_than_a_server_needs_are_too_many_and_not_too_few_ranks(tmp_path: Path) -> None:
     ran = call(*SERVER, "framework=sglang", "parallel=tp4", cwd=tmp_path)
     assert "4 ranks; the cluster has 128 nodes x 8 GPUs = 1024 ; write hardware.nodes=1 or " in ran.err
+
+
+def test_show_says_which_gpu_a_rank_of_a_shared_node_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = compile_pools([*TestPools.OVERRIDES, TestPools.POOLS]).write(tmp_path) / "decode"
+    assert run([str(folder), "slot=0"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[:4] for row in lines if row[1:2] in (["0"], ["1"]) and len(row) > 6] == [
+        ["0", "0", "0", "4"],
+        ["1", "0", "1", "5"],
+        ["0", "1", "0", "6"],
+        ["1", "1", "1", "7"],
+    ]
