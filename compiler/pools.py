@@ -8,11 +8,11 @@ from dataclasses import replace
 from compiler import passes
 from compiler.checks import Check, check
 from compiler.cluster import inventory
-from compiler.cluster.seating import Seating, seat
-from compiler.cluster.share import split
+from compiler.cluster.seating import Seating, seated
 from compiler.costs.together import Aggregated, sure
 from compiler.errors import InvariantError, Problem
 from compiler.expectations import unjudged
+from compiler.invariants.world_size import idle
 from compiler.passes import compile_config, measured
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
@@ -207,26 +207,7 @@ def _shared(config: Config) -> Iterator[Check]:
         f"the pools share a node, and prefill's {spares[0]} spare nodes would lie between them",
         f"write workload.pools.prefill.spare_nodes=0 workload.pools.decode.spare_nodes={sum(spares)}",
     )
-    ranks = sum(_ranks(config, role) for role in ROLES)
-    idle = config.hardware.gpus - ranks
-    if idle > 0:
-        yield check(
-            "idle-gpus",
-            False,
-            f"{idle} idle",
-            "0",
-            f"{ranks} ranks of both pools on {config.hardware.nodes} nodes x {config.hardware.node.gpus} GPUs leave {idle} GPUs idle",
-            "write instances of the pools that fill the nodes",
-            otherwise="warn",
-        )
-
-
-def seated(config: Config) -> Seating:
-    """Where both pools sit."""
-    gpus, moe = config.hardware.node.gpus, config.model.moe
-    fill, step = (split(resolve(_pool(config, role).parallel, moe).world_size, gpus) for role in ROLES)
-    instances = (_pool(config, ROLES[0]).instances, _pool(config, ROLES[1]).instances)
-    return seat(fill, step, instances, config.hardware.nodes)
+    yield from idle(sum(_ranks(config, role) for role in ROLES), config.hardware)
 
 
 def _counts(config: Config, places: Seating) -> Iterator[str]:

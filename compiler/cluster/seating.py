@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from compiler.cluster.share import Share
+from compiler.cluster.share import Share, split
+from compiler.specs.config import Config
+from compiler.specs.degrees import resolve
+from compiler.specs.workload import ROLES
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,11 @@ def seat(prefill: Share, decode: Share, instances: tuple[int, int], nodes: int) 
     if behind is not None and first - 1 + behind.all_nodes(instances[1]) == nodes < first + others:
         return Seating(Place(0, first), Place(first - 1, nodes - first + 1, behind.first_gpu(0)))
     return Seating(Place(0, first), Place(first, others))
+
+
+def seated(config: Config) -> Seating:
+    """Where the pools of a configuration sit."""
+    pools, gpus, moe = config.workload.pools, config.hardware.node.gpus, config.model.moe
+    fill, step = (split(resolve(pools[role].parallel, moe).world_size, gpus) for role in ROLES)
+    instances = (pools.prefill.instances, pools.decode.instances)
+    return seat(fill, step, instances, config.hardware.nodes)

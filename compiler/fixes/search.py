@@ -9,8 +9,6 @@ from dataclasses import field as of
 from itertools import chain, count, islice
 
 from compiler import passes, pools
-from compiler.cluster import share
-from compiler.costs.servers import SERVERS
 from compiler.errors import CompilerError, Problem
 from compiler.fixes import candidates, change, degrees
 from compiler.fixes.budget import DEAR, DEPTH, FOUND, LONGER, LOOKS, RANKS, SHOWN, WEIGHED, WIDTH, Budget
@@ -89,17 +87,15 @@ class Search:
         return (*start, *more[0]) if more else start
 
     def _starts(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
-        """Sets to begin with, and whether they come from the search of degrees: first where ranks are what is wrong, unless a
-        server has more nodes than it needs.
-        """
+        """Sets to begin with, and whether they come from the search of degrees: often first where ranks are what is wrong."""
         named = ((item, False) for item in candidates.of(problem, self.config))
         if self.whole or not of_degrees(problem):
             yield from named
             return
         found = self._degrees((), self.config, self.problems, candidates.role(problem))
         searched = ((item, True) for item in found)
-        fewer = self.config.framework.name in SERVERS and share.nodes(self.config) < self.config.hardware.nodes
-        yield from chain(searched, named) if _of_ranks(problem) and not fewer else chain(named, searched)
+        first = _of_ranks(problem) and not degrees.roomy(self.config)
+        yield from chain(searched, named) if first else chain(named, searched)
 
     def solved(self, chosen: Overrides, depth: int = DEPTH) -> Overrides | None:
         """The set itself where it compiles, else with what mends the problems that it leaves or makes."""

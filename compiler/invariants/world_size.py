@@ -10,7 +10,7 @@ from compiler.cluster.share import nodes, share
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 from compiler.specs.degrees import Degrees
-from compiler.specs.hardware import Within
+from compiler.specs.hardware import Hardware, Within
 from compiler.specs.limits import NODES, RANKS
 
 
@@ -29,20 +29,19 @@ def gpus(config: Config) -> Iterator[Check]:
     fits = ranks == hardware.gpus if config.workload.train else nodes(config) == hardware.nodes
     yield check("world-size", fits, ranks, hardware.gpus, f"{product_}; the cluster has {size}", _fix(config))
     if fits and hardware.within == Within():
-        yield from _idle(config)
+        yield from idle(ranks, hardware)
 
 
-def _idle(config: Config) -> Iterator[Check]:
-    """GPUs that a server leaves to nobody."""
-    hardware = config.hardware
-    idle = hardware.gpus - config.ranks
-    if idle > 0:
+def idle(ranks: int, hardware: Hardware) -> Iterator[Check]:
+    """GPUs that servers leave to nobody."""
+    left = hardware.gpus - ranks
+    if left > 0:
         yield check(
             "idle-gpus",
             False,
-            f"{idle} idle",
+            f"{left} idle",
             "0",
-            f"{config.ranks} ranks on {hardware.nodes} nodes x {hardware.node.gpus} GPUs leave {idle} GPUs idle",
+            f"{ranks} ranks on {hardware.nodes} nodes x {hardware.node.gpus} GPUs leave {left} GPUs idle",
             f"write degrees and instances that fill {hardware.gpus} GPUs",
             otherwise="warn",
         )
