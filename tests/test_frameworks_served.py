@@ -136,3 +136,20 @@ def test_experts_outputs_in_fp8_take_half_the_way_back() -> None:
     assert found[1]["combine"] == found[0]["combine"] / 2
     assert found[1]["dispatch"] == found[0]["dispatch"]
     assert decode_s(narrow) < decode_s(plain)
+
+
+@pytest.mark.parametrize(
+    ("number", "flag"),
+    [
+        ("0.5.11", "--enable-dp-attention"),
+        ("0.5.21", "--enable-dp-attention"),
+        ("0.5.23", "--attn-dp-size=8"),
+        ("0.6.1", "--attn-dp-size=8"),
+        ("nightly", "--attn-dp-size=8"),
+    ],
+)
+def test_a_release_without_rules_has_those_of_the_nearest(number: str, flag: str) -> None:
+    plan = compile_plan([*SERVER, "framework=sglang", f"framework.version={number}"])
+    assert flag in arguments(plan)
+    (told,) = [check for check in plan.checks if check.id == "framework-version"]
+    assert (told.status == "warn") == (number not in ("0.5.21", "0.5.23"))

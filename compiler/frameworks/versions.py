@@ -20,7 +20,9 @@ from compiler.specs.config import Config
 
 @dataclass(frozen=True)
 class Version:
-    """The range that a version falls in; where it falls in none, the nearest: the last one before it, else the oldest."""
+    """The range that a version falls in; where it falls in none, the nearest: the last one before it, else the oldest, and the newest
+    for a name without a number, as nightly.
+    """
 
     number: str
     known: bool
@@ -42,8 +44,10 @@ def version(config: Config) -> Version:
     """The version that `framework.version` picks; the tested one where it is not given."""
     table = _table(config.framework.name)
     number = config.framework.version or str(table["tested"])
-    row = next((row for row in table["ranges"] if _key(str(row["from"])) <= _key(number)), table["ranges"][-1])
-    known = _key(str(row["from"])) <= _key(number) < _key(str(row["until"]))
+    ranges, key = table["ranges"], _key(number)
+    before = [row for row in ranges if _key(str(row["from"])) <= key]
+    row = before[0] if before else ranges[-1 if key else 0]
+    known = _key(str(row["from"])) <= key < _key(str(row["until"]))
     return Version(
         number, known, row.get("facts", {}), str(row.get("source", "")), f"{row['from']} to below {row['until']}"
     )
