@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from compiler import invariants
 from compiler.checks import Check
 from compiler.cluster import inventory
+from compiler.cluster.share import share
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.costs.total import cost, held
 from compiler.errors import CompilerError, InvariantError
@@ -99,16 +100,24 @@ def lay_out(config: Config) -> World:
         padded_vocab_size=rules.padded_vocab_size(config),
         mtp_stage=rules.mtp_stage(config),
         interleaved_group=rules.interleaved_group(config),
+        graph_batch=rules.graph_batch(config),
+        combine_bytes=rules.combine_bytes(config),
     )
 
 
 def _slots(config: Config) -> Slots:
     """Slots of every instance; enough for the ranks even where a cluster that nobody has checked is too small."""
-    hardware = config.hardware
-    count = max(hardware.nodes, -(-config.ranks // hardware.node.gpus))
+    own, hardware = share(config), config.hardware
+    return _places(config, max(hardware.nodes, own.all_nodes(config.framework.instances))).shared(own)
+
+
+def _places(config: Config, count: int) -> Slots:
+    hardware, within = config.hardware, config.hardware.within
     if hardware.inventory is None:
         return nominal(hardware, count)
     hosts = inventory.read(hardware.inventory)
+    if within.nodes:
+        hosts = hosts[within.first : within.first + count] + hosts[within.nodes :]
     if len(hosts) < count:  # for a check of what is laid out to say
         return nominal(hardware, count)
     fits = len(hosts) == hardware.nodes + config.launch.spare_nodes

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.checks import Check
+from compiler.cluster.share import Share
 from compiler.costs.case import busiest
 from compiler.costs.total import Costs
 from compiler.facts import facts
@@ -17,6 +18,7 @@ from compiler.layout.grid import Grid
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
+from compiler.specs.hardware import Within
 from compiler.words import figures
 from compiler.world import World
 
@@ -73,7 +75,8 @@ class Plan:
     def fingerprint(self) -> str:
         """sha256 of what decides the plan; neither its name nor how it is launched is part of it."""
         config, world = self.config, self.world
-        hardware = {key: value for key, value in asdict(config.hardware).items() if key not in ("inventory", "pin")}
+        left_out = ("inventory", "pin", *["within"] * (config.hardware.within == Within()))
+        hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
         decides = {
             "schema": SCHEMA,
             "grids": _grids(world),
@@ -145,8 +148,16 @@ def _layout(world: World) -> dict[str, Any]:
             "gpus": slots.gpus,
             "pinned": slots.pinned,
             "spares": list(slots.spares),
+            **_share(slots.share),
         },
     }
+
+
+def _share(share: Share) -> dict[str, Any]:
+    """What an instance has of its nodes, where that is not all of them."""
+    return (
+        {} if share.whole else {"share": {"gpus": share.ranks, "nodes": share.nodes, "first_gpu": share.first_gpu(0)}}
+    )
 
 
 def _grids(world: World) -> dict[str, list[dict[str, Any]]]:

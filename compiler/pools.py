@@ -8,9 +8,11 @@ from dataclasses import replace
 from compiler import passes, pool_pair
 from compiler.checks import Check, check
 from compiler.cluster import inventory
+from compiler.cluster.seating import Seating, seated
 from compiler.costs.together import Aggregated, sure
 from compiler.errors import InvariantError, Problem
 from compiler.expectations import unjudged
+from compiler.invariants.world_size import idle
 from compiler.passes import compile_config, measured
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
@@ -18,7 +20,7 @@ from compiler.schedulers import registry
 from compiler.specs.config import Config
 from compiler.specs.degrees import resolve
 from compiler.specs.expect import Expect
-from compiler.specs.hardware import Hardware
+from compiler.specs.hardware import Hardware, Within
 from compiler.specs.limits import RANKS
 from compiler.specs.workload import ROLES, Pool
 
@@ -77,23 +79,34 @@ def _refuse(problems: list[Problem]) -> None:
 
 def pool_config(config: Config, role: str) -> Config:
     """What one pool declares: the same cluster, model and launch on its own nodes. Nothing starts it alone."""
-    pool = _pool(config, role)
+    pool, workload = _pool(config, role), config.workload
     return replace(
         config,
         name=f"{config.plan_name}_{role}",
         parallel=pool.parallel,
         workload=replace(
-            config.workload,
+            workload,
             pools=None,
             role=role,
-            global_batch_size=pool.global_batch_size or config.workload.global_batch_size,
+            global_batch_size=pool.global_batch_size or workload.global_batch_size,
+            draft_tokens=workload.draft_tokens if pool.draft_tokens is None else pool.draft_tokens,
         ),
         framework=replace(config.framework, instances=pool.instances, args=[*config.framework.args, *pool.args]),
         hardware=_hardware(config, role),
-        launch=replace(config.launch, spare_nodes=pool.spare_nodes),
+        launch=replace(
+            config.launch,
+            spare_nodes=_spare_nodes(config, pool),
+            environment={**config.launch.environment, **pool.environment},
+        ),
         scheduler={},
         expect=Expect(),
     )
+
+
+def _spare_nodes(config: Config, pool: Pool) -> int:
+    """A pool's own; those of both where they are in one allocation."""
+    pools = (_pool(config, role) for role in ROLES) if seated(config).shared else (pool,)
+    return sum(each.spare_nodes for each in pools)
 
 
 def _pool(config: Config, role: str) -> Pool:
@@ -109,22 +122,21 @@ def _ranks(config: Config, role: str) -> int:
     return resolve(pool.parallel, config.model.moe).world_size * pool.instances
 
 
-def _nodes(config: Config, role: str) -> int:
-    return -(-_ranks(config, role) // config.hardware.node.gpus)
-
-
 def _hardware(config: Config, role: str) -> Hardware:
     """A pool's nodes. Of pinned hosts prefill has the first, each pool's spares behind its own; else both see the table."""
-    hardware, nodes = config.hardware, {name: _nodes(config, name) for name in ROLES}
-    wanted = {name: nodes[name] + _pool(config, name).spare_nodes for name in ROLES}
+    hardware, places = config.hardware, seated(config)
+    place = places[role]
+    within = Within(places.nodes, place.first, place.taken_gpus) if places.shared else Within()
+    own = replace(hardware, nodes=place.nodes, within=within)
     if hardware.inventory is None:
-        return replace(hardware, nodes=nodes[role])
-    fits = len(inventory.read(hardware.inventory)) == sum(wanted.values())
+        return own
+    spares = {name: _pool(config, name).spare_nodes for name in ROLES}
+    fits = len(inventory.read(hardware.inventory)) == places.nodes + sum(spares.values())
     if not (fits if hardware.pin is None else hardware.pin):
-        return replace(hardware, nodes=nodes[role], pin=False)
-    first = 0 if role == ROLES[0] else wanted[ROLES[0]]
-    own = inventory.part(hardware.inventory, first, wanted[role])
-    return replace(hardware, nodes=nodes[role], pin=True, inventory=own)
+        return replace(own, pin=False)
+    before = spares[ROLES[0]] if role == ROLES[1] else 0
+    part = inventory.part(hardware.inventory, place.first + before, place.nodes + spares[role])
+    return replace(own, pin=True, inventory=hardware.inventory if places.shared else part)
 
 
 def _declared(config: Config) -> Iterator[Check]:
@@ -166,38 +178,44 @@ def _own_keys(config: Config) -> Iterator[Check]:
 
 
 def _filled(config: Config) -> Iterator[Check]:
-    """Each pool fills whole nodes, and both the cluster."""
-    gpus = config.hardware.node.gpus
-    for role in ROLES:
-        ranks = _ranks(config, role)
-        yield check(
-            "pools-nodes",
-            ranks % gpus == 0,
-            f"{ranks} ranks",
-            f"a multiple of {gpus}",
-            f"{role} has {ranks} ranks, which leave GPUs of its last node of {gpus} to nobody",
-            f"choose degrees and instances of workload.pools.{role} that fill whole nodes",
-        )
-    nodes = {role: _nodes(config, role) for role in ROLES}
+    """Both pools have a rank on every node of the cluster."""
+    places = seated(config)
     ranks = sum(_ranks(config, role) for role in ROLES)
     if ranks > RANKS:
         what = f"the pools have {ranks} ranks; a plan has at most {RANKS}"
         yield check("world-size", False, ranks, RANKS, what, f"write pools of at most {RANKS} ranks together")
-    total, sizes = sum(nodes.values()), " + ".join(f"{role} {count}" for role, count in nodes.items())
+    sizes = f"prefill {places.prefill.nodes} + decode {places.decode.nodes}"
+    shared = f", {places.shared} of them of both" * (places.shared > 0)
     yield check(
         "pools-world",
-        total == config.hardware.nodes,
-        total,
+        places.nodes == config.hardware.nodes,
+        places.nodes,
         config.hardware.nodes,
-        f"the pools take {sizes} = {total} nodes; the cluster has {config.hardware.nodes}",
-        f"write hardware.nodes={total}" + "".join(_counts(config, nodes)),
+        f"the pools take {sizes} = {places.nodes} nodes{shared}; the cluster has {config.hardware.nodes}",
+        f"write hardware.nodes={places.nodes}" + "".join(_counts(config, places)),
     )
+    if places.shared:
+        yield from _shared(config)
 
 
-def _counts(config: Config, nodes: dict[str, int]) -> Iterator[str]:
+def _shared(config: Config) -> Iterator[Check]:
+    """Spares stand behind the nodes of both, and GPUs that neither has are nobody's."""
+    spares = [_pool(config, role).spare_nodes for role in ROLES]
+    yield check(
+        "pools-spares",
+        spares[0] == 0,
+        spares[0],
+        0,
+        f"the pools share a node, and prefill's {spares[0]} spare nodes would lie between them",
+        f"write workload.pools.prefill.spare_nodes=0 workload.pools.decode.spare_nodes={sum(spares)}",
+    )
+    yield from idle(sum(_ranks(config, role) for role in ROLES), config.hardware)
+
+
+def _counts(config: Config, places: Seating) -> Iterator[str]:
     """Instances of one pool with which both fill the cluster."""
     for role in ROLES:
-        left = config.hardware.nodes - sum(nodes.values()) + nodes[role]
+        left = config.hardware.nodes - places.nodes + places[role].nodes
         count, rest = divmod(
             left * config.hardware.node.gpus * _pool(config, role).instances, max(_ranks(config, role), 1)
         )
@@ -209,7 +227,7 @@ def _pinned(config: Config) -> Iterator[Check]:
     hardware = config.hardware
     if hardware.pin and hardware.inventory is not None:
         count = len(inventory.read(hardware.inventory))
-        wanted = sum(_nodes(config, role) + _pool(config, role).spare_nodes for role in ROLES)
+        wanted = seated(config).nodes + sum(_pool(config, role).spare_nodes for role in ROLES)
         yield check(
             "inventory",
             count == wanted,

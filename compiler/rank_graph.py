@@ -49,9 +49,9 @@ def rank_graph(world: World) -> Graph:
 def _add_nodes(graph: Graph, world: World) -> None:
     """The nodes that hold ranks, and the network above them."""
     slots = world.slots
-    used = -(-world.size // slots.gpus)
+    used = np.unique(slots.slot(np.arange(world.size, dtype=np.int64))).tolist()
     graph.add_node("fabric", kind="fabric")
-    for slot in range(used):
+    for slot in used:
         leaf, pod = int(slots.leaf[slot]), int(slots.pod[slot])
         graph.add_node(f"node/{slot}", kind="node", slot=slot, host=slots.hosts[slot] if slots.pinned else "")
         graph.add_node(f"leaf/{leaf}", kind="leaf", name=slots.leaf_names[leaf])
@@ -68,11 +68,12 @@ def _add_ranks(graph: Graph, world: World) -> None:
         ranks.tolist(),
         world.slots.slot(ranks).tolist(),
         world.slots.local_rank(ranks).tolist(),
+        world.slots.gpu(ranks).tolist(),
         world.slots.nvlink_domain(ranks).tolist(),
         strict=True,
     )
-    for rank, slot, local, domain in places:
-        gpu = f"gpu/{slot}/{local}"
+    for rank, slot, local, place, domain in places:
+        gpu = f"gpu/{slot}/{place}"
         graph.add_node(f"rank/{rank}", kind="rank", rank=rank)
         graph.add_node(gpu, kind="gpu", local_rank=local)
         graph.add_node(f"domain/{domain}", kind="domain")

@@ -46,6 +46,7 @@ class RankMap(Mapping[str, NDArray[Any]]):
 
     def _expand(self, column: str) -> NDArray[Any]:
         world = self.world
+        ranks: Ranks = np.arange(world.size, dtype=np.int64)
         if column in _ATTENTION:
             return world.attention.coordinate(column)
         if column in _EXPERT:
@@ -54,8 +55,7 @@ class RankMap(Mapping[str, NDArray[Any]]):
             return self._names(column)
         if column in _DEVICES:
             of_gpu = getattr(devices(world.config.hardware, world.config.site), column)
-            return np.take(np.array(of_gpu, dtype=object), self["local_rank"])
-        ranks: Ranks = np.arange(world.size, dtype=np.int64)
+            return np.take(np.array(of_gpu, dtype=object), world.slots.gpu(ranks))
         slots = {"slot": world.slots.slot, "local_rank": world.slots.local_rank}
         return slots[column](ranks) if column in slots else ranks
 

@@ -24,6 +24,9 @@ class World:
     """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers
     every instance's nodes, the first one's first. `mtp_stage` is the virtual stage of the MTP layers, counted from the last;
     `interleaved_group` the micro-batches that a chunk has in a row.
+
+    `graph_batch`: sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number.
+    `combine_bytes`: of an element that experts send back; None for as many as activations have.
     """
 
     config: Config
@@ -37,6 +40,8 @@ class World:
     padded_vocab_size: int
     mtp_stage: int
     interleaved_group: int
+    graph_batch: int | None = None
+    combine_bytes: float | None = None
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

@@ -111,11 +111,23 @@ def pools(
 ) -> SmallPools:
     """Pools of (nodes in all, instances) each, with `spares` of their own; `given` is as for `plan`, whose name is of both."""
     shapes = {"prefill": prefill, "decode": decode}
-    config = plan(sum(nodes for nodes, _ in shapes.values()), gpus, **given).config
     parts = {
         role: Pool(_degrees(nodes * gpus // instances, gpus), instances, spare_nodes=spare)
         for (role, (nodes, instances)), spare in zip(shapes.items(), spares, strict=True)
     }
+    return _pooled(plan(sum(nodes for nodes, _ in shapes.values()), gpus, **given).config, parts)
+
+
+def sharing(
+    nodes: int, gpus: int, prefill: int, decode: int, ranks: int = 2, spares: int = 0, **given: Any
+) -> SmallPools:
+    """Instances of `ranks` ranks of both pools, so many of each, on nodes of which they share one."""
+    counts = {"prefill": (prefill, 0), "decode": (decode, spares)}
+    parts = {role: Pool(_degrees(ranks, gpus), count, spare_nodes=spare) for role, (count, spare) in counts.items()}
+    return _pooled(plan(nodes, gpus, **given).config, parts)
+
+
+def _pooled(config: Config, parts: dict[str, Pool]) -> SmallPools:
     config = replace(config, workload=replace(config.workload, pools=Pools(**parts)))
     made = {role: pool_config(config, role) for role in parts}
     plans = {role: SmallPlan(own.plan_name, lay_out(own)) for role, own in made.items()}

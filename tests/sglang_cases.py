@@ -152,10 +152,10 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     (
         "sglang-nvlink-domain",
         FLAT,
-        {ARGS: ["--moe-a2a-backend=deepep"], "hardware.nvlink.domain_gpus": 72},
+        {ARGS: ["--moe-a2a-backend=deepep"], "hardware.nvlink.domain_gpus": 12},
         "warn",
-        "16 ranks fills NVLink domains of 72 GPUs in part",
-        "multiple of 72",
+        "16 ranks fills NVLink domains of 12 GPUs in part",
+        "multiple of 12",
     ),
     (
         "sglang-moe-runner",
@@ -183,7 +183,7 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     ),
     ("sglang-eplb", DENSE, {ARGS: ["--enable-eplb"]}, "fail", "the plan has ep=1", "leave --enable-eplb out"),
     ("sglang-ep-dispatch", BASE, {ARGS: ["--ep-dispatch-algorithm", "static"]}, "fail", "another copy", "dynamic"),
-    ("sglang-cp-strategy", CONTEXT, {ARGS: []}, "fail", "--cp-strategy is not given", "--cp-strategy=interleave"),
+    ("sglang-cp-strategy", CONTEXT, {ARGS: ["--cp-strategy=ring"]}, "fail", "--cp-strategy=ring is", "interleave"),
     ("sglang-decode-context", DENSE, {ARGS: ["--dcp-size=3"]}, "fail", "--dcp-size 3 cuts the 8 ranks", "divisor of 8"),
     ("sglang-decode-context", CONTEXT, {ARGS: ["--dcp-size=2"]}, "fail", "prefill context parallelism, cp=2", "no cp"),
     ("sglang-replicas", BASE, {ARGS: ["--dp-size=2"]}, "fail", "the plan knows nothing of", "framework.instances"),

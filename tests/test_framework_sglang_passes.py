@@ -110,7 +110,7 @@ PIPED = changed(PIPE, {"launch.environment": {"SGLANG_ENABLE_PP_SPEC": "1"}})
 PIPED = changed(PIPED, {"parallel.tp": 16, "parallel.adp": 1, LAYERS: 1, DRAFTS: 1})
 NO_PIPE = "arg_groups/validation_hook.py: with a pipeline only servers of prefill draft, or with SGLANG_ENABLE_PP_SPEC=1 those "
 NO_PIPE += "of both phases without attention DP; the plan has pp=4 adp="
-FULL = f"token_dispatcher/deepep.py: low-latency kernels have room for {ROOM}=128 tokens of a rank, at most 1024, and a step of "
+FULL = f"token_dispatcher/deepep.py: low-latency kernels have room for {ROOM}=128 tokens of a rank, at most 1024, and "
 HALVE = "halves batches between the dispatch and combine of an all-to-all back end, and --moe-a2a-backend is "
 BUILT = "batch_overlap/operations_strategy.py halves batches of DeepSeek V2 to V4, Qwen3 MoE and MiMo V2 only; whether "
 NO_LAYERS = "--speculative-algorithm EAGLE drafts with the model's own multi-token-prediction layers: workload.draft_tokens=2, and "
@@ -188,20 +188,20 @@ REFUSED: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "leave workload.two_batch_overlap out where it is not",
     ),
     (
-        "sglang-dispatch-tokens",
-        changed(BASE, {QUICK: True, BATCH: 4 * 4 * 128}),
-        {BATCH: 4 * 4 * 129},
+        "sglang-dispatch-room",
+        changed(BASE, {QUICK: True}),
+        {"launch.environment": {ROOM: "2048"}},
         "fail",
-        FULL + "decode has 129",
-        KEEP + "=129, or a smaller workload.global_batch_size",
+        FULL.replace("=128", "=2048") + "one sequence has 1 in a step of decode",
+        KEEP + "=1024",
     ),
     (
-        "sglang-dispatch-tokens",
+        "sglang-dispatch-room",
         changed(BASE, {QUICK: True}),
-        {BATCH: 4 * 4 * 1025},
+        {DRAFTS: 600},
         "fail",
-        FULL + "decode has 1025",
-        "write a smaller workload.global_batch_size",
+        FULL + "one sequence has 151 in a step of decode",
+        KEEP + "=151",
     ),
     (
         "sglang-a2a-ep",
@@ -227,5 +227,23 @@ def test_every_rule_of_passes_has_a_case() -> None:
     modules = (compiler.frameworks.asked, compiler.frameworks.sglang.pass_rules)
     texts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     found = {name for text in texts for name in re.findall(r'"(?:sglang|\{config.framework.name\})-([a-z-]+)"', text)}
-    assert len(found) == 8
-    assert {f"sglang-{name}" for name in found} - {name for name, *_ in REFUSED} == set()
+    assert len(found) == 9
+    assert {f"sglang-{name}" for name in found} - {name for name, *_ in REFUSED} == {"sglang-dispatch-tokens"}
+
+
+def test_sequences_that_low_latency_kernels_have_no_room_for_wait() -> None:
+    """Four ranks of attention DP, each over four of tp, which share its tokens: 512 of each run."""
+    config = changed(BASE, {QUICK: True, BATCH: 4 * 600})
+    assert f"--max-running-requests={4 * 512}" in words(config)
+    (many,) = adapter("sglang").running(config, 4 * 600)
+    assert (many.status, many.fix) == ("warn", f"{KEEP}=150, or a smaller workload.global_batch_size")
+    assert "--max-running-requests lets 512 of each attention DP rank run, and 88 wait" in many.message
+    (few,) = adapter("sglang").running(config, 4 * 512)
+    assert few.status == "pass"
+    assert list(adapter("sglang").running(changed(BASE, {BATCH: 4 * 600}), 4 * 600)) == []
+
+
+def test_prompts_are_interleaved_for_context_parallelism_unless_somebody_says() -> None:
+    config = changed(BASE, {"parallel.cp": 2, "parallel.adp": 2})
+    assert "--cp-strategy=interleave" in words(config)
+    assert "--cp-strategy=interleave" not in words(changed(config, {ARGS: [MODEL, "--cp-strategy=zigzag"]}))

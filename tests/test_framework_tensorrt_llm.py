@@ -180,7 +180,7 @@ def test_the_file_holds_what_has_no_option(overrides: tuple[str, ...], content: 
     assert yaml.safe_load(str(emission(*overrides).files[0].text)) == content
 
 
-@pytest.mark.parametrize("word", ["--tp_size=2", "--tensor_parallel_size=2", "--config=x.yaml", "--cp_size=2"])
+@pytest.mark.parametrize("word", ["--tp_size=2", "--tensor_parallel_size=2", "--cp_size=2"])
 def test_an_option_of_the_plan_is_refused(word: str) -> None:
     with pytest.raises(ConfigError, match=f"framework.args sets {word.split('=', maxsplit=1)[0]}"):
         emission(*NEAREST[1:], f"framework.args=['{word}']")

@@ -37,7 +37,27 @@ class TestRefusals:
             ),
             ([POOLS, "framework.instances=2"], 3, "pools-instances: framework.instances=2 is of neither pool"),
             ([POOLS, "launch.spare_nodes=2"], 3, "pools-spares: launch.spare_nodes=2 is of neither pool"),
-            ([pools("parallel: tp4")], 3, "pools-nodes: prefill has 4 ranks, which leave GPUs of its last node of 8"),
+            (
+                [pools("parallel: tp4")],
+                3,
+                "pools-world: the pools take prefill 1 + decode 1 = 2 nodes; the cluster has 3",
+            ),
+            (
+                [pools("parallel: tp4, spare_nodes: 1", "parallel: tp4"), "hardware.nodes=1"],
+                3,
+                "between them ; write workload.pools.prefill.spare_nodes=0 workload.pools.decode.spare_nodes=1",
+            ),
+            (
+                [pools("environment: {A: [1]}")],
+                2,
+                "workload.pools.prefill.environment.A=[...] is no text ; write one value, in quotes",
+            ),
+            (
+                [pools("environment: {HF_TOKEN: hf_abcdefghijklmnopqrstuvwxyzABCDEFGH}")],
+                2,
+                "workload.pools.prefill.environment.HF_TOKEN looks like a token",
+            ),
+            ([pools("draft_tokens: -1")], 2, "workload.pools.prefill.draft_tokens=-1 is below 0"),
             (
                 [POOLS, "hardware.nodes=4"],
                 3,

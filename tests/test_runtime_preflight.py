@@ -233,3 +233,14 @@ def test_a_rank_is_held_against_its_card_and_numa_node(tmp_path: Path) -> None:
         values = {**rank, "SLURMD_NODENAME": "node1", "RANKPLAN_SYS": system(tmp_path / name, UP, gpus)}
         done = subprocess.run(command, env=values, capture_output=True, text=True, check=False)
         assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+
+
+def test_of_a_part_of_a_node_a_pod_is_not_told_which_gpus_it_has(tmp_path: Path) -> None:
+    """Two servers on a node of two GPUs: the second one's pod sees one GPU, here the node's second."""
+    folder = write(plan(1, 2, instances=2, site=CARDS, scheduler=("jobset",)), tmp_path)
+    rank = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "NODE_RANK": "0", "N": "1"}
+    rank |= {"MASTER_PORT": "1", "PATH": tools(tmp_path / "bin"), "NCCL_IB_HCA": "=mlx5_0,mlx5_1", "NODE_NAME": "n1"}
+    rank |= {"CUDA_VISIBLE_DEVICES": "1", "RANKPLAN_SYS": system(tmp_path / "sys", UP)}
+    command = [sys.executable, "-I", "-S", str(folder / "runtime" / "probe.py")]
+    done = subprocess.run(command, env=rank, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

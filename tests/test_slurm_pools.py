@@ -12,7 +12,7 @@ import pytest
 
 from compiler.specs.site import Site, SlurmSite
 from tests import slurm_cluster
-from tests.plans import HOSTILE, SmallPools, pools
+from tests.plans import HOSTILE, SmallPools, pools, sharing
 from tests.slurm_cluster import Cluster, Started, submit
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm-pools")]
@@ -136,3 +136,35 @@ def test_a_node_that_fails_the_preflight_gives_way_to_its_pools_spare(cluster: C
     assert job.lines(f"{pool}/exclude") == ["node004 has bash: expected exit code 0, found 3 broken"]
     assert "node004" not in job.lines(f"{pool}/hosts")
     assert f"rankplan: {pool}: preflight: node004 has bash" in job.output
+
+
+def test_pools_that_share_a_node_run_side_by_side(cluster: Cluster, tmp_path: Path) -> None:
+    """Three prefill servers of two GPUs on a node and a half, one of decode on the other half; GPUs are told apart."""
+    made = sharing(2, 4, 3, 1, python=sys.executable, command=SHOW, hosts=INTERLEAVED)
+    job = submit(cluster, made, tmp_path)
+    assert job.code == 0, job.output
+    prefill, decode = job.lines("prefill/hosts"), job.lines("decode/hosts")
+    assert (len(prefill), decode) == (2, prefill[1:])
+    found = {}
+    for pool, instance, slot in (("prefill", 0, 0), ("prefill", 1, 0), ("prefill", 2, 1), ("decode", 0, 1)):
+        seen = [json.loads(text)[1] for text in job.logs(0, instance, pool)]
+        assert {row["SLURMD_NODENAME"] for row in seen} == {prefill[slot]}
+        assert [row["LOCAL_RANK"] for row in seen] == ["0", "1"]
+        found[pool, instance] = {row["CUDA_VISIBLE_DEVICES"] for row in seen}
+    assert found == {
+        ("prefill", 0): {"0,1"},
+        ("prefill", 1): {"2,3"},
+        ("prefill", 2): {"0,1"},
+        ("decode", 0): {"2,3"},
+    }
+
+
+def test_a_node_that_fails_the_preflight_gives_way_for_both(cluster: Cluster, tmp_path: Path) -> None:
+    text = "[[ $SLURMD_NODENAME != node001 ]] || { echo broken; exit 3; }"
+    site = Site(name="test", slurm=SlurmSite(health_command=["bash", "-c", text]))
+    made = sharing(2, 4, 3, 1, spares=1, python=sys.executable, site=site)
+    job = submit(cluster, made, tmp_path)
+    assert job.code == 0, job.output
+    assert "node001" in "".join(job.lines("prefill/exclude")) == "".join(job.lines("decode/exclude"))
+    assert "node001" not in job.lines("prefill/hosts")
+    assert job.lines("decode/hosts") == job.lines("prefill/hosts")[1:]

@@ -122,9 +122,9 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     (
         "vllm-nvlink-domain",
         WIDE,
-        {ARGS: ["--all2all-backend=deepep_high_throughput"], "hardware.nvlink.domain_gpus": 72},
+        {ARGS: ["--all2all-backend=deepep_high_throughput"], "hardware.nvlink.domain_gpus": 48},
         "warn",
-        "64 ranks fills NVLink domains of 72 GPUs in part",
+        "64 ranks fills NVLink domains of 48 GPUs in part",
         "NUM_OF_HYBRID_EP_RANKS_PER_NVLINK_DOMAIN",
     ),
     (

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from compiler.cluster.inventory import Host
+from compiler.cluster.share import Share
 from compiler.layout.grid import Ranks
 from compiler.specs.hardware import Hardware
 
 
 @dataclass(frozen=True)
 class Slots:
-    """Arrays over the node slots of one instance, shape [slots]; `hosts` is empty until slots are bound.
+    """Arrays over the node slots of all instances, shape [slots]; `hosts` is empty until slots are bound. Ranks are counted through
+    all instances. `given` is what an instance has of its nodes; None where ranks fill them one after the other.
 
     `leaf` and `pod` are dense ids; `leaf_names` and `pod_names` are what the tables show.
     `domain` is the NVLink domain of a slot's first GPU; `spares` are hosts that hold no rank.
@@ -29,6 +32,11 @@ class Slots:
     pod_names: tuple[str, ...]
     hosts: tuple[str, ...] = ()
     spares: tuple[str, ...] = ()
+    given: Share | None = None
+
+    @cached_property
+    def share(self) -> Share:
+        return self.given or Share(self.gpus, self.gpus)
 
     @property
     def count(self) -> int:
@@ -39,20 +47,28 @@ class Slots:
         return bool(self.hosts)
 
     def slot(self, ranks: Ranks) -> Ranks:
-        """Node slot of each rank: nodes are filled in order of rank."""
-        return ranks // self.gpus
+        """Node slot of each rank."""
+        return self.share.slot(ranks)
 
     def local_rank(self, ranks: Ranks) -> Ranks:
+        """Number of each rank among those of its instance on its node."""
+        return self.share.local_rank(ranks)
+
+    def gpu(self, ranks: Ranks) -> Ranks:
         """GPU of each rank on its node."""
-        return ranks % self.gpus
+        return self.share.gpu(ranks)
 
     def nvlink_domain(self, ranks: Ranks) -> Ranks:
         """NVLink domain of each rank: a part of a node, a node, or several nodes."""
         if self.domain_gpus < self.gpus:
             per_node = -(-self.gpus // self.domain_gpus)
-            return ranks // self.gpus * per_node + ranks % self.gpus // self.domain_gpus
-        domains: Ranks = self.domain[ranks // self.gpus]
+            return self.slot(ranks) * per_node + self.gpu(ranks) // self.domain_gpus
+        domains: Ranks = self.domain[self.slot(ranks)]
         return domains
+
+    def shared(self, share: Share) -> Slots:
+        """The same slots, of which each instance has a share."""
+        return replace(self, given=share)
 
 
 def nominal(hardware: Hardware, count: int) -> Slots:

@@ -19,6 +19,7 @@ class Place:
     slot: int
     host: str
     local_rank: int
+    gpu: int
     leaf: str
     pod: str
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from compiler.cluster import inventory
+from compiler.cluster.share import split
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.errors import ConfigError
 from compiler.inputs import json_object, table, yaml_mapping
@@ -88,7 +89,7 @@ def _expand(
         expert=_grid(contents["grids"]["expert"]),
         stages=stages,
         experts=ExpertBlocks(blocks, tuple(map(bool, experts["moe_stages"]))),
-        slots=_slots(int(contents["slots"]["gpus"]), tuple(contents["slots"]["spares"]), rows, hardware),
+        slots=_slots(contents["slots"], int(contents["world_size"]), rows, hardware),
         kinds={str(row["kind"]): GroupKind(_runs(row["members"]), _runs(row["bases"])) for row in contents["groups"]},
     )
 
@@ -101,8 +102,11 @@ def _grid(axes: Sequence[Mapping[str, Any]]) -> Grid:
     return Grid(tuple(Axis(str(axis["axis"]), int(axis["size"]), int(axis["stride"])) for axis in axes))
 
 
-def _slots(gpus: int, spares: tuple[str, ...], rows: Sequence[Mapping[str, str]], hardware: Mapping[str, Any]) -> Slots:
+def _slots(
+    stated: Mapping[str, Any], size: int, rows: Sequence[Mapping[str, str]], hardware: Mapping[str, Any]
+) -> Slots:
     """Hosts, leaves and pods as slots.csv has them; NVLink domains, which it has not, from the declared cluster."""
+    gpus, spares = int(stated["gpus"]), tuple(stated["spares"])
     leaves = [(row["pod"], row["leaf"]) for row in rows]
     leaf_ids = {leaf: index for index, leaf in enumerate(dict.fromkeys(leaves))}
     pod_ids = {pod: index for index, pod in enumerate(dict.fromkeys(pod for pod, _ in leaves))}
@@ -115,6 +119,7 @@ def _slots(gpus: int, spares: tuple[str, ...], rows: Sequence[Mapping[str, str]]
         pod_names=tuple(pod_ids),
         hosts=hosts if any(hosts) else (),
         spares=spares,
+        given=split(size, gpus, int(stated.get("share", {}).get("first_gpu", 0))),
     )
 
 
@@ -163,8 +168,9 @@ def _mismatches(found: PlanFolder, rows: int) -> Iterator[str]:
         yield f"{found.instances} instances"
     if rows != slots:
         yield f"slots.csv has {rows} slots, plan.json {slots}"
-    if size * found.instances > rows * found.slots.gpus:
-        yield f"{size} x {found.instances} ranks on {rows} slots of {found.slots.gpus} GPUs"
+    share = found.slots.share
+    if share.size != size or share.all_nodes(found.instances) > rows:
+        yield f"{size} x {found.instances} ranks on {rows} slots of {share.ranks} GPUs"
 
 
 def _plan_json(path: Path) -> Mapping[str, Any]:

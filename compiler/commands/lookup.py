@@ -65,8 +65,9 @@ def group_answer(plan: PlanFolder, kind: str, index: int) -> GroupAnswer:
 def slot_answer(plan: PlanFolder, slot: int, query: str) -> SlotAnswer:
     """`slot` is in 0 .. count-1; it may hold ranks of several instances, or none."""
     slots = plan.slots
-    seats = np.arange(slot * slots.gpus, (slot + 1) * slots.gpus)
-    seats = seats[seats < plan.size * plan.instances]
+    held = slots.share.holders(slot, plan.instances)
+    block = np.arange(slots.share.ranks) + slot % slots.share.nodes * slots.share.ranks
+    seats = (held[:, None] * plan.size + block).ravel()
     return SlotAnswer(
         query=query,
         slot=slot,
@@ -84,11 +85,11 @@ def slot_answer(plan: PlanFolder, slot: int, query: str) -> SlotAnswer:
 
 def place(plan: PlanFolder, rank: int, instance: int = 0) -> Place:
     """Instances fill GPUs one after the other."""
-    slots, seat = plan.slots, rank + instance * plan.size
-    slot, local_rank = divmod(seat, slots.gpus)
+    slots, seat = plan.slots, np.array([rank + instance * plan.size])
+    slot, local_rank, gpu = (int(of(seat)[0]) for of in (slots.slot, slots.local_rank, slots.gpu))
     host = slots.hosts[slot] if slots.hosts else ""
     leaf, pod = slots.leaf_names[int(slots.leaf[slot])], slots.pod_names[int(slots.pod[slot])]
-    return Place(rank, instance, slot, host, local_rank, leaf, pod)
+    return Place(rank, instance, slot, host, local_rank, gpu, leaf, pod)
 
 
 def coordinates(plan: PlanFolder, rank: int) -> dict[str, int]:

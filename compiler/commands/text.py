@@ -95,11 +95,15 @@ def _slot(answer: SlotAnswer, whole: bool) -> Iterator[str]:
     if not answer.ranks:
         yield "  no rank of the plan is on this slot"
         return
+    several = any(item.place.gpu != item.place.local_rank for item in answer.ranks)
     table: list[Sequence[object]] = [
-        ("rank", "instance", "local rank", *answer.ranks[0].coordinates, "layers", "experts")
+        ("rank", "instance", "local rank", *["GPU"] * several, *answer.ranks[0].coordinates, "layers", "experts")
     ]
     table += [
-        (at.rank, at.instance, at.local_rank, *item.coordinates.values(), item.layers or "-", item.experts or "-")
+        (
+            *(at.rank, at.instance, at.local_rank, *[at.gpu] * several),
+            *(*item.coordinates.values(), item.layers or "-", item.experts or "-"),
+        )
         for item in answer.ranks
         for at in (item.place,)
     ]
@@ -119,7 +123,10 @@ def _spare(answer: SpareAnswer) -> Iterator[str]:
 
 
 def _place(at: Place) -> str:
-    return f"slot {at.slot}, host {at.host or 'not bound'}, local rank {at.local_rank}, leaf {at.leaf}, pod {at.pod}"
+    gpu = f", GPU {at.gpu}" * (at.gpu != at.local_rank)
+    return (
+        f"slot {at.slot}, host {at.host or 'not bound'}, local rank {at.local_rank}{gpu}, leaf {at.leaf}, pod {at.pod}"
+    )
 
 
 def _neighbour(other: Neighbour | None) -> str:

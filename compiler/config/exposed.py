@@ -14,7 +14,9 @@ from compiler.schedulers import values
 from compiler.specs.config import Config
 
 REFERENCES = "launch.secrets."
-_ENVIRONMENTS = ("launch.environment.", "site.environment.")
+_ENVIRONMENTS = tuple(
+    f"{group}.environment." for group in ("launch", "site", "workload.pools.prefill", "workload.pools.decode")
+)
 _RANDOM = "a1B2c3D4"
 """A value that is a secret where a name allows one at all."""
 _ON_HOSTS = frozenset({"slurm", "local"})
@@ -86,7 +88,7 @@ def _columns(key: str, table: str) -> Iterator[Problem]:
 
 
 def _problem(key: str, kind: str, text: str, config: Config) -> Problem:
-    variable = key.removeprefix("launch.environment.").removeprefix("site.environment.")
+    variable = key.rpartition(".environment.")[2]
     if not key.startswith(_ENVIRONMENTS):
         found = secrets.first(text)
         variable = re.sub(r"\W", "_", found.name.rpartition(".")[2]).upper() if found and found.name else "NAME"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from compiler.errors import Problem, short
 from compiler.frameworks.adapter import names as framework_names
 from compiler.nearest import one_of
 from compiler.specs.config import Config
 from compiler.specs.limits import LAYERS
+from compiler.specs.workload import ROLES, Pools
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAMING = "write up to 100 letters, digits, ., _ and -, the first a letter or digit"
@@ -76,11 +78,19 @@ def _lengths(config: Config) -> Iterator[Problem]:
 
 def _environment(config: Config) -> Iterator[Problem]:
     """Every variable is one text."""
-    for group, values in (("launch", config.launch.environment), ("site", config.site.environment)):
-        for name, value in values.items():
+    pools = config.workload.pools
+    groups: dict[str, Any] = {"launch": config.launch, "site": config.site}
+    groups |= {f"workload.pools.{role}": pools[role] for role in ROLES} if isinstance(pools, Pools) else {}
+    for group, spec in groups.items():
+        for name, value in spec.environment.items():
             if not isinstance(value, str):
                 shown = "[...]" if isinstance(value, (list, dict)) else short(value)  # which may hold a secret
                 yield Problem(f"{group}.environment.{short(name)}={shown} is no text", "write one value, in quotes")
+
+
+def as_texts(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Variables with whole numbers as texts."""
+    return {name: str(value) if type(value) is int else value for name, value in environment.items()}
 
 
 def _texts(config: Config) -> Iterator[Problem]:

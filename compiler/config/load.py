@@ -17,6 +17,7 @@ from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.config.sealed import sealed
 from compiler.errors import ConfigError, Problem, short
+from compiler.frameworks.adapter import adapter
 from compiler.inputs.file import text as text_of
 from compiler.layout import loads
 from compiler.schedulers import registry
@@ -67,6 +68,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
     if found:
         raise ConfigError(found)
     registry.choose(list(config.scheduler))
+    config = adapter(config.framework.name).told(config)
     return dataclasses.replace(config, hardware=blocks.requested(config))
 
 
@@ -113,9 +115,9 @@ def _read_nodes(cfg: DictConfig, overrides: Sequence[str]) -> None:
 def _unset(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """A variable that is null on the command line is taken away, whoever has set it."""
     for override in overrides:
-        found = re.fullmatch(r"\+*(launch|site)\.environment\.(\w+)=null", override)
-        if found:
-            cfg[found[1]].environment.pop(found[2], None)
+        found = re.fullmatch(r"\+*((?:launch|site|workload\.pools\.\w+)\.environment)\.(\w+)=null", override)
+        if found and (variables := OmegaConf.select(cfg, found[1])) is not None:
+            variables.pop(found[2], None)
 
 
 def _options(name: str, node: Any) -> Any:
@@ -199,5 +201,4 @@ def _content(key: str, given: str | None, instead: str) -> str | None:
 
 def _with_texts(spec: Any) -> Any:
     """`launch` or `site` with whole numbers of its environment as texts."""
-    values = {name: str(value) if type(value) is int else value for name, value in spec.environment.items()}
-    return dataclasses.replace(spec, environment=values)
+    return dataclasses.replace(spec, environment=grammar.as_texts(spec.environment))

@@ -10,6 +10,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from compiler.config import compose, source
+from compiler.config.grammar import as_texts
 from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.errors import ConfigError, Problem, short
@@ -40,7 +41,7 @@ def _with_degrees(pools: Pools, config: Config, config_dir: str | None) -> Pools
         given = pools[role].parallel
         key = f"workload.pools.{role}.parallel"
         degrees = config.parallel if given is None else _degrees(key, given, config.parallel.order, config_dir)
-        found[role] = replace(pools[role], parallel=degrees)
+        found[role] = replace(pools[role], parallel=degrees, environment=as_texts(pools[role].environment))
     return Pools(**found)
 
 

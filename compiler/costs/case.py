@@ -5,6 +5,7 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,8 +81,10 @@ class Case:
     `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), or
     "products" where every second one is kept. `fused_loss`: no copy of the logits in the precision of activations, and few
     passes over them. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
-    `room`: what the server makes of memory. `group`: micro-batches that a virtual stage has in a row, pp where it is None.
-    `chunks`: layers of the virtual stages, in order, where those of a rank are not alike.
+    `room`: what the server makes of memory. Decode of more sequences than `graph_batch` on a rank is launched kernel by kernel.
+    `combine_bytes`: of an element that experts send back; None for as many as activations have. `group`: micro-batches that a
+    virtual stage has in a row, pp where it is None. `chunks`: layers of the virtual stages, in order, where those of a rank are
+    not alike.
     """
 
     model: Model
@@ -102,6 +105,9 @@ class Case:
     chunks: Layers | None = None
     framework: str = "none"
     room: Room = WHOLE
+    redundant_experts: int = 0
+    graph_batch: float = math.inf
+    combine_bytes: float | None = None
     rebuilt: tuple[str, ...] = ()
     fused_loss: bool = True
     pipelined_tp: bool = False
@@ -133,8 +139,8 @@ class Case:
 
     @property
     def local_experts(self) -> Array:
-        """Experts of a layer on the fullest EP rank."""
-        return ceil_div(self.model.num_experts, self.ep)
+        """Experts of a layer on the fullest EP rank, redundant copies among them."""
+        return ceil_div(self.model.num_experts + self.redundant_experts, self.ep)
 
     @property
     def widths(self) -> Widths:
@@ -239,5 +245,8 @@ def case(world: World) -> Case:
         chunks=chunks(world),
         framework=config.framework.name,
         room=room(config.framework) or WHOLE,
+        redundant_experts=world.experts.redundant,
+        graph_batch=math.inf if world.graph_batch is None else world.graph_batch,
+        combine_bytes=world.combine_bytes,
         fused_loss=fuses_loss(config.framework),
     )

@@ -52,7 +52,7 @@ def dense_gemms(held: Counts, forward: Forward) -> Array:
 
 def expert_gemms(case: Case, held: Counts, forward: Forward) -> Array:
     """GEMMs of the routed experts on the busiest rank, arrays over stages."""
-    each = dispatched(case, forward) * case.ep / max(1, case.model.num_experts)
+    each = dispatched(case, forward) * case.ep / max(1, case.model.num_experts + case.redundant_experts)
     return 2 * held.moe_gemm * each * case.workload.imbalance
 
 

@@ -31,7 +31,8 @@ concatenation, writing the cache (counted by hand)."""
 class Pass:
     """A forward pass through all stages: seconds at the curves' own speed; `launches`, `experts` and `calls` are counts.
 
-    `wire`: what of `tp` grows with the message; the rest of a call is latency.
+    `wire`: what of `tp` grows with the message; the rest of a call is latency. `eager` is above 0 where no graph was captured for
+    a step of decode.
     """
 
     products: Array
@@ -46,6 +47,7 @@ class Pass:
     calls: Array
     ep: Array
     pp: Array
+    eager: Array | float = 0.0
 
 
 def one_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
@@ -82,6 +84,7 @@ def stage_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, 
         calls=np.asarray(calls + none),
         ep=spent(flows, "ep", "etp") * (case.adp > 1),
         pp=spent(flows, "pp"),
+        eager=(forward.phase == "decode") * (forward.sequences > case.graph_batch) + none,
     )
 
 
@@ -98,9 +101,14 @@ def _others(case: Case) -> Array:
 
 
 def decode_seconds(work: Pass, batch: Array, by: Engine, share: Array | float = 1.0) -> Array:
-    """One decode step, or a stage's part of it: `share` of what every step takes anyway."""
+    """One decode step, or a stage's part of it: `share` of what every step takes anyway.
+
+    Without a captured graph the host launches kernels beside the GPU, as in prefill.
+    """
     kernels = by.d_products * work.products + by.d_grouped * work.grouped + by.d_core * work.core
     kernels = kernels + by.d_elementwise * work.elementwise
+    launched = by.p_kernel_s * work.launches + by.p_expert_s * work.experts
+    kernels = np.hypot(kernels, np.minimum(work.eager, 1.0) * launched)
     host = by.d_kernel_s * work.launches + by.d_expert_s * work.experts + by.d_call_s * work.calls
     host = host + share * (by.d_step_s + by.d_request_s * batch)
     return np.asarray(by.decode * (kernels + host) + by.d_tp * work.wire + by.d_ep * work.ep + work.pp)

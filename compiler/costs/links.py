@@ -46,7 +46,7 @@ def reach(world: World, kind: str) -> Reach:
     if size <= 1:
         return Reach(kind, 1, SPANS[0], 1)
     table, slots = world.groups[kind], world.slots
-    places = slots.count * slots.gpus
+    places = slots.count * slots.share.ranks
     if table.size == 0 or table[-1, -1] >= places or world.size > places:
         return Reach(kind, size, SPANS[-1], size)
     found = world.spans(kind)

@@ -52,12 +52,16 @@ free_gpu_memory_fraction. The first two take blocks as an answer grows, so that 
 a request in where all its answer fits."""
 
 
+IN_FILE = ".kv_cache_config.free_gpu_memory_fraction"
+"""TensorRT-LLM's share as a key of its options file."""
+
+
 def room(framework: Framework) -> Room | None:
     """That of a plan's server, with the share that its arguments ask for; None where it is no server."""
     found = SERVERS.get(framework.name)
     for word, after in pairwise([*framework.args, ""]):
         name, given, value = word.partition("=")
-        if found and name.replace("_", "-") == found.option:
+        if found and (name.replace("_", "-") == found.option or name.endswith(IN_FILE)):
             found = _told(found, value if given else after)
     return found
 

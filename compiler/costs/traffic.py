@@ -86,7 +86,8 @@ def experts(case: Case, forward: Forward) -> Iterator[Flow]:
     overlapped = train and (case.workload.schedule == "dualpipe" or case.workload.overlapped_dispatch)
     copies = case.model.num_experts_per_tok if train and case.workload.dispatch == "deduplicated" else 0
     for role in ("dispatch", "combine"):
-        flow = _flow(case, "ep", "all_to_all", role, hidden * pairs / case.etp, (calls, calls), overlapped)
+        narrow = 1.0 if role == "dispatch" or case.combine_bytes is None else case.combine_bytes / case.activation_bytes
+        flow = _flow(case, "ep", "all_to_all", role, narrow * hidden * pairs / case.etp, (calls, calls), overlapped)
         yield replace(flow, copies=copies)
     yield _flow(case, "etp", "all_gather", "dispatch", hidden * pairs, (calls, calls), False)
     yield _flow(case, "etp", "reduce_scatter", "combine", hidden * pairs, (calls, calls), False)

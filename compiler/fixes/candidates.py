@@ -15,7 +15,7 @@ from compiler.specs.workload import ROLES
 Overrides = tuple[str, ...]
 
 _ELSEWHERE = {"framework.args": "args", "framework.instances": "instances", "launch.spare_nodes": "spare_nodes"}
-_ELSEWHERE["workload.global_batch_size"] = "global_batch_size"
+_ELSEWHERE |= {f"workload.{key}": key for key in ("global_batch_size", "draft_tokens")}
 _IT = re.compile(r"it|them|both|the (variable|others|option|options)|one")
 
 
@@ -72,6 +72,8 @@ def _in_pool(seen: Config, found: Overrides, pool: str) -> Iterator[str]:
         path, _, value = item.partition("=")
         if path in _ELSEWHERE:
             yield f"workload.pools.{pool}.{_ELSEWHERE[path]}={value}"
+        elif path.startswith("launch.environment.") and value != "null":
+            yield f"workload.pools.{pool}.{path.removeprefix('launch.')}={value}"
         elif item not in degrees:
             yield item
 

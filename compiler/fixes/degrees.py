@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from compiler.cluster import share
+from compiler.cluster.share import split
 from compiler.costs.servers import SERVERS
 from compiler.fixes import change
 from compiler.frameworks.adapter import adapter
@@ -108,6 +110,11 @@ def _filling(config: Config, world: int, instances: int, nodes: int) -> Iterator
                 yield Target(Degrees(tp, cp, pp, vpp, ep, etp, adp, model.moe), instances, nodes)
 
 
+def roomy(config: Config) -> bool:
+    """Whether a server has more nodes than it needs: fewer nodes are then the first thing to write."""
+    return _serves(config) and share.nodes(config) < config.hardware.nodes
+
+
 def _serves(config: Config) -> bool:
     return config.framework.name in SERVERS
 
@@ -206,7 +213,6 @@ def _keys(now: Parallel, wanted: Degrees) -> Iterator[str]:
 
 def pool_nodes(config: Config, role: str) -> int:
     """Nodes that are left to a pool by the other one."""
-    pools, gpus = config.workload.pools, config.hardware.node.gpus
-    other = pools[ROLES[1 - ROLES.index(role)]]
-    ranks: int = resolve(other.parallel, config.model.moe).world_size * other.instances
-    return config.hardware.nodes - -(-ranks // gpus)
+    other = config.workload.pools[ROLES[1 - ROLES.index(role)]]
+    own = split(resolve(other.parallel, config.model.moe).world_size, config.hardware.node.gpus)
+    return config.hardware.nodes - own.all_nodes(other.instances)

@@ -35,6 +35,10 @@ class Adapter:
 
     empty_stages = Empty.NONE
 
+    def told(self, config: Config) -> Config:
+        """The configuration with those of `framework.args` read as keys that say what keys say. Raises ConfigError."""
+        return config
+
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The attention grid (axes tp cp dp pp) and the expert grid (etp ep edp pp).
 
@@ -81,6 +85,10 @@ class Adapter:
         """Whether some ep ranks may hold an expert more than others."""
         return False
 
+    def redundant_experts(self, config: Config) -> int:
+        """Copies of experts that a layer has beside one of each."""
+        return 0
+
     def padded_vocab_size(self, config: Config) -> int:
         """Rows of the embedding table that the framework really makes."""
         tp = config.degrees.tp
@@ -107,6 +115,18 @@ class Adapter:
 
     def laid_out(self, world: World) -> Iterator[Check]:
         """The same, where it takes the ranks and their places to see."""
+        yield from ()
+
+    def graph_batch(self, config: Config) -> int | None:
+        """Sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number."""
+        return None
+
+    def combine_bytes(self, config: Config) -> float | None:
+        """Bytes of an element that experts send back; None for as many as activations have."""
+        return None
+
+    def running(self, config: Config, sequences: int) -> Iterator[Check]:
+        """What a server says of so many sequences of an instance that memory lets run at a time."""
         yield from ()
 
     def widens(self, config: Config, precision: str) -> bool:

@@ -12,12 +12,13 @@ RDMA_PEERS, NVLINK_PEERS = 20, 8
 
 
 def deepep(config: Config, backend: str, ranks: int, source: str) -> Iterator[Check]:
-    """Its high-throughput kernels between nodes know 20 peers over RDMA, with 8 ranks each over NVLink.
+    """Its high-throughput kernels between nodes know 20 peers over RDMA, with 8 ranks each over NVLink; within an NVLink domain,
+    also one of several nodes, they need no RDMA.
 
     The low-latency ones know neither limit, and no prefill either.
     """
     hardware, name = config.hardware, config.framework.name
-    if ranks <= hardware.node.gpus:
+    if ranks <= max(hardware.node.gpus, hardware.nvlink.domain_gpus):
         return
     most = RDMA_PEERS * NVLINK_PEERS
     yield check(

@@ -54,3 +54,14 @@ def nested(given: Mapping[str, str], name: str, key: str) -> object:
     except ValueError:
         return None
     return content.get(key) if isinstance(content, dict) else None
+
+
+def sizes(arguments: Sequence[str], names: Sequence[str]) -> Iterator[int]:
+    """Every number behind options that take one or several, in one word or in words of their own."""
+    taken = False
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        taken = name in names if is_flag(argument) else taken
+        if taken and (equals or not is_flag(argument)):
+            found = whole(text if equals else argument)
+            yield from () if found is None else (found,)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from compiler.checks import Check, check
+from compiler.cluster.share import share
 from compiler.frameworks.emission import ANYWHERE, Computed, flags, is_flag
 from compiler.frameworks.options import options
 from compiler.layout.experts import ExpertBlocks, placed
@@ -29,7 +31,7 @@ def apart(config: Config, ranks: int, replicas: int) -> str:
 
 
 def whole(ranks: int, gpus: int) -> bool:
-    """Whether ranks fill nodes, or an equal part of one."""
+    """Whether ranks fill nodes of so many GPUs, or an equal part of one."""
     return ranks % gpus == 0 or gpus % ranks == 0
 
 
@@ -42,7 +44,7 @@ def slots(config: Config, redundant: int, stages: Stages) -> ExpertBlocks:
     share = (model.num_experts + max(redundant, 0)) // ep
     held = min(share, model.num_experts)  # as many slots in a row hold every expert
     ids = (sorted({slot % model.num_experts for slot in range(i * share, i * share + held)}) for i in range(ep))
-    return placed(ids, model.moe_layers, stages)
+    return replace(placed(ids, model.moe_layers, stages), redundant=max(redundant, 0))
 
 
 def weights(config: Config, flags: Sequence[str], *, positional: bool = False) -> str | None:
@@ -77,7 +79,7 @@ def precision(config: Config) -> tuple[str, ...]:
 
 def shares_nodes(config: Config) -> bool:
     """Whether several instances run on one node, and need ports of their own there."""
-    return config.framework.instances > 1 and config.degrees.world_size < config.hardware.node.gpus
+    return config.hardware.within.taken_gpus > 0 or (config.framework.instances > 1 and share(config).seats > 1)
 
 
 def http_flag(config: Config, first: int, step: int) -> tuple[Computed, ...]:

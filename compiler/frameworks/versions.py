@@ -20,12 +20,15 @@ from compiler.specs.config import Config
 
 @dataclass(frozen=True)
 class Version:
-    """The range that a version falls in; where it falls in none, the one of the tested version."""
+    """The range that a version falls in; where it falls in none, the nearest: the last one before it, else the oldest, and the newest
+    for a name without a number, as nightly.
+    """
 
     number: str
     known: bool
     facts: Mapping[str, Any]
     source: str
+    span: str
 
 
 @cache
@@ -41,17 +44,13 @@ def version(config: Config) -> Version:
     """The version that `framework.version` picks; the tested one where it is not given."""
     table = _table(config.framework.name)
     number = config.framework.version or str(table["tested"])
-    row = _range(table, number)
-    found = row or _range(table, str(table["tested"])) or {}
-    return Version(number, row is not None, found.get("facts", {}), str(found.get("source", "")))
-
-
-def _range(table: Mapping[str, Any], number: str) -> Mapping[str, Any] | None:
-    for row in table["ranges"]:
-        if _key(str(row["from"])) <= _key(number) < _key(str(row["until"])):
-            found: Mapping[str, Any] = row
-            return found
-    return None
+    ranges, key = table["ranges"], _key(number)
+    before = [row for row in ranges if _key(str(row["from"])) <= key]
+    row = before[0] if before else ranges[-1 if key else 0]
+    known = _key(str(row["from"])) <= key < _key(str(row["until"]))
+    return Version(
+        number, known, row.get("facts", {}), str(row.get("source", "")), f"{row['from']} to below {row['until']}"
+    )
 
 
 def _key(number: str) -> tuple[int, ...]:
@@ -67,13 +66,14 @@ def _key(number: str) -> tuple[int, ...]:
 def checked(config: Config) -> Iterator[Check]:
     """An unknown version is worth a warning: its rules may have changed."""
     found, table = version(config), _table(config.framework.name)
+    nearest = "" if found.known else f"; those of {found.span} are taken"
     ranges = ", ".join(f"{row['from']} to below {row['until']}" for row in table["ranges"])
     yield check(
         "framework-version",
         found.known,
         found.number,
         ranges,
-        f"{config.framework.name} {found.number}: rules are known for {ranges}",
+        f"{config.framework.name} {found.number}: rules are known for {ranges}" + nearest,
         f"write framework.version={table['tested']}, or prove the plan with your version",
         otherwise="warn",
     )

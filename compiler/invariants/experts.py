@@ -14,7 +14,9 @@ from compiler.specs.config import Config
 
 @declared
 def blocks(config: Config) -> Iterator[Check]:
-    """Every ep rank holds the same number of experts, but where a server deals out a rest; a dense model has none to spread."""
+    """Every ep rank holds the same number of experts, redundant copies among them, but where a server deals out a rest; a dense
+    model has none to spread.
+    """
     model, degrees = config.model, config.degrees
     least, rest = divmod(model.num_experts, degrees.ep)
     if model.moe and rest and least and adapter(config.framework.name).uneven_experts(config):
@@ -30,7 +32,9 @@ def blocks(config: Config) -> Iterator[Check]:
         )
         return
     if model.moe:
-        yield divides("experts", "num_experts", model.num_experts, "ep", degrees.ep)
+        extra = adapter(config.framework.name).redundant_experts(config)
+        name = f"num_experts {model.num_experts} with redundant copies, together" if extra else "num_experts"
+        yield divides("experts", name, model.num_experts + extra, "ep", degrees.ep)
         return
     for name, value in (("ep", degrees.ep), ("etp", degrees.etp)):
         if value > 1:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.costs import room
+from compiler.costs.case import case
+from compiler.costs.total import Costs
 from compiler.frameworks.adapter import adapter
-from compiler.invariants.registry import declared, laid_out
+from compiler.invariants.registry import costed, declared, laid_out
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -48,3 +51,29 @@ def unread(config: Config) -> Iterator[Check]:
 def of_the_ranks(world: World) -> Iterator[Check]:
     """What the framework says of ranks and where they sit."""
     yield from adapter(world.config.framework.name).laid_out(world)
+
+
+@costed
+def of_what_runs(world: World, costs: Costs) -> Iterator[Check]:
+    """What a server says of the sequences that run at a time; others wait."""
+    config = world.config
+    if not config.workload.train:
+        let_in = room.running(case(world), costs.held, config.workload.longest).workload.global_batch_size
+        yield from adapter(config.framework.name).running(config, let_in)
+        yield from _graphs(world, -(-let_in // config.degrees.adp))
+
+
+def _graphs(world: World, own: int) -> Iterator[Check]:
+    """Steps of decode of `own` sequences on a rank, and the largest for which a graph is captured."""
+    most, role = world.graph_batch, world.config.workload.role
+    if most is not None and role != "prefill":
+        yield check(
+            "graph-sizes",
+            own <= most,
+            f"{own} sequences",
+            f"{most}",
+            f"{own} sequences run on an attention DP rank, and CUDA graphs are captured for up to {most}"
+            + ": its steps are launched kernel by kernel, and costed so" * (own > most),
+            f"capture graphs of {own} sequences, or write a smaller workload.global_batch_size",
+            otherwise="warn",
+        )

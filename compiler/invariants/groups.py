@@ -86,7 +86,7 @@ def expert_parallel_span(world: World) -> Iterator[Check]:
     pairs = np.unique(np.repeat(np.arange(len(table)), table.shape[1]) * world.slots.count + slot.ravel())
     a_node = int(np.bincount(pairs % world.slots.count).max())
     nics = world.config.hardware.nic.per_node
-    rail = world.slots.local_rank(table) * nics // max(world.slots.gpus, 1)
+    rail = world.slots.gpu(table) * nics // max(world.slots.gpus, 1)
     rails = np.unique((np.arange(len(table))[:, None] * world.slots.count + slot) * nics + rail)
     a_rail = int(np.bincount(rails % (world.slots.count * nics)).max())
     reach = f"{int(nodes.max())} nodes and {int(leaves.max())} leaves"

@@ -29,13 +29,14 @@ def hosts(config: Config) -> Iterator[Check]:
                 "write hardware.pin=false, or hardware.inventory=FILE",
             )
         return
-    count, wanted = len(inventory.read(hardware.inventory)), hardware.nodes + spares
+    count, own = len(inventory.read(hardware.inventory)), hardware.within.nodes or hardware.nodes
+    wanted = own + spares
     yield check(
         "inventory",
         count == wanted if hardware.pin else count >= wanted,
         count,
         wanted,
-        f"the inventory has {count} hosts, the plan {hardware.nodes} nodes + {spares} spares = {wanted}",
+        f"the inventory has {count} hosts, the plan {own} nodes + {spares} spares = {wanted}",
         f"pin exactly {wanted} hosts, or write hardware.pin=false"
         if hardware.pin
         else f"list at least {wanted} hosts" + f", or write hardware.nodes={count - spares}" * (count > spares),

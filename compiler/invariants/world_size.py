@@ -6,15 +6,17 @@ import math
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.cluster.share import nodes, share
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 from compiler.specs.degrees import Degrees
+from compiler.specs.hardware import Hardware, Within
 from compiler.specs.limits import NODES, RANKS
 
 
 @declared
 def gpus(config: Config) -> Iterator[Check]:
-    """Every GPU of the cluster holds exactly one rank, and there are not more ranks than a plan can have."""
+    """Training has a rank on every GPU of the cluster, and a server on every node; no plan has more ranks than can be counted."""
     degrees, hardware, instances = config.degrees, config.hardware, config.framework.instances
     ranks = config.ranks
     times = f" x {instances} instances" * (instances > 1)
@@ -24,29 +26,63 @@ def gpus(config: Config) -> Iterator[Check]:
         fix = f"write degrees and instances whose product is at most {RANKS}"
         yield check("world-size", False, ranks, RANKS, f"{product_}; a plan has at most {RANKS}", fix)
         return
-    yield check(
-        "world-size", ranks == hardware.gpus, ranks, hardware.gpus, f"{product_}; the cluster has {size}", _fix(config)
-    )
+    fits = ranks == hardware.gpus if config.workload.train else nodes(config) == hardware.nodes
+    yield check("world-size", fits, ranks, hardware.gpus, f"{product_}; the cluster has {size}", _fix(config))
+    if fits and hardware.within == Within():
+        yield from idle(ranks, hardware)
+
+
+def idle(ranks: int, hardware: Hardware) -> Iterator[Check]:
+    """GPUs that servers leave to nobody."""
+    left = hardware.gpus - ranks
+    if left > 0:
+        yield check(
+            "idle-gpus",
+            False,
+            f"{left} idle",
+            "0",
+            f"{ranks} ranks on {hardware.nodes} nodes x {hardware.node.gpus} GPUs leave {left} GPUs idle",
+            f"write degrees and instances that fill {hardware.gpus} GPUs",
+            otherwise="warn",
+        )
 
 
 def _fix(config: Config) -> str:
-    nodes, rest = divmod(config.ranks, config.hardware.node.gpus)
-    larger = f"write hardware.nodes={nodes}, or " if 0 < nodes <= NODES and not rest else "write "
+    count, rest = nodes(config), config.ranks % config.hardware.node.gpus
+    possible = 0 < count <= NODES and not (rest and config.workload.train)
+    larger = f"write hardware.nodes={count}, or " if possible else "write "
     return f"{larger}degrees and instances that fill {config.hardware.gpus} GPUs"
 
 
 @declared
 def instance_nodes(config: Config) -> Iterator[Check]:
-    """An instance fills whole nodes, or an equal part of one."""
-    ranks, gpus_ = config.degrees.world_size, config.hardware.node.gpus
-    if config.framework.instances > 1:
+    """An instance has the same number of GPUs of each of its nodes."""
+    ranks, own = config.degrees.world_size, share(config)
+    if config.framework.instances > 1 or own.size != ranks:
         yield check(
             "instance-nodes",
-            ranks % gpus_ == 0 or gpus_ % ranks == 0,
-            f"{ranks} ranks",
-            f"{gpus_} GPUs a node",
-            f"an instance of {ranks} ranks on nodes of {gpus_} GPUs takes {ranks / gpus_:g} nodes",
-            f"choose degrees whose ranks are a multiple or a divisor of {gpus_}",
+            own.size == ranks,
+            f"{ranks} % {own.nodes} = {ranks % own.nodes}",
+            "0",
+            f"an instance of {ranks} ranks on nodes of {own.gpus} GPUs takes {ranks / own.gpus:g} nodes",
+            f"choose degrees whose ranks are a multiple or a divisor of {own.gpus}",
+        )
+
+
+@declared
+def shared_nodes(config: Config) -> Iterator[Check]:
+    """What another pool leaves of a node has room for an instance, and the nodes are among those that both have."""
+    within, own, count = config.hardware.within, share(config), config.hardware.nodes
+    if within != Within():
+        beside = not within.taken_gpus or own.behind(within.taken_gpus) is not None
+        yield check(
+            "shared-nodes",
+            beside and within.first + count <= (within.nodes or within.first + count),
+            f"{within.taken_gpus} GPUs taken, nodes {within.first} to {within.first + count - 1}",
+            f"{own.gpus - own.ranks} GPUs, {within.nodes} nodes",
+            f"an instance has {own.ranks} GPUs on each of {own.nodes} nodes, {within.taken_gpus} of {own.gpus} on the first are "
+            f"another pool's, and {count} nodes from node {within.first} on are to be among {within.nodes or 'any'}",
+            "leave hardware.within out: workload.pools says where pools share a node",
         )
 
 

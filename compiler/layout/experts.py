@@ -16,11 +16,12 @@ Block = tuple[tuple[int, int], ...]
 class ExpertBlocks:
     """blocks[ep] = the experts on that ep rank; empty for a dense model.
 
-    `stages[pp]` says whether a stage has a MoE layer at all.
+    `stages[pp]` says whether a stage has a MoE layer at all; `redundant` are copies that a layer has beside one of each expert.
     """
 
     blocks: tuple[Block, ...]
     stages: tuple[bool, ...]
+    redundant: int = 0
 
     @property
     def counts(self) -> tuple[int, ...]:

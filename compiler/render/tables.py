@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from compiler.cluster.spans import SPANS
+from compiler.layout.stages import span
 from compiler.plan import Plan
 from compiler.rank_map import COLUMNS
 from compiler.world import World
@@ -42,15 +43,29 @@ def nccl_groups(world: World) -> Iterator[str]:
 
 
 def slots(world: World) -> Iterator[str]:
-    """A row a node slot; `host` is empty until slots are bound."""
-    yield "slot,host,leaf,pod\n"
+    """A row a node slot; `host` is empty until slots are bound. Where instances have a part of a node, `gpus` says whose GPUs are
+    whose: `instance:first-last`, joined by `;`.
+    """
     at = world.slots
+    gpus = None if at.share.whole else [f",{text}" for text in _holders(world)]
+    yield f"slot,host,leaf,pod{',gpus' if gpus else ''}\n"
     hosts = at.hosts or [""] * at.count
     leaf_names, pod_names = list(map(_cell, at.leaf_names)), list(map(_cell, at.pod_names))
     leaves, pods = at.leaf.tolist(), at.pod.tolist()
     for start in range(0, at.count, CHUNK):
         stop = min(start + CHUNK, at.count)
-        yield "".join(f"{i},{hosts[i]},{leaf_names[leaves[i]]},{pod_names[pods[i]]}\n" for i in range(start, stop))
+        yield "".join(
+            f"{i},{hosts[i]},{leaf_names[leaves[i]]},{pod_names[pods[i]]}{gpus[i] if gpus else ''}\n"
+            for i in range(start, stop)
+        )
+
+
+def _holders(world: World) -> Iterator[str]:
+    """The `gpus` column."""
+    share = world.slots.share
+    for slot in range(world.slots.count):
+        held = ((i, share.first_gpu(i)) for i in share.holders(slot, world.instances).tolist())
+        yield ";".join(f"{i}:{span(first, first + share.ranks - 1)}" for i, first in held)
 
 
 def _cell(text: str) -> str:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import planned
+    from compiler.runtime import planned, shape
 else:
     import planned
+    import shape
 
 Places = Dict[str, Tuple[str, ...]]  # host -> where it hangs, from the core to its leaf
 
@@ -101,11 +102,10 @@ def listed(hosts: List[str]) -> str:
 
 def instances(slots: List[str], launch: Dict[str, Any]) -> Dict[str, List[str]]:
     """Host file of each instance. Its nodes follow those of the one before; small ones share a node."""
-    ranks, gpus = launch["world_size"], launch["gpus_per_node"]
     tasks = launch["ranks_per_node"] if launch["unit"] == "rank" else 1
     files = {}
     for instance in range(launch["instances"]):
-        first = instance * ranks // gpus
+        first, _ = planned.seat(launch, instance)
         own = slots[first : first + launch["nodes"]]
         files["hostfile.%d" % instance] = [host for host in own for _ in range(tasks)]
     return files
@@ -122,7 +122,7 @@ def bind(folder: str, hosts: List[str], launch: Dict[str, Any]) -> Dict[str, Lis
         places = inventory(os.path.join(planned.HERE, "inventory.csv"))
     elif os.path.exists(folder + "/topology"):
         source, places = "the cluster's topology", switches(folder + "/topology")
-    needed = -(-launch["world_size"] * launch["instances"] // launch["gpus_per_node"])
+    needed = shape.within(launch)["nodes"]
     usable = [host for host in hosts if host not in left_out]
     if launch["hosts"]:
         source, ordered = "the plan", pinned(hosts, launch, left_out, places)
@@ -133,6 +133,8 @@ def bind(folder: str, hosts: List[str], launch: Dict[str, Any]) -> Dict[str, Lis
     if len(slots) < needed:
         raise too_few(needed, hosts, {host: left_out[host] for host in hosts if host in left_out})
     spares = [host for host in usable if host not in set(slots)]
+    first = planned.first_of_allocation(launch)
+    slots = slots[first : first + shape.all_nodes(launch)]
     how = source if places or launch["hosts"] else "name"
     planned.say(
         "%d hosts in slots, ordered by %s; spare: %s; left out: %s"

@@ -85,7 +85,7 @@ def filled(launch: Dict[str, Any], computed: Dict[str, Any]) -> str:
     node = planned.number("NODE_RANK")
     known = {name: os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "RANKPLAN_PLAN")}
     known["MASTER_HOST"] = planned.bracketed(known["MASTER_ADDR"])
-    before = planned.first_gpu_of_instance(launch) % launch["gpus_per_node"] // launch["ranks_per_node"]
+    before = planned.before(launch, planned.instance())
     alone = os.environ.get("RANKPLAN_OWN_NETWORK")  # a pod that has its own shares no ports
     known["PORT"] = str(computed.get("port", 0) + (0 if alone else before * computed["times"]))
     known["ADDRESS"] = address(known["MASTER_ADDR"]) if "{ADDRESS}" in computed["text"] else ""

@@ -30,7 +30,7 @@ WAIT_S = 0.5
 
 def slot(launch: Dict[str, Any], host: str) -> int:
     """The slot of a node among those of this instance."""
-    first = planned.first_gpu_of_instance(launch) // launch["gpus_per_node"]
+    first = planned.seat(launch, planned.instance())[0]
     own = launch["hosts"][first : first + launch["nodes"]]
     if host not in own:
         raise planned.differs(planned.MAPPING, "host", "one of " + " ".join(own), host)

@@ -139,9 +139,22 @@ def check_pool() -> str:
     return pool()
 
 
-def first_gpu_of_instance(launch: Dict[str, Any]) -> int:
-    """Position of this instance's rank 0 among the GPUs of all nodes in a row."""
-    return instance() * int(launch["world_size"])
+def seat(launch: Dict[str, Any], instance: int) -> Tuple[int, int]:
+    """First of the plan's nodes that an instance runs on, and its first GPU there: as many as fit share a node."""
+    taken, seats = shape.within(launch)["taken"], launch["gpus_per_node"] // launch["ranks_per_node"]
+    block, position = divmod(taken + instance, seats)
+    return block * int(launch["nodes"]), position * int(launch["ranks_per_node"])
+
+
+def before(launch: Dict[str, Any], instance: int) -> int:
+    """How many ports an instance leaves to those that share its node: one for each; beside another pool, one for each GPU."""
+    gpu = seat(launch, instance)[1]
+    return gpu if shape.within(launch)["taken"] else gpu // int(launch["ranks_per_node"])
+
+
+def first_of_allocation(launch: Dict[str, Any]) -> int:
+    """Where the plan's nodes begin among those that the job is given: behind those that only the pool before it has."""
+    return int(shape.within(launch)["first"])
 
 
 def node_name() -> str:

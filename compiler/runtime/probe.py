@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import command, machine, meet, planned, rank_map
+    from compiler.runtime import command, machine, meet, planned, rank_map, shape
 else:
     import command
     import machine
     import meet
     import planned
     import rank_map
+    import shape
 
 
 def read_slurm(launch: Dict[str, Any]) -> None:
@@ -56,16 +57,15 @@ def check_host(launch: Dict[str, Any], host: str) -> str:
     path = os.environ.get("RANKPLAN_HOSTS")
     if path:
         bound = planned.text(path).split()
-        needed = -(-launch["world_size"] * launch["instances"] // launch["gpus_per_node"])
-        planned.expect(planned.CONFIGURATION, "hosts in " + path, needed, len(bound))
-        slot = planned.first_gpu_of_instance(launch) // launch["gpus_per_node"] + planned.number("NODE_RANK")
+        planned.expect(planned.CONFIGURATION, "hosts in " + path, shape.all_nodes(launch), len(bound))
+        slot = planned.seat(launch, planned.instance())[0] + planned.number("NODE_RANK")
         planned.expect(planned.MAPPING, "host of slot %d" % slot, dict(enumerate(bound)).get(slot), host)
         return "bound"
     if os.environ.get("RANKPLAN_BY_HOST"):
         planned.expect(planned.MAPPING, "slot of " + host, meet.slot(launch, host), planned.number("NODE_RANK"))
         return "bound"
     if launch["hosts"] and "NODE_NAME" in os.environ:
-        slot = planned.first_gpu_of_instance(launch) // launch["gpus_per_node"] + planned.number("NODE_RANK")
+        slot = planned.seat(launch, planned.instance())[0] + planned.number("NODE_RANK")
         if host not in launch["hosts"] + launch["spares"]:
             raise planned.differs(planned.MAPPING, "host", "one of the plan's %d" % len(launch["hosts"]), host)
         return "bound" if launch["hosts"][slot] == host else "not on %s, the host of its row" % launch["hosts"][slot]
@@ -86,21 +86,25 @@ def check_environment(launch: Dict[str, Any]) -> str:
 
 
 def check_devices(launch: Dict[str, Any], seen: Dict[str, Any], shares: bool) -> None:
-    """Enough GPUs, no one twice; this rank's, its network card and their NUMA node. With `shares`, instances divide a node."""
+    """Enough GPUs, no one twice; this rank's, its network card and their NUMA node. With `shares`, instances divide a node; else
+    a pod is given its part of one, and nobody says which GPUs those are.
+    """
     per_node, on_node = launch["ranks_per_node"], launch["gpus_per_node"]
-    first = planned.first_gpu_of_instance(launch) % on_node if shares else 0
+    first = planned.seat(launch, planned.instance())[1] if shares else 0
     usable = machine.check_gpus(first + per_node)
     if shares and per_node < on_node:
         listed = os.environ.get(machine.VISIBLE) or ",".join(map(str, range(on_node)))
         os.environ[machine.VISIBLE] = ",".join(listed.split(",")[first : first + per_node])
     local = range(per_node) if launch["unit"] == "node" else [planned.number("LOCAL_RANK")]
-    known = machine.numa_of_gpus() if usable and launch["numa"] else {}
+    some = per_node < on_node and not shares
+    numa, nics = ([], []) if some else (launch["numa"], launch["nics"])
+    known = machine.numa_of_gpus() if usable and numa else {}
     cards = []
     for gpu in (first + index for index in local):
-        wanted = launch["numa"][gpu] if launch["numa"] else None
+        wanted = numa[gpu] if numa else None
         if usable and known.get(usable[gpu], wanted) != wanted:
             raise planned.differs(planned.HARDWARE, "NUMA node of GPU %d" % gpu, wanted, known[usable[gpu]])
-        cards += [machine.check_nic(launch["nics"][gpu], wanted)] if launch["nics"] else []
+        cards += [machine.check_nic(nics[gpu], wanted)] if nics else []
     seen["gpu"] = " ".join(usable[first + index] for index in local) if usable else "unchecked"
     seen["nic"] = " ".join(cards) or "unchecked"
 

@@ -88,8 +88,10 @@ def computed(folder: str, launch: Dict[str, Any], rank: int) -> Dict[str, str]:
     """The same row, without the columns of devices, from the grids' sizes and strides."""
     path = os.path.join(folder, "plan.json")
     plan = planned.parsed(path, planned.read(path), PLAN)
-    gpus, hosts, pp = launch["gpus_per_node"], launch["hosts"], coordinate(plan["grids"]["attention"], "pp", rank)
-    row = {"rank": rank, "slot": rank // gpus, "host": hosts[rank // gpus] if hosts else "", "local_rank": rank % gpus}
+    hosts, pp = launch["hosts"], coordinate(plan["grids"]["attention"], "pp", rank)
+    slot, local = divmod(rank, launch["ranks_per_node"])
+    host = hosts[planned.first_of_allocation(launch) + slot] if hosts else ""
+    row = {"rank": rank, "slot": slot, "host": host, "local_rank": local}
     for names, grid in ((ATTENTION, "attention"), (EXPERT, "expert")):
         row.update((name, coordinate(plan["grids"][grid], name, rank)) for name in names)
     try:

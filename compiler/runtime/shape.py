@@ -153,6 +153,7 @@ LAUNCH = {
     "checkpoint": perhaps(text),
     "checkpoint_signal_s": whole(0),
     "preflight": PREFLIGHT,
+    "?within": {"nodes": whole(1, NODES_MOST), "first": whole(0, NODES_MOST), "taken": whole(0, GPUS_MOST)},
     "?http_port": computed,
     "?http_host": text,
     "?http_scheme": either("http", "https"),
@@ -172,10 +173,23 @@ def relations(launch: Dict[str, Any]) -> str:
     for name in ("nics", "numa"):
         if len(launch[name]) not in (0, gpus):
             return "%s has %d entries for %d GPUs" % (name, len(launch[name]), gpus)
-    needed = -(-size * launch["instances"] // gpus)
-    if len(launch["hosts"]) not in (0, needed):
-        return "hosts has %d names, and %d nodes hold ranks" % (len(launch["hosts"]), needed)
+    inside, own = within(launch), all_nodes(launch)
+    if inside["first"] + own > inside["nodes"]:
+        return "%d nodes from node %d on are not within %d" % (own, inside["first"], inside["nodes"])
+    if len(launch["hosts"]) not in (0, inside["nodes"]):
+        return "hosts has %d names, and %d nodes hold ranks" % (len(launch["hosts"]), inside["nodes"])
     return ""
+
+
+def all_nodes(launch: Dict[str, Any]) -> int:
+    """Nodes that hold ranks of any instance."""
+    taken, seats = launch.get("within", {"taken": 0})["taken"], launch["gpus_per_node"] // launch["ranks_per_node"]
+    return -(-int(taken + launch["instances"]) // int(seats)) * int(launch["nodes"])
+
+
+def within(launch: Dict[str, Any]) -> Dict[str, int]:
+    """Pools that share nodes share an allocation: its nodes, the first of this pool's, and seats of it that are the other's."""
+    return dict(launch.get("within") or {"nodes": all_nodes(launch), "first": 0, "taken": 0})
 
 
 ATTEMPT = {

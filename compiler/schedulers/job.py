@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from compiler.cluster import inventory
+from compiler.cluster.share import Share
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Argument, Computed, Emission
@@ -13,6 +15,7 @@ from compiler.render.artifacts import to_json
 from compiler.schedulers import fabric, torchrun, values
 from compiler.schedulers.values import Mount, Secret
 from compiler.specs.config import Config
+from compiler.specs.hardware import Within
 from compiler.specs.launch import Launch
 from compiler.specs.site import Site
 from compiler.world import World
@@ -86,6 +89,16 @@ class Job:
         return self.world.config.site
 
     @property
+    def share(self) -> Share:
+        """What an instance has of its nodes."""
+        return self.world.slots.share
+
+    @property
+    def within(self) -> Within:
+        """The nodes that two pools have together, where they share some."""
+        return self.world.config.hardware.within
+
+    @property
     def container_paths(self) -> tuple[str, ...]:
         """What must be on every node before a container of Slurm starts there: mounts, and an image that is a file."""
         image = self.launch.image
@@ -97,12 +110,13 @@ class Job:
     @property
     def all_nodes(self) -> int:
         """Nodes that hold ranks, of all instances together."""
-        return -(-self.world_size * self.instances // self.gpus_per_node)
+        return self.share.all_nodes(self.instances)
 
     @property
     def requested_nodes(self) -> int:
-        """The same with spares."""
-        return self.all_nodes + (len(self.spares) if self.hosts else self.launch.spare_nodes)
+        """The same with spares; those of both where pools share nodes."""
+        spares = len(self.spares) if self.hosts else self.launch.spare_nodes
+        return (self.within.nodes or self.all_nodes) + spares
 
     @property
     def tasks_per_node(self) -> int:
@@ -132,10 +146,15 @@ class PooledJob:
     fingerprint: str
     pools: tuple[tuple[str, Job], ...]
 
+    @property
+    def together(self) -> bool:
+        """Whether they share nodes, and so an allocation."""
+        return any(job.within.nodes for _, job in self.pools)
+
 
 def job(plan: Planned) -> Job:
     """Decide a launch. Raises ConfigError with every bad value."""
-    world, launch, gpus = plan.world, plan.config.launch, plan.world.slots.gpus
+    world, launch, share = plan.world, plan.config.launch, plan.world.slots.share
     emission = adapter(plan.config.framework.name).emission(world)
     secrets, mounts, time_limit_s = _parsed(launch, plan.config.site)
     variables = _variables(plan.config, emission)
@@ -146,9 +165,9 @@ def job(plan: Planned) -> Job:
         fingerprint=plan.fingerprint,
         world_size=world.size,
         instances=world.instances,
-        nodes=-(-world.size // gpus),
-        gpus_per_node=gpus,
-        ranks_per_node=min(world.size, gpus),
+        nodes=share.nodes,
+        gpus_per_node=share.gpus,
+        ranks_per_node=share.ranks,
         unit="node" if agent else launch.unit or emission.unit,
         mpi=emission.mpi,
         http_port=emission.http_port,
@@ -161,11 +180,19 @@ def job(plan: Planned) -> Job:
         secrets=secrets,
         mounts=mounts,
         time_limit_s=time_limit_s,
-        hosts=world.slots.hosts[: -(-world.size * world.instances // gpus)],
+        hosts=_hosts(world),
         spares=world.slots.spares[: launch.spare_nodes],
         shared=(("plan.json", to_json(plan.to_dict())), *((file.path, str(file.text)) for file in emission.files)),
         world=world,
     )
+
+
+def _hosts(world: World) -> tuple[str, ...]:
+    """Where a plan is pinned, hosts of its nodes; of those of both where pools share some."""
+    slots, hardware = world.slots, world.config.hardware
+    if slots.hosts and hardware.within.nodes and hardware.inventory is not None:
+        return tuple(host.host for host in inventory.read(hardware.inventory)[: hardware.within.nodes])
+    return slots.hosts[: slots.share.all_nodes(world.instances)]
 
 
 def _parsed(launch: Launch, site: Site) -> tuple[tuple[Secret, ...], tuple[Mount, ...], int]:

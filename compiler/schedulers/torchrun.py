@@ -35,12 +35,13 @@ def agent(command: Sequence[Argument], unit: str | None, world: World) -> tuple[
         )
     if unit == "rank":
         raise ConfigError.of(
-            f"launch.unit=rank would start torchrun {world.slots.gpus} times on each node", "write launch.unit=node"
+            f"launch.unit=rank would start torchrun {world.slots.share.ranks} times on each node",
+            "write launch.unit=node",
         )
-    gpus = world.slots.gpus
+    share = world.slots.share
     rendezvous = (
-        f"--nnodes={-(-world.size // gpus)}",
-        f"--nproc-per-node={min(world.size, gpus)}",
+        f"--nnodes={share.nodes}",
+        f"--nproc-per-node={share.ranks}",
         Computed("--node-rank={NODE_RANK}"),
         "--rdzv-backend=static",
         Computed("--master-addr={MASTER_ADDR}"),

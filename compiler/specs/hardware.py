@@ -82,6 +82,17 @@ class Fabric:
 
 
 @dataclass(frozen=True)
+class Within:
+    """Nodes that two pools have together: how many (None: a plan has its nodes to itself), the first of this one's, and how many
+    GPUs of that one, from its first on, are the other's.
+    """
+
+    nodes: Optional[int] = between(1, NODES, None)
+    first: int = between(0, NODES, 0)
+    taken_gpus: int = between(0, DEVICES, 0)
+
+
+@dataclass(frozen=True)
 class Hardware:
     """A cluster as a job sees it. `nodes` leaves spares out and may be fewer than the cluster has.
 
@@ -99,6 +110,7 @@ class Hardware:
     inventory: Optional[str] = text(None, longest=CONTENT)
     pin: Optional[bool] = None
     calibration: Optional[str] = text(None, longest=CONTENT)
+    within: Within = field(default_factory=Within)
     assumed: list[str] = field(default_factory=list)
 
     @property

@@ -21,7 +21,8 @@ ROLES = ("prefill", "decode")
 class Pool:
     """Instances with one role. `parallel` is degrees as `parallel=` takes them, or by name; the plan's own where it is None.
 
-    `args` come after `framework.args`; `global_batch_size` is the workload's own where it is None.
+    `args` come after `framework.args`, `environment` goes before `launch.environment`; `global_batch_size` and `draft_tokens` are
+    the workload's own where they are None.
     """
 
     parallel: Any = None
@@ -29,6 +30,8 @@ class Pool:
     spare_nodes: int = between(0, NODES, 0)
     global_batch_size: Optional[int] = between(1, TOKENS, None)
     args: list[str] = text(list, longest=ARGUMENT)
+    environment: dict[str, Any] = text(dict, longest=ARGUMENT)
+    draft_tokens: Optional[int] = between(0, 1024, None)
 
 
 @dataclass(frozen=True)

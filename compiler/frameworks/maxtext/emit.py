@@ -42,7 +42,7 @@ def emission(world: World) -> Emission:
         environment={
             "JAX_COORDINATOR_IP": Computed("{MASTER_HOST}"),
             "JAX_COORDINATOR_PORT": Computed("{MASTER_PORT}"),
-            "NNODES": str(-(-world.size // world.slots.gpus)),
+            "NNODES": str(world.slots.share.nodes),
         },
         unit="node",
     )

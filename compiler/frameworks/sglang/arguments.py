@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.frameworks.asked import CACHE, asked, cache_option
-from compiler.frameworks.options import options
+from compiler.frameworks.options import options, sizes
 from compiler.specs.config import Config
 
 ALIASES = {
@@ -31,6 +31,10 @@ SPANNING = "ascend_fuseep deepep deepep_v2 flashinfer flashinfer_megamoe megamoe
 """All-to-all back ends that set ep_size to tp_size without a word (`arg_groups/overrides.py _a2a_ep_size`)."""
 
 
+STRATEGY = "--cp-strategy"
+"""How prompts are cut for context parallelism. Interleaved goes with every model that is known here; zigzag with none of sparse
+attention (`arg_groups/parallel_hook.py`)."""
+
 A2A, HALVES = "--moe-a2a-backend", "--enable-two-batch-overlap"
 SETTINGS = {
     A2A: "workload.low_latency_dispatch",
@@ -38,6 +42,10 @@ SETTINGS = {
     CACHE: "workload.kv_cache_precision",
 }
 """Options that the workload may switch on -> the key that does."""
+
+CACHES = {"bf16": "bf16", "bfloat16": "bf16", "fp8_e4m3": "fp8"}
+CHUNKS = {"--chunked-prefill-size": lambda tokens, adp: tokens // adp}
+"""Options that the keys of the workload say, as they are read where a user writes them."""
 
 DTYPES = {"bf16": "bf16", "fp8": "fp8_e4m3"}
 
@@ -62,6 +70,7 @@ def planned(config: Config) -> tuple[str, ...]:
         *[f"{A2A}=deepep", f"--deepep-mode={mode}"] * wanted.low_latency,
         *[HALVES] * wanted.overlap,
         *cache_option(config, DTYPES),
+        *[f"{STRATEGY}=interleave"] * (config.degrees.cp > 1 and STRATEGY not in options(config.framework.args)),
     )
 
 
@@ -80,3 +89,15 @@ def backend(args: dict[str, str]) -> str:
     chosen = args.get("--moe-a2a-backend", "none")
     waterfill = "--enable-waterfill" in args and chosen not in ("deepep", "megamoe")
     return "deepep" if waterfill else chosen
+
+
+NO_GRAPH = ("--disable-cuda-graph", "--disable-decode-cuda-graph")
+GRAPH_SIZES = ("--cuda-graph-max-bs", "--cuda-graph-max-bs-decode", "--cuda-graph-bs", "--cuda-graph-bs-decode")
+"""Sizes of CUDA graphs of decode, by the names of 0.5.23 and by those of before."""
+
+
+def graph_batch(config: Config) -> int | None:
+    """Sequences up to which a graph is captured; None where SGLang chooses them by the GPU."""
+    if any(flag in given(config) for flag in NO_GRAPH):
+        return 0
+    return max(sizes(config.framework.args, GRAPH_SIZES), default=None)

@@ -19,6 +19,7 @@ from compiler.frameworks.serving import (
     weights,
 )
 from compiler.frameworks.sglang.arguments import ALIASES, DECIDED, planned
+from compiler.frameworks.sglang.pass_rules import dispatched
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -81,9 +82,10 @@ def _degrees(config: Config) -> tuple[str, ...]:
 
 
 def _requests(config: Config) -> tuple[str, ...]:
-    """Lengths and batch: SGLang divides `--max-running-requests` by the attention DP."""
-    adp = config.degrees.adp
-    running = -(-config.workload.global_batch_size // adp) * adp
+    """Lengths and batch: SGLang divides `--max-running-requests` by the attention DP. No more run than its kernels dispatch."""
+    adp, most = config.degrees.adp, dispatched(config)
+    each = -(-config.workload.global_batch_size // adp)
+    running = (each if most is None else min(each, most)) * adp
     return (f"--context-length={context_length(config)}", f"--max-running-requests={running}", *precision(config))
 
 
@@ -98,7 +100,7 @@ def _phase(config: Config) -> tuple[Argument, ...]:
 
 
 def _nodes(world: World) -> tuple[Argument, ...]:
-    nodes = -(-world.size // world.slots.gpus)
+    nodes = world.slots.share.nodes
     if nodes == 1:
         return http_flag(world.config, PORT, PORT_STEP)
     return (

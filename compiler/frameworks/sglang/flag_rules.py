@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks import choices
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang import expert_rules
@@ -21,6 +22,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _heads(config, source)
     yield from _pipeline(config, source)
     yield from _unpiped(config, source)
+    yield from choices.rules(config, source, given(config))
 
 
 def _context(config: Config, source: str) -> Iterator[Check]:
@@ -33,9 +35,9 @@ def _context(config: Config, source: str) -> Iterator[Check]:
             strategy in ("zigzag", "interleave"),
             strategy or "not given",
             "zigzag, interleave",
-            f"{source} arg_groups/parallel_hook.py: cp={degrees.cp} is prefill context parallelism, and --cp-strategy is "
-            f"{strategy or 'not given'}; which one a model has depends on the model",
-            "add --cp-strategy=interleave or --cp-strategy=zigzag to framework.args",
+            f"{source} arg_groups/parallel_hook.py: cp={degrees.cp} is prefill context parallelism, and --cp-strategy={strategy} is "
+            "no way to cut prompts for it",
+            "leave --cp-strategy out, which is --cp-strategy=interleave",
         )
     if dcp > 1:
         yield check(

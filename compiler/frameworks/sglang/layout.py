@@ -9,8 +9,9 @@ from compiler.frameworks import quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.options import number
+from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots, stage_width
-from compiler.frameworks.sglang.arguments import given
+from compiler.frameworks.sglang.arguments import CACHES, CHUNKS, given, graph_batch
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -23,6 +24,9 @@ VOCABULARY_ROWS = 64
 
 class SglangAdapter(Adapter):
     """SGLang's rules. Its `--tp-size` is the width of a whole stage, tp*cp*adp here; the group of it is `sglang.tp`."""
+
+    def told(self, config: Config) -> Config:
+        return told(config, CHUNKS, CACHES)
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """tp_rank = (attn_dp*ATTN_CP + attn_cp)*ATTN_TP + attn_tp = (moe_dp*EP + moe_ep)*MOE_TP + moe_tp; pp is slowest."""
@@ -62,7 +66,10 @@ class SglangAdapter(Adapter):
         """The trivial location: slot i holds expert i % num_experts (`eplb/expert_location.py`)."""
         if not config.model.moe:
             return super().experts(config, stages)
-        return slots(config, number(given(config), "--ep-num-redundant-experts", 0), stages)
+        return slots(config, self.redundant_experts(config), stages)
+
+    def redundant_experts(self, config: Config) -> int:
+        return max(number(given(config), "--ep-num-redundant-experts", 0), 0)
 
     def padded_vocab_size(self, config: Config) -> int:
         """Rows in multiples of 64, or of 64 for each rank of the stage (`layers/vocab_parallel_embedding.py`)."""
@@ -80,6 +87,14 @@ class SglangAdapter(Adapter):
         from compiler.frameworks.sglang.pool_rules import rules
 
         yield from rules(prefill, decode)
+
+    def graph_batch(self, config: Config) -> int | None:
+        return graph_batch(config)
+
+    def running(self, config: Config, sequences: int) -> Iterator[Check]:
+        from compiler.frameworks.sglang.pass_rules import running
+
+        yield from running(config, sequences)
 
     def widens(self, config: Config, precision: str) -> bool:
         return quantized.widens(config, precision)

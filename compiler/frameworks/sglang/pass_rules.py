@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers, step_tokens
+from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers
 from compiler.frameworks.options import number
 from compiler.frameworks.sglang.arguments import A2A, backend, given
 from compiler.specs.config import Config
@@ -98,20 +98,52 @@ def _halves(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+def _tokens(config: Config) -> int:
+    """Tokens of a rank that low-latency kernels are given room for."""
+    return number({DISPATCHED: _environment(config).get(DISPATCHED, "")}, DISPATCHED, DISPATCHED_DEFAULT)
+
+
+def dispatched(config: Config) -> int | None:
+    """Sequences of an attention DP rank that a step of decode may have, at least one; None where nothing bounds them.
+
+    tp ranks share the tokens of a rank of attention DP (`utils/common.py require_attn_tp_gather`).
+    """
+    if not asked(config).low_latency:
+        return None
+    return max(min(_tokens(config), DISPATCHED_MOST) * config.degrees.tp // (1 + asked(config).drafts), 1)
+
+
 def _room(config: Config, source: str) -> Iterator[Check]:
-    """tp ranks share the tokens of a rank of attention DP (`utils/common.py require_attn_tp_gather`)."""
+    """Kernels that have no room for one sequence, or are told to have more than they can."""
     if not asked(config).low_latency:
         return
-    text = _environment(config).get(DISPATCHED, "")
-    room = number({DISPATCHED: text}, DISPATCHED, DISPATCHED_DEFAULT)
-    need = -(-step_tokens(config) // config.degrees.tp)
+    room, need = _tokens(config), -(-(1 + asked(config).drafts) // config.degrees.tp)
+    yield check(
+        "sglang-dispatch-room",
+        need <= room <= DISPATCHED_MOST,
+        f"{room} tokens",
+        f"{need} to {DISPATCHED_MOST}",
+        f"{source} token_dispatcher/deepep.py: low-latency kernels have room for {DISPATCHED}={room} tokens of a rank, "
+        f"at most {DISPATCHED_MOST}, and one sequence has {need} in a step of decode",
+        f"write launch.environment.{DISPATCHED}={min(max(room, need), DISPATCHED_MOST)}",
+    )
+
+
+def running(config: Config, sequences: int) -> Iterator[Check]:
+    """Of `sequences` that memory has room for at a time, those for which the kernels have none wait as well."""
+    most = dispatched(config)
+    if most is None:
+        return
+    own = -(-sequences // config.degrees.adp)
+    need = -(-own * (1 + asked(config).drafts) // config.degrees.tp)
     larger = f"write launch.environment.{DISPATCHED}={need}, or " if need <= DISPATCHED_MOST else "write "
     yield check(
         "sglang-dispatch-tokens",
-        need <= room <= DISPATCHED_MOST,
+        own <= most,
         f"{need} tokens",
-        f"{min(room, DISPATCHED_MOST)} or fewer",
-        f"{source} token_dispatcher/deepep.py: low-latency kernels have room for {DISPATCHED}={room} tokens of a rank, "
-        f"at most {DISPATCHED_MOST}, and a step of decode has {need}",
+        f"{min(_tokens(config), DISPATCHED_MOST)} or fewer",
+        f"SGLang's low-latency kernels have room for {DISPATCHED}={_tokens(config)} tokens of a rank, and {own} sequences have {need} "
+        f"in a step of decode: --max-running-requests lets {most} of each attention DP rank run, and {max(own - most, 0)} wait",
         f"{larger}a smaller workload.global_batch_size",
+        otherwise="warn",
     )

@@ -83,7 +83,7 @@ def _widths(world: World) -> dict[str, Any]:
         "attn_dcp_size": number(args, "--dcp-size", 1),
         "shared_experts_tp_size": shared or None,
         "elastic_ep_initial_size": None,
-        "nnodes": -(-world.size // world.slots.gpus),
+        "nnodes": world.slots.share.nodes,
     }
 
 
@@ -154,7 +154,7 @@ def _coordinates(world: World, source: Source) -> Finding:
 
 def _places(world: World, source: Source) -> Finding:
     """Which ranks SGLang starts on which node and GPU."""
-    nodes, width = -(-world.size // world.slots.gpus), stage_width(world.degrees)
+    nodes, width = world.slots.share.nodes, stage_width(world.degrees)
     parallel = SimpleNamespace(nnodes=nodes, pp_size=world.degrees.pp, tp_size=width)
     ranges = source.lift("srt/entrypoints/engine.py", "_calculate_rank_ranges", get_parallel=lambda: parallel)
     found = {}
@@ -163,7 +163,7 @@ def _places(world: World, source: Source) -> Finding:
         for pp in stages:
             for rank in ranks:
                 found[pp * width + rank] = (node, pp % stages_here * ranks_here + rank % ranks_here)
-    gpus = world.slots.gpus
+    gpus = world.slots.share.ranks
     ours = {rank: (rank // gpus, rank % gpus) for rank in range(world.size)}
     wrong = [rank for rank in sorted({*ours, *found}) if ours.get(rank) != found.get(rank)]
     return Finding("nodes and GPUs", not wrong, f"{world.size} ranks on {nodes} nodes", f"differ for ranks {wrong[:8]}")

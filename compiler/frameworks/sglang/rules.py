@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
 from compiler.frameworks.sglang import flag_rules, pass_rules
@@ -43,9 +44,8 @@ def rules(config: Config) -> Iterator[Check]:
 
 def _nodes(config: Config) -> Iterator[Check]:
     """A stage fills whole nodes or an equal part of one; else `_calculate_rank_ranges` starts some ranks nowhere."""
-    width, gpus = stage_width(config.degrees), config.hardware.node.gpus
-    ranks = config.degrees.world_size
-    nodes = -(-ranks // gpus)
+    width, own = stage_width(config.degrees), share(config)
+    nodes, gpus = own.nodes, own.ranks
     yield check(
         "sglang-nodes",
         nodes == 1 or whole(width, gpus),

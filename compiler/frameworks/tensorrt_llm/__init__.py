@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.tensorrt_llm import emit, layout, rules
+from compiler.frameworks.tensorrt_llm import emit, file_args, layout, rules
+from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind
+from compiler.layout.stages import Stages
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -24,6 +26,20 @@ class TensorRtLlm(Adapter):
 
     def uneven_stages(self, config: Config, parts: int) -> Sequence[int] | None:
         return layout.stages(config.model.num_hidden_layers, parts)
+
+    def experts(self, config: Config, stages: Stages) -> ExpertBlocks:
+        found = super().experts(config, stages)
+        extra = self.redundant_experts(config)
+        return layout.slots(config, extra, stages) if extra and config.model.moe else found
+
+    def redundant_experts(self, config: Config) -> int:
+        return file_args.redundant_experts(config)
+
+    def graph_batch(self, config: Config) -> int | None:
+        return file_args.graph_batch(config)
+
+    def combine_bytes(self, config: Config) -> float | None:
+        return file_args.combine_bytes(config)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)

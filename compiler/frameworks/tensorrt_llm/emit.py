@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from compiler.cluster.share import share
 from compiler.frameworks.asked import asked, sequences
 from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
 from compiler.frameworks.options import options as given
 from compiler.frameworks.serving import context_length, default_weights, http_flag, http_host, http_port
+from compiler.frameworks.tensorrt_llm import file_args
 from compiler.frameworks.tensorrt_llm.layout import Sizes, sizes, stages
 from compiler.frameworks.versions import version
 from compiler.render.artifacts import Artifact
@@ -16,6 +21,7 @@ from compiler.specs.config import Config
 from compiler.world import World
 
 FILE = "framework/llm_api.yaml"
+MERGE = "framework/merge_options.py"
 
 ALIASES = {
     "--tensor_parallel_size": "--tp_size",
@@ -46,9 +52,9 @@ def emission(world: World) -> Emission:
         return Emission()
     several = spans_nodes(config)
     return Emission(
-        program=(*["trtllm-llmapi-launch"] * several, "trtllm-serve"),
+        program=(*["trtllm-llmapi-launch"] * several, *_merging(config), "trtllm-serve"),
         arguments=_arguments(config, found),
-        files=(Artifact(FILE, "---\n" + document(options(config, found))),),
+        files=tuple(_files(config, found)),
         unit="rank" if several else "node",
         mpi="pmix" if several else None,
         http_port=http_port(config, FIRST_PORT, 1),
@@ -56,9 +62,21 @@ def emission(world: World) -> Emission:
     )
 
 
+def _merging(config: Config) -> tuple[Argument, ...]:
+    """The program around it that makes one options file of the plan's and the user's."""
+    own = file_args.file(config)
+    return () if own is None else ("python3", Computed(f"{{RANKPLAN_PLAN}}/{MERGE}"), own)
+
+
+def _files(config: Config, found: Sizes) -> Iterator[Artifact]:
+    yield Artifact(FILE, "---\n" + document(file_args.laid_over(config, options(config, found))))
+    if file_args.file(config) is not None:
+        yield Artifact(MERGE, Path(__file__).with_name("merge_options.py").read_text(encoding="utf-8"))
+
+
 def spans_nodes(config: Config) -> bool:
     """Whether an instance needs more than one node."""
-    return config.degrees.world_size > config.hardware.node.gpus
+    return share(config).nodes > 1
 
 
 def weights(config: Config) -> str | None:
@@ -73,7 +91,7 @@ def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
         "--tp_size": found.tp,
         "--pp_size": found.pp,
         **({"--ep_size": found.moe_ep} if config.model.moe else {}),
-        "--gpus_per_node": min(config.hardware.node.gpus, config.degrees.world_size),
+        "--gpus_per_node": share(config).ranks,
         "--max_batch_size": sequences(config),
         "--max_num_tokens": pass_tokens(config),
         "--max_seq_len": context_length(config),
@@ -82,7 +100,8 @@ def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
     ours += [word for name, value in numbers.items() for word in (name, str(value))]
     ours += [HOST, http_host(config)] if HOST not in given(config.framework.args) else []
     ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_flag(config, FIRST_PORT, 1)]
-    return merged(config, ours, aliases=ALIASES, decided=DECIDED)
+    own = replace(config, framework=replace(config.framework, args=file_args.others(config)))
+    return merged(own, ours, aliases=ALIASES, decided=DECIDED)
 
 
 def pass_tokens(config: Config) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compiler.frameworks.versions import version
+from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Grid, GroupKind, row_major
+from compiler.layout.stages import Stages
 from compiler.specs.config import Config
 
 
@@ -71,3 +73,13 @@ def stages(layers: int, parts: int) -> Sequence[int]:
     """torch.tensor_split: what is left over goes to the first stages, one layer each."""
     base, extra = divmod(layers, parts)
     return [base + (part < extra) for part in range(parts)]
+
+
+def slots(config: Config, redundant: int, blocks: Stages) -> ExpertBlocks:
+    """Where a load balancer has slots to spare each rank goes on beyond its own run of experts
+    (`modules/fused_moe/moe_load_balancer.py`).
+    """
+    experts, ep = config.model.num_experts, config.degrees.ep
+    share = (experts + redundant) // ep
+    ids = (sorted({(rank * experts // ep + slot) % experts for slot in range(share)}) for rank in range(ep))
+    return replace(placed(ids, config.model.moe_layers, blocks), redundant=redundant)

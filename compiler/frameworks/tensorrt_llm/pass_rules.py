@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from compiler.checks import Check, check
 from compiler.frameworks.asked import asked, draft_layers, sequences, step_tokens
+from compiler.frameworks.tensorrt_llm import file_args
 from compiler.frameworks.tensorrt_llm.emit import pass_tokens
 from compiler.specs.config import Config
 
@@ -15,6 +16,7 @@ API = "llmapi/llm_args.py"
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about passes; `source` names TensorRT-LLM and its version."""
     yield from draft_layers(config, f"{source} {API} MTPDecodingConfig")
+    yield from file_args.rules(config, source)
     yield from _missing(config, source)
     yield from _cache(config, source)
     wanted = asked(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.frameworks.asked import CACHE, asked, cache_option
-from compiler.frameworks.options import nested, number, options
+from compiler.frameworks.options import nested, number, options, sizes
 from compiler.frameworks.serving import stage_width
 from compiler.specs.config import Config
 from compiler.specs.degrees import Degrees
@@ -69,6 +69,11 @@ SETTINGS = {
 """Options that the workload may switch on -> the key that does."""
 
 
+CACHES = {"bfloat16": "bf16", "fp8": "fp8", "fp8_e4m3": "fp8"}
+CHUNKS = {"--max-num-batched-tokens": lambda tokens, _: tokens}
+"""Options that the keys of the workload say, as they are read where a user writes them."""
+
+
 def planned(config: Config) -> tuple[str, ...]:
     """Options of the workload's passes; what it leaves alone stays the user's."""
     wanted = asked(config)
@@ -118,3 +123,20 @@ def expressible(degrees: Degrees) -> bool:
 def expert_parallel(config: Config) -> bool:
     """Whether the plan runs with `--enable-expert-parallel`."""
     return config.model.moe and config.degrees.ep > 1
+
+
+GRAPH_SIZES = ("--max-cudagraph-capture-size", "--cudagraph-capture-sizes")
+COMPILATION = "--compilation-config"
+
+
+def graph_batch(config: Config) -> int | None:
+    """Sequences up to which a graph is captured, whose sizes are in tokens; None where vLLM chooses them."""
+    args = given(config)
+    if "--enforce-eager" in args or nested(args, COMPILATION, "cudagraph_mode") == "NONE":
+        return 0
+    most, several = (
+        nested(args, COMPILATION, f"{key}") for key in ("max_cudagraph_capture_size", "cudagraph_capture_sizes")
+    )
+    found = [*sizes(config.framework.args, GRAPH_SIZES), *(several if isinstance(several, list) else [most])]
+    tokens = max((size for size in found if isinstance(size, int)), default=None)
+    return None if tokens is None else tokens // (1 + asked(config).drafts)

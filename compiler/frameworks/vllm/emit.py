@@ -122,8 +122,8 @@ def _nodes(world: World) -> tuple[tuple[Argument, ...], tuple[Argument, ...] | N
     A replica that spans nodes makes them one multi-node executor; replicas inside a node are DP ranks that dial in.
     `--data-parallel-start-rank` without `--headless` would mean a load balancer of one's own.
     """
-    degrees, gpus = world.degrees, world.slots.gpus
-    nodes, replica = -(-world.size // gpus), degrees.tp * degrees.cp * degrees.pp
+    degrees, gpus = world.degrees, world.slots.share.ranks
+    nodes, replica = world.slots.share.nodes, degrees.tp * degrees.cp * degrees.pp
     if nodes == 1:
         return http_flag(world.config, PORT, 1), None
     if replica > gpus:

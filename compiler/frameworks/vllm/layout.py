@@ -8,8 +8,18 @@ from compiler.checks import Check
 from compiler.frameworks import quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots
-from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, expressible, given, redundant
+from compiler.frameworks.vllm.arguments import (
+    CACHES,
+    CHUNKS,
+    decode_context,
+    expert_parallel,
+    expressible,
+    given,
+    graph_batch,
+    redundant,
+)
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -25,6 +35,9 @@ ROUND_ROBIN_BACKENDS = ("deepep_low_latency", "nixl_ep")
 
 class VllmAdapter(Adapter):
     """vLLM's rules: rank = ((dp*PP + pp)*PCP + pcp)*TP + tp, and one instance is one external DP rank."""
+
+    def told(self, config: Config) -> Config:
+        return told(config, CHUNKS, CACHES)
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1.
@@ -80,6 +93,12 @@ class VllmAdapter(Adapter):
         args = given(config)
         whole = args.get("--all2all-backend", "allgather_reducescatter") in ("allgather_reducescatter", "naive")
         return whole and not config.workload.train and "--enable-eplb" not in args
+
+    def graph_batch(self, config: Config) -> int | None:
+        return graph_batch(config)
+
+    def redundant_experts(self, config: Config) -> int:
+        return max(redundant(config), 0)
 
     def padded_vocab_size(self, config: Config) -> int:
         """Rows in multiples of 64 (`layers/vocab_parallel_embedding.py`); tp must divide them."""

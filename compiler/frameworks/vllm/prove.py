@@ -118,8 +118,8 @@ def _places(world: World, source: Source) -> Finding:
     values, degrees = vars(_parallel(world)), world.degrees
     config = type("ParallelConfig", (), {**values, **methods})()
     config.world_size = degrees.tp * degrees.cp * degrees.pp
-    gpus, found = world.slots.gpus, {}
-    for node in range(-(-world.size // gpus)):
+    gpus, found = world.slots.share.ranks, {}
+    for node in range(world.slots.share.nodes):
         config.node_rank = node if config.nnodes > 1 else 0
         here = 1 if config.nnodes > 1 else config.data_parallel_size_local
         first = node * config.local_world_size // config.world_size if config.nnodes > 1 else node * here

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
 from compiler.frameworks.vllm import feature_rules, flag_rules, pass_rules
@@ -152,7 +153,7 @@ def _dense(config: Config) -> Iterator[Check]:
 
 def _nodes(config: Config) -> Iterator[Check]:
     """A replica fills whole nodes or an equal part of one (`nnodes_within_dp`, `local_world_size`)."""
-    degrees, gpus = config.degrees, config.hardware.node.gpus
+    degrees, gpus = config.degrees, share(config).ranks
     replica = degrees.tp * degrees.cp * degrees.pp
     yield check(
         "vllm-nodes",

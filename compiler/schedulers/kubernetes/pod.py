@@ -76,8 +76,9 @@ def _where(job: Job, instance: int | None) -> Node:
     """Nodes by their labels; a pinned plan's own, though which of them is which slot nothing here can say."""
     site = job.site.kubernetes
     found: Node = {}
-    first = 0 if instance is None else instance * job.world_size // job.gpus_per_node
-    hosts = job.hosts[first:] if instance is None else job.hosts[first : first + job.nodes]
+    first = 0 if instance is None else job.share.first_node(instance)
+    own = job.hosts[job.within.first :][: job.all_nodes]
+    hosts = own[first:] if instance is None else own[first : first + job.nodes]
     if site.node_selector:
         found["nodeSelector"] = dict(sorted(site.node_selector.items()))
     if hosts:

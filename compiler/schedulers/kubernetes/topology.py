@@ -30,7 +30,7 @@ class Level:
         return tuple(len(list(run)) for _, run in groupby(self._own(job, instance)))
 
     def _own(self, job: Job, instance: int) -> tuple[int, ...]:
-        first = instance * job.world_size // job.gpus_per_node
+        first = job.share.first_node(instance)
         return self.ids[first : first + job.nodes]
 
     def alone(self, job: Job) -> bool:
@@ -60,12 +60,12 @@ def _levels(hardware: Hardware, slots: Slots, keys: TopologyKeys) -> list[Level]
 
 def around(jobs: Sequence[Job]) -> Iterator[Level]:
     """The levels that have one domain for the nodes of all jobs together, the smallest first."""
-    hardware, total = jobs[0].world.config.hardware, sum(job.all_nodes for job in jobs)
+    hardware, total = jobs[0].world.config.hardware, jobs[0].within.nodes or sum(job.all_nodes for job in jobs)
     if hardware.inventory is None:
         slots = nominal(hardware, total)
     else:
         tables = [job.world.config.hardware.inventory for job in jobs if job.hosts] or [hardware.inventory]
-        hosts = [host for table in tables for host in inventory.read(str(table))]
+        hosts = list(dict.fromkeys(host for table in tables for host in inventory.read(str(table))))
         if jobs[0].hosts:
             used = {name for job in jobs for name in job.hosts}
             hosts = [host for host in hosts if host.host in used]

@@ -21,7 +21,7 @@ def checks(job: Job, options: Any) -> Iterator[Check]:
 
 def pooled_checks(jobs: PooledJob, options: Any) -> Iterator[Check]:
     """The same of both pools, with the role in front. Raises ConfigError as `checks` does."""
-    nodes = sum(job.requested_nodes for _, job in jobs.pools)
+    nodes = max(job.requested_nodes for _, job in jobs.pools) if jobs.together else _sum(jobs)
     yield check(
         "slurm-array",
         options.array is None,
@@ -34,6 +34,10 @@ def pooled_checks(jobs: PooledJob, options: Any) -> Iterator[Check]:
     for role, job in jobs.pools:
         for found in _own(job, options, nodes):
             yield replace(found, id=f"{role}.{found.id}")
+
+
+def _sum(jobs: PooledJob) -> int:
+    return sum(job.requested_nodes for _, job in jobs.pools)
 
 
 def _own(job: Job, options: Any, together: int) -> Iterator[Check]:

@@ -112,7 +112,7 @@ def changed(rows: dict[str, str], site: dict[str, Any]) -> dict[str, str]:
 
 def _size(job: Job) -> tuple[Row, ...]:
     slurm, gpus = job.site.slurm, job.gpus_per_node
-    together = gpus // job.ranks_per_node if job.ranks_per_node < gpus else 1
+    together = job.share.seats if job.instances > 1 else 1
     rows = [
         ("nodes", str(job.requested_nodes)),
         ("ntasks-per-node", str(together * job.tasks_per_node)),

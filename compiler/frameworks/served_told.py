@@ -1,0 +1,56 @@
+"""Arguments of a server that say what a key of the workload says: read as that key, and written by the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from compiler.frameworks.asked import CACHE
+from compiler.frameworks.options import number, options, without
+from compiler.specs.config import Config
+from compiler.specs.degrees import resolve
+from compiler.specs.workload import ROLES
+
+
+def told(config: Config, chunk: Mapping[str, Callable[[int, int], int]], caches: Mapping[str, str]) -> Config:
+    """The configuration with the user's chunk of prompts and precision of cached keys and values as keys, where no key says
+    another thing.
+
+    `chunk`: options -> the chunk of one prompt, of their number and the attention DP of what prefills; `caches`: what the
+    option of the cache may be -> the key's value.
+    """
+    if config.workload.train:
+        return config
+    given = options(_args(config, ROLES[0]))
+    if config.workload.prefill_chunk is None and config.workload.role != "decode":
+        for name, of in chunk.items():
+            tokens = of(number(given, name, 0), _adp(config)) if name in given else 0
+            if tokens > 0:
+                config = _without(config, name)
+                config = replace(config, workload=replace(config.workload, prefill_chunk=tokens))
+    found = {options(_args(config, role)).get(CACHE, "") for role in ROLES}
+    if config.workload.kv_cache_precision is None and len(found) == 1 and (value := caches.get(found.pop())):
+        config = _without(config, CACHE)
+        config = replace(config, workload=replace(config.workload, kv_cache_precision=value))
+    return config
+
+
+def _args(config: Config, role: str) -> Sequence[str]:
+    """Of the server that does a phase."""
+    pools = config.workload.pools
+    return [*config.framework.args, *([] if pools is None else pools[role].args)]
+
+
+def _adp(config: Config) -> int:
+    pools = config.workload.pools
+    parallel = config.parallel if pools is None else pools[ROLES[0]].parallel
+    return resolve(parallel, config.model.moe).adp
+
+
+def _without(config: Config, name: str) -> Config:
+    """Without an option, wherever it stands."""
+    pools, own = config.workload.pools, list(without(config.framework.args, name))
+    if pools is not None:
+        kept = {role: replace(pools[role], args=list(without(pools[role].args, name))) for role in ROLES}
+        config = replace(config, workload=replace(config.workload, pools=replace(pools, **kept)))
+    return replace(config, framework=replace(config.framework, args=own))

@@ -1,0 +1,155 @@
+"""Arguments of servers that change what is costed: read as keys, or costed as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from compiler import compile_plan, compile_pools
+from compiler.frameworks.adapter import adapter
+from compiler.frameworks.options import sizes
+from compiler.plan import Plan
+from tests.command import BARE
+from tests.pooled_plans import pools
+
+SERVER = (BARE, "model=deepseek_v3", "hardware=b200", "hardware.nodes=1", "parallel=adp8_ep8_etp1")
+
+
+def served(framework: str, *args: str, batch: int = 512) -> Plan:
+    words = ",".join(f"'{word}'" for word in args)
+    many = f"workload.global_batch_size={batch}"
+    return compile_plan([*SERVER, many, f"framework={framework}", f"framework.args=[{words}]"])
+
+
+def arguments(plan: Plan) -> list[str]:
+    emission = adapter(plan.config.framework.name).emission(plan.world)
+    return [word for word in emission.arguments if isinstance(word, str)]
+
+
+def decode_s(plan: Plan) -> float:
+    return float(plan.to_dict()["projection"]["serve"]["decode"][0]["tpot_s"])
+
+
+@pytest.mark.parametrize(
+    ("framework", "args", "chunk", "cache", "emitted"),
+    [
+        ("sglang", ["--chunked-prefill-size", "32768"], 4096, None, "--chunked-prefill-size=32768"),
+        ("sglang", ["--chunked-prefill-size=-1"], None, None, "--chunked-prefill-size=-1"),
+        ("sglang", ["--kv-cache-dtype=fp8_e4m3"], None, "fp8", "--kv-cache-dtype=fp8_e4m3"),
+        ("sglang", ["--kv-cache-dtype=fp8_e5m2"], None, None, "--kv-cache-dtype=fp8_e5m2"),
+        ("vllm", ["--max-num-batched-tokens=16384"], 16384, None, "--max-num-batched-tokens=16384"),
+        ("vllm", ["--kv-cache-dtype", "fp8"], None, "fp8", "--kv-cache-dtype=fp8"),
+    ],
+)
+def test_an_argument_is_read_as_the_key_that_says_it(
+    framework: str, args: list[str], chunk: int | None, cache: str | None, emitted: str
+) -> None:
+    plan = served(framework, *args)
+    assert (plan.config.workload.prefill_chunk, plan.config.workload.kv_cache_precision) == (chunk, cache)
+    assert arguments(plan).count(emitted) == 1
+
+
+def test_of_pools_the_chunk_is_of_what_fills_and_the_cache_of_both() -> None:
+    own = '"--kv-cache-dtype=fp8_e4m3"'
+    parts = pools(
+        f'parallel: adp8_ep8_etp1, args: ["--chunked-prefill-size=65536",{own}]',
+        f"parallel: adp8_ep8_etp1, args: [{own}]",
+    )
+    plans = compile_pools([*SERVER, "hardware.nodes=2", "framework=sglang", parts]).pools
+    assert plans["prefill"].config.workload.prefill_chunk == 8192
+    assert {plan.config.workload.kv_cache_precision for plan in plans.values()} == {"fp8"}
+    assert [plan.config.framework.args for plan in plans.values()] == [[], []]
+
+
+GRAPHS = [
+    ("sglang", ["--disable-cuda-graph"], 0),
+    ("sglang", ["--cuda-graph-max-bs=32"], 32),
+    ("sglang", ["--cuda-graph-bs-decode", "1", "2", "48"], 48),
+    ("vllm", ["--enforce-eager"], 0),
+    ("vllm", ["--cudagraph-capture-sizes", "1", "32"], 32),
+    ("vllm", ['--compilation-config={"cudagraph_capture_sizes":[1,16]}'], 16),
+    ("vllm", ['--compilation-config={"cudagraph_mode":"NONE"}'], 0),
+    ("tensorrt_llm", ["/w", "--extra_llm_api_options.cuda_graph_config=null"], 0),
+    ("tensorrt_llm", ["/w", "--config.cuda_graph_config.max_batch_size=16"], 16),
+    ("tensorrt_llm", ["/w", "--config.cuda_graph_config.batch_sizes=[1,2,8]"], 8),
+]
+
+
+@pytest.mark.parametrize(("framework", "args", "most"), GRAPHS)
+def test_decode_beyond_its_graphs_is_launched_kernel_by_kernel(framework: str, args: list[str], most: int) -> None:
+    plan = served(framework, *args)
+    assert plan.world.graph_batch == most
+    assert decode_s(plan) > 1.3 * decode_s(served(framework, *args[: args[:1] == ["/w"]]))
+    (told,) = [check.message for check in plan.checks if check.id == "graph-sizes" and check.status == "warn"]
+    assert told.startswith(f"64 sequences run on an attention DP rank, and CUDA graphs are captured for up to {most}: ")
+
+
+def test_decode_within_its_graphs_costs_as_ever() -> None:
+    assert decode_s(served("sglang", "--cuda-graph-max-bs=64")) == decode_s(served("sglang"))
+
+
+def test_numbers_behind_an_option() -> None:
+    words = ["--sizes", "1", "x", "3", "--other", "9", "--sizes=7", "--most=5"]
+    assert list(sizes(words, ("--sizes", "--most"))) == [1, 3, 7, 5]
+
+
+@pytest.mark.parametrize(
+    ("framework", "args", "status", "message"),
+    [
+        ("sglang", ["--moe-runner-backend=flashinfer_trtlm"], "fail", "is none of them ; did you mean "),
+        (
+            "sglang",
+            ["--attention-backend", "fa5"],
+            "fail",
+            "SGLang 0.5.23 takes one of 25 values of --attention-backend",
+        ),
+        (
+            "vllm",
+            ["--moe-backend=marlyn"],
+            "fail",
+            "vLLM 0.33.0 takes one of 24 values of --moe-backend, and marlyn is none",
+        ),
+        ("vllm", ["--moe-backend=flashinfer-cutlass"], "pass", "--moe-backend"),
+        ("tensorrt_llm", ["/w", "--config.moe_config.backend=MARLIN"], "warn", "MARLIN is none of them"),
+    ],
+)
+def test_kernels_have_the_names_that_a_release_knows(
+    framework: str, args: list[str], status: str, message: str
+) -> None:
+    config = compile_plan([*SERVER, f"framework={framework}"]).config
+    config = replace(config, framework=replace(config.framework, args=args))
+    (found,) = [item for item in adapter(framework).declared(config) if item.id == f"{framework}-choice"]
+    assert found.status == status
+    assert message in str(found.problem)
+
+
+def test_experts_outputs_in_fp8_take_half_the_way_back() -> None:
+    plain, narrow = (
+        served("tensorrt_llm", "/w", *args)
+        for args in ((), ("--config.moe_config.use_low_precision_moe_combine=true",))
+    )
+    found = [
+        {row["role"]: row["bytes_per_call"] for row in plan.to_dict()["communication"] if row["kind"] == "ep"}
+        for plan in (plain, narrow)
+    ]
+    assert found[1]["combine"] == found[0]["combine"] / 2
+    assert found[1]["dispatch"] == found[0]["dispatch"]
+    assert decode_s(narrow) < decode_s(plain)
+
+
+@pytest.mark.parametrize(
+    ("number", "flag"),
+    [
+        ("0.5.11", "--enable-dp-attention"),
+        ("0.5.21", "--enable-dp-attention"),
+        ("0.5.23", "--attn-dp-size=8"),
+        ("0.6.1", "--attn-dp-size=8"),
+        ("nightly", "--attn-dp-size=8"),
+    ],
+)
+def test_a_release_without_rules_has_those_of_the_nearest(number: str, flag: str) -> None:
+    plan = compile_plan([*SERVER, "framework=sglang", f"framework.version={number}"])
+    assert flag in arguments(plan)
+    (told,) = [check for check in plan.checks if check.id == "framework-version"]
+    assert (told.status == "warn") == (number not in ("0.5.21", "0.5.23"))
