@@ -17,6 +17,7 @@ from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.config.sealed import sealed
 from compiler.errors import ConfigError, Problem, short
+from compiler.frameworks.adapter import adapter
 from compiler.inputs.file import text as text_of
 from compiler.layout import loads
 from compiler.schedulers import registry
@@ -70,6 +71,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
     if found:
         raise ConfigError(found)
     registry.choose(list(config.scheduler))
+    config = adapter(config.framework.name).told(config)
     return dataclasses.replace(config, hardware=blocks.requested(config))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
-from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES
+from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES, LOSS_CHUNKS, SAVED_BYTES, STATE_BYTES
 from compiler.costs.servers import SERVERS, WHOLE, Room, room
 from compiler.costs.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
@@ -70,9 +70,9 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
 class Case:
     """A plan (or, by broadcasting, many) as the cost functions see it; every degree is at least 1.
 
-    `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), or
-    "products" where every second one is kept. `fused_loss`: no copy of the logits in the precision of activations, and few
-    passes over them. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
+    `rebuilt`: modules of a layer that backward runs again, or "products" where every second one is kept. `narrow_inputs`: products
+    in FP8 and FP4 keep what they read as narrow as they read it (Transformer Engine). `fused_loss`: no copy of the logits in the precision of activations, and few
+    passes over them. `loss_chunks`: parts of the sequence that the head and the loss run through one after another. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
     `room`: what the server makes of memory.
     """
 
@@ -93,7 +93,9 @@ class Case:
     framework: str = "none"
     room: Room = WHOLE
     rebuilt: tuple[str, ...] = ()
+    narrow_inputs: bool = True
     fused_loss: bool = True
+    loss_chunks: float = 1.0
     pipelined_tp: bool = False
 
     @property
@@ -126,11 +128,6 @@ class Case:
         """Bytes of a weight of each class as it is kept for the forward pass."""
         return widths(self.model, self.workload)
 
-    @property
-    def weight_bytes(self) -> float:
-        """Bytes of a trained weight, as wide as activations are."""
-        return self.activation_bytes
-
     def products(self, kind: str) -> str:
         """What products of a class of weights are computed in."""
         return products(self.model, self.workload, kind)
@@ -147,10 +144,15 @@ class Case:
         return ELEMENT_BYTES[self.products(kind)]
 
     @property
-    def saves_products(self) -> bool:
-        """Whether layers keep every second product, torchtitan's selective recomputation."""
-        selective = self.workload.train and self.workload.recompute == "selective"
-        return "products" in self.rebuilt or (selective and self.framework == "torchtitan")
+    def saved_bytes(self) -> float:
+        """Bytes of an element that a product reads, as it is kept for the gradient of its weights."""
+        narrow = SAVED_BYTES.get(self.workload.precision) if self.narrow_inputs and self.workload.train else None
+        return narrow or self.activation_bytes
+
+    @property
+    def gradient_bytes(self) -> float:
+        """Bytes of a gradient as it is added up, and reduced."""
+        return STATE_BYTES[self.workload.states.gradients]
 
     @property
     def activation_bytes(self) -> float:
@@ -169,6 +171,17 @@ class Case:
         """Ranks that share the tokens between TP regions: tp with sequence parallelism, else 1."""
         return self.tp if self.sequence_parallel else np.ones_like(self.tp)
 
+
+def rebuilt(workload: Workload, framework: str = "none") -> tuple[str, ...]:
+    """What selective recomputation runs again: what is asked for, else the framework's own selection."""
+    if not workload.train or workload.recompute != "selective":
+        return ()
+    own = "products" if framework == "torchtitan" else "core_attn"
+    return tuple(sorted(workload.recompute_modules)) or (own,)
+
+
+WIDE_INPUTS = ("deepspeed", "maxtext", "torchtitan")
+"""Frameworks whose FP8 layers keep what they read as it was given, and quantise it once more for the gradient (torchao's Float8Linear)."""
 
 PLAIN_LOSS = ("deepspeed", "torchtitan")
 """Frameworks whose loss passes over the logits in steps of its own, for all that they are told here."""
@@ -213,5 +226,8 @@ def case(world: World) -> Case:
         stages=layers(config.model, world.stages.layers),
         framework=config.framework.name,
         room=room(config.framework) or WHOLE,
+        rebuilt=rebuilt(config.workload, config.framework.name),
+        narrow_inputs=config.framework.name not in WIDE_INPUTS,
         fused_loss=fuses_loss(config.framework),
+        loss_chunks=LOSS_CHUNKS.get(config.framework.name, 1.0),
     )

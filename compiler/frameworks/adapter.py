@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 
 from compiler.checks import Check, check
@@ -15,14 +16,24 @@ from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
 from compiler.layout.stages import Stages
 from compiler.specs.config import Config
+from compiler.specs.states import States
+from compiler.specs.workload import MODULES
 from compiler.world import World
 
 
 class Adapter:
     """The plan's own rules, which are those of `framework=none`; a framework overrides what it does otherwise.
 
-    Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state.
+    Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state. `states` and `modules` are what it can
+    be told of `workload.states` and `workload.recompute_modules`.
     """
+
+    states: Collection[str] = tuple(item.name for item in fields(States))
+    modules: Collection[str] = MODULES
+
+    def told(self, config: Config) -> Config:
+        """The configuration with those of `framework.args` read as keys that say what keys say. Raises ConfigError."""
+        return config
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The attention grid (axes tp cp dp pp) and the expert grid (etp ep edp pp).

@@ -17,6 +17,26 @@ def of_the_configuration(config: Config) -> Iterator[Check]:
     yield from adapter(config.framework.name).declared(config)
 
 
+@declared
+def untold(config: Config) -> Iterator[Check]:
+    """Keys of training that a framework has no argument for: it would do otherwise than the plan costs."""
+    workload, own = config.workload, adapter(config.framework.name)
+    if not workload.train:
+        return
+    modules = workload.recompute_modules if workload.recompute == "selective" else ()
+    asked = {f"workload.states.{name}={value}": name in own.states for name, value in workload.states.changed.items()}
+    asked |= {f"workload.recompute_modules=[{module}]": module in own.modules for module in modules}
+    for key, known in asked.items():
+        yield check(
+            "framework-untold",
+            known,
+            key.removeprefix("workload."),
+            "what the framework can be told",
+            f"{key}: {config.framework.name} has no argument for it",
+            f"leave {key.partition('=')[0]} out",
+        )
+
+
 UNREAD = {
     "version": ("none",),
     "args": ("none",),

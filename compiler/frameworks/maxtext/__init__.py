@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from compiler.checks import Check
+from compiler.frameworks import told
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.maxtext import emit, layout, rules
+from compiler.frameworks.maxtext import emit, host, layout, rules
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
@@ -15,6 +16,12 @@ from compiler.world import World
 
 class MaxText(Adapter):
     """Layers that don't divide are refused (it has no rule for them), and experts are dealt out contiguously."""
+
+    states = ("gradients", "exp_avg")
+    modules = ()
+
+    def told(self, config: Config) -> Config:
+        return told.read(config, host.KEYS, told.words(config.framework.args, starts=bool))
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         return layout.grids(config) or super().grids(config)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from compiler.cluster.spans import SPANS
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
-from compiler.frameworks.megatron import host, layout, model, pipeline
+from compiler.frameworks.megatron import host, layout, model, pipeline, told
 from compiler.frameworks.megatron.options import dispatching, fully_sharded, given, needs_one_connection
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.render.artifacts import Artifact
@@ -72,6 +72,8 @@ def workload(config: Config) -> Iterator[Option]:
         yield ("--sequence-parallel",)
     if given_.recompute == "selective":
         yield "--recompute-granularity", "selective"
+        if given_.recompute_modules:
+            yield "--recompute-modules", *given_.recompute_modules
     if given_.recompute == "full":
         yield from (
             ("--recompute-granularity", "full"),
@@ -79,6 +81,7 @@ def workload(config: Config) -> Iterator[Option]:
             ("--recompute-num-layers", "1"),
         )
     yield from _sharding(config)
+    yield from told.options(config)
     yield from host.options(config)
     if not given_.fused_attention:
         yield "--attention-backend", "unfused"
@@ -126,12 +129,13 @@ def defaults(config: Config) -> Iterator[Option]:
         yield ("--swiglu",)
         yield "--normalization", "RMSNorm"
     if config.model.moe:
+        yield ("--moe-grouped-gemm",)
         yield from ((flag, *values) for flag, values in dispatching(config).items())
         if config.model.num_experts_per_tok == 1:
             yield ("--moe-router-pre-softmax",)
     if fully_sharded(config):
         yield "--ckpt-format", "fsdp_dtensor"
-    if config.workload.train and config.workload.optimizer_offload:
+    if config.workload.train and (config.workload.optimizer_offload or config.workload.states.of_optimizer):
         yield ("--use-precision-aware-optimizer",)
 
 

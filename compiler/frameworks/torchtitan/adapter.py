@@ -7,14 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.torchtitan import emit, layout, rules, stages
+from compiler.frameworks.torchtitan import arguments, emit, layout, rules, stages
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
 
 
 class Torchtitan(Adapter):
-    """Rules of torchtitan 0.3."""
+    """Rules of torchtitan 0.3. Its gradients are FP32, as are its optimizer's states; it picks what to recompute by operations."""
+
+    states = modules = ()
+
+    def told(self, config: Config) -> Config:
+        return arguments.told(config)
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         return layout.grids(config)

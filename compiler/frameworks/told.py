@@ -1,0 +1,99 @@
+"""Arguments of a framework that say what a key of the workload says: read as that key, so that what is costed is what is launched.
+
+An argument is taken out of `framework.args` where it is read, and comes back with what the plan emits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from compiler.errors import ConfigError, Problem, short
+from compiler.frameworks.emission import is_flag
+from compiler.specs.config import Config
+from compiler.specs.workload import Workload
+
+
+@dataclass(frozen=True)
+class Said:
+    """An argument as it was written, and what its name and values are."""
+
+    name: str
+    values: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What an argument is read as: a key below `workload.`, and what it is for each value of the argument; None: a list of them,
+    whatever they are. An argument whose value is not here, or for which `when` does not hold, stays the user's. `finer`: values of
+    the key that the argument says more of, rather than another thing.
+    """
+
+    name: str
+    values: Mapping[str, Any] | None = None
+    when: Callable[[Workload], bool] = bool
+    finer: tuple[Any, ...] = ()
+
+    def of(self, said: Said, workload: Workload) -> Any:
+        """The key's value; None where the argument is not read."""
+        if not self.when(workload):
+            return None
+        if self.values is None:
+            return list(said.values) or None
+        return self.values.get(" ".join(said.values))
+
+
+def words(arguments: Iterable[str], starts: Callable[[str], bool] = is_flag) -> Iterator[Said]:
+    """Arguments with the values that follow each; a value may stand behind an equals sign."""
+    found: list[str] = []
+    for word in arguments:
+        if found and starts(word):
+            yield _said(found)
+            found = []
+        found.append(word)
+    if found:
+        yield _said(found)
+
+
+def _said(found: Sequence[str]) -> Said:
+    name, equals, value = found[0].partition("=")
+    return Said(name, ((value,) if equals else ()) + tuple(found[1:]), tuple(found))
+
+
+def read(config: Config, keys: Mapping[str, Key], said: Iterable[Said]) -> Config:
+    """The configuration with its arguments read. Raises ConfigError where a key says another thing."""
+    if not config.workload.train:
+        return config
+    workload, usual, left = config.workload, Workload(kind="train"), list[str]()
+    bad: list[Problem] = []
+    for item in said:
+        key = keys.get(item.name)
+        value = key.of(item, config.workload) if key else None
+        if key is None or value is None:
+            left += item.words
+            continue
+        now = _value(config.workload, key.name)
+        if now not in (value, _value(usual, key.name), *key.finer):
+            what = f"framework.args sets {short(' '.join(item.words))}, and workload.{key.name}={short(str(now))}"
+            bad.append(Problem(what, f"leave {item.name} out, or write workload.{key.name}={_text(value)}"))
+        workload = _with(workload, key.name, value)
+    if bad:
+        raise ConfigError(bad)
+    return replace(config, workload=workload, framework=replace(config.framework, args=left))
+
+
+def _value(spec: Any, name: str) -> Any:
+    for part in name.split("."):
+        spec = getattr(spec, part)
+    return spec
+
+
+def _with(spec: Any, name: str, value: Any) -> Any:
+    head, _, rest = name.partition(".")
+    return replace(spec, **{head: _with(getattr(spec, head), rest, value) if rest else value})
+
+
+def _text(value: Any) -> str:
+    return str(value).replace(" ", "").replace("'", "").lower()
