@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from compiler.costs.activations import in_training, passing, stored_each
-from compiler.costs.case import case, rebuilt
+from compiler.costs.case import case
 from compiler.costs.memory import allocated, reserved
 from compiler.costs.pipeline import in_flight
+from compiler.costs.traits import rebuilt
 from compiler.specs.config import Framework
 from tests.costed import held, parts
 from tests.worlds import DEEPSEEK_V3, GPT3, LLAMA_8B, MIXTRAL, TRAIN, world

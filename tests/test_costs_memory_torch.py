@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from compiler.costs.activations import in_training
-from compiler.costs.case import case, rebuilt
+from compiler.costs.case import case
 from compiler.costs.memory import gathered
 from compiler.costs.params import counts, totals
+from compiler.costs.traits import rebuilt
 from tests.worlds import LLAMA_8B, TRAIN, world
 
 STEP = Path(__file__).parent / "fsdp_step.py"

@@ -141,9 +141,10 @@ def _blocks(case: Case, forward: Forward) -> tuple[Array, Array]:
     return moe, dense + _mlp(case, forward, model.intermediate_size)
 
 
-def _narrow_copy(case: Case) -> float:
-    """Bytes of an element that a product reads and something else keeps as well: nothing more where both keep the same."""
-    return case.saved_bytes if case.saved_bytes < case.activation_bytes else 0.0
+def _narrow_copy(case: Case) -> Array:
+    """Bytes of an element that a product reads and something else keeps as well: nothing more in layers where both keep the same."""
+    narrow = (case.saved_bytes - case.activation_bytes * case.wide_share) * (case.saved_bytes < case.activation_bytes)
+    return np.asarray(narrow)
 
 
 def _layer_input(case: Case, forward: Forward) -> Array:
@@ -213,7 +214,7 @@ def _mlp(case: Case, forward: Forward, width: int) -> Array:
     return forward.tokens * _hidden(case) * ceil_div(width, case.tp)
 
 
-def _hidden(case: Case) -> float:
+def _hidden(case: Case) -> Array:
     """Bytes of one hidden element of an MLP: what the first products put out, and what the last one reads."""
     return case.activation_bytes * (matrices(case.model) - 1) + case.saved_bytes
 

@@ -5,17 +5,18 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
-from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES, LOSS_CHUNKS, SAVED_BYTES, STATE_BYTES
+from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
 from compiler.costs.servers import SERVERS, WHOLE, Room, room
+from compiler.costs.traits import LOSS_CHUNKS, WIDE_INPUTS, fuses_loss, pipelines_tp, rebuilt
 from compiler.costs.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
-from compiler.specs.config import Framework
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
@@ -26,7 +27,8 @@ from compiler.world import World
 class Layers:
     """How many layers of each kind a stage holds (`moe` and `sliding` are among `layers`), arrays over stages.
 
-    `first` and `last` are 1 where the stage has the embedding, and the LM head with the MTP layers, `mtp` of them.
+    `first` and `last` are 1 where the stage has the embedding, and the LM head with the MTP layers, `mtp` of them. `wide` of
+    them compute in BF16 where others do in FP8.
     """
 
     layers: Array
@@ -35,6 +37,7 @@ class Layers:
     first: Array
     last: Array
     mtp: Array
+    wide: Array
 
     @property
     def dense(self) -> Array:
@@ -50,9 +53,10 @@ class Layers:
         return replace(self, layers=self.layers + self.mtp, moe=self.moe + self.mtp * moe)
 
 
-def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
-    """Count the layers of stages, given as layer ids; ids that the model does not have count as plain layers."""
+def layers(model: Model, stages: tuple[tuple[int, ...], ...], wide: Sequence[int] = ()) -> Layers:
+    """`wide`: how many of the first and of the last layers are. Count the layers of stages, given as layer ids; ids that the model does not have count as plain layers."""
     moe, windows, count = model.moe_layers, model.windows, len(stages)
+    before, after = (wide[0], model.num_hidden_layers - wide[1]) if len(wide) > 1 else (0, model.num_hidden_layers)
     slides = [window is not None for window in windows]
     ends = np.eye(count)
     last = ends[count - 1]
@@ -63,6 +67,7 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...]) -> Layers:
         first=ends[0],
         last=last,
         mtp=last * model.num_nextn_predict_layers,
+        wide=array([sum(i < before or i >= after for i in ids) for ids in stages]),
     )
 
 
@@ -137,6 +142,11 @@ class Case:
         """Precision of activations and of the attention core."""
         return self.model.wide(self.workload.precision, train=self.workload.train)
 
+    @property
+    def computed_wide(self) -> Case:
+        """The same with all layers in the precision of activations."""
+        return replace(self, workload=replace(self.workload, precision=self.wide))
+
     def read_bytes(self, kind: str) -> float:
         """Bytes of a weight as its products read it: stored, or in their precision."""
         if not self.workload.train and self.model.keeps_quantization(self.workload.precision):
@@ -144,10 +154,16 @@ class Case:
         return ELEMENT_BYTES[self.products(kind)]
 
     @property
-    def saved_bytes(self) -> float:
+    def wide_share(self) -> Array:
+        """Of the layers of each stage, the part that computes in BF16."""
+        return self.running.wide / np.maximum(1, self.running.layers)
+
+    @property
+    def saved_bytes(self) -> Array:
         """Bytes of an element that a product reads, as it is kept for the gradient of its weights."""
-        narrow = SAVED_BYTES.get(self.workload.precision) if self.narrow_inputs and self.workload.train else None
-        return narrow or self.activation_bytes
+        kept = self.narrow_inputs and self.workload.train
+        narrow = SAVED_BYTES.get(self.workload.precision, self.activation_bytes) if kept else self.activation_bytes
+        return narrow + (self.activation_bytes - narrow) * self.wide_share
 
     @property
     def gradient_bytes(self) -> float:
@@ -170,31 +186,6 @@ class Case:
     def split(self) -> Array:
         """Ranks that share the tokens between TP regions: tp with sequence parallelism, else 1."""
         return self.tp if self.sequence_parallel else np.ones_like(self.tp)
-
-
-def rebuilt(workload: Workload, framework: str = "none") -> tuple[str, ...]:
-    """What selective recomputation runs again: what is asked for, else the framework's own selection."""
-    if not workload.train or workload.recompute != "selective":
-        return ()
-    own = "products" if framework == "torchtitan" else "core_attn"
-    return tuple(sorted(workload.recompute_modules)) or (own,)
-
-
-WIDE_INPUTS = ("deepspeed", "maxtext", "torchtitan")
-"""Frameworks whose FP8 layers keep what they read as it was given, and quantise it once more for the gradient (torchao's Float8Linear)."""
-
-PLAIN_LOSS = ("deepspeed", "torchtitan")
-"""Frameworks whose loss passes over the logits in steps of its own, for all that they are told here."""
-
-LOSS_FUSION = "--cross-entropy-loss-fusion"
-"""What Megatron-LM has to be given to fuse it."""
-
-
-def fuses_loss(framework: Framework) -> bool:
-    """Whether a plan's cross entropy is one kernel, as it is launched."""
-    if framework.name == "megatron":
-        return LOSS_FUSION in framework.args
-    return framework.name not in PLAIN_LOSS
 
 
 def busiest(world: World) -> float:
@@ -223,11 +214,12 @@ def case(world: World) -> Case:
         etp=array(degrees.etp),
         adp=array(degrees.adp),
         edp=array(max(1, degrees.edp)),
-        stages=layers(config.model, world.stages.layers),
+        stages=layers(config.model, world.stages.layers, config.workload.wide_layers),
         framework=config.framework.name,
         room=room(config.framework) or WHOLE,
         rebuilt=rebuilt(config.workload, config.framework.name),
         narrow_inputs=config.framework.name not in WIDE_INPUTS,
         fused_loss=fuses_loss(config.framework),
+        pipelined_tp=pipelines_tp(config.framework),
         loss_chunks=LOSS_CHUNKS.get(config.framework.name, 1.0),
     )

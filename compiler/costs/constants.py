@@ -32,9 +32,6 @@ LOGIT_COPIES_BYTES = {"torchtitan": (12.0, 16.0)}
 """The same of frameworks whose loss is not in place, without and with tp: in FP32 the log-softmax, its gradient and theirs, and
 where the loss is split over tp one copy more (torch 2.13, live tensors of a step counted)."""
 
-LOSS_CHUNKS = {"torchtitan": 8.0}
-"""Parts in which the head's logits are made, used and dropped (ChunkedLossWrapper of all that torchtitan 0.3 registers)."""
-
 CHUNKED_BYTES = 6.0
 """Of a last hidden state whose loss is chunked: its copy in chunks, and its gradient in FP32 (same)."""
 

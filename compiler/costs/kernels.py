@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,16 @@ class Compute:
 
 
 def forward_seconds(case: Case, held: Counts, forward: Forward) -> Compute:
+    """A forward pass of one micro-batch; of its layers that compute wide, as if all did, by their share."""
+    found, share = _alike(case, held, forward), case.wide_share
+    if not np.any(share):
+        return found
+    wide = _alike(case.computed_wide, held, forward)
+    gemms = found.gemms + share * (wide.gemms - found.gemms)
+    return replace(found, gemms=gemms)
+
+
+def _alike(case: Case, held: Counts, forward: Forward) -> Compute:
     """A forward pass of one micro-batch. In decode everything is one stream of bytes: touched weights and KV cache."""
     gpu, precision = case.hardware.gpu, case.workload.precision
     dense = _in(case, "attention", flops.dense_gemms(held, forward))

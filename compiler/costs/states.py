@@ -9,10 +9,14 @@ WRITTEN_BYTES = 2.0
 """Of a weight that the optimizer writes for the next forward pass."""
 
 
+SECOND_MOMENT = {"adam": 1.0, "muon": 0.0, "sgd": 0.0}
+"""Whether an optimizer keeps one; Muon does of what is no matrix, embeddings above all, which is left out."""
+
+
 def moments(case: Case) -> float:
-    """Bytes of Adam's two moments of a weight."""
+    """Bytes of the optimizer's moments of a weight, two of Adam."""
     states = case.workload.states
-    return STATE_BYTES[states.exp_avg] + STATE_BYTES[states.exp_avg_sq]
+    return STATE_BYTES[states.exp_avg] + SECOND_MOMENT[case.workload.optimizer] * STATE_BYTES[states.exp_avg_sq]
 
 
 def of_optimizer(case: Case) -> float:

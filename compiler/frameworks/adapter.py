@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 
@@ -25,11 +25,17 @@ class Adapter:
     """The plan's own rules, which are those of `framework=none`; a framework overrides what it does otherwise.
 
     Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state. `states` and `modules` are what it can
-    be told of `workload.states` and `workload.recompute_modules`.
+    be told of `workload.states` and `workload.recompute_modules`; where it `abbreviates`, its parser takes the beginning of an
+    option for the whole.
     """
 
     states: Collection[str] = tuple(item.name for item in fields(States))
     modules: Collection[str] = MODULES
+    abbreviates = False
+
+    def written(self, config: Config) -> Iterable[str]:
+        """Options of `framework.args` as the table of its parser spells them; none where it has no table (`known.py`)."""
+        return ()
 
     def told(self, config: Config) -> Config:
         """The configuration with those of `framework.args` read as keys that say what keys say. Raises ConfigError."""

@@ -13,6 +13,7 @@ from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks.emission import is_flag
 from compiler.specs.config import Config
 from compiler.specs.workload import Workload
+from compiler.words import whole
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,13 @@ class Said:
 
 @dataclass(frozen=True)
 class Key:
-    """What an argument is read as: a key below `workload.`, and what it is for each value of the argument; None: a list of them,
-    whatever they are. An argument whose value is not here, or for which `when` does not hold, stays the user's. `finer`: values of
-    the key that the argument says more of, rather than another thing.
+    """What an argument is read as: a key below `workload.`, and what it is for each value of the argument, or is made of them. An
+    argument whose value is not here, or for which `when` does not hold, stays the user's. `finer`: values of the key that the
+    argument says more of, rather than another thing.
     """
 
     name: str
-    values: Mapping[str, Any] | None = None
+    values: Mapping[str, Any] | Callable[[tuple[str, ...]], Any]
     when: Callable[[Workload], bool] = bool
     finer: tuple[Any, ...] = ()
 
@@ -40,9 +41,26 @@ class Key:
         """The key's value; None where the argument is not read."""
         if not self.when(workload):
             return None
-        if self.values is None:
-            return list(said.values) or None
-        return self.values.get(" ".join(said.values))
+        return self.values(said.values) if callable(self.values) else self.values.get(" ".join(said.values))
+
+
+def texts(values: tuple[str, ...]) -> list[str] | None:
+    return list(values) or None
+
+
+def whole_numbers(values: tuple[str, ...]) -> list[int] | None:
+    """None where they are no whole numbers, which the framework then says itself."""
+    found = [whole(value) for value in values]
+    return None if None in found else [number for number in found if number is not None]
+
+
+def part(values: tuple[str, ...]) -> float | None:
+    """A part of one."""
+    try:
+        found = float(values[-1])
+    except (ValueError, IndexError):
+        return None
+    return found if 0 <= found <= 1 else None
 
 
 def words(arguments: Iterable[str], starts: Callable[[str], bool] = is_flag) -> Iterator[Said]:
@@ -60,6 +78,21 @@ def words(arguments: Iterable[str], starts: Callable[[str], bool] = is_flag) -> 
 def _said(found: Sequence[str]) -> Said:
     name, equals, value = found[0].partition("=")
     return Said(name, ((value,) if equals else ()) + tuple(found[1:]), tuple(found))
+
+
+def joined(said: Iterable[Said], others: Mapping[str, Mapping[str, str]]) -> Iterator[Said]:
+    """Each argument of `others` with those that say more of it, as one: its values are theirs, by default as given there."""
+    found = list(said)
+    last = {item.name: item for item in found}
+    more = {name: main for main, names in others.items() for name in names if main in last}
+    for item in found:
+        if item.name in others and item is last[item.name]:
+            rest = [last[name] for name in others[item.name] if name in last]
+            values = (last[name].values[-1:] if name in last else (usual,) for name, usual in others[item.name].items())
+            kept = tuple(word for each in (item, *rest) for word in each.words)
+            yield Said(item.name, tuple(value for pair in values for value in pair), kept)
+        elif item.name not in more:
+            yield item
 
 
 def read(config: Config, keys: Mapping[str, Key], said: Iterable[Said]) -> Config:

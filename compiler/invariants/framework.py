@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks import known
 from compiler.frameworks.adapter import adapter
 from compiler.invariants.registry import declared, laid_out
 from compiler.specs.config import Config
@@ -26,15 +27,22 @@ def untold(config: Config) -> Iterator[Check]:
     modules = workload.recompute_modules if workload.recompute == "selective" else ()
     asked = {f"workload.states.{name}={value}": name in own.states for name, value in workload.states.changed.items()}
     asked |= {f"workload.recompute_modules=[{module}]": module in own.modules for module in modules}
-    for key, known in asked.items():
+    for key, heard in asked.items():
         yield check(
             "framework-untold",
-            known,
+            heard,
             key.removeprefix("workload."),
             "what the framework can be told",
             f"{key}: {config.framework.name} has no argument for it",
             f"leave {key.partition('=')[0]} out",
         )
+
+
+@declared
+def unknown(config: Config) -> Iterator[Check]:
+    """Arguments that the framework's parser stops at."""
+    own = adapter(config.framework.name)
+    yield from known.unknown(config, own.written(config), abbreviates=own.abbreviates)
 
 
 UNREAD = {

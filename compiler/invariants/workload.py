@@ -17,7 +17,16 @@ from compiler.specs.workload import Workload
 
 OF_TRAINING = (
     *("sequence_length", "recompute", "distributed_optimizer", "zero_stage", "optimizer_offload", "activation_offload"),
-    *("recompute_modules", "states", "schedule", "dispatch", "overlapped_dispatch", "fused_attention"),
+    *(
+        "recompute_modules",
+        "states",
+        "wide_layers",
+        "optimizer",
+        "schedule",
+        "dispatch",
+        "overlapped_dispatch",
+        "fused_attention",
+    ),
     *("tokens", "gpu_mtbf_s", "checkpoint_s", "checkpoint_interval_s", "restart_s"),
 )
 OF_PASSES = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch", "kv_cache_precision")

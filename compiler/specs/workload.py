@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from compiler.specs.fields import MISSING, between, choice, fraction, numbers, quantity, text, words
-from compiler.specs.limits import ARGUMENT, LENGTHS, NODES, PARAMETERS, RANKS, SECONDS, TOKENS
+from compiler.specs.limits import ARGUMENT, LAYERS, LENGTHS, NODES, PARAMETERS, RANKS, SECONDS, TOKENS
 from compiler.specs.model import BYTES
 from compiler.specs.states import States
 
@@ -55,6 +55,7 @@ class Workload:
     micro-batch.
 
     `recompute_modules` is what `recompute: selective` runs again (none: a framework's own selection, the attention's core).
+    `wide_layers`: of a model in FP8, how many first and last layers compute in BF16.
     `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory.
 
     In serving: prompts run in passes of `prefill_chunk` tokens; `draft_tokens` are predicted by each step and accepted with
@@ -81,6 +82,8 @@ class Workload:
     recompute: str = choice(("none", "selective", "full"), "none")
     recompute_modules: list[str] = words(MODULES)
     states: States = field(default_factory=States)
+    wide_layers: list[int] = numbers(0, LAYERS, 2)
+    optimizer: str = choice(("adam", "muon", "sgd"), "adam")
     sequence_parallel: Optional[bool] = None
     distributed_optimizer: bool = True
     zero_stage: int = between(0, 3, 0)

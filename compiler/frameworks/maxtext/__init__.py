@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from compiler.checks import Check
 from compiler.frameworks import told
@@ -31,6 +31,9 @@ class MaxText(Adapter):
 
     def padded_vocab_size(self, config: Config) -> int:
         return config.model.vocab_size
+
+    def written(self, config: Config) -> Iterable[str]:
+        return emit.given(config)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)

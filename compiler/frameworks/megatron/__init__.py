@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from compiler.checks import Check
+from compiler.frameworks import known
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.megatron import told
@@ -31,6 +32,9 @@ class Megatron(Adapter):
         """The vocabulary is padded to a multiple of --make-vocab-size-divisible-by (128) for each tp rank."""
         step = number(config, "--make-vocab-size-divisible-by", 128) * config.degrees.tp
         return -(-config.model.vocab_size // step) * step
+
+    def written(self, config: Config) -> Iterable[str]:
+        return known.written(config)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from declared(config)

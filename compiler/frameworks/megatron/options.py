@@ -162,6 +162,11 @@ def number(config: Config, flag: str, default: int) -> int:
     return (numbers(config, flag) or (default,))[-1]
 
 
+def optimizer(config: Config) -> str:
+    """Its name."""
+    return given(config).get("--optimizer", (config.workload.optimizer,))[-1]
+
+
 def optimizer_instances(config: Config) -> int:
     """Replicas of the distributed optimizer."""
     return number(config, "--num-distributed-optimizer-instances", 1)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from compiler.checks import Check, check
 from compiler.frameworks import told
-from compiler.frameworks.megatron.options import given, source
+from compiler.frameworks.megatron.options import given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
-from compiler.frameworks.told import Key
+from compiler.frameworks.told import Key, part, texts, whole_numbers
 from compiler.specs.config import Config
 from compiler.specs.workload import Workload
 
@@ -24,7 +24,7 @@ def _four_bits(workload: Workload) -> bool:
 
 
 KEYS: Mapping[str, Key] = {
-    "--recompute-modules": Key("recompute_modules"),
+    "--recompute-modules": Key("recompute_modules", texts),
     "--grad-reduce-in-bf16": Key("states.gradients", {"": "bf16"}),
     "--main-grads-dtype": Key("states.gradients", {"bf16": "bf16"}),
     "--main-params-dtype": Key("states.masters", _DTYPES),
@@ -35,14 +35,24 @@ KEYS: Mapping[str, Key] = {
     "--fp8-recipe": Key("precision", {"mxfp8": "mxfp8"}, _eight_bits, finer=("fp8",)),
     "--moe-token-dispatcher-type": Key("dispatch", {"alltoall": "alltoall", "flex": "deduplicated"}),
     "--overlap-moe-expert-parallel-comm": Key("overlapped_dispatch", {"": True}),
+    "--optimizer": Key("optimizer", {"muon": "muon", "sgd": "sgd"}),
+    "--optimizer-cpu-offload": Key("optimizer_offload", part),
+    "--first-last-layers-bf16": Key("wide_layers", whole_numbers, _eight_bits),
     "--attention-backend": Key("fused_attention", {"unfused": False}),
 }
 """Option -> the key that it is read as. `--fp8-param-gather` of a plan in BF16, which Megatron passes over, stays where it is."""
 
 
+_MORE: Mapping[str, Mapping[str, str]] = {
+    "--optimizer-cpu-offload": {"--optimizer-offload-fraction": "1"},
+    "--first-last-layers-bf16": {"--num-layers-at-start-in-bf16": "1", "--num-layers-at-end-in-bf16": "1"},
+}
+"""Options, and those that say more of them with their defaults."""
+
+
 def read(config: Config) -> Config:
     """Raises ConfigError."""
-    return told.read(config, KEYS, told.words(config.framework.args))
+    return told.read(config, KEYS, told.joined(told.words(config.framework.args), _MORE))
 
 
 def options(config: Config) -> Iterator[Option]:
@@ -58,21 +68,28 @@ def options(config: Config) -> Iterator[Option]:
         yield "--exp-avg-sq-dtype", states.exp_avg_sq
     if states.weights:
         yield (f"--{states.weights}-param-gather",)
+    if config.workload.optimizer != "adam":
+        yield "--optimizer", config.workload.optimizer
+    if config.workload.wide_layers:
+        first, last = config.workload.wide_layers
+        yield ("--first-last-layers-bf16",)
+        yield "--num-layers-at-start-in-bf16", str(first)
+        yield "--num-layers-at-end-in-bf16", str(last)
 
 
 def declared(config: Config) -> Iterator[Check]:
     """What these keys need of each other, asserted by every rank."""
-    workload, states, user = config.workload, config.workload.states, given(config)
+    workload, states = config.workload, config.workload.states
     if not workload.train:
         return
     if states.of_optimizer:
-        adam = user.get("--optimizer", ("adam",))[-1]
+        name = optimizer(config)
         sharded = workload.distributed_optimizer or workload.zero_stage > 0
         yield _needs(
             config,
             "megatron-optimizer-states",
-            sharded and adam == "adam",
-            f"distributed_optimizer={str(sharded).lower()}, optimizer {adam}",
+            sharded and name == "adam",
+            f"distributed_optimizer={str(sharded).lower()}, optimizer {name}",
             "distributed_optimizer=true, adam",
             f"workload.states={_text(states.changed)}: --use-precision-aware-optimizer is Adam's over the distributed optimizer",
             "optimizer/optimizer_config.py",

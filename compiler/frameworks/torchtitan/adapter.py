@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter
@@ -33,6 +33,9 @@ class Torchtitan(Adapter):
     def padded_vocab_size(self, config: Config) -> int:
         """DTensor shards rows unevenly rather than adding some."""
         return config.model.vocab_size
+
+    def written(self, config: Config) -> Iterable[str]:
+        return [name for name in arguments.given(config) if "." in name]
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from compiler.checks import Check
-from compiler.frameworks import quantized
+from compiler.frameworks import known, quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.serving import slots
-from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, expressible, given, redundant
+from compiler.frameworks.vllm.arguments import ALIASES, decode_context, expert_parallel, expressible, given, redundant
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -25,6 +25,11 @@ ROUND_ROBIN_BACKENDS = ("deepep_low_latency", "nixl_ep")
 
 class VllmAdapter(Adapter):
     """vLLM's rules: rank = ((dp*PP + pp)*PCP + pcp)*TP + tp, and one instance is one external DP rank."""
+
+    def written(self, config: Config) -> Iterable[str]:
+        """Its parser takes - and _ alike, a key of a JSON behind a dot, and a level of optimization after -O."""
+        names = (ALIASES.get(name, name).partition(".")[0] for name in known.written(config))
+        return [name[:2] if name.startswith("-O") else name.replace("_", "-") for name in names]
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1.
