@@ -1,6 +1,6 @@
 """Arguments of a framework that say what a key of the workload says: read as that key, so that what is costed is what is launched.
 
-An argument is taken out of `framework.args` where it is read, and comes back with what the plan emits.
+They stay where they are, and the plan emits the rest of what its keys say.
 """
 
 from __future__ import annotations
@@ -96,25 +96,35 @@ def joined(said: Iterable[Said], others: Mapping[str, Mapping[str, str]]) -> Ite
 
 
 def read(config: Config, keys: Mapping[str, Key], said: Iterable[Said]) -> Config:
-    """The configuration with its arguments read. Raises ConfigError where a key says another thing."""
+    """The configuration with the keys that its arguments say. Raises ConfigError where a key says another thing."""
     if not config.workload.train:
         return config
-    workload, usual, left = config.workload, Workload(kind="train"), list[str]()
-    bad: list[Problem] = []
-    for item in said:
-        key = keys.get(item.name)
-        value = key.of(item, config.workload) if key else None
-        if key is None or value is None:
-            left += item.words
-            continue
+    workload, usual, bad = config.workload, Workload(kind="train"), list[Problem]()
+    for item, key, value in _readings(config, keys, said):
         now = _value(config.workload, key.name)
         if now not in (value, _value(usual, key.name), *key.finer):
-            what = f"framework.args sets {short(' '.join(item.words))}, and workload.{key.name}={short(str(now))}"
+            what = f"framework.args sets {short(' '.join(item.words))}, and workload.{key.name}={_text(now)}"
             bad.append(Problem(what, f"leave {item.name} out, or write workload.{key.name}={_text(value)}"))
         workload = _with(workload, key.name, value)
     if bad:
         raise ConfigError(bad)
-    return replace(config, workload=workload, framework=replace(config.framework, args=left))
+    return replace(config, workload=workload)
+
+
+def agreeing(config: Config, keys: Mapping[str, Key], said: Iterable[Said]) -> frozenset[str]:
+    """Arguments that say what their keys say: the plan has no need to say it again."""
+    if not config.workload.train:
+        return frozenset()
+    same = [item for item, key, value in _readings(config, keys, said) if _value(config.workload, key.name) == value]
+    return frozenset(word.partition("=")[0] for item in same for word in (item.name, *item.words))
+
+
+def _readings(config: Config, keys: Mapping[str, Key], said: Iterable[Said]) -> Iterator[tuple[Said, Key, Any]]:
+    for item in said:
+        key = keys.get(item.name)
+        value = key.of(item, config.workload) if key else None
+        if key is not None and value is not None:
+            yield item, key, value
 
 
 def _value(spec: Any, name: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from compiler.checks import Check, check
 from compiler.frameworks import known
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.uncosted import uncosted
 from compiler.invariants.registry import declared, laid_out
 from compiler.specs.config import Config
 from compiler.world import World
@@ -39,10 +40,11 @@ def untold(config: Config) -> Iterator[Check]:
 
 
 @declared
-def unknown(config: Config) -> Iterator[Check]:
-    """Arguments that the framework's parser stops at."""
+def arguments(config: Config) -> Iterator[Check]:
+    """Arguments that the framework's parser stops at, and those that costs do not follow."""
     own = adapter(config.framework.name)
     yield from known.unknown(config, own.written(config), abbreviates=own.abbreviates)
+    yield from uncosted(config)
 
 
 UNREAD = {

@@ -8,7 +8,7 @@ from compiler.checks import Check
 from compiler.frameworks import known
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.megatron import told
+from compiler.frameworks.megatron import keys
 from compiler.frameworks.megatron.communicators import laid_out
 from compiler.frameworks.megatron.emit import emission
 from compiler.frameworks.megatron.layout import kinds
@@ -23,7 +23,7 @@ class Megatron(Adapter):
     """Grids, experts and even stages are the plan's own rules, which follow Megatron's; uneven stages must be written."""
 
     def told(self, config: Config) -> Config:
-        return told.read(config)
+        return keys.read(config)
 
     def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
         return kinds(config, attention, expert)
