@@ -37,9 +37,10 @@ def unknown(config: Config, written: Iterable[str], *, abbreviates: bool = False
     """One check for each option that the parser does not know: an error where the release's own parser is at hand and reads
     the arguments, a warning where another one's is, or a program of the user's may have more. One check where it knows all.
     """
-    release, options = version(config).number, sorted(set(written))
+    options = sorted(set(written))
     if not options:
         return
+    release = version(config).number
     parser = _parser(config.framework.name, release, abbreviates)
     whose = f"{config.framework.name} {parser.release}"
     sure = parser.release == release and not config.launch.command

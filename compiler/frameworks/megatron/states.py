@@ -10,6 +10,9 @@ from compiler.frameworks.megatron.options import given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.specs.config import Config
 
+EDGES = 2
+"""Numbers of `workload.wide_layers`."""
+
 
 def options(config: Config) -> Iterator[Option]:
     """What is kept of a weight, of a plan that trains."""
@@ -35,69 +38,100 @@ def options(config: Config) -> Iterator[Option]:
 
 def declared(config: Config) -> Iterator[Check]:
     """What these keys need of each other, asserted by every rank."""
-    workload, states = config.workload, config.workload.states
+    workload = config.workload
     if not workload.train:
         return
-    if states.of_optimizer:
-        name = optimizer(config)
-        sharded = workload.distributed_optimizer or workload.zero_stage > 0
-        yield _needs(
-            config,
-            "megatron-optimizer-states",
-            sharded and name == "adam",
-            f"distributed_optimizer={str(sharded).lower()}, optimizer {name}",
-            "distributed_optimizer=true, adam",
-            f"workload.states={_text(states.changed)}: --use-precision-aware-optimizer is Adam's over the distributed optimizer",
-            "optimizer/optimizer_config.py",
-            "write workload.distributed_optimizer=true, or leave workload.states out",
-        )
-    if states.weights:
-        taken = eight_bits(workload) if states.weights == "fp8" else four_bits(workload)
-        sharded = workload.distributed_optimizer or workload.zero_stage > 0
-        yield _needs(
-            config,
-            "megatron-narrow-weights",
-            taken and sharded,
-            f"precision={workload.precision}, distributed_optimizer={str(sharded).lower()}",
-            f"precision={states.weights}, distributed_optimizer=true",
-            f"workload.states.weights={states.weights} with workload.precision={workload.precision}: "
-            f"--{states.weights}-param-gather keeps weights as they are multiplied, and needs a distributed optimizer",
-            "training/arguments.py",
-            "leave workload.states.weights out",
-        )
+    if workload.states.of_optimizer:
+        yield _optimizer(config)
+    if workload.states.weights:
+        yield _weights(config)
+    if workload.wide_layers:
+        yield _wide(config)
     if workload.recompute == "selective":
         yield from _modules(config)
 
 
+def _optimizer(config: Config) -> Check:
+    workload, name = config.workload, optimizer(config)
+    changed = ",".join(f"{key}={value}" for key, value in workload.states.changed.items())
+    return check(
+        "megatron-optimizer-states",
+        _sharded(config) and name == "adam",
+        f"distributed_optimizer={str(_sharded(config)).lower()}, {name}",
+        "distributed_optimizer=true, adam",
+        f"workload.states has {changed}: --use-precision-aware-optimizer is Adam's over the distributed optimizer "
+        f"({source(config, 'optimizer/optimizer_config.py')})",
+        "write workload.distributed_optimizer=true"
+        if name == "adam"
+        else "write workload.optimizer=adam, or leave workload.states out",
+    )
+
+
+def _sharded(config: Config) -> bool:
+    return config.workload.distributed_optimizer or config.workload.zero_stage > 0
+
+
+def _weights(config: Config) -> Check:
+    workload, narrow = config.workload, config.workload.states.weights
+    taken = eight_bits(workload) if narrow == "fp8" else four_bits(workload)
+    return check(
+        "megatron-narrow-weights",
+        taken and _sharded(config),
+        f"precision={workload.precision}, distributed_optimizer={str(_sharded(config)).lower()}",
+        f"precision={narrow}, distributed_optimizer=true",
+        f"workload.states.weights={narrow} with workload.precision={workload.precision}: --{narrow}-param-gather keeps weights as "
+        f"they are multiplied, and needs a distributed optimizer ({source(config, 'training/arguments.py')})",
+        "write workload.distributed_optimizer=true" if taken else "leave workload.states.weights out",
+    )
+
+
+def _wide(config: Config) -> Check:
+    """A ValueError of TransformerConfig; without FP8 it does nothing."""
+    workload, least = config.workload, config.model.num_hidden_layers // config.degrees.pp
+    found = [min(count, least) for count in workload.wide_layers]
+    scaled = workload.precision != "fp8" or _recipe(config) != "delayed"
+    fits = len(found) == EDGES and found == list(workload.wide_layers)
+    return check(
+        "megatron-wide-layers",
+        scaled and fits and eight_bits(workload),
+        f"{_text(workload.wide_layers)}, precision={workload.precision}, {_recipe(config)}",
+        f"first and last, 0 to {least} each, of FP8, not delayed",
+        f"workload.wide_layers={_text(workload.wide_layers)} with workload.precision={workload.precision} and --fp8-recipe "
+        f"{_recipe(config)}: {source(config, 'transformer/transformer_config.py')} keeps a number of first and one of last layers "
+        f"in BF16, each 0 to {least}, and not with delayed scaling",
+        "leave workload.wide_layers out",
+    )
+
+
+def _recipe(config: Config) -> str:
+    """How FP8 is scaled."""
+    usual = "mxfp8" if config.workload.precision == "mxfp8" else "delayed"
+    return given(config).get("--fp8-recipe", (usual,))[-1]
+
+
 def _modules(config: Config) -> Iterator[Check]:
     """Modules that a layer has, and that run again as they ran."""
-    workload, modules = config.workload, config.workload.recompute_modules
-    recipe = given(config).get("--fp8-recipe", ("delayed",))[-1]
+    workload, modules, user = config.workload, config.workload.recompute_modules, given(config)
+    scaled = workload.precision != "fp8" or _recipe(config) != "delayed"
     needs = (
         ("mla_up_proj", config.model.mla, "multi-head latent attention"),
         ("moe", not workload.overlapped_dispatch, "workload.overlapped_dispatch=false"),
-        ("moe_act", workload.precision != "fp8" or recipe != "delayed", "another --fp8-recipe than delayed"),
-        ("layernorm", workload.precision != "fp8" or recipe != "delayed", "another --fp8-recipe than delayed"),
-        ("shared_experts", "--moe-shared-expert-overlap" not in given(config), "no --moe-shared-expert-overlap"),
+        ("moe_act", scaled, "another --fp8-recipe than delayed"),
+        ("layernorm", scaled, "another --fp8-recipe than delayed"),
+        ("shared_experts", "--moe-shared-expert-overlap" not in user, "no --moe-shared-expert-overlap"),
     )
     for module, holds, need in needs:
         if module in modules:
-            yield _needs(
-                config,
+            rest = ",".join(other for other in modules if other != module)
+            yield check(
                 "megatron-recompute-modules",
                 holds,
                 module,
                 need,
-                f"workload.recompute_modules={_text(modules)}: {module} needs {need}",
-                "transformer/transformer_config.py",
-                f"leave {module} out of workload.recompute_modules",
+                f"workload.recompute_modules={_text(modules)}: {module} needs {need} "
+                f"({source(config, 'transformer/transformer_config.py')})",
+                f"write workload.recompute_modules=[{rest}]" if rest else "leave workload.recompute_modules out",
             )
-
-
-def _needs(
-    config: Config, name: str, holds: bool, observed: str, limit: str, message: str, module: str, fix: str
-) -> Check:
-    return check(name, holds, observed, limit, f"{message} ({source(config, module)})", fix)
 
 
 def _text(value: object) -> str:
