@@ -11,19 +11,16 @@ from compiler.errors import ConfigError
 from compiler.passes import compile_config
 from tests.megatron_configs import words
 
-MEGATRON = ("framework=megatron", "workload=train", "scheduler=[]", "model=deepseek_v3", "hardware=gb300_nvl72")
-MEGATRON += ("hardware.nodes=64", "parallel=pp2_vpp8_ep32_etp1_adp128", "workload.schedule=interleaved")
-MEGATRON += ("parallel.stages=[4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,1]", "workload.global_batch_size=4096")
-FP8 = (*MEGATRON, "workload.precision=fp8")
-DENSE = (
-    "workload=train",
-    "scheduler=[]",
-    "model=llama3_1_8b",
-    "hardware=h100_80gb",
-    "parallel=adp8",
-    "hardware.nodes=1",
+MEGATRON: tuple[str, ...] = (
+    *("framework=megatron", "workload=train", "scheduler=[]", "model=deepseek_v3", "hardware=gb300_nvl72"),
+    *("hardware.nodes=64", "parallel=pp2_vpp8_ep32_etp1_adp128", "workload.schedule=interleaved"),
+    *("parallel.stages=[4,4,4,4,4,4,4,4,4,4,4,4,4,4,4,1]", "workload.global_batch_size=4096"),
 )
-DENSE += ("workload.global_batch_size=64",)
+FP8 = (*MEGATRON, "workload.precision=fp8")
+DENSE: tuple[str, ...] = (
+    *("workload=train", "scheduler=[]", "model=llama3_1_8b", "hardware=h100_80gb", "parallel=adp8"),
+    *("hardware.nodes=1", "workload.global_batch_size=64"),
+)
 
 
 def args(words_: str) -> str:

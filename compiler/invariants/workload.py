@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from compiler.checks import Check, check
+from compiler.costs.constants import SAVED_BYTES
 from compiler.costs.servers import SERVERS
 from compiler.invariants.registry import declared
 from compiler.render.assets import folder
@@ -66,6 +67,8 @@ def without_effect(config: Config) -> Iterator[Check]:
             idle.setdefault(key, f"anything without workload.{needed}")
     if workload.recompute != "selective":
         idle.setdefault("recompute_modules", f"workload.recompute={workload.recompute}")
+    if workload.precision not in SAVED_BYTES:
+        idle.setdefault("wide_layers", f"workload.precision={workload.precision}")
     usual, shipped = defaults(), _shipped(config, other)
     for key, what in idle.items():
         value = getattr(workload, key)
