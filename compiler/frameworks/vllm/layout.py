@@ -29,7 +29,7 @@ class VllmAdapter(Adapter):
     def written(self, config: Config) -> Iterable[str]:
         """Its parser takes - and _ alike, a key of a JSON behind a dot, and a level of optimization after -O."""
         names = (ALIASES.get(name, name).partition(".")[0] for name in known.written(config))
-        return [name[:2] if name.startswith("-O") else name.replace("_", "-") for name in names]
+        return [name.replace("_", "-") for name in names if not name.startswith("-O")]
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1.
