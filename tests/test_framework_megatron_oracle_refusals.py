@@ -149,6 +149,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"workload.recompute": "selective", "workload.recompute_modules": ["layernorm"], "workload.precision": "fp8"},
         "configuration: Delayed scaling does not support moe_act and layernorm",
     ),
+    (
+        "megatron-cuda-graphs",
+        {"workload.recompute": "full", "workload.cuda_graphs": "layer"},
+        "configuration: full recompute is only supported with full iteration",
+    ),
     ("framework-arguments", {"framework.args": ["--moe-permut-fusion"]}, "arguments: "),
     (
         "megatron-unplanned",

@@ -38,6 +38,10 @@ READ = [
     (MEGATRON, "--optimizer-cpu-offload,--optimizer-offload-fraction,0.5", "optimizer_offload=0.5"),
     (MEGATRON, "--optimizer-cpu-offload", "optimizer_offload=1"),
     (MEGATRON, "--moe-token-dispatcher-type,flex", "dispatch=deduplicated"),
+    (MEGATRON, "--cuda-graph-impl,transformer_engine,--cuda-graph-scope,attn,moe_router", "cuda_graphs=layer"),
+    (MEGATRON, "--cuda-graph-scope,full_iteration,--cuda-graph-impl,local", "cuda_graphs=step"),
+    (MEGATRON, "--external-cuda-graph", "cuda_graphs=layer"),
+    (MEGATRON, "--moe-enable-deepep", "dispatch=deduplicated"),
     (MEGATRON, "--attention-backend,unfused", "fused_attention=false"),
     ((*MEGATRON, "workload.recompute=selective"), "--recompute-modules,mlp,moe", "recompute_modules=[mlp,moe]"),
     (FP8, "--fp8-param-gather", "states.weights=fp8"),
@@ -132,10 +136,20 @@ def test_what_a_framework_cannot_be_told_is_refused(framework: str, key: str) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("graphs", "expected"),
+    [("layer", {"--cuda-graph-impl": ("transformer_engine",), "--cuda-graph-scope": ("attn", "moe_router")}),
+     ("step", {"--cuda-graph-impl": ("full_iteration",), "--no-check-for-nan-in-loss-and-grad": ()})],
+)  # fmt: skip
+def test_graphs_are_launched(graphs: str, expected: dict[str, tuple[str, ...]]) -> None:
+    usual, found = words(load_config(MEGATRON)), words(load_config([*MEGATRON, f"workload.cuda_graphs={graphs}"]))
+    assert {flag: found[flag] for flag in set(found) - set(usual)} == expected
+
+
 def test_what_costs_do_not_follow_is_said() -> None:
-    found = _said((*MEGATRON, "framework.args=[--cuda-graph-impl,local,--delay-wgrad-compute]"), "framework-uncosted")
+    found = _said((*MEGATRON, "framework.args=[--fsdp-double-buffer,--delay-wgrad-compute]"), "framework-uncosted")
     assert len(found) == 1
-    assert "--cuda-graph-impl (CUDA graphs" in found[0]
+    assert "--fsdp-double-buffer (buffers of Megatron-FSDP)" in found[0]
     assert "--delay-wgrad-compute (work that" in found[0]
     assert not _said((*MEGATRON, "framework.args=[--qk-layernorm]"), "framework-uncosted")
 

@@ -24,6 +24,7 @@ OTHER: dict[str, Any] = {
     "states": States(gradients="bf16"),
     "wide_layers": [1, 1],
     "optimizer": "muon",
+    "cuda_graphs": "step",
     "distributed_optimizer": False,
     "zero_stage": 3,
     "optimizer_offload": 0.5,

@@ -55,6 +55,8 @@ def stored_each(case: Case) -> Array:
     if "products" in case.rebuilt:
         return _products(case, forward)
     stored = case.running.layers * _attention(case, forward) + _after_attention(case, forward)
+    if case.workload.cuda_graphs == "layer":  # each graph's own copy of its layer's input (assumed)
+        stored = stored + case.running.layers * _layer_input(case, forward)
     if "core_attn" not in case.rebuilt:
         stored = stored + case.running.layers * SCORE_BYTES * _scores(case, forward)
     return stored

@@ -55,7 +55,8 @@ def _alike(case: Case, held: Counts, forward: Forward) -> Compute:
     core, cached = flops.core(case, forward), cache_bytes(case, forward)
     touched = touched_fraction(case, forward) if case.model.moe else np.ones_like(case.tp)
     dense_bytes, routed_bytes = held.dense_gemm_bytes, held.moe_gemm_bytes * touched
-    launches = KERNEL_LAUNCH_S * KERNELS_PER_LAYER * case.running.layers
+    launched = KERNELS_PER_LAYER * (case.workload.cuda_graphs == "none" or not case.workload.train)
+    launches = KERNEL_LAUNCH_S * launched * case.running.layers
     if forward.phase == "decode":
         moved = dense_bytes + routed_bytes + cached
         nothing = 0 * moved

@@ -77,7 +77,7 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
     kernels = parts(case, held, forward, gpu)
     passes = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
     syncs = timed(traffic.synchronising(case, held), reaches, case.hardware, gpu)
-    none = 0 * case.running.layers
+    none, graphs = 0 * case.running.layers, case.workload.cuda_graphs
     ahead, back = _by_kind(passes, none)
     moved = states.updated(case) * sharded(case, held, 1) + case.gradient_bytes * sharded(case, held, 2)
     found = Work(
@@ -89,9 +89,9 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         permuted=kernels.permuted + none,
         accumulated=states.accumulated(case) * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth
         + none,
-        launches=kernels.launches,
-        experts=case.running.moe + none,
-        waits=_waits(case) + none,
+        launches=kernels.launches * (graphs == "none"),
+        experts=case.running.moe * (graphs != "step") + none,
+        waits=_waits(case) * (graphs != "step") + none,
         ahead=ahead,
         back=back,
         gathered_ahead=sum((item.flow.forward * item.call_s for item in syncs), none),

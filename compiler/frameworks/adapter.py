@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from functools import cache
 
 from compiler.checks import Check, check
@@ -16,21 +15,18 @@ from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
 from compiler.layout.stages import Stages
 from compiler.specs.config import Config
-from compiler.specs.states import States
-from compiler.specs.workload import MODULES
 from compiler.world import World
 
 
 class Adapter:
     """The plan's own rules, which are those of `framework=none`; a framework overrides what it does otherwise.
 
-    Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state. `states` and `modules` are what it can
-    be told of `workload.states` and `workload.recompute_modules`; where it `abbreviates`, its parser takes the beginning of an
-    option for the whole.
+    Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state. `hears` names the keys
+    of training, those below `workload.` that say what is kept and what runs again, that it can be told; None: all of them. Where it
+    `abbreviates`, its parser takes the beginning of an option for the whole.
     """
 
-    states: Collection[str] = tuple(item.name for item in fields(States))
-    modules: Collection[str] = MODULES
+    hears: Collection[str] | None = None
     abbreviates = False
 
     def written(self, config: Config) -> Iterable[str]:

@@ -81,16 +81,16 @@ def _said(found: Sequence[str]) -> Said:
 
 
 def joined(said: Iterable[Said], others: Mapping[str, Mapping[str, str]]) -> Iterator[Said]:
-    """Each argument of `others` with those that say more of it, as one: its values are theirs, by default as given there."""
+    """Each argument of `others` with those that say more of it, as one: their values follow its own, by default as given there."""
     found = list(said)
     last = {item.name: item for item in found}
     more = {name: main for main, names in others.items() for name in names if main in last}
     for item in found:
         if item.name in others and item is last[item.name]:
             rest = [last[name] for name in others[item.name] if name in last]
-            values = (last[name].values[-1:] if name in last else (usual,) for name, usual in others[item.name].items())
+            values = (last[name].values if name in last else (usual,) for name, usual in others[item.name].items())
             kept = tuple(word for each in (item, *rest) for word in each.words)
-            yield Said(item.name, tuple(value for pair in values for value in pair), kept)
+            yield Said(item.name, (*item.values, *(value for pair in values for value in pair)), kept)
         elif item.name not in more:
             yield item
 

@@ -15,7 +15,6 @@ _OFFLOAD = "what goes to the host's memory"
 
 UNCOSTED: Mapping[str, Mapping[str, str]] = {
     "megatron": {
-        **dict.fromkeys(("--cuda-graph-impl", "--enable-cuda-graph", "--external-cuda-graph"), _GRAPHS),
         **dict.fromkeys(("--optimizer-cuda-graph",), _GRAPHS),
         **dict.fromkeys(("--delay-wgrad-compute", "--moe-shared-expert-overlap", "--tp-comm-overlap"), _OVERLAP),
         **dict.fromkeys(("--defer-embedding-wgrad-compute", "--overlap-cpu-optimizer-d2h-h2d"), _OVERLAP),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from compiler.checks import Check, check
 from compiler.frameworks import known
@@ -19,23 +20,29 @@ def of_the_configuration(config: Config) -> Iterator[Check]:
     yield from adapter(config.framework.name).declared(config)
 
 
+KEPT: Mapping[str, Any] = {"recompute_modules": [], "wide_layers": [], "optimizer": "adam", "cuda_graphs": "none"}
+"""Keys of training that a framework may have no argument for, and what they are where nobody asks, beside `states`."""
+
+
 @declared
 def untold(config: Config) -> Iterator[Check]:
     """Keys of training that a framework has no argument for: it would do otherwise than the plan costs."""
     workload, own = config.workload, adapter(config.framework.name)
     if not workload.train:
         return
-    modules = workload.recompute_modules if workload.recompute == "selective" else ()
-    asked = {f"workload.states.{name}={value}": name in own.states for name, value in workload.states.changed.items()}
-    asked |= {f"workload.recompute_modules=[{module}]": module in own.modules for module in modules}
-    for key, heard in asked.items():
+    asked: dict[str, Any] = {f"states.{name}": value for name, value in workload.states.changed.items()}
+    asked |= {key: value for key, usual in KEPT.items() if (value := getattr(workload, key)) != usual}
+    if workload.recompute != "selective":
+        asked.pop("recompute_modules", None)
+    for key, value in asked.items():
+        said = f"{key}={value}".replace(" ", "").replace("'", "")
         yield check(
             "framework-untold",
-            heard,
-            key.removeprefix("workload."),
+            own.hears is None or key in own.hears,
+            said,
             "what the framework can be told",
-            f"{key}: {config.framework.name} has no argument for it",
-            f"leave {key.partition('=')[0]} out",
+            f"workload.{said}: {config.framework.name} has no argument for it",
+            f"leave workload.{key} out",
         )
 
 

@@ -23,6 +23,7 @@ OF_TRAINING = (
         "states",
         "wide_layers",
         "optimizer",
+        "cuda_graphs",
         "schedule",
         "dispatch",
         "overlapped_dispatch",

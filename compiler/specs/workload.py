@@ -56,6 +56,7 @@ class Workload:
 
     `recompute_modules` is what `recompute: selective` runs again (none: a framework's own selection, the attention's core).
     `wide_layers`: of a model in FP8, how many first and last layers compute in BF16.
+    `cuda_graphs`: the host launches each kernel, each layer (but its experts), or a whole step.
     `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory.
 
     In serving: prompts run in passes of `prefill_chunk` tokens; `draft_tokens` are predicted by each step and accepted with
@@ -84,6 +85,7 @@ class Workload:
     states: States = field(default_factory=States)
     wide_layers: list[int] = numbers(0, LAYERS, 2)
     optimizer: str = choice(("adam", "muon", "sgd"), "adam")
+    cuda_graphs: str = choice(("none", "layer", "step"), "none")
     sequence_parallel: Optional[bool] = None
     distributed_optimizer: bool = True
     zero_stage: int = between(0, 3, 0)

@@ -20,8 +20,7 @@ from compiler.world import World
 class DeepSpeed(Adapter):
     """Experts follow `framework.expert_layout`, one of layout.LAYOUTS."""
 
-    states = ("gradients",)
-    modules = ()
+    hears = ("states.gradients",)
 
     def told(self, config: Config) -> Config:
         return told.read(config, json_args.KEYS, told.words(config.framework.args))

@@ -17,8 +17,7 @@ from compiler.world import World
 class MaxText(Adapter):
     """Layers that don't divide are refused (it has no rule for them), and experts are dealt out contiguously."""
 
-    states = ("gradients", "exp_avg")
-    modules = ()
+    hears = ("states.gradients", "states.exp_avg")
 
     def told(self, config: Config) -> Config:
         return told.read(config, host.KEYS, told.words(config.framework.args, starts=bool))

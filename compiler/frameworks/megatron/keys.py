@@ -12,12 +12,23 @@ from compiler.specs.workload import Workload
 _DTYPES = {name: name for name in ("fp32", "fp16", "bf16", "fp8")}
 
 
+GRAPHED = ("--cuda-graph-impl", "--enable-cuda-graph", "--external-cuda-graph")
+"""Any of them captures launches."""
+
+
 def eight_bits(workload: Workload) -> bool:
     return workload.precision in ("fp8", "mxfp8")
 
 
 def four_bits(workload: Workload) -> bool:
     return workload.precision in ("fp4", "nvfp4")
+
+
+def _captured(values: tuple[str, ...]) -> str | None:
+    """What is captured, by an implementation and its scope."""
+    if "full_iteration" in values:
+        return "step"
+    return None if values[0] == "none" else "layer"
 
 
 KEYS: Mapping[str, Key] = {
@@ -30,11 +41,13 @@ KEYS: Mapping[str, Key] = {
     "--fp8-param-gather": Key("states.weights", {"": "fp8"}, eight_bits),
     "--fp4-param-gather": Key("states.weights", {"": "fp4"}, four_bits),
     "--fp8-recipe": Key("precision", {"mxfp8": "mxfp8"}, eight_bits, finer=("fp8",)),
+    "--moe-enable-deepep": Key("dispatch", {"": "deduplicated"}),
     "--moe-token-dispatcher-type": Key("dispatch", {"alltoall": "alltoall", "flex": "deduplicated"}),
     "--overlap-moe-expert-parallel-comm": Key("overlapped_dispatch", {"": True}),
     "--optimizer": Key("optimizer", {"muon": "muon", "sgd": "sgd"}),
     "--optimizer-cpu-offload": Key("optimizer_offload", part),
     "--first-last-layers-bf16": Key("wide_layers", whole_numbers, eight_bits),
+    **dict.fromkeys(GRAPHED, Key("cuda_graphs", _captured)),
     "--attention-backend": Key("fused_attention", {"unfused": False}),
 }
 """Option -> the key that it is read as. `--fp8-param-gather` of a plan in BF16, which Megatron passes over, stays where it is."""
@@ -42,6 +55,7 @@ KEYS: Mapping[str, Key] = {
 
 _MORE: Mapping[str, Mapping[str, str]] = {
     "--optimizer-cpu-offload": {"--optimizer-offload-fraction": "1"},
+    **{flag: {"--cuda-graph-scope": "", "--cuda-graph-modules": ""} for flag in GRAPHED},
     "--first-last-layers-bf16": {"--num-layers-at-start-in-bf16": "1", "--num-layers-at-end-in-bf16": "1"},
 }
 """Options, and those that say more of them with their defaults."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.megatron.keys import eight_bits, four_bits
+from compiler.frameworks.megatron.keys import GRAPHED, eight_bits, four_bits
 from compiler.frameworks.megatron.options import given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.specs.config import Config
@@ -29,11 +29,25 @@ def options(config: Config) -> Iterator[Option]:
         yield (f"--{states.weights}-param-gather",)
     if config.workload.optimizer != "adam":
         yield "--optimizer", config.workload.optimizer
+    if not set(GRAPHED) & user.keys():
+        yield from _graphs(config)
     if config.workload.wide_layers:
         first, last = config.workload.wide_layers
         yield ("--first-last-layers-bf16",)
         yield "--num-layers-at-start-in-bf16", str(first)
         yield "--num-layers-at-end-in-bf16", str(last)
+
+
+def _graphs(config: Config) -> Iterator[Option]:
+    """CUDA graphs of layers, of which tokens that go to experts are no part, or of a whole step."""
+    graphs, modules = config.workload.cuda_graphs, config.workload.recompute_modules
+    if graphs == "layer":
+        yield "--cuda-graph-impl", "transformer_engine"
+        if config.model.moe:
+            yield "--cuda-graph-scope", "attn", *["moe_router"] * ("moe" not in modules)
+    if graphs == "step":
+        yield "--cuda-graph-impl", "full_iteration"
+        yield ("--no-check-for-nan-in-loss-and-grad",)
 
 
 def declared(config: Config) -> Iterator[Check]:
@@ -47,8 +61,24 @@ def declared(config: Config) -> Iterator[Check]:
         yield _weights(config)
     if workload.wide_layers:
         yield _wide(config)
+    if workload.cuda_graphs == "layer":
+        yield _captured(config)
     if workload.recompute == "selective":
         yield from _modules(config)
+
+
+def _captured(config: Config) -> Check:
+    """Graphs of layers are beside what backward makes again of a whole layer, and beside what goes to the host."""
+    workload = config.workload
+    return check(
+        "megatron-cuda-graphs",
+        workload.recompute != "full" and not workload.activation_offload,
+        f"recompute={workload.recompute}, activation_offload={workload.activation_offload:g}",
+        "neither recompute=full nor activation_offload",
+        f"workload.cuda_graphs=layer with recompute={workload.recompute} and activation_offload="
+        f"{workload.activation_offload:g}: {source(config, 'transformer/transformer_config.py')} captures layers without either",
+        "write workload.cuda_graphs=none",
+    )
 
 
 def _optimizer(config: Config) -> Check:

@@ -16,7 +16,7 @@ from compiler.world import World
 class Torchtitan(Adapter):
     """Rules of torchtitan 0.3. Its gradients are FP32, as are its optimizer's states; it picks what to recompute by operations."""
 
-    states = modules = ()
+    hears = ()
 
     def told(self, config: Config) -> Config:
         return arguments.told(config)
