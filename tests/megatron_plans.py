@@ -20,7 +20,7 @@ from compiler.frameworks.megatron.installed import megatron, module
 from compiler.frameworks.megatron.recorded import Refused
 from compiler.passes import lay_out
 from compiler.specs.config import Config
-from compiler.specs.workload import DISPATCHES
+from compiler.specs.workload import DISPATCHES, MODULES
 from tests.configs import changed
 from tests.megatron_configs import TRAIN
 
@@ -97,12 +97,28 @@ def drawn(random: Random) -> dict[str, Any]:
         "workload.global_batch_size": adp * pp * random.choice((1, 2, 3)),
         "workload.sequence_length": 2 * cp * tp * 64,
         "workload.recompute": random.choice(("none", "selective", "full")),
-        "workload.precision": random.choice(("bf16", "fp16", "fp32", "fp8", "fp4")),
+        "workload.precision": random.choice(("bf16", "fp16", "fp32", "fp8", "mxfp8", "fp4")),
+        **_states(random),
         "workload.zero_stage": random.choice((0, 0, 0, 1, 2, 3)),
         "workload.optimizer_offload": random.choice((0.0, 0.0, 0.25, 1.0)),
         "workload.activation_offload": random.choice((0.0, 0.0, 0.0, 0.5)),
         "workload.fused_attention": random.random() < 0.8,
         **_model(random, sum(counts), heads, ep * random.choice((1, 2, 4)) if moe else 0),
+    }
+
+
+def _states(random: Random) -> dict[str, Any]:
+    """What is kept of a weight, and what runs again of a layer, mostly as usual."""
+    usual = random.random() < 0.5
+    modules = () if usual else random.sample(MODULES, random.randint(0, 3))
+    return {
+        "workload.recompute_modules": list(modules),
+        "workload.optimizer": "adam" if usual else random.choice(("adam", "muon", "sgd")),
+        "workload.wide_layers": [] if usual else random.choice(([], [1, 1], [0, 2])),
+        "workload.states.weights": None if usual else random.choice((None, "fp8", "fp4")),
+        "workload.states.gradients": random.choice(("fp32", "bf16")),
+        "workload.states.exp_avg": "fp32" if usual else random.choice(("fp32", "fp16", "bf16", "fp8")),
+        "workload.states.masters": "fp32" if usual else random.choice(("fp32", "fp16")),
     }
 
 

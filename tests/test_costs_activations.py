@@ -10,6 +10,7 @@ from compiler.costs.activations import in_training, passing, stored_each
 from compiler.costs.case import case
 from compiler.costs.memory import allocated, reserved
 from compiler.costs.pipeline import in_flight
+from compiler.costs.traits import rebuilt
 from compiler.specs.config import Framework
 from tests.costed import held, parts
 from tests.worlds import DEEPSEEK_V3, GPT3, LLAMA_8B, MIXTRAL, TRAIN, world
@@ -65,7 +66,7 @@ def test_hidden_states_that_are_pipelined_are_never_whole() -> None:
 def test_torchtitan_keeps_every_second_product(degrees: str, each: float) -> None:
     """Input, queries, values, output of attention, gate, and the last product: counted in a step of torch 2.13 with its policy."""
     plan = case(world(degrees, LLAMA_8B, replace(TRAIN, recompute="selective", global_batch_size=1)))
-    for titan in (replace(plan, framework="torchtitan"), replace(plan, rebuilt=("products",))):
+    for titan in (replace(plan, rebuilt=rebuilt(plan.workload, "torchtitan")), replace(plan, rebuilt=("products",))):
         assert stored_each(titan)[0] == 32 * 4096 * each
 
 
@@ -83,13 +84,17 @@ def test_recomputation_saves_memory_in_order() -> None:
         ("mla_up_proj", 2 * 128 * (192 + 192 + 128)),
         ("mlp", 3 / 61 * 2 * 3 * 18_432),
         ("moe_act", 58 / 61 * 2 * 8 * 2048),
+        ("shared_experts", 58 / 61 * 2 * 3 * 2048),
+        ("moe", 58 / 61 * 2 * (8 * (7168 + 3 * 2048) + 3 * 2048)),
     ],
 )
 def test_pieces_that_are_rebuilt_are_not_kept(piece: str, each: float) -> None:
     model = replace(DEEPSEEK_V3, num_nextn_predict_layers=0)
-    plan = case(world("tp1", model, replace(TRAIN, recompute="selective", global_batch_size=1)))
-    saved = in_training(plan) - in_training(replace(plan, rebuilt=(piece,)))
+    plan = case(world("tp1", model, replace(TRAIN, global_batch_size=1)))
+    again = replace(plan, rebuilt=(piece,))
+    saved = stored_each(plan) - stored_each(again)
     assert saved[0] == pytest.approx(61 * 4096 * each, rel=1e-9)
+    assert 0 < passing(again)[0][0] - passing(plan)[0][0] < saved[0] / 2  # one layer's, while it runs backward
 
 
 def test_an_unfused_loss_keeps_the_logits_twice() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from compiler.frameworks.megatron import recorded
 from compiler.frameworks.megatron.installed import module
+from compiler.specs.states import States
 from tests.configs import changed
 from tests.megatron_configs import TRAIN
 from tests.megatron_plans import newest_megatron, refusals, verdict
@@ -114,6 +115,46 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "arguments: seq-length should be a multiple of 2",
     ),
     ("expert-groups", {"model.n_group": 3}, "configuration: num_moe_experts (64) should be divisible"),
+    (
+        "megatron-narrow-weights",
+        {"workload.states": States(weights="fp8")},
+        "configuration: fp8_param must be used together with fp8 mode",
+    ),
+    (
+        "megatron-narrow-weights",
+        {
+            "workload.states": States(weights="fp8"),
+            "workload.precision": "fp8",
+            "workload.distributed_optimizer": False,
+        },
+        "arguments: --fp8-param-gather only supported with distributed optimizer",
+    ),
+    (
+        "megatron-wide-layers",
+        {"workload.wide_layers": [1, 1], "workload.precision": "fp8"},
+        "configuration: Delayed scaling does not support first / last layer",
+    ),
+    (
+        "megatron-wide-layers",
+        {"workload.wide_layers": [9, 9], "workload.precision": "mxfp8"},
+        "configuration: num_layers_at_start_in_bf16 (9) must be",
+    ),
+    (
+        "megatron-recompute-modules",
+        {"workload.recompute": "selective", "workload.recompute_modules": ["mla_up_proj"]},
+        "configuration: mla_up_proj in recompute_modules is only",
+    ),
+    (
+        "megatron-recompute-modules",
+        {"workload.recompute": "selective", "workload.recompute_modules": ["layernorm"], "workload.precision": "fp8"},
+        "configuration: Delayed scaling does not support moe_act and layernorm",
+    ),
+    (
+        "megatron-cuda-graphs",
+        {"workload.recompute": "full", "workload.cuda_graphs": "layer"},
+        "configuration: full recompute is only supported with full iteration",
+    ),
+    ("framework-arguments", {"framework.args": ["--moe-permut-fusion"]}, "arguments: "),
     (
         "megatron-unplanned",
         {"framework.args": ["--hybrid-context-parallel"]},

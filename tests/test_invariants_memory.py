@@ -20,7 +20,7 @@ from compiler.specs.config import Framework
 from tests.configs import changed, composed
 
 EDGE = ["framework=megatron", "model=llama3_1_70b", "workload=train", "hardware=h100_80gb", "hardware.nodes=4"]
-EDGE += ["parallel=tp4_pp4_vpp5_adp2", "workload.precision=fp8", "workload.schedule=interleaved"]
+EDGE += ["parallel=tp4_pp4_vpp5_adp2", "workload.precision=bf16", "workload.schedule=interleaved"]
 EDGE += ["workload.global_batch_size=32"]
 
 LLAMA = composed("model=llama3_1_8b", "hardware=h100_80gb", "hardware.nodes=1", "parallel=tp8", "~expect")

@@ -11,6 +11,7 @@ from compiler.api import compile_plan
 from compiler.invariants.workload import NEEDS, OF_EXPERTS, OF_SERVING, OF_TRAINING, defaults
 from compiler.passes import compile_config
 from compiler.specs.config import Framework
+from compiler.specs.states import States
 from compiler.specs.workload import Workload
 from tests.configs import changed, composed
 
@@ -19,6 +20,11 @@ OTHER: dict[str, Any] = {
     "sequence_lengths": [77],
     "output_length": 7,
     "recompute": "full",
+    "recompute_modules": ["mlp"],
+    "states": States(gradients="bf16"),
+    "wide_layers": [1, 1],
+    "optimizer": "muon",
+    "cuda_graphs": "step",
     "distributed_optimizer": False,
     "zero_stage": 3,
     "optimizer_offload": 0.5,

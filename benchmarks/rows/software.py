@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from benchmarks.rows.record import Row, whole
 from compiler.specs.model import Model
@@ -28,27 +29,37 @@ follows the busiest expert (1.09 to 1.24, Megatron-MoE-ModelZoo's Qwen3-235B).""
 
 
 def recompute(row: Row, *, fused: bool) -> str:
-    """full, selective (the attention core), or none; the pieces of finer selections are `rebuilt`'s.
+    """full, selective where a module of a layer is, or none."""
+    if row["recompute"].lower().startswith("full"):
+        return "full"
+    return "selective" if modules(row, fused=fused) else "none"
+
+
+def modules(row: Row, *, fused: bool) -> list[str]:
+    """Modules that selective recomputation runs again.
 
     Scores that no kernel fuses are rebuilt where a row does not say (Megatron's default selection, made for them).
     """
     text = row["recompute"].lower()
-    if text.startswith("full"):
-        return "full"
     unsaid = not text and not fused and row["framework"] == "megatron"
-    return "selective" if "attention core" in text or unsaid else "none"
+    core = ["core_attn"] if "attention core" in text or unsaid else []
+    return core if _of_operations(row) else core + sorted(set(re.findall(r"layernorm|mla_up_proj|mlp|moe_act", text)))
+
+
+def layers(row: Row) -> dict[str, Any]:
+    """What torchtitan's layers keep: every second product where it selects operations, and inputs as they were given."""
+    if row["framework"] != "torchtitan":
+        return {}
+    return {"narrow_inputs": False} | ({"rebuilt": ("products",)} if _of_operations(row) else {})
+
+
+def _of_operations(row: Row) -> bool:
+    return row["framework"] == "torchtitan" and row["recompute"].lower().startswith("selective")
 
 
 def imbalance(row: Row) -> float:
     """Busiest over mean expert load: 1 where routing is forced or nothing is said of it."""
     return NATURAL if re.search("natural|unforced|not? forced", row.get("moe_balance", "").lower()) else 1.0
-
-
-def rebuilt(row: Row) -> tuple[str, ...]:
-    """The pieces of a layer that a finer selection names; every second product where torchtitan selects operations."""
-    if row["framework"] == "torchtitan" and row["recompute"].lower().startswith("selective"):
-        return ("products",)
-    return tuple(sorted(set(re.findall(r"layernorm|mla_up_proj|mlp|moe_act", row["recompute"]))))
 
 
 def fused_loss(row: Row) -> bool:

@@ -154,6 +154,7 @@ def world(row: Row) -> World:
         sequence_length=whole(row, "seq"),
         precision=precision(row),
         recompute=software.recompute(row, fused=fused),
+        recompute_modules=software.modules(row, fused=fused),
         sequence_parallel=software.sequence_parallel(row),
         distributed_optimizer=row["dist_optimizer"] != "0",
         zero_stage=software.zero_stage(row),
@@ -192,7 +193,7 @@ def _filled(base: Record, row: Row) -> Record:
             raise Skip("no step time and no tokens/s")
         metric, measured = ("step_time_s", step) if step is not None else ("tokens_s_gpu", rate)
         base = replace(base, metric=metric, measured=measured or 0.0, software=ran)
-        ask = {"rebuilt": software.rebuilt(row), "fused_loss": software.fused_loss(row)}
+        ask = {**software.layers(row), "fused_loss": software.fused_loss(row)}
         return replace(base, world=world(row), gpu=gpu_file(row), ask=ask)
     except (Skip, *UNFIT) as why:
         return replace(base, skipped=reason(why))
@@ -223,9 +224,8 @@ def _memory(base: Record, row: Row) -> Record:
         if not row["dp"] and not row["gpus"]:
             raise Skip("data parallelism unknown")
         found = world(row)
-        stage, pieces = _stage(row["stage_or_rank"], found), software.rebuilt(row)
-        ask = {"stage": stage, "rebuilt": pieces, "fused_loss": software.fused_loss(row)}
-        ask["pipelined_tp"] = software.pipelined_tp(row)
+        ask = {**software.layers(row), "fused_loss": software.fused_loss(row)}
+        ask |= {"stage": _stage(row["stage_or_rank"], found), "pipelined_tp": software.pipelined_tp(row)}
         return replace(base, world=found, gpu=gpu_file(row), ask=ask)
     except (Skip, *UNFIT) as why:
         return replace(base, skipped=reason(why))

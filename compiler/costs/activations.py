@@ -13,6 +13,7 @@ import numpy as np
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import (
+    CHUNKED_BYTES,
     DROPOUT_MASK_BYTES,
     ELEMENTWISE_PASSES,
     LOGIT_BYTES,
@@ -40,7 +41,7 @@ def in_training(case: Case) -> Array:
 def passing(case: Case) -> tuple[Array, Array]:
     """What lives only while one layer runs backward, and only while the loss does."""
     forward = whole_sequences(case, "train", case.workload.longest)
-    layer = SCORE_WORK_BYTES * _scores(case, forward)
+    layer = SCORE_WORK_BYTES * _scores(case, forward) + _rebuilt_layer(case, forward)
     if case.workload.recompute == "full":  # inputs are kept; one layer at a time is rebuilt
         layer = layer + _largest_layer(case, forward) + SCORE_BYTES * _scores(case, forward)
     return layer + np.zeros_like(case.running.layers), _logits(case, forward)
@@ -51,10 +52,12 @@ def stored_each(case: Case) -> Array:
     forward = whole_sequences(case, "train", case.workload.longest)
     if case.workload.recompute == "full":
         return case.running.layers * _layer_input(case, forward)
-    if case.saves_products:
+    if "products" in case.rebuilt:
         return _products(case, forward)
     stored = case.running.layers * _attention(case, forward) + _after_attention(case, forward)
-    if case.workload.recompute == "none":
+    if case.workload.cuda_graphs == "layer":  # each graph's own copy of its layer's input (assumed)
+        stored = stored + case.running.layers * _layer_input(case, forward)
+    if "core_attn" not in case.rebuilt:
         stored = stored + case.running.layers * SCORE_BYTES * _scores(case, forward)
     return stored
 
@@ -77,12 +80,14 @@ def elementwise_bytes(case: Case, forward: Forward) -> Array:
     What a finer selection rebuilds is computed once more in the backward pass, a third of a forward and a backward one.
     """
     model, rebuilt = case.model, case.rebuilt
+    case = replace(case, rebuilt=(), narrow_inputs=False)
     hidden = ELEMENTWISE_PASSES * case.running.layers * _layer_input(case, forward)
     again = NORM_PASSES * case.running.layers * _layer_input(case, forward) * ("layernorm" in rebuilt)
     dense = case.running.dense * _mlp(case, forward, model.intermediate_size)
     shared = case.running.moe * _mlp(case, forward, model.shared_size)
-    routed = case.running.moe * _experts(replace(case, rebuilt=()), forward)
-    again = again + routed * ("moe_act" in rebuilt) + dense * ("mlp" in rebuilt)
+    routed, whole = case.running.moe * _experts(case, forward), "moe" in rebuilt
+    again = again + routed * (whole or "moe_act" in rebuilt) + dense * ("mlp" in rebuilt)
+    again = again + shared * (whole or "shared_experts" in rebuilt)
     return hidden + dense + shared + routed + (again + _loss(case, forward)) * (1 / 3) * (forward.phase == "train")
 
 
@@ -110,11 +115,38 @@ def _largest_layer(case: Case, forward: Forward) -> Array:
     return _attention(case, forward) + np.maximum((case.running.moe > 0) * moe, (case.running.dense > 0) * dense)
 
 
+def _rebuilt_layer(case: Case, forward: Forward) -> Array:
+    """What selective recomputation makes of one layer again: of its attention, or of what follows, whichever is more."""
+    if not case.rebuilt or "products" in case.rebuilt:
+        return 0 * forward.tokens
+    whole = replace(case, rebuilt=())
+    before = _attention(whole, forward) - _attention(case, forward)
+    counts = (case.running.moe, case.running.dense)
+    pairs = zip(counts, _blocks(whole, forward), _blocks(case, forward), strict=True)
+    after = [(count > 0) * (all_ - kept) for count, all_, kept in pairs]
+    return np.maximum(before, np.maximum(*after))
+
+
 def _blocks(case: Case, forward: Forward) -> tuple[Array, Array]:
-    """The part after attention of a MoE layer, and of a dense one."""
-    model = case.model
-    moe = _mlp(case, forward, model.shared_size) + _experts(case, forward)
-    return moe, _mlp(case, forward, 0 if "mlp" in case.rebuilt else model.intermediate_size)
+    """The part after attention of a MoE layer, and of a dense one, with what the norm before it puts out: for the router,
+    and for a module that runs again, it stays wide.
+    """
+    model, rebuilt = case.model, case.rebuilt
+    normed = ("layernorm" not in rebuilt) * _layer_input(case, forward) / case.activation_bytes
+    moe, dense = case.activation_bytes * normed, case.saved_bytes * normed
+    if "moe" not in rebuilt:
+        moe = moe + _experts(case, forward)
+        if model.shared_size and "shared_experts" not in rebuilt:
+            moe = moe + _narrow_copy(case) * normed + _mlp(case, forward, model.shared_size)
+    if "mlp" in rebuilt:
+        return moe, case.activation_bytes * normed
+    return moe, dense + _mlp(case, forward, model.intermediate_size)
+
+
+def _narrow_copy(case: Case) -> Array:
+    """Bytes of an element that a product reads and something else keeps as well: nothing more in layers where both keep the same."""
+    narrow = (case.saved_bytes - case.activation_bytes * case.wide_share) * (case.saved_bytes < case.activation_bytes)
+    return np.asarray(narrow)
 
 
 def _layer_input(case: Case, forward: Forward) -> Array:
@@ -133,7 +165,8 @@ def _products(case: Case, forward: Forward) -> Array:
         model.shared_size, case.tp
     )
     products = forward.tokens * (running.layers * (width + model.hidden_size) + first)
-    routed = 2 * running.moe * model.moe * _pairs(case, forward) * model.hidden_size
+    sent = 2 * running.moe * model.moe * (case.ep > 1)  # what all-to-alls put out; there are none at ep1
+    routed = sent * _pairs(case, forward) * model.hidden_size
     hidden = running.layers * (1 + 2 * (case.split > 1)) * _layer_input(case, forward)
     return hidden + case.activation_bytes * (products + routed)
 
@@ -147,14 +180,15 @@ def _gathered(case: Case, forward: Forward) -> Array:
 
 
 def _attention(case: Case, forward: Forward) -> Array:
-    """Both norms with their inputs, the dropout masks, and the attention's own tensors."""
+    """The inputs of both norms and the output of the first, the dropout masks, and the attention's own tensors."""
     model = case.model
     masks = 0.0 if model.gated_mlp else DROPOUT_MASK_BYTES * model.hidden_size
-    outside = (2 if "layernorm" in case.rebuilt else 4) * _layer_input(
-        case, forward
-    ) + masks * forward.tokens / case.split
-    kept = SOFTMAX_STATISTIC_BYTES if case.workload.recompute == "none" else 0.0
-    statistics = kept * forward.tokens * ceil_div(model.num_attention_heads, case.tp)
+    normed = 0.0 if "layernorm" in case.rebuilt else case.saved_bytes / case.activation_bytes
+    outside = (2 + normed) * _layer_input(case, forward) + masks * forward.tokens / case.split
+    again = "core_attn" in case.rebuilt or case.workload.recompute == "full"
+    statistics = (
+        (0.0 if again else SOFTMAX_STATISTIC_BYTES) * forward.tokens * ceil_div(model.num_attention_heads, case.tp)
+    )
     return outside + _heads(case, forward) + statistics
 
 
@@ -165,8 +199,9 @@ def _heads(case: Case, forward: Forward) -> Array:
     width = heads * (query_width(model) + value_width(model)) + key_value_width(model, case.tp)
     if model.mla and "mla_up_proj" in case.rebuilt:
         width = heads * value_width(model)
+    output = _narrow_copy(case) * heads * value_width(model)
     latent = (model.q_lora_rank or 0) + (model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0) if model.mla else 0
-    return case.activation_bytes * forward.tokens * (width + latent / case.split)
+    return forward.tokens * (case.activation_bytes * (width + latent / case.split) + output)
 
 
 def _scores(case: Case, forward: Forward) -> Array:
@@ -178,7 +213,12 @@ def _scores(case: Case, forward: Forward) -> Array:
 
 def _mlp(case: Case, forward: Forward, width: int) -> Array:
     """The output of the first GEMM (gate and up) and the input of the second."""
-    return case.activation_bytes * forward.tokens * matrices(case.model) * ceil_div(width, case.tp)
+    return forward.tokens * _hidden(case) * ceil_div(width, case.tp)
+
+
+def _hidden(case: Case) -> Array:
+    """Bytes of one hidden element of an MLP: what the first products put out, and what the last one reads."""
+    return case.activation_bytes * (matrices(case.model) - 1) + case.saved_bytes
 
 
 def _pairs(case: Case, forward: Forward) -> Array:
@@ -189,9 +229,9 @@ def _pairs(case: Case, forward: Forward) -> Array:
 def _experts(case: Case, forward: Forward) -> Array:
     """Dispatched tokens and what the experts keep of them."""
     model = case.model
-    kept = matrices(model) - ("moe_act" in case.rebuilt)
-    width = model.hidden_size + kept * ceil_div(model.expert_size, case.etp)
-    return case.activation_bytes * _pairs(case, forward) * width * model.moe
+    hidden = _hidden(case) - case.saved_bytes * ("moe_act" in case.rebuilt)
+    each = case.saved_bytes * model.hidden_size + hidden * ceil_div(model.expert_size, case.etp)
+    return _pairs(case, forward) * each * model.moe
 
 
 def _logits(case: Case, forward: Forward) -> Array:
@@ -200,5 +240,6 @@ def _logits(case: Case, forward: Forward) -> Array:
     fused = LOGIT_BYTES + (0.0 if case.fused_loss else case.activation_bytes)
     alone, split = LOGIT_COPIES_BYTES.get(case.framework, (fused, fused))
     each = np.where(case.tp > 1, split, alone)
-    once = each * forward.tokens * width / case.tp
-    return case.running.heads * once
+    once = each * forward.tokens * width / case.tp / case.loss_chunks
+    whole = CHUNKED_BYTES * (case.loss_chunks > 1) * case.model.hidden_size * forward.tokens
+    return case.running.heads * once + case.running.last * whole

@@ -6,17 +6,18 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
-from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES
+from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
 from compiler.costs.servers import SERVERS, WHOLE, Room, room
+from compiler.costs.traits import LOSS_CHUNKS, WIDE_INPUTS, fuses_loss, pipelines_tp, rebuilt
 from compiler.costs.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
-from compiler.specs.config import Framework
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
@@ -27,7 +28,8 @@ from compiler.world import World
 class Layers:
     """How many layers of each kind a stage holds (`moe` and `sliding` are among `layers`), arrays over stages.
 
-    `first` and `last` are 1 where the stage has the embedding, and the LM head; `mtp` are its MTP layers.
+    `first` and `last` are 1 where the stage has the embedding, and the LM head; `mtp` are its MTP layers. `wide` of its layers
+    compute in BF16 where others do in FP8.
     """
 
     layers: Array
@@ -36,6 +38,7 @@ class Layers:
     first: Array
     last: Array
     mtp: Array
+    wide: Array
 
     @property
     def dense(self) -> Array:
@@ -56,11 +59,13 @@ class Layers:
         return replace(self, layers=self.layers + self.mtp, moe=self.moe + self.mtp * moe)
 
 
-def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -1) -> Layers:
+def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -1, wide: Sequence[int] = ()) -> Layers:
     """Count the layers of stages, given as layer ids; ids that the model does not have count as plain layers. `mtp_stage`: the
-    stage of the MTP layers, which with virtual stages counts all of them from the last.
+    stage of the MTP layers, which with virtual stages counts all of them from the last. `wide`: how many of the first and of the
+    last layers compute in BF16 whatever the others do.
     """
     moe, windows, count = model.moe_layers, model.windows, len(stages)
+    before, after = (wide[0], model.num_hidden_layers - wide[1]) if len(wide) > 1 else (0, model.num_hidden_layers)
     slides = [window is not None for window in windows]
     ends = np.eye(count)
     last = ends[count - 1]
@@ -71,6 +76,7 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -
         first=ends[0],
         last=last,
         mtp=ends[mtp_stage % count] * model.num_nextn_predict_layers,
+        wide=array([sum(i < before or i >= after for i in ids) for ids in stages]),
     )
 
 
@@ -78,9 +84,10 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -
 class Case:
     """A plan (or, by broadcasting, many) as the cost functions see it; every degree is at least 1.
 
-    `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), or
-    "products" where every second one is kept. `fused_loss`: no copy of the logits in the precision of activations, and few
-    passes over them. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
+    `rebuilt`: modules of a layer that backward runs again, or "products" where every second one is kept. `narrow_inputs`: products
+    in FP8 and FP4 keep what they read as narrow as they read it (Transformer Engine). `fused_loss`: no copy of the logits in the
+    precision of activations, and few passes over them. `loss_chunks`: parts of the sequence that the head and the loss run through
+    one after another. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
     `room`: what the server makes of memory. Decode of more sequences than `graph_batch` on a rank is launched kernel by kernel.
     `combine_bytes`: of an element that experts send back; None for as many as activations have. `group`: micro-batches that a
     virtual stage has in a row, pp where it is None. `chunks`: layers of the virtual stages, in order, where those of a rank are
@@ -109,7 +116,9 @@ class Case:
     graph_batch: float = math.inf
     combine_bytes: float | None = None
     rebuilt: tuple[str, ...] = ()
+    narrow_inputs: bool = True
     fused_loss: bool = True
+    loss_chunks: float = 1.0
     pipelined_tp: bool = False
 
     @property
@@ -147,11 +156,6 @@ class Case:
         """Bytes of a weight of each class as it is kept for the forward pass."""
         return widths(self.model, self.workload)
 
-    @property
-    def weight_bytes(self) -> float:
-        """Bytes of a trained weight, as wide as activations are."""
-        return self.activation_bytes
-
     def products(self, kind: str) -> str:
         """What products of a class of weights are computed in."""
         return products(self.model, self.workload, kind)
@@ -161,6 +165,11 @@ class Case:
         """Precision of activations and of the attention core."""
         return self.model.wide(self.workload.precision, train=self.workload.train)
 
+    @property
+    def computed_wide(self) -> Case:
+        """The same with all layers in the precision of activations."""
+        return replace(self, workload=replace(self.workload, precision=self.wide))
+
     def read_bytes(self, kind: str) -> float:
         """Bytes of a weight as its products read it: stored, or in their precision."""
         if not self.workload.train and self.model.keeps_quantization(self.workload.precision):
@@ -168,10 +177,21 @@ class Case:
         return ELEMENT_BYTES[self.products(kind)]
 
     @property
-    def saves_products(self) -> bool:
-        """Whether layers keep every second product, torchtitan's selective recomputation."""
-        selective = self.workload.train and self.workload.recompute == "selective"
-        return "products" in self.rebuilt or (selective and self.framework == "torchtitan")
+    def wide_share(self) -> Array:
+        """Of the layers of each stage, the part that computes in BF16."""
+        return self.running.wide / np.maximum(1, self.running.layers)
+
+    @property
+    def saved_bytes(self) -> Array:
+        """Bytes of an element that a product reads, as it is kept for the gradient of its weights."""
+        kept = self.narrow_inputs and self.workload.train
+        narrow = SAVED_BYTES.get(self.workload.precision, self.activation_bytes) if kept else self.activation_bytes
+        return narrow + (self.activation_bytes - narrow) * self.wide_share
+
+    @property
+    def gradient_bytes(self) -> float:
+        """Bytes of a gradient as it is added up, and reduced."""
+        return STATE_BYTES[self.workload.states.gradients]
 
     @property
     def activation_bytes(self) -> float:
@@ -189,20 +209,6 @@ class Case:
     def split(self) -> Array:
         """Ranks that share the tokens between TP regions: tp with sequence parallelism, else 1."""
         return self.tp if self.sequence_parallel else np.ones_like(self.tp)
-
-
-PLAIN_LOSS = ("deepspeed", "torchtitan")
-"""Frameworks whose loss passes over the logits in steps of its own, for all that they are told here."""
-
-LOSS_FUSION = "--cross-entropy-loss-fusion"
-"""What Megatron-LM has to be given to fuse it."""
-
-
-def fuses_loss(framework: Framework) -> bool:
-    """Whether a plan's cross entropy is one kernel, as it is launched."""
-    if framework.name == "megatron":
-        return LOSS_FUSION in framework.args
-    return framework.name not in PLAIN_LOSS
 
 
 def busiest(world: World) -> float:
@@ -240,7 +246,7 @@ def case(world: World) -> Case:
         etp=array(degrees.etp),
         adp=array(degrees.adp),
         edp=array(max(1, degrees.edp)),
-        stages=layers(config.model, world.stages.layers, world.mtp_stage),
+        stages=layers(config.model, world.stages.layers, world.mtp_stage, config.workload.wide_layers),
         group=array(world.interleaved_group),
         chunks=chunks(world),
         framework=config.framework.name,
@@ -248,5 +254,9 @@ def case(world: World) -> Case:
         redundant_experts=world.experts.redundant,
         graph_batch=math.inf if world.graph_batch is None else world.graph_batch,
         combine_bytes=world.combine_bytes,
+        rebuilt=rebuilt(config.workload, config.framework.name),
+        narrow_inputs=config.framework.name not in WIDE_INPUTS,
         fused_loss=fuses_loss(config.framework),
+        pipelined_tp=pipelines_tp(config.framework),
+        loss_chunks=LOSS_CHUNKS.get(config.framework.name, 1.0),
     )

@@ -12,14 +12,12 @@ KV_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.0, "fp
 """Bytes of a cached key or value of that precision; where a plan says none and names no server, it follows the plan's own, no
 narrower than FP8."""
 
-GRADIENT_BYTES = 4.0
-"""FP32 main gradient, also what is reduced (Megatron-LM theoretical_memory_usage.py, --grad-reduce-in-fp32)."""
+STATE_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp4": 0.5625}
+"""What training keeps of a weight: main gradient, which is also what is reduced, master copy (none where the weight itself is
+FP32) and moments (Megatron-LM theoretical_memory_usage.py); weights in FP4 with a scale of 16 (Transformer Engine)."""
 
-MASTER_BYTES = 4.0
-"""FP32 copy of a weight; none where the weight itself is FP32 (Megatron-LM)."""
-
-ADAM_BYTES = 8.0
-"""Two FP32 moments of a weight (Megatron-LM)."""
+SAVED_BYTES = {"fp8": 1.0, "mxfp8": 1.0 + 1 / 32, "fp4": 0.5625, "nvfp4": 0.5625}
+"""What a product read, kept for the gradient of its weights: one byte or half of one, and a scale of 32 or of 16 elements."""
 
 SOFTMAX_STATISTIC_BYTES = 4.0
 """Fused attention keeps one FP32 log-sum-exp of a query and head, and no score (FlashAttention, 2205.14135)."""
@@ -33,6 +31,9 @@ LOGIT_BYTES = 4.0
 LOGIT_COPIES_BYTES = {"torchtitan": (12.0, 16.0)}
 """The same of frameworks whose loss is not in place, without and with tp: in FP32 the log-softmax, its gradient and theirs, and
 where the loss is split over tp one copy more (torch 2.13, live tensors of a step counted)."""
+
+CHUNKED_BYTES = 6.0
+"""Of a last hidden state whose loss is chunked: its copy in chunks, and its gradient in FP32 (same)."""
 
 SHARDED_MASTERS = ("torchtitan",)
 """Frameworks whose FSDP shards are the FP32 weights themselves, narrower ones being made as layers are gathered (fully_shard).
@@ -92,17 +93,12 @@ ROW_ELEMENTS = 2048
 """Elements of a hidden state in whose time a copy is found and started, whatever its size (best of 0, 2,048, 4,096 and 8,192
 by models left out)."""
 
-OPTIMIZER_SHARD_BYTES = 42.0
-"""Memory traffic of a weight on its optimizer rank: norm 4, clip 8, Adam reads 16 and writes 14.
+GRADIENT_PASSES = 4.0
+"""Times that the optimizer moves a gradient: read for the norm, read and written to clip it, read by Adam (SimuMax)."""
 
-Passes as in SimuMax, bytes counted by hand."""
-
-ACCUMULATED_BYTES = 8.0
-"""Memory traffic of a weight where a micro-batch's gradient is added to the FP32 one: read and written, within the product
-(gradient accumulation fusion, Megatron-LM)."""
-
-ZERO_GRADIENT_BYTES = 4.0
-"""Memory traffic of a weight where its gradient buffer is cleared (same)."""
+ACCUMULATED_PASSES = 2.0
+"""Times that a gradient moves where a micro-batch's is added to it: read and written, within the product (gradient accumulation
+fusion, Megatron-LM). It is cleared once a step."""
 
 BACKWARD_RATIO = 2.0
 """Work of a backward pass over a forward pass (Megatron-LM: 3 forward passes a step)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,16 @@ class Compute:
 
 
 def forward_seconds(case: Case, held: Counts, forward: Forward) -> Compute:
+    """A forward pass of one micro-batch; of its layers that compute wide, as if all did, by their share."""
+    found, share = _alike(case, held, forward), case.wide_share
+    if not np.any(share):
+        return found
+    wide = _alike(case.computed_wide, held, forward)
+    gemms = found.gemms + share * (wide.gemms - found.gemms)
+    return replace(found, gemms=gemms)
+
+
+def _alike(case: Case, held: Counts, forward: Forward) -> Compute:
     """A forward pass of one micro-batch. In decode everything is one stream of bytes: touched weights and KV cache."""
     gpu, precision = case.hardware.gpu, case.workload.precision
     dense = _in(case, "attention", flops.dense_gemms(held, forward))
@@ -45,7 +55,8 @@ def forward_seconds(case: Case, held: Counts, forward: Forward) -> Compute:
     core, cached = flops.core(case, forward), cache_bytes(case, forward)
     touched = touched_fraction(case, forward) if case.model.moe else np.ones_like(case.tp)
     dense_bytes, routed_bytes = held.dense_gemm_bytes, held.moe_gemm_bytes * touched
-    launches = KERNEL_LAUNCH_S * KERNELS_PER_LAYER * case.running.layers
+    launched = KERNELS_PER_LAYER * (case.workload.cuda_graphs == "none" or not case.workload.train)
+    launches = KERNEL_LAUNCH_S * launched * case.running.layers
     if forward.phase == "decode":
         moved = dense_bytes + routed_bytes + cached
         nothing = 0 * moved

@@ -18,6 +18,7 @@ from compiler.costs.links import Reach
 from compiler.costs.memory import memory, sharded
 from compiler.costs.params import counts, totals
 from compiler.costs.step import work
+from compiler.costs.traits import rebuilt
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
@@ -87,7 +88,8 @@ def _case(model: Model, workload: Workload, hardware: Hardware, plans: Many) -> 
         sequence_parallel=workload.sequence_parallel is not False,
         padded_vocab_size=np.ceil(model.vocab_size / tp) * tp,
         edp=np.maximum(1, ranks // (columns["etp"] * columns["ep"])),
-        stages=layers(model, held),
+        stages=layers(model, held, wide=workload.wide_layers),
+        rebuilt=rebuilt(workload),
         **columns,
     )
 

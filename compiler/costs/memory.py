@@ -10,15 +10,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.costs import states
 from compiler.costs.activations import in_training, passing, working_set
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.communicators import extra_bytes
 from compiler.costs.constants import (
-    ADAM_BYTES,
     GATHERED_LAYERS,
-    GRADIENT_BYTES,
-    MASTER_BYTES,
     OTHER_BYTES,
     RESERVED_SHARE,
     SHARDED_MASTERS,
@@ -82,14 +80,19 @@ def temporary(case: Case, held: Counts) -> Array:
     model, tp = case.model, case.tp
     dense = (case.running.dense > 0) * mlp(model, model.intermediate_size, tp)
     largest = attention(model, tp) + np.maximum(dense, (case.running.moe > 0) * moe_dense(model, tp))
-    return WORKSPACE_BYTES + case.weight_bytes * largest
+    return WORKSPACE_BYTES + case.activation_bytes * largest
 
 
 def sharded(case: Case, held: Counts, from_stage: int) -> Array:
     """Parameters of a rank after ZeRO of at least `from_stage` has cut them over its data-parallel ranks."""
+    return cut(case, held.dense, held.moe, from_stage)
+
+
+def cut(case: Case, dense: Array, moe: Array, from_stage: int) -> Array:
+    """What is left of both classes where ZeRO of at least `from_stage` cuts them."""
     if not zero(case, from_stage):
-        return held.total
-    return held.dense / (case.adp * case.cp) + held.moe / case.edp
+        return dense + moe
+    return dense / (case.adp * case.cp) + moe / case.edp
 
 
 def zero(case: Case, stage: int) -> bool:
@@ -111,18 +114,16 @@ def between(case: Case) -> NDArray[np.bool_]:
 def weights(case: Case, held: Counts) -> Array:
     if not case.workload.train:
         return held.dense_bytes + held.moe_bytes
-    return (0.0 if of_masters(case) else case.weight_bytes) * sharded(case, held, 3)
+    return 0 * held.total if of_masters(case) else cut(case, held.dense_bytes, held.moe_bytes, 3)
 
 
 def gradients(case: Case, held: Counts) -> Array:
-    return GRADIENT_BYTES * np.where(between(case), held.total, sharded(case, held, 2))
+    return case.gradient_bytes * np.where(between(case), held.total, sharded(case, held, 2))
 
 
 def optimizer(case: Case, held: Counts) -> Array:
-    """Adam's moments, and the FP32 copy of narrower weights; what is offloaded is the host's."""
-    master = MASTER_BYTES if case.weight_bytes < MASTER_BYTES else 0.0
-    kept = 1 - case.workload.optimizer_offload
-    return kept * (master + ADAM_BYTES) * sharded(case, held, 1)
+    """What the optimizer keeps; what is offloaded is the host's."""
+    return (1 - case.workload.optimizer_offload) * states.of_optimizer(case) * sharded(case, held, 1)
 
 
 def gathered(case: Case, held: Counts) -> Array:
@@ -133,7 +134,7 @@ def gathered(case: Case, held: Counts) -> Array:
     tables = np.minimum(tables, held.dense)
     part = np.where(between(case), 1.0, np.minimum(1, GATHERED_LAYERS / np.maximum(case.running.layers, 1)))
     own = 0.0 if of_masters(case) else sharded(case, held, 3) / np.maximum(held.total, 1)
-    return case.weight_bytes * (tables + (held.total - tables) * part) * (1 - own)
+    return case.activation_bytes * (tables + (held.total - tables) * part) * (1 - own)
 
 
 def kv_token(case: Case) -> Array:

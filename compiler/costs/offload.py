@@ -9,7 +9,6 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
-from compiler.costs.constants import GRADIENT_BYTES
 
 if TYPE_CHECKING:
     from compiler.costs.train import Train
@@ -28,7 +27,7 @@ def seconds_of_update(case: Case, shard: Array) -> Array:
     """Optimizer on the host, arrays over stages: gradients go there, the update runs, weights come back."""
     moved = case.workload.optimizer_offload * shard
     return np.asarray(
-        moved * ((GRADIENT_BYTES + case.weight_bytes) / HOST_BANDWIDTH + UPDATE_BYTES / HOST_UPDATE_BANDWIDTH)
+        moved * ((case.gradient_bytes + case.activation_bytes) / HOST_BANDWIDTH + UPDATE_BYTES / HOST_UPDATE_BANDWIDTH)
     )
 
 

@@ -218,7 +218,7 @@ def stored_bytes(model: Model, whole: Totals, widths: Widths) -> float:
 
 
 def rebuilt(case: Case) -> Array:
-    """Weights of the products that backward makes again on each stage: up-projections of MLA, and dense MLPs."""
+    """Weights of the dense class whose products backward makes again on each stage: up-projections of MLA, MLPs, shared experts."""
     model, found = case.model, 0.0 * case.running.layers
     if model.mla and "mla_up_proj" in case.rebuilt:
         heads = ceil_div(model.num_attention_heads, case.tp)
@@ -226,6 +226,8 @@ def rebuilt(case: Case) -> Array:
         found = found + case.running.layers * heads * ((model.q_lora_rank or 0) * query_width(model) + keys)
     if "mlp" in case.rebuilt:
         found = found + case.running.dense * mlp(model, model.intermediate_size, case.tp)
+    if {"moe", "shared_experts"} & set(case.rebuilt):
+        found = found + case.running.moe * mlp(model, model.shared_size, case.tp)
     return found
 
 

@@ -5,7 +5,7 @@ Where parameters are declared beyond what the architecture has, products take as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -45,7 +45,17 @@ class Parts:
 
 
 def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Parts:
-    """A forward pass of one micro-batch on each stage."""
+    """A forward pass of one micro-batch on each stage; of its layers that compute wide, as if all did, by their share."""
+    found, share = _alike(case, held, forward, gpu), case.wide_share
+    if not np.any(share):
+        return found
+    wide = _alike(case.computed_wide, held, forward, gpu)
+    mixed = {item.name: (getattr(found, item.name), getattr(wide, item.name)) for item in fields(Parts)}
+    return Parts(**{name: narrow + share * (other - narrow) for name, (narrow, other) in mixed.items()})
+
+
+def _alike(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Parts:
+    """The same where all layers compute alike."""
     peak = case.hardware.gpu
     products, launches = _products(case, held, forward, gpu)
     core, scores = _attention(case, forward, gpu)

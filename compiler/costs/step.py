@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.costs import pipeline, traffic
+from compiler.costs import pipeline, states, traffic
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
-from compiler.costs.constants import ACCUMULATED_BYTES, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
 from compiler.costs.exposed import Reaches, Timed, timed
 from compiler.costs.forward import whole_sequences
 from compiler.costs.memory import sharded
@@ -65,6 +64,7 @@ class Work:
     updated: Array
     again: Array
     again_core: Array
+    again_experts: Array
     rebuilt: Array
     micro_batches: Array
     bubble_share: Array
@@ -77,9 +77,9 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
     kernels = parts(case, held, forward, gpu)
     passes = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
     syncs = timed(traffic.synchronising(case, held), reaches, case.hardware, gpu)
-    none = 0 * case.running.layers
+    none, graphs = 0 * case.running.layers, case.workload.cuda_graphs
     ahead, back = _by_kind(passes, none)
-    moved = OPTIMIZER_SHARD_BYTES * sharded(case, held, 1) + ZERO_GRADIENT_BYTES * sharded(case, held, 2)
+    moved = states.updated(case) * sharded(case, held, 1) + case.gradient_bytes * sharded(case, held, 2)
     found = Work(
         products=kernels.products,
         grouped=kernels.grouped,
@@ -87,10 +87,11 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         scores=kernels.scores + none,
         elementwise=kernels.elementwise,
         permuted=kernels.permuted + none,
-        accumulated=ACCUMULATED_BYTES * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth + none,
-        launches=kernels.launches,
-        experts=case.running.moe + none,
-        waits=_waits(case) + none,
+        accumulated=states.accumulated(case) * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth
+        + none,
+        launches=kernels.launches * (graphs == "none"),
+        experts=case.running.moe * (graphs != "step") + none,
+        waits=_waits(case) * (graphs != "step") + none,
         ahead=ahead,
         back=back,
         gathered_ahead=sum((item.flow.forward * item.call_s for item in syncs), none),
@@ -98,7 +99,8 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         synchronised=sum((item.flow.step * item.call_s for item in syncs), none),
         updated=moved / case.hardware.gpu.memory_bandwidth,
         again=none + (case.workload.recompute == "full"),
-        again_core=none + (case.workload.recompute == "selective"),
+        again_core=none + ("core_attn" in case.rebuilt),
+        again_experts=none + ("moe" in case.rebuilt),
         rebuilt=kernels.products * rebuilt(case) / np.maximum(held.dense_gemm, 1),
         micro_batches=_of_a_plan(case.micro_batches),
         bubble_share=_of_a_plan(pipeline.share(pipeline.schedule(case), case.pp, case.vpp)),
@@ -160,6 +162,7 @@ def stages(work: Work, by: Software) -> Stages:
     once = products + core + scores + rest
     backward = 2 * products + CORE_BACKWARD * core + SCORES_BACKWARD * scores + 2 * rest
     backward = backward + work.again * once + work.again_core * (core + scores)
+    backward = backward + work.again_experts * (by.grouped * work.grouped + by.permuted * work.permuted)
     backward = backward + by.products * work.rebuilt + by.accumulated * work.accumulated
     share = {kind: getattr(by, "ep" if kind == "etp" else kind) for kind in KINDS}
     shown_ahead = sum((share[kind] * work.ahead[kind] for kind in KINDS), 0 * once)

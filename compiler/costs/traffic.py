@@ -9,7 +9,6 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
-from compiler.costs.constants import GRADIENT_BYTES
 from compiler.costs.forward import Forward, dispatched
 from compiler.costs.memory import zero
 from compiler.costs.params import Counts, key_value_width
@@ -45,9 +44,10 @@ def passing(case: Case, forward: Forward) -> Iterator[Flow]:
 def _flow(
     case: Case, kind: str, op: str, role: str, payload: Array, calls: tuple[Array, Array], overlapped: bool
 ) -> Flow:
-    """A flow of a micro-batch; full recomputation runs its forward calls once more within backward."""
+    """A flow of a micro-batch; recomputation, of all or of MoE layers, runs its forward calls once more within backward."""
     ahead, back = calls
-    again = ahead if case.workload.recompute == "full" and role != "stages" else 0 * ahead
+    rebuilt = case.workload.recompute == "full" or ("moe" in case.rebuilt and kind in ("ep", "etp"))
+    again = ahead if rebuilt and role != "stages" else 0 * ahead
     return Flow(kind, op, role, payload, ahead, (back + again) * case.workload.train, 0 * ahead, overlapped)
 
 
@@ -111,11 +111,11 @@ def synchronising(case: Case, held: Counts) -> Iterator[Flow]:
     backward, and reduces its gradients, in every micro-batch.
     """
     dense_kind = "dp_cp" if (case.cp > 1).any() else "dp"
-    classes = [(dense_kind, held.dense)] + [("edp", held.moe)] * case.model.moe
+    classes = [(dense_kind, held.dense, held.dense_bytes)] + [("edp", held.moe, held.moe_bytes)] * case.model.moe
     none, one = np.zeros_like(held.dense), np.ones_like(held.dense)
     count = np.maximum(case.running.layers, 1)
-    for kind, params in classes:
-        grads, whole = GRADIENT_BYTES * params, case.weight_bytes * params
+    for kind, params, whole in classes:
+        grads = case.gradient_bytes * params
         if zero(case, 3):
             layer = count * one
             yield Flow(kind, "all_gather", "parameters", whole / count, layer, layer, none, True)

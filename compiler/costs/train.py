@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compiler.costs import bubble, flops, pipeline, traffic
+from compiler.costs import bubble, flops, pipeline, states, traffic
 from compiler.costs.arrays import Array, settled
 from compiler.costs.case import Case
-from compiler.costs.constants import BACKWARD_RATIO, OPTIMIZER_SHARD_BYTES, ZERO_GRADIENT_BYTES
+from compiler.costs.constants import BACKWARD_RATIO
 from compiler.costs.exposed import Reaches, Row, Timed, pass_seconds, row, timed
 from compiler.costs.forward import whole_sequences
 from compiler.costs.kernels import Compute, forward_seconds
 from compiler.costs.memory import sharded
-from compiler.costs.params import Counts, Totals
+from compiler.costs.params import Counts, Totals, rebuilt
 
 if TYPE_CHECKING:
     from compiler.costs.calibration import Calibration
@@ -67,7 +67,7 @@ def _both(reaches: Reaches, case: Case, held: Counts) -> tuple[Array, Array, lis
     forward = whole_sequences(case, "train", case.workload.longest)
     passes = timed(traffic.passing(case, forward), reaches, case.hardware)
     syncs = timed(traffic.synchronising(case, held), reaches, case.hardware)
-    ahead, back = _passes(case, forward_seconds(case, held, forward), [*passes, *syncs])
+    ahead, back = _passes(case, held, forward_seconds(case, held, forward), [*passes, *syncs])
     return ahead, back, passes, syncs
 
 
@@ -114,13 +114,21 @@ def _projection(case: Case, model_flops: float, parts: list[float], gpus: int) -
     )
 
 
-def _passes(case: Case, compute: Compute, flows: list[Timed]) -> tuple[Array, Array]:
+def _passes(case: Case, held: Counts, compute: Compute, flows: list[Timed]) -> tuple[Array, Array]:
     """Forward and backward seconds of one micro-batch on each stage, with the collectives that show."""
-    again = {"none": 0 * compute.core, "selective": compute.core, "full": compute.total}
-    back = BACKWARD_RATIO * compute.total + again[case.workload.recompute]
+    back = BACKWARD_RATIO * compute.total + _again(case, held, compute)
     shown = pass_seconds(flows, compute.total, compute.core, backward=False)
     shown_back = pass_seconds(flows, back, BACKWARD_RATIO * compute.core, backward=True)
     return compute.total + shown, back + shown_back
+
+
+def _again(case: Case, held: Counts, compute: Compute) -> Array:
+    """Forward seconds that recomputation spends in backward."""
+    if case.workload.recompute == "full":
+        return compute.total
+    experts = held.moe_gemm * ("moe" in case.rebuilt)
+    share = (rebuilt(case) + experts) / np.maximum(held.dense_gemm + held.moe_gemm, 1)
+    return compute.core * ("core_attn" in case.rebuilt) + compute.gemms * share
 
 
 def _gradients(case: Case, syncs: list[Timed], ahead: Array, back: Array) -> Array:
@@ -140,5 +148,5 @@ def _gradients(case: Case, syncs: list[Timed], ahead: Array, back: Array) -> Arr
 def optimizer_seconds(case: Case, held: Counts) -> Array:
     """Memory traffic of the update: the shard's states, and clearing the gradient buffer."""
     gpu = case.hardware.gpu
-    moved = OPTIMIZER_SHARD_BYTES * sharded(case, held, 1) + ZERO_GRADIENT_BYTES * sharded(case, held, 2)
+    moved = states.updated(case) * sharded(case, held, 1) + case.gradient_bytes * sharded(case, held, 2)
     return moved / (gpu.memory_bandwidth * gpu.memory_efficiency)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
-from compiler.costs.constants import ACTIVATION_BYTES
+from compiler.costs.constants import ACTIVATION_BYTES, STATE_BYTES
 from compiler.specs.model import BYTES, Model
 from compiler.specs.workload import Workload
 
@@ -25,6 +25,10 @@ class Widths:
     rest: float
 
 
+MATRICES = ("attention", "mlp", "shared_experts", "experts")
+"""Classes of weights whose products are computed in a precision of their own."""
+
+
 def alike(value: float) -> Widths:
     return Widths(**{item.name: value for item in fields(Widths)})
 
@@ -33,9 +37,13 @@ COUNT = alike(1.0)
 
 
 def widths(model: Model, workload: Workload) -> Widths:
-    """Bytes of a weight as it is kept for the forward pass. Training keeps weights as wide as activations."""
+    """Bytes of a weight as it is kept for the forward pass. Training keeps weights as wide as activations, or its matrices
+    narrower (Megatron's --fp8-param-gather); not the embedding and the head.
+    """
     if workload.train:
-        return alike(ACTIVATION_BYTES[workload.precision])
+        wide = alike(ACTIVATION_BYTES[workload.precision])
+        narrow = workload.states.weights
+        return replace(wide, **dict.fromkeys(MATRICES, STATE_BYTES[narrow])) if narrow else wide
     if not model.keeps_quantization(workload.precision):
         return alike(BYTES[workload.precision])
     own = {kind: form.width for kind, form in model.stored.items()}
@@ -48,5 +56,4 @@ def products(model: Model, workload: Workload, kind: str) -> str:
     if not workload.train and model.keeps_quantization(workload.precision):
         form = model.stored.get(kind)
         return form.activations if form and form.activations else model.wide(workload.precision)
-    narrow = kind in ("attention", "mlp", "shared_experts", "experts")
-    return str(workload.precision) if narrow else model.wide(workload.precision, train=workload.train)
+    return str(workload.precision) if kind in MATRICES else model.wide(workload.precision, train=workload.train)

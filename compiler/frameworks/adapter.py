@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 
@@ -30,10 +30,18 @@ class Empty(StrEnum):
 class Adapter:
     """The plan's own rules, which are those of `framework=none`; a framework overrides what it does otherwise.
 
-    Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state.
+    Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state. `hears` names the keys
+    of training, those below `workload.` that say what is kept and what runs again, that it can be told; None: all of them. Where it
+    `abbreviates`, its parser takes the beginning of an option for the whole.
     """
 
     empty_stages = Empty.NONE
+    hears: Collection[str] | None = None
+    abbreviates = False
+
+    def written(self, config: Config) -> Iterable[str]:
+        """Options of `framework.args` as the table of its parser spells them; none where it has no table (`known.py`)."""
+        return ()
 
     def told(self, config: Config) -> Config:
         """The configuration with those of `framework.args` read as keys that say what keys say. Raises ConfigError."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from compiler.checks import Check, check
 from compiler.costs import room
 from compiler.costs.case import case
 from compiler.costs.total import Costs
+from compiler.frameworks import known
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.uncosted import uncosted
 from compiler.invariants.registry import costed, declared, laid_out
 from compiler.specs.config import Config
 from compiler.world import World
@@ -18,6 +21,40 @@ from compiler.world import World
 def of_the_configuration(config: Config) -> Iterator[Check]:
     """What the framework says of degrees, model and workload."""
     yield from adapter(config.framework.name).declared(config)
+
+
+KEPT: Mapping[str, Any] = {"recompute_modules": [], "wide_layers": [], "optimizer": "adam", "cuda_graphs": "none"}
+"""Keys of training that a framework may have no argument for, and what they are where nobody asks, beside `states`."""
+
+
+@declared
+def untold(config: Config) -> Iterator[Check]:
+    """Keys of training that a framework has no argument for: it would do otherwise than the plan costs."""
+    workload, own = config.workload, adapter(config.framework.name)
+    if not workload.train:
+        return
+    asked: dict[str, Any] = {f"states.{name}": value for name, value in workload.states.changed.items()}
+    asked |= {key: value for key, usual in KEPT.items() if (value := getattr(workload, key)) != usual}
+    if workload.recompute != "selective":
+        asked.pop("recompute_modules", None)
+    for key, value in asked.items():
+        said = f"{key}={value}".replace(" ", "").replace("'", "")
+        yield check(
+            "framework-untold",
+            own.hears is None or key in own.hears,
+            said,
+            "what the framework can be told",
+            f"workload.{said}: {config.framework.name} has no argument for it",
+            f"leave workload.{key} out",
+        )
+
+
+@declared
+def arguments(config: Config) -> Iterator[Check]:
+    """Arguments that the framework's parser stops at, and those that costs do not follow."""
+    own = adapter(config.framework.name)
+    yield from known.unknown(config, own.written(config), abbreviates=own.abbreviates)
+    yield from uncosted(config)
 
 
 UNREAD = {

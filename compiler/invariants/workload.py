@@ -8,15 +8,27 @@ from functools import cache
 from typing import Any
 
 from compiler.checks import Check, check
+from compiler.costs.constants import SAVED_BYTES
 from compiler.costs.servers import SERVERS
 from compiler.invariants.registry import declared
 from compiler.render.assets import folder
 from compiler.specs.config import Config
+from compiler.specs.states import States
 from compiler.specs.workload import Workload
 
 OF_TRAINING = (
     *("sequence_length", "recompute", "distributed_optimizer", "zero_stage", "optimizer_offload", "activation_offload"),
-    *("schedule", "dispatch", "overlapped_dispatch", "fused_attention"),
+    *(
+        "recompute_modules",
+        "states",
+        "wide_layers",
+        "optimizer",
+        "cuda_graphs",
+        "schedule",
+        "dispatch",
+        "overlapped_dispatch",
+        "fused_attention",
+    ),
     *("tokens", "gpu_mtbf_s", "checkpoint_s", "checkpoint_interval_s", "restart_s"),
 )
 OF_PASSES = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch", "kv_cache_precision")
@@ -54,6 +66,10 @@ def without_effect(config: Config) -> Iterator[Check]:
     for key, needed in NEEDS.items():
         if not getattr(workload, needed):
             idle.setdefault(key, f"anything without workload.{needed}")
+    if workload.recompute != "selective":
+        idle.setdefault("recompute_modules", f"workload.recompute={workload.recompute}")
+    if workload.precision not in SAVED_BYTES:
+        idle.setdefault("wide_layers", f"workload.precision={workload.precision}")
     usual, shipped = defaults(), _shipped(config, other)
     for key, what in idle.items():
         value = getattr(workload, key)
@@ -76,7 +92,7 @@ def _idle(key: str, value: str, usual: str, what: str) -> Check:
 
 
 def _text(value: Any) -> str:
-    return str(value).replace(" ", "")
+    return str(value.changed if isinstance(value, States) else value).replace(" ", "").replace("'", "")
 
 
 def defaults() -> dict[str, Any]:

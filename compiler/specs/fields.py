@@ -55,6 +55,11 @@ def choice(options: tuple[str, ...], default: Any = MISSING) -> Any:
     return _ruled(Rule(options=options), default)
 
 
+def words(options: tuple[str, ...], default: Any = list) -> Any:
+    """A list of such words."""
+    return _ruled(Rule(options=options, entries=len(options)), default)
+
+
 def between(least: float, greatest: float, default: Any = MISSING, quantity: Optional[Quantity] = None) -> Any:
     """A number."""
     return _ruled(Rule(least, greatest, quantity), default)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, between, choice, fraction, numbers, quantity, text
-from compiler.specs.limits import ARGUMENT, LENGTHS, NODES, PARAMETERS, RANKS, SECONDS, TOKENS
+from compiler.specs.fields import MISSING, between, choice, fraction, numbers, quantity, text, words
+from compiler.specs.limits import ARGUMENT, LAYERS, LENGTHS, NODES, PARAMETERS, RANKS, SECONDS, TOKENS
 from compiler.specs.model import BYTES
+from compiler.specs.states import States
 
 DISPATCHES = ("alltoall", "capacity", "deduplicated")
 """How tokens reach their experts in training: a copy for each expert, whose counts the host waits for; the same cut or filled
 up to a fixed count; or one copy for each rank, and for each NVLink domain between domains (DeepEP, HybridEP)."""
+
+MODULES = ("core_attn", "layernorm", "mla_up_proj", "mlp", "moe", "moe_act", "shared_experts")
+"""Modules of a layer that selective recomputation may run again, by Megatron's names: the attention's core, both norms, MLA's up
+projections, a dense layer's MLP, the whole of a MoE layer, its experts' activation alone, and its shared experts."""
 
 ROLES = ("prefill", "decode")
 """What an instance of a server may do alone, in the order in which a request meets them."""
@@ -52,6 +57,9 @@ class Workload:
     the scores of all pairs of tokens are kept; with `overlapped_dispatch` tokens travel beside the computation of another
     micro-batch.
 
+    `recompute_modules` is what `recompute: selective` runs again (none: a framework's own selection, the attention's core).
+    `wide_layers`: of a model in FP8, how many first and last layers compute in BF16.
+    `cuda_graphs`: the host launches each kernel, each layer (but its experts), or a whole step.
     `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory.
 
     In serving: prompts run in passes of `prefill_chunk` tokens; `draft_tokens` are predicted by each step and accepted with
@@ -76,6 +84,11 @@ class Workload:
     precision: Any = choice(tuple(BYTES), None)
     kv_cache_precision: Optional[str] = choice(("bf16", "fp8"), None)
     recompute: str = choice(("none", "selective", "full"), "none")
+    recompute_modules: list[str] = words(MODULES)
+    states: States = field(default_factory=States)
+    wide_layers: list[int] = numbers(0, LAYERS, 2)
+    optimizer: str = choice(("adam", "muon", "sgd"), "adam")
+    cuda_graphs: str = choice(("none", "layer", "step"), "none")
     sequence_parallel: Optional[bool] = None
     distributed_optimizer: bool = True
     zero_stage: int = between(0, 3, 0)

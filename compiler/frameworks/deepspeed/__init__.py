@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.checks import Check
+from compiler.frameworks import told
 from compiler.frameworks.adapter import Adapter
+from compiler.frameworks.deepspeed import json_args
 from compiler.frameworks.deepspeed.emit import emission
 from compiler.frameworks.deepspeed.layout import attention_grid, expert_grid, group_kinds, uniform
 from compiler.frameworks.deepspeed.rules import declared
@@ -17,6 +19,11 @@ from compiler.world import World
 
 class DeepSpeed(Adapter):
     """Experts follow `framework.expert_layout`, one of layout.LAYOUTS."""
+
+    hears = ("states.gradients",)
+
+    def told(self, config: Config) -> Config:
+        return told.read(config, json_args.KEYS, told.words(config.framework.args))
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """PipeModelDataParallelTopology's ranks. A plan that is refused gets the plan's own expert grid."""

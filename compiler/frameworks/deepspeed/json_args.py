@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compiler.errors import ConfigError, Problem
+from compiler.frameworks.told import Key
 from compiler.specs.config import Config
 
 PREFIX = "--json."
@@ -41,6 +42,9 @@ _ASKED: Mapping[str, str] = {
     "activation_checkpointing.cpu_checkpointing": "activation_offload",
 }
 """Keys that are the user's until the workload sends something to the host."""
+
+KEYS = {f"{PREFIX}data_types.grad_accum_dtype": Key("states.gradients", {"fp32": "fp32", "bf16": "bf16"})}
+"""Keys that say what a key of the workload says."""
 
 UNPLANNED = "zero_optimization.mics_shard_size"
 """MiCS has shard and replica groups of its own; DeepSpeed itself dropped it in 0.19.8."""

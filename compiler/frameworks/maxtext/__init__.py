@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from compiler.checks import Check
+from compiler.frameworks import told
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.maxtext import emit, layout, rules
+from compiler.frameworks.maxtext import emit, host, layout, rules
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
@@ -15,6 +16,11 @@ from compiler.world import World
 
 class MaxText(Adapter):
     """Layers that don't divide are refused (it has no rule for them), and experts are dealt out contiguously."""
+
+    hears = ("states.gradients", "states.exp_avg")
+
+    def told(self, config: Config) -> Config:
+        return told.read(config, host.KEYS, told.words(config.framework.args, starts=bool))
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         return layout.grids(config) or super().grids(config)
@@ -24,6 +30,9 @@ class MaxText(Adapter):
 
     def padded_vocab_size(self, config: Config) -> int:
         return config.model.vocab_size
+
+    def written(self, config: Config) -> Iterable[str]:
+        return emit.given(config)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)

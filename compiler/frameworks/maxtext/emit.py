@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from compiler.errors import ConfigError
+from compiler.frameworks import told
 from compiler.frameworks.emission import Computed, Emission
 from compiler.frameworks.maxtext import host, model
 from compiler.frameworks.maxtext.layout import data_axis, mesh_axes, sizes
@@ -67,13 +68,14 @@ def given(config: Config) -> dict[str, str]:
 
 def _merged(config: Config, ours: dict[str, Any]) -> tuple[str, ...]:
     """Raises ConfigError where framework.args set a key that the plan decides."""
-    clashes = sorted(key for key in given(config) if (key in ours and key not in SOFT) or PLANNED.fullmatch(key))
+    user, said = given(config), told.agreeing(config, host.KEYS, told.words(config.framework.args, starts=bool))
+    clashes = sorted(key for key in user if (key in ours and key not in SOFT | said) or PLANNED.fullmatch(key))
     if clashes:
         raise ConfigError.of(
             f"framework.args sets {', '.join(clashes)}, and so does the plan",
             "leave it out, and change the degree, model or workload that it comes from",
         )
-    kept = {key: value for key, value in ours.items() if key not in given(config)}
+    kept = {key: value for key, value in ours.items() if key not in user}
     return (*(f"{key}={_text(value)}" for key, value in kept.items()), *config.framework.args)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from compiler.checks import Check, check
+from compiler.frameworks.told import Key
 from compiler.specs.config import Config
 
 PRODUCTS = (
@@ -19,6 +20,15 @@ KEPT = {"none": (*PRODUCTS, "context"), "selective": PRODUCTS, "full": ()}
 """Recomputation -> tensors that its policy keeps, beside the input of each layer."""
 
 
+DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+
+STATES = {"gradients": "grad_dtype", "exp_avg": "mu_dtype"}
+"""What is kept of a weight beside it, and its key (configs/base.yml); the second moment is as wide as the weights, FP32."""
+
+KEYS = {key: Key(f"states.{name}", {text: dtype for dtype, text in DTYPES.items()}) for name, key in STATES.items()}
+"""Keys that say what a key of the workload says."""
+
+
 def settings(config: Config) -> dict[str, Any]:
     """Keys of a training run beside its policy of recomputation, which `custom` takes the place of where tensors leave."""
     workload = config.workload
@@ -28,6 +38,8 @@ def settings(config: Config) -> dict[str, Any]:
         found |= {"remat_policy": "custom", **dict.fromkeys(names, "offload")}
     if workload.optimizer_offload:
         found["optimizer_memory_host_offload"] = True
+    changed = workload.states.changed
+    found |= {key: DTYPES[changed[name]] for name, key in STATES.items() if changed.get(name) in DTYPES}
     if not workload.fused_attention:
         found["attention"] = "dot_product"
     return found

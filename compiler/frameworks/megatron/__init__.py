@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from compiler.checks import Check
+from compiler.frameworks import known
 from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.megatron import late, stage_args
+from compiler.frameworks.megatron import keys, late, stage_args
 from compiler.frameworks.megatron.communicators import laid_out
 from compiler.frameworks.megatron.emit import emission
 from compiler.frameworks.megatron.layout import kinds
@@ -32,6 +33,9 @@ class Megatron(Adapter):
     def interleaved_group(self, config: Config) -> int:
         return late.group_size(config)
 
+    def told(self, config: Config) -> Config:
+        return keys.read(config)
+
     def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
         return kinds(config, attention, expert)
 
@@ -39,6 +43,9 @@ class Megatron(Adapter):
         """The vocabulary is padded to a multiple of --make-vocab-size-divisible-by (128) for each tp rank."""
         step = number(config, "--make-vocab-size-divisible-by", 128) * config.degrees.tp
         return -(-config.model.vocab_size // step) * step
+
+    def written(self, config: Config) -> Iterable[str]:
+        return known.written(config)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from declared(config)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from compiler.cluster.spans import SPANS
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
-from compiler.frameworks.megatron import host, layout, model, pipeline
+from compiler.frameworks.megatron import host, keys, layout, model, pipeline, states
 from compiler.frameworks.megatron.options import dispatching, fully_sharded, given, needs_one_connection
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.render.artifacts import Artifact
@@ -26,7 +26,8 @@ def emission(world: World) -> Emission:
     """A training plan starts pretrain_gpt.py, a serving plan the text generation server. Raises ConfigError."""
     config = world.config
     sure = [*degrees(config), *pipeline.options(config), *model.options(config), *workload(config)]
-    user = given(config)
+    user, said = given(config), keys.said(config)
+    sure = [option for option in sure if option[0] not in said]
     open_ = [option for option in defaults(config) if not _named(option[0], user)]
     arguments: list[Argument] = [word for option in (*sure, *open_) for word in option]
     file = _communicators(world)
@@ -72,6 +73,8 @@ def workload(config: Config) -> Iterator[Option]:
         yield ("--sequence-parallel",)
     if given_.recompute == "selective":
         yield "--recompute-granularity", "selective"
+        if given_.recompute_modules:
+            yield "--recompute-modules", *given_.recompute_modules
     if given_.recompute == "full":
         yield from (
             ("--recompute-granularity", "full"),
@@ -79,6 +82,7 @@ def workload(config: Config) -> Iterator[Option]:
             ("--recompute-num-layers", "1"),
         )
     yield from _sharding(config)
+    yield from states.options(config)
     yield from host.options(config)
     if not given_.fused_attention:
         yield "--attention-backend", "unfused"
@@ -126,12 +130,13 @@ def defaults(config: Config) -> Iterator[Option]:
         yield ("--swiglu",)
         yield "--normalization", "RMSNorm"
     if config.model.moe:
+        yield ("--moe-grouped-gemm",)
         yield from ((flag, *values) for flag, values in dispatching(config).items())
         if config.model.num_experts_per_tok == 1:
             yield ("--moe-router-pre-softmax",)
     if fully_sharded(config):
         yield "--ckpt-format", "fsdp_dtensor"
-    if config.workload.train and config.workload.optimizer_offload:
+    if config.workload.train and (config.workload.optimizer_offload or config.workload.states.of_optimizer):
         yield ("--use-precision-aware-optimizer",)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.megatron.options import fully_sharded, given, source
+from compiler.frameworks.megatron.options import fully_sharded, given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.specs.config import Config
 
@@ -72,7 +72,7 @@ def _optimizer(config: Config) -> Iterator[Check]:
 def _adam(config: Config, part: str) -> Iterator[Check]:
     """Adam is the one optimizer that it has, and the delayed recipe the one whose FP8 weights it gathers."""
     user = given(config)
-    name = user.get("--optimizer", ("adam",))[-1]
+    name = optimizer(config)
     yield check(
         "megatron-optimizer-offload-adam",
         name == "adam",

@@ -8,6 +8,7 @@ from dataclasses import fields
 
 from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks.emission import is_flag
+from compiler.frameworks.megatron.keys import said
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 from compiler.specs.limits import INT32
@@ -132,7 +133,7 @@ def effective(config: Config) -> dict[str, tuple[str, ...]]:
 def refuse_owned(config: Config) -> None:
     """Raise ConfigError with every option of `framework.args` that the plan decides, emitted by us or not."""
     owned = {**OWNED, **asked(config)}
-    bad = [flag for flag in given(config) if flag in owned]
+    bad = [flag for flag in given(config) if flag in owned and flag not in said(config)]
     if bad:
         raise ConfigError(
             Problem(f"framework.args sets {flag}, and so does the plan", f"leave it out, and write {owned[flag]}")
@@ -166,6 +167,11 @@ def numbers(config: Config, flag: str) -> tuple[int, ...]:
 def number(config: Config, flag: str, default: int) -> int:
     """The last positive number of an option, or the default. Raises ConfigError."""
     return (numbers(config, flag) or (default,))[-1]
+
+
+def optimizer(config: Config) -> str:
+    """Its name."""
+    return given(config).get("--optimizer", (config.workload.optimizer,))[-1]
 
 
 def optimizer_instances(config: Config) -> int:

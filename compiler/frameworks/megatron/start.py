@@ -13,6 +13,7 @@ from compiler.frameworks.megatron.options import (
     needs_one_connection,
     number,
     numbers,
+    optimizer,
     optimizer_instances,
     source,
 )
@@ -143,14 +144,15 @@ def _checkpoint(config: Config) -> Iterator[Check]:
 def _fully_sharded(config: Config) -> Iterator[Check]:
     """It knows two optimizers, and has meshes of its own."""
     stage = config.workload.zero_stage
-    for name in given(config).get("--optimizer", ())[-1:]:
+    name = optimizer(config)
+    if name != "adam":
         yield check(
             "megatron-optimizer",
-            name in ("sgd", "adam"),
+            name == "sgd",
             name,
             "sgd or adam",
             f"--optimizer {name} with workload.zero_stage={stage}: Megatron-FSDP knows sgd and adam ({source(config, 'arguments.py')})",
-            "write --optimizer adam, or workload.zero_stage=1",
+            "write workload.optimizer=adam, or workload.zero_stage=1",
         )
     yield check(
         "megatron-fsdp",

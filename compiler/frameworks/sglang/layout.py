@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from compiler.checks import Check
-from compiler.frameworks import quantized
+from compiler.frameworks import known, quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.options import number
@@ -25,8 +25,13 @@ VOCABULARY_ROWS = 64
 class SglangAdapter(Adapter):
     """SGLang's rules. Its `--tp-size` is the width of a whole stage, tp*cp*adp here; the group of it is `sglang.tp`."""
 
+    abbreviates = True
+
     def told(self, config: Config) -> Config:
         return told(config, CHUNKS, CACHES)
+
+    def written(self, config: Config) -> Iterable[str]:
+        return known.written(config)
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """tp_rank = (attn_dp*ATTN_CP + attn_cp)*ATTN_TP + attn_tp = (moe_dp*EP + moe_ep)*MOE_TP + moe_tp; pp is slowest."""

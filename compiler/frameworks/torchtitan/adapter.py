@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.torchtitan import emit, layout, rules, stages
+from compiler.frameworks.torchtitan import arguments, emit, layout, rules, stages
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
 
 
 class Torchtitan(Adapter):
-    """Rules of torchtitan 0.3."""
+    """Rules of torchtitan 0.3. Its gradients are FP32, as are its optimizer's states; it picks what to recompute by operations."""
+
+    hears = ()
+
+    def told(self, config: Config) -> Config:
+        return arguments.told(config)
 
     empty_stages = Empty.ENDS
 
@@ -39,6 +44,9 @@ class Torchtitan(Adapter):
     def padded_vocab_size(self, config: Config) -> int:
         """DTensor shards rows unevenly rather than adding some."""
         return config.model.vocab_size
+
+    def written(self, config: Config) -> Iterable[str]:
+        return [name for name in arguments.given(config) if "." in name]
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from compiler.frameworks.emission import flags, is_flag
 from compiler.frameworks.options import number, options
+from compiler.frameworks.told import Key, read, words
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 
@@ -18,6 +20,9 @@ RESHARD = "--parallelism.fsdp_reshard_after_forward"
 MODULES = "--parallelism.module_fqns_per_model_part"
 UNDERSTOOD = (REPLICATE, FIRST_LESS, LAST_LESS, BACKEND, RESHARD)
 """Options that a user may set where the plan would: they shape the plan instead."""
+
+KEYS = {f"activation_checkpoint:{name}": Key("recompute", {"": name}) for name in ("none", "selective", "full")}
+"""Words of its parser that say what a key of the workload says."""
 
 DECIDED = [
     f"--parallelism.{name}"
@@ -58,6 +63,12 @@ def named(config: Config) -> list[list[str]]:
         elif taking:
             found.append(word)
     return [word.split(",") for word in found]
+
+
+def told(config: Config) -> Config:
+    """Raises ConfigError."""
+    said = words(config.framework.args, lambda word: is_flag(word) or ":" in word)
+    return read(config, KEYS, (replace(item, name=spelling(f"--{item.name}")[2:]) for item in said))
 
 
 def replicas(config: Config) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from compiler.checks import Check
-from compiler.frameworks import quantized
+from compiler.frameworks import known, quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots
 from compiler.frameworks.vllm.arguments import (
+    ALIASES,
     CACHES,
     CHUNKS,
     decode_context,
@@ -38,6 +39,11 @@ class VllmAdapter(Adapter):
 
     def told(self, config: Config) -> Config:
         return told(config, CHUNKS, CACHES)
+
+    def written(self, config: Config) -> Iterable[str]:
+        """Its parser takes - and _ alike, a key of a JSON behind a dot, and a level of optimization after -O."""
+        names = (ALIASES.get(name, name).partition(".")[0] for name in known.written(config))
+        return [name.replace("_", "-") for name in names if not name.startswith("-O")]
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1.

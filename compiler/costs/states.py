@@ -1,0 +1,36 @@
+"""Bytes that training keeps of a weight beside it, and moves to update it."""
+
+from __future__ import annotations
+
+from compiler.costs.case import Case
+from compiler.costs.constants import ACCUMULATED_PASSES, GRADIENT_PASSES, STATE_BYTES
+
+WRITTEN_BYTES = 2.0
+"""Of a weight that the optimizer writes for the next forward pass."""
+
+
+SECOND_MOMENT = {"adam": 1.0, "muon": 0.0, "sgd": 0.0}
+"""Whether an optimizer keeps one; Muon does of what is no matrix, embeddings above all, which is left out."""
+
+
+def moments(case: Case) -> float:
+    """Bytes of the optimizer's moments of a weight, two of Adam."""
+    states = case.workload.states
+    return STATE_BYTES[states.exp_avg] + SECOND_MOMENT[case.workload.optimizer] * STATE_BYTES[states.exp_avg_sq]
+
+
+def of_optimizer(case: Case) -> float:
+    """Bytes that the optimizer keeps of a weight: its moments, and a master copy of narrower weights."""
+    wide = case.activation_bytes >= STATE_BYTES["fp32"]
+    return moments(case) + (0.0 if wide else STATE_BYTES[case.workload.states.masters])
+
+
+def updated(case: Case) -> float:
+    """Memory traffic of the update of a weight: its gradient, copies and moments that are read and written, and the weight."""
+    copies = STATE_BYTES[case.workload.states.masters] + moments(case)
+    return GRADIENT_PASSES * case.gradient_bytes + 2 * copies + WRITTEN_BYTES
+
+
+def accumulated(case: Case) -> float:
+    """Memory traffic of a weight whose gradient a micro-batch adds to."""
+    return ACCUMULATED_PASSES * case.gradient_bytes

@@ -1,0 +1,168 @@
+"""What Megatron is told of what training keeps of weights and of layers, and what that needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from compiler.checks import Check, check
+from compiler.frameworks.megatron.keys import GRAPHED, eight_bits, four_bits
+from compiler.frameworks.megatron.options import given, optimizer, source
+from compiler.frameworks.megatron.pipeline import Option
+from compiler.specs.config import Config
+
+EDGES = 2
+"""Numbers of `workload.wide_layers`."""
+
+
+def options(config: Config) -> Iterator[Option]:
+    """What is kept of a weight, of a plan that trains."""
+    states, user = config.workload.states, given(config)
+    if states.gradients == "bf16":
+        yield ("--grad-reduce-in-bf16",)
+    if states.of_optimizer and states.gradients == "bf16" and "--main-grads-dtype" not in user:
+        yield "--main-grads-dtype", "bf16"
+    if states.of_optimizer:
+        yield "--main-params-dtype", states.masters
+        yield "--exp-avg-dtype", states.exp_avg
+        yield "--exp-avg-sq-dtype", states.exp_avg_sq
+    if states.weights:
+        yield (f"--{states.weights}-param-gather",)
+    if config.workload.optimizer != "adam":
+        yield "--optimizer", config.workload.optimizer
+    if not set(GRAPHED) & user.keys():
+        yield from _graphs(config)
+    if config.workload.wide_layers:
+        first, last = config.workload.wide_layers
+        yield ("--first-last-layers-bf16",)
+        yield "--num-layers-at-start-in-bf16", str(first)
+        yield "--num-layers-at-end-in-bf16", str(last)
+
+
+def _graphs(config: Config) -> Iterator[Option]:
+    """CUDA graphs of layers, of which tokens that go to experts are no part, or of a whole step."""
+    graphs, modules = config.workload.cuda_graphs, config.workload.recompute_modules
+    if graphs == "layer":
+        yield "--cuda-graph-impl", "transformer_engine"
+        if config.model.moe:
+            yield "--cuda-graph-scope", "attn", *["moe_router"] * ("moe" not in modules)
+    if graphs == "step":
+        yield "--cuda-graph-impl", "full_iteration"
+        yield ("--no-check-for-nan-in-loss-and-grad",)
+
+
+def declared(config: Config) -> Iterator[Check]:
+    """What these keys need of each other, asserted by every rank."""
+    workload = config.workload
+    if not workload.train:
+        return
+    if workload.states.of_optimizer:
+        yield _optimizer(config)
+    if workload.states.weights:
+        yield _weights(config)
+    if workload.wide_layers:
+        yield _wide(config)
+    if workload.cuda_graphs == "layer":
+        yield _captured(config)
+    if workload.recompute == "selective":
+        yield from _modules(config)
+
+
+def _captured(config: Config) -> Check:
+    """Graphs of layers are beside what backward makes again of a whole layer, and beside what goes to the host."""
+    workload = config.workload
+    return check(
+        "megatron-cuda-graphs",
+        workload.recompute != "full" and not workload.activation_offload,
+        f"recompute={workload.recompute}, activation_offload={workload.activation_offload:g}",
+        "neither recompute=full nor activation_offload",
+        f"workload.cuda_graphs=layer with recompute={workload.recompute} and activation_offload="
+        f"{workload.activation_offload:g}: {source(config, 'transformer/transformer_config.py')} captures layers without either",
+        "write workload.cuda_graphs=none",
+    )
+
+
+def _optimizer(config: Config) -> Check:
+    workload, name = config.workload, optimizer(config)
+    changed = ",".join(f"{key}={value}" for key, value in workload.states.changed.items())
+    return check(
+        "megatron-optimizer-states",
+        _sharded(config) and name == "adam",
+        f"distributed_optimizer={str(_sharded(config)).lower()}, {name}",
+        "distributed_optimizer=true, adam",
+        f"workload.states has {changed}: --use-precision-aware-optimizer is Adam's over the distributed optimizer "
+        f"({source(config, 'optimizer/optimizer_config.py')})",
+        "write workload.distributed_optimizer=true"
+        if name == "adam"
+        else "write workload.optimizer=adam, or leave workload.states out",
+    )
+
+
+def _sharded(config: Config) -> bool:
+    return config.workload.distributed_optimizer or config.workload.zero_stage > 0
+
+
+def _weights(config: Config) -> Check:
+    workload, narrow = config.workload, config.workload.states.weights
+    taken = eight_bits(workload) if narrow == "fp8" else four_bits(workload)
+    return check(
+        "megatron-narrow-weights",
+        taken and _sharded(config),
+        f"precision={workload.precision}, distributed_optimizer={str(_sharded(config)).lower()}",
+        f"precision={narrow}, distributed_optimizer=true",
+        f"workload.states.weights={narrow} with workload.precision={workload.precision}: --{narrow}-param-gather keeps weights as "
+        f"they are multiplied, and needs a distributed optimizer ({source(config, 'training/arguments.py')})",
+        "write workload.distributed_optimizer=true" if taken else "leave workload.states.weights out",
+    )
+
+
+def _wide(config: Config) -> Check:
+    """A ValueError of TransformerConfig; without FP8 it does nothing."""
+    workload, least = config.workload, config.model.num_hidden_layers // config.degrees.pp
+    found = [min(count, least) for count in workload.wide_layers]
+    scaled = workload.precision != "fp8" or _recipe(config) != "delayed"
+    fits = len(found) == EDGES and found == list(workload.wide_layers)
+    return check(
+        "megatron-wide-layers",
+        scaled and fits and eight_bits(workload),
+        f"{_text(workload.wide_layers)}, precision={workload.precision}, {_recipe(config)}",
+        f"first and last, 0 to {least} each, of FP8, not delayed",
+        f"workload.wide_layers={_text(workload.wide_layers)} with workload.precision={workload.precision} and --fp8-recipe "
+        f"{_recipe(config)}: {source(config, 'transformer/transformer_config.py')} keeps a number of first and one of last layers "
+        f"in BF16, each 0 to {least}, and not with delayed scaling",
+        "leave workload.wide_layers out",
+    )
+
+
+def _recipe(config: Config) -> str:
+    """How FP8 is scaled."""
+    usual = "mxfp8" if config.workload.precision == "mxfp8" else "delayed"
+    return given(config).get("--fp8-recipe", (usual,))[-1]
+
+
+def _modules(config: Config) -> Iterator[Check]:
+    """Modules that a layer has, and that run again as they ran."""
+    workload, modules, user = config.workload, config.workload.recompute_modules, given(config)
+    scaled = workload.precision != "fp8" or _recipe(config) != "delayed"
+    needs = (
+        ("mla_up_proj", config.model.mla, "multi-head latent attention"),
+        ("moe", not workload.overlapped_dispatch, "workload.overlapped_dispatch=false"),
+        ("moe_act", scaled, "another --fp8-recipe than delayed"),
+        ("layernorm", scaled, "another --fp8-recipe than delayed"),
+        ("shared_experts", "--moe-shared-expert-overlap" not in user, "no --moe-shared-expert-overlap"),
+    )
+    for module, holds, need in needs:
+        if module in modules:
+            rest = ",".join(other for other in modules if other != module)
+            yield check(
+                "megatron-recompute-modules",
+                holds,
+                module,
+                need,
+                f"workload.recompute_modules={_text(modules)}: {module} needs {need} "
+                f"({source(config, 'transformer/transformer_config.py')})",
+                f"write workload.recompute_modules=[{rest}]" if rest else "leave workload.recompute_modules out",
+            )
+
+
+def _text(value: object) -> str:
+    return str(value).replace(" ", "").replace("'", "")

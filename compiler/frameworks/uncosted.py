@@ -1,0 +1,72 @@
+"""Arguments of training that change memory or time and that no cost of ours follows: by framework, and what each changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from compiler.checks import Check, check
+from compiler.frameworks.told import words
+from compiler.specs.config import Config
+
+_GRAPHS = "CUDA graphs: memory of static buffers, and less time of launches"
+_OVERLAP = "work that runs beside other work"
+_FUSION = "fewer kernels and copies"
+_OFFLOAD = "what goes to the host's memory"
+
+UNCOSTED: Mapping[str, Mapping[str, str]] = {
+    "megatron": {
+        **dict.fromkeys(("--optimizer-cuda-graph",), _GRAPHS),
+        **dict.fromkeys(("--delay-wgrad-compute", "--moe-shared-expert-overlap", "--tp-comm-overlap"), _OVERLAP),
+        **dict.fromkeys(("--defer-embedding-wgrad-compute", "--overlap-cpu-optimizer-d2h-h2d"), _OVERLAP),
+        **dict.fromkeys(("--overlap-param-gather-with-optimizer-step",), _OVERLAP),
+        **dict.fromkeys(("--moe-permute-fusion", "--moe-router-fusion", "--moe-permute-fusion-into-hybridep"), _FUSION),
+        **dict.fromkeys(("--mla-down-proj-fusion", "--use-transformer-engine-op-fuser"), _FUSION),
+        **dict.fromkeys(("--fine-grained-activation-offloading", "--cpu-offloading-num-layers"), _OFFLOAD),
+        **dict.fromkeys(("--no-gradient-accumulation-fusion",), "gradients that are added up in a pass of their own"),
+        **dict.fromkeys(("--fsdp-double-buffer",), "buffers of Megatron-FSDP"),
+        **dict.fromkeys(("--num-distributed-optimizer-instances",), "optimizer states over fewer ranks"),
+        **dict.fromkeys(("--keep-fp8-transpose-cache",), "a second copy of FP8 weights"),
+        **dict.fromkeys(("--use-nccl-ub",), "buffers of communicators"),
+    },
+    "torchtitan": {
+        "--compile.enable": "fused kernels, and what they keep",
+        "--training.dtype": "precision of weights, gradients and optimizer states",
+        "--optimizer.implementation": "kernels of the optimizer",
+    },
+    "maxtext": {
+        "weight_dtype": "precision of weights and optimizer states",
+        "opt_type": "what the optimizer keeps of a weight",
+        "num_vocab_tiling": "logits that are alive at a time",
+    },
+    "deepspeed": {
+        "--json.optimizer.type": "what the optimizer keeps of a weight",
+        "--json.zero_optimization.reduce_bucket_size": "buffers of gradients",
+        "--json.zero_optimization.allgather_bucket_size": "buffers of parameters",
+        "--json.zero_optimization.stage3_max_live_parameters": "parameters that are whole at a time",
+        "--json.zero_optimization.zero_quantized_weights": "bytes of gathered parameters",
+        "--json.zero_optimization.zero_quantized_gradients": "bytes of reduced gradients",
+        "--json.communication_data_type": "bytes of reduced gradients",
+        "--json.bf16.bf16_master_weights_and_grads": "precision of gradients and optimizer states",
+        "--json.bf16.bf16_optimizer_states": "precision of optimizer states",
+    },
+}
+
+
+def uncosted(config: Config) -> Iterator[Check]:
+    """One warning for all of them; nothing where none is given."""
+    table = UNCOSTED.get(config.framework.name, {})
+    starts = bool if config.framework.name == "maxtext" else None
+    said = words(config.framework.args, starts) if starts else words(config.framework.args)
+    found = {item.name: table[item.name] for item in said if item.name in table}
+    if not found or not config.workload.train:
+        return
+    listed = "; ".join(f"{name} ({what})" for name, what in found.items())
+    yield check(
+        "framework-uncosted",
+        False,
+        ", ".join(found),
+        "arguments that costs follow",
+        f"framework.args sets what memory and times of the plan do not follow: {listed}",
+        "take both as those of a run without",
+        otherwise="warn",
+    )
