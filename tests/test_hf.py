@@ -113,7 +113,11 @@ def test_reads_real_files(path: Path) -> None:
         ("deepseek-ai--DeepSeek-V3", "deepseek_v3", ()),
         ("meta-llama--Meta-Llama-3.1-8B", "llama3_1_8b", ()),
         ("meta-llama--Meta-Llama-3.1-70B", "llama3_1_70b", ()),
-        ("moonshotai--Kimi-K2.5", "kimi_k2", ("quantization",)),
+        (
+            "moonshotai--Kimi-K2.5",
+            "kimi_k2",
+            ("quantization", "rope_scaling", "rms_norm_eps", "max_position_embeddings"),
+        ),
         ("openai--gpt-oss-120b", "gpt_oss_120b", ()),
         ("Qwen--Qwen3-30B-A3B", "qwen3_30b_a3b", ()),
         ("Qwen--Qwen3-235B-A22B", "qwen3_235b_a22b", ()),
