@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from compiler.checks import Check
 from compiler.frameworks import versions
-from compiler.frameworks.megatron import communicators, expressible, host, late, start
+from compiler.frameworks.megatron import communicators, described, expressible, host, late, start
 from compiler.frameworks.megatron.options import refuse_owned
 from compiler.specs.config import Config
 
@@ -15,5 +15,5 @@ def declared(config: Config) -> Iterator[Check]:
     """Raises ConfigError where `framework.args` set what the plan decides."""
     refuse_owned(config)
     yield from versions.checked(config)
-    for rules in (expressible, start, host, late, communicators):
+    for rules in (expressible, start, described, host, late, communicators):
         yield from rules.declared(config)
