@@ -97,6 +97,7 @@ def lay_out(config: Config) -> World:
         slots=_slots(config),
         kinds=rules.kinds(config, attention, expert),
         padded_vocab_size=rules.padded_vocab_size(config),
+        copies=rules.copies(config),
     )
 
 

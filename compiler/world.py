@@ -21,7 +21,7 @@ from compiler.specs.degrees import Degrees
 
 @dataclass(frozen=True)
 class World:
-    """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers every instance's nodes, the first one's first."""
+    """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers every instance's nodes, the first one's first. `copies` are those of what ZeRO cuts, each whole in itself."""
 
     config: Config
     degrees: Degrees
@@ -32,6 +32,7 @@ class World:
     slots: Slots
     kinds: Mapping[str, GroupKind]
     padded_vocab_size: int
+    copies: int = 1
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

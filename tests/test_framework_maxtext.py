@@ -57,6 +57,12 @@ def test_parameters_are_cut_within_nodes_and_copied_between_them(args: list[str]
     assert {found[name].status for name in ("maxtext-shards", "maxtext-shards-stage")} == {"pass"}
 
 
+def test_copies_cost_memory() -> None:
+    plan = [*TRAIN, "scheduler=[]", "workload.zero_stage=3"]
+    cut, copied = (compile_plan([*plan, f"framework.args={args}"]).to_dict()["memory"] for args in ([], HYBRID))
+    assert copied["optimizer_bytes"] == 2 * cut["optimizer_bytes"]
+
+
 def test_copies_and_shards_that_do_not_fit() -> None:
     found = checks({"framework.args": ["dcn_data_parallelism=3", "ici_fsdp_parallelism=2"]})
     assert "data=3 * fsdp=2" in found["maxtext-shards"].message

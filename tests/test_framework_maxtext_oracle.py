@@ -161,6 +161,7 @@ OTHERWISE = {
     "llama3_1_70b": ["rope_type"],
     "llama3_1_405b": ["rope_type"],
     "mixtral_8x22b": ["vocab_size"],  # of version 0.3
+    "qwen3_235b_a22b": ["rope_max_timescale"],  # of the 2507 release
 }
 """Keys in which a file of MaxText's own is not the model's config.json."""
 

@@ -73,7 +73,7 @@ class Case:
     `rebuilt`: pieces of a layer that backward makes again, by Megatron's names ("layernorm", "mla_up_proj", "mlp", "moe_act"), or
     "products" where every second one is kept. `fused_loss`: no copy of the logits in the precision of activations, and few
     passes over them. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
-    `room`: what the server makes of memory.
+    `room`: what the server makes of memory. `copies`: of what ZeRO cuts.
     """
 
     model: Model
@@ -95,6 +95,7 @@ class Case:
     rebuilt: tuple[str, ...] = ()
     fused_loss: bool = True
     pipelined_tp: bool = False
+    copies: int = 1
 
     @property
     def running(self) -> Layers:
@@ -214,4 +215,5 @@ def case(world: World) -> Case:
         framework=config.framework.name,
         room=room(config.framework) or WHOLE,
         fused_loss=fuses_loss(config.framework),
+        copies=world.copies,
     )

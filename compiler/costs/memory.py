@@ -89,7 +89,8 @@ def sharded(case: Case, held: Counts, from_stage: int) -> Array:
     """Parameters of a rank after ZeRO of at least `from_stage` has cut them over its data-parallel ranks."""
     if not zero(case, from_stage):
         return held.total
-    return held.dense / (case.adp * case.cp) + held.moe / case.edp
+    ranks, of_experts = (np.maximum(1, size / case.copies) for size in (case.adp * case.cp, case.edp))
+    return held.dense / ranks + held.moe / of_experts
 
 
 def zero(case: Case, stage: int) -> bool:

@@ -25,6 +25,10 @@ class MaxText(Adapter):
     def padded_vocab_size(self, config: Config) -> int:
         return config.model.vocab_size
 
+    def copies(self, config: Config) -> int:
+        found = layout.replicas(config)
+        return found.get("data", 1) if found.get("fsdp", 1) > 1 else 1
+
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)
 

@@ -10,7 +10,7 @@ from compiler.frameworks.emission import Emission
 from compiler.frameworks.megatron.communicators import laid_out
 from compiler.frameworks.megatron.emit import emission
 from compiler.frameworks.megatron.layout import kinds
-from compiler.frameworks.megatron.options import number
+from compiler.frameworks.megatron.options import number, optimizer_instances
 from compiler.frameworks.megatron.rules import declared
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
@@ -27,6 +27,9 @@ class Megatron(Adapter):
         """The vocabulary is padded to a multiple of --make-vocab-size-divisible-by (128) for each tp rank."""
         step = number(config, "--make-vocab-size-divisible-by", 128) * config.degrees.tp
         return -(-config.model.vocab_size // step) * step
+
+    def copies(self, config: Config) -> int:
+        return optimizer_instances(config)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from declared(config)

@@ -8,6 +8,7 @@ from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.torchtitan import emit, layout, rules, stages
+from compiler.frameworks.torchtitan.arguments import replicas
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
@@ -28,6 +29,9 @@ class Torchtitan(Adapter):
     def padded_vocab_size(self, config: Config) -> int:
         """DTensor shards rows unevenly rather than adding some."""
         return config.model.vocab_size
+
+    def copies(self, config: Config) -> int:
+        return replicas(config)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)
