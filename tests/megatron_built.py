@@ -52,7 +52,7 @@ def built(config: Config) -> Any:
     with quiet(), _Alone(), _latent_core():
         made = module("megatron.training.argument_utils").gpt_config_from_args(args, config=placed._from_args(args))
         groups = module("megatron.core.process_groups_config").ProcessGroupCollection.use_mpu_process_groups()
-        cuda = {"current_device": lambda: torch.device("meta"), "Stream": mock.Mock()}
+        cuda: dict[str, Any] = {"current_device": lambda: torch.device("meta"), "Stream": mock.Mock()}
         with torch.device("meta"), mock.patch.multiple(torch.cuda, **cuda):
             return module("megatron.training.models.gpt").GPTModelBuilder(made).build_model(groups)
 
