@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from compiler.frameworks.deepspeed import host, json_args, layout
+from compiler.frameworks.deepspeed import host, json_args, layout, ulysses
 from compiler.frameworks.emission import Computed, Emission, merged
 from compiler.render.artifacts import Artifact, to_json
 from compiler.specs.config import Config
@@ -50,6 +50,8 @@ def ds_config(config: Config) -> dict[str, Any]:
     if layout.folded(config):
         found["tensor_parallel"] = {"autotp_size": degrees.tp}
         del found["train_batch_size"]  # without an mpu DeepSpeedConfig counts every rank as data-parallel
+    if ulysses.asked(config):
+        found["sequence_parallel_size"] = degrees.cp
     if degrees.pp > 1 and workload.recompute == "full":
         found["pipeline"] = {"activation_checkpoint_interval": 1}
     return found
@@ -70,7 +72,9 @@ def constructors(config: Config) -> dict[str, dict[str, Any]]:
     """Keyword arguments, by the class (or function) of DeepSpeed that takes them; the user adds model and experts."""
     degrees = config.degrees
     found: dict[str, dict[str, Any]] = {}
-    if not layout.folded(config):
+    if ulysses.asked(config):
+        found[ulysses.REGISTER] = ulysses.arguments(config)
+    elif not layout.folded(config):
         found["PipeModelDataParallelTopology"] = {
             "num_pp": degrees.pp,
             "num_mp": degrees.tp,
