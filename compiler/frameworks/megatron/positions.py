@@ -12,8 +12,13 @@ from compiler.specs.config import Config
 from compiler.specs.model import Model
 from compiler.specs.rope import RopeScaling
 
-LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
-LATENT_YARN = {"beta_fast": 32.0, "beta_slow": 1.0, "original_max_position_embeddings": 4096, "truncate": True}
+LLAMA3: dict[str, Any] = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+LATENT_YARN: dict[str, Any] = {
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "original_max_position_embeddings": 4096,
+    "truncate": True,
+}
 """What Megatron has no option for: of --use-rope-scaling, and of the YaRN of latent attention."""
 
 
@@ -89,10 +94,7 @@ def unsaid(config: Config) -> Iterator[tuple[str, Any, str]]:
         yield "rope_scaling.factor", scaling.factor, "--rotary-seq-len-interpolation-factor takes whole numbers"
     if scaling.attention_factor is not None:
         yield "rope_scaling.attention_factor", scaling.attention_factor, "it works the factor out of --mscale"
-    fixed = (
-        LATENT_YARN if model.mla and scaling.rope_type == "yarn" else LLAMA3 if scaling.rope_type == "llama3" else {}
-    )
-    for key, value in fixed.items():
+    for key, value in _fixed(model).items():
         said = getattr(scaling, key)
         if said is not None and said != value:
             yield f"rope_scaling.{key}", said, f"its own {value:g} has no option"
@@ -104,6 +106,14 @@ def unsaid(config: Config) -> Iterator[tuple[str, Any, str]]:
         )
 
 
+def _fixed(model: Model) -> dict[str, Any]:
+    """Numbers of a model's scaling that are Megatron's whatever is asked."""
+    kind = model.rope_scaling.rope_type
+    if model.mla:
+        return LATENT_YARN if kind == "yarn" else {}
+    return LLAMA3 if kind == "llama3" else {}
+
+
 def _factor_is_lost(config: Config, model: Model) -> bool:
     scaling, lost = model.rope_scaling, bool(version(config).facts["loses_rope_factor"])
-    return lost and scaling.rope_type == "llama3" and scaling.factor != 8
+    return lost and not model.mla and scaling.rope_type == "llama3" and scaling.factor != 8
