@@ -152,7 +152,7 @@ CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
     ("deepspeed-routing", TRAIN, {"model.n_group": 4}, "warn", "n_group=4 limits them", "autoep"),
     (
         "deepspeed-capacity",
-        TRAIN,
+        changed(TRAIN, {"workload.dispatch": "capacity"}),
         {"workload.sequence_length": 4000},
         "warn",
         "capacity of 125 tokens (of 1 x 4000) into tp=4 pieces",

@@ -78,9 +78,25 @@ MAXTEXT: list[tuple[str, dict[str, Any], str, str]] = [
 ]  # fmt: skip
 
 
+DEEPSPEED: list[tuple[str, dict[str, Any], str, str]] = [
+    ("mixtral_8x7b", {"model.scoring_func": "sigmoid"}, "scoring_func=sigmoid", "gates are a softmax"),
+    ("mixtral_8x7b", {"model.use_routing_bias": True}, "use_routing_bias=true", "by their gates alone"),
+    ("mixtral_8x7b", {"model.n_group": 2}, "n_group=2", "experts have no groups"),
+    ("mixtral_8x7b", {"model.routed_scaling_factor": 2.5}, "routed_scaling_factor=2.5", "gates are not scaled"),
+    ("mixtral_8x7b", {"model.norm_topk_prob": False}, "norm_topk_prob=false", "divided by their sum"),
+    ("mixtral_8x7b", {"model.num_shared_experts": 1}, "num_shared_experts=1", "by a learned share"),
+    ("mixtral_8x7b", {"model.router_jitter_noise": 0.1}, "router_jitter_noise=0.1", "Jitter is of 0.01"),
+    ("mixtral_8x7b", {"model.scale_expert_inputs": True}, "scale_expert_inputs=true", "what comes out of experts"),
+]
+
+
 @pytest.mark.parametrize(
     ("framework", "model", "values", "lost", "why"),
-    [("megatron", *case) for case in MEGATRON] + [("maxtext", *case) for case in MAXTEXT],
+    [
+        *(("megatron", *case) for case in MEGATRON),
+        *(("maxtext", *case) for case in MAXTEXT),
+        *(("deepspeed", *case) for case in DEEPSPEED),
+    ],
 )
 def test_what_gets_lost_is_told(framework: str, model: str, values: dict[str, Any], lost: str, why: str) -> None:
     (found,) = told(framework, model, values)

@@ -96,6 +96,9 @@ def _moe(config: Config) -> dict[str, dict[str, Any]]:
         "k": model.num_experts_per_tok,
         "min_capacity": min_capacity(config),
         "enable_expert_tensor_parallelism": chosen.split,
+        "drop_tokens": config.workload.train and config.workload.dispatch == "capacity",
+        "top2_2nd_expert_sampling": False,
+        **({"noisy_gate_policy": "Jitter"} if model.router_jitter_noise else {}),
     }
     found: dict[str, dict[str, Any]] = {"MoE": arguments}
     if chosen.strided:  # before MoE is built, which then finds the groups by their name

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from compiler.checks import Check, check
-from compiler.frameworks.deepspeed import emit, experts, host, layout, ulysses, zero
+from compiler.frameworks.deepspeed import described, emit, experts, host, layout, ulysses, zero
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import checked
 from compiler.layout.grid import Grid
@@ -22,6 +22,7 @@ def declared(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
         yield from rule(config)
     if config.model.moe:
         yield from experts.declared(config)
+        yield from described.declared(config)
 
 
 def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
