@@ -114,3 +114,11 @@ def test_learned_positions_are_as_many_as_the_model_has() -> None:
     found = {item.id: item for item in adapter("megatron").declared(config)}["megatron-learned-positions"]
     assert (found.status, found.fix) == ("warn", "write workload.sequence_length=2048")
     assert "2048 learned positions for sequences of 4096 tokens: the table gets 4096 rows" in found.message
+
+
+def test_mtp_layers_want_positions_that_rotate() -> None:
+    config = composed("framework=megatron", "workload=train", "model=gpt_oss_120b", "parallel=adp1024")
+    checks = adapter("megatron").declared(changed(config, {"model.num_nextn_predict_layers": 1}))
+    found = {item.id: item for item in checks}["megatron-mtp-positions"]
+    assert (found.status, found.fix) == ("fail", "write model.num_nextn_predict_layers=0")
+    assert "MTP layers with --position-embedding-type rope or none; the model has yarn" in found.message

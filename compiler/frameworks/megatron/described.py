@@ -16,6 +16,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from unsaid("megatron", source(config, "arguments.py"), lost)
     yield from _expert_biases(config)
     yield from _learned(config)
+    yield from _predicted(config)
 
 
 def _expert_biases(config: Config) -> Iterator[Check]:
@@ -44,4 +45,18 @@ def _learned(config: Config) -> Iterator[Check]:
             f"model.max_position_embeddings={rows} learned positions for sequences of {length} tokens: the table gets {max(length, rows)} rows",
             f"write workload.sequence_length={rows}",
             otherwise="warn",
+        )
+
+
+def _predicted(config: Config) -> Iterator[Check]:
+    """An assertion about arguments."""
+    layers, kind = config.model.num_nextn_predict_layers, positions.kind(config)
+    if layers:
+        yield check(
+            "megatron-mtp-positions",
+            kind in ("rope", "none"),
+            kind,
+            "rope or none",
+            f"{source(config, 'arguments.py')} has MTP layers with --position-embedding-type rope or none; the model has {kind}",
+            "write model.num_nextn_predict_layers=0",
         )

@@ -22,14 +22,20 @@ LATENT_YARN: dict[str, Any] = {
 """What Megatron has no option for: of --use-rope-scaling, and of the YaRN of latent attention."""
 
 
+def kind(config: Config) -> str:
+    """What --position-embedding-type says; latent attention has its own scaling, below RoPE."""
+    model = config.model
+    if model.position_embedding_type != "rope":
+        return {"absolute": "learned_absolute"}.get(model.position_embedding_type, model.position_embedding_type)
+    yarn = model.rope_scaling.rope_type == "yarn" and not model.mla and yarn_options(config)
+    return "yarn" if yarn else "rope"
+
+
 def options(config: Config) -> Iterator[Option]:
     model = config.model
-    kind = model.position_embedding_type
-    if kind != "rope":
-        yield "--position-embedding-type", {"absolute": "learned_absolute"}.get(kind, kind)
+    yield "--position-embedding-type", kind(config)
+    if model.position_embedding_type != "rope":
         return
-    yarn = model.rope_scaling.rope_type == "yarn" and not model.mla and yarn_options(config)
-    yield "--position-embedding-type", "yarn" if yarn else "rope"
     yield "--rotary-base", str(round(model.rope_theta))
     if model.mla:
         yield from _latent(model.rope_scaling)
