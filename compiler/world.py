@@ -27,6 +27,7 @@ class World:
 
     `graph_batch`: sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number.
     `combine_bytes`: of an element that experts send back; None for as many as activations have.
+    `copies`: of what ZeRO cuts, each whole in itself.
     """
 
     config: Config
@@ -42,6 +43,7 @@ class World:
     interleaved_group: int
     graph_batch: int | None = None
     combine_bytes: float | None = None
+    copies: int = 1
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

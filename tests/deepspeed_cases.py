@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.specs.config import Config
 from tests.configs import changed
-from tests.deepspeed_configs import DENSE, FOLDED, TRAIN, WHOLE
+from tests.deepspeed_configs import DENSE, FOLDED, TRAIN, ULYSSES, WHOLE
 
 CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
     ("framework-version", TRAIN, {"framework.version": "0.3.1"}, "warn", "deepspeed 0.3.1", "framework.version=0.19.8"),
@@ -19,7 +19,46 @@ CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
         "pipe x data x model",
         "write parallel.order=tp-cp",
     ),
-    ("deepspeed-cp", TRAIN, {"parallel.cp": 2}, "fail", "no context-parallel axis", "parallel.cp=1 and 2 times the dp"),
+    (
+        "deepspeed-cp",
+        TRAIN,
+        {"parallel.cp": 2},
+        "fail",
+        "for dense models without tp and pp; cp=2",
+        "parallel.cp=1 and 2 times the dp",
+    ),
+    (
+        "deepspeed-cp",
+        ULYSSES,
+        {"framework.version": "0.16.9"},
+        "fail",
+        "Ulysses, from 0.17 on",
+        "parallel.cp=1 and 4 times the dp",
+    ),
+    (
+        "deepspeed-ulysses-heads",
+        ULYSSES,
+        {"parallel.cp": 64, "parallel.adp": 1},
+        "fail",
+        "deals 32 heads and 8 of keys and values to cp=64",
+        "write a divisor of 8 in parallel.cp",
+    ),
+    (
+        "deepspeed-ulysses-sequence",
+        ULYSSES,
+        {"workload.sequence_length": 4098},
+        "fail",
+        "cuts sequences of 4098 tokens into cp=4 pieces",
+        "write workload.sequence_length=4100",
+    ),
+    (
+        "deepspeed-ulysses-program",
+        DENSE,
+        {"parallel.cp": 4, "parallel.adp": 64, "parallel.pp": 1, "parallel.tp": 4},
+        "warn",
+        "hands what that returns to initialize() as mpu",
+        "launch.command",
+    ),
     ("deepspeed-vpp", TRAIN, {"parallel.vpp": 2}, "fail", "one run of layers; vpp=2", "leave vpp out"),
     (
         "deepspeed-schedule",
@@ -113,7 +152,7 @@ CASES: list[tuple[str, Config, Mapping[str, Any], str, str, str]] = [
     ("deepspeed-routing", TRAIN, {"model.n_group": 4}, "warn", "n_group=4 limits them", "autoep"),
     (
         "deepspeed-capacity",
-        TRAIN,
+        changed(TRAIN, {"workload.dispatch": "capacity"}),
         {"workload.sequence_length": 4000},
         "warn",
         "capacity of 125 tokens (of 1 x 4000) into tp=4 pieces",

@@ -21,6 +21,7 @@ FOLDED = changed(
     {"framework.expert_layout": "autoep", "parallel.etp": 1, "parallel.pp": 1, "parallel.dp": 16},
 )
 DENSE = composed(*DEEPSPEED, "model=llama3_1_8b", "parallel=tp8_pp4_adp32")
+ULYSSES = composed(*DEEPSPEED, "model=llama3_1_8b", "parallel=cp4_adp16", "hardware.nodes=8")
 SERVE = composed("framework=deepspeed")
 
 

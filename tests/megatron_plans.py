@@ -149,6 +149,32 @@ def _model(random: Random, layers: int, heads: int, experts: int) -> dict[str, A
         "model.num_nextn_predict_layers": random.choice((0, 0, 1)),
         **(dict.fromkeys(_LATENT, 64) if latent else {}),
         "model.declared": TRAIN.model.declared,
+        **_layers(random, experts > 0),
+    }
+
+
+def _layers(random: Random, moe: bool) -> dict[str, Any]:
+    """What layers do beside their sizes."""
+    biases, sigmoid = random.random() < 0.3, random.random() < 0.5
+    return {
+        "model.attention_bias": biases,
+        "model.mlp_bias": biases,
+        "model.qkv_bias": random.random() < 0.2,
+        "model.use_qk_norm": random.random() < 0.5,
+        "model.qk_norm_type": random.choice(("per_head", "l2")),
+        "model.attention_sinks": random.random() < 0.2,
+        "model.rope_scaling.rope_type": random.choice(("default", "linear", "llama3", "yarn")),
+        "model.rope_scaling.factor": random.choice((1.0, 8.0)),
+        "model.partial_rotary_factor": random.choice((1.0, 0.5)),
+        "model.position_embedding_type": random.choice(("rope", "rope", "rope", "absolute", "none")),
+        "model.scoring_func": "sigmoid" if moe and sigmoid else "softmax",
+        "model.use_routing_bias": moe and random.random() < 0.5,
+        "model.routed_scaling_factor": random.choice((1.0, 2.5)),
+        "model.norm_topk_prob": random.random() < 0.7,
+        "model.shared_expert_gate": random.random() < 0.2,
+        "model.router_aux_loss_coef": random.choice((0.0, 0.01)),
+        "model.seq_aux": random.random() < 0.3,
+        "model.router_jitter_noise": random.choice((0.0, 0.0, 0.01)),
     }
 
 

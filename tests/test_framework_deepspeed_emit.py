@@ -43,7 +43,12 @@ def test_the_constructors_make_the_plan() -> None:
         "k": 2,
         "min_capacity": 128,
         "enable_expert_tensor_parallelism": True,
+        "drop_tokens": False,
+        "top2_2nd_expert_sampling": False,
     }
+    capacity = changed(TRAIN, {"workload.dispatch": "capacity", "model.router_jitter_noise": 0.01})
+    cut = files(capacity)["framework/constructors.json"]["MoE"]
+    assert (cut["drop_tokens"], cut["noisy_gate_policy"]) == (True, "Jitter")
     assert files(WHOLE)["framework/constructors.json"]["MoE"]["enable_expert_tensor_parallelism"] is False
     strided = files(changed(WHOLE, {"framework.expert_layout": "tp_strided"}))["framework/constructors.json"]
     assert strided["_create_expert_and_data_parallel"]["mp_size"] == 4

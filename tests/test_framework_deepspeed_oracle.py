@@ -43,6 +43,25 @@ def test_dense_plans_are_what_deepspeed_builds() -> None:
         assert differences(lay_out(replace(given, workload=batch))) == []
 
 
+@pytest.mark.parametrize(("cp", "adp"), [(2, 1), (4, 8), (8, 3), (16, 2)])
+def test_sequences_are_cut_as_ulysses_cuts_them(cp: int, adp: int) -> None:
+    values: dict[str, Any] = {
+        "global_batch_size": 6 * adp,
+        "micro_batch_size": 2,
+        "sequence_length": 4096,
+        "zero_stage": 3,
+    }
+    workload = replace(config(random.Random(0), "tensor").workload, **values)
+    given = replace(
+        config(random.Random(0), "tensor"), model=LLAMA_8B, parallel=Parallel(cp=cp, adp=adp), workload=workload
+    )
+    world = lay_out(given)
+    assert world.groups["cp"][0].tolist() == list(range(cp))
+    assert differences(world) == []
+    wrong = replace(world, kinds={**world.kinds, "cp": world.kinds["dp_cp"]})
+    assert [found.what for found in differences(wrong)] == (["groups cp"] if adp > 1 else [])
+
+
 def test_a_part_of_the_optimizer_is_what_deepspeed_reads() -> None:
     given = replace(config(random.Random(0), "tensor"), model=LLAMA_8B, parallel=Parallel(adp=8))
     values: dict[str, Any] = {

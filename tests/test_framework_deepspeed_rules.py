@@ -13,7 +13,7 @@ from compiler.specs.config import Config
 from tests.command import BARE
 from tests.configs import changed
 from tests.deepspeed_cases import CASES
-from tests.deepspeed_configs import DEEPSPEED, DENSE, FOLDED, TRAIN, WHOLE, checks
+from tests.deepspeed_configs import DEEPSPEED, DENSE, FOLDED, TRAIN, ULYSSES, WHOLE, checks
 
 
 @pytest.mark.parametrize(("name", "base", "change", "status", "says", "fix"), CASES, ids=[case[0] for case in CASES])
@@ -34,7 +34,9 @@ def test_the_partition_warning_needs_a_pipeline() -> None:
     assert "deepspeed-partition" not in checks(changed(TRAIN, {"parallel.pp": 1}))
 
 
-@pytest.mark.parametrize("base", [TRAIN, WHOLE, FOLDED, DENSE], ids=["train", "whole", "folded", "dense"])
+@pytest.mark.parametrize(
+    "base", [TRAIN, WHOLE, FOLDED, DENSE, ULYSSES], ids=["train", "whole", "folded", "dense", "ulysses"]
+)
 def test_nothing_is_refused_without_reason(base: Config) -> None:
     assert not [item for item in checks(base).values() if item.status == "fail"]
 

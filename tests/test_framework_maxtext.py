@@ -15,7 +15,7 @@ from compiler.frameworks.emission import Computed
 from compiler.frameworks.maxtext.emit import per_device
 from compiler.passes import lay_out
 from compiler.schedulers.job import job
-from tests.configs import composed
+from tests.configs import changed, composed
 from tests.maxtext_plans import TRAIN, arguments, checks
 from tests.plans import SmallPlan
 
@@ -36,6 +36,38 @@ def test_replicas_are_fsdp_with_zero_3(zero: int, axis: str) -> None:
     plan = compile_plan([*TRAIN, "scheduler=[]", f"workload.zero_stage={zero}"])
     assert f"maxtext.{axis}" in plan.groups
     assert arguments(f"workload.zero_stage={zero}")[f"ici_{axis}_parallelism"] == "4"
+
+
+HYBRID = ["dcn_data_parallelism=2", "ici_fsdp_parallelism=2"]
+
+
+@pytest.mark.parametrize(
+    "args", [HYBRID, HYBRID[:1], HYBRID[1:], ["ici_data_parallelism=2", "ici_fsdp_parallelism=-1"]]
+)
+def test_parameters_are_cut_within_nodes_and_copied_between_them(args: list[str]) -> None:
+    config = changed(composed(*TRAIN), {"workload.zero_stage": 3, "framework.args": args})
+    world = lay_out(config)
+    assert world.groups["maxtext.fsdp"][0].tolist() == [0, 64]
+    assert world.groups["maxtext.data"][0].tolist() == [0, 128]
+    words = [str(word) for word in adapter("maxtext").emission(world).arguments]
+    assert [word for word in words if "_data_" in word or "_fsdp_p" in word] == [
+        *("ici_data_parallelism=2", "ici_fsdp_parallelism=2", "dcn_data_parallelism=1")
+    ]
+    found = checks({"workload.zero_stage": 3, "framework.args": args})
+    assert {found[name].status for name in ("maxtext-shards", "maxtext-shards-stage")} == {"pass"}
+
+
+def test_copies_cost_memory() -> None:
+    plan = [*TRAIN, "scheduler=[]", "workload.zero_stage=3"]
+    cut, copied = (compile_plan([*plan, f"framework.args={args}"]).to_dict()["memory"] for args in ([], HYBRID))
+    assert copied["optimizer_bytes"] == 2 * cut["optimizer_bytes"]
+
+
+def test_copies_and_shards_that_do_not_fit() -> None:
+    found = checks({"framework.args": ["dcn_data_parallelism=3", "ici_fsdp_parallelism=2"]})
+    assert "data=3 * fsdp=2" in found["maxtext-shards"].message
+    assert found["maxtext-shards"].fix == "write ici_data_parallelism=2, or leave it out"
+    assert found["maxtext-shards-stage"].fix == "write workload.zero_stage=3"
 
 
 def test_a_dense_model_has_no_experts_to_cut() -> None:
@@ -165,7 +197,7 @@ def test_a_share_of_the_batch_gives_the_batch_back(sequences: int, devices: int)
     "word",
     [
         "ici_tensor_parallelism=2",
-        "dcn_fsdp_parallelism=2",
+        "dcn_tensor_parallelism=2",
         "mesh_axes=[data]",
         "vocab_size=1",
         "num_pipeline_repeats=2",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from compiler import invariants
+from compiler.frameworks.maxtext.prove import _case as case
 from compiler.frameworks.maxtext.prove import ask, findings, prove, unpacked
 from compiler.layout.grid import GroupKind
 from compiler.passes import lay_out
@@ -141,3 +142,59 @@ def test_another_order_of_axes_is_noticed(root: Path) -> None:
 def test_what_is_no_wheel_says_what_to_fetch(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="pip download --no-deps maxtext"):
         list(prove(lay_out(composed("framework=maxtext", "workload=train")), tmp_path))
+
+
+OWN_FILES = {
+    "llama3_1_8b": "llama3.1-8b",
+    "llama3_1_70b": "llama3.1-70b",
+    "llama3_1_405b": "llama3.1-405b",
+    "mixtral_8x7b": "mixtral-8x7b",
+    "mixtral_8x22b": "mixtral-8x22b",
+    "qwen3_30b_a3b": "qwen3-30b-a3b-base",
+    "qwen3_235b_a22b": "qwen3-235b-a22b",
+    "gpt_oss_120b": "gpt-oss-120b",
+    "deepseek_v3": "deepseek3-671b",
+    "kimi_k2": "kimi-k2-1t",
+}
+OTHERWISE = {
+    "llama3_1_8b": ["rope_type"],  # MaxText reads it from the model's name
+    "llama3_1_70b": ["rope_type"],
+    "llama3_1_405b": ["rope_type"],
+    "mixtral_8x22b": ["vocab_size"],  # of version 0.3
+    "qwen3_235b_a22b": ["rope_max_timescale"],  # of the 2507 release
+}
+"""Keys in which a file of MaxText's own is not the model's config.json."""
+
+NOT_OF_THE_FILE = {
+    *("packing", "max_segments_per_seq", "attention", "megablox", "load_balance_loss_weight", "float32_gate_logits"),
+    *("routed_bias_update_rate", "model_name", "override_model_config"),
+}
+
+
+SIZES = (
+    *("num_decoder_layers", "emb_dim", "num_query_heads", "num_kv_heads", "num_experts", "num_experts_per_tok"),
+    *("moe_mlp_dim", "mlp_dim", "vocab_size"),
+)
+
+
+def test_arguments_say_what_maxtexts_own_files_say(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases: list[dict[str, Any]] = []
+    for name, file in OWN_FILES.items():
+        base = composed("framework=maxtext", "workload=train", f"model={name}", "parallel=adp1")
+        one = {"hardware.nodes": 1, "hardware.node.gpus": 1, "workload.global_batch_size": 1}
+        cases.append(case(lay_out(changed(base, one))))
+        kept = [word for word in cases[-1]["arguments"] if word.startswith(("ici_", "dcn_", "hardware", "num_slices"))]
+        cases.append({**cases[-1], "arguments": [*kept, f"model_name={file}"]})
+    prepared = iter(cases)
+    monkeypatch.setattr("compiler.frameworks.maxtext.prove._case", lambda _: next(prepared))
+    answers = [answer["values"] for answer in asked(len(cases), root)]
+    different = {
+        name: sorted(key for key in {*SIZES, *known["described"]} - NOT_OF_THE_FILE if mine[key] != theirs[key])
+        for name, mine, theirs, known in zip(OWN_FILES, answers[::2], answers[1::2], cases[::2], strict=True)
+    }
+    assert {name: keys for name, keys in different.items() if keys} == OTHERWISE
+
+
+def asked(count: int, root: Path) -> list[Any]:
+    """Answers to as many prepared cases."""
+    return list(ask([lay_out(composed("framework=maxtext", "workload=train"))] * count, root))

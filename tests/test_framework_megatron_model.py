@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compiler.frameworks.megatron import model, pipeline
+from compiler.frameworks.megatron import patterns, pipeline
 from tests.configs import changed, composed
 from tests.megatron_configs import TRAIN, words
 
@@ -41,7 +41,7 @@ def test_stages_as_arguments(values: dict[str, Any], expected: dict[str, str]) -
     ],
 )
 def test_patterns_of_layers(marks: list[int], text: str) -> None:
-    assert model.pattern(marks) == text
+    assert patterns.pattern(marks) == text
     assert eval(text) == marks  # which is how Megatron reads it
 
 

@@ -139,7 +139,14 @@ def test_every_row_of_the_table_names_a_model() -> None:
     for row in version(base).facts["models"]:
         shape = {"layers": "num_hidden_layers", "hidden": "hidden_size", "heads": "num_attention_heads"}
         shape |= {"kv_heads": "num_key_value_heads", "vocab": "vocab_size", "experts": "num_experts"}
-        config = changed(base, {f"model.{key}": row.get(name, 0) for name, key in shape.items()})
+        shape |= {"ffn": "intermediate_size", "topk": "num_experts_per_tok"}
+        values = {f"model.{key}": row.get(name, 0) for name, key in shape.items()}
+        values |= {
+            "model.moe_intermediate_size": row.get("expert"),
+            "model.shared_expert_intermediate_size": row.get("shared"),
+        }
+        values["model.first_k_dense_replace"] = int("ffn" in row and "experts" in row)
+        config = changed(base, values)
         findings = {finding.what: finding for finding in tables.model(lay_out(config))}
         assert findings[f"model {row['config']}"].equal, findings
         assert findings[f"config {row['config']}"].equal

@@ -113,7 +113,11 @@ def test_reads_real_files(path: Path) -> None:
         ("deepseek-ai--DeepSeek-V3", "deepseek_v3", ()),
         ("meta-llama--Meta-Llama-3.1-8B", "llama3_1_8b", ()),
         ("meta-llama--Meta-Llama-3.1-70B", "llama3_1_70b", ()),
-        ("moonshotai--Kimi-K2.5", "kimi_k2", ("quantization",)),
+        (
+            "moonshotai--Kimi-K2.5",
+            "kimi_k2",
+            ("quantization", "rope_scaling", "rms_norm_eps", "max_position_embeddings"),
+        ),
         ("openai--gpt-oss-120b", "gpt_oss_120b", ()),
         ("Qwen--Qwen3-30B-A3B", "qwen3_30b_a3b", ()),
         ("Qwen--Qwen3-235B-A22B", "qwen3_235b_a22b", ()),
@@ -121,6 +125,50 @@ def test_reads_real_files(path: Path) -> None:
 )
 def test_conf_equals_real_files(file: str, name: str, apart: tuple[str, ...]) -> None:
     assert without_origin(read(str(MEASURED / f"{file}.json")), *apart) == without_origin(shipped(name), *apart)
+
+
+LAYERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("qwen3_moe", {}, {"use_qk_norm": True, "rms_norm_eps": 1e-6, "rope_theta": 1e6, "norm_topk_prob": True, "qkv_bias": False}),
+    ("qwen3_moe", {"rope_theta": ..., "rope_parameters": {"rope_theta": 5e6, "rope_type": "default"}}, {"rope_theta": 5e6, "scaled_rope": False}),
+    ("qwen2", {}, {"qkv_bias": True, "attention_bias": False, "use_qk_norm": False}),
+    ("qwen2_moe", {}, {"shared_expert_gate": True, "norm_topk_prob": False}),
+    ("llama", {"attention_bias": True, "mlp_bias": True, "hidden_act": "gelu"}, {"attention_bias": True, "mlp_bias": True, "activation": "gelu"}),
+    ("glm4_moe", {"attention_bias": True, "use_qk_norm": True}, {"qkv_bias": True, "attention_bias": False, "use_qk_norm": True, "partial_rotary_factor": 0.5, "scoring_func": "sigmoid", "use_routing_bias": True}),
+    ("minimax_m2", {"head_dim": 128}, {"qk_norm_type": "per_layer", "partial_rotary_factor": 0.5, "scoring_func": "sigmoid", "use_routing_bias": True}),
+    ("deepseek_v2", {}, {"scoring_func": "softmax", "norm_topk_prob": False, "use_routing_bias": False}),
+    ("deepseek_v3", {}, {"scoring_func": "sigmoid", "norm_topk_prob": True, "use_routing_bias": True, "routed_scaling_factor": 2.5, "scaled_rope": True}),
+    ("gpt_oss", {}, {"attention_sinks": True, "activation": "swigluoai", "swiglu_limit": 7.0, "attention_bias": True, "mlp_bias": True, "router_aux_loss_coef": 0.9}),
+    ("llama4", {"use_qk_norm": True}, {"scale_expert_inputs": True, "attention_chunk_size": 8192}),
+    ("glm_moe_dsa", {}, {"index_topk": 2048}),
+    ("gpt2", {}, {"position_embedding_type": "absolute", "max_position_embeddings": 1024, "rms_norm": False, "norm_epsilon": 1e-5, "hidden_dropout": 0.1, "activation": "gelu_new"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "changes", "expected"), LAYERS)
+def test_what_layers_do(tmp_path: Path, family: str, changes: dict[str, Any], expected: dict[str, Any]) -> None:
+    model = changed(tmp_path, family, **changes)
+    assert {key: getattr(model, key) for key in expected} == expected
+
+
+def test_scaled_positions(tmp_path: Path) -> None:
+    scaling = changed(tmp_path, "gpt_oss").rope_scaling
+    assert (scaling.rope_type, scaling.factor, scaling.truncate) == ("yarn", 32.0, False)
+    plain = {"type": "yarn", "factor": 4.0}
+    found = changed(tmp_path, "llama", rope_scaling=plain, max_position_embeddings=32768).rope_scaling
+    assert (found.original_max_position_embeddings, found.beta_fast, found.mscale) == (32768, 32.0, None)
+
+
+def test_bad_layers_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    changes = {"rms_norm_eps": "1e-6", "hidden_act": 3, "rope_scaling": "yarn", "qk_norm_type": "per_token"}
+    path.write_text(json.dumps(data("minimax_m2", **changes)))
+    where = f"model.hf_config={path}"
+    assert set(message(path).splitlines()) == {
+        f"{where} has rms_norm_eps='1e-6' ; write a number",
+        f"{where} has hidden_act=3 ; write a text",
+        f"{where} has rope_scaling='yarn' ; write a mapping",
+        f"{where} has qk_norm_type='per_token' ; write one of per_layer, per_head",
+    }
 
 
 def test_layers_that_route_to_experts(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from compiler.config import hf_layers as layers
 from compiler.config import hf_parts as parts
 from compiler.config import quantization
 from compiler.config.hf_parts import Part, Source
@@ -22,24 +23,59 @@ from compiler.specs.model import Model
 
 CONFIG, SIDECAR = "config.json", "hf_quant_config.json"
 
-_DEEPSEEK: tuple[Part, ...] = (parts.decoder, parts.latent_attention, parts.deepseek_experts)
+_QUERY_BIASES, _HEAD_NORMS = layers.always(qkv_bias=True), layers.always(use_qk_norm=True)
+_LATENT: tuple[Part, ...] = (parts.decoder, layers.layers(), parts.latent_attention, parts.deepseek_experts)
+_DEEPSEEK: tuple[Part, ...] = (*_LATENT, layers.deepseek_router(factor=2.5))
+_QWEN: tuple[Part, ...] = (parts.decoder, layers.layers(), parts.window)
 FAMILIES: Mapping[str, tuple[Part, ...]] = {
-    "deepseek_v2": _DEEPSEEK,
+    "deepseek_v2": (*_LATENT, layers.deepseek_router(scoring_func="softmax", norm_topk_prob=False)),
     "deepseek_v3": _DEEPSEEK,
-    "glm4_moe": (parts.decoder, parts.deepseek_experts),
-    "glm_moe_dsa": _DEEPSEEK,
-    "gpt2": (parts.gpt2,),
-    "gpt_oss": (parts.decoder, parts.alternating_window, parts.local_experts),
+    "glm4_moe": (
+        parts.decoder,
+        layers.layers(rms_norm_eps=1e-5, partial_rotary_factor=0.5),
+        layers.glm_attention,
+        parts.deepseek_experts,
+        layers.deepseek_router(),
+    ),
+    "glm_moe_dsa": (*_DEEPSEEK, layers.sparse_attention),
+    "gpt2": (parts.gpt2, layers.gpt2_layers),
+    "gpt_oss": (
+        parts.decoder,
+        layers.layers(rms_norm_eps=1e-5, rope_theta=150000.0),
+        layers.gpt_oss_layers,
+        parts.alternating_window,
+        parts.local_experts,
+        layers.softmax_router,
+    ),
     "kimi_k2": _DEEPSEEK,
-    "llama": (parts.decoder,),
-    "llama4_text": (parts.decoder, parts.chunked_attention, parts.llama4_experts),
-    "minimax_m2": (parts.decoder, parts.local_experts),
-    "mistral": (parts.decoder, parts.window),
-    "mixtral": (parts.decoder, parts.window, parts.local_experts),
-    "qwen2": (parts.decoder, parts.window),
-    "qwen2_moe": (parts.decoder, parts.window, parts.qwen_experts),
-    "qwen3": (parts.decoder, parts.window),
-    "qwen3_moe": (parts.decoder, parts.window, parts.qwen_experts),
+    "llama": (parts.decoder, layers.layers(), layers.biases),
+    "llama4_text": (
+        parts.decoder,
+        layers.layers(rms_norm_eps=1e-5, rope_theta=500000.0),
+        layers.llama4_layers,
+        parts.chunked_attention,
+        parts.llama4_experts,
+        layers.llama4_router,
+    ),
+    "minimax_m2": (
+        parts.decoder,
+        layers.layers(),
+        layers.minimax_attention,
+        parts.local_experts,
+        layers.minimax_router,
+    ),
+    "mistral": _QWEN,
+    "mixtral": (
+        parts.decoder,
+        layers.layers(rms_norm_eps=1e-5, rope_theta=1e6),
+        parts.window,
+        parts.local_experts,
+        layers.softmax_router,
+    ),
+    "qwen2": (*_QWEN, _QUERY_BIASES),
+    "qwen2_moe": (*_QWEN, _QUERY_BIASES, parts.qwen_experts, layers.qwen2_router),
+    "qwen3": (*_QWEN, layers.biases, _HEAD_NORMS),
+    "qwen3_moe": (*_QWEN, layers.biases, _HEAD_NORMS, parts.qwen_experts, layers.qwen_router),
 }
 """model_type -> its parts; a later part wins over an earlier one."""
 

@@ -45,6 +45,38 @@ class Source:
         """The key's number, None where it is left out, null or 0."""
         return self.integer(key, 0) or None
 
+    def number(self, key: str, default: float | None = None) -> float | None:
+        """The key's number, the default where it is left out or null."""
+        value = self.data.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
+            self._note(f"has {key}={short(repr(value))}", "write a number")
+            return default
+        return float(value)
+
+    def word(self, key: str, default: str, options: tuple[str, ...] = ()) -> str:
+        """The key's text, one of `options` where there are some."""
+        value = self.data.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, str) or (options and value not in options):
+            self._note(
+                f"has {key}={short(repr(value))}", f"write one of {', '.join(options)}" if options else "write a text"
+            )
+            return default
+        return value
+
+    def mapping(self, *keys: str) -> Mapping[str, Any]:
+        """The first of these keys that holds a mapping, else an empty one."""
+        for key in keys:
+            value = self.data.get(key)
+            if isinstance(value, Mapping):
+                return value
+            if value is not None:
+                self._note(f"has {key}={short(repr(value))}", "write a mapping")
+        return {}
+
     def flag(self, key: str, default: bool) -> bool:
         value = self.data.get(key)
         if value is None:

@@ -91,7 +91,7 @@ class Case:
     `room`: what the server makes of memory. Decode of more sequences than `graph_batch` on a rank is launched kernel by kernel.
     `combine_bytes`: of an element that experts send back; None for as many as activations have. `group`: micro-batches that a
     virtual stage has in a row, pp where it is None. `chunks`: layers of the virtual stages, in order, where those of a rank are
-    not alike.
+    not alike. `copies`: of what ZeRO cuts.
     """
 
     model: Model
@@ -120,6 +120,7 @@ class Case:
     fused_loss: bool = True
     loss_chunks: float = 1.0
     pipelined_tp: bool = False
+    copies: int = 1
 
     @property
     def running(self) -> Layers:
@@ -259,4 +260,5 @@ def case(world: World) -> Case:
         fused_loss=fuses_loss(config.framework),
         pipelined_tp=pipelines_tp(config.framework),
         loss_chunks=LOSS_CHUNKS.get(config.framework.name, 1.0),
+        copies=world.copies,
     )

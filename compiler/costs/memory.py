@@ -92,7 +92,8 @@ def cut(case: Case, dense: Array, moe: Array, from_stage: int) -> Array:
     """What is left of both classes where ZeRO of at least `from_stage` cuts them."""
     if not zero(case, from_stage):
         return dense + moe
-    return dense / (case.adp * case.cp) + moe / case.edp
+    ranks, of_experts = (np.maximum(1, size / case.copies) for size in (case.adp * case.cp, case.edp))
+    return dense / ranks + moe / of_experts
 
 
 def zero(case: Case, stage: int) -> bool:

@@ -102,6 +102,10 @@ class Adapter:
         tp = config.degrees.tp
         return -(-config.model.vocab_size // tp) * tp
 
+    def copies(self, config: Config) -> int:
+        """Sets of ranks that each hold all of what ZeRO cuts: hybrid sharding, and instances of an optimizer."""
+        return 1
+
     def declared(self, config: Config) -> Iterator[Check]:
         """What the framework refuses, warns of or ignores silently, from the configuration alone."""
         layout = config.framework.expert_layout

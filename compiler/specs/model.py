@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, between, choice, quantity
+from compiler.specs.fields import MISSING, between, choice, numbers, quantity, text
 from compiler.specs.limits import EXPERTS, LAYERS, PARAMETERS, TOKENS, VOCABULARY, WIDTH
+from compiler.specs.rope import RopeScaling
 from compiler.specs.weights import WIDE, Quantization, Stored
 
 BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.03125, "fp4": 0.5, "nvfp4": 0.5625}
 """Bytes of one element by precision. MXFP8 has a one-byte scale for 32 elements, NVFP4 for 16; others' scales are left out."""
+
+
+_EPSILON = (0.0, 0.1)
 
 
 def _parameters() -> Any:
@@ -30,7 +34,14 @@ class Declared:
 class Model:
     """A decoder-only transformer, dense or MoE, with grouped-query or multi-head latent attention (MLA).
 
-    `dtype` is that of weights that are not quantised.
+    `dtype` is that of weights that are not quantised. Norms are RMSNorm where `rms_norm_eps` is given, LayerNorm where
+    `layer_norm_epsilon` is; where neither is, what a gated MLP (RMSNorm) or a plain one (LayerNorm) usually comes with.
+    `hidden_act` is in transformers' words, and `swigluoai` GPT-OSS's, as vLLM calls it: clamped at `swiglu_limit`, offset by 1.
+    `attention_bias`: biases of all four projections of attention, `qkv_bias`: of three; `mlp_bias`: of MLPs, experts and routers.
+    `qk_norm_type`: over each head, over all heads of a token, or without weights (L2). `attention_sinks`: a learned logit a
+    head beside those of the tokens. `no_rope_layers`: 1 where a layer rotates, as in Llama 4's files. `norm_topk_prob`: scores of
+    chosen experts are divided by their sum; `use_routing_bias`: experts are chosen by scores with a bias that balances them;
+    `scale_expert_inputs`: scores multiply what goes into experts. `index_topk`: tokens that an indexer chooses for attention.
     """
 
     name: str = MISSING
@@ -44,6 +55,25 @@ class Model:
     vocab_size: int = between(1, VOCABULARY)
     tie_word_embeddings: bool = False
     gated_mlp: bool = True
+    hidden_act: Optional[str] = text(None, longest=64)
+    swiglu_limit: Optional[float] = between(0.0, 1e6, None)
+    mlp_bias: bool = False
+    rms_norm_eps: Optional[float] = between(*_EPSILON, None)
+    layer_norm_epsilon: Optional[float] = between(*_EPSILON, None)
+    attention_bias: bool = False
+    qkv_bias: bool = False
+    use_qk_norm: bool = False
+    qk_norm_type: str = choice(("per_head", "per_layer", "l2"), "per_head")
+    attention_sinks: bool = False
+    attention_dropout: float = between(0.0, 1.0, 0.0)
+    hidden_dropout: float = between(0.0, 1.0, 0.0)
+    initializer_range: Optional[float] = between(0.0, 10.0, None)
+    position_embedding_type: str = choice(("rope", "absolute", "none"), "rope")
+    max_position_embeddings: Optional[int] = between(1, TOKENS, None)
+    rope_theta: float = between(1.0, 1e15, 10000.0)
+    rope_scaling: RopeScaling = field(default_factory=RopeScaling)
+    partial_rotary_factor: float = between(0.0, 1.0, 1.0)
+    no_rope_layers: Optional[list[int]] = numbers(0, 1, LAYERS, None)
     num_experts: int = between(0, EXPERTS, 0)
     num_experts_per_tok: int = between(0, EXPERTS, 0)
     moe_intermediate_size: Optional[int] = between(1, WIDTH, None)
@@ -53,6 +83,15 @@ class Model:
     moe_layer_freq: Any = 1
     n_group: int = between(1, EXPERTS, 1)
     topk_group: int = between(1, EXPERTS, 1)
+    scoring_func: str = choice(("softmax", "sigmoid", "sqrtsoftplus"), "softmax")
+    norm_topk_prob: bool = True
+    routed_scaling_factor: float = between(0.0, 1e6, 1.0)
+    use_routing_bias: bool = False
+    scale_expert_inputs: bool = False
+    shared_expert_gate: bool = False
+    router_aux_loss_coef: float = between(0.0, 1e6, 0.0)
+    seq_aux: bool = False
+    router_jitter_noise: float = between(0.0, 1.0, 0.0)
     num_nextn_predict_layers: int = between(0, LAYERS, 0)
     q_lora_rank: Optional[int] = between(1, WIDTH, None)
     kv_lora_rank: Optional[int] = between(1, WIDTH, None)
@@ -61,6 +100,8 @@ class Model:
     v_head_dim: Optional[int] = between(1, WIDTH, None)
     sliding_window: Optional[int] = between(1, TOKENS, None)
     layer_types: Optional[list[str]] = None
+    attention_chunk_size: Optional[int] = between(1, TOKENS, None)
+    index_topk: Optional[int] = between(1, TOKENS, None)
     quantization: Quantization = field(default_factory=Quantization)
     declared: Declared = field(default_factory=Declared)
     hf_config: Optional[str] = None
@@ -107,6 +148,25 @@ class Model:
     @property
     def head_size(self) -> int:
         return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    @property
+    def activation(self) -> str:
+        """Of MLPs: SiLU where they are gated and nothing else is said, GELU where they are not."""
+        return self.hidden_act or ("silu" if self.gated_mlp else "gelu")
+
+    @property
+    def rms_norm(self) -> bool:
+        return self.rms_norm_eps is not None or (self.layer_norm_epsilon is None and self.gated_mlp)
+
+    @property
+    def norm_epsilon(self) -> float:
+        """What is added under the root of a norm; 1e-5, which most have, where nothing is said."""
+        said = self.rms_norm_eps if self.rms_norm_eps is not None else self.layer_norm_epsilon
+        return 1e-5 if said is None else said
+
+    @property
+    def scaled_rope(self) -> bool:
+        return self.rope_scaling.rope_type != "default"
 
     @property
     def expert_size(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from compiler.frameworks.deepspeed import host, json_args, layout
+from compiler.frameworks.deepspeed import host, json_args, layout, ulysses
 from compiler.frameworks.emission import Computed, Emission, merged
 from compiler.render.artifacts import Artifact, to_json
 from compiler.specs.config import Config
@@ -52,6 +52,8 @@ def ds_config(config: Config) -> dict[str, Any]:
     if layout.folded(config):
         found["tensor_parallel"] = {"autotp_size": degrees.tp}
         del found["train_batch_size"]  # without an mpu DeepSpeedConfig counts every rank as data-parallel
+    if ulysses.asked(config):
+        found["sequence_parallel_size"] = degrees.cp
     if degrees.pp > 1 and workload.recompute == "full":
         found["pipeline"] = {"activation_checkpoint_interval": 1}
     return found
@@ -72,7 +74,9 @@ def constructors(config: Config) -> dict[str, dict[str, Any]]:
     """Keyword arguments, by the class (or function) of DeepSpeed that takes them; the user adds model and experts."""
     degrees = config.degrees
     found: dict[str, dict[str, Any]] = {}
-    if not layout.folded(config):
+    if ulysses.asked(config):
+        found[ulysses.REGISTER] = ulysses.arguments(config)
+    elif not layout.folded(config):
         found["PipeModelDataParallelTopology"] = {
             "num_pp": degrees.pp,
             "num_mp": degrees.tp,
@@ -94,6 +98,9 @@ def _moe(config: Config) -> dict[str, dict[str, Any]]:
         "k": model.num_experts_per_tok,
         "min_capacity": min_capacity(config),
         "enable_expert_tensor_parallelism": chosen.split,
+        "drop_tokens": config.workload.train and config.workload.dispatch == "capacity",
+        "top2_2nd_expert_sampling": False,
+        **({"noisy_gate_policy": "Jitter"} if model.router_jitter_noise else {}),
     }
     found: dict[str, dict[str, Any]] = {"MoE": arguments}
     if chosen.strided:  # before MoE is built, which then finds the groups by their name

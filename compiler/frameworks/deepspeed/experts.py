@@ -28,8 +28,8 @@ def declared(config: Config) -> Iterator[Check]:
 def capacity(config: Config) -> Iterator[Check]:
     """Seen in the first forward pass only: `input dimension 1 is not divisible by tensor parallel world size`."""
     tp, workload = config.degrees.tp, config.workload
-    if tp == 1 or layout.chosen(config).auto or not workload.train:
-        return
+    if tp == 1 or layout.chosen(config).auto or not workload.train or workload.dispatch != "capacity":
+        return  # without a fixed capacity DeepSpeed makes it a multiple of tp
     natural, least = emit.capacity(config), emit.min_capacity(config)
     yield check(
         "deepspeed-capacity",

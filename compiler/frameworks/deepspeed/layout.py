@@ -72,7 +72,7 @@ def folded(config: Config) -> bool:
 
 
 def attention_grid(degrees: Degrees) -> Grid:
-    """rank = (pipe*DP + data)*MP + model; cp is refused, and only keeps the ranks together."""
+    """rank = (pipe*DP + data)*MP + model, or data*SP + sequence with Ulysses, which has neither of the others."""
     return row_major((("tp", degrees.tp), ("cp", degrees.cp), ("dp", degrees.adp), ("pp", degrees.pp)))
 
 
@@ -107,7 +107,7 @@ def _strided(degrees: Degrees) -> Grid | None:
 def group_kinds(config: Config, attention: Grid, expert: Grid) -> dict[str, GroupKind]:
     """The plan's kinds, ep and edp as DeepSpeed counts them, then its own.
 
-    `ds_model` (pipe x model) and `world` come with the pipeline grid; the others with ZeRO++, see json_args.
+    `ds_model` (pipe x model) and `world` come with the pipeline grid, Ulysses has `world` alone; the others with ZeRO++, see json_args.
     """
     found = standard(attention, expert if config.model.moe else None)
     if config.model.moe:
@@ -115,7 +115,8 @@ def group_kinds(config: Config, attention: Grid, expert: Grid) -> dict[str, Grou
         found["edp"] = expert.kind(("edp",), EDP_ORDER)
     size = config.degrees.world_size
     if not folded(config):
-        found["deepspeed.ds_model"] = attention.kind(("tp", "pp"))
+        if config.degrees.cp == 1:
+            found["deepspeed.ds_model"] = attention.kind(("tp", "pp"))
         found["deepspeed.world"] = _blocks(size, size).kind(("inside",))
     secondary = json_args.secondary_partition(config)
     if secondary > 1 and size % secondary == 0:

@@ -104,6 +104,8 @@ def _json(package: Package, world: World, content: Mapping[str, Any]) -> Iterato
     """What DeepSpeedConfig makes of ds_config.json, and AutoEP's validation of it."""
     config, degrees = world.config, world.degrees
     data = SimpleNamespace(get_data_parallel_world_size=lambda: degrees.adp)
+    if degrees.cp > 1:  # Ulysses' state counts sequences by its own
+        data = SimpleNamespace(get_sequence_parallel_world_size=lambda: degrees.cp)
     read = package.module("runtime.config").DeepSpeedConfig(dict(content), None if layout.folded(config) else data)
     batch, micro = config.workload.global_batch_size, config.workload.micro_batch_size
     counted = batch * world.size // degrees.adp if layout.folded(config) else batch  # AutoTP counts every rank

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from compiler.frameworks.deepspeed import json_args, layout
+from compiler.frameworks.deepspeed import json_args, layout, ulysses
 from compiler.frameworks.deepspeed.package import Package
 from compiler.layout.groups import ATTENTION_KINDS, EXPERT_KINDS
 from compiler.world import World
@@ -30,6 +30,8 @@ def _attention(package: Package, world: World, given: Mapping[str, Any]) -> Foun
     if layout.folded(world.config):
         library._init_tp_groups_with_new_group(degrees.tp)  # noqa: SLF001 - the mesh's groups, as lists
         return {"dp": recorder.take(degrees.tp), "tp": recorder.take()}
+    if ulysses.asked(world.config):
+        return _sequences(package, given[ulysses.REGISTER]["sequence_parallel_size"])
     topology = package.module("runtime.pipe.topology")
     arguments = given["PipeModelDataParallelTopology"]
     # Pairs of neighbours take quadratic time and make no group.
@@ -43,6 +45,25 @@ def _attention(package: Package, world: World, given: Mapping[str, Any]) -> Foun
     }
     library._clone_world_group()  # noqa: SLF001 - what the engine calls
     return found | {"deepspeed.world": recorder.take()}
+
+
+def _sequences(package: Package, size: int) -> Found:
+    """Ulysses' own state: runs of ranks, and all of them; no group joins ranks of the same piece of other sequences."""
+    state = package.module("runtime.sequence_parallel.parallel_state_sp")
+    fresh: dict[str, Any] = {
+        "_SEQUENCE_PARALLEL_GROUP": None,
+        "_SEQUENCE_DATA_PARALLEL_GROUP": None,
+        "dist": package.recorder,
+    }
+    with mock.patch.multiple(state, **fresh):
+        state.initialize_sequence_parallel(size)
+    *runs, world = package.recorder.take()
+    return {
+        "cp": runs,
+        "deepspeed.world": [world],
+        "dp": [list(row) for row in zip(*runs, strict=True)],
+        "dp_cp": [world],
+    }
 
 
 def _experts(package: Package, world: World, files: Mapping[str, Any]) -> Found:
@@ -122,10 +143,10 @@ def _zero_plus(package: Package, world: World) -> Found:
 def _joined(world: World, found: Found, kind: str) -> list[list[int]]:
     """A kind that DeepSpeed has no communicator for: the ranks that its own groups along those axes tie together.
 
-    cp has one rank; etp is tp where experts are split, else one rank. Listed as planned where the set is the same.
+    cp has one rank but with Ulysses; etp is tp where experts are split, else one rank. Listed as planned where the set is the same.
     """
     split = layout.chosen(world.config).split
-    along = {"cp": "", "etp": "tp" if split else ""}
+    along = {"cp": "cp" if "cp" in found else "", "etp": "tp" if split else ""}
     axes = [along.get(axis, axis) for axis in {**ATTENTION_KINDS, **EXPERT_KINDS}[kind]]
     of_rank = {axis: {rank: row for row in found[axis] for rank in row} for axis in axes if axis in found}
     listed = []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from compiler.checks import Check, check
-from compiler.frameworks.deepspeed import emit, experts, host, layout, zero
+from compiler.frameworks.deepspeed import described, emit, experts, host, layout, ulysses, zero
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import checked
 from compiler.layout.grid import Grid
@@ -22,6 +22,7 @@ def declared(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
         yield from rule(config)
     if config.model.moe:
         yield from experts.declared(config)
+        yield from described.declared(config)
 
 
 def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
@@ -39,18 +40,6 @@ def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
         f"{named(config)} runtime/pipe/topology.py orders ranks as pipe x data x model, model fastest, and experts as "
         f"framework.expert_layout={layout.chosen(config).name} says; parallel.order={config.parallel.order}",
         f"write parallel.order={DEFAULT_ORDER}, and choose framework.expert_layout",
-    )
-
-
-def context(config: Config) -> Iterator[Check]:
-    cp = config.degrees.cp
-    yield check(
-        "deepspeed-cp",
-        cp == 1,
-        f"cp={cp}",
-        "cp=1",
-        f"{named(config)} has no context-parallel axis in its topology (Ulysses splits heads, and is not planned); cp={cp}",
-        f"write parallel.cp=1 and {cp} times the dp",
     )
 
 
@@ -203,7 +192,7 @@ RULES: tuple[Callable[[Config], Iterator[Check]], ...] = (
     zero.pipeline,
     sequence_parallel,
     zero.plus,
-    context,
+    ulysses.declared,
     virtual,
     stages,
     precision,

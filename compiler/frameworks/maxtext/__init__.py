@@ -34,6 +34,10 @@ class MaxText(Adapter):
     def written(self, config: Config) -> Iterable[str]:
         return emit.given(config)
 
+    def copies(self, config: Config) -> int:
+        found = layout.replicas(config)
+        return found.get("data", 1) if found.get("fsdp", 1) > 1 else 1
+
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)
 

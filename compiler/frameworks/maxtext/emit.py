@@ -9,8 +9,8 @@ from typing import Any
 from compiler.errors import ConfigError
 from compiler.frameworks import told
 from compiler.frameworks.emission import Computed, Emission
-from compiler.frameworks.maxtext import host, model
-from compiler.frameworks.maxtext.layout import data_axis, mesh_axes, sizes
+from compiler.frameworks.maxtext import described, host, model
+from compiler.frameworks.maxtext.layout import UNDERSTOOD, data_axis, mesh_axes, sizes
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 from compiler.world import World
@@ -19,7 +19,7 @@ KEYS = {"stage": "pipeline"}
 """Mesh axes whose keys are called otherwise."""
 
 SOFT = frozenset({"decoder_block"})
-"""Keys that framework.args may set: the plan has no word for them, and ours is a guess."""
+"""Keys beside those of `described` that framework.args may set: the plan has no word for them, and ours is a guess."""
 
 PLANNED = re.compile(
     r"(ici|dcn)_(?!sequence_)\w+_parallelism|(ici|dcn)_parallelism|mesh_axes|logical_axis_rules|custom_mesh\w*"
@@ -57,6 +57,7 @@ def settings(config: Config) -> dict[str, Any]:
         **_pipeline(config),
         **batch(config),
         **model.settings(config),
+        **described.settings(config),
         **_memory(config),
     }
 
@@ -69,14 +70,17 @@ def given(config: Config) -> dict[str, str]:
 def _merged(config: Config, ours: dict[str, Any]) -> tuple[str, ...]:
     """Raises ConfigError where framework.args set a key that the plan decides."""
     user, said = given(config), told.agreeing(config, host.KEYS, told.words(config.framework.args, starts=bool))
-    clashes = sorted(key for key in user if (key in ours and key not in SOFT | said) or PLANNED.fullmatch(key))
+    free = ({*SOFT, *described.settings(config)} - {*_memory(config)}) | said
+    planned = {key for key in user if (key in ours and key not in free) or PLANNED.fullmatch(key)}
+    clashes = sorted(planned - {*UNDERSTOOD})
     if clashes:
         raise ConfigError.of(
             f"framework.args sets {', '.join(clashes)}, and so does the plan",
             "leave it out, and change the degree, model or workload that it comes from",
         )
-    kept = {key: value for key, value in ours.items() if key not in user}
-    return (*(f"{key}={_text(value)}" for key, value in kept.items()), *config.framework.args)
+    kept = {key: value for key, value in ours.items() if key in UNDERSTOOD or key not in user}
+    own = (word for word in config.framework.args if word.split("=", 1)[0] not in UNDERSTOOD)
+    return (*(f"{key}={_text(value)}" for key, value in kept.items()), *own)
 
 
 def _text(value: Any) -> str:

@@ -5,11 +5,13 @@ JAX lays GPUs out in the order of their processes, row-major over the mesh: the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from compiler.frameworks.versions import version
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.specs.config import Config
+from compiler.words import whole
 
 ATTENTION = {"expert": "dp", "tensor": "tp", "context": "cp", "data": "dp", "fsdp": "dp", "stage": "pp"}
 EXPERT = {"expert": "ep", "tensor": "etp", "context": "edp", "data": "edp", "fsdp": "edp", "stage": "pp"}
@@ -32,7 +34,29 @@ def sizes(config: Config) -> dict[str, int]:
     """Mesh axis -> degree, of those that are more than 1 in some plan."""
     degrees = config.degrees
     own = {"expert": degrees.ep, "tensor": degrees.tp, "context": degrees.cp, "stage": degrees.pp}
-    return {**own, data_axis(config): degrees.adp // degrees.ep}
+    return {**own, **replicas(config)}
+
+
+def replicas(config: Config) -> dict[str, int]:
+    """What is left of adp: on one axis, or as `framework.args` deal it out to copies (data) and shards (fsdp) of parameters."""
+    rest = config.degrees.adp // config.degrees.ep
+    said = {axis: asked(config, axis) for axis in ("data", "fsdp")}
+    if said["data"] is None and said["fsdp"] is None:
+        return {data_axis(config): rest}
+    data = said["data"] or max(1, rest // (said["fsdp"] or 1))
+    return {"data": data, "fsdp": said["fsdp"] or max(1, rest // data)}
+
+
+def asked(config: Config, axis: str) -> int | None:
+    """The degree that `framework.args` give an axis, within a slice and between slices; None where they do not, or leave it open."""
+    said = dict(word.split("=", 1) for word in config.framework.args if "=" in word)
+    found = [whole(said[key]) for key in (f"ici_{axis}_parallelism", f"dcn_{axis}_parallelism") if key in said]
+    known = [degree for degree in found if degree is not None and degree > 0]
+    return math.prod(known) if known and len(known) == len(found) else None
+
+
+UNDERSTOOD = tuple(f"{where}_{axis}_parallelism" for where in ("ici", "dcn") for axis in ("data", "fsdp"))
+"""Keys of `framework.args` that shape the plan: copies go between nodes and shards within them where data is the slower axis."""
 
 
 def mesh_axes(config: Config) -> Sequence[str]:

@@ -1,9 +1,11 @@
-"""A model in MaxText's keys (base.yml), and the decoder block that comes nearest to it."""
+"""A model's sizes in MaxText's keys (base.yml)."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from compiler.frameworks.maxtext.blocks import decoder_block
 from compiler.specs.config import Config
 from compiler.specs.model import Model
 
@@ -12,7 +14,7 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "fp8": "bflo
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """Sizes and shape of the model. What no key says (norms, position embeddings) is MaxText's default."""
+    """What the plan counts with."""
     spec, precision = config.model, config.workload.precision
     return {
         "decoder_block": decoder_block(spec),
@@ -22,7 +24,6 @@ def settings(config: Config) -> dict[str, Any]:
         "base_num_kv_heads": spec.kv_heads,
         "head_dim": spec.head_size,
         "base_mlp_dim": spec.expert_size if fully_moe(spec) else spec.intermediate_size,
-        "mlp_activations": ["silu", "linear"] if spec.gated_mlp else ["gelu"],
         "vocab_size": spec.vocab_size,
         "logits_via_embedding": spec.tie_word_embeddings,
         "dtype": DTYPES.get(precision, "bfloat16"),  # others are refused
@@ -38,15 +39,6 @@ def fully_moe(spec: Model) -> bool:
     return spec.moe and all(spec.moe_layers)
 
 
-def decoder_block(spec: Model) -> str:
-    """Latent attention, shared experts and leading dense layers are those of DeepSeek's block alone."""
-    if spec.mla or spec.shared_size or spec.first_k_dense_replace:
-        return "deepseek"
-    if spec.moe:
-        return "gpt_oss" if spec.sliding_window else "mixtral"
-    return "llama2"
-
-
 def _experts(spec: Model) -> dict[str, Any]:
     found: dict[str, Any] = {
         "num_experts": spec.num_experts,
@@ -60,7 +52,21 @@ def _experts(spec: Model) -> dict[str, Any]:
         found |= {"n_routing_groups": spec.n_group, "topk_routing_group": spec.topk_group}
     if decoder_block(spec) == "gpt_oss":
         found["inhomogeneous_layer_cycle_interval"] = 2
+    if decoder_block(spec) == "llama4":
+        found |= _interleaved(spec)
     return found
+
+
+def _interleaved(spec: Model) -> dict[str, Any]:
+    """Every so many layers route, and every so many do not rotate: the cycle has whole ones of both."""
+    step = interleaved(spec)
+    interval = (spec.no_rope_layers or [1]).index(0) + 1 if 0 in (spec.no_rope_layers or []) else 1
+    return {"interleave_moe_layer_step": step, "inhomogeneous_layer_cycle_interval": math.lcm(step, interval)}
+
+
+def interleaved(spec: Model) -> int:
+    """Layers from one with experts to the next of Llama 4."""
+    return spec.moe_layers.index(True) + 1 if any(spec.moe_layers) else 1
 
 
 def _latent(spec: Model) -> dict[str, Any]:

@@ -142,13 +142,18 @@ def answer(case: dict[str, Any], question: dict[str, Any], real: Sequence[Any]) 
         filled = importlib.import_module("maxtext.utils.max_utils").fill_unspecified_mesh_axes
         axes, sizes = list(found.mesh_axes), filled(list(found.ici_parallelism), len(gpus), "ICI")
         rules = {axis: _rule(found.logical_axis_rules, names) for axis, names in RULES.items()}
-        values = {name: getattr(found, name) for name in VALUES}
+        values = {name: _plain(getattr(found, name)) for name in (*VALUES, *case["described"])}
     return {
         "mesh_axes": axes,
         "values": values,
         "groups": dict(_groups(case, gpus, axes, sizes, rules)),
         "experts": _experts(case, real),
     }
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: the word of an enumeration."""
+    return getattr(value, "value", value)
 
 
 def _rule(rules: Sequence[Any], names: Sequence[str]) -> list[str]:

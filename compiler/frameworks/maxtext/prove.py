@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from compiler.errors import Problem
-from compiler.frameworks.maxtext import host
-from compiler.frameworks.maxtext.emit import emission, micro_batches
+from compiler.frameworks.maxtext import described, host
+from compiler.frameworks.maxtext.emit import emission, given, micro_batches
 from compiler.frameworks.maxtext.layout import ATTENTION, EXPERT, mesh_axes, sizes
 from compiler.frameworks.proof import Finding, NotInstalledError, compared, groups
 from compiler.frameworks.versions import version
@@ -85,6 +85,8 @@ def _values(world: World, values: Mapping[str, Any]) -> Iterator[Finding]:
         wanted |= {"num_experts": model.num_experts, "num_experts_per_tok": model.num_experts_per_tok}
         wanted |= {"moe_mlp_dim": model.expert_size}
     yield compared("sizes of the model", wanted, {name: values[name] for name in wanted})
+    said = {name: value for name, value in described.settings(config).items() if name not in given(config)}
+    yield compared("layers of the model", said, {name: values[name] for name in said})
 
 
 def _host(config: Config, values: Mapping[str, Any]) -> Iterator[Finding]:
@@ -165,6 +167,7 @@ def _case(world: World) -> dict[str, Any]:
         "moe": moe,
         "ep": config.degrees.ep,
         "experts": config.model.num_experts,
+        "described": list(described.settings(config)),
     }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks.maxtext import host, training
+from compiler.frameworks.maxtext import host, lost, training
 from compiler.frameworks.maxtext.emit import given, settings
+from compiler.frameworks.maxtext.layout import UNDERSTOOD, replicas
+from compiler.frameworks.unsaid import unsaid
 from compiler.frameworks.versions import checked, version
 from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER, Degrees
@@ -18,9 +20,11 @@ def declared(config: Config) -> Iterator[Check]:
     name = f"MaxText {version(config).number}"
     yield from _silent(config, name)
     yield _gated(config, name)
+    yield from unsaid("maxtext", f"{name} configs/types.py", lost.unsaid(config))
     yield from training.declared(config, name)
     yield from host.declared(config, name)
     yield from _axes(config, name)
+    yield from _shards(config, name)
     yield from _one_way(config, name)
     yield from _even(config, name)
     yield from _start(config, name)
@@ -87,6 +91,30 @@ def _axes(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+def _shards(config: Config, name: str) -> Iterator[Check]:
+    """Copies and shards of parameters that `framework.args` ask for, apart."""
+    if not set(UNDERSTOOD) & set(given(config)):
+        return
+    degrees, found = config.degrees, replicas(config)
+    rest, data, fsdp = degrees.adp // degrees.ep, found.get("data", 1), found.get("fsdp", 1)
+    yield check(
+        "maxtext-shards",
+        data * fsdp == rest,
+        f"{data} * {fsdp} = {data * fsdp}",
+        rest,
+        f"framework.args deal data={data} * fsdp={fsdp} to the mesh of {name}, and adp={degrees.adp} over ep={degrees.ep} leaves {rest}",
+        f"write ici_data_parallelism={max(1, rest // fsdp)}, or leave it out",
+    )
+    yield check(
+        "maxtext-shards-stage",
+        fsdp == 1 or config.workload.zero_stage == 3,
+        f"zero_stage={config.workload.zero_stage}",
+        "zero_stage=3",
+        f"fsdp={fsdp} of framework.args cuts parameters too, which workload.zero_stage={config.workload.zero_stage} does not say",
+        "write workload.zero_stage=3",
+    )
+
+
 def _one_way(config: Config, name: str) -> Iterator[Check]:
     """Orders of ranks and experts that it does not have."""
     yield check(
@@ -131,9 +159,7 @@ def _even(config: Config, name: str) -> Iterator[Check]:
 
 def embedding_shards(config: Config) -> int:
     """Devices over which the embedding dimension of every dense parameter is cut."""
-    degrees = config.degrees
-    replicas = degrees.adp // degrees.ep if config.workload.zero_stage == 3 else 1
-    return degrees.ep * degrees.cp * max(replicas, 1)
+    return config.degrees.ep * config.degrees.cp * max(replicas(config).get("fsdp", 1), 1)
 
 
 def _fix(degrees: Degrees) -> str:

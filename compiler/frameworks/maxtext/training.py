@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks.maxtext.blocks import decoder_block
 from compiler.frameworks.maxtext.emit import batch, given, micro_batches
-from compiler.frameworks.maxtext.model import DTYPES, decoder_block
+from compiler.frameworks.maxtext.model import DTYPES, interleaved
 from compiler.specs.config import Config
 
 
@@ -33,7 +34,9 @@ def declared(config: Config, name: str) -> Iterator[Check]:
 def _experts(config: Config, name: str) -> Iterator[Check]:
     """Which layers have experts, and how wide those are."""
     spec = config.model
-    regular = [layer >= spec.first_k_dense_replace for layer in range(spec.num_hidden_layers)]
+    step = interleaved(spec) if decoder_block(spec) == "llama4" else 1
+    layers = range(spec.num_hidden_layers)
+    regular = [layer >= spec.first_k_dense_replace and (layer + 1) % step == 0 for layer in layers]
     yield check(
         "maxtext-moe-layers",
         not spec.moe or list(spec.moe_layers) == regular,

@@ -12,7 +12,7 @@ from compiler.frameworks.megatron import keys, late, stage_args
 from compiler.frameworks.megatron.communicators import laid_out
 from compiler.frameworks.megatron.emit import emission
 from compiler.frameworks.megatron.layout import kinds
-from compiler.frameworks.megatron.options import number
+from compiler.frameworks.megatron.options import number, optimizer_instances
 from compiler.frameworks.megatron.rules import declared
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
@@ -46,6 +46,9 @@ class Megatron(Adapter):
 
     def written(self, config: Config) -> Iterable[str]:
         return known.written(config)
+
+    def copies(self, config: Config) -> int:
+        return optimizer_instances(config)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from declared(config)

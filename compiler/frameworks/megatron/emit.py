@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from compiler.cluster.spans import SPANS
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
-from compiler.frameworks.megatron import host, keys, layout, model, pipeline, states
+from compiler.frameworks.megatron import host, keys, layer, layout, model, pipeline, positions, states
 from compiler.frameworks.megatron.options import dispatching, fully_sharded, given, needs_one_connection
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.render.artifacts import Artifact
@@ -17,7 +17,16 @@ TRAINER, SERVER = "pretrain_gpt.py", "tools/run_dynamic_text_generation_server.p
 COMMUNICATORS = "framework/nccl_communicators.yaml"
 _OTHER_NAMES = {
     "--position-embedding-type": ("--use-rotary-position-embeddings", "--no-position-embedding"),
-    "--swiglu": ("--quick-geglu",),
+    "--swiglu": ("--quick-geglu", "--squared-relu"),
+    "--quick-geglu": ("--swiglu", "--squared-relu"),
+    "--squared-relu": ("--swiglu", "--quick-geglu"),
+    "--glu-linear-offset": ("--swiglu", "--squared-relu"),
+    "--activation-func-clamp-value": ("--swiglu", "--squared-relu"),
+    "--qk-layernorm": ("--qk-l2-norm",),
+    "--qk-l2-norm": ("--qk-layernorm",),
+    "--moe-router-load-balancing-type": ("--moe-aux-loss-coeff",),
+    "--moe-aux-loss-coeff": ("--moe-router-load-balancing-type",),
+    "--init-method-std": ("--init-method-xavier-uniform",),
 }
 """Other options that decide the same."""
 
@@ -122,22 +131,24 @@ def _sharding(config: Config) -> Iterator[Option]:
 def defaults(config: Config) -> Iterator[Option]:
     """What nobody states and Megatron's own default would get wrong; `framework.args` may say otherwise."""
     length = next(values for flag, *values in workload(config) if flag == "--seq-length")
-    yield "--max-position-embeddings", *length
-    yield "--position-embedding-type", "rope"
+    yield "--max-position-embeddings", str(_positions(config, int(*length)))
     yield "--make-vocab-size-divisible-by", "128"
     yield "--distributed-timeout-minutes", "30"
-    if config.model.gated_mlp:
-        yield ("--swiglu",)
-        yield "--normalization", "RMSNorm"
+    yield from positions.options(config)
+    yield from layer.options(config)
     if config.model.moe:
         yield ("--moe-grouped-gemm",)
         yield from ((flag, *values) for flag, values in dispatching(config).items())
-        if config.model.num_experts_per_tok == 1:
-            yield ("--moe-router-pre-softmax",)
     if fully_sharded(config):
         yield "--ckpt-format", "fsdp_dtensor"
     if config.workload.train and (config.workload.optimizer_offload or config.workload.states.of_optimizer):
         yield ("--use-precision-aware-optimizer",)
+
+
+def _positions(config: Config, length: int) -> int:
+    """Rows of a learned table, or what RoPE is worked out for."""
+    learned = config.model.max_position_embeddings if config.model.position_embedding_type == "absolute" else None
+    return max(learned or length, length)
 
 
 def _communicators(world: World) -> str:

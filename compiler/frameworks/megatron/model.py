@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator
 
+from compiler.frameworks.megatron.layer import all_biases
+from compiler.frameworks.megatron.patterns import pattern
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.specs.config import Config
 from compiler.specs.model import Model
 
 
 def options(config: Config) -> list[Option]:
-    """Everything of the model that the plan counts with. Biases are left out, as they are there."""
+    """The sizes that the plan counts with, and biases, which it leaves out."""
     model = config.model
     found: list[Option] = [
         ("--num-layers", str(model.num_hidden_layers)),
         ("--hidden-size", str(model.hidden_size)),
         ("--num-attention-heads", str(model.num_attention_heads)),
         ("--vocab-size", str(model.vocab_size)),
-        ("--disable-bias-linear",),
     ]
+    if not all_biases(model):
+        found.append(("--disable-bias-linear",))
     if model.intermediate_size:
         found.append(("--ffn-hidden-size", str(model.intermediate_size)))
     if not model.tie_word_embeddings:
@@ -72,18 +74,3 @@ def _experts(model: Model) -> Iterator[Option]:
     if model.n_group > 1:
         yield "--moe-router-num-groups", str(model.n_group)
         yield "--moe-router-group-topk", str(model.topk_group)
-
-
-def pattern(marks: Sequence[int]) -> str:
-    """A list of 0 and 1 as Megatron reads it, runs shortened: `([0]*3+[1]*58)`."""
-    runs = [(mark, len(list(same))) for mark, same in groupby(marks)]
-    period = _period(marks)
-    if 1 < period <= len(marks) // 2 and len(runs) > 3:
-        return f"({[*marks[:period]]})*{len(marks) // period}".replace(" ", "")
-    return "(" + "+".join(f"[{mark}]*{count}" for mark, count in runs) + ")"
-
-
-def _period(marks: Sequence[int]) -> int:
-    """The shortest block that the list repeats, in whole blocks."""
-    size = len(marks)
-    return next(n for n in range(1, size + 1) if size % n == 0 and list(marks[:n]) * (size // n) == list(marks))

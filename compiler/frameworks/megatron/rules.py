@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 from compiler.checks import Check
 from compiler.frameworks import versions
-from compiler.frameworks.megatron import alignment, communicators, expressible, host, late, stage_args, start, states
+from compiler.frameworks.megatron import (
+    alignment,
+    communicators,
+    described,
+    expressible,
+    host,
+    late,
+    stage_args,
+    start,
+    states,
+)
 from compiler.frameworks.megatron.options import refuse_owned
 from compiler.specs.config import Config
 
@@ -15,5 +25,5 @@ def declared(config: Config) -> Iterator[Check]:
     """Raises ConfigError where `framework.args` set what the plan decides."""
     refuse_owned(config)
     yield from versions.checked(config)
-    for rules in (expressible, stage_args, start, host, late, states, alignment, communicators):
+    for rules in (expressible, stage_args, start, described, host, late, states, alignment, communicators):
         yield from rules.declared(config)

@@ -8,6 +8,7 @@ from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.torchtitan import arguments, emit, layout, rules, stages
+from compiler.frameworks.torchtitan.arguments import replicas
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
@@ -47,6 +48,9 @@ class Torchtitan(Adapter):
 
     def written(self, config: Config) -> Iterable[str]:
         return [name for name in arguments.given(config) if "." in name]
+
+    def copies(self, config: Config) -> int:
+        return replicas(config)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)

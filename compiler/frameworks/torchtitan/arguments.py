@@ -93,6 +93,10 @@ def known_model(config: Config) -> Mapping[str, Any] | None:
         "kv_heads": model.kv_heads,
         "vocab": model.vocab_size,
         "experts": model.num_experts,
+        "ffn": 0 if all(model.moe_layers) else model.intermediate_size,
+        "expert": model.expert_size if model.moe else 0,
+        "topk": model.num_experts_per_tok,
+        "shared": model.shared_size if model.moe else 0,
     }
     rows: list[Mapping[str, Any]] = version(config).facts["models"]
     return next((row for row in rows if all(row.get(key, 0) == value for key, value in shape.items())), None)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from compiler.checks import Check, check
 from compiler.frameworks import versions
-from compiler.frameworks.torchtitan import alignment, expert_rules, host, model_rules, pipeline_rules
+from compiler.frameworks.torchtitan import alignment, described, expert_rules, host, model_rules, pipeline_rules
 from compiler.frameworks.torchtitan.arguments import REPLICATE, replicas
 from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER
@@ -23,6 +23,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from pipeline_rules.declared(config)
     yield from model_rules.declared(config)
     yield from alignment.declared(config)
+    yield from described.declared(config)
     yield from sharding(config)
     yield from host.declared(config)
     yield from launcher(config)
