@@ -153,3 +153,11 @@ def test_a_release_without_rules_has_those_of_the_nearest(number: str, flag: str
     assert flag in arguments(plan)
     (told,) = [check for check in plan.checks if check.id == "framework-version"]
     assert (told.status == "warn") == (number not in ("0.5.21", "0.5.23"))
+
+
+@pytest.mark.parametrize("number", ["32", '"32"'])
+def test_redundant_experts_of_vllm_are_held(number: str) -> None:
+    eplb = f'--eplb-config={{"num_redundant_experts":{number}}}'
+    plan = served("vllm", "/w", "--enable-eplb", eplb)
+    assert plan.world.experts.redundant == 32
+    assert plan.rank_map["experts"].tolist()[7] == "0-31;252-255"

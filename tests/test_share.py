@@ -167,3 +167,10 @@ def test_show_says_which_gpu_a_rank_of_a_shared_node_has(tmp_path: Path, capsys:
         ["0", "1", "0", "6"],
         ["1", "1", "1", "7"],
     ]
+
+
+@pytest.mark.parametrize("within", [{"taken_gpus": 6}, {"nodes": 1, "first": 3}])
+def test_nodes_that_pools_share_have_room_for_an_instance(within: dict[str, int]) -> None:
+    words = [f"hardware.within.{key}={value}" for key, value in within.items()]
+    with pytest.raises(InvariantError, match="shared-nodes: an instance has 4 GPUs on each of 1 nodes"):
+        served("hardware.nodes=1", "parallel=tp4", *words)

@@ -7,6 +7,7 @@ from compiler.frameworks.options import nested, number, options, sizes
 from compiler.frameworks.serving import stage_width
 from compiler.specs.config import Config
 from compiler.specs.degrees import Degrees
+from compiler.words import whole
 
 _SHORT = {
     "-tp": "--tensor-parallel-size",
@@ -101,6 +102,7 @@ def redundant(config: Config) -> int:
     """Redundant expert slots, which only EPLB fills."""
     args = given(config)
     found = nested(args, "--eplb-config", "num_redundant_experts")
+    found = whole(found) if isinstance(found, str) else found  # its own reader takes a number in quotes
     return found if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
