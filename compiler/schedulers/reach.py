@@ -31,6 +31,5 @@ def http_ports(job: Job, *, own_network: bool = False) -> tuple[int, ...]:
     first = whole(job.http_port.text)
     if job.http_port.text != "{PORT}":
         return () if first is None else (first,) * job.instances
-    places = (instance * job.world_size % job.gpus_per_node for instance in range(job.instances))
-    before = (0 if own_network else place // job.ranks_per_node for place in places)
+    before = (0 if own_network else job.share.ports_before(instance) for instance in range(job.instances))
     return tuple(job.http_port.port + job.http_port.times * count for count in before)
