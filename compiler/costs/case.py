@@ -56,7 +56,7 @@ class Layers:
 def layers(model: Model, stages: tuple[tuple[int, ...], ...], wide: Sequence[int] = ()) -> Layers:
     """`wide`: how many of the first and of the last layers are. Count the layers of stages, given as layer ids; ids that the model does not have count as plain layers."""
     moe, windows, count = model.moe_layers, model.windows, len(stages)
-    before, after = (wide[0], model.num_hidden_layers - wide[1]) if len(wide) > 1 else (0, model.num_hidden_layers)
+    before, after = (wide[0], model.num_hidden_layers - wide[-1]) if wide else (0, model.num_hidden_layers)
     slides = [window is not None for window in windows]
     ends = np.eye(count)
     last = ends[count - 1]
