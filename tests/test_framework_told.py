@@ -113,6 +113,13 @@ def test_a_key_and_an_argument_that_differ(key: str, argument: str, message: str
         load_config([*MEGATRON, f"workload.{key}", args(argument)])
 
 
+def test_a_module_that_no_layer_has() -> None:
+    with pytest.raises(
+        ConfigError, match=r"workload.recompute_modules\[0\]=mpl is not a known value ; did you mean mlp"
+    ):
+        load_config([*MEGATRON, "workload.recompute=selective", args("--recompute-modules,mpl")])
+
+
 @pytest.mark.parametrize("argument", ["--fp8-param-gather", "--exp-avg-dtype,fp64", "--optimizer,lion", "--optimizer-cpu-offload,--optimizer-offload-fraction,x"])  # fmt: skip
 def test_what_no_key_says_is_left_to_the_framework(argument: str) -> None:
     """FP8 weights of a plan in BF16, which Megatron passes over; values that it refuses itself."""

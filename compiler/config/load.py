@@ -69,6 +69,8 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         raise ConfigError(found)
     registry.choose(list(config.scheduler))
     config = adapter(config.framework.name).told(config)
+    if bad := list(problems(config.workload, "workload")):  # what an argument says of a key
+        raise ConfigError(bad)
     return dataclasses.replace(config, hardware=blocks.requested(config))
 
 

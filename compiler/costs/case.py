@@ -65,7 +65,7 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -
     last layers compute in BF16 whatever the others do.
     """
     moe, windows, count = model.moe_layers, model.windows, len(stages)
-    before, after = (wide[0], model.num_hidden_layers - wide[1]) if len(wide) > 1 else (0, model.num_hidden_layers)
+    before, after = (wide[0], model.num_hidden_layers - wide[-1]) if wide else (0, model.num_hidden_layers)
     slides = [window is not None for window in windows]
     ends = np.eye(count)
     last = ends[count - 1]

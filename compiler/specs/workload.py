@@ -58,7 +58,7 @@ class Workload:
     micro-batch.
 
     `recompute_modules` is what `recompute: selective` runs again (none: a framework's own selection, the attention's core).
-    `wide_layers`: of a model in FP8, how many first and last layers compute in BF16.
+    `wide_layers`: of a model in FP8, how many first and last layers compute in BF16, alike where one number is given.
     `cuda_graphs`: the host launches each kernel, each layer (but its experts), or a whole step.
     `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory.
 

@@ -10,9 +10,6 @@ from compiler.frameworks.megatron.options import given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.specs.config import Config
 
-EDGES = 2
-"""Numbers of `workload.wide_layers`."""
-
 
 def options(config: Config) -> Iterator[Option]:
     """What is kept of a weight, of a plan that trains."""
@@ -32,7 +29,7 @@ def options(config: Config) -> Iterator[Option]:
     if not set(GRAPHED) & user.keys():
         yield from _graphs(config)
     if config.workload.wide_layers:
-        first, last = config.workload.wide_layers
+        first, last = config.workload.wide_layers[0], config.workload.wide_layers[-1]
         yield ("--first-last-layers-bf16",)
         yield "--num-layers-at-start-in-bf16", str(first)
         yield "--num-layers-at-end-in-bf16", str(last)
@@ -120,7 +117,7 @@ def _wide(config: Config) -> Check:
     workload, least = config.workload, config.model.num_hidden_layers // config.degrees.pp
     found = [min(count, least) for count in workload.wide_layers]
     scaled = workload.precision != "fp8" or _recipe(config) != "delayed"
-    fits = len(found) == EDGES and found == list(workload.wide_layers)
+    fits = found == list(workload.wide_layers)
     return check(
         "megatron-wide-layers",
         scaled and fits and eight_bits(workload),
