@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from compiler import invariants
+from compiler.frameworks.maxtext import described
 from compiler.frameworks.maxtext.prove import _case as case
 from compiler.frameworks.maxtext.prove import ask, findings, prove, unpacked
 from compiler.layout.grid import GroupKind
@@ -218,3 +220,15 @@ def test_arguments_say_what_maxtexts_own_files_say(root: Path, monkeypatch: pyte
 def asked(count: int, root: Path) -> list[Any]:
     """Answers to as many prepared cases."""
     return list(ask([lay_out(composed("framework=maxtext", "workload=train"))] * count, root))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("mixtral_8x7b", "mixtral_8x7b"), ("gpt_oss_120b", "gpt-oss-20b"), ("llama3_1_8b", "llama3_8b")]
+)
+def test_kernels_are_those_of_maxtexts_gpu_configurations(root: Path, name: str, file: str) -> None:
+    theirs: Any = OmegaConf.load(root / "maxtext" / "configs" / "gpu" / "models" / f"{file}.yml")
+    config = composed("framework=maxtext", "workload=train", f"model={name}", "parallel=adp1024")
+    assert described.kernels(config) == {key: theirs[key] for key in described.kernels(config)}
+    assert ("megablox" in described.kernels(config)) == config.model.moe
+    cut = described.kernels(changed(config, {"parallel.cp": 2, "parallel.adp": 512}))
+    assert (cut["packing"], "max_segments_per_seq" in cut) == (False, False)
