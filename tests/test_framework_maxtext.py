@@ -226,6 +226,15 @@ def test_a_process_a_node_finds_the_first_by_name() -> None:
     assert adapter("maxtext").emission(old).program[3] == "maxtext/configs/base.yml"
 
 
+def test_kernels_of_gpus_are_the_users_to_change() -> None:
+    found = arguments("model=mixtral_8x7b", "parallel=ep8_dp2", "hardware.nodes=2")
+    kept = {"attention": "cudnn_flash_te", "megablox": "false", "max_segments_per_seq": "32"}
+    assert {key: found[key] for key in kept} == kept
+    args = "framework.args=['megablox=true','attention=flash','rope_max_timescale=5']"
+    changed_ = arguments("model=mixtral_8x7b", "parallel=ep8_dp2", "hardware.nodes=2", args)
+    assert (changed_["megablox"], changed_["attention"], changed_["rope_max_timescale"]) == ("true", "flash", "5")
+
+
 def test_serving_starts_the_decoder() -> None:
     emission = adapter("maxtext").emission(lay_out(composed("framework=maxtext")))
     assert emission.program[2] == "maxtext.inference.decode"

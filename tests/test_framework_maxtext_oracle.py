@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from compiler import invariants
+from compiler.frameworks.maxtext import described
 from compiler.frameworks.maxtext.prove import _case as case
 from compiler.frameworks.maxtext.prove import ask, findings, prove, unpacked
 from compiler.layout.grid import GroupKind
@@ -70,12 +72,32 @@ def drawn(dice: random.Random) -> World | None:
         "workload.activation_offload": dice.choice((0.0, 0.0, 1.0)),
         "workload.fused_attention": dice.random() < 0.8,
         "hardware.node.gpus": 1,
+        **layers(dice),
     }
     config = changed(base, values)
     step = config.degrees.adp * config.workload.micro_batch_size * pp * dice.choice((1, 3))
     config = changed(config, {"workload.global_batch_size": step, "hardware.nodes": config.degrees.world_size})
     failed = {check.id for check in invariants.declared(config) if check.status == "fail"}
     return None if failed else lay_out(config)
+
+
+def layers(dice: random.Random) -> dict[str, Any]:
+    """What layers do beside their sizes."""
+    sigmoid = dice.random() < 0.5
+    return {
+        "model.tie_word_embeddings": dice.random() < 0.3,
+        "model.use_qk_norm": dice.random() < 0.3,
+        "model.qkv_bias": dice.random() < 0.2,
+        "model.mlp_bias": dice.random() < 0.2,
+        "model.attention_sinks": dice.random() < 0.2,
+        "model.rope_scaling.rope_type": dice.choice(("default", "linear", "llama3", "yarn")),
+        "model.rope_scaling.factor": dice.choice((8.0, 32.0)),
+        "model.scoring_func": "sigmoid" if sigmoid else "softmax",
+        "model.use_routing_bias": dice.random() < 0.5,
+        "model.norm_topk_prob": dice.random() < 0.7,
+        "model.router_aux_loss_coef": dice.choice((0.0, 0.01)),
+        "model.hidden_dropout": dice.choice((0.0, 0.0, 0.1)),
+    }
 
 
 def differences(world: World, found: Any, root: Path | None) -> list[str]:
@@ -198,3 +220,15 @@ def test_arguments_say_what_maxtexts_own_files_say(root: Path, monkeypatch: pyte
 def asked(count: int, root: Path) -> list[Any]:
     """Answers to as many prepared cases."""
     return list(ask([lay_out(composed("framework=maxtext", "workload=train"))] * count, root))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("mixtral_8x7b", "mixtral_8x7b"), ("gpt_oss_120b", "gpt-oss-20b"), ("llama3_1_8b", "llama3_8b")]
+)
+def test_kernels_are_those_of_maxtexts_gpu_configurations(root: Path, name: str, file: str) -> None:
+    theirs: Any = OmegaConf.load(root / "maxtext" / "configs" / "gpu" / "models" / f"{file}.yml")
+    config = composed("framework=maxtext", "workload=train", f"model={name}", "parallel=adp1024")
+    assert described.kernels(config) == {key: theirs[key] for key in described.kernels(config)}
+    assert ("megablox" in described.kernels(config)) == config.model.moe
+    cut = described.kernels(changed(config, {"parallel.cp": 2, "parallel.adp": 512}))
+    assert (cut["packing"], "max_segments_per_seq" in cut) == (False, False)

@@ -87,3 +87,20 @@ def test_programs() -> None:
     found = words(SERVE)
     assert found["--inference-max-seq-length"] == found["--seq-length"] == ("11264",)
     assert "--global-batch-size" not in found
+
+
+@pytest.mark.parametrize(
+    ("user", "gone"),
+    [
+        (("--rotary-base", "5000000"), ["--rotary-base"]),
+        (("--squared-relu",), ["--swiglu"]),
+        (("--moe-aux-loss-coeff", "0.01"), ["--moe-aux-loss-coeff", "--moe-router-load-balancing-type"]),
+        (("--hidden-dropout", "0.1"), ["--hidden-dropout"]),
+    ],
+)
+def test_what_layers_do_is_the_users_to_change(user: tuple[str, ...], gone: list[str]) -> None:
+    plain = changed(TRAIN, {"model.gated_mlp": True, "model.router_aux_loss_coef": 0.02})
+    assert set(gone) <= set(words(plain))
+    emitted_words = [str(word) for word in emitted(changed(plain, args(*user))).arguments]
+    assert emitted_words[-len(user) :] == list(user)
+    assert not set(gone) & set(emitted_words[: -len(user)])
