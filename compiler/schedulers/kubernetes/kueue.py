@@ -117,6 +117,9 @@ def order(
         fixes.append(f"write site.kubernetes.topology.leaf={LABEL}-leaf (domain, where NVLink joins nodes)")
     if loose(job, ties(job, "required", slices=slices)) is None:
         fixes.append(f"{queue(target)} scheduler.{target}.topology=required{_labels(job, slices=slices)}")
+    if not fixes and loose(job, ties(job, "required")) is None:  # which a group of two sets of pods cannot be asked
+        asked = f"scheduler.jobset.queue={QUEUE} scheduler.jobset.topology=required{_labels(job, slices=True)}"
+        fixes.append(f"for a LocalQueue that is called {QUEUE}, write scheduler=jobset {asked}")
     found, placed = verdict(job, what, kept, fixes), placement(job, mode, slices=slices)
     if found is not None and placed is not None and not kept(0):
         return Problem(

@@ -57,7 +57,5 @@ def verdict(job: Job, what: str, ties: Ties, fixes: Sequence[str]) -> Problem | 
     if tied:
         lost = f"groups within one {level.name} may span several"
         found = f"{what} is tied to the plan's {PLURAL[tied[-1]]}, and not to its {PLURAL[level.name]}: {lost}"
-    last = (
-        "plan domains of one size, or use scheduler=jobset and pin the plan (hardware.inventory with exactly its hosts)"
-    )
+    last = "plan domains of one size, or pin the plan: give hardware.inventory with exactly its hosts"
     return Problem(found, "; or ".join(fixes) or last)
