@@ -46,6 +46,15 @@ def test_bytes_of_a_weight_beside_it(changes: dict[str, Any], gradients: int, op
     assert found.optimizer_bytes == pytest.approx(optimizer * count)
 
 
+def test_matrices_kept_wide_and_multiplied_in_fp8_have_a_narrow_copy() -> None:
+    _, wide = plan(precision="bf16")
+    _, found = plan(precision="fp8")
+    _, told = plan(weights="fp8", precision="fp8")
+    tables = 2 * LLAMA_8B.vocab_size * LLAMA_8B.hidden_size
+    assert found.weights_bytes - wide.weights_bytes == pytest.approx(wide.weights_bytes / 2 - tables)
+    assert told.weights_bytes < wide.weights_bytes
+
+
 def test_weights_in_fp8_are_all_but_embedding_head_and_norms() -> None:
     tables = 2 * 128_256 * 4096
     norms = 65 * 4096

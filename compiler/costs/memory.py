@@ -19,6 +19,7 @@ from compiler.costs.constants import (
     GATHERED_LAYERS,
     OTHER_BYTES,
     RESERVED_SHARE,
+    SAVED_BYTES,
     SHARDED_MASTERS,
     WORKSPACE_BYTES,
 )
@@ -115,7 +116,25 @@ def between(case: Case) -> NDArray[np.bool_]:
 def weights(case: Case, held: Counts) -> Array:
     if not case.workload.train:
         return held.dense_bytes + held.moe_bytes
-    return 0 * held.total if of_masters(case) else cut(case, held.dense_bytes, held.moe_bytes, 3)
+    kept = 0 * held.total if of_masters(case) else cut(case, held.dense_bytes, held.moe_bytes, 3)
+    return kept + narrow_copies(case, held)
+
+
+def narrow_copies(case: Case, held: Counts) -> Array:
+    """One of each matrix that is kept wide and multiplied in FP8 or FP4: Transformer Engine makes it in a step's first
+    micro-batch and keeps it for the others (`module/base.py`, get_weight_workspace). A transposed one, which kernels before
+    Blackwell's read too, is not counted: no run that was measured tells whether it is kept.
+    """
+    width = SAVED_BYTES.get(case.workload.precision)
+    if width is None or not case.narrow_inputs or case.workload.states.weights is not None:
+        return 0 * held.total
+    tables = np.minimum(_tables(case), held.dense)
+    return width * (1 - case.wide_share) * cut(case, held.dense - tables, held.moe, 3)
+
+
+def _tables(case: Case) -> Array:
+    """Weights of the embedding and of the head that a rank holds."""
+    return (case.stages.first + case.stages.last) * ceil_div(case.padded_vocab_size, case.tp) * case.model.hidden_size
 
 
 def gradients(case: Case, held: Counts) -> Array:
@@ -131,8 +150,7 @@ def gathered(case: Case, held: Counts) -> Array:
     """What ZeRO-3 holds beside its shards: the whole of a few layers, and of the embedding and the head."""
     if not zero(case, 3):
         return np.zeros_like(held.total)
-    tables = (case.stages.first + case.stages.last) * ceil_div(case.padded_vocab_size, case.tp) * case.model.hidden_size
-    tables = np.minimum(tables, held.dense)
+    tables = np.minimum(_tables(case), held.dense)
     part = np.where(between(case), 1.0, np.minimum(1, GATHERED_LAYERS / np.maximum(case.running.layers, 1)))
     own = 0.0 if of_masters(case) else sharded(case, held, 3) / np.maximum(held.total, 1)
     return case.activation_bytes * (tables + (held.total - tables) * part) * (1 - own)
