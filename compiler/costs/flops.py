@@ -6,10 +6,11 @@ Megatron-LM's convention: a forward pass is 2 FLOPs for a weight and token, atte
 from __future__ import annotations
 
 from compiler.costs.arrays import Array, array, ceil_div
-from compiler.costs.case import Case, layers
+from compiler.costs.case import Case
 from compiler.costs.constants import BACKWARD_RATIO
 from compiler.costs.forward import Forward, dispatched, mean_keys
 from compiler.costs.params import ONE, Counts, Totals, chosen_fraction, dense, experts, query_width, value_width
+from compiler.costs.stages import layers
 from compiler.specs.hardware import Gpu
 from compiler.specs.model import Model
 

@@ -13,10 +13,11 @@ from compiler.costs import bubble, imbalance, offload
 from compiler.costs.activations import stored_each
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
-from compiler.costs.case import Case, layers
+from compiler.costs.case import Case
 from compiler.costs.links import Reach
 from compiler.costs.memory import memory, sharded
 from compiler.costs.params import counts, totals
+from compiler.costs.stages import layers
 from compiler.costs.step import work
 from compiler.costs.traits import rebuilt
 from compiler.specs.hardware import Hardware

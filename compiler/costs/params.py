@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compiler.costs.arrays import Array, array, ceil_div
-from compiler.costs.case import Case, Layers, layers
+from compiler.costs.case import Case
+from compiler.costs.stages import Layers, layers
 from compiler.costs.widths import COUNT, Widths
 from compiler.specs.model import Model
 

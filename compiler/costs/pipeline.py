@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from compiler.costs.arrays import Array, array
-from compiler.costs.case import Case, Layers
+from compiler.costs.case import Case
 from compiler.costs.constants import DUALPIPE_MICRO_BATCHES, ZERO_BUBBLE_SHARE
 from compiler.costs.orders import FORWARD, interleaved
+from compiler.costs.stages import Layers
 
 
 def schedule(case: Case) -> str:
