@@ -12,10 +12,13 @@ from benchmarks import curves, features, fits
 from benchmarks.rows.record import UNFIT, Record
 from compiler import calibrated
 from compiler.costs import bubble
+from compiler.costs.calibration import Calibration
 from compiler.costs.engine import Demand, serve
 from compiler.costs.memory import allocated, reserved
+from compiler.costs.params import totals
 from compiler.costs.step import Work
 from compiler.costs.total import bits
+from compiler.costs.train import chunk_shares
 from compiler.fitting import serving
 
 
@@ -46,8 +49,10 @@ def _step(record: Record, work: Work) -> float:
     world = features.known(record)
     config = world.config
     by = calibrated.software(*record.software, config.hardware.name, config.workload.precision)
-    this, _, _ = bits(world)
-    return fits.step_seconds(record, float(np.max(bubble.step(this, work, by).total)))
+    this, _, reaches = bits(world)
+    gpu = calibrated.gpu(config.hardware.calibration or "")
+    shares = chunk_shares(this, totals(config.model), reaches, Calibration(gpu, software=by)) if gpu else ()
+    return fits.step_seconds(record, float(np.max(bubble.step(this, work, by, shares).total)))
 
 
 def _served(record: Record, load: Demand) -> float:

@@ -111,12 +111,14 @@ def _refuse(
     if places:
         raise ConfigError.of(f"{places[0]} has several values", "write one: a sweep is one folder")
     cfg = compose([item.removesuffix("=") if item.startswith("~") else item for item in first], config_dir, config_name)
-    OmegaConf.set_struct(cfg, value=False)
-    check_keys(cfg)
-    check_missing(cfg, "out", "sweep")
-    if not (cfg.out and NAME.fullmatch(cfg.sweep or "default")):
-        raise ConfigError.of(f"out={cfg.out} sweep={cfg.sweep} cannot name a sweep's folder", "write sweep=NAME")
-    _refuse_place(_folder(cfg.out, cfg.sweep or default) / SUMMARY)
+    with translated():
+        OmegaConf.set_struct(cfg, value=False)
+        check_keys(cfg)
+        check_missing(cfg, "out", "sweep")
+        out, sweep = cfg.out, cfg.sweep or default
+    if not (out and NAME.fullmatch(sweep)):
+        raise ConfigError.of(f"out={out} sweep={sweep} cannot name a sweep's folder", "write sweep=NAME")
+    _refuse_place(_folder(out, sweep) / SUMMARY)
 
 
 def _folder(out: str, name: str) -> Path:

@@ -56,7 +56,6 @@ def test_worst_rank_is_a_rank_of_its_stage() -> None:
         ({"zero_stage": 1}, 2, 4, 12 / 8),
         ({"zero_stage": 2}, 2, 4 / 8, 12 / 8),
         ({"zero_stage": 3}, 2 / 8, 4 / 8, 12 / 8),
-        ({"precision": "fp8"}, 2, 4, 12 / 8),
         ({"precision": "fp32"}, 4, 4, 8 / 8),
     ],
 )

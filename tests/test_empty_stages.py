@@ -96,7 +96,7 @@ def test_tables_and_show_read_back_what_is_empty(tmp_path: Path) -> None:
     with (folder / "rank_map.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["layers"] for row in rows] == ["", "0-2", "3-5", ""]
-    launch = {"gpus_per_node": 4, "hosts": [], "world_size": 4}
+    launch = {"gpus_per_node": 4, "hosts": [], "world_size": 4, "ranks_per_node": 4}
     assert [rank_map.computed(str(folder), launch, rank)["layers"] for rank in range(4)] == ["", "0-2", "3-5", ""]
     assert run([str(folder), "rank=0"]) == 0
     assert plan.to_dict()["stages"][3]["chunks"] == [[6, 5]]

@@ -158,9 +158,7 @@ def test_pods_share_no_ports_unless_they_share_their_nodes(framework: str, step:
 @pytest.mark.parametrize("target", CONTROLLERS)
 def test_a_router_finds_each_server_of_both_pools_once_it_is_ready(target: str) -> None:
     given = ("hardware.nodes=5", "framework=sglang", f"scheduler={target}")
-    config = composed(
-        *ON, *given, "workload.pools={prefill: {parallel: tp8, instances: 3}, decode: {parallel: tp8_pp2}}"
-    )
+    config = composed(*ON, *given, "workload.pools={prefill: {parallel: tp8, instances: 3}, decode: {parallel: tp16}}")
     files = [item for item in registry.pooled_artifacts(compile_pools(config)) if item.path.startswith("kubernetes/")]
     found = [document for item in files for document in loaded(str(item.text))]
     manifests.fit(found)

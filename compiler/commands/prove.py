@@ -34,11 +34,10 @@ def run(argv: Sequence[str]) -> int:
         "--wheel", type=Path, help="take the framework from this wheel (or unpacked wheel), not from what is installed"
     )
     args = parser.parse_args(argv)
-    plan, findings = steady(args.plan, lambda: _files(args.plan))
+    findings, parts = steady(args.plan, lambda: _read(args.plan))
     _said(findings)
-    if plan is not None:
-        for written, part in steady(args.plan, lambda: _parts(args.plan, plan)):
-            findings += _said(_tables(written, part.world)) + _said(_oracle(part.world, args.wheel))
+    for written, part in parts:
+        findings += _said(_tables(written, part.world)) + _said(_oracle(part.world, args.wheel))
     different = sum(not finding.equal for finding in findings)
     print(f"{len(findings) - different} of {len(findings)} equal")
     return 1 if different else 0
@@ -53,6 +52,11 @@ def _said(findings: Iterable[Finding]) -> list[Finding]:
         print(shown(equal if finding.equal else differs), flush=True)
         found.append(finding)
     return found
+
+
+def _read(path: Path) -> tuple[list[Finding], list[tuple[folder.PlanFolder, Plan]]]:
+    plan, findings = _files(path)
+    return findings, [] if plan is None else _parts(path, plan)
 
 
 def _files(path: Path) -> tuple[Plan | PooledPlan | None, list[Finding]]:

@@ -42,7 +42,11 @@ def _unknown(node: DictConfig, path: str = "") -> Iterator[Problem]:
 
 def check_missing(cfg: DictConfig, *keys: str) -> None:
     """Raises ConfigError for every key, or each of these, that has no value yet."""
-    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg) if key in keys or not keys)
+    missing = (
+        [key for key in keys if OmegaConf.is_missing(cfg, key)]
+        if keys
+        else sorted(map(str, OmegaConf.missing_keys(cfg)))
+    )
     if missing:
         raise ConfigError(
             Problem(f"{key} has no value", f"write {key}=..., or choose a file that has it") for key in missing

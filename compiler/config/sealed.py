@@ -48,7 +48,7 @@ def _refusing(name: str, refused: list[Problem]) -> Callable[..., Any]:
             f"{key}: {asked} asks the machine that compiles, and the same input would make other plans elsewhere",
             f"write the value itself, launch.secrets.NAME=FILE for a secret, or \\{asked} for a text that stays as it is",
         )
-        if not key.startswith("hydra."):  # its own, which it looks at and which no plan reads
+        if not key.startswith("hydra.") and found not in refused:  # its own, which it looks at and which no plan reads
             refused.append(found)
         raise ConfigError([found])
 

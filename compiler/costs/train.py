@@ -75,14 +75,10 @@ def _by_curves(
     case: Case, whole: Totals, held: Counts, reaches: Reaches, gpus: int, measured: Calibration
 ) -> tuple[Train, list[Row]]:
     """The pipeline's seconds are kernels, exposed collectives, and waiting for the host or for sharded parameters."""
-    from compiler.costs.step import stages, work
+    from compiler.costs.step import work
 
     found, flows = work(case, held, reaches, measured.gpu)
-
-    def on_chunks(apart: Case, its: Counts) -> Array:
-        return stages(work(apart, its, reaches, measured.gpu)[0], measured.software).total
-
-    by = bubble.step(case, found, measured.software, bubble.chunk_shares(case, whole, on_chunks))
+    by = bubble.step(case, found, measured.software, chunk_shares(case, whole, reaches, measured))
     seconds = settled({key: float(np.max(value)) for key, value in vars(by).items()})
     pipeline_s = seconds["kernels_s"] + seconds["exposed_s"] + seconds["waiting_s"]
     parts = [pipeline_s, seconds["bubble_s"], seconds["gradients_s"], seconds["optimizer_s"], seconds["fixed_s"]]
@@ -91,6 +87,16 @@ def _by_curves(
     low, high = measured.interval("step", base.step_time_s)
     rows = [row(item, "train", float(np.max(case.micro_batches))) for item in flows]
     return replace(base, **inside, step_time_low_s=low, step_time_high_s=high), rows
+
+
+def chunk_shares(case: Case, whole: Totals, reaches: Reaches, measured: Calibration) -> tuple[float, ...]:
+    """`bubble.chunk_shares` by measured curves."""
+    from compiler.costs.step import stages, work
+
+    def seconds(apart: Case, its: Counts) -> Array:
+        return stages(work(apart, its, reaches, measured.gpu)[0], measured.software).total
+
+    return bubble.chunk_shares(case, whole, seconds)
 
 
 def _projection(case: Case, model_flops: float, parts: list[float], gpus: int) -> Train:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from compiler.cluster import share
 from compiler.cluster.share import split
 from compiler.costs.servers import SERVERS
 from compiler.fixes import change
@@ -108,11 +107,6 @@ def _filling(config: Config, world: int, instances: int, nodes: int) -> Iterator
         for etp in etps:
             if etp and width % (etp * ep) == 0 and (not model.moe or model.expert_size % etp == 0):
                 yield Target(Degrees(tp, cp, pp, vpp, ep, etp, adp, model.moe), instances, nodes)
-
-
-def roomy(config: Config) -> bool:
-    """Whether a server has more nodes than it needs: fewer nodes are then the first thing to write."""
-    return _serves(config) and share.nodes(config) < config.hardware.nodes
 
 
 def _serves(config: Config) -> bool:

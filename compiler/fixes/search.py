@@ -87,15 +87,14 @@ class Search:
         return (*start, *more[0]) if more else start
 
     def _starts(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
-        """Sets to begin with, and whether they come from the search of degrees: often first where ranks are what is wrong."""
+        """Sets to begin with, and whether they come from the search of degrees: first where ranks are what is wrong."""
         named = ((item, False) for item in candidates.of(problem, self.config))
         if self.whole or not of_degrees(problem):
             yield from named
             return
         found = self._degrees((), self.config, self.problems, candidates.role(problem))
         searched = ((item, True) for item in found)
-        first = _of_ranks(problem) and not degrees.roomy(self.config)
-        yield from chain(searched, named) if first else chain(named, searched)
+        yield from chain(searched, named) if _of_ranks(problem) else chain(named, searched)
 
     def solved(self, chosen: Overrides, depth: int = DEPTH) -> Overrides | None:
         """The set itself where it compiles, else with what mends the problems that it leaves or makes."""
