@@ -221,8 +221,10 @@ def tried(
     """Make a case, run it and judge it."""
     made = case(seed, number, kinds)
     with tempfile.TemporaryDirectory(prefix="rankplan-fuzz-") as scratch:
-        did = run(made, Path(scratch), program=program)
-        return made, did, list(wrong(made, did, Path(scratch)))
+        folder = Path(scratch) / "here"  # whose parent is ours too: a case may name it
+        folder.mkdir()
+        did = run(made, folder, program=program)
+        return made, did, list(wrong(made, did, folder))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
