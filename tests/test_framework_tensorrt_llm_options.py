@@ -76,6 +76,27 @@ def test_what_the_plan_decides_is_refused(word: str, instead: str) -> None:
     assert instead in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [
+        ("kv_cache_config.free_gpu_memory_fraction", ".nan", "holds nan, which is no text"),
+        ("kv_cache_config", "{max_tokens: -.inf}", "holds -inf, which is no text"),
+        ("cuda_graph_config.batch_sizes", "[1, .nan]", "holds nan, which is no text"),
+        ("moe_config.load_balancer.num_slots", ".nan", "holds nan, which is no text"),
+        ("x", "2026-01-01", "holds 2026-01-01, which is no text"),
+        ("x", "[{1: 2}]", "holds 1, which is no text"),
+        ("x", "[", "is no YAML"),
+        ("x", "9" * 31, "an integer of 31 digits"),
+        ("x", "[" * 60 + "]" * 60, "nested more than 50 deep"),
+    ],
+)
+def test_a_value_that_the_file_cannot_hold_is_refused_by_name(key: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        served(f"{OPTION}.{key}={text}")
+    assert f"{OPTION}.{key} " in str(refused.value)
+    assert said in str(refused.value)
+
+
 def test_slots_of_its_load_balancer_hold_redundant_experts() -> None:
     plain, spare = served(), served(f"{OPTION}.moe_config.load_balancer.num_slots=288")
     assert spare.rank_map["experts"].tolist()[:2] == ["0-35", "32-67"]

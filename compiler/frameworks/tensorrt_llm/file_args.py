@@ -11,6 +11,7 @@ from compiler.checks import Check, check
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks import choices
 from compiler.frameworks.options import options, without
+from compiler.inputs import plain, yaml_mapping
 from compiler.specs.config import Config
 
 OPTION = "--extra_llm_api_options"
@@ -49,23 +50,18 @@ def file(config: Config) -> str | None:
 
 
 def keys(config: Config) -> dict[str, Any]:
-    """Dotted key -> value that is no mapping; a value is YAML where it can be read so, as the file is, else text."""
+    """Dotted key -> value that is no mapping; a value is YAML, as the file is. Raises ConfigError for one that the file cannot hold."""
     found: dict[str, Any] = {}
     for argument in config.framework.args:
         option, _, rest = argument.partition(".")
         if option in SPELLINGS and rest:
             key, _, text = rest.partition("=")
-            found.update(_leaves(key, _value(text)))
+            found.update(_leaves(key, _value(f"framework.args: {option}.{key}", text)))
     return found
 
 
-def _value(text: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
+def _value(what: str, text: str) -> Any:
+    return plain.checked(what, yaml_mapping.read(what, "value:\n  " + text.replace("\n", "\n  ")).get("value"))
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
