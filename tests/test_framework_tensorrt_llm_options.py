@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from compiler import compile_plan
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, InvariantError
 from compiler.frameworks.tensorrt_llm import merge_options
 from compiler.plan import Plan
 from tests.command import BARE
@@ -102,6 +102,13 @@ def test_slots_of_its_load_balancer_hold_redundant_experts() -> None:
     assert spare.rank_map["experts"].tolist()[:2] == ["0-35", "32-67"]
     weights = [plan.to_dict()["memory"]["weights_bytes"] for plan in (plain, spare)]
     assert 1.09 < weights[1] / weights[0] < 1.125
+
+
+@pytest.mark.parametrize("slots", ["1000000000", "2312", "255", "0", "-4", "abc", "288.0", "null", "true"])
+def test_slots_are_a_whole_number_of_at_least_the_experts(slots: str) -> None:
+    with pytest.raises(InvariantError) as refused:
+        served(f"{OPTION}.moe_config.load_balancer.num_slots={slots}")
+    assert "is no whole number from 256 to 2304, and deepseek_v3 has 256 experts over ep=8" in str(refused.value)
 
 
 def test_the_share_for_the_cache_is_read_from_the_file() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from compiler.errors import CompilerError, Problem
 from compiler.fixes import change, text
+from compiler.frameworks.emission import is_flag
 from compiler.pools import pool_config
 from compiler.specs.config import Config
 from compiler.specs.degrees import resolve
@@ -95,7 +96,7 @@ def _stripped(args: list[str], flag: str) -> list[str]:
     for word in args:
         name, equals, _ = word.partition("=")
         same = name.replace("_", "-") == flag.replace("_", "-") or name.startswith(f"{flag}.")
-        if same or (skip and not word.startswith("-")):
+        if same or (skip and not is_flag(word)):
             skip = same and not equals
             continue
         skip = False

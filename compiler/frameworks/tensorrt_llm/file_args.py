@@ -9,7 +9,7 @@ from typing import Any
 
 from compiler.checks import Check, check
 from compiler.errors import ConfigError, Problem
-from compiler.frameworks import choices
+from compiler.frameworks import choices, copies
 from compiler.frameworks.options import options, without
 from compiler.inputs import plain, yaml_mapping
 from compiler.specs.config import Config
@@ -80,8 +80,8 @@ def others(config: Config) -> list[str]:
 
 def redundant_experts(config: Config) -> int:
     """Copies that the slots of its load balancer have room for."""
-    slots = keys(config).get(SLOTS)
-    return max(slots - config.model.num_experts, 0) if isinstance(slots, int) else 0
+    slots = copies.counted(keys(config).get(SLOTS))
+    return max(slots - config.model.num_experts, 0) if slots is not None else 0
 
 
 def graph_batch(config: Config) -> int | None:
@@ -143,7 +143,11 @@ def _set(into: dict[str, Any], path: list[str], value: Any, *, fixed: bool) -> b
 
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Values that its documentation does not have; and of a file that nobody has read the costs know nothing."""
-    yield from choices.rules(config, source, keys(config), sure=False)
+    said = keys(config)
+    yield from choices.rules(config, source, said, sure=False)
+    if SLOTS in said:
+        where, fix = f"{source} modules/fused_moe/moe_load_balancer.py", f"leave {OPTION}.{SLOTS} out"
+        yield from copies.rules(config, where, f"{OPTION}.{SLOTS}", said[SLOTS], fix, first=config.model.num_experts)
     found = file(config)
     if found is not None:
         yield check(
