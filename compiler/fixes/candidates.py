@@ -39,6 +39,9 @@ def of(problem: Problem, config: Config) -> Iterator[Overrides]:
 
 
 def _of_text(problem: Problem, config: Config) -> Iterator[Overrides]:
+    meant = text.meant(problem.instead)
+    if meant is not None:
+        yield (_args([_spelt(word, *meant) for word in config.framework.args]),)
     for found in text.named(problem.instead):
         if all(_known(config, change.key(item)) for item in found):
             yield found
@@ -81,6 +84,11 @@ def _in_pool(seen: Config, found: Overrides, pool: str) -> Iterator[str]:
 
 def _args(args: list[str]) -> str:
     return f"framework.args={change.written(args)}"
+
+
+def _spelt(word: str, right: str, wrong: str) -> str:
+    name, equals, value = word.partition("=")
+    return f"{right}{equals}{value}" if name == wrong else word
 
 
 def _with(args: list[str], flag: str, joint: str, value: str) -> list[str]:
