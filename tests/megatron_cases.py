@@ -11,6 +11,7 @@ from tests.megatron_configs import DENSE, MAPPED, TRAIN, args
 FLEX = changed(TRAIN, args("--moe-token-dispatcher-type", "flex"))
 HYBRID = changed(TRAIN, args("--moe-token-dispatcher-type", "flex", "--moe-flex-dispatcher-backend", "hybridep"))
 ONE_STAGE = changed(TRAIN, {"parallel.pp": 1, "parallel.dp": 16})
+MUON = {"workload.optimizer": "muon"}
 CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     # rule, a plan that keeps it, what breaks it, status, message, fix
     ("framework-version", TRAIN, {"framework.version": "0.9"}, "warn", "megatron 0.9: rules are known for", "=0.19.2"),
@@ -134,6 +135,9 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     ("megatron-checkpoint-format", TRAIN, args("--ckpt-format", "fsdp_dtensor"), "fail", "--ckpt-format fsdp_dtensor with workload.zero_stage=0", "write --ckpt-format torch_dist"),
     ("megatron-checkpoint-format", changed(TRAIN, {"workload.zero_stage": 3}), args("--ckpt-format", "torch_dist"), "fail", "torch_dist with workload.zero_stage=3", "write --ckpt-format fsdp_dtensor"),
     ("megatron-optimizer", changed(TRAIN, {"workload.zero_stage": 3}), args("--optimizer", "muon"), "fail", "Megatron-FSDP knows sgd and adam", "adam"),
+    ("megatron-muon", changed(TRAIN, MUON), {"framework.version": "0.16.1"}, "fail", "does not take it with --use-distributed-optimizer or --overlap-grad-reduce", "framework.version=0.19.2"),
+    ("megatron-muon", changed(TRAIN, MUON), {"framework.version": "0.17.1", "workload.distributed_optimizer": False}, "fail", "does not take it with --overlap-grad-reduce", "workload.optimizer=adam"),
+    ("megatron-muon", changed(TRAIN, MUON), {"workload.precision": "fp16"}, "fail", "does not take it with fp16", "workload.precision=bf16"),
     ("megatron-positions", TRAIN, args("--max-position-embeddings", "4095"), "fail", "4095 is below the sequence of 4096 tokens", "4096"),
     ("megatron-eval-batch", TRAIN, args("--eval-global-batch-size", "100"), "fail", "over adp=64 and micro-batches is 1.5625 each", "--eval-global-batch-size 128"),
     (

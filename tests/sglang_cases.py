@@ -174,6 +174,22 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "another --moe-runner-backend",
     ),
     (
+        "sglang-expert-copies",
+        BASE,
+        {ARGS: [MODEL, "--ep-num-redundant-experts", "-4"]},
+        "fail",
+        "--ep-num-redundant-experts=-4 is no whole number from 0 to 1024, and moe_30b has 64 experts over ep=16",
+        "--ep-num-redundant-experts=0",
+    ),
+    (
+        "sglang-expert-copies",
+        BASE,
+        {ARGS: [MODEL, "--ep-num-redundant-experts=99999999999"]},
+        "fail",
+        "--ep-num-redundant-experts=99999999999 is no whole number from 0 to 1024",
+        "--ep-num-redundant-experts=0",
+    ),
+    (
         "sglang-physical-experts",
         BASE,
         {ARGS: ["--ep-num-redundant-experts=8"]},

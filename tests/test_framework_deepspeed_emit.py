@@ -150,6 +150,8 @@ def test_json_arguments_are_merged() -> None:
         ("--json.train_batch_size.x=1", "sets --json.train_batch_size"),
         ("--json.gradient_clipping", "--json.gradient_clipping sets no key"),
         ("--json..x=1", "sets no key"),
+        ("--json.gradient_clipping=NaN", "--json.gradient_clipping holds nan, which is no text"),
+        ('--json.optimizer={"params":{"lr":1e999}}', "--json.optimizer holds inf, which is no text"),
         ("--deepspeed_config=mine.json", "sets --deepspeed_config, and so does the plan"),
         ("--deepscale_config=mine.json", "sets --deepscale_config, and so does the plan"),
     ],

@@ -8,10 +8,12 @@ import pytest
 
 from compiler import invariants
 from compiler.config.load import load_config
+from compiler.fixes import change
 from compiler.frameworks import lifted
 from compiler.frameworks.sglang import prove as sglang
 from compiler.frameworks.vllm import prove as vllm
 from tests.megatron_plans import newest_megatron
+from tests.pasted import refused
 from tests.test_framework_told import args
 from tests.wheels import wheel
 
@@ -47,7 +49,23 @@ def test_an_option_that_nobody_knows_is_refused(framework: str, arguments: str, 
     [(status, message, fix)] = said(framework, args(arguments))
     assert status == "fail"
     assert message.startswith(f"framework.args sets {option}, which {framework} ")
-    assert fix == f"leave {option} out, or write {meant} in its place"
+    assert fix == f"{meant} may be meant: write it in its place, or leave {option} out"
+
+
+MENDED = [
+    ("megatron", ["--seed=1", "--recompute-module", "moe_act"], "['--seed=1',--recompute-modules,moe_act]"),
+    ("megatron", ["--moe-permut-fusion"], "[--moe-permute-fusion]"),
+    ("vllm", ["/w", "--max-num-seq=8"], "[/w,'--max-num-seqs=8']"),
+    ("maxtext", ["gradient_clipping_treshold=1.0"], "['gradient_clipping_threshold=1.0']"),
+]
+SMALL = ("model=llama3_1_8b", "hardware.nodes=1", "parallel=tp8", "scheduler=[]")
+
+
+@pytest.mark.parametrize(("framework", "given", "mended"), MENDED)
+def test_a_misspelt_option_is_mended_with_its_values(framework: str, given: list[str], mended: str) -> None:
+    kind = () if framework == "vllm" else TRAIN[:1]
+    [line] = refused([*SMALL, *kind, f"framework={framework}", f"framework.args={change.written(given)}"])
+    assert f" may be meant: write framework.args={mended} or " in line
 
 
 @pytest.mark.parametrize(("framework", "arguments"), KNOWN)

@@ -108,6 +108,30 @@ def test_layers_that_the_arguments_do_not_divide_are_refused() -> None:
         compile_config(changed(DENSE, args(BOTH[0])))
 
 
+UNEVEN = [
+    ((FIRST, "100"), "write {FIRST}=29, or leave {FIRST} out"),
+    ((FIRST, "31"), "{FIRST}=29"),
+    ((FIRST, "6"), "{FIRST}=5"),
+    ((FIRST, "32"), "{FIRST}=29"),
+    ((LAST, "100"), "{LAST}=29"),
+    ((FIRST, "3", LAST, "40"), "write {LAST}=27, or leave {FIRST} and {LAST} out"),
+    ((BOTH[0],), "leave {BOTH[0]} out"),
+    (BOTH, "leave {BOTH[0]} and {BOTH[1]} out"),
+]
+
+
+@pytest.mark.parametrize(("said", "fix"), UNEVEN)
+def test_ends_that_leave_no_even_rest_are_refused(said: tuple[str, ...], fix: str) -> None:
+    """With what fits; Megatron refuses them too."""
+    base = changed(DENSE, {"model.num_hidden_layers": 32, **ONE_CHUNK})
+    found = checks(changed(base, args(*said)))["megatron-stage-ends"]
+    assert found.status == "fail"
+    assert ("may be 2, 5, 8, 11, ..., 29" in found.message) == (len(said) == 2 and said != BOTH)
+    assert fix.format(FIRST=FIRST, LAST=LAST, BOTH=BOTH) in found.fix
+    with newest_megatron():
+        assert refusals(changed(base, args(*said)))
+
+
 def test_stages_are_said_in_one_way() -> None:
     assert "and so does the plan" in _refused(
         changed(MTP, {**args(LAYOUT, "Et|(tt|)*30mL"), "parallel.stages": [1, *[2] * 30, 0]})

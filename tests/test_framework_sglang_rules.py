@@ -31,6 +31,7 @@ HELD: list[tuple[str, Config, dict[str, Any]]] = [
     ("sglang-deepep-node", BASE, {ARGS: ["--moe-a2a-backend=deepep"]}),
     ("sglang-nvlink-domain", BASE, {ARGS: ["--moe-a2a-backend=deepep"]}),
     ("sglang-moe-runner", BASE, {ARGS: ["--moe-runner-backend=flashinfer_cutedsl"]}),
+    ("sglang-expert-copies", BASE, {ARGS: ["--ep-num-redundant-experts=16"]}),
     ("sglang-physical-experts", BASE, {ARGS: ["--ep-num-redundant-experts=16"]}),
     ("sglang-eplb", BASE, {ARGS: ["--enable-eplb"]}),
     ("sglang-ep-dispatch", BASE, {ARGS: ["--ep-dispatch-algorithm=static", "--moe-a2a-backend=deepep"]}),

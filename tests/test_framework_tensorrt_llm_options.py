@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from compiler import compile_plan
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, InvariantError
 from compiler.frameworks.tensorrt_llm import merge_options
 from compiler.plan import Plan
 from tests.command import BARE
@@ -76,11 +76,39 @@ def test_what_the_plan_decides_is_refused(word: str, instead: str) -> None:
     assert instead in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [
+        ("kv_cache_config.free_gpu_memory_fraction", ".nan", "holds nan, which is no text"),
+        ("kv_cache_config", "{max_tokens: -.inf}", "holds -inf, which is no text"),
+        ("cuda_graph_config.batch_sizes", "[1, .nan]", "holds nan, which is no text"),
+        ("moe_config.load_balancer.num_slots", ".nan", "holds nan, which is no text"),
+        ("x", "2026-01-01", "holds 2026-01-01, which is no text"),
+        ("x", "[{1: 2}]", "holds 1, which is no text"),
+        ("x", "[", "is no YAML"),
+        ("x", "9" * 31, "an integer of 31 digits"),
+        ("x", "[" * 60 + "]" * 60, "nested more than 50 deep"),
+    ],
+)
+def test_a_value_that_the_file_cannot_hold_is_refused_by_name(key: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        served(f"{OPTION}.{key}={text}")
+    assert f"{OPTION}.{key} " in str(refused.value)
+    assert said in str(refused.value)
+
+
 def test_slots_of_its_load_balancer_hold_redundant_experts() -> None:
     plain, spare = served(), served(f"{OPTION}.moe_config.load_balancer.num_slots=288")
     assert spare.rank_map["experts"].tolist()[:2] == ["0-35", "32-67"]
     weights = [plan.to_dict()["memory"]["weights_bytes"] for plan in (plain, spare)]
     assert 1.09 < weights[1] / weights[0] < 1.125
+
+
+@pytest.mark.parametrize("slots", ["1000000000", "2312", "255", "0", "-4", "abc", "288.0", "null", "true"])
+def test_slots_are_a_whole_number_of_at_least_the_experts(slots: str) -> None:
+    with pytest.raises(InvariantError) as refused:
+        served(f"{OPTION}.moe_config.load_balancer.num_slots={slots}")
+    assert "is no whole number from 256 to 2304, and deepseek_v3 has 256 experts over ep=8" in str(refused.value)
 
 
 def test_the_share_for_the_cache_is_read_from_the_file() -> None:

@@ -34,6 +34,7 @@ HELD: list[tuple[str, Config, dict[str, Any]]] = [
     ("vllm-moonep", WIDE, {ARGS: ["--all2all-backend=moonep"], "workload.precision": "bf16"}),
     ("vllm-redundant-experts", BASE, {ARGS: ["--enable-eplb", "--eplb-config.num_redundant_experts=16"]}),
     ("vllm-eplb", BASE, {ARGS: ["--enable-eplb"]}),
+    ("vllm-expert-copies", BASE, {ARGS: ["--enable-eplb", "--eplb-config.num_redundant_experts=16"]}),
     ("vllm-physical-experts", BASE, {ARGS: ["--enable-eplb", "--eplb-config.num_redundant_experts=16"]}),
     (
         "vllm-eplb-communicator",

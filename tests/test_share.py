@@ -74,6 +74,33 @@ def test_a_server_may_leave_gpus_idle(tmp_path: Path) -> None:
     assert (launch["nodes"], launch["ranks_per_node"], launch["gpus_per_node"]) == (1, 4, 8)
 
 
+class TestVisibleDevices:
+    """Each server is shown its own GPUs of a node that it shares; the user's word for all of them would be one for none."""
+
+    @pytest.mark.parametrize("name", ["CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"])
+    @pytest.mark.parametrize("group", ["launch.environment", "site.environment"])
+    def test_are_the_launchers_on_a_shared_node(self, group: str, name: str, tmp_path: Path) -> None:
+        given = [*SERVER, "framework=sglang", "hardware.nodes=1", "parallel=tp4", "framework.instances=2"]
+        ran = call(*given, f"+{group}.{name}=0", cwd=tmp_path)
+        assert ran.code == 2
+        assert f"{group}.{name} is set by the launcher, from the plan, where servers share a node" in ran.err
+
+    @pytest.mark.parametrize("role", ["prefill", "decode"])
+    def test_are_a_pools_no_more(self, role: str, tmp_path: Path) -> None:
+        parts = {"prefill": "parallel: tp4, instances: 1", "decode": "parallel: tp4, instances: 1"}
+        parts[role] += ", environment: {CUDA_VISIBLE_DEVICES: '0'}"
+        both = pools(parts["prefill"], parts["decode"])
+        ran = call(*SERVER, "framework=sglang", "hardware.nodes=1", both, cwd=tmp_path)
+        assert ran.code == 2
+        assert "CUDA_VISIBLE_DEVICES is set by the launcher" in ran.err
+
+    @pytest.mark.parametrize("degrees", ["tp4", "tp8"])
+    def test_are_the_users_where_a_server_has_its_node_to_itself(self, degrees: str) -> None:
+        given = ("framework=sglang", "hardware.nodes=1", f"parallel={degrees}")
+        plan = served(*given, "+launch.environment.CUDA_VISIBLE_DEVICES='4,5,6,7'")
+        assert plan.config.launch.environment == {"CUDA_VISIBLE_DEVICES": "4,5,6,7"}
+
+
 def test_an_instance_has_as_many_gpus_of_each_of_its_nodes() -> None:
     plan = served("hardware.nodes=2", "parallel=tp4_adp3", "workload.global_batch_size=12")
     assert plan.rank_map["slot"].tolist() == [0] * 6 + [1] * 6

@@ -136,6 +136,22 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "workload.precision=bf16",
     ),
     (
+        "vllm-expert-copies",
+        BASE,
+        {ARGS: ["--enable-eplb", "--eplb-config.num_redundant_experts=-4"]},
+        "fail",
+        "num_redundant_experts=-4 is no whole number from 0 to 1024, and moe_30b has 64 experts over ep=16",
+        "num_redundant_experts=0",
+    ),
+    (
+        "vllm-expert-copies",
+        BASE,
+        {ARGS: ["--enable-eplb", '--eplb-config={"num_redundant_experts": 99999999999}']},
+        "fail",
+        "num_redundant_experts=99999999999 is no whole number from 0 to 1024",
+        "num_redundant_experts=0",
+    ),
+    (
         "vllm-redundant-experts",
         BASE,
         {ARGS: ["--eplb-config.num_redundant_experts=16"]},

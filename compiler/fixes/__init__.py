@@ -79,7 +79,7 @@ def _said(problem: Problem, alternatives: Sequence[Overrides], *, lead: bool = T
             return problem
         return replace(problem, instead=text.prose(problem.instead))
     written = " or ".join(" ".join(item) for item in alternatives)
-    before = text.prose(text.lead(problem.instead)) if lead else ""
+    before = text.prose(text.lead(problem.instead)) if lead or text.meant(problem.instead) else ""
     return replace(problem, instead=f"{before}write {written}")
 
 

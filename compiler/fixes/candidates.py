@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from compiler.errors import CompilerError, Problem
 from compiler.fixes import change, text
+from compiler.frameworks.emission import is_flag
 from compiler.pools import pool_config
 from compiler.specs.config import Config
 from compiler.specs.degrees import resolve
@@ -38,6 +39,9 @@ def of(problem: Problem, config: Config) -> Iterator[Overrides]:
 
 
 def _of_text(problem: Problem, config: Config) -> Iterator[Overrides]:
+    meant = text.meant(problem.instead)
+    if meant is not None:
+        yield (_args([_spelt(word, *meant) for word in config.framework.args]),)
     for found in text.named(problem.instead):
         if all(_known(config, change.key(item)) for item in found):
             yield found
@@ -82,6 +86,11 @@ def _args(args: list[str]) -> str:
     return f"framework.args={change.written(args)}"
 
 
+def _spelt(word: str, right: str, wrong: str) -> str:
+    name, equals, value = word.partition("=")
+    return f"{right}{equals}{value}" if name == wrong else word
+
+
 def _with(args: list[str], flag: str, joint: str, value: str) -> list[str]:
     """Arguments with an option in them; a plain value follows it as a word of its own, which needs no quotes."""
     own = flag.startswith("--json.")
@@ -95,7 +104,7 @@ def _stripped(args: list[str], flag: str) -> list[str]:
     for word in args:
         name, equals, _ = word.partition("=")
         same = name.replace("_", "-") == flag.replace("_", "-") or name.startswith(f"{flag}.")
-        if same or (skip and not word.startswith("-")):
+        if same or (skip and not is_flag(word)):
             skip = same and not equals
             continue
         skip = False

@@ -10,7 +10,7 @@ from itertools import chain, count, islice
 
 from compiler import passes, pools
 from compiler.errors import CompilerError, Problem
-from compiler.fixes import candidates, change, degrees
+from compiler.fixes import candidates, change, degrees, text
 from compiler.fixes.budget import DEAR, DEPTH, FOUND, LONGER, LOOKS, RANKS, SHOWN, WEIGHED, WIDTH, Budget
 from compiler.fixes.candidates import Overrides
 from compiler.specs import ranges
@@ -53,7 +53,9 @@ class Search:
             for start, _ in starts if not found else ():
                 solved = self.solved(start, depth)
                 found += [solved] if solved and len(found) < SHOWN else []
-        return self._best(found, candidates.role(problem), first=_of_ranks(problem))
+        return self._best(
+            found, candidates.role(problem), first=_of_ranks(problem) or text.meant(problem.instead) is not None
+        )
 
     def _best(self, found: Sequence[Overrides], role: str | None, *, first: bool) -> list[Overrides]:
         """Those with fewest warnings and then the shortest; `first`: the first of them stays so, whatever the others are."""

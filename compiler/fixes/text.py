@@ -10,6 +10,7 @@ _PLACEHOLDER = re.compile(r"\.\.\.|(?<![A-Za-z0-9_./-])[A-Z]+(?![A-Za-z0-9_])")
 _TOGETHER = re.compile(r"\s+(and\s+)?")
 _LEFT_OUT = re.compile(r"leave ([^;]*?) out\b")
 _SEPARATE = re.compile(r",? or |, (?!and )")
+_MEANT = re.compile(r"(\S+) may be meant: write it in its place, or leave (\S+) out")
 _FLAG = re.compile(r"(?:write|add|or|and) (--[\w.-]+)(?:([= ])([^\s,;-][^\s,;]*))?")
 _PAIR = re.compile(r"([^\s=\[{(,]+)==?(?=[^\s=])(?!\[?\.\.\.)")
 
@@ -63,6 +64,12 @@ def flags(text: str) -> Iterator[tuple[str, str, str]]:
     for found in _FLAG.finditer(_LEFT_OUT.sub("", text)):
         value = "" if found[3] in ("out", "in", "to", "or", "and", "as", None) else found[3]
         yield found[1], found[2] if value else "", value
+
+
+def meant(text: str) -> tuple[str, str] | None:
+    """The name that a misspelt one may have meant, and the misspelt one."""
+    found = _MEANT.match(text)
+    return (found[1], found[2]) if found else None
 
 
 def lead(text: str) -> str:

@@ -52,7 +52,9 @@ def unknown(config: Config, written: Iterable[str], *, abbreviates: bool = False
             option or f"{len(options)} options",
             f"options of {whose}",
             f"framework.args sets {option}, which {whose} does not know" if option else f"{whose} knows all options",
-            f"leave {option} out{f', or write {alike[0]} in its place' if alike else ''}",
+            f"{alike[0]} may be meant: write it in its place, or leave {option} out"
+            if alike
+            else f"leave {option} out",
             otherwise="fail" if sure else "warn",
         )
 

@@ -53,6 +53,12 @@ def version(config: Config) -> Version:
     )
 
 
+def since(config: Config, number: str) -> bool:
+    """Whether the version is `number` or later, as one without a number is, such as nightly."""
+    own = _key(version(config).number)
+    return not own or own >= _key(number)
+
+
 def _key(number: str) -> tuple[int, ...]:
     """Release digits, so that 0.9 comes before 0.19; a suffix such as rc1 is left out."""
     return tuple(

@@ -156,7 +156,7 @@ def job(plan: Planned) -> Job:
     """Decide a launch. Raises ConfigError with every bad value."""
     world, launch, share = plan.world, plan.config.launch, plan.world.slots.share
     emission = adapter(plan.config.framework.name).emission(world)
-    secrets, mounts, time_limit_s = _parsed(launch, plan.config.site)
+    secrets, mounts, time_limit_s = _parsed(plan.config, share)
     variables = _variables(plan.config, emission)
     program = emission.program if launch.command is None else tuple(launch.command)
     agent = torchrun.agent(program, launch.unit, world)
@@ -195,13 +195,15 @@ def _hosts(world: World) -> tuple[str, ...]:
     return slots.hosts[: slots.share.all_nodes(world.instances)]
 
 
-def _parsed(launch: Launch, site: Site) -> tuple[tuple[Secret, ...], tuple[Mount, ...], int]:
+def _parsed(config: Config, share: Share) -> tuple[tuple[Secret, ...], tuple[Mount, ...], int]:
     """Secrets, mounts and the time limit in seconds. Raises ConfigError with these and every other value that is bad."""
+    launch, site = config.launch, config.site
     secrets = [values.secret(name, value) for name, value in sorted(launch.secrets.items())]
     mounts = [*_mounts("site.mounts", site.mounts), *_mounts("launch.mounts", launch.mounts)]
     time_limit_s = values.seconds("launch.time_limit", launch.time_limit)
     refused = [value for value in (*secrets, *mounts, time_limit_s) if isinstance(value, Problem)]
-    if refused := [*refused, *_problems(launch, site)]:
+    shared = not share.whole and bool(config.framework.instances > 1 or config.hardware.within.nodes or share.taken)
+    if refused := [*refused, *_problems(launch, site, shared)]:
         raise ConfigError(refused)
     return (
         tuple(value for value in secrets if isinstance(value, Secret)),
@@ -222,7 +224,15 @@ def _mounts(key: str, given: list[object]) -> Iterator[Mount | Problem]:
         yield values.mount(f"{key}[{index}]", value)
 
 
-def _problems(launch: Launch, site: Site) -> Iterator[Problem]:
+def _problems(launch: Launch, site: Site, shared: bool) -> Iterator[Problem]:
+    """`shared`: servers share a node."""
+    groups = {
+        "site.environment": site.environment,
+        "launch.environment": launch.environment,
+        "launch.secrets": launch.secrets,
+    }
+    for key, names in groups.items() if shared else ():
+        yield from values.devices(key, names)
     yield from values.environment("site.environment", site.environment)
     yield from values.environment("launch.environment", launch.environment)
     for name in sorted(launch.secrets):

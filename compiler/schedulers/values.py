@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -12,6 +12,7 @@ from compiler.errors import Problem, short
 RESERVED = frozenset(
     {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"}
 )
+VISIBLE = frozenset({"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"})
 RESERVED_PREFIXES = ("RANKPLAN_", "SLURM_", "SLURMD_")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TIME = re.compile(r"([0-9]{1,4}):([0-5][0-9]):([0-5][0-9])")
@@ -63,6 +64,12 @@ def environment(key: str, values: Mapping[str, str]) -> Iterator[Problem]:
     for name, value in sorted(values.items()):
         yield from variable(key, name)
         yield from text(f"{key}.{name}", value)
+
+
+def devices(key: str, names: Iterable[str]) -> Iterator[Problem]:
+    """Where servers share a node, each is shown GPUs of its own at the start."""
+    for name in sorted(VISIBLE.intersection(names)):
+        yield Problem(f"{key}.{name} is set by the launcher, from the plan, where servers share a node", "leave it out")
 
 
 def seconds(key: str, value: str) -> int | Problem:

@@ -9,6 +9,7 @@ from typing import Any
 
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.told import Key
+from compiler.inputs import plain
 from compiler.specs.config import Config
 
 PREFIX = "--json."
@@ -61,7 +62,7 @@ def given(config: Config) -> dict[str, Any]:
                 bad.append(
                     Problem(f"framework.args: {argument} sets no key", f"write {PREFIX}gradient_clipping=1.0, say")
                 )
-            found[key] = _value(text)
+            found[key] = plain.checked(f"framework.args: {PREFIX}{key}", _value(text))
     if bad:
         raise ConfigError(bad)
     return found

@@ -33,10 +33,9 @@ def _layout(config: Config) -> tuple[str, ...]:
 def _ends(config: Config) -> Sequence[int] | None:
     """Layers of the first and the last stage; those between share the rest evenly, and so do the chunks of each stage."""
     pp, vpp, said = config.degrees.pp, config.degrees.vpp, given(config)
-    ends = {0: number(config, FIRST, 1)} if FIRST in said else {}
-    ends |= {pp - 1: number(config, LAST, 1)} if LAST in said else {}
+    ends = {at: number(config, flag, 1) for at, flag in ((0, FIRST), (pp - 1, LAST)) if flag in said}
     rest, among = config.model.num_hidden_layers - sum(ends.values()), pp - len(ends)
-    if rest < 0 or (rest % among if among else rest):
+    if rest < 0 or bool(rest) != bool(among) or (among and rest % among) or (pp == 1 and said.keys() >= {FIRST, LAST}):
         return None
     stages = [ends.get(stage, rest // max(among, 1)) for stage in range(pp)]
     return [count // vpp for count in stages] * vpp if all(count % vpp == 0 for count in stages) else None
@@ -76,6 +75,8 @@ def declared(config: Config) -> Iterator[Check]:
         f"{source(config, 'transformer_config.py')} takes the layers of stages in one way alone, and framework.args have {' and '.join(flags)}",
         f"leave {flags[0]} out",
     )
+    if len(ways) == 1 and LAYOUT not in said:
+        yield _dealt(config, flags)
     if LAYOUT in said:
         stages, mtp = _layout(config), config.model.num_nextn_predict_layers
         wrong = [*layout_string.troubles(stages, degrees.pp, mtp), *_tied(config)]
@@ -87,6 +88,41 @@ def declared(config: Config) -> Iterator[Check]:
             f"{LAYOUT}: {source(config, 'pipeline_parallel_layer_layout.py')} wants that {'; that '.join(wrong)}",
             f"leave {LAYOUT} out, or write {layout_string.written([stage.count('t') for stage in stages], mtp)}",
         )
+
+
+def _dealt(config: Config, flags: Sequence[str]) -> Check:
+    """A ValueError of TransformerConfig."""
+    layers, pp, vpp = config.model.num_hidden_layers, config.degrees.pp, config.degrees.vpp
+    asked = " and ".join(" ".join((flag, *given(config)[flag])) for flag in flags)
+    fitting = {flag: fits for flag in flags if flag in (FIRST, LAST) and (fits := _fitting(config, flag))}
+    told = "".join(f"; {flag} may be {_listed(fits)}" for flag, fits in fitting.items())
+    nearest = [
+        f"{flag}={min(fits, key=lambda fit: abs(fit - number(config, flag, 1)))}" for flag, fits in fitting.items()
+    ]
+    return check(
+        "megatron-stage-ends",
+        counts(config) is not None,
+        asked,
+        "an even rest",
+        f"{asked}: {source(config, 'transformer_config.py')} wants stages between that share the rest of {layers} layers evenly, at "
+        f"least a layer for each of pp={pp} and a whole number for each of vpp={vpp}{told}",
+        "".join(f"write {item}, or " for item in nearest) + f"leave {' and '.join(flags)} out",
+    )
+
+
+def _fitting(config: Config, flag: str) -> list[int]:
+    """Numbers of layers of one end that leave an even rest beside the other end's."""
+    pp, vpp, said = config.degrees.pp, config.degrees.vpp, given(config)
+    others = [number(config, end, 1) for end in (FIRST, LAST) if end in said and end != flag]
+    left, among = config.model.num_hidden_layers - sum(others), pp - len(others) - 1
+    fits = [left - among * each for each in range(vpp, left + 1, vpp)] if among > 0 else [left]
+    return sorted(count for count in fits if count > 0 and count % vpp == 0)
+
+
+def _listed(fits: Sequence[int]) -> str:
+    """The first of them, and the last."""
+    shown = [*fits[:4], "...", fits[-1]] if len(fits) > 6 else fits
+    return ", ".join(map(str, shown))
 
 
 def _tied(config: Config) -> Iterator[str]:

@@ -8,7 +8,13 @@ from compiler.checks import Check, check
 from compiler.frameworks.megatron.keys import GRAPHED, eight_bits, four_bits
 from compiler.frameworks.megatron.options import given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
+from compiler.frameworks.versions import since
 from compiler.specs.config import Config
+
+SHARDED_MUON = "0.18"
+"""The first release that takes Muon with a distributed optimizer, or with overlapped gradients: core/optimizer of the wheels of 0.16.1,
+0.17.1, 0.18.1 and 0.19.2, and training/arguments.py of those but the first, which has none.
+"""
 
 
 def options(config: Config) -> Iterator[Option]:
@@ -56,6 +62,8 @@ def declared(config: Config) -> Iterator[Check]:
         yield _optimizer(config)
     if workload.states.weights:
         yield _weights(config)
+    if "muon" in optimizer(config):
+        yield _muon(config)
     if workload.wide_layers:
         yield _wide(config)
     if workload.cuda_graphs == "layer":
@@ -91,6 +99,26 @@ def _optimizer(config: Config) -> Check:
         "write workload.distributed_optimizer=true"
         if name == "adam"
         else "write workload.optimizer=adam, or leave workload.states out",
+    )
+
+
+def _muon(config: Config) -> Check:
+    """An exception of every rank: of the parser, or, for FP16, where the optimizer is made."""
+    name, wrong = optimizer(config), ["fp16"] * (config.workload.precision == "fp16")
+    if not since(config, SHARDED_MUON):
+        wrong += ["--use-distributed-optimizer"] * _sharded(config)
+        wrong += ["--overlap-grad-reduce"] * (name == "muon" and config.degrees.adp * config.degrees.cp > 1)
+    return check(
+        "megatron-muon",
+        not wrong,
+        ", ".join(wrong) or "none",
+        f"no fp16; before {SHARDED_MUON}, neither a distributed optimizer nor overlapped gradients",
+        f"--optimizer {name}: {source(config, 'core/optimizer')} does not take it with {' or '.join(wrong)}"
+        if wrong
+        else f"--optimizer {name}",
+        "write workload.precision=bf16"
+        if wrong == ["fp16"]
+        else "write workload.optimizer=adam, or framework.version=0.19.2",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
+from compiler.frameworks import copies
 from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
@@ -13,6 +14,7 @@ from compiler.specs.config import Config
 
 ATTENTION_EVERYWHERE = ("flashinfer", "flashinfer_megamoe")
 """All-to-all back ends that want an attention DP rank on every rank of the stage."""
+COPIES = "--ep-num-redundant-experts"
 
 
 def rules(config: Config, source: str) -> Iterator[Check]:
@@ -76,7 +78,9 @@ def _runner(config: Config, source: str) -> Iterator[Check]:
 
 def _slots(config: Config, source: str) -> Iterator[Check]:
     args, model, ep = given(config), config.model, config.degrees.ep
-    extra = number(args, "--ep-num-redundant-experts", 0)
+    extra, even = number(args, COPIES, 0), f"write {COPIES}={-model.num_experts % ep}"
+    if COPIES in args:
+        yield from copies.rules(config, f"{source} eplb/expert_location.py", COPIES, args[COPIES], even)
     if extra and model.moe:
         total = model.num_experts + extra
         yield check(
@@ -86,7 +90,7 @@ def _slots(config: Config, source: str) -> Iterator[Check]:
             "0",
             f"{source} eplb/expert_location.py: {model.num_experts} experts and {extra} redundant ones over ep={ep} are "
             f"{total / ep:g} each",
-            f"write --ep-num-redundant-experts={-model.num_experts % ep}",
+            even,
         )
 
 

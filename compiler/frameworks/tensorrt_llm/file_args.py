@@ -9,8 +9,9 @@ from typing import Any
 
 from compiler.checks import Check, check
 from compiler.errors import ConfigError, Problem
-from compiler.frameworks import choices
+from compiler.frameworks import choices, copies
 from compiler.frameworks.options import options, without
+from compiler.inputs import plain, yaml_mapping
 from compiler.specs.config import Config
 
 OPTION = "--extra_llm_api_options"
@@ -49,23 +50,18 @@ def file(config: Config) -> str | None:
 
 
 def keys(config: Config) -> dict[str, Any]:
-    """Dotted key -> value that is no mapping; a value is YAML where it can be read so, as the file is, else text."""
+    """Dotted key -> value that is no mapping; a value is YAML, as the file is. Raises ConfigError for one that the file cannot hold."""
     found: dict[str, Any] = {}
     for argument in config.framework.args:
         option, _, rest = argument.partition(".")
         if option in SPELLINGS and rest:
             key, _, text = rest.partition("=")
-            found.update(_leaves(key, _value(text)))
+            found.update(_leaves(key, _value(f"framework.args: {option}.{key}", text)))
     return found
 
 
-def _value(text: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
+def _value(what: str, text: str) -> Any:
+    return plain.checked(what, yaml_mapping.read(what, "value:\n  " + text.replace("\n", "\n  ")).get("value"))
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -84,8 +80,8 @@ def others(config: Config) -> list[str]:
 
 def redundant_experts(config: Config) -> int:
     """Copies that the slots of its load balancer have room for."""
-    slots = keys(config).get(SLOTS)
-    return max(slots - config.model.num_experts, 0) if isinstance(slots, int) else 0
+    slots = copies.counted(keys(config).get(SLOTS))
+    return max(slots - config.model.num_experts, 0) if slots is not None else 0
 
 
 def graph_batch(config: Config) -> int | None:
@@ -147,7 +143,11 @@ def _set(into: dict[str, Any], path: list[str], value: Any, *, fixed: bool) -> b
 
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Values that its documentation does not have; and of a file that nobody has read the costs know nothing."""
-    yield from choices.rules(config, source, keys(config), sure=False)
+    said = keys(config)
+    yield from choices.rules(config, source, said, sure=False)
+    if SLOTS in said:
+        where, fix = f"{source} modules/fused_moe/moe_load_balancer.py", f"leave {OPTION}.{SLOTS} out"
+        yield from copies.rules(config, where, f"{OPTION}.{SLOTS}", said[SLOTS], fix, first=config.model.num_experts)
     found = file(config)
     if found is not None:
         yield check(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from compiler.frameworks import copies
 from compiler.frameworks.asked import CACHE, asked, cache_option
 from compiler.frameworks.options import nested, number, options, sizes
 from compiler.frameworks.serving import stage_width
 from compiler.specs.config import Config
 from compiler.specs.degrees import Degrees
-from compiler.words import whole
 
 _SHORT = {
     "-tp": "--tensor-parallel-size",
@@ -98,12 +98,12 @@ def spelt(config: Config, flag: str) -> str:
     return SETTINGS.get(flag, flag) if flag in options(planned(config)) else flag
 
 
+COPIES = ("--eplb-config", "num_redundant_experts")
+
+
 def redundant(config: Config) -> int:
     """Redundant expert slots, which only EPLB fills."""
-    args = given(config)
-    found = nested(args, "--eplb-config", "num_redundant_experts")
-    found = whole(found) if isinstance(found, str) else found  # its own reader takes a number in quotes
-    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+    return copies.counted(nested(given(config), *COPIES)) or 0
 
 
 def decode_context(config: Config) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks import choices
+from compiler.frameworks import choices, copies
 from compiler.frameworks.asked import asked
 from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import nested
 from compiler.frameworks.serving import stage_width
-from compiler.frameworks.vllm.arguments import decode_context, expert_parallel, given, redundant, spelt
+from compiler.frameworks.vllm.arguments import COPIES, decode_context, expert_parallel, given, redundant, spelt
 from compiler.specs.config import Config
 
 REMOVED = ("pplx", "naive")
@@ -87,7 +87,10 @@ def _moonep(config: Config, source: str) -> Check:
 
 def _redundant(config: Config, source: str) -> Iterator[Check]:
     """Copies of experts are EPLB's."""
-    on, extra = "--enable-eplb" in given(config), redundant(config)
+    on, extra, said = "--enable-eplb" in given(config), redundant(config), nested(given(config), *COPIES)
+    if said is not None:
+        fix = f"write {COPIES[1]}={-config.model.num_experts % config.degrees.ep}, or leave {'.'.join(COPIES)} out"
+        yield from copies.rules(config, f"{source} config/parallel.py", COPIES[1], said, fix)
     if extra:
         yield check(
             "vllm-redundant-experts",
