@@ -138,6 +138,7 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     ("megatron-muon", changed(TRAIN, MUON), {"framework.version": "0.16.1"}, "fail", "does not take it with --use-distributed-optimizer or --overlap-grad-reduce", "framework.version=0.19.2"),
     ("megatron-muon", changed(TRAIN, MUON), {"framework.version": "0.17.1", "workload.distributed_optimizer": False}, "fail", "does not take it with --overlap-grad-reduce", "workload.optimizer=adam"),
     ("megatron-muon", changed(TRAIN, MUON), {"workload.precision": "fp16"}, "fail", "does not take it with fp16", "workload.precision=bf16"),
+    ("megatron-recompute-modules", DENSE, {"workload.recompute": "selective", "workload.recompute_modules": ["moe_act"]}, "fail", "moe_act needs a model with experts", "leave workload.recompute_modules out"),
     ("megatron-positions", TRAIN, args("--max-position-embeddings", "4095"), "fail", "4095 is below the sequence of 4096 tokens", "4096"),
     ("megatron-eval-batch", TRAIN, args("--eval-global-batch-size", "100"), "fail", "over adp=64 and micro-batches is 1.5625 each", "--eval-global-batch-size 128"),
     (

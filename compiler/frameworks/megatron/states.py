@@ -171,7 +171,7 @@ def _modules(config: Config) -> Iterator[Check]:
     needs = (
         ("mla_up_proj", config.model.mla, "multi-head latent attention"),
         ("moe", not workload.overlapped_dispatch, "workload.overlapped_dispatch=false"),
-        ("moe_act", config.model.moe, "experts"),
+        ("moe_act", config.model.moe, "a model with experts"),
         ("moe_act", scaled, "another --fp8-recipe than delayed"),
         ("layernorm", scaled, "another --fp8-recipe than delayed"),
         ("shared_experts", "--moe-shared-expert-overlap" not in user, "no --moe-shared-expert-overlap"),
