@@ -181,7 +181,7 @@ def test_decode_that_does_not_fit_beside_prefill_has_nodes_of_its_own() -> None:
 
 def test_more_nodes_than_a_server_needs_are_too_many_and_not_too_few_ranks(tmp_path: Path) -> None:
     ran = call(*SERVER, "framework=sglang", "parallel=tp4", cwd=tmp_path)
-    assert "4 ranks; the cluster has 128 nodes x 8 GPUs = 1024 ; write hardware.nodes=1 or " in ran.err
+    assert "4 ranks; the cluster has 128 nodes x 8 GPUs = 1024 ; write framework.instances=256 or " in ran.err
 
 
 def test_show_says_which_gpu_a_rank_of_a_shared_node_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
