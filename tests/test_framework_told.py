@@ -44,6 +44,9 @@ READ = [
     (MEGATRON, "--moe-enable-deepep", "dispatch=deduplicated"),
     (MEGATRON, "--attention-backend,unfused", "fused_attention=false"),
     ((*MEGATRON, "workload.recompute=selective"), "--recompute-modules,mlp,moe", "recompute_modules=[mlp,moe]"),
+    (MEGATRON, "--recompute-granularity,full", "recompute=full"),
+    (MEGATRON, "--recompute-granularity,full,--recompute-method,uniform,--recompute-num-layers,1", "recompute=full"),
+    (MEGATRON, "--recompute-granularity,selective", "recompute=selective"),
     (FP8, "--fp8-param-gather", "states.weights=fp8"),
     (FP8, "--fp8-recipe,mxfp8", "precision=mxfp8"),
     ((*FP8, "workload.precision=mxfp8"), "--first-last-layers-bf16", "wide_layers=[1,1]"),
@@ -90,6 +93,16 @@ def test_what_an_argument_says_is_not_said_again(arguments: str, added: dict[str
     given = {word for word in arguments.split(",") if word.startswith("--")}
     assert {flag: found[flag] for flag in set(found) - set(usual) - given} == added
     assert given <= set(found)
+
+
+@pytest.mark.parametrize("form", ["hybrid", "e4m3"])
+def test_a_format_of_fp8_is_said_once_as_the_user_does(form: str) -> None:
+    assert words(load_config([*FP8, args(f"--fp8-format,{form},--fp8-recipe,blockwise")]))["--fp8-format"] == (form,)
+
+
+def test_a_format_of_fp8_beside_bf16_is_no_plan_in_fp8() -> None:
+    with pytest.raises(ConfigError, match=r"--fp8-format hybrid, and workload\.precision=bf16"):
+        load_config([*MEGATRON, args("--fp8-format,hybrid")])
 
 
 def test_keys_alone_are_launched() -> None:

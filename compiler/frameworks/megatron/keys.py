@@ -31,7 +31,13 @@ def _captured(values: tuple[str, ...]) -> str | None:
     return None if values[0] == "none" else "layer"
 
 
+def _again(values: tuple[str, ...]) -> str | None:
+    """What runs again: Megatron's modules, or every layer by itself; other methods and counts are not the key's."""
+    return "selective" if values[0] == "selective" else "full" if values == ("full", "uniform", "1") else None
+
+
 KEYS: Mapping[str, Key] = {
+    "--recompute-granularity": Key("recompute", _again),
     "--recompute-modules": Key("recompute_modules", texts),
     "--grad-reduce-in-bf16": Key("states.gradients", {"": "bf16"}),
     "--main-grads-dtype": Key("states.gradients", {"bf16": "bf16"}),
@@ -40,6 +46,7 @@ KEYS: Mapping[str, Key] = {
     "--exp-avg-sq-dtype": Key("states.exp_avg_sq", _DTYPES),
     "--fp8-param-gather": Key("states.weights", {"": "fp8"}, eight_bits),
     "--fp4-param-gather": Key("states.weights", {"": "fp4"}, four_bits),
+    "--fp8-format": Key("precision", {"hybrid": "fp8", "e4m3": "fp8"}, lambda workload: workload.precision != "mxfp8"),
     "--fp8-recipe": Key("precision", {"mxfp8": "mxfp8"}, eight_bits, finer=("fp8",)),
     "--moe-enable-deepep": Key("dispatch", {"": "deduplicated"}),
     "--moe-token-dispatcher-type": Key("dispatch", {"alltoall": "alltoall", "flex": "deduplicated"}),
@@ -54,6 +61,7 @@ KEYS: Mapping[str, Key] = {
 
 
 _MORE: Mapping[str, Mapping[str, str]] = {
+    "--recompute-granularity": {"--recompute-method": "uniform", "--recompute-num-layers": "1"},
     "--optimizer-cpu-offload": {"--optimizer-offload-fraction": "1"},
     **{flag: {"--cuda-graph-scope": "", "--cuda-graph-modules": ""} for flag in GRAPHED},
     "--first-last-layers-bf16": {"--num-layers-at-start-in-bf16": "1", "--num-layers-at-end-in-bf16": "1"},
