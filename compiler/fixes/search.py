@@ -53,9 +53,8 @@ class Search:
             for start, _ in starts if not found else ():
                 solved = self.solved(start, depth)
                 found += [solved] if solved and len(found) < SHOWN else []
-        return self._best(
-            found, candidates.role(problem), first=_of_ranks(problem) or text.meant(problem.instead) is not None
-        )
+        first = _of_ranks(problem) or text.meant(problem.instead) is not None
+        return self._best(found, candidates.role(problem), first=first)
 
     def _best(self, found: Sequence[Overrides], role: str | None, *, first: bool) -> list[Overrides]:
         """Those with fewest warnings and then the shortest; `first`: the first of them stays so, whatever the others are."""

@@ -35,7 +35,7 @@ def declared(config: Config) -> Iterator[Check]:
     if not asked(config):
         return
     degrees, model, named = config.degrees, config.model, f"DeepSpeed {version(config).number}"
-    cp, length = degrees.cp, config.workload.longest
+    cp = degrees.cp
     yield check(
         "deepspeed-cp",
         bool(version(config).facts["ulysses"]) and degrees.tp == degrees.pp == 1 and not model.moe,
@@ -44,7 +44,22 @@ def declared(config: Config) -> Iterator[Check]:
         f"{named} has sequence parallelism (Ulysses, from 0.17 on) for dense models without tp and pp; cp={cp}",
         f"write parallel.cp=1 and {cp} times the dp",
     )
-    kv = model.kv_heads
+    yield from _cut(config, named)
+    yield check(
+        "deepspeed-ulysses-program",
+        False,
+        REGISTER,
+        "called by the program",
+        f"{named} takes cp={cp} from the program: it calls {REGISTER} with framework/constructors.json, hands what that returns "
+        "to initialize() as mpu, and loads data by UlyssesSPDataLoaderAdapter",
+        "make sure that launch.command does, or write parallel.cp=1",
+        otherwise="warn",
+    )
+
+
+def _cut(config: Config, named: str) -> Iterator[Check]:
+    """Heads and sequences are dealt to the ranks in whole pieces."""
+    model, cp, length, kv = config.model, config.degrees.cp, config.workload.longest, config.model.kv_heads
     yield check(
         "deepspeed-ulysses-heads",
         model.num_attention_heads % cp == 0 and (kv % cp == 0 or cp % kv == 0),
@@ -61,14 +76,4 @@ def declared(config: Config) -> Iterator[Check]:
         "0",
         f"{named} runtime/sequence_parallel/ulysses_sp.py cuts sequences of {length} tokens into cp={cp} pieces",
         f"write workload.sequence_length={-(-length // cp) * cp}",
-    )
-    yield check(
-        "deepspeed-ulysses-program",
-        False,
-        REGISTER,
-        "called by the program",
-        f"{named} takes cp={cp} from the program: it calls {REGISTER} with framework/constructors.json, hands what that returns "
-        "to initialize() as mpu, and loads data by UlyssesSPDataLoaderAdapter",
-        "make sure that launch.command does, or write parallel.cp=1",
-        otherwise="warn",
     )

@@ -164,7 +164,14 @@ def checks(job: Job, options: Queued, target: str) -> Iterator[Check]:
         f"{asked} has nothing to ask for: the plan's network has neither leaves nor domains",
         "write hardware.fabric.nodes_per_leaf=32, or how many nodes share a leaf switch",
     )
-    if placed is not None and len(placed.slices) > 1:
+    if placed is not None:
+        yield from _layers(placed, target)
+        yield from _named_levels(placed, name, asked)
+
+
+def _layers(placed: Placement, target: str) -> Iterator[Check]:
+    """Slices within slices."""
+    if len(placed.slices) > 1:
         layers = " of ".join(f"{size} in one {level.name}" for level, size in reversed(placed.slices))
         yield check(
             "kueue-layers",
@@ -175,7 +182,11 @@ def checks(job: Job, options: Queued, target: str) -> Iterator[Check]:
             f"see that Kueue runs with TASMultiLayerTopology, or leave scheduler.{target}.topology out",
             otherwise="warn",
         )
-    for level in () if placed is None else placed.levels:
+
+
+def _named_levels(placed: Placement, name: str, asked: str) -> Iterator[Check]:
+    """What the site calls each level."""
+    for level in placed.levels:
         yield check(
             name,
             level.key is not None,
