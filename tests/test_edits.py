@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -59,11 +60,24 @@ EDITS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "report": (appended("report.md", "all is well\n"), "report.md", "found all is well"),
     "gone": (lambda folder: (folder / "nccl_groups.csv").unlink(), "nccl_groups.csv", "it is not there"),
     "a link in its place": (lambda folder: relinked(folder / "framework" / "args"), "framework/args", "line 1: compiled "),
+    "a pipe": (lambda folder: piped(folder / "rank_map.csv"), "rank_map.csv", "it is no file"),
+    "a folder": (lambda folder: emptied(folder / "report.md"), "report.md", "it is no file"),
+    "far too long": (lambda folder: os.truncate(folder / "report.md", 5 * 2**30), "report.md", "found "),
     "configuration that compiles": (
         replaced("config.yaml", "output_length: ", "output_length: 1"), "config.yaml", "it gives another plan.json, ",
     ),
     "configuration that does not": (replaced("config.yaml", "tp: 8", "tp: 3"), "config.yaml", "it does not compile: "),
 }  # fmt: skip
+
+
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def emptied(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
 
 
 def relinked(path: Path) -> None:
@@ -128,6 +142,15 @@ def test_another_version_names_the_file_alone(plan: Path) -> None:
     EDITS["ranks"][0](plan)
     assert "warning: rank_map.csv is not as it was compiled: changed since ; " in ran(show.run, str(plan), "rank=0")[2]
     assert "DIFFERS rank_map.csv: plan as compiled | found changed since" in ran(prove.run, str(plan))[1]
+
+
+def test_a_manifest_with_a_name_that_no_file_can_have(plan: Path) -> None:
+    manifest = json.loads((plan / "manifest.json").read_text())
+    manifest["files"]["x" * 300] = "0" * 64
+    (plan / "manifest.json").write_text(json.dumps(manifest))
+    assert (
+        f"warning: {'x' * 300} is not as it was compiled: it is not there ; " in ran(show.run, str(plan), "rank=0")[2]
+    )
 
 
 def test_it_is_in_the_json(plan: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -20,6 +21,8 @@ from compiler.render.artifacts import Artifact
 CONFIG = "config.yaml"
 INSTEAD = "undo the edit, or compile it again with --config-dir=PLAN --config-name=config"
 CHUNK = 2**20
+MOST_BYTES = 2**31
+"""Of a file that is compared: tables of the largest plan have a fifth of it."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,10 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
 
 
 def _sha256(path: Path) -> str | None:
-    """None for what is no file, or cannot be read."""
+    """None for what is no file, cannot be read, or is larger than any of ours."""
     digest = hashlib.sha256()
     try:
-        if not path.is_file():
+        if not _is_file(path) or path.stat().st_size > MOST_BYTES:
             return None
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
@@ -112,13 +115,22 @@ def _sha256(path: Path) -> str | None:
 
 
 def _plainly(path: Path) -> str:
-    return "changed since" if path.is_file() else "it is not there"
+    if _is_file(path):
+        return "changed since"
+    return "it is no file" if os.path.lexists(path) else "it is not there"
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for a name too long
 
 
 def _difference(path: Path, compiled: bytes) -> str:
     """The first value of a JSON file, or line of another, that differs."""
+    if not _is_file(path):  # a pipe would be waited for
+        return _plainly(path)
     try:
-        found = path.read_bytes()
+        with path.open("rb") as file:
+            found = file.read(len(compiled) + CHUNK)
     except OSError:
         return _plainly(path)
     if path.suffix == ".json" and (what := _json_difference(found, compiled)):
