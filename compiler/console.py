@@ -10,15 +10,14 @@ from typing import Any, Self
 
 from compiler.errors import Problem, line
 from compiler.plan import Plan
-from compiler.pooled import PooledPlan
 from compiler.schedulers import registry
 from compiler.words import number, readable, seconds
 from compiler.world import World
 
 
-def summary(plan: Plan | PooledPlan, folder: Path) -> None:
+def summary(plan: Plan, folder: Path) -> None:
     """Print what was compiled, what it costs, and what to look at."""
-    found = _rows(plan, folder) if isinstance(plan, Plan) else _pooled_rows(plan, folder)
+    found = _rows(plan, folder) if plan.alone else _pooled_rows(plan, folder)
     rows = [(name, line(value)) for name, value in found]
     if sys.stdout is not None and sys.stdout.isatty():
         _print_rich(rows, plan)
@@ -31,7 +30,7 @@ def summary(plan: Plan | PooledPlan, folder: Path) -> None:
             print(f"warning: {check.problem}")
 
 
-def _print_rich(rows: list[tuple[str, str]], plan: Plan | PooledPlan) -> None:
+def _print_rich(rows: list[tuple[str, str]], plan: Plan) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -89,7 +88,7 @@ def _groups(world: World) -> str:
     return " ".join([*(joined or ["none of several ranks"]), *more])
 
 
-def _pooled_rows(plan: PooledPlan, folder: Path) -> Iterable[tuple[str, str]]:
+def _pooled_rows(plan: Plan, folder: Path) -> Iterable[tuple[str, str]]:
     contents = plan.to_dict()
     yield "plan", plan.name
     yield "folder", str(folder)

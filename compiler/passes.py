@@ -37,12 +37,12 @@ def compile_config(config: Config) -> Plan:
     checks += invariants.laid_out(world)
     costs = cost(world, *measured(config))
     checks += invariants.costed(world, costs)
-    plan = Plan(world, costs, tuple(checks))
+    plan = Plan.of(world, costs, tuple(checks))
     checks += registry.checks(plan)  # a value that no target can carry is refused now, not when files are written
     verdicts = judge(config, plan.to_dict())
     checks += strict_checks(config, verdicts)
     _refuse(checks)
-    return Plan(world, costs, tuple(checks), verdicts)
+    return Plan.of(world, costs, tuple(checks), verdicts)
 
 
 def holds(config: Config, apart_from: frozenset[str] = frozenset()) -> bool:
@@ -63,7 +63,7 @@ def tried(config: Config) -> tuple[Check, ...]:
     world = lay_out(config)
     costs = held(world)
     checks += [*invariants.laid_out(world), *invariants.costed(world, costs)]
-    checks += registry.checks(Plan(world, costs, tuple(checks)))
+    checks += registry.checks(Plan.of(world, costs, tuple(checks)))
     _refuse(checks)
     return tuple(checks)
 

@@ -1,28 +1,27 @@
-"""The Plan: a frozen whole, its fingerprint, and its dictionary."""
+"""The Plan: frozen parts that are launched together, and their fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compiler import pooled
 from compiler.checks import Check
-from compiler.cluster.share import Share
-from compiler.costs.case import busiest
+from compiler.costs.together import Aggregated
 from compiler.costs.total import Costs
-from compiler.facts import facts
-from compiler.layout.grid import Grid
+from compiler.document import SCHEMA, document, grids
+from compiler.errors import ConfigError
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
 from compiler.specs.hardware import Within
 from compiler.words import figures
 from compiler.world import World
-
-SCHEMA = "rankplan/1"
 
 
 @dataclass(frozen=True)
@@ -40,21 +39,66 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A compiled plan in closed form; tables of ranks and groups are expanded when they are asked for."""
+class Part:
+    """One world in closed form, and what it costs; tables of ranks and groups are expanded when they are asked for."""
 
     world: World
     costs: Costs
     checks: tuple[Check, ...] = ()
-    expectations: tuple[Verdict, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compiled and launched as one: a single part, which has no name, or with pools prefill and decode.
+
+    What is of one world (`world`, `costs`, `groups`, ...) is that of the single part; of pools ask `parts`.
+    `served` is what clients see of pools, where an engine was measured.
+    """
+
+    config: Config
+    compiled: Mapping[str, Part]
+    checks: tuple[Check, ...] = ()
+    expectations: tuple[Verdict, ...] = ()
+    served: tuple[Aggregated, ...] = ()
+
+    @classmethod
+    def of(
+        cls, world: World, costs: Costs, checks: tuple[Check, ...] = (), expectations: tuple[Verdict, ...] = ()
+    ) -> Plan:
+        """A plan of one part."""
+        return cls(world.config, {"": Part(world, costs, checks)}, checks, expectations)
+
+    @cached_property
+    def parts(self) -> Mapping[str, Plan]:
+        """Each part as a plan of its own, by its name."""
+        if self.alone:
+            return {"": self}
+        return {name: Plan.of(part.world, part.costs, part.checks) for name, part in self.compiled.items()}
 
     @property
-    def config(self) -> Config:
-        return self.world.config
+    def alone(self) -> bool:
+        """Whether there is but one part."""
+        return "" in self.compiled
+
+    @property
+    def only(self) -> Part:
+        """The single part. Raises ConfigError where there are several."""
+        if not self.alone:
+            ask = " or ".join(f'plan.parts["{name}"]' for name in self.compiled)
+            raise ConfigError.of(f"the plan {self.name} has parts, {' and '.join(self.compiled)}", f"ask {ask}")
+        return self.compiled[""]
 
     @property
     def name(self) -> str:
         return self.config.plan_name
+
+    @property
+    def world(self) -> World:
+        return self.only.world
+
+    @property
+    def costs(self) -> Costs:
+        return self.only.costs
 
     @property
     def world_size(self) -> int:
@@ -73,48 +117,17 @@ class Plan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of what decides the plan; neither its name nor how it is launched is part of it."""
-        config, world = self.config, self.world
-        left_out = ("inventory", "pin", *["within"] * (config.hardware.within == Within()))
-        hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
-        decides = {
-            "schema": SCHEMA,
-            "grids": _grids(world),
-            "order": config.parallel.order,
-            "stages": world.stages.to_list(),
-            "experts": world.experts.blocks,
-            "loads": config.experts.load,
-            "slots": {
-                "hosts": world.slots.hosts,
-                "leaf": _digest(world.slots.leaf.tobytes()),
-                "pod": _digest(world.slots.pod.tobytes()),
-                "domain": _digest(world.slots.domain.tobytes()),
-            },
-            "model": asdict(config.model),
-            "hardware": hardware,
-            "workload": asdict(config.workload),
-            "framework": asdict(config.framework),
-        }
-        return _digest(json.dumps(decides, sort_keys=True, separators=(",", ":")).encode())
+        """sha256 of what decides the plan, or those of its parts; neither its name nor how it is launched is part of it."""
+        if self.alone:
+            return _digest(json.dumps(_decides(self.world), sort_keys=True, separators=(",", ":")).encode())
+        parts = {name: part.fingerprint for name, part in self.parts.items()}
+        return _digest(json.dumps(parts, sort_keys=True).encode())
 
     def to_dict(self) -> dict[str, Any]:
         """What `plan.json` holds: the plan in closed form, of a size that does not grow with the ranks."""
-        world, costs = self.world, self.costs.to_dict()
-        found = {
-            "schema": SCHEMA,
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "world_size": world.size,
-            "instances": world.instances,
-            "degrees": world.degrees.to_dict(),
-            "order": self.config.parallel.order,
-            **_layout(world),
-            "padded_vocab_size": world.padded_vocab_size,
-            **costs,
-            "facts": facts(world, costs),
-            "assumed": _assumed(self.config),
-            "checks": [check.to_dict() for check in self.checks],
-        }
+        named = {"name": self.name, "fingerprint": self.fingerprint}
+        found = document(self.world, self.costs, named) if self.alone else pooled.document(self, named)
+        found["checks"] = [check.to_dict() for check in self.checks]
         return {**figures(found), "expectations": [asdict(verdict) for verdict in self.expectations]}
 
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
@@ -127,46 +140,29 @@ class Plan:
         return write_plan(self, Path(out), name)
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _layout(world: World) -> dict[str, Any]:
-    """Where ranks, layers and experts are."""
-    groups = [
-        {"kind": kind, "count": found.count, "size": found.size, "members": found.members, "bases": found.bases}
-        for kind, found in world.kinds.items()
-    ]
-    experts, slots = world.experts, world.slots
+def _decides(world: World) -> dict[str, Any]:
+    config = world.config
+    left_out = ("inventory", "pin", *["within"] * (config.hardware.within == Within()))
+    hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
     return {
-        "grids": _grids(world),
-        "groups": groups,
+        "schema": SCHEMA,
+        "grids": grids(world),
+        "order": config.parallel.order,
         "stages": world.stages.to_list(),
-        "experts": {"blocks": experts.blocks, "moe_stages": experts.stages, "imbalance": busiest(world)},
+        "experts": world.experts.blocks,
+        "loads": config.experts.load,
         "slots": {
-            "count": slots.count,
-            "gpus": slots.gpus,
-            "pinned": slots.pinned,
-            "spares": list(slots.spares),
-            **_share(slots.share),
+            "hosts": world.slots.hosts,
+            "leaf": _digest(world.slots.leaf.tobytes()),
+            "pod": _digest(world.slots.pod.tobytes()),
+            "domain": _digest(world.slots.domain.tobytes()),
         },
+        "model": asdict(config.model),
+        "hardware": hardware,
+        "workload": asdict(config.workload),
+        "framework": asdict(config.framework),
     }
 
 
-def _share(share: Share) -> dict[str, Any]:
-    """What an instance has of its nodes, where that is not all of them."""
-    return (
-        {} if share.whole else {"share": {"gpus": share.ranks, "nodes": share.nodes, "first_gpu": share.first_gpu(0)}}
-    )
-
-
-def _grids(world: World) -> dict[str, list[dict[str, Any]]]:
-    def rows(grid: Grid) -> list[dict[str, Any]]:
-        return [asdict(axis) for axis in grid.axes]
-
-    return {"attention": rows(world.attention), "expert": rows(world.expert)}
-
-
-def _assumed(config: Config) -> list[str]:
-    groups = {"hardware": config.hardware.assumed, "model": config.model.assumed, "workload": config.workload.assumed}
-    return [f"{group}.{key}" for group, keys in groups.items() for key in keys]
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

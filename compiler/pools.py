@@ -15,7 +15,6 @@ from compiler.expectations import unjudged
 from compiler.invariants.world_size import idle
 from compiler.passes import compile_config, measured
 from compiler.plan import Plan
-from compiler.pooled import PooledPlan
 from compiler.schedulers import registry
 from compiler.specs.config import Config
 from compiler.specs.degrees import resolve
@@ -25,7 +24,7 @@ from compiler.specs.limits import RANKS
 from compiler.specs.workload import ROLES, Pool
 
 
-def compile_any(config: Config) -> Plan | PooledPlan:
+def compile_any(config: Config) -> Plan:
     """Compile one plan, or those of the pools. Raises InvariantError and ConfigError."""
     return compile_config(config) if config.workload.pools is None else compile_pools(config)
 
@@ -40,7 +39,7 @@ def tried(config: Config, *, whole: bool = False) -> tuple[Check, ...]:
     return compile_any(config).checks
 
 
-def compile_pools(config: Config) -> PooledPlan:
+def compile_pools(config: Config) -> Plan:
     """Compile a configuration with pools. Raises InvariantError with what is broken in both, and ConfigError."""
     checks = list(_declared(config))
     _refuse([found.problem for found in checks if found.status == "fail"])
@@ -55,10 +54,10 @@ def compile_pools(config: Config) -> PooledPlan:
     _refuse(broken)
     verdicts = unjudged(config, "it is about one plan, and prefill and decode are two")
     checks += [replace(found, id=f"{role}.{found.id}") for role in plans for found in plans[role].checks]
-    pooled = PooledPlan(config, plans, tuple(checks), verdicts)
-    checks += registry.pooled_checks(pooled)
+    parts = {role: plan.only for role, plan in plans.items()}
+    checks += registry.checks(Plan(config, parts, tuple(checks), verdicts))
     _refuse([found.problem for found in checks if found.status == "fail"])
-    return PooledPlan(config, plans, tuple(checks), verdicts, tuple(_served(plans)))
+    return Plan(config, parts, tuple(checks), verdicts, tuple(_served(plans)))
 
 
 def _served(plans: Mapping[str, Plan]) -> Iterator[Aggregated]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.api import compile_plan, compile_pools
+from compiler.api import compile_plan
 from compiler.checks import Check
 from compiler.errors import InvariantError
 from compiler.passes import compile_config
@@ -50,10 +50,10 @@ def test_each_pool_has_its_own_edge() -> None:
     base = ["scheduler=[]", "~expect", "model=llama3_1_8b", "hardware=h100_80gb", "hardware.nodes=2", "framework=vllm"]
     base += ["workload.pools={prefill: {parallel: tp8}, decode: {parallel: tp8}}", "workload.global_batch_size=1"]
     base += ["workload.sequence_lengths=[1024]", "framework.args=[--gpu-memory-utilization,'1.0']"]
-    pools = compile_pools(base).to_dict()["pools"].values()
+    pools = compile_plan(base).to_dict()["pools"].values()
     needed = max(pool["memory"]["total_bytes"] for pool in pools)
     for part, status in ((1.005, "warn"), (1.2, "pass")):
-        found = compile_pools([*base, f"hardware.gpu.memory_bytes={part * needed}"])
+        found = compile_plan([*base, f"hardware.gpu.memory_bytes={part * needed}"])
         assert {check.status for check in found.checks if check.id in ("prefill.memory", "decode.memory")} == {status}
 
 

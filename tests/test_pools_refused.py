@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler import ConfigError, compile_plan, compile_pools
+from compiler import ConfigError, compile_plan
 from tests.command import call, tree
 from tests.pooled_plans import ON, POOLS, pools
 
@@ -83,8 +83,10 @@ class TestRefusals:
         assert ran.code == 3
         assert "inventory: the inventory has 2 hosts, the pools and their spares 3 ; pin exactly 3 hosts" in ran.err
 
-    def test_each_function_names_the_other(self) -> None:
-        with pytest.raises(ConfigError, match=r"workload\.pools makes two plans of one ; call compile_pools"):
-            compile_plan([*ON, POOLS])
-        with pytest.raises(ConfigError, match=r"workload\.pools has no value ; call compile_plan"):
-            compile_pools(ON)
+    def test_what_is_of_one_world_is_asked_of_a_part(self) -> None:
+        plan = compile_plan([*ON, POOLS])
+        with pytest.raises(ConfigError, match=r'has parts, prefill and decode ; ask plan\.parts\["prefill"\] or plan'):
+            _ = plan.groups
+        assert plan.parts["decode"].groups["ep"].tolist() == [list(range(8))]
+        alone = compile_plan([*ON, "parallel=tp8_dp3"])
+        assert alone.parts[""] is alone

@@ -11,7 +11,7 @@ import pytest
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lifted import Source
 from compiler.passes import compile_config
-from compiler.pools import compile_pools
+from compiler.pools import compile_any
 from compiler.render import report
 from compiler.schedulers import reach, registry
 from compiler.schedulers.job import job
@@ -159,7 +159,7 @@ def test_pods_share_no_ports_unless_they_share_their_nodes(framework: str, step:
 def test_a_router_finds_each_server_of_both_pools_once_it_is_ready(target: str) -> None:
     given = ("hardware.nodes=5", "framework=sglang", f"scheduler={target}")
     config = composed(*ON, *given, "workload.pools={prefill: {parallel: tp8, instances: 3}, decode: {parallel: tp16}}")
-    files = [item for item in registry.pooled_artifacts(compile_pools(config)) if item.path.startswith("kubernetes/")]
+    files = [item for item in registry.artifacts(compile_any(config)) if item.path.startswith("kubernetes/")]
     found = [document for item in files for document in loaded(str(item.text))]
     manifests.fit(found)
     services = {item["metadata"]["name"]: item["spec"] for item in found if item["kind"] == "Service"}

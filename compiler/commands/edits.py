@@ -14,7 +14,6 @@ from typing import Any
 from compiler import __version__
 from compiler.errors import CompilerError, short
 from compiler.plan import Plan
-from compiler.pooled import PooledPlan
 from compiler.render import owned
 from compiler.render.artifacts import Artifact
 
@@ -55,7 +54,7 @@ def _explained(folder: Path) -> list[Edit]:
         return [Edit(CONFIG, f"it does not compile: {error.problems[0].what}")]
 
 
-def compiled(folder: Path) -> Plan | PooledPlan:
+def compiled(folder: Path) -> Plan:
     """What a plan folder's config.yaml compiles to. Raises CompilerError."""
     from compiler.config.load import load_config  # for a folder that nobody has edited nothing heavy is loaded
     from compiler.pools import compile_any
@@ -68,13 +67,12 @@ def is_ours(folder: Path) -> bool:
     return _manifest(folder).get("rankplan") == __version__
 
 
-def again(folder: Path, plan: Plan | PooledPlan) -> Iterator[Edit]:
+def again(folder: Path, plan: Plan) -> Iterator[Edit]:
     """Every file that is not what `plan` writes, with the first thing that differs."""
     from compiler.render import folder as plan_folder
-    from compiler.render import pooled
 
     digests: dict[str, str] = {}
-    for item in plan_folder.everything(plan) if isinstance(plan, Plan) else pooled.everything(plan):
+    for item in plan_folder.everything(plan):
         artifact = item if isinstance(item, Artifact) else item(dict(sorted(digests.items())))
         content = _bytes(artifact)
         digests[artifact.path] = hashlib.sha256(content).hexdigest()

@@ -14,6 +14,7 @@ import numpy as np
 from compiler.cluster import inventory
 from compiler.cluster.share import split
 from compiler.cluster.slots import Slots, from_inventory, nominal
+from compiler.document import SCHEMA
 from compiler.errors import ConfigError
 from compiler.inputs import json_object, table, yaml_mapping
 from compiler.inputs.file import text as text_of
@@ -21,7 +22,6 @@ from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Axis, Grid, GroupKind, Run
 from compiler.layout.groups import Groups
 from compiler.layout.stages import Stages
-from compiler.plan import SCHEMA
 from compiler.pooled import SCHEMA as POOLS
 from compiler.specs.hardware import Hardware, Node, Nvlink
 

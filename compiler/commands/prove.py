@@ -15,7 +15,6 @@ from compiler.entry import Parser, finish
 from compiler.errors import ConfigError, InvariantError, shown
 from compiler.frameworks.proof import Finding, compared, groups
 from compiler.plan import Plan
-from compiler.pooled import PooledPlan
 from compiler.world import World
 
 
@@ -59,7 +58,7 @@ def _read(path: Path) -> tuple[list[Finding], list[tuple[folder.PlanFolder, Plan
     return findings, [] if plan is None else _parts(path, plan)
 
 
-def _files(path: Path) -> tuple[Plan | PooledPlan | None, list[Finding]]:
+def _files(path: Path) -> tuple[Plan | None, list[Finding]]:
     """What config.yaml compiles to, None where it does not; and every file that is not as the manifest says.
 
     Where this version wrote them, files are held against what it would write too. Raises ConfigError.
@@ -78,11 +77,9 @@ def _files(path: Path) -> tuple[Plan | PooledPlan | None, list[Finding]]:
     return plan, findings or [compared("files", "as compiled", "as compiled")]
 
 
-def _parts(path: Path, plan: Plan | PooledPlan) -> list[tuple[folder.PlanFolder, Plan]]:
+def _parts(path: Path, plan: Plan) -> list[tuple[folder.PlanFolder, Plan]]:
     """The plan as its folder holds it and as it compiles, or those of each pool."""
-    if isinstance(plan, Plan):
-        return [(folder.read(path), plan)]
-    return [(folder.read(path / role), part) for role, part in plan.pools.items()]
+    return [(folder.read(path / name), part) for name, part in plan.parts.items()]
 
 
 def _tables(plan: folder.PlanFolder, world: World) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from compiler import __version__
 from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
-from compiler.render import tables
+from compiler.render import pooled, tables
 from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import Made, write_folder
 from compiler.render.config_yaml import dump
@@ -28,12 +28,27 @@ def write_plan(plan: Plan, out: Path, name: str | None = None) -> Path:
 
 
 def everything(plan: Plan) -> list[Artifact | Made]:
-    """Every file of a plan folder, in the order that they are written. Raises ConfigError as `write_plan` does."""
-    return [*files(plan), *launch_artifacts(plan), manifest]
+    """Every file of a plan folder, in the order that they are written. Raises ConfigError as `write_plan` does.
+
+    A part with a name has a plan folder of its own in it, with the manifest that it would have alone.
+    """
+    below = [item.within(name) for name, part in plan.parts.items() for item in files(part)]
+    above = [] if plan.alone else [*pooled.files(plan)]
+    return [*below, *above, *launch_artifacts(plan), *(_manifest_of(name) for name in plan.compiled if name), manifest]
+
+
+def _manifest_of(part: str) -> Made:
+
+    def own(digests: Mapping[str, str]) -> Artifact:
+        start = f"{part}/"
+        found = {path.removeprefix(start): digest for path, digest in digests.items() if path.startswith(start)}
+        return manifest(found).within(part)
+
+    return own
 
 
 def files(plan: Plan) -> Iterator[Artifact]:
-    """What every plan folder holds, whatever it is launched with."""
+    """What the folder of one part holds, whatever it is launched with."""
     contents = plan.to_dict()
     yield Artifact("plan.json", to_json(contents))
     yield Artifact("config.yaml", dump(plan.config))

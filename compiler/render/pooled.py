@@ -1,68 +1,36 @@
-"""A PooledPlan -> its folder: the plan folders of its pools, and on top what describes and starts both."""
+"""What the folder of pools holds on top of theirs: a plan.json, a configuration and a report of both."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
-from compiler.pooled import PooledPlan
 from compiler.render import breakdown
 from compiler.render.artifacts import Artifact, to_json
-from compiler.render.atomic import Made, write_folder
 from compiler.render.config_yaml import dump
 from compiler.render.engine import render
-from compiler.render.folder import files, manifest
 from compiler.render.report import escaped, projection
 from compiler.render.table import Table
-from compiler.schedulers.registry import artifacts as launch_artifacts
-from compiler.schedulers.registry import pooled_artifacts
 from compiler.words import gigabytes, number
 
 
-def write_pooled(plan: PooledPlan, out: Path, name: str | None = None) -> Path:
-    """Write `<out>/<name>` in one step and return its path. Raises WriteError, and ConfigError as `write_plan` does."""
-    target = out / (name or plan.name)
-    write_folder(target, everything(plan))
-    return target
-
-
-def everything(plan: PooledPlan) -> list[Artifact | Made]:
-    """Every file of the folder, in the order that they are written. Raises ConfigError as `write_plan` does."""
-    below = [item for role, part in plan.pools.items() for item in _below(role, part)]
-    return [*below, *_files(plan), *pooled_artifacts(plan), manifest]
-
-
-def _below(role: str, plan: Plan) -> Iterator[Artifact | Made]:
-    """A pool's plan folder, with the manifest that it would have alone."""
-    for artifact in (*files(plan), *launch_artifacts(plan)):
-        yield replace(artifact, path=f"{role}/{artifact.path}")
-
-    def own(digests: Mapping[str, str]) -> Artifact:
-        start = f"{role}/"
-        found = {path.removeprefix(start): digest for path, digest in digests.items() if path.startswith(start)}
-        alone = manifest(found)
-        return replace(alone, path=start + alone.path)
-
-    yield own
-
-
-def _files(plan: PooledPlan) -> Iterator[Artifact]:
+def files(plan: Plan) -> Iterator[Artifact]:
+    """What describes both pools together."""
     contents = plan.to_dict()
     yield Artifact("plan.json", to_json(contents))
     yield Artifact("config.yaml", dump(plan.config))
     yield Artifact("report.md", _report(plan, contents))
 
 
-def _report(plan: PooledPlan, contents: Mapping[str, Any]) -> str:
+def _report(plan: Plan, contents: Mapping[str, Any]) -> str:
     config = plan.config
     return render(
         "pools.md.j2",
-        answers=all(adapter(part.config.framework.name).emission(part.world).http_port for part in plan.pools.values()),
+        answers=all(adapter(part.config.framework.name).emission(part.world).http_port for part in plan.parts.values()),
         plan=plan,
+        ranks=contents["ranks"],
         hardware=config.hardware,
         config=config,
         pools=escaped(_pools(contents)),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from compiler.checks import Check
 from compiler.cluster import inventory
 from compiler.cluster.share import Share
 from compiler.errors import ConfigError, Problem
@@ -35,8 +36,8 @@ class Planned(Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
-class PooledPlanned(Protocol):
-    """The same of pools."""
+class Launched(Protocol):
+    """The same of what is launched together: its parts by name, one without a name where a plan is alone."""
 
     @property
     def name(self) -> str: ...
@@ -45,7 +46,7 @@ class PooledPlanned(Protocol):
     @property
     def config(self) -> Config: ...
     @property
-    def pools(self) -> Mapping[str, Planned]: ...
+    def parts(self) -> Mapping[str, Planned]: ...
 
 
 @dataclass(frozen=True)
@@ -139,17 +140,38 @@ class Job:
 
 
 @dataclass(frozen=True)
-class PooledJob:
-    """Launches that are one: a job for each role, prefill first, and the name and fingerprint of both together."""
+class Jobs:
+    """Jobs that start together, prefill's first, or a plan's only one, whose part has no name; name and fingerprint of all."""
 
     name: str
     fingerprint: str
-    pools: tuple[tuple[str, Job], ...]
+    parts: tuple[tuple[str, Job], ...]
+
+    @property
+    def alone(self) -> Job | None:
+        """The only job of a plan without pools."""
+        (part, job), *others = self.parts
+        return None if part or others else job
+
+    @property
+    def instances(self) -> int:
+        return sum(job.instances for _, job in self.parts)
 
     @property
     def together(self) -> bool:
-        """Whether they share nodes, and so an allocation."""
-        return any(job.within.nodes for _, job in self.pools)
+        """Whether parts share nodes, and so an allocation."""
+        return any(job.within.nodes for _, job in self.parts)
+
+    def each(self, checks: Callable[[Job], Iterable[Check]]) -> Iterator[Check]:
+        """Checks of every job, with its part in front where it has a name."""
+        for part, job in self.parts:
+            for found in checks(job):
+                yield replace(found, id=f"{part}.{found.id}" if part else found.id)
+
+
+def jobs(plan: Launched) -> Jobs:
+    """Decide what is launched together. Raises ConfigError with every bad value."""
+    return Jobs(plan.name, plan.fingerprint, tuple((part, job(own)) for part, own in plan.parts.items()))
 
 
 def job(plan: Planned) -> Job:

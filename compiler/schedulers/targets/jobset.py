@@ -10,7 +10,7 @@ from typing import Optional
 from compiler.checks import Check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools, topology
+from compiler.schedulers.kubernetes import failure, kueue, names, pod, topology
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, field_ref
 from compiler.schedulers.kubernetes.controller import Controller
@@ -168,4 +168,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
     yield from topology.exclusive_check("jobset", wanted=options.exclusive, given=_exclusive(job, options))
 
 
-TARGET = pools.apart(Controller("jobset", Options, objects, order, gang, first, own=own), leaders)
+TARGET = Controller("jobset", Options, objects, order, gang, first, leaders, own=own).target()

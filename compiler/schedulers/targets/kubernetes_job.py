@@ -7,7 +7,7 @@ from typing import Optional
 
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
+from compiler.schedulers.kubernetes import failure, kueue, names, pod
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, port
 from compiler.schedulers.kubernetes.controller import Controller
@@ -87,4 +87,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     return Problem(f"an Indexed Job {start} again as a whole: one failed pod ends it", "write scheduler=jobset")
 
 
-TARGET = pools.apart(Controller("kubernetes_job", Options, objects, order, gang, first), leaders)
+TARGET = Controller("kubernetes_job", Options, objects, order, gang, first, leaders).target()

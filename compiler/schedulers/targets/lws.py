@@ -79,6 +79,14 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = disaggregated.target(
-    Controller("lws", Options, objects, order, gang, leader_worker.first, by_host=leader_worker.by_host, own=own)
-)
+TARGET = Controller(
+    "lws",
+    Options,
+    objects,
+    order,
+    gang,
+    leader_worker.first,
+    by_host=leader_worker.by_host,
+    own=own,
+    pools=disaggregated.together(own),
+).target()

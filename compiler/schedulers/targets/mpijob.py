@@ -9,7 +9,7 @@ from typing import Optional
 from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import kueue, names, pod, pools, serving
+from compiler.schedulers.kubernetes import kueue, names, pod, serving
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import (
     DEFAULT_IMAGE,
@@ -176,6 +176,4 @@ def own(job: Job, _: Options) -> Iterator[Check]:
         )
 
 
-TARGET = pools.apart(
-    Controller("mpijob", Options, objects, order, gang, first, WORKERS, follows, own, mpi=True), leaders
-)
+TARGET = Controller("mpijob", Options, objects, order, gang, first, leaders, WORKERS, follows, own, mpi=True).target()

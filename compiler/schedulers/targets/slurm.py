@@ -9,9 +9,9 @@ from typing import Optional
 from compiler.render.artifacts import Artifact
 from compiler.render.engine import render
 from compiler.schedulers import reach
-from compiler.schedulers.job import Job, PooledJob
+from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import pools, request, rules
-from compiler.schedulers.slurm.checks import checks, pooled_checks
+from compiler.schedulers.slurm.checks import checks
 from compiler.schedulers.target import Target
 from compiler.specs.fields import between
 from compiler.specs.limits import NODES
@@ -36,22 +36,19 @@ class Options:
     segment: Optional[int] = between(1, NODES, None)
 
 
-def artifacts(job: Job, options: Options) -> Iterator[Artifact]:
+def artifacts(jobs: Jobs, options: Options) -> Iterator[Artifact]:
     """The batch script. Raises ConfigError for a value that Slurm cannot carry."""
-    rules.refuse(job, options)
-    text = render("slurm/job.sbatch.j2", job=job, request=request.of(job, options))
-    yield Artifact("slurm/job.sbatch", text, executable=True)
-
-
-def pooled(jobs: PooledJob, options: Options) -> Iterator[Artifact]:
-    """The batch script of both pools. Raises ConfigError for a value that Slurm cannot carry."""
-    for _, job in jobs.pools:
+    for _, job in jobs.parts:
         rules.refuse(job, options)
-    yield Artifact("slurm/job.sbatch", pools.script(jobs, options), executable=True)
+    if jobs.alone is None:
+        text = pools.script(jobs, options)
+    else:
+        text = render("slurm/job.sbatch.j2", job=jobs.alone, request=request.of(jobs.alone, options))
+    yield Artifact("slurm/job.sbatch", text, executable=True)
 
 
 def asked(job: Job, _: Options) -> str | None:
     return reach.on_slurm(job)
 
 
-TARGET = Target("slurm", Options, artifacts, checks=checks, asked=asked, pooled=pooled, pooled_checks=pooled_checks)
+TARGET = Target("slurm", Options, artifacts, checks=checks, asked=asked)

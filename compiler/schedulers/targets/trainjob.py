@@ -10,7 +10,7 @@ from typing import Optional
 
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
+from compiler.schedulers.kubernetes import failure, kueue, names, pod
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
@@ -131,4 +131,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     )
 
 
-TARGET = pools.apart(Controller("trainjob", Options, objects, order, gang, first), leaders)
+TARGET = Controller("trainjob", Options, objects, order, gang, first, leaders).target()

@@ -9,7 +9,7 @@ from typing import Optional
 from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import names, pod, pools, topology
+from compiler.schedulers.kubernetes import names, pod, topology
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
@@ -171,4 +171,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = pools.apart(Controller("volcano", Options, objects, order, gang, first, own=own), leaders)
+TARGET = Controller("volcano", Options, objects, order, gang, first, leaders, own=own).target()
