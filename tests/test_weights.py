@@ -69,6 +69,8 @@ FORMS: list[tuple[dict[str, Any], dict[str, tuple[float, str | None]]]] = [
     ({"quantization": {"quant_algo": "W4A16_AWQ", "group_size": 64}}, both(4.25)),
     ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {"model.layers.0.mlp": {"quant_algo": "FP8"}}}, {"mlp": (12, "fp8")}),
     ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}, "input_tensors": {"dtype": "fp8_e4m3"}}}, both(8, "fp8")),
+    ({"quant_method": "quark", "global_quant_config": {"weight": [{"dtype": "fp8_e4m3"}, {"dtype": "int4"}], "input_tensors": {"dtype": "fp8_e4m3"}}}, both(4, "fp8")),
+    ({"quant_method": "quark", "global_quant_config": {"weight": [{"dtype": "fp4", "group_size": 16}, {"dtype": "fp8_e4m3"}]}}, both(4.5)),
     ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4", "group_size": 32}}, "exclude": ["*self_attn*"]}, {"mlp": (4.25, None)}),
     ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig", "_data": {"group_size": 64}}}}, both(4.5)),
     ({"quant_method": "torchao", "quant_type": "float8_dynamic_activation_float8_weight"}, both(8, "fp8")),
