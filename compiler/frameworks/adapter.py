@@ -11,6 +11,7 @@ from functools import cache
 from compiler.checks import Check, check
 from compiler.errors import ConfigError
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.needs import Need
 from compiler.layout.experts import ExpertBlocks, contiguous
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
@@ -41,6 +42,10 @@ class Adapter:
 
     def written(self, config: Config) -> Iterable[str]:
         """Options of `framework.args` as the table of its parser spells them; none where it has no table (`known.py`)."""
+        return ()
+
+    def needs(self, config: Config) -> Iterable[Need]:
+        """What its program wants of the user and is not given."""
         return ()
 
     def told(self, config: Config) -> Config:

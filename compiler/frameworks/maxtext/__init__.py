@@ -8,7 +8,8 @@ from compiler.checks import Check
 from compiler.frameworks import told
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.maxtext import emit, host, layout, rules
+from compiler.frameworks.maxtext import emit, host, layout, needs, rules
+from compiler.frameworks.needs import Need
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
@@ -18,6 +19,9 @@ class MaxText(Adapter):
     """Layers that don't divide are refused (it has no rule for them), and experts are dealt out contiguously."""
 
     hears = ("states.gradients", "states.exp_avg")
+
+    def needs(self, config: Config) -> Iterable[Need]:
+        return needs.needs(config)
 
     def told(self, config: Config) -> Config:
         return told.read(config, host.KEYS, told.words(config.framework.args, starts=bool))

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.torchtitan import arguments, emit, layout, rules, stages
+from compiler.frameworks.needs import Need
+from compiler.frameworks.torchtitan import arguments, emit, layout, needs, rules, stages
 from compiler.frameworks.torchtitan.arguments import replicas
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
@@ -18,6 +19,9 @@ class Torchtitan(Adapter):
     """Rules of torchtitan 0.3. Its gradients are FP32, as are its optimizer's states; it picks what to recompute by operations."""
 
     hears = ()
+
+    def needs(self, config: Config) -> Iterable[Need]:
+        return needs.needs(config)
 
     def told(self, config: Config) -> Config:
         return arguments.told(config)
