@@ -53,7 +53,7 @@ def untold(config: Config) -> Iterator[Check]:
 def arguments(config: Config) -> Iterator[Check]:
     """Arguments that the framework's parser stops at, and those that costs do not follow."""
     own = adapter(config.framework.name)
-    yield from known.unknown(config, own.written(config), abbreviates=own.abbreviates)
+    yield from known.rules(config, own.written(config), abbreviates=own.abbreviates, own=own.registered(config))
     yield from uncosted(config)
 
 

@@ -10,6 +10,7 @@ from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.maxtext import emit, host, layout, needs, rules
 from compiler.frameworks.needs import Need
+from compiler.frameworks.told import Said
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
@@ -35,8 +36,8 @@ class MaxText(Adapter):
     def padded_vocab_size(self, config: Config) -> int:
         return config.model.vocab_size
 
-    def written(self, config: Config) -> Iterable[str]:
-        return emit.given(config)
+    def written(self, config: Config) -> Iterable[Said]:
+        return [item for item in told.words(config.framework.args, starts=bool) if item.values]
 
     def copies(self, config: Config) -> int:
         found = layout.replicas(config)

@@ -12,7 +12,12 @@ TOKENIZER = Need("a tokenizer", ("tokenizer_path", "model_name"), "tokenizer_pat
 TRAINING = (
     Need("data", ("dataset_type",), "dataset_type=grain grain_train_files=FILES", "it trains on random tokens"),
     Need("an end", ("steps", "learning_rate_schedule_steps"), "steps=N", "it takes 150,001 steps"),
-    Need("a folder for checkpoints", ("base_output_directory",), "base_output_directory=DIR", "it is ./maxtext_output, which few nodes share"),
+    Need(
+        "a folder for checkpoints",
+        ("base_output_directory",),
+        "base_output_directory=DIR",
+        "it is ./maxtext_output, which few nodes share",
+    ),
     Need("a name", ("run_name",), "run_name=NAME", "the time of its start is its name, and a restart begins again"),
 )
 DECODING = (Need("weights", ("load_parameters_path",), "load_parameters_path=DIR", "it answers with random ones"),)

@@ -15,6 +15,7 @@ from compiler.frameworks.megatron.layout import kinds
 from compiler.frameworks.megatron.options import number, optimizer_instances
 from compiler.frameworks.megatron.rules import declared
 from compiler.frameworks.needs import Need
+from compiler.frameworks.told import Said
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
@@ -48,7 +49,7 @@ class Megatron(Adapter):
         step = number(config, "--make-vocab-size-divisible-by", 128) * config.degrees.tp
         return -(-config.model.vocab_size // step) * step
 
-    def written(self, config: Config) -> Iterable[str]:
+    def written(self, config: Config) -> Iterable[Said]:
         return known.written(config)
 
     def copies(self, config: Config) -> int:

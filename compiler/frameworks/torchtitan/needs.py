@@ -10,7 +10,9 @@ from compiler.frameworks.torchtitan.arguments import known_model, spelling
 from compiler.specs.config import Config
 
 NEEDS = (
-    Need("a tokenizer", ("--hf_assets_path",), "--hf_assets_path DIR", "it stops where ./assets/hf has none of the model"),
+    Need(
+        "a tokenizer", ("--hf_assets_path",), "--hf_assets_path DIR", "it stops where ./assets/hf has none of the model"
+    ),
     Need(
         "data",
         ("--dataloader.dataset_path", "--dataloader.dataset"),
@@ -18,7 +20,9 @@ NEEDS = (
         "it reads C4 from Hugging Face",
     ),
     Need("an end", ("--training.steps",), "--training.steps N", "it takes the steps of the registered configuration"),
-    Need("checkpoints", ("--checkpoint.enable",), "--checkpoint.enable", "nothing is saved, and a restart begins again"),
+    Need(
+        "checkpoints", ("--checkpoint.enable",), "--checkpoint.enable", "nothing is saved, and a restart begins again"
+    ),
 )
 """Defaults of torchtitan 0.3 models/*/config_registry.py, components/tokenizer.py and components/checkpoint.py."""
 
