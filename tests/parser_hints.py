@@ -74,9 +74,9 @@ def names(trees: Iterable[ast.Module]) -> Names:
     enums: dict[str, tuple[str, ...]] = {}
     for node in (node for tree in trees for node in ast.walk(tree)):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        named = isinstance(target, ast.Name) and target.id[:1].isupper()
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and named and node.value is not None:
-            aliases.setdefault(ast.unparse(target), node.value)
+        name = target.id if isinstance(target, ast.Name) else ""
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and name[:1].isupper() and node.value is not None:
+            aliases.setdefault(name, node.value)
         if isinstance(node, ast.ClassDef) and any("Enum" in ast.unparse(base) for base in node.bases):
             enums[node.name] = tuple(_members(node))
     return Names(aliases, enums)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.router import PORT
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
 from compiler.render import breakdown
@@ -19,7 +20,7 @@ from compiler.render.folder import files, manifest
 from compiler.render.report import escaped, projection
 from compiler.render.table import Table
 from compiler.schedulers.registry import artifacts as launch_artifacts
-from compiler.schedulers.registry import pooled_artifacts
+from compiler.schedulers.registry import pooled_artifacts, routed
 from compiler.words import gigabytes, number
 
 
@@ -62,6 +63,8 @@ def _report(plan: PooledPlan, contents: Mapping[str, Any]) -> str:
     return render(
         "pools.md.j2",
         answers=all(adapter(part.config.framework.name).emission(part.world).http_port for part in plan.pools.values()),
+        routers=routed(plan),
+        port=PORT,
         plan=plan,
         hardware=config.hardware,
         config=config,

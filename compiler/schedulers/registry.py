@@ -61,6 +61,15 @@ def asked(plan: Planned) -> dict[str, str]:
     return {name: command for name, command in found.items() if command is not None}
 
 
+def routed(plan: PooledPlanned) -> dict[str, str]:
+    """Target -> the command by which a person starts the router of both pools; none where it has none."""
+    options = plan.config.scheduler
+    targets = choose(options)
+    jobs = _jobs(plan) if targets else None
+    found = {item.name: item.routed(jobs, options[item.name]) for item in targets if jobs is not None}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def artifacts(plan: Planned) -> Iterator[Artifact]:
     """Every file of the targets in `plan.config.scheduler`, and what they share under `runtime/`; a pool is started from above."""
     options = plan.config.scheduler

@@ -16,7 +16,8 @@ class Target:
     """A place that runs a plan. `options` is a frozen dataclass, the config group `scheduler.<name>`.
 
     `artifacts` takes the job and an instance of `options`, and so does `checks`, whose failures stop the compile.
-    `asked` is a command by which a person asks a server that runs, None where nothing serves.
+    `asked` is a command by which a person asks a server that runs, `routed` one that starts the router of pools; None where
+    nothing serves.
     At most one target of a plan is `kubernetes`. `pooled` starts prefill and decode together, `pooled_checks` are those of
     both (default: `checks` of each); a target without `pooled` cannot.
     """
@@ -27,6 +28,7 @@ class Target:
     kubernetes: bool = False
     checks: Callable[[Job, Any], Iterator[Check]] = lambda _job, _options: iter(())
     asked: Callable[[Job, Any], str | None] = lambda _job, _options: None
+    routed: Callable[[PooledJob, Any], str | None] = lambda _jobs, _options: None
     pooled: Callable[[PooledJob, Any], Iterator[Artifact]] | None = None
     pooled_checks: Callable[[PooledJob, Any], Iterator[Check]] | None = None
 

@@ -9,14 +9,17 @@ from typing import Any
 from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.render.artifacts import Artifact
+from compiler.schedulers import routes
 from compiler.schedulers.job import Job, PooledJob
-from compiler.schedulers.kubernetes import checks, plan_files, rules, serving
+from compiler.schedulers.kubernetes import checks, names, plan_files, rules, serving
 from compiler.schedulers.kubernetes.container import ENDPOINTS, port
 from compiler.schedulers.kubernetes.controller import Controller, manifest
 from compiler.schedulers.kubernetes.objects import Node
 from compiler.schedulers.kubernetes.plan_files import File
 from compiler.schedulers.kubernetes.webhooks import refused
 from compiler.schedulers.target import Target
+
+ROUTER = "-router"
 
 Documents = dict[tuple[str, str], list[Node]]
 """(role, nothing where they are for both; file name) -> objects."""
@@ -79,8 +82,18 @@ class Pools:
             yield from refused(both)
         yield from _ports(jobs)
 
+    def routed(self, jobs: PooledJob, options: Any) -> str | None:
+        """A pod beside the servers, which each have a Service."""
+        urls = {
+            role: [url for instance in range(job.instances) for url in serving.url(job, instance)]
+            for role, job in jobs.pools
+        }
+        name = names.within(names.dns(jobs.name), names.LABEL - len(ROUTER)) + ROUTER
+        return routes.on_kubernetes(jobs, urls, name, options.namespace)
+
     def target(self) -> Target:
-        return replace(self.controller.target(), pooled=self.artifacts, pooled_checks=self.checks)
+        own = self.controller.target()
+        return replace(own, routed=self.routed, pooled=self.artifacts, pooled_checks=self.checks)
 
 
 def apart(controller: Controller, leaders: Callable[[Job, Any], list[str]]) -> Target:

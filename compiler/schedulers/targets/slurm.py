@@ -8,7 +8,7 @@ from typing import Optional
 
 from compiler.render.artifacts import Artifact
 from compiler.render.engine import render
-from compiler.schedulers import reach
+from compiler.schedulers import reach, routes
 from compiler.schedulers.job import Job, PooledJob
 from compiler.schedulers.slurm import pools, request, rules
 from compiler.schedulers.slurm.checks import checks, pooled_checks
@@ -54,4 +54,10 @@ def asked(job: Job, _: Options) -> str | None:
     return reach.on_slurm(job)
 
 
-TARGET = Target("slurm", Options, artifacts, checks=checks, asked=asked, pooled=pooled, pooled_checks=pooled_checks)
+def routed(jobs: PooledJob, _: Options) -> str | None:
+    return routes.on_slurm(jobs)
+
+
+TARGET = Target(
+    "slurm", Options, artifacts, checks=checks, asked=asked, routed=routed, pooled=pooled, pooled_checks=pooled_checks
+)
