@@ -11,6 +11,8 @@ from functools import cache
 from compiler.checks import Check, check
 from compiler.errors import ConfigError
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.needs import Need
+from compiler.frameworks.told import Said
 from compiler.layout.experts import ExpertBlocks, contiguous
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
@@ -39,8 +41,16 @@ class Adapter:
     hears: Collection[str] | None = None
     abbreviates = False
 
-    def written(self, config: Config) -> Iterable[str]:
+    def written(self, config: Config) -> Iterable[Said]:
         """Options of `framework.args` as the table of its parser spells them; none where it has no table (`known.py`)."""
+        return ()
+
+    def registered(self, config: Config) -> bool:
+        """Whether the table of its parser has all that it takes."""
+        return True
+
+    def needs(self, config: Config) -> Iterable[Need]:
+        """What its program wants of the user and is not given."""
         return ()
 
     def told(self, config: Config) -> Config:

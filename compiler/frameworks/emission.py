@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler.errors import ConfigError
 from compiler.render.artifacts import Artifact
 from compiler.specs.config import Config
+
+if TYPE_CHECKING:
+    from compiler.frameworks.router import Router
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Emission:
     `unit` is what the launcher starts where `launch.unit` is not given: a process a `rank` or a `node`.
     `http_port` is where an inference server answers /health, on the first node of an instance; `http_host` is the address
     that it listens on there, `http_scheme` is https where it is given a certificate.
+    `router` stands before a server that does one phase.
     `mpi` is the interface to MPI that ranks find each other by, as srun names it, where they do.
     """
 
@@ -56,6 +60,7 @@ class Emission:
     http_port: Computed | None = None
     http_host: str = ANYWHERE
     http_scheme: str = "http"
+    router: Router | None = None
 
 
 def flags(arguments: Sequence[Argument]) -> set[str]:

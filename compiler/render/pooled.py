@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.router import PORT
 from compiler.plan import Plan
 from compiler.render import breakdown
 from compiler.render.artifacts import Artifact, to_json
@@ -13,6 +14,7 @@ from compiler.render.config_yaml import dump
 from compiler.render.engine import render
 from compiler.render.report import escaped, projection
 from compiler.render.table import Table
+from compiler.schedulers.registry import routed
 from compiler.words import gigabytes, number
 
 
@@ -29,6 +31,8 @@ def _report(plan: Plan, contents: Mapping[str, Any]) -> str:
     return render(
         "pools.md.j2",
         answers=all(adapter(part.config.framework.name).emission(part.world).http_port for part in plan.parts.values()),
+        routers=routed(plan),
+        port=PORT,
         plan=plan,
         ranks=contents["ranks"],
         hardware=config.hardware,

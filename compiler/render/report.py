@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compiler.cluster.spans import SPANS
+from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
 from compiler.render import breakdown
 from compiler.render.engine import render
@@ -22,6 +23,7 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         hardware=plan.config.hardware,
         workload=plan.config.workload,
         degrees=contents["degrees"],
+        needs=escaped(_needs(plan)),
         notable=[check for check in plan.checks if check.status != "pass"],
         passed=sum(check.status == "pass" for check in plan.checks),
         groups=escaped(_groups(plan)),
@@ -61,6 +63,12 @@ def escaped(table: Table) -> Table:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _needs(plan: Plan) -> Table:
+    found = adapter(plan.config.framework.name).needs(plan.config)
+    rows = tuple((need.what, f"`{need.written}`", need.without) for need in found)
+    return Table(("what", "in framework.args", "without it"), rows)
 
 
 def _groups(plan: Plan) -> Table:

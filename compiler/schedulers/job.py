@@ -12,6 +12,7 @@ from compiler.cluster.share import Share
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Argument, Computed, Emission
+from compiler.frameworks.router import Router
 from compiler.render.artifacts import to_json
 from compiler.schedulers import fabric, torchrun, values
 from compiler.schedulers.values import Mount, Secret
@@ -69,6 +70,7 @@ class Job:
     http_port: Computed | None
     http_host: str
     http_scheme: str
+    router: Router | None
     command: tuple[Argument, ...]
     other_command: tuple[Argument, ...] | None
     environment: tuple[tuple[str, str], ...]
@@ -195,6 +197,7 @@ def job(plan: Planned) -> Job:
         http_port=emission.http_port,
         http_host=emission.http_host,
         http_scheme=emission.http_scheme,
+        router=emission.router,
         command=(*(agent or program), *emission.arguments),
         other_command=None if emission.others is None else (*(agent or program), *emission.others),
         environment=tuple((name, value) for name, value in variables if isinstance(value, str)),

@@ -75,6 +75,15 @@ def asked(plan: Launched) -> dict[str, str]:
     return {name: command for name, command in found.items() if command is not None}
 
 
+def routed(plan: Launched) -> dict[str, str]:
+    """Target -> the command by which a person starts the router of both pools; none where it has none."""
+    options = plan.config.scheduler
+    targets = choose(options)
+    decided = jobs(plan) if targets else None
+    found = {item.name: item.routed(decided, options[item.name]) for item in targets if decided is not None}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def artifacts(plan: Launched) -> Iterator[Artifact]:
     """Every file of the targets in `plan.config.scheduler`, and `runtime/` of each part, in the part's folder.
 

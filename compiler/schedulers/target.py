@@ -16,7 +16,8 @@ class Target:
     """A place that runs a plan. `options` is a frozen dataclass, the config group `scheduler.<name>`.
 
     `artifacts` takes the jobs that start together and an instance of `options`, and so does `checks`, whose failures stop the
-    compile. `asked` is a command by which a person asks a server that runs, None where nothing serves.
+    compile. `asked` is a command by which a person asks a server that runs, `routed` one that starts the router of pools; None
+    where nothing serves.
     At most one target of a plan is `kubernetes`; one that is not for `pools` starts plans of one part alone.
     """
 
@@ -26,4 +27,5 @@ class Target:
     kubernetes: bool = False
     checks: Callable[[Jobs, Any], Iterator[Check]] = lambda _jobs, _options: iter(())
     asked: Callable[[Job, Any], str | None] = lambda _job, _options: None
+    routed: Callable[[Jobs, Any], str | None] = lambda _jobs, _options: None
     pools: bool = True

@@ -157,7 +157,11 @@ def program(config: Config) -> Iterator[Check]:
         "a command" if command else "none",
         "launch.command",
         f"{named(config)} is a library without a program"
-        + ("" if command else ": the job runs the self-check alone, with its files in framework/"),
+        + (
+            ""
+            if command
+            else ": the job runs the self-check alone, with its files in framework/; model, data and optimizer are your program's"
+        ),
         "write launch.command=[python3,train.py]",
         otherwise="warn",
     )

@@ -8,12 +8,14 @@ from compiler.checks import Check
 from compiler.frameworks import known
 from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.megatron import keys, late, stage_args
+from compiler.frameworks.megatron import keys, late, needs, stage_args
 from compiler.frameworks.megatron.communicators import laid_out
 from compiler.frameworks.megatron.emit import emission
 from compiler.frameworks.megatron.layout import kinds
 from compiler.frameworks.megatron.options import number, optimizer_instances
 from compiler.frameworks.megatron.rules import declared
+from compiler.frameworks.needs import Need
+from compiler.frameworks.told import Said
 from compiler.layout.grid import Grid, GroupKind
 from compiler.specs.config import Config
 from compiler.world import World
@@ -33,6 +35,9 @@ class Megatron(Adapter):
     def interleaved_group(self, config: Config) -> int:
         return late.group_size(config)
 
+    def needs(self, config: Config) -> Iterable[Need]:
+        return needs.needs(config)
+
     def told(self, config: Config) -> Config:
         return keys.read(config)
 
@@ -44,7 +49,7 @@ class Megatron(Adapter):
         step = number(config, "--make-vocab-size-divisible-by", 128) * config.degrees.tp
         return -(-config.model.vocab_size // step) * step
 
-    def written(self, config: Config) -> Iterable[str]:
+    def written(self, config: Config) -> Iterable[Said]:
         return known.written(config)
 
     def copies(self, config: Config) -> int:

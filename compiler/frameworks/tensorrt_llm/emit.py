@@ -11,6 +11,7 @@ from compiler.cluster.share import share
 from compiler.frameworks.asked import asked, sequences
 from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
 from compiler.frameworks.options import options as given
+from compiler.frameworks.router import Router
 from compiler.frameworks.serving import context_length, default_weights, http_flag, http_host, http_port
 from compiler.frameworks.tensorrt_llm import file_args
 from compiler.frameworks.tensorrt_llm.layout import Sizes, sizes, stages
@@ -45,6 +46,15 @@ DEFAULT_NUM_TOKENS = 8192
 """Tokens of a forward pass where none are asked for; without chunked prefill, no prompt may be longer."""
 
 
+ROUTER = (
+    'printf "%s\\n" "hostname: 0.0.0.0" "port: {port}" "backend: pytorch" '
+    '"context_servers: {{num_instances: {prefills}, urls: [{prefill}]}}" '
+    '"generation_servers: {{num_instances: {decodes}, urls: [{decode}]}}" >disagg.yaml '
+    "&& trtllm-serve disaggregated -c disagg.yaml"
+)
+"""Its own, told where servers are by a file (examples/disaggregated/disagg_config.yaml)."""
+
+
 def emission(world: World) -> Emission:
     """A process a rank in one MPI world; on a single node one process that starts the others itself."""
     config, found = world.config, sizes(world.config)
@@ -59,6 +69,7 @@ def emission(world: World) -> Emission:
         mpi="pmix" if several else None,
         http_port=http_port(config, FIRST_PORT, 1),
         http_host=http_host(config),
+        router=Router(ROUTER, "{address}", "{address}", joint=","),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from compiler.checks import Check
 from compiler.frameworks import known, quantized
@@ -10,6 +11,7 @@ from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots
+from compiler.frameworks.told import Said
 from compiler.frameworks.vllm.arguments import (
     ALIASES,
     CACHES,
@@ -40,10 +42,12 @@ class VllmAdapter(Adapter):
     def told(self, config: Config) -> Config:
         return told(config, CHUNKS, CACHES)
 
-    def written(self, config: Config) -> Iterable[str]:
+    def written(self, config: Config) -> Iterable[Said]:
         """Its parser takes - and _ alike, a key of a JSON behind a dot, and a level of optimization after -O."""
-        names = (ALIASES.get(name, name).partition(".")[0] for name in known.written(config))
-        return [name.replace("_", "-") for name in names if not name.startswith("-O")]
+        for item in known.written(config):
+            name = ALIASES.get(item.name, item.name).partition(".")[0]
+            if not name.startswith("-O"):
+                yield replace(item, name=name.replace("_", "-"))
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1.

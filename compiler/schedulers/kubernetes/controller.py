@@ -10,8 +10,9 @@ from compiler.checks import Check
 from compiler.errors import Problem
 from compiler.render.artifacts import Artifact
 from compiler.render.yaml import emit
+from compiler.schedulers import routes
 from compiler.schedulers.job import Job, Jobs
-from compiler.schedulers.kubernetes import checks, plan_files, rules, serving
+from compiler.schedulers.kubernetes import checks, names, plan_files, rules, serving
 from compiler.schedulers.kubernetes.container import ENDPOINTS, port
 from compiler.schedulers.kubernetes.objects import Node, by_host
 from compiler.schedulers.kubernetes.plan_files import SERVER_SIDE, File
@@ -20,6 +21,8 @@ from compiler.schedulers.target import Target
 
 Verdict = Callable[[Job, Any], Problem | None]
 """None where the controller keeps a promise; else what is missing, and what would mend it."""
+ROUTER = "-router"
+
 Documents = dict[tuple[str, str], list[Node]]
 """(part, nothing where they are for all; file name) -> objects, in the order in which kubectl takes the folder."""
 
@@ -111,8 +114,27 @@ class Controller:
                 yield from refused(shared)
             yield from checks.ports(jobs)
 
+    def routed(self, jobs: Jobs, options: Any) -> str | None:
+        """A pod beside the servers, which each have a Service."""
+        if jobs.alone is not None:
+            return None
+        urls = {
+            part: [url for instance in range(job.instances) for url in serving.url(job, instance)]
+            for part, job in jobs.parts
+        }
+        name = names.within(names.dns(jobs.name), names.LABEL - len(ROUTER)) + ROUTER
+        return routes.on_kubernetes(jobs, urls, name, options.namespace)
+
     def target(self) -> Target:
-        return Target(self.name, self.options, self.artifacts, kubernetes=True, checks=self.checks, asked=serving.asked)
+        return Target(
+            self.name,
+            self.options,
+            self.artifacts,
+            kubernetes=True,
+            checks=self.checks,
+            asked=serving.asked,
+            routed=self.routed,
+        )
 
     def _started(self, jobs: Jobs) -> Together:
         return self._apart() if jobs.alone or self.pools is None else self.pools

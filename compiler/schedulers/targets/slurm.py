@@ -8,7 +8,7 @@ from typing import Optional
 
 from compiler.render.artifacts import Artifact
 from compiler.render.engine import render
-from compiler.schedulers import reach
+from compiler.schedulers import reach, routes
 from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import pools, request, rules
 from compiler.schedulers.slurm.checks import checks
@@ -51,4 +51,8 @@ def asked(job: Job, _: Options) -> str | None:
     return reach.on_slurm(job)
 
 
-TARGET = Target("slurm", Options, artifacts, checks=checks, asked=asked)
+def routed(jobs: Jobs, _: Options) -> str | None:
+    return routes.on_slurm(jobs)
+
+
+TARGET = Target("slurm", Options, artifacts, checks=checks, asked=asked, routed=routed)
