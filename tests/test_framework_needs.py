@@ -13,7 +13,9 @@ from compiler.frameworks.adapter import adapter
 from compiler.frameworks.known import table
 from compiler.frameworks.megatron import needs as megatron
 from compiler.passes import compile_config
-from compiler.render.report import report
+from compiler.plan import Plan
+from compiler.report import sections
+from compiler.report.markdown import markdown
 from tests.wheels import wheel
 
 COMMON = (
@@ -30,6 +32,11 @@ MEGATRON = (
 )
 TITAN = "--hf-assets-path=/t,--dataloader.dataset=c4,--training.steps=9,--checkpoint.enable"
 MAXTEXT = "tokenizer_path=/t,dataset_type=hf,steps=9,base_output_directory=/o,run_name=r"
+
+
+def _report(plan: Plan) -> str:
+    return markdown(plan.name, sections.of(plan, plan.to_dict()))
+
 
 CASES = [
     # framework, overrides, what is missing
@@ -90,11 +97,9 @@ def test_servers_of_megatron_want_weights() -> None:
 
 def test_the_report_lists_them() -> None:
     plan = compile_config(load_config([*COMMON, "framework=megatron"]))
-    assert "| data | `--data-path PREFIX, or --mock-data for random tokens` | it stops |" in report(
-        plan, plan.to_dict()
-    )
+    assert "| data | `--data-path PREFIX, or --mock-data for random tokens` | it stops |" in _report(plan)
     plan = compile_config(load_config([*COMMON, "framework=megatron", args(MEGATRON)]))
-    assert "still needs" not in report(plan, plan.to_dict())
+    assert "still needs" not in _report(plan)
 
 
 @pytest.mark.parametrize("framework", ["megatron", "torchtitan", "maxtext"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from compiler.render.table import Row, Table
+from compiler.report.blocks import Row, Table
 from compiler.words import gigabytes, number, readable, seconds
 
 STEP = (

@@ -1,0 +1,26 @@
+"""Checks that did not pass, and how many did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from compiler.plan import Plan
+from compiler.report.blocks import Items, Section, shown
+from compiler.words import count
+
+REPORT, CONSOLE = (20, 50)
+
+
+def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
+    passed = sum(check.status == "pass" for check in plan.checks)
+    notable = tuple(
+        f"**{check.id}** ({check.status}): {check.message}. To change it: {check.fix}."
+        for check in plan.checks
+        if check.status != "pass"
+    )
+    yield Section(
+        "What to look at",
+        shown((Items(notable), f"{passed} checks passed; `plan.json` lists them all.")),
+        lines=(("checks", count(check.status for check in plan.checks)),),
+    )
