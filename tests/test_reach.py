@@ -12,7 +12,8 @@ from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lifted import Source
 from compiler.passes import compile_config
 from compiler.pools import compile_any
-from compiler.render import report
+from compiler.report import sections
+from compiler.report.markdown import markdown
 from compiler.schedulers import reach, registry
 from compiler.schedulers.job import job
 from compiler.specs.config import Config
@@ -191,7 +192,7 @@ def test_a_person_is_told_what_to_type() -> None:
         "slurm": "curl \"$(sed -n '1s/.* //p' rankplan-JOB/endpoints)/v1/models\"",
         "jobset": "kubectl port-forward -n team service/served-http 8000 & sleep 2; curl http://localhost:8000/v1/models",
     }
-    text = report.report(made, made.to_dict())
+    text = markdown(made.name, sections.of(made, made.to_dict()))
     assert all(f"- {name}: `{command}`" in text for name, command in registry.asked(made).items())
     assert registry.asked(compile_config(composed(*ON, "parallel=tp8", "hardware.nodes=1"))) == {}
 

@@ -30,13 +30,12 @@ Shape = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """`exclusive` gives each child Job a domain to itself, where the site names its label (None: unless Kueue places).
-
-    `ttl_s` is how long a finished JobSet is kept.
-    """
+    """Of JobSets."""
 
     exclusive: Optional[bool] = None
+    """Each child Job has a domain to itself, where the site names its label; null: unless Kueue places."""
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished JobSet is kept."""
 
 
 def shape(job: Job, instance: int, options: Options) -> Shape:

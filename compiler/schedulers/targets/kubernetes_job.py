@@ -22,9 +22,10 @@ JOB, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """`ttl_s` is how long a finished Job is kept."""
+    """Of Indexed Jobs."""
 
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished Job is kept."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:

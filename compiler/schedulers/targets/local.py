@@ -16,9 +16,10 @@ from compiler.specs.fields import between
 
 @dataclass(frozen=True)
 class Options:
-    """`master_port` is the first instance's, the next instance has the next one; None for free ports."""
+    """Of processes on this machine."""
 
     master_port: Optional[int] = between(1, 65535, None)
+    """The first instance's, the next instance has the next one; free ports where it is null."""
 
 
 def artifacts(jobs: Jobs, options: Options) -> Iterator[Artifact]:

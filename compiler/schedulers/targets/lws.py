@@ -21,12 +21,10 @@ from compiler.schedulers.kubernetes.options import Queued
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """`exclusive` gives each group (or each of its domains) a domain to itself, where the site names its label.
-
-    Pools that one domain holds are kept together in it, and with `exclusive` no other set comes there.
-    """
+    """Of LeaderWorkerSets. Pools that one domain holds are kept together in it, and with `exclusive` no other set comes there."""
 
     exclusive: Optional[bool] = None
+    """Each group (or each of its domains) has a domain to itself, where the site names its label."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:

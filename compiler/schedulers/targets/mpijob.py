@@ -38,13 +38,18 @@ WORKERS = {f"{PREFIX}job-role": "worker"}
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """What the image has: `sshd`, its port, where the keys go (the operator's default where None), and `mpirun`. `ttl_s` is how long a finished job is kept."""
+    """What the image has, of MPIJobs."""
 
     sshd: list[str] = field(default_factory=lambda: ["/usr/sbin/sshd", "-De"])
+    """What the image's workers run."""
     ssh_port: int = between(1, 65535, 22)
+    """Its port."""
     ssh_auth_mount_path: Optional[str] = None
+    """Where the image's user looks for keys; the operator's default where it is null."""
     mpirun: list[str] = field(default_factory=lambda: ["mpirun", "--bind-to", "none"])
+    """Open MPI, and options of your own."""
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished job is kept."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:

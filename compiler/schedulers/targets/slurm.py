@@ -19,21 +19,28 @@ from compiler.specs.limits import NODES
 
 @dataclass(frozen=True)
 class Options:
-    """Written as directives of the same names; what is None is left to the site.
-
-    `segment` is in nodes, for sites that place jobs by blocks. Each task of an `array` is a job of the whole plan.
-    """
+    """Written as directives of the same names."""
 
     partition: Optional[str] = None
+    """`--partition`; left to the site where it is null."""
     account: Optional[str] = None
+    """`--account`; left to the site where it is null."""
     qos: Optional[str] = None
+    """`--qos`; left to the site where it is null."""
     reservation: Optional[str] = None
+    """`--reservation`; left to the site where it is null."""
     constraint: Optional[str] = None
+    """`--constraint`; left to the site where it is null."""
     exclude: Optional[str] = None
+    """`--exclude`; left to the site where it is null."""
     comment: Optional[str] = None
+    """`--comment`; left to the site where it is null."""
     dependency: Optional[str] = None
+    """`--dependency`; left to the site where it is null."""
     array: Optional[str] = None
+    """`--array`: each task is a job of the whole plan."""
     segment: Optional[int] = between(1, NODES, None)
+    """`--segment`, in nodes, for sites that place jobs by blocks."""
 
 
 def artifacts(jobs: Jobs, options: Options) -> Iterator[Artifact]:

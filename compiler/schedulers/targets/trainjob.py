@@ -26,13 +26,12 @@ NODE = "node"
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """`gang` is the scheduler that starts all pods or none where no queue does; it must be installed with the trainer.
-
-    `ttl_s` is how long a finished job's pods are kept.
-    """
+    """Of TrainJobs."""
 
     gang: Optional[str] = choice(("coscheduling", "volcano"), None)
+    """The scheduler that starts all pods or none where no queue does; it must be installed with the trainer."""
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished job's pods are kept."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:

@@ -26,15 +26,16 @@ CONTAINER = "ranks"
 
 @dataclass(frozen=True)
 class Options(Pods):
-    """`tier` is the HyperNode tier that must hold an instance, `domain_tier` one that must hold each of its domains.
-
-    `ttl_s` is how long a finished Job is kept.
-    """
+    """Of Volcano Jobs."""
 
     queue: Optional[str] = None
+    """A Volcano queue."""
     tier: Optional[int] = between(1, 64, None)
+    """The HyperNode tier that must hold an instance."""
     domain_tier: Optional[int] = between(1, 64, None)
+    """The HyperNode tier that must hold each of its domains."""
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished Job is kept."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
