@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from compiler import plugins
 from compiler.commands import folder
 from compiler.commands.edits import again, compiled, is_ours, of_folder
 from compiler.commands.steady import steady
@@ -91,10 +92,11 @@ def _tables(plan: folder.PlanFolder, world: World) -> Iterator[Finding]:
 
 def _oracle(world: World, wheel: Path | None) -> Iterator[Finding]:
     name = world.config.framework.name
+    place = f"{plugins.module(plugins.FRAMEWORKS, name)}.prove"
     try:
-        oracle = importlib.import_module(f"compiler.frameworks.{name}.prove")
+        oracle = importlib.import_module(place)
     except ModuleNotFoundError as error:
-        if error.name != f"compiler.frameworks.{name}.prove":
+        if error.name != place:
             raise
         raise ConfigError.of(
             f"framework {name} has nothing to prove a plan against", "compile with framework=..."

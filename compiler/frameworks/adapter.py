@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 
+from compiler import plugins
 from compiler.checks import Check, check
 from compiler.errors import ConfigError
 from compiler.frameworks.emission import Emission
@@ -162,14 +161,13 @@ class Adapter:
 
 @cache
 def names() -> tuple[str, ...]:
-    """Every framework there is, found by its package."""
-    package = importlib.import_module("compiler.frameworks")
-    return tuple(sorted(item.name for item in pkgutil.iter_modules(package.__path__) if item.ispkg))
+    """Every framework there is, found by its package or its entry point."""
+    return tuple(plugins.names(plugins.FRAMEWORKS))
 
 
 def adapter(name: str) -> Adapter:
     """Load a framework's adapter. Raises ConfigError for an unknown name."""
-    if name not in names():
+    found: Adapter | None = plugins.load(plugins.FRAMEWORKS, name, "ADAPTER")
+    if found is None:
         raise ConfigError.of(f"framework.name={name} is not a known framework", f"write one of {', '.join(names())}")
-    found: Adapter = importlib.import_module(f"compiler.frameworks.{name}").ADAPTER
     return found

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
+from compiler import plugins
 from compiler.checks import Check, check
 from compiler.errors import short
 from compiler.frameworks.kinds import Kind, kind
@@ -104,7 +104,7 @@ def table(name: str, release: str, *, abbreviates: bool = False) -> Parser:
 
 @cache
 def _table(name: str, release: str, abbreviates: bool) -> Parser:
-    folder = Path(__file__).with_name(name) / "parser"
+    folder = plugins.folder(name) / "parser"
     known = sorted(
         (file.stem for file in folder.glob("*.txt")), key=lambda text: [int(part) for part in text.split(".")]
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterable, Iterator
 
+from compiler import plugins
 from compiler.checks import Check
 from compiler.errors import ConfigError
 from compiler.nearest import one_of
@@ -17,15 +16,14 @@ from compiler.schedulers.target import Target
 
 def names() -> list[str]:
     """Every known target, found without importing any."""
-    package = importlib.import_module("compiler.schedulers.targets")
-    return sorted(item.name for item in pkgutil.iter_modules(package.__path__))
+    return plugins.names(plugins.SCHEDULERS)
 
 
 def target(name: str) -> Target:
     """Load a target. Raises ConfigError for an unknown name."""
-    if name not in names():
+    found: Target | None = plugins.load(plugins.SCHEDULERS, name, "TARGET")
+    if found is None:
         raise ConfigError.of(f"scheduler={name} is not a known scheduler", one_of(name, names()))
-    found: Target = importlib.import_module(f"compiler.schedulers.targets.{name}").TARGET
     return found
 
 
