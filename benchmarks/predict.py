@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -66,10 +65,8 @@ def _served(record: Record, load: Demand) -> float:
 def memory_bytes(record: Record) -> float:
     """What the allocator of the measured stage's fullest rank hands out, or reserves, at the peak."""
     this, held, _ = bits(features.known(record))
-    ask = dict(record.ask or {})
-    stage = ask.pop("stage")
-    named = replace(this, framework=record.software[0], **ask)
-    total = (reserved if record.metric == "reserved_bytes" else allocated)(named, held)
+    stage = (record.ask or {})["stage"]
+    total = (reserved if record.metric == "reserved_bytes" else allocated)(this, held)
     return float(total.max() if stage is None else total[stage])
 
 

@@ -97,12 +97,7 @@ def lay_out(config: Config) -> World:
         experts=rules.experts(config, stages),
         slots=_slots(config),
         kinds=rules.kinds(config, attention, expert),
-        padded_vocab_size=rules.padded_vocab_size(config),
-        mtp_stage=rules.mtp_stage(config),
-        interleaved_group=rules.interleaved_group(config),
-        graph_batch=rules.graph_batch(config),
-        combine_bytes=rules.combine_bytes(config),
-        copies=rules.copies(config),
+        traits=rules.traits(config),
     )
 
 

@@ -109,7 +109,7 @@ class Plan:
             "degrees": world.degrees.to_dict(),
             "order": self.config.parallel.order,
             **_layout(world),
-            "padded_vocab_size": world.padded_vocab_size,
+            "padded_vocab_size": world.traits.padded_vocab_size,
             **costs,
             "facts": facts(world, costs),
             "assumed": _assumed(self.config),

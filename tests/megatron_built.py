@@ -62,7 +62,7 @@ def parameters(model: Any, config: Config) -> tuple[int, int]:
     counts = {name: item.numel() for name, item in model.named_parameters()}
     mtp = sum(count for name, count in counts.items() if name.startswith("mtp."))
     spec = config.model
-    padding = lay_out(config).padded_vocab_size - spec.vocab_size
+    padding = lay_out(config).traits.padded_vocab_size - spec.vocab_size
     tables = 1 if spec.tie_word_embeddings else 2
     return sum(counts.values()) - mtp - padding * spec.hidden_size * tables, mtp
 

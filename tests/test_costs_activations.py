@@ -25,7 +25,7 @@ def test_activations_of_a_gpt_layer_are_the_published_forms(tp: int, sequence_pa
     """
     workload = replace(TRAIN, sequence_length=2048, recompute="selective", sequence_parallel=sequence_parallel)
     found = world(f"tp{tp}", GPT3, replace(workload, global_batch_size=1))
-    logits = 4 * 2048 * (12_288 + found.padded_vocab_size) / tp
+    logits = 4 * 2048 * (12_288 + found.traits.padded_vocab_size) / tp
     gathered = 2 * 2 * 2048 * 12_288 * sequence_parallel
     assert in_training(case(found))[0] == pytest.approx(96 * 2048 * 12_288 * form + logits + gathered, rel=1e-12)
 

@@ -100,5 +100,5 @@ def test_a_dense_model_may_have_pp_before_dp() -> None:
 
 
 def test_the_vocabulary_is_padded_for_each_rank() -> None:
-    assert lay_out(TRAIN).padded_vocab_size == 32256  # 63 * 128 * 4
-    assert lay_out(changed(TRAIN, args("--make-vocab-size-divisible-by", "1"))).padded_vocab_size == 32000
+    assert lay_out(TRAIN).traits.padded_vocab_size == 32256  # 63 * 128 * 4
+    assert lay_out(changed(TRAIN, args("--make-vocab-size-divisible-by", "1"))).traits.padded_vocab_size == 32000

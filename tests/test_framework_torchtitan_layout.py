@@ -56,4 +56,4 @@ def test_a_stage_is_uneven_by_its_rule_with_a_warning() -> None:
 
 
 def test_no_rows_are_added_to_the_vocabulary() -> None:
-    assert lay_out(changed(composed(*LLAMA), {"model.vocab_size": 128255})).padded_vocab_size == 128255
+    assert lay_out(changed(composed(*LLAMA), {"model.vocab_size": 128255})).traits.padded_vocab_size == 128255

@@ -27,7 +27,7 @@ def replayed(case: Case, forward: Array, backward: Array, shares: Sequence[float
     """Seconds of one plan's step beyond the slowest rank's own work, shape []."""
     if case.pp == 1:
         return array(0.0)
-    vpp, count, group = int(case.vpp), int(case.micro_batches), int(case.in_a_row)
+    vpp, count, group = int(case.vpp), int(case.micro_batches), int(case.group)
     return array(replay.bubble(pipeline.schedule(case), forward, backward, vpp, count, group, shares))
 
 

@@ -28,18 +28,9 @@ DROPOUT_MASK_BYTES = 2.0
 LOGIT_BYTES = 4.0
 """FP32 logits and cross entropy in place (2205.05198, Megatron-LM)."""
 
-LOGIT_COPIES_BYTES = {"torchtitan": (12.0, 16.0)}
-"""The same of frameworks whose loss is not in place, without and with tp: in FP32 the log-softmax, its gradient and theirs, and
-where the loss is split over tp one copy more (torch 2.13, live tensors of a step counted)."""
-
 CHUNKED_BYTES = 6.0
-"""Of a last hidden state whose loss is chunked: its copy in chunks, and its gradient in FP32 (same)."""
-
-SHARDED_MASTERS = ("torchtitan",)
-"""Frameworks whose FSDP shards are the FP32 weights themselves, narrower ones being made as layers are gathered (fully_shard).
-Under pipeline parallelism they gather a stage once a step, and reduce its gradients once (torchtitan distributed/fsdp.py,
-torch distributed/pipelining/stage.py).
-"""
+"""Of a last hidden state whose loss is chunked: its copy in chunks, and its gradient in FP32 (torch 2.13, live tensors
+of a step counted)."""
 
 SCORE_BYTES = 2.0
 """Softmax of attention that is not fused, kept in half precision without dropout (2205.05198)."""

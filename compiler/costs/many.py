@@ -19,7 +19,7 @@ from compiler.costs.memory import memory, sharded
 from compiler.costs.params import counts, totals
 from compiler.costs.stages import layers
 from compiler.costs.step import work
-from compiler.costs.traits import rebuilt
+from compiler.frameworks.adapter import adapter
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload

@@ -20,7 +20,6 @@ from compiler.costs.constants import (
     OTHER_BYTES,
     RESERVED_SHARE,
     SAVED_BYTES,
-    SHARDED_MASTERS,
     WORKSPACE_BYTES,
 )
 from compiler.costs.params import Counts, attention, key_value_width, mlp, moe_dense
@@ -105,7 +104,7 @@ def zero(case: Case, stage: int) -> bool:
 
 def of_masters(case: Case) -> bool:
     """Whether ZeRO-3 shards the FP32 weights themselves."""
-    return zero(case, 3) and case.framework in SHARDED_MASTERS
+    return zero(case, 3) and case.shards_masters
 
 
 def between(case: Case) -> NDArray[np.bool_]:

@@ -53,7 +53,7 @@ def in_flight(case: Case) -> Array:
     elif schedule(case) == "zero_bubble":
         held = behind + 1
     else:
-        held = np.where(case.vpp > 1, (2 * behind + (case.vpp - 1) * case.in_a_row + 1) / case.vpp, behind + 1)
+        held = np.where(case.vpp > 1, (2 * behind + (case.vpp - 1) * case.group + 1) / case.vpp, behind + 1)
     return np.minimum(held, case.micro_batches) * np.ones_like(case.stages.layers)
 
 
@@ -63,7 +63,7 @@ ROUNDS = 4
 
 def _of_chunks(case: Case, chunks: Layers) -> Array:
     """The same of chunks that are not alike, by the layers that each rank's order holds at a time."""
-    pp, vpp, group = int(case.pp), int(case.vpp), int(case.in_a_row)
+    pp, vpp, group = int(case.pp), int(case.vpp), int(case.group)
     count = min(int(case.micro_batches), ROUNDS * group + int(case.micro_batches) % group)
     orders = interleaved(pp, vpp, count, group)
     weights = chunks.with_mtp(case.model.moe).layers if case.workload.train else chunks.layers

@@ -8,6 +8,7 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
+from compiler.costs.constants import OTHER_BYTES
 from compiler.costs.memory import Memory, kv_cache, memory
 from compiler.costs.params import Counts
 from compiler.costs.uncertainty import Uncertainty
@@ -35,9 +36,15 @@ def fitting(case: Case, held: Counts, length: float) -> Array:
 
 
 def given(case: Case, found: Memory) -> Array:
-    """Bytes that a server has for its cache beside the rest of `found`, by stage."""
+    """Bytes that a server has for its cache beside the rest of `found`, by stage; 0 where there are none."""
     other = found.total_bytes - found.kv_cache_bytes - found.weights_bytes
-    return case.room.cache_bytes(case.hardware.gpu.memory_bytes, found.weights_bytes, other)
+    own, capacity = case.room, case.hardware.gpu.memory_bytes
+    left = capacity - found.weights_bytes - other
+    if not own.of_all:
+        return np.maximum(own.share * left, 0.0)
+    chosen = own.share * capacity - found.weights_bytes - OTHER_BYTES["serve"] * own.with_other
+    chosen = np.maximum(chosen, own.least * capacity)
+    return np.maximum(np.minimum(chosen, left), 0.0)
 
 
 def one_sequence(case: Case, prompt: int, answer: int) -> Array:
