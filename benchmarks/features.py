@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from benchmarks.rows.record import Record
 from compiler import calibrated
-from compiler.costs.calibration import GpuCalibration
-from compiler.costs.engine import CHUNK, Demand, demand
+from compiler.costs.constants import CHUNK
+from compiler.costs.engine import Demand, demand
 from compiler.costs.pooled import of_pools
+from compiler.costs.shape import shape
 from compiler.costs.step import Work, work
-from compiler.costs.total import bits
 from compiler.world import World
 
 TRAINING = ("dense_training", "dense_single_node", "moe_training")
 SERVING = ("tpot", "ttft", "serving_throughput")
-
-
-def curves(world: World) -> GpuCalibration:
-    found = calibrated.gpu(world.config.hardware.calibration or "")
-    if found is None:
-        raise ValueError(f"{world.config.hardware.name} has no curves")
-    return calibrated.on(world.config.hardware.name, found)
 
 
 def known(record: Record) -> World:
@@ -45,16 +38,16 @@ def keys(record: Record) -> dict[str, str]:
 
 def step_work(record: Record) -> Work:
     world = known(record)
-    return work(*bits(world), curves(world))[0]
+    return work(shape(world), calibrated.curves(world.config.hardware))[0]
 
 
 def served(record: Record) -> Demand:
     """The worker that decodes, and in a disaggregated deployment the pass of the one that fills."""
     world, ask = known(record), dict(record.ask or {})
+    gpu, chunk = calibrated.curves(world.config.hardware), ask.get("chunk", CHUNK)
+    if "prefill" in ask:
+        filling = ask["prefill"]
+        gpus = calibrated.curves(filling.config.hardware), gpu
+        return of_pools(shape(filling), shape(world), ask["workers"], gpus, chunk)
     batch = float("inf") if ask.get("batch", 1) is None else None
-    if "prefill" not in ask:
-        steps = {"interval": ask.get("interval", 1), "chunk": ask.get("chunk", CHUNK)}
-        return demand(*bits(world), curves(world), batch=batch, **steps)
-    filling = ask["prefill"]
-    gpus = curves(filling), curves(world)
-    return of_pools(bits(filling), bits(world), ask["workers"], gpus, ask.get("chunk", CHUNK))
+    return demand(shape(world), gpu, batch=batch, interval=ask.get("interval", 1), chunk=chunk)

@@ -142,7 +142,11 @@ def _layout(world: World) -> dict[str, Any]:
         "grids": _grids(world),
         "groups": groups,
         "stages": world.stages.to_list(),
-        "experts": {"blocks": experts.blocks, "moe_stages": experts.stages, "imbalance": busiest(world)},
+        "experts": {
+            "blocks": experts.blocks,
+            "moe_stages": experts.stages,
+            "imbalance": busiest(world.config, experts),
+        },
         "slots": {
             "count": slots.count,
             "gpus": slots.gpus,

@@ -10,9 +10,9 @@ import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron import placed, recorded
 from compiler.frameworks.megatron.installed import module, quiet
-from compiler.passes import lay_out
 from compiler.specs.config import Config
 from tests.configs import changed, composed
 

@@ -11,9 +11,10 @@ import pytest
 from compiler import invariants
 from compiler.commands.folder import read
 from compiler.commands.lookup import rank_answer, slot_answer
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron import layout
 from compiler.layout.grid import GroupKind
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from tests.configs import changed, composed
 from tests.megatron_configs import DENSE, MAPPED, TRAIN, args, checks, words
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.torchtitan import layout, stages
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from tests.configs import changed, composed
 from tests.torchtitan_configs import LLAMA, QWEN, REPLICATE, emitted
 

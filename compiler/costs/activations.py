@@ -241,4 +241,4 @@ def _logits(case: Case, forward: Forward) -> Array:
     each = np.where(case.tp > 1, split, alone)
     once = each * forward.tokens * width / case.tp / case.loss_chunks
     whole = CHUNKED_BYTES * (case.loss_chunks > 1) * case.model.hidden_size * forward.tokens
-    return case.running.heads * once + case.running.last * whole
+    return np.asarray(case.running.heads * once + case.running.last * whole)

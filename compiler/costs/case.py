@@ -17,7 +17,8 @@ from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES, SAVED_BYTES, ST
 from compiler.costs.stages import Layers, chunks, layers
 from compiler.costs.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
-from compiler.layout.traits import Traits
+from compiler.layout.experts import ExpertBlocks
+from compiler.layout.traits import BY_DEGREES, Traits
 from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
@@ -46,6 +47,16 @@ class Case(Traits):
     edp: Array
     stages: Layers
     chunks: Layers | None = None
+
+    @property
+    def ranks(self) -> Array:
+        """Of an instance."""
+        return self.tp * self.cp * self.adp * self.pp
+
+    def of_a_plan(self, values: Array) -> Array:
+        """One number a plan, without the axis of stages."""
+        found = array(values + 0 * self.tp)
+        return found[..., 0] if found.ndim else found
 
     @property
     def running(self) -> Layers:
@@ -132,13 +143,12 @@ class Case(Traits):
         return self.tp if self.sequence_parallel else np.ones_like(self.tp)
 
 
-def busiest(world: World) -> float:
+def busiest(config: Config, experts: ExpertBlocks) -> float:
     """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some."""
-    config = world.config
     if config.experts.load is None or not config.model.moe:
-        return float(imbalance.factor(config.workload, config.model, array(world.degrees.ep)))
+        return imbalance.factor(config.workload, config.model, config.degrees.ep)
     layers = [layer for layer, moe in enumerate(config.model.moe_layers) if moe]
-    return imbalance.measured(loads.read(config.experts.load), world.experts.blocks, layers)
+    return imbalance.measured(loads.read(config.experts.load), experts.blocks, layers)
 
 
 def case(world: World) -> Case:
@@ -146,23 +156,21 @@ def case(world: World) -> Case:
     config, traits, degrees = world.config, world.traits, world.degrees
     return shaped(
         config,
-        replace(traits, **{name: array(getattr(traits, name)) for name in BY_DEGREES}),
+        traits.of({name: array(getattr(traits, name)) for name in BY_DEGREES}),
         {name: array(getattr(degrees, name)) for name in DEGREES},
         layers(config.model, world.stages.layers, traits.mtp_stage, config.workload.wide_layers),
-        busiest(world),
+        busiest(config, world.experts),
         chunks(world.stages, config, traits.mtp_stage),
     )
 
 
 DEGREES = ("tp", "cp", "pp", "vpp", "ep", "etp", "adp")
-BY_DEGREES = ("padded_vocab_size", "group", "copies")
-"""Traits that depend on degrees."""
 
 
 def shaped(
     config: Config,
     traits: Traits,
-    degrees: Mapping[str, Array],
+    degrees: Mapping[str, Any],
     stages: Layers,
     busiest: Any,
     apart: Layers | None = None,
@@ -173,8 +181,7 @@ def shaped(
     workload, stage = config.workload, degrees["tp"] * degrees["cp"] * degrees["adp"]
     chosen = workload.sequence_parallel
     return Case(
-        **vars(traits),
-        **degrees,
+        **{**vars(traits), **degrees},
         edp=np.maximum(1, stage // (degrees["etp"] * degrees["ep"])),
         model=config.model,
         workload=replace(workload, imbalance=busiest, imbalance_exponent=None),

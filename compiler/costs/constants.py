@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from compiler.specs.hardware import Nvlink
+
 ACTIVATION_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 2.0, "mxfp8": 2.0, "fp4": 2.0, "nvfp4": 2.0}
 """Bytes of an activation, and of a trained weight: FP8 and FP4 recipes keep both in BF16 (Transformer Engine)."""
 
@@ -56,8 +58,19 @@ ahead (assumed)."""
 KERNEL_LAUNCH_S = 3e-6
 """Seconds that a kernel takes beyond its roofline (AIConfigurator 0.12, elementwise kernels)."""
 
-KERNELS_PER_LAYER = 10.0
-"""Kernels of a layer's forward pass: norms, projections, rotation, attention, MLP or experts (assumed, counted by hand)."""
+ASSUMED_SHARPNESS = 3.0
+"""Of the edge between arithmetic and memory where no kernel was measured (2.4 to 3.2 on H100)."""
+
+WIDE_HEAD = 128
+"""Values of a head from which on fused attention is as fast as it gets; narrower ones are slower by the square root: at 64 cuDNN
+has 0.69 of the speed, FlashAttention-3 0.77 and FlashAttention-2 0.88 (2407.08608, figure 5)."""
+
+KERNELS_OF_LAYER = 9.0
+"""Kernels beside the products: norms, rotation, attention, residuals (counted by hand)."""
+
+MLA_KERNELS = 6
+"""Kernels of MLA beside its products: two norms of latents, queries to the latent and outputs from it, rotation and
+concatenation, writing the cache (counted by hand)."""
 
 ELEMENTWISE_PASSES = 10.0
 """Times that the hidden state of a layer moves to or from memory outside GEMMs: norms 4, residuals 6 (assumed)."""
@@ -112,6 +125,12 @@ SCALE_UP_EFFICIENCY = {
 }
 """Fraction of NVLink bandwidth that large messages reach (nccl-tests, 8 GPUs)."""
 
+
+def scale_up_efficiency(nvlink: Nvlink, op: str) -> float:
+    """That of an operation: nothing is reduced in a switch where GPUs are joined by a mesh."""
+    return SCALE_UP_EFFICIENCY["all_gather" if nvlink.mesh and op == "all_reduce" else op]
+
+
 SCALE_OUT_EFFICIENCY = 0.74
 """Fraction of the network cards' bandwidth that large messages reach (4 nodes of B200, all_reduce: 37 of 50 GB/s a card)."""
 
@@ -126,3 +145,32 @@ ZERO_BUBBLE_SHARE = 1 / 3
 
 DUALPIPE_MICRO_BATCHES = 1.0
 """Micro-batches in flight beyond the number of stages under DualPipe (DeepSeek-V3 report, table 2)."""
+
+CHUNK = 8192
+"""Tokens of prompts that a step takes at most (vLLM's and TensorRT-LLM's own setting)."""
+
+COHORT = 4.0
+"""Others that come again together with a request: those that a step or two filled together end together."""
+
+OFFLINE = 0.7
+"""Rate over a whole run of a fixed number of requests, over that while the batch is full: it fills and drains (chosen by
+the error of sources that were left out)."""
+
+EDGE = 4.0
+"""Sharpness where two kinds of work run beside each other: (a^4 + b^4)^(1/4)."""
+
+SOFT_EDGE = 1.5
+"""The same of the collectives of a step beside its last micro-batch, as whole buckets wait: less sharp (chosen with all rows in
+sight; 2 does about as well on what was left out)."""
+
+CORE_BACKWARD = 2.5
+"""Work of attention's backward pass over its forward pass: five products for two (FlashAttention, 2205.14135)."""
+
+SCORES_BACKWARD = 1.6
+"""Passes over the scores in backward over those in forward, where attention is not fused (counted by hand: 10.5 and 6.5)."""
+
+EIGHTY = 1.2816
+"""Standard deviations on either side of four fifths of a normal distribution."""
+
+MOST_REQUESTS = 2048.0
+"""Requests that an attention-DP rank runs at a time, whatever its memory (TensorRT-LLM's default)."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from compiler.costs.arrays import Array, array
+from compiler.costs.arrays import Array
 from compiler.layout.experts import Block
 from compiler.layout.loads import Loads
 from compiler.specs.model import Model
@@ -19,14 +19,12 @@ PLACEMENTS = 64
 """Arrangements of experts over ranks that are averaged; their order is a fixed mixing of numbers, not chance."""
 
 
-def factor(workload: Workload, model: Model, ep: Array) -> Array:
-    """Busiest over mean rank at each of many ep, shape of `ep`: 1 or more. Measured loads are not looked at."""
+def factor(workload: Workload, model: Model, ep: int) -> float:
+    """Busiest over mean of `ep` ranks: 1 or more. Measured loads are not looked at."""
     if workload.imbalance_exponent is None or not model.moe:
-        return workload.imbalance + 0 * array(ep)
+        return float(workload.imbalance)
     loads = power_law(model.num_experts, max(1, model.num_experts_per_tok), workload.imbalance_exponent)
-    kinds, index = np.unique(array(ep), return_inverse=True)
-    found = array([_placed(loads, int(kind)) for kind in kinds])
-    return found[index].reshape(np.shape(ep))
+    return _placed(loads, ep)
 
 
 def measured(loads: Loads, blocks: Sequence[Block], moe_layers: Iterable[int]) -> float:

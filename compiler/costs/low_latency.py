@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from compiler.costs.arrays import Array
+from compiler.costs.arrays import Array, array
 from compiler.costs.case import Case
-from compiler.costs.exposed import Reaches
 from compiler.costs.forward import Forward
+from compiler.costs.shape import Shape
 
 RANKS = (8, 16, 32, 64, 128, 256)
 DISPATCH_S = (77e-6, 118e-6, 155e-6, 173e-6, 192e-6, 194e-6)
@@ -20,10 +21,12 @@ LATENCY_SHARE = 0.25
 """Part of these times that does not shrink with the message (assumed)."""
 
 
-def applies(case: Case, forward: Forward, reaches: Reaches) -> bool:
-    """In decode, where a plan asks for it and its EP groups leave an NVLink domain."""
-    wanted = case.workload.low_latency_dispatch and forward.phase == "decode" and case.model.moe
-    return bool(wanted and np.all(np.asarray(reaches["ep"].domains) > 1))
+def applies(plan: Shape, forward: Forward) -> NDArray[np.bool_]:
+    """In decode, where a plan asks for it and its EP groups leave an NVLink domain; shape of degrees."""
+    case = plan.case
+    if not (case.workload.low_latency_dispatch and forward.phase == "decode" and case.model.moe):
+        return np.asarray(False)
+    return array(plan.reaches["ep"].domains) > 1
 
 
 def seconds(case: Case, forward: Forward) -> Array:

@@ -93,7 +93,7 @@ def cut(case: Case, dense: Array, moe: Array, from_stage: int) -> Array:
     if not zero(case, from_stage):
         return dense + moe
     ranks, of_experts = (np.maximum(1, size / case.copies) for size in (case.adp * case.cp, case.edp))
-    return dense / ranks + moe / of_experts
+    return np.asarray(dense / ranks + moe / of_experts)
 
 
 def zero(case: Case, stage: int) -> bool:

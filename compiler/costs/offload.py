@@ -41,8 +41,7 @@ def exposed(case: Case, activations: Array, forward_s: Array | float) -> Array:
 
 def seconds(case: Case, shard: Array, activations: Array, pipeline_s: Array | float) -> tuple[Array, Array]:
     """What a step's update and its pipeline of `pipeline_s` take longer, of one plan or of many."""
-    count = np.maximum(1.0, np.asarray(case.micro_batches + 0 * case.tp))
-    count = count[..., 0] if count.ndim else count
+    count = np.maximum(1.0, case.of_a_plan(case.micro_batches))
     moved = exposed(case, activations, pipeline_s / count / 3)
     return seconds_of_update(case, shard).max(axis=-1), count * moved
 
@@ -51,7 +50,6 @@ def stretched(step: Train, update_s: float, pipeline_s: float) -> Train:
     """The same step with more of both parts; rates go down as it gets longer."""
     whole = step.step_time_s + update_s + pipeline_s
     slower = step.step_time_s / whole
-    shown = None if step.exposed_s is None else step.exposed_s + pipeline_s
     return replace(
         step,
         step_time_s=whole,
@@ -61,7 +59,7 @@ def stretched(step: Train, update_s: float, pipeline_s: float) -> Train:
         mfu=step.mfu * slower,
         optimizer_s=step.optimizer_s + update_s,
         pipeline_s=step.pipeline_s + pipeline_s,
-        exposed_s=shown,
+        exposed_s=step.exposed_s + pipeline_s,
     )
 
 

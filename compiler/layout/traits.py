@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -82,3 +82,11 @@ class Traits:
     room: Room = Room()
     graph_batch: int | None = None
     combine_bytes: float | None = None
+
+    def of(self, by_degrees: Mapping[str, Any]) -> Traits:
+        """With others of those that depend on degrees."""
+        return replace(self, **by_degrees)
+
+
+BY_DEGREES = ("padded_vocab_size", "group", "copies")
+"""Traits that depend on degrees."""

@@ -97,7 +97,7 @@ class Hardware:
     """A cluster as a job sees it. `nodes` leaves spares out and may be fewer than the cluster has.
 
     `inventory` is the path of a CSV of hosts, or (with a line break in it) its text; None for a nominal topology. `calibration` names measured curves, a file of
-    `conf/calibration`, or is the path of such a file (ending in .yaml); None for the roofline.
+    `conf/calibration`, or is the path of such a file (ending in .yaml); None for assumed ones.
     """
 
     name: str = MISSING

@@ -16,10 +16,7 @@ from compiler.layout.traits import Room, Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
-
-ROOM = Room(
-    option="--kv-cache-free-gpu-memory-fraction", key=".kv_cache_config.free_gpu_memory_fraction", share=0.9
-)
+ROOM = Room(option="--kv-cache-free-gpu-memory-fraction", key=".kv_cache_config.free_gpu_memory_fraction", share=0.9)
 """free_gpu_memory_fraction, of what weights and activations leave; a request is let in where all its answer fits."""
 
 

@@ -15,7 +15,6 @@ from compiler.layout.traits import Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
-
 LOSS_CHUNKS = 8.0
 """Parts in which the head's logits are made, used and dropped (ChunkedLossWrapper of all that torchtitan 0.3 registers)."""
 
