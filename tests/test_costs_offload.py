@@ -10,7 +10,7 @@ import pytest
 from benchmarks.rows.hardware import nominal
 from compiler import calibrated
 from compiler.costs.calibration import Calibration
-from compiler.costs.offload import HOST_BANDWIDTH, HOST_UPDATE_BANDWIDTH
+from compiler.costs.constants import HOST_UPDATE_BANDWIDTH, PCIE_BANDWIDTH
 from compiler.costs.total import Costs
 from compiler.costs.train import Train
 from tests.costed import cost
@@ -51,7 +51,7 @@ def test_activations_leave_but_for_the_layer_that_runs(recompute: str) -> None:
 def test_the_update_waits_for_the_host(measured: bool) -> None:
     here, there = step(measured), step(measured, optimizer_offload=1.0)
     shard = float(plan().held.total.max()) / 2  # of two data-parallel ranks
-    expected = shard * (6 / HOST_BANDWIDTH + 28 / HOST_UPDATE_BANDWIDTH)
+    expected = shard * (6 / PCIE_BANDWIDTH + 28 / HOST_UPDATE_BANDWIDTH)
     assert there.optimizer_s - here.optimizer_s == pytest.approx(expected, rel=0.05)
     assert there.step_time_s - here.step_time_s == pytest.approx(there.optimizer_s - here.optimizer_s)
     assert there.tokens_per_s * there.step_time_s == pytest.approx(here.tokens_per_s * here.step_time_s)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from compiler import calibrated
 from compiler.costs.calibration import Calibration
-from compiler.costs.communicators import BUFFERS_BYTES
+from compiler.costs.constants import BUFFERS_BYTES
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from compiler.world import World

@@ -135,7 +135,8 @@ SCALE_OUT_EFFICIENCY = 0.74
 """Fraction of the network cards' bandwidth that large messages reach (4 nodes of B200, all_reduce: 37 of 50 GB/s a card)."""
 
 PCIE_BANDWIDTH = 25e9
-"""Bytes/s per direction between GPUs of a node without NVLink: PCIe 4.0 x16, 31.5e9 in theory, 80 % of it (assumed)."""
+"""Bytes/s per direction of PCIe 4.0 x16, 31.5e9 in theory, 80 % of it (assumed): between GPUs of a node without NVLink, and between a
+GPU and its host."""
 
 PCIE_LATENCY_S = 5e-6
 """Seconds of a message over PCIe (assumed)."""
@@ -174,3 +175,54 @@ EIGHTY = 1.2816
 
 MOST_REQUESTS = 2048.0
 """Requests that an attention-DP rank runs at a time, whatever its memory (TensorRT-LLM's default)."""
+
+BUFFERS_BYTES = 0.37e9
+"""Device memory of one communicator: 0.342 to 0.392 GB (AIConfigurator 0.12). Frameworks' overhead has one of them."""
+
+COMMUNICATOR_S = 1.8
+"""Seconds to make a communicator: topology, buffers, connections (NVIDIA/nccl issues 534: 2.0 s at 8 ranks, 1646: 2.5 s)."""
+
+COMMUNICATOR_RANK_S = 0.035
+"""What each rank of it adds, exchanging addresses (issues 534: 4.1 s at 32 ranks, 1156: 150 s at some thousands)."""
+
+DEEPEP_RANKS = (8, 16, 32, 64, 128, 256)
+
+DEEPEP_DISPATCH_S = (77e-6, 118e-6, 155e-6, 173e-6, 192e-6, 194e-6)
+
+DEEPEP_COMBINE_S = (114e-6, 195e-6, 273e-6, 314e-6, 369e-6, 360e-6)
+"""Seconds for 128 tokens of 7,168 in FP8 (BF16 back) to 8 experts each, by ranks of an EP group (DeepEP V1, H800, 50 GB/s)."""
+
+DEEPEP_PAIRS, DEEPEP_HIDDEN, DEEPEP_BANDWIDTH = 128 * 8, 7168, 50e9
+
+DEEPEP_LATENCY_SHARE = 0.25
+"""Part of these times that does not shrink with the message (assumed)."""
+
+HOST_UPDATE_BANDWIDTH = 25e9
+"""Bytes/s of the host's memory that Adam on its processors gets for each GPU: 8 channels of DDR5, 200e9, for 8 GPUs (assumed)."""
+
+UPDATE_BYTES = 28.0
+"""Memory traffic of a weight in Adam: gradient read 4, master and moments read 12 and written 12."""
+
+PREFILL_KEPT, DECODE_KEPT = 0.90, 0.92
+"""Part of a pool's rate that is left when requests come unevenly (AIConfigurator's run_disagg)."""
+
+WRITTEN_BYTES = 2.0
+"""Of a weight that the optimizer writes for the next forward pass."""
+
+INTERLEAVED_BETWEEN = 0.15
+"""Where an interleaved schedule lies between the lower bound by stages (0) and the sum of the stages (1)."""
+
+ZERO_BUBBLE_SLACK = 0.5
+"""Zero bubble: how much of what other stages are quicker than the slowest one is no wait."""
+
+DUALPIPE_BEHIND, DUALPIPE_BEFORE = 4.0, 2.0
+"""DualPipe: how many times a stage's own work makes up for slower ones behind it, and before it."""
+
+DUALPIPE_SHARE = 2 / 3
+"""DualPipe: (F + B + B - 3W) / (F + B) with B = 2F and W = F (DeepSeek-V3 report, table 2)."""
+
+WEIGHT_SHARE = 0.5
+"""Part of a backward pass that the gradients of weights take."""
+
+WIDEST_LOADS = 6553.6
+"""Most over fewest tokens of an expert: 0.8 of 8,192 (AIConfigurator's sampling of a power law)."""

@@ -9,25 +9,17 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
+from compiler.costs.constants import HOST_UPDATE_BANDWIDTH, PCIE_BANDWIDTH, UPDATE_BYTES
 
 if TYPE_CHECKING:
     from compiler.costs.train import Train
-
-HOST_BANDWIDTH = 25e9
-"""Bytes/s per direction between a GPU and its host: PCIe 4.0 x16, 31.5e9 in theory, 80 % of it (assumed for every GPU)."""
-
-HOST_UPDATE_BANDWIDTH = 25e9
-"""Bytes/s of the host's memory that Adam on its processors gets for each GPU: 8 channels of DDR5, 200e9, for 8 GPUs (assumed)."""
-
-UPDATE_BYTES = 28.0
-"""Memory traffic of a weight in Adam: gradient read 4, master and moments read 12 and written 12."""
 
 
 def seconds_of_update(case: Case, shard: Array) -> Array:
     """Optimizer on the host, arrays over stages: gradients go there, the update runs, weights come back."""
     moved = case.workload.optimizer_offload * shard
     return np.asarray(
-        moved * ((case.gradient_bytes + case.activation_bytes) / HOST_BANDWIDTH + UPDATE_BYTES / HOST_UPDATE_BANDWIDTH)
+        moved * ((case.gradient_bytes + case.activation_bytes) / PCIE_BANDWIDTH + UPDATE_BYTES / HOST_UPDATE_BANDWIDTH)
     )
 
 
@@ -35,7 +27,7 @@ def exposed(case: Case, activations: Array, forward_s: Array | float) -> Array:
     """Seconds that moving a micro-batch's activations out and back adds on the worst stage: out beside its forward pass, in
     beside its backward pass, which lasts twice as long.
     """
-    each = (case.workload.activation_offload * activations).max(axis=-1) / HOST_BANDWIDTH
+    each = (case.workload.activation_offload * activations).max(axis=-1) / PCIE_BANDWIDTH
     return np.asarray(np.maximum(0.0, each - forward_s) + np.maximum(0.0, each - 2 * forward_s))
 
 
