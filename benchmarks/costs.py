@@ -30,16 +30,17 @@ MANY = """
 import itertools, time, numpy as np
 from compiler import calibrated
 from compiler.config.load import load_config
-from compiler.costs.many import Many, project
-config = load_config(["workload=train", "model=deepseek_v3", "hardware=h100_80gb"])
-measured = calibrated.of(config)
+from compiler.costs.many import Many
+from compiler.costs.project import project
+config = load_config(["workload=train", "model=deepseek_v3", "model.num_hidden_layers=96", "hardware=h100_80gb"])
+by = calibrated.of(config)
 axes = ([1, 2, 4, 8], [1, 2, 4, 8], [1, 2, 4, 8, 16], [1, 2, 3], [1, 2, 4, 8, 16, 32, 64, 128, 256], [1, 2, 4], range(64, 2048, 32))
 found = (p for p in itertools.product(*axes) if p[0] * p[1] * p[6] % (p[4] * p[5]) == 0)
 columns = np.array(list(itertools.islice(itertools.cycle(found), {plans})), dtype=float).T
 start = time.process_time()
-seconds, used = project(config.model, config.workload, config.hardware, Many(*columns), measured)
+found = project(config, Many(*columns), by)
 print(time.process_time() - start)
-assert len(seconds) == {plans} and np.isfinite(seconds).all() and np.isfinite(used).all()
+assert all(len(values) == {plans} and np.isfinite(values).all() for values in found.values())
 """
 
 ONE = """
@@ -47,15 +48,15 @@ import statistics, time
 from compiler import calibrated
 from compiler.config.load import load_config
 from compiler.costs.total import cost
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 config = load_config({overrides!r})
-measured = calibrated.of(config)
+by = calibrated.of(config)
 world = lay_out(config)
-cost(world, measured)
+cost(world, by)
 times = []
 for _ in range(7):
     start = time.process_time()
-    cost(world, measured)
+    cost(world, by)
     times.append(time.process_time() - start)
 print(statistics.median(times))
 """

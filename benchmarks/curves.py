@@ -9,8 +9,9 @@ from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record
 from compiler import calibrated
 from compiler.costs import collectives
+from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.arrays import array
-from compiler.costs.calibration import GpuCalibration, LinkCurve
+from compiler.costs.calibration import GpuCalibration, LinkCurve, completed
 from compiler.fitting import links
 
 FEWEST = 10
@@ -38,7 +39,7 @@ def curve(calls: Sequence[Record]) -> tuple[LinkCurve, float]:
         {"bytes": ask["size"], "ranks": ask["reach"].size, "seconds": record.measured, "source": record.source}
         for record, ask in zip(calls, asks, strict=True)
     ]
-    return links.fit(samples, collectives.PASSES.get(asks[0]["op"], 1), nominal(calls[0].gpu).nvlink.bandwidth)
+    return links.fit(samples, ALGORITHMS[asks[0]["op"]].passes, nominal(calls[0].gpu).nvlink.bandwidth)
 
 
 def fitted(records: Iterable[Record]) -> Mapping[str, GpuCalibration]:
@@ -58,11 +59,10 @@ def kin(gpu: str, known: Iterable[str]) -> str:
 
 
 def seconds(record: Record, curves: GpuCalibration | None) -> float:
-    """One call; by the closed form where there are no curves."""
+    """One call; by assumed curves where there are none."""
     ask = dict(record.ask or {})
-    if curves:
-        curves = calibrated.on(record.gpu, curves)
-        curves = curves.without_switch() if ask["algo"].startswith("Ring") else curves
+    curves = calibrated.on(record.gpu, completed(curves or GpuCalibration(), ask["hardware"]))
+    curves = curves.without_switch() if ask["algo"].startswith("Ring") else curves
     return float(collectives.seconds(ask["op"], array(ask["size"]), ask["reach"], ask["hardware"], curves))
 
 

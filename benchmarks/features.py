@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from benchmarks.rows.record import Record
 from compiler import calibrated
-from compiler.costs.calibration import GpuCalibration
-from compiler.costs.engine import CHUNK, Demand, demand
+from compiler.costs.constants import CHUNK
+from compiler.costs.engine import Demand, demand
 from compiler.costs.pooled import of_pools
-from compiler.costs.servers import SERVERS, WHOLE
+from compiler.costs.shape import shape
 from compiler.costs.step import Work, work
-from compiler.costs.total import bits
 from compiler.world import World
 
 TRAINING = ("dense_training", "dense_single_node", "moe_training")
 SERVING = ("tpot", "ttft", "serving_throughput")
-
-
-def curves(world: World) -> GpuCalibration:
-    found = calibrated.gpu(world.config.hardware.calibration or "")
-    if found is None:
-        raise ValueError(f"{world.config.hardware.name} has no curves")
-    return calibrated.on(world.config.hardware.name, found)
 
 
 def known(record: Record) -> World:
@@ -48,25 +38,16 @@ def keys(record: Record) -> dict[str, str]:
 
 def step_work(record: Record) -> Work:
     world = known(record)
-    this, held, reaches = bits(world)
-    return work(replace(this, **(record.ask or {})), held, reaches, curves(world))[0]
-
-
-def server(backend: str) -> str:
-    """The framework that rows call so."""
-    return next((name for name, other in calibrated.BACKENDS.items() if other == backend), backend)
+    return work(shape(world), calibrated.curves(world.config.hardware))[0]
 
 
 def served(record: Record) -> Demand:
     """The worker that decodes, and in a disaggregated deployment the pass of the one that fills."""
     world, ask = known(record), dict(record.ask or {})
-    this, held, reaches = bits(world)
-    name = server(record.software[0])
-    this = replace(this, framework=name, room=SERVERS.get(name, WHOLE))
+    gpu, chunk = calibrated.curves(world.config.hardware), ask.get("chunk", CHUNK)
+    if "prefill" in ask:
+        filling = ask["prefill"]
+        gpus = calibrated.curves(filling.config.hardware), gpu
+        return of_pools(shape(filling), shape(world), ask["workers"], gpus, chunk)
     batch = float("inf") if ask.get("batch", 1) is None else None
-    if "prefill" not in ask:
-        steps = {"interval": ask.get("interval", 1), "chunk": ask.get("chunk", CHUNK)}
-        return demand(this, held, reaches, curves(world), batch=batch, **steps)
-    filling = ask["prefill"]
-    gpus = curves(filling), curves(world)
-    return of_pools(bits(filling), (this, held, reaches), ask["workers"], gpus, ask.get("chunk", CHUNK))
+    return demand(shape(world), gpu, batch=batch, interval=ask.get("interval", 1), chunk=chunk)

@@ -1,4 +1,4 @@
-"""Fit `conf/calibration/uncertainty.yaml`: residuals of the roofline, of memory, and of what was left out of a fit.
+"""Fit `conf/calibration/uncertainty.yaml`: residuals of assumed curves, of memory, and of what was left out of a fit.
 
 python -m benchmarks.fit_uncertainty --rows FOLDER
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import yaml
 
 from benchmarks import accuracy, cross, fits, predict
 from benchmarks.rows.record import UNFIT, Record
+from compiler import calibrated
 from compiler.costs.total import cost
 from compiler.fitting.written import digest, figures
 
 OUT = Path("conf/calibration/uncertainty.yaml")
 HEAD = (
     "# Fitted by benchmarks/fit_uncertainty.py. Logarithms of measured over projected times (of bytes for memory): mean\n"
-    "# and standard deviation. roofline: hardware without curves; left_out: what was not measured, a source at a time.\n"
+    "# and standard deviation. assumed: hardware without curves; left_out: what was not measured, a source at a time.\n"
 )
 FAMILIES = {
     "dense_training": "dense",
@@ -33,15 +35,17 @@ FAMILIES = {
 }
 ALONE = 2
 EVERY = 7
-"""Requests of a rank that hardly wait for each other; and of TPOT, one in so many is costed by the roofline: they are alike."""
+"""Requests of a rank that hardly wait for each other; and of TPOT, one in so many is costed by assumed curves: they are alike."""
 
 
-def roofline(record: Record) -> float:
-    """What the roofline says, in the unit that was measured; nan where it says nothing."""
+def assumed(record: Record) -> float:
+    """What a plan says whose GPU nobody measured, in the unit that was measured; nan where it says nothing."""
     if record.world is None:
         return float("nan")
+    config = record.world.config
+    config = replace(config, hardware=replace(config.hardware, name="unknown", calibration=None))
     try:
-        found = cost(record.world)
+        found = cost(replace(record.world, config=config), calibrated.of(config))
     except UNFIT:
         return float("nan")
     if found.projection is not None:
@@ -71,7 +75,7 @@ def _pooled(sources: Iterable[Sequence[float]]) -> dict[str, float]:
 
 
 def sampled(records: Sequence[Record]) -> list[Record]:
-    """What the roofline is held against: all steps, some TPOT, and TTFT of requests that hardly wait for each other. More of
+    """What assumed curves are held against: all steps, some TPOT, and TTFT of requests that hardly wait for each other. More of
     them come one by one when they are measured, and all at once when they are projected.
     """
     steps = [record for record in records if FAMILIES.get(record.family) in ("dense", "moe")]
@@ -104,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = sampled(records)
     held = [record for record in records if record.family == "memory"]
     content = {
-        "roofline": residuals(chosen, map(roofline, chosen)),
+        "assumed": residuals(chosen, map(assumed, chosen)),
         "fit": residuals(held, predict.predict(held)),
         "left_out": residuals(records, cross.left_out(records, "source")),
         "measured": scales(records),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,14 +10,11 @@ import numpy as np
 from benchmarks import curves, features, fits
 from benchmarks.rows.record import UNFIT, Record
 from compiler import calibrated
-from compiler.costs import bubble
 from compiler.costs.calibration import Calibration
 from compiler.costs.engine import Demand, serve
 from compiler.costs.memory import allocated, reserved
-from compiler.costs.params import totals
-from compiler.costs.step import Work
-from compiler.costs.total import bits
-from compiler.costs.train import chunk_shares
+from compiler.costs.shape import shape
+from compiler.costs.step import Work, replayed, step
 from compiler.fitting import serving
 
 
@@ -48,11 +44,9 @@ def _step(record: Record, work: Work) -> float:
     """As a plan prints it: its schedule is replayed, where fits take the closed form."""
     world = features.known(record)
     config = world.config
-    by = calibrated.software(*record.software, config.hardware.name, config.workload.precision)
-    this, _, reaches = bits(world)
-    gpu = calibrated.gpu(config.hardware.calibration or "")
-    shares = chunk_shares(this, totals(config.model), reaches, Calibration(gpu, software=by)) if gpu else ()
-    return fits.step_seconds(record, float(np.max(bubble.step(this, work, by, shares).total)))
+    software = calibrated.software(*record.software, config.hardware.name, config.workload.precision)
+    by = Calibration(calibrated.curves(config.hardware), software=software)
+    return fits.step_seconds(record, float(step(work, software, replayed(shape(world), by)).total))
 
 
 def _served(record: Record, load: Demand) -> float:
@@ -65,13 +59,10 @@ def _served(record: Record, load: Demand) -> float:
 
 def memory_bytes(record: Record) -> float:
     """What the allocator of the measured stage's fullest rank hands out, or reserves, at the peak."""
-    this, held, _ = bits(features.known(record))
-    ask = dict(record.ask or {})
-    stage = ask.pop("stage")
-    named = replace(this, framework=record.software[0], **ask)
-    total = (reserved if record.metric == "reserved_bytes" else allocated)(named, held)
+    plan, stage = shape(features.known(record)), (record.ask or {})["stage"]
+    total = (reserved if record.metric == "reserved_bytes" else allocated)(plan.case, plan.held)
     return float(total.max() if stage is None else total[stage])
 
 
 def _transfer(record: Record) -> float:
-    return curves.seconds(record, calibrated.gpu(dict(record.ask or {})["hardware"].calibration or ""))
+    return curves.seconds(record, calibrated.curves(dict(record.ask or {})["hardware"]))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve
+from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve, assumed_curves, completed
 from compiler.costs.software import Engine, Software
 from compiler.costs.uncertainty import Residuals, Uncertainty
 from compiler.errors import ConfigError, Problem, short
@@ -15,6 +15,7 @@ from compiler.inputs import yaml_mapping
 from compiler.nearest import one_of
 from compiler.render.assets import folder
 from compiler.specs.config import Config
+from compiler.specs.hardware import Hardware
 from compiler.specs.ranges import problems
 
 FOLDER = folder("conf") / "calibration"
@@ -162,34 +163,42 @@ BACKENDS = {"tensorrt_llm": "trtllm"}
 """Frameworks that measurements know by another name."""
 
 
-def of(config: Config) -> Calibration | None:
-    """Everything measured that a plan uses; None where its hardware names no curves. Raises ConfigError for unknown ones."""
-    wanted = config.hardware.calibration
+def of(config: Config) -> Calibration:
+    """The curves and constants that a plan is timed by: those that its hardware names, else assumed ones. Raises ConfigError for
+    unknown ones.
+    """
+    name, version = BACKENDS.get(config.framework.name, config.framework.name), config.framework.version or ""
+    keys = (name, version, config.hardware.name, config.workload.precision)
+    train = config.workload.train
+    file = load("training" if train else "serving")
+    return Calibration(
+        curves(config.hardware),
+        software=software(*keys) if train else Software(),
+        engine=Engine() if train else engine(*keys),
+        spreads=residuals(file.get("rows", {}), "moe" if config.model.moe else "dense"),
+        unseen=(*unseen(file.get("constants", {}), config, name, version), *far(config)),
+    )
+
+
+def curves(hardware: Hardware) -> GpuCalibration:
+    """Of a cluster's GPU: what was not measured is assumed. Raises ConfigError for a name without curves."""
+    wanted = hardware.calibration
     if wanted is None:
-        return None
-    curves = gpu(wanted)
-    if curves is None or not curves.gemm:
-        known = sorted(path.stem for path in FOLDER.glob("*.yaml") if (found := gpu(path.stem)) and found.gemm)
+        return assumed_curves(hardware)
+    found = gpu(wanted)
+    if found is None or not found.gemm:
+        known = sorted(path.stem for path in FOLDER.glob("*.yaml") if (other := gpu(path.stem)) and other.gemm)
         called = "the file given" if "\n" in wanted else wanted
         raise ConfigError.of(
             f"hardware.calibration={called} has no GEMM curves",
             f"{one_of('' if called != wanted else wanted, known)}, or null",
         )
-    curves = on(config.hardware.name, curves)
-    name, version = BACKENDS.get(config.framework.name, config.framework.name), config.framework.version or ""
-    keys = (name, version, config.hardware.name, config.workload.precision)
-    train = config.workload.train
-    file = load("training" if train else "serving")
-    spreads = residuals(file.get("rows", {}), "moe" if config.model.moe else "dense")
-    notes = (*unseen(file.get("constants", {}), config, name, version), *far(config))
-    if train:
-        return Calibration(curves, software=software(*keys), spreads=spreads, unseen=notes)
-    return Calibration(curves, engine=engine(*keys), spreads=spreads, unseen=notes)
+    return on(hardware.name, completed(found, hardware))
 
 
-def uncertainty(config: Config, measured: Calibration | None) -> Uncertainty:
-    """Residuals of each family: of a fit where there are curves, wider where a plan's software or GPU was not in it; of the
-    roofline where there are none.
+def uncertainty(config: Config, by: Calibration) -> Uncertainty:
+    """Residuals of each family: of a fit where there are curves, wider where a plan's software or GPU was not in it; of assumed
+    curves where there are none.
     """
     file, kind = load("uncertainty"), "moe" if config.model.moe else "dense"
     names = {"step": kind, "ttft": "ttft", "tpot": "tpot"}
@@ -200,11 +209,11 @@ def uncertainty(config: Config, measured: Calibration | None) -> Uncertainty:
 
     families = {"memory": kept("fit", "memory")}
     for family, name in names.items():
-        if measured is None:
-            families[family] = kept("roofline", name)
-        elif family in measured.spreads:
-            fitted = Residuals(spread=measured.spreads[family])
-            families[family] = fitted.wider(kept("left_out", name).spread) if measured.unseen else fitted
+        if config.hardware.calibration is None:
+            families[family] = kept("assumed", name)
+        elif family in by.spreads:
+            fitted = Residuals(spread=by.spreads[family])
+            families[family] = fitted.wider(kept("left_out", name).spread) if by.unseen else fitted
     return Uncertainty({name: found for name, found in families.items() if found.spread > 0})
 
 

@@ -27,7 +27,7 @@ def document(world: World, costs: Costs, named: dict[str, Any]) -> dict[str, Any
         "degrees": world.degrees.to_dict(),
         "order": world.config.parallel.order,
         **_layout(world),
-        "padded_vocab_size": world.padded_vocab_size,
+        "padded_vocab_size": world.traits.padded_vocab_size,
         **found,
         "facts": facts(world, found),
         "assumed": _assumed(world.config),
@@ -45,7 +45,11 @@ def _layout(world: World) -> dict[str, Any]:
         "grids": grids(world),
         "groups": groups,
         "stages": world.stages.to_list(),
-        "experts": {"blocks": experts.blocks, "moe_stages": experts.stages, "imbalance": busiest(world)},
+        "experts": {
+            "blocks": experts.blocks,
+            "moe_stages": experts.stages,
+            "imbalance": busiest(world.config, experts),
+        },
         "slots": {
             "count": slots.count,
             "gpus": slots.gpus,

@@ -13,7 +13,7 @@ from compiler.costs.together import Aggregated, sure
 from compiler.errors import InvariantError, Problem
 from compiler.expectations import unjudged
 from compiler.invariants.world_size import idle
-from compiler.passes import compile_config, measured
+from compiler.passes import compile_config, timed_by
 from compiler.plan import Plan
 from compiler.schedulers import registry
 from compiler.specs.config import Config
@@ -63,11 +63,11 @@ def compile_pools(config: Config) -> Plan:
 def _served(plans: Mapping[str, Plan]) -> Iterator[Aggregated]:
     """By the constants of the server that decodes."""
     fill, step = (plans[role] for role in ROLES)
-    found, known = measured(step.config)
-    if found is not None and not step.config.workload.two_batch_overlap:
+    by, known = timed_by(step.config)
+    if not step.config.workload.two_batch_overlap:
         from compiler.costs.pooled import served
 
-        for row in served(fill.world, step.world, found):
+        for row in served(fill.world, step.world, by):
             yield sure(row, known)
 
 

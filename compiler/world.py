@@ -15,6 +15,7 @@ from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind
 from compiler.layout.groups import Groups
 from compiler.layout.stages import Stages
+from compiler.layout.traits import Traits
 from compiler.specs.config import Config
 from compiler.specs.degrees import Degrees
 
@@ -22,12 +23,7 @@ from compiler.specs.degrees import Degrees
 @dataclass(frozen=True)
 class World:
     """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers
-    every instance's nodes, the first one's first. `mtp_stage` is the virtual stage of the MTP layers, counted from the last;
-    `interleaved_group` the micro-batches that a chunk has in a row.
-
-    `graph_batch`: sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number.
-    `combine_bytes`: of an element that experts send back; None for as many as activations have.
-    `copies`: of what ZeRO cuts, each whole in itself.
+    every instance's nodes, the first one's first. `traits` are what else the framework decides.
     """
 
     config: Config
@@ -38,12 +34,7 @@ class World:
     experts: ExpertBlocks
     slots: Slots
     kinds: Mapping[str, GroupKind]
-    padded_vocab_size: int
-    mtp_stage: int
-    interleaved_group: int
-    graph_batch: int | None = None
-    combine_bytes: float | None = None
-    copies: int = 1
+    traits: Traits
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

@@ -5,13 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from compiler.costs import total
+from compiler.costs.calibration import Calibration, assumed_curves
 from compiler.costs.case import case
 from compiler.costs.params import Counts, counts, totals
-from compiler.costs.total import cost
+from compiler.costs.uncertainty import Uncertainty
+from compiler.frameworks.adapter import adapter
+from compiler.specs.config import Framework
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from compiler.world import World
 from tests.worlds import LLAMA_8B, ROOMY, TRAIN, world
+
+
+def cost(found: World, by: Calibration | None = None, known: Uncertainty = Uncertainty()) -> total.Costs:  # noqa: B008
+    """By assumed curves and the constants that nobody fitted, unless others are given."""
+    return total.cost(found, by or Calibration(assumed_curves(found.config.hardware)), known)
+
+
+def under(found: World, framework: str, *args: str) -> World:
+    """The same ranks with what another framework makes of them."""
+    config = replace(found.config, framework=Framework(name=framework, args=list(args)))
+    return replace(found, config=config, traits=adapter(framework).traits(config))
 
 
 def held(found: World) -> Counts:

@@ -14,8 +14,8 @@ import yaml
 from compiler.errors import ConfigError
 from compiler.frameworks import adapter as adapters
 from compiler.frameworks.adapter import Adapter, adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.layout.grid import Grid
-from compiler.passes import lay_out
 from compiler.specs.config import Config
 from tests.configs import changed, composed
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from compiler import invariants
 from compiler.checks import Check
-from compiler.costs.total import cost
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from compiler.specs.config import Config
 from tests.checks import by_id
 from tests.configs import composed
+from tests.costed import cost
 
 Case = tuple[str, Config, Mapping[str, Any], str, str, str]
 """Rule, a configuration, what is changed, status, parts of the message and of the fix."""

@@ -7,7 +7,7 @@ from typing import Any
 from compiler import invariants
 from compiler.checks import Check
 from compiler.frameworks.adapter import adapter
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from tests.configs import changed, composed
 
 TRAIN = ("framework=maxtext", "workload=train")

@@ -10,9 +10,9 @@ import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron import placed, recorded
 from compiler.frameworks.megatron.installed import module, quiet
-from compiler.passes import lay_out
 from compiler.specs.config import Config
 from tests.configs import changed, composed
 
@@ -62,7 +62,7 @@ def parameters(model: Any, config: Config) -> tuple[int, int]:
     counts = {name: item.numel() for name, item in model.named_parameters()}
     mtp = sum(count for name, count in counts.items() if name.startswith("mtp."))
     spec = config.model
-    padding = lay_out(config).padded_vocab_size - spec.vocab_size
+    padding = lay_out(config).traits.padded_vocab_size - spec.vocab_size
     tables = 1 if spec.tie_word_embeddings else 2
     return sum(counts.values()) - mtp - padding * spec.hidden_size * tables, mtp
 

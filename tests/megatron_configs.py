@@ -7,8 +7,8 @@ from typing import Any
 from compiler.checks import Check
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron import options
-from compiler.passes import lay_out
 from compiler.specs.config import Config
 from tests.checks import by_id
 from tests.configs import changed, composed

@@ -15,10 +15,10 @@ import pytest
 
 from compiler import invariants
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron import placed, recorded
 from compiler.frameworks.megatron.installed import megatron, module
 from compiler.frameworks.megatron.recorded import Refused
-from compiler.passes import lay_out
 from compiler.specs.config import Config
 from compiler.specs.workload import DISPATCHES, MODULES
 from tests.configs import changed

@@ -8,7 +8,7 @@ from math import gcd
 from pathlib import Path
 from typing import Any
 
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from compiler.pools import pool_config
 from compiler.render.artifacts import Artifact
 from compiler.render.folder import manifest

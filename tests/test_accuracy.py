@@ -14,7 +14,7 @@ from benchmarks.rows import training
 from benchmarks.rows.record import Record
 from compiler import calibrated
 from compiler.costs.calibration import Calibration
-from compiler.costs.total import cost
+from tests.costed import cost
 from tests.measured_rows import SHARED, TRAIN, steps_of, write
 
 

@@ -15,8 +15,8 @@ from benchmarks.rows import transfers
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record, Row
 from compiler import calibrated
+from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.calibration import GpuCalibration, LinkCurve
-from compiler.costs.collectives import PASSES
 from compiler.fitting import links
 from tests.measured_rows import MOVED, SHARED, write
 
@@ -26,11 +26,11 @@ NAMES = {"all_reduce": "all_reduce", "all_gather": "all_gather", "all_to_all": "
 
 def calls(gpu: str, op: str = "all_reduce", source: str = "us", slower: float = 1.0) -> Iterator[Row]:
     """64 KiB to 1 GiB over 2, 4 and 8 GPUs, as one curve has it."""
-    curve = replace(MADE, hop_s=MADE.hop_s * PASSES.get(op, 1), ramp_s=MADE.ramp_s * PASSES.get(op, 1))
+    curve = replace(MADE, hop_s=MADE.hop_s * ALGORITHMS[op].passes, ramp_s=MADE.ramp_s * ALGORITHMS[op].passes)
     bandwidth = nominal({"H100 SXM": "h100_80gb", "H200 SXM": "h200", "A100 SXM": "a100_80gb"}[gpu]).nvlink.bandwidth
     for ranks in (2, 4, 8):
         for power in range(16, 31):
-            wire = PASSES.get(op, 1) * (ranks - 1) / ranks * 2.0**power
+            wire = ALGORITHMS[op].passes * (ranks - 1) / ranks * 2.0**power
             time = slower * float(curve.seconds(np.array(2.0**power), np.array(wire), np.array(ranks), bandwidth))
             row = {**MOVED, "id": f"{gpu}-{op}-{ranks}-{power}", "source_id": source, "gpu": gpu, "op": NAMES[op]}
             yield {**row, "gpus": str(ranks), "size_bytes": str(2**power), "time_us": str(1e6 * time)}

@@ -64,9 +64,9 @@ def test_jobs_get_whole_segments_of_a_rack() -> None:
     ],
 )
 def test_the_loss_is_fused_where_software_does_it(tmp_path: Path, changes: dict[str, str], *, fused: bool) -> None:
-    ask = steps_of(tmp_path, **changes).ask
-    assert ask is not None
-    assert ask["fused_loss"] == fused
+    world = steps_of(tmp_path, **changes).world
+    assert world is not None
+    assert world.traits.fused_loss == fused
 
 
 def test_a_network_that_is_not_stated_is_as_usual(tmp_path: Path) -> None:

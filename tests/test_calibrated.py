@@ -27,14 +27,14 @@ def test_every_measured_gpu_serves(name: str) -> None:
     assert 0 < found["serve"]["decode"][0]["tpot_s"] < found["serve"]["prefill"][0]["ttft_s"] < 60
 
 
-def test_without_curves_the_roofline_stands() -> None:
+def test_without_curves_they_are_assumed() -> None:
     bare = compile_plan(["hardware=h100_80gb", "hardware.calibration=null", *LLAMA]).to_dict()
     step = bare["projection"]["train"]
     found = next(check for check in bare["checks"] if check["id"] == "measured")
     assert found["message"] == "no measured curves of h100_80gb: times are a roofline's over its file's rates"
     assert found["status"] == "warn"
-    assert step["kernels_s"] is None
-    assert step["step_time_low_s"] < 1.4 * step["step_time_s"] < step["step_time_high_s"]  # the roofline is optimistic
+    assert step["kernels_s"] > 0
+    assert step["step_time_low_s"] < 1.13 * step["step_time_s"] < step["step_time_high_s"]  # which is optimistic
 
 
 INTERVALS: dict[str, list[tuple[str, str | None]]] = {

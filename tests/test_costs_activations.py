@@ -10,9 +10,7 @@ from compiler.costs.activations import in_training, passing, stored_each
 from compiler.costs.case import case
 from compiler.costs.memory import allocated, reserved
 from compiler.costs.pipeline import in_flight
-from compiler.costs.traits import rebuilt
-from compiler.specs.config import Framework
-from tests.costed import held, parts
+from tests.costed import held, parts, under
 from tests.worlds import DEEPSEEK_V3, GPT3, LLAMA_8B, MIXTRAL, TRAIN, world
 
 
@@ -25,7 +23,7 @@ def test_activations_of_a_gpt_layer_are_the_published_forms(tp: int, sequence_pa
     """
     workload = replace(TRAIN, sequence_length=2048, recompute="selective", sequence_parallel=sequence_parallel)
     found = world(f"tp{tp}", GPT3, replace(workload, global_batch_size=1))
-    logits = 4 * 2048 * (12_288 + found.padded_vocab_size) / tp
+    logits = 4 * 2048 * (12_288 + found.traits.padded_vocab_size) / tp
     gathered = 2 * 2 * 2048 * 12_288 * sequence_parallel
     assert in_training(case(found))[0] == pytest.approx(96 * 2048 * 12_288 * form + logits + gathered, rel=1e-12)
 
@@ -65,9 +63,8 @@ def test_hidden_states_that_are_pipelined_are_never_whole() -> None:
 )
 def test_torchtitan_keeps_every_second_product(degrees: str, each: float) -> None:
     """Input, queries, values, output of attention, gate, and the last product: counted in a step of torch 2.13 with its policy."""
-    plan = case(world(degrees, LLAMA_8B, replace(TRAIN, recompute="selective", global_batch_size=1)))
-    for titan in (replace(plan, rebuilt=rebuilt(plan.workload, "torchtitan")), replace(plan, rebuilt=("products",))):
-        assert stored_each(titan)[0] == 32 * 4096 * each
+    found = world(degrees, LLAMA_8B, replace(TRAIN, recompute="selective", global_batch_size=1))
+    assert stored_each(case(under(found, "torchtitan")))[0] == 32 * 4096 * each
 
 
 def test_recomputation_saves_memory_in_order() -> None:
@@ -115,9 +112,7 @@ def test_an_unfused_loss_keeps_the_logits_twice() -> None:
     ],
 )
 def test_the_loss_is_costed_as_it_is_launched(name: str, args: list[str], fused: bool) -> None:
-    placed = world("tp2", LLAMA_8B, TRAIN)
-    placed = replace(placed, config=replace(placed.config, framework=Framework(name=name, args=args)))
-    assert case(placed).fused_loss is fused
+    assert case(under(world("tp2", LLAMA_8B, TRAIN), name, *args)).fused_loss is fused
 
 
 def test_expert_parallelism_does_not_divide_routed_activations() -> None:

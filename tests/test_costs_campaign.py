@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from compiler.costs.campaign import best_interval_s, campaign, goodput
-from compiler.costs.total import cost
 from compiler.costs.train import Train
+from tests.costed import cost
 from tests.worlds import LLAMA_8B, TRAIN, world
 
 LLAMA3_MTBF_S = 54 * 86400 * 16384 / 419

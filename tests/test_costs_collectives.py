@@ -6,16 +6,24 @@ from dataclasses import replace
 
 import pytest
 
-from compiler.costs.arrays import array
-from compiler.costs.calibration import GpuCalibration, LinkCurve
-from compiler.costs.collectives import OPS, seconds, wire_bytes
+from compiler.costs.algorithms import ALGORITHMS
+from compiler.costs.arrays import Array, array
+from compiler.costs.calibration import GpuCalibration, LinkCurve, assumed_curves
+from compiler.costs.collectives import seconds as seconds_by
+from compiler.costs.collectives import wire_bytes
 from compiler.costs.links import Reach, reach
 from compiler.specs.hardware import Fabric, Hardware, Nvlink
 from tests.worlds import GENERIC, world
 
 LARGE = array(16 * 2.0**30)
 B200 = replace(GENERIC, nvlink=Nvlink(8, 900e9, 1e-6))
+OPS = tuple(ALGORITHMS)
 MI300X = replace(GENERIC, nvlink=Nvlink(8, 448e9, 1e-6, mesh=True))
+
+
+def seconds(op: str, payload: Array, where: Reach, hardware: Hardware, copies: int = 0) -> Array:
+    """By assumed curves."""
+    return seconds_by(op, payload, where, hardware, assumed_curves(hardware), copies)
 
 
 @pytest.mark.parametrize(
@@ -63,13 +71,13 @@ def test_small_all_reduce_takes_its_measured_floor() -> None:
 def test_an_operation_without_a_curve_takes_its_nearest_ones() -> None:
     """An all_reduce is a reduce_scatter and an all_gather, each half of it, of which the switch does nothing."""
     gpu = GpuCalibration(links={"all_reduce": LinkCurve(0.0, 1e-6, 0.8, 0.1, 1e-5, switched=0.7)})
-    whole = float(seconds("all_reduce", LARGE, Reach("tp", 4, "nvlink", 1), GENERIC, gpu))
+    whole = float(seconds_by("all_reduce", LARGE, Reach("tp", 4, "nvlink", 1), GENERIC, gpu))
     for op in ("all_gather", "reduce_scatter"):
-        assert float(seconds(op, LARGE, Reach("tp", 4, "nvlink", 1), GENERIC, gpu)) == pytest.approx(whole / 2)
-        half = float(seconds(op, LARGE, Reach("tp", 8, "nvlink", 1), GENERIC, gpu.without_switch()))
-        assert float(seconds(op, LARGE, Reach("tp", 8, "nvlink", 1), GENERIC, gpu)) == half
+        assert float(seconds_by(op, LARGE, Reach("tp", 4, "nvlink", 1), GENERIC, gpu)) == pytest.approx(whole / 2)
+        half = float(seconds_by(op, LARGE, Reach("tp", 8, "nvlink", 1), GENERIC, gpu.without_switch()))
+        assert float(seconds_by(op, LARGE, Reach("tp", 8, "nvlink", 1), GENERIC, gpu)) == half
     gathered = GpuCalibration(links={"all_gather": LinkCurve(0.0, 1e-6, 0.8, 0.1, 1e-5)})
-    parts = [float(seconds(op, LARGE, Reach("tp", 4, "nvlink", 1), GENERIC, gathered)) for op in OPS[:2]]
+    parts = [float(seconds_by(op, LARGE, Reach("tp", 4, "nvlink", 1), GENERIC, gathered)) for op in OPS[:2]]
     assert parts[0] == pytest.approx(2 * parts[1])
 
 

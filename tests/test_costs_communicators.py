@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from compiler.costs.case import case
-from compiler.costs.communicators import BUFFERS_BYTES, communicators
+from compiler.costs.communicators import communicators
+from compiler.costs.constants import BUFFERS_BYTES
 from compiler.costs.memory import allocated, memory
 from compiler.costs.params import counts, totals
-from compiler.costs.total import cost
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
+from tests.costed import cost
 from tests.worlds import LLAMA_8B, MOE_30B, SERVE, TRAIN, world
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks.rows.hardware import nominal
+from compiler.costs.calibration import assumed_curves
 from compiler.costs.case import case
 from compiler.costs.dispatch import Form, distinct, forms
 from compiler.costs.forward import whole_sequences
 from compiler.costs.links import reach
-from compiler.costs.total import cost
+from tests.costed import cost
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B, SERVE, TRAIN, world
 
 ROUTED = replace(DEEPSEEK_V3, n_group=8, topk_group=4)
@@ -20,8 +21,8 @@ ROUTED = replace(DEEPSEEK_V3, n_group=8, topk_group=4)
 
 def of(degrees: str) -> dict[str, Form]:
     these = world(degrees, ROUTED, TRAIN, nominal("h800"))
-    plan = case(these)
-    return {form.form: form for form in forms(plan, whole_sequences(plan, "train", 4096), reach(these, "ep"))}
+    plan, gpu = case(these), assumed_curves(these.config.hardware)
+    return {form.form: form for form in forms(plan, whole_sequences(plan, "train", 4096), reach(these, "ep"), gpu)}
 
 
 @pytest.mark.parametrize(("things", "chosen", "parts"), [(256, 8, 64), (256, 8, 8), (64, 2, 16), (8, 2, 8)])

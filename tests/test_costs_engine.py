@@ -9,18 +9,14 @@ import numpy as np
 import pytest
 
 from compiler import calibrated
-from compiler.costs import engine
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.case import case
+from compiler.costs.constants import COHORT, MLA_KERNELS, MOST_REQUESTS, OFFLINE
 from compiler.costs.engine import Demand, Prompts, Served, closed_loop, demand, prompts, serve
 from compiler.costs.forward import one_token, whole_sequences
-from compiler.costs.forward_pass import MLA_KERNELS, Pass, chunk_seconds, decode_seconds, fill_seconds, one_pass
-from compiler.costs.links import reach
-from compiler.costs.params import counts, totals
-from compiler.costs.room import MOST
+from compiler.costs.forward_pass import Pass, chunk_seconds, decode_seconds, fill_seconds, one_pass
+from compiler.costs.shape import Shape, shape
 from compiler.costs.software import Engine
-from compiler.costs.total import kinds
 from compiler.fitting import serving
 from compiler.fitting.levels import Scheme, fit
 from compiler.specs.model import Model
@@ -33,10 +29,8 @@ def curves() -> GpuCalibration:
     return found
 
 
-def bits(degrees: str, model: Model = LLAMA_8B, **changes: Any) -> tuple[Any, ...]:
-    placed = world(degrees, model, replace(SERVE, **changes))
-    this = case(placed)
-    return this, counts(this, totals(this.model)), {kind: reach(placed, kind) for kind in kinds(this)}, curves()
+def bits(degrees: str, model: Model = LLAMA_8B, **changes: Any) -> tuple[Shape, GpuCalibration]:
+    return shape(world(degrees, model, replace(SERVE, **changes))), curves()
 
 
 def asked(requests: int = 8, prompt: int = 1024, **kwargs: Any) -> Demand:
@@ -46,8 +40,7 @@ def asked(requests: int = 8, prompt: int = 1024, **kwargs: Any) -> Demand:
 
 def filled(prompt: int) -> Prompts:
     """Of one GPU where 64 requests are in flight."""
-    this, held, reaches, gpu = bits("tp1", sequence_lengths=[prompt])
-    return prompts(this, held, reaches, gpu, 64.0)
+    return prompts(*bits("tp1", sequence_lengths=[prompt]), 64.0)
 
 
 def served(load: Demand, **changes: float) -> Served:
@@ -101,7 +94,7 @@ def test_few_others_come_again_together_with_a_request() -> None:
         return more / float(fill_seconds(load.group, Engine()) / load.grouped)
 
     assert waited(1) == 0
-    assert 0 < waited(4) < waited(64) < 0.3 * engine.COHORT
+    assert 0 < waited(4) < waited(64) < 0.3 * COHORT
 
 
 def test_only_a_request_that_another_worker_filled_is_handed_over() -> None:
@@ -114,8 +107,8 @@ def test_only_a_request_that_another_worker_filled_is_handed_over() -> None:
 
 def test_the_host_takes_longer_for_layers_with_latent_attention() -> None:
     def host(model: Model) -> float:
-        this, held, reaches, gpu = bits("tp8", model)
-        work = one_pass(this, held, reaches, gpu, whole_sequences(this, "prefill", 1024))
+        plan, gpu = bits("tp8", model)
+        work = one_pass(plan, gpu, whole_sequences(plan.case, "prefill", 1024))
         return float(chunk_seconds(work, Engine()) - chunk_seconds(work, replace(Engine(), p_mla_s=0.0)))
 
     assert host(DEEPSEEK_V3) == pytest.approx(Engine().p_mla_s * DEEPSEEK_V3.num_hidden_layers)
@@ -148,7 +141,7 @@ def test_memory_bounds_what_runs() -> None:
     assert float(few.running) == 4
     assert float(many.running) < 4000
     assert float(served(many).ttft_s) > 100 * float(served(few).ttft_s)
-    assert float(asked(batch=float("inf")).running) == pytest.approx(min(MOST, float(asked(99_999).running)))
+    assert float(asked(batch=float("inf")).running) == pytest.approx(min(MOST_REQUESTS, float(asked(99_999).running)))
 
 
 def test_a_token_takes_less_than_a_step_where_drafts_are_accepted() -> None:
@@ -166,14 +159,14 @@ def test_a_token_takes_less_than_a_step_where_drafts_are_accepted() -> None:
 
 @pytest.mark.parametrize(("degrees", "talks"), [("tp8_ep8_adp1", False), ("tp1_ep8_adp8", True)])
 def test_only_attention_dp_dispatches_to_experts(degrees: str, talks: bool) -> None:
-    this, held, reaches, gpu = bits(degrees, MOE_30B)
-    assert (float(one_pass(this, held, reaches, gpu, one_token(this, 1024)).ep) > 0) is talks
+    plan, gpu = bits(degrees, MOE_30B)
+    assert (float(one_pass(plan, gpu, one_token(plan.case, 1024)).ep) > 0) is talks
 
 
 def test_mla_and_narrow_products_launch_more_kernels() -> None:
     def launches(model: Model, precision: str) -> float:
-        this, held, reaches, gpu = bits("tp8", model, precision=precision)
-        return float(one_pass(this, held, reaches, gpu, one_token(this, 1024)).launches)
+        plan, gpu = bits("tp8", model, precision=precision)
+        return float(one_pass(plan, gpu, one_token(plan.case, 1024)).launches)
 
     dense = launches(LLAMA_8B, "bf16")
     assert launches(LLAMA_8B, "fp8") == dense + 4 * LLAMA_8B.num_hidden_layers
@@ -183,8 +176,8 @@ def test_mla_and_narrow_products_launch_more_kernels() -> None:
 
 
 def test_latency_and_bytes_of_an_all_reduce_are_apart() -> None:
-    this, held, reaches, gpu = bits("tp8")
-    short, long = (one_pass(this, held, reaches, gpu, whole_sequences(this, "prefill", n)) for n in (64, 8192))
+    plan, gpu = bits("tp8")
+    short, long = (one_pass(plan, gpu, whole_sequences(plan.case, "prefill", n)) for n in (64, 8192))
     assert float(short.calls) == float(long.calls) == 2 * LLAMA_8B.num_hidden_layers + 1
     assert float(long.wire) > 20 * float(short.wire) > 0
     assert float(long.tp - long.wire) == pytest.approx(float(short.tp - short.wire), rel=0.3)
@@ -198,7 +191,7 @@ def test_what_a_run_of_all_requests_gives_is_less_than_its_full_batch() -> None:
     load = asked(batch=float("inf"))
     found = served(load)
     rate = float(serving.observed(load, found, 1.0)[serving.RATE])
-    assert rate == pytest.approx(engine.OFFLINE * float(found.running / found.tpot_s))
+    assert rate == pytest.approx(OFFLINE * float(found.running / found.tpot_s))
 
 
 def test_a_fit_counts_relative_errors() -> None:
@@ -210,8 +203,8 @@ def test_a_fit_counts_relative_errors() -> None:
 
 
 def test_passes_are_summed_over_stages() -> None:
-    this, held, reaches, gpu = bits("tp1_pp2")
-    found = one_pass(this, held, reaches, gpu, one_token(this, 1024))
+    plan, gpu = bits("tp1_pp2")
+    found = one_pass(plan, gpu, one_token(plan.case, 1024))
     assert {np.shape(getattr(found, item.name)) for item in fields(Pass)} == {()}
 
 

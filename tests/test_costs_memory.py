@@ -13,10 +13,9 @@ from compiler.costs.arrays import array
 from compiler.costs.case import case
 from compiler.costs.memory import gathered, kv_token, memory
 from compiler.costs.params import counts, totals
-from compiler.costs.total import cost
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
-from tests.costed import held, parts
+from tests.costed import cost, held, parts, under
 from tests.worlds import DEEPSEEK_V3, GPT_OSS, LLAMA_8B, QWEN_30B, SERVE, TRAIN, world
 
 PARTS = ["weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes", "kv_cache_bytes", "other_bytes"]
@@ -79,7 +78,7 @@ def test_bytes_of_a_served_weight(precision: str, each: float) -> None:
 
 def test_torchtitan_shards_fp32_weights_and_copies_logits() -> None:
     found = world("adp8", LLAMA_8B, replace(TRAIN, zero_stage=3, global_batch_size=8))
-    plan, count = replace(case(found), framework="torchtitan"), totals(LLAMA_8B).dense
+    plan, count = replace(case(under(found, "torchtitan")), loss_chunks=1.0), totals(LLAMA_8B).dense
     part = memory(plan, held(found))
     assert part.weights_bytes + part.gradients_bytes + part.optimizer_bytes == pytest.approx(16 * count / 8)
     for tp, copies in ((1, 12), (8, 16)):
@@ -90,7 +89,7 @@ def test_torchtitan_shards_fp32_weights_and_copies_logits() -> None:
 def test_torchtitan_keeps_a_stage_whole_between_micro_batches() -> None:
     """Counted in two micro-batches of torch 2.13: 6 bytes of each parameter beside the shards."""
     found = world("pp4_adp8", LLAMA_8B, replace(TRAIN, zero_stage=3, global_batch_size=64))
-    plan, share = replace(case(found), framework="torchtitan"), held(found)
+    plan, share = case(under(found, "torchtitan")), held(found)
     beside = gathered(plan, share) + memory(plan, share).gradients_bytes
     assert beside.tolist() == pytest.approx((6 * share.total).tolist())
 

@@ -15,7 +15,7 @@ from compiler.costs.activations import in_training
 from compiler.costs.case import case
 from compiler.costs.memory import gathered
 from compiler.costs.params import counts, totals
-from compiler.costs.traits import rebuilt
+from tests.costed import under
 from tests.worlds import LLAMA_8B, TRAIN, world
 
 STEP = Path(__file__).parent / "fsdp_step.py"
@@ -31,8 +31,8 @@ def test_a_step_of_fsdp_needs_what_torch_says(recompute: str) -> None:
     model = replace(LLAMA_8B, num_hidden_layers=SIZES["layers"])
     workload = replace(TRAIN, zero_stage=3, recompute=recompute, micro_batch_size=SIZES["sequences"])
     workload = replace(workload, sequence_length=SIZES["length"], global_batch_size=SIZES["ranks"] * SIZES["sequences"])
-    plan = case(world(f"adp{SIZES['ranks']}", model, workload))
-    plan = replace(plan, framework="torchtitan", rebuilt=rebuilt(workload, "torchtitan"))
+    plan = case(under(world(f"adp{SIZES['ranks']}", model, workload), "torchtitan"))
+    plan = replace(plan, loss_chunks=1.0)
     held = counts(plan, totals(plan.model))
 
     names = {"hidden": "hidden_size", "inner": "intermediate_size", "heads": "num_attention_heads"}

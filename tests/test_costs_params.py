@@ -9,8 +9,8 @@ import pytest
 
 from compiler.costs.case import case
 from compiler.costs.params import counts, norms, totals
-from compiler.costs.total import cost
 from compiler.specs.model import Declared, Model
+from tests.costed import cost
 from tests.worlds import (
     DEEPSEEK_V3,
     GPT3,

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from compiler.costs.arrays import array
+from compiler.costs.calibration import assumed_curves
 from compiler.costs.case import case
-from compiler.costs.flops import expert_gemms, model_forward_per_token, model_step, peak_flops
-from compiler.costs.forward import mean_keys, one_token, touched_fraction, whole_sequences
-from compiler.costs.kernels import roofline
+from compiler.costs.flops import model_forward_per_token, model_step, peak_flops
+from compiler.costs.forward import dispatched, mean_keys, one_token, touched_fraction, whole_sequences
 from compiler.costs.params import counts, totals
-from compiler.costs.pipeline import bubble_fraction, share
-from compiler.costs.total import cost
+from compiler.costs.pipeline import bubble_fraction
 from compiler.specs.hardware import Gpu, PeakFlops
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
+from tests.costed import cost
 from tests.worlds import DEEPSEEK_V3, GENERIC, GPT3, GPT_OSS, LLAMA_8B, LLAMA_70B, MIXTRAL, MOE_30B, SERVE, TRAIN, world
 
 
@@ -51,9 +50,11 @@ def test_no_peak_at_all_leaves_no_time() -> None:
     assert found["step_time_s"] is found["mfu"] is found["tokens_per_s"] is None
 
 
-def test_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
-    work, moved = array([240e12, 0, 240e12]), array([0, 1.44e12, 2.88e12])
-    assert roofline(work, moved, GENERIC.gpu, "bf16").tolist() == pytest.approx([1, 1, 2])
+def test_assumed_curves_are_of_the_files_rates() -> None:
+    """A large product reaches the GPU's efficiency, a narrow one that of its memory."""
+    curve = assumed_curves(GENERIC).kernel(assumed_curves(GENERIC).gemm, "fp8")
+    work, moved = array([0.6, 0, 0.6]), array([0, 0.8, 1.6])
+    assert curve.seconds(work, moved, array(1)).tolist() == pytest.approx([1, 1, 9 ** (1 / 3)], rel=1e-2)
 
 
 def test_model_flops_are_those_of_the_published_formula() -> None:
@@ -75,8 +76,8 @@ def test_declared_classes_set_the_gemm_flops() -> None:
     assert found == 2 * (4e9 + 26e9 * 2 / 64)
     plan = case(world())
     held, forward = counts(plan, totals(MOE_30B)), whole_sequences(plan, "prefill", 1024)
-    routed = expert_gemms(plan, held, forward)  # every TP rank of every stage does its part of 1024 tokens
-    assert (routed * 4).sum() == pytest.approx(2 * 26e9 * 2 / 64 * 1024)
+    each = dispatched(plan, forward) * plan.ep / 64  # every TP rank of every stage does its part of 1024 tokens
+    assert (2 * held.moe_gemm * each * 4).sum() == pytest.approx(2 * 26e9 * 2 / 64 * 1024)
 
 
 def test_ranks_do_the_work_of_the_model() -> None:
@@ -112,27 +113,16 @@ def test_bubble_fractions(schedule: str, vpp: int, expected: float) -> None:
 @pytest.mark.parametrize("schedule", ["1f1b", "interleaved", "zero_bubble", "dualpipe"])
 def test_no_bubble_without_a_pipeline(schedule: str) -> None:
     assert projection("tp4_dp2", schedule=schedule)["bubble_fraction"] == 0
-    assert share(schedule, array(4), array(1)) <= 1
 
 
 def test_step_parts_add_up_and_rates_follow() -> None:
     found = projection("tp4_pp2_dp4", LLAMA_70B)
-    parts = ("pipeline_s", "bubble_s", "gradients_s", "optimizer_s")
+    parts = ("pipeline_s", "bubble_s", "gradients_s", "optimizer_s", "fixed_s")
     assert found["step_time_s"] == pytest.approx(sum(found[part] for part in parts))
     assert found["tokens_per_s"] == pytest.approx(1024 * 4096 / found["step_time_s"])
     assert found["tokens_per_s_per_gpu"] == pytest.approx(found["tokens_per_s"] / 32)
     assert found["mfu"] == pytest.approx(found["model_tflops_per_gpu"] / 400)
     assert 0.3 < found["mfu"] < 0.6  # kernels reach 0.6 of peak
-
-
-def test_gradients_hide_behind_backward_but_for_the_last_layer() -> None:
-    found = cost(world("dp8", LLAMA_8B, replace(TRAIN, global_batch_size=64, sequence_length=32_768))).to_dict()
-    spent = sum(row["seconds"] for row in found["communication"] if row["kind"] == "dp")
-    assert found["projection"]["train"]["gradients_s"] == pytest.approx(spent / 32, abs=1e-6)
-    short = cost(world("dp8", LLAMA_8B, replace(TRAIN, global_batch_size=8, sequence_length=1))).to_dict()
-    spent = sum(row["seconds"] for row in short["communication"] if row["kind"] == "dp")
-    shown = short["projection"]["train"]["gradients_s"]
-    assert spent / 2 < shown < spent  # next to nothing to hide behind
 
 
 def test_recomputation_costs_time() -> None:
@@ -166,27 +156,14 @@ def test_longer_is_not_faster(phase: tuple[str, str]) -> None:
     assert len(set(times)) == 3
 
 
-def test_decode_of_one_sequence_reads_weights_and_cache_once() -> None:
-    found = projection("tp1", LLAMA_8B, SERVE, global_batch_size=1, sequence_lengths=[4096])["decode"][0]
-    weights = 2 * (totals(LLAMA_8B).dense - 128_256 * 4096 - (2 * 32 + 1) * 4096)
-    cache = 32 * 2 * 8 * 128 * 2 * 4096
-    assert found["tpot_s"] == pytest.approx((weights + cache) / 1.44e12 + 32 * 10 * 3e-6)
-
-
-def test_decode_reads_the_experts_that_it_touches() -> None:
-    one, all_chosen = (
-        projection("tp1", model, SERVE, global_batch_size=1)["decode"][0]["tpot_s"]
-        for model in (MIXTRAL, replace(MIXTRAL, num_experts_per_tok=8))
-    )
-    assert all_chosen - one == pytest.approx(2 * totals(MIXTRAL).moe * 6 / 8 / 1.44e12)
-
-
 def test_prompts_follow_each_other_through_the_stages() -> None:
     first, second, third = (
         projection("pp4", LLAMA_8B, SERVE, global_batch_size=n)["prefill"][0]["ttft_s"] for n in (1, 2, 3)
     )
     assert third - second == pytest.approx(second - first)
-    assert first / 4 < second - first < first / 3  # the last stage also has the head
+    assert (
+        0 < second - first < first / 3
+    )  # the last stage also has the head, and the first prompt what each takes anyway
 
 
 def test_groups_of_sequences_wait_for_the_slowest_stage() -> None:
@@ -220,9 +197,3 @@ def test_more_sequences_give_more_tokens_but_not_sooner() -> None:
     few, many = (projection("tp8", LLAMA_70B, SERVE, global_batch_size=n)["decode"][0] for n in (1, 64))
     assert many["tokens_per_s_per_gpu"] > few["tokens_per_s_per_gpu"]
     assert many["tpot_s"] >= few["tpot_s"]
-
-
-def test_bubbles_over_many_degrees_at_once() -> None:
-    plan = case(world("pp4", LLAMA_8B, replace(TRAIN, global_batch_size=8)))
-    many = replace(plan, pp=array([[1], [2], [4]]))
-    assert np.allclose(bubble_fraction(many)[:, 0], [0, 1 / 9, 3 / 11])

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from benchmarks.rows.hardware import nominal
-from compiler.costs import servers
-from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
+from compiler.costs.constants import MOST_REQUESTS
 from compiler.costs.memory import kv_cache, kv_token, memory
 from compiler.costs.params import Counts, counts, totals
-from compiler.costs.room import MOST, admitted, fitting
-from compiler.costs.servers import LEAST, SERVERS, WHOLE, Room
-from compiler.frameworks.adapter import names
-from compiler.specs.config import Framework
+from compiler.costs.room import admitted, fitting, given
+from compiler.frameworks.adapter import adapter, servers
+from compiler.layout.traits import LEAST, Room
+from compiler.specs.config import Config, Framework
+from tests.costed import under
 from tests.worlds import LLAMA_70B, SERVE, world
 
 H100 = nominal("h100_80gb")
@@ -24,8 +24,7 @@ H100 = nominal("h100_80gb")
 
 def served(framework: str, degrees: str = "tp4", **changes: object) -> tuple[Case, Counts]:
     workload = replace(SERVE, **{"sequence_lengths": [4096], "output_length": 2048, **changes})  # type: ignore[arg-type]
-    this = case(world(degrees, LLAMA_70B, workload, H100))
-    this = replace(this, framework=framework, room=SERVERS.get(framework, WHOLE))
+    this = case(under(world(degrees, LLAMA_70B, workload, H100), framework))
     return this, counts(this, totals(this.model))
 
 
@@ -49,10 +48,6 @@ def test_a_server_caches_as_wide_as_activations_unless_it_is_told(
     assert float(kv_token(this)) == size * 2 * 128 * 8 / 4
 
 
-def test_every_server_is_a_framework() -> None:
-    assert set(SERVERS) < set(names())
-
-
 def room(this: Case, held: Counts, answered: float) -> float:
     """Bytes of the cache of the requests that are let in, each with a part of its answer."""
     output = round(answered * this.workload.output_length)
@@ -60,7 +55,7 @@ def room(this: Case, held: Counts, answered: float) -> float:
     return float(admitted(this, held)) * float(kv_cache(one).max())
 
 
-@pytest.mark.parametrize("framework", [*SERVERS, "none"])
+@pytest.mark.parametrize("framework", [*servers(), "none"])
 def test_the_cache_gets_what_the_server_gives_it(framework: str) -> None:
     this, held = served(framework)
     found, capacity = memory(this, held), H100.gpu.memory_bytes
@@ -77,21 +72,31 @@ def test_the_cache_gets_what_the_server_gives_it(framework: str) -> None:
 
 
 def test_a_server_without_room_for_a_cache_is_given_some() -> None:
-    full = Room(share=0.82, of_all=True, kept_bytes=0.0, least=LEAST)
-    assert float(full.cache_bytes(100.0, array(80.0), 1.0)) == pytest.approx(100 * LEAST)
-    assert float(full.cache_bytes(100.0, array(97.0), 1.0)) == pytest.approx(2)
-    assert float(full.cache_bytes(100.0, array(120.0), 1.0)) == 0
+    this, held = served("sglang")
+    found, capacity = memory(this, held), H100.gpu.memory_bytes
+    nothing = 0 * found.other_bytes
+
+    def left(weights: float) -> float:
+        return float(
+            given(
+                this, replace(found, weights_bytes=nothing + weights, activations_bytes=nothing, other_bytes=nothing)
+            ).max()
+        )
+
+    assert left(0.80 * capacity) == pytest.approx(LEAST * capacity)
+    assert left(0.97 * capacity) == pytest.approx(0.03 * capacity)
+    assert left(1.20 * capacity) == 0
 
 
 def test_at_least_one_runs_and_no_more_than_a_scheduler_takes() -> None:
     assert float(admitted(*served("vllm", "tp1"))) == 1
-    assert float(admitted(*served("none", "tp8", sequence_lengths=[1], output_length=1))) == MOST
+    assert float(admitted(*served("none", "tp8", sequence_lengths=[1], output_length=1))) == MOST_REQUESTS
 
 
 def test_the_largest_batch_is_the_servers() -> None:
     """Whole sequences: vLLM keeps 8 % of the memory for itself, and so fewer fit."""
     this, held = served("none")
-    vllm = replace(this, framework="vllm", room=SERVERS["vllm"])
+    vllm = served("vllm")[0]
     assert 0 < float(fitting(vllm, held, 6144)) < float(fitting(this, held, 6144))
     narrow = replace(vllm, workload=replace(vllm.workload, kv_cache_precision="fp8"))
     twice = 2 * float(fitting(vllm, held, 6144))
@@ -112,11 +117,15 @@ def test_the_largest_batch_is_the_servers() -> None:
     ],
 )
 def test_the_share_is_what_the_arguments_ask_for(name: str, args: list[str], share: float) -> None:
-    found = servers.room(Framework(name=name, args=args))
-    assert found is not None
-    assert (found.share, found.of_all) == (share, SERVERS[name].of_all)
-    assert found.least == (SERVERS[name].least if share == SERVERS[name].share else 0)
+    usual, found = (adapter(name).traits(config).room for config in (_of(name), _of(name, *args)))
+    assert (found.share, found.of_all) == (share, usual.of_all)
+    assert found.least == (usual.least if share == usual.share else 0)
+
+
+def _of(name: str, *args: str) -> Config:
+    return replace(world("tp4", LLAMA_70B, SERVE, H100).config, framework=Framework(name=name, args=list(args)))
 
 
 def test_other_frameworks_are_no_servers() -> None:
-    assert servers.room(Framework(name="megatron", args=["--gpu-memory-utilization=0.8"])) is None
+    traits = adapter("megatron").traits(_of("megatron", "--gpu-memory-utilization=0.8"))
+    assert (traits.serves, traits.room) == (False, Room())

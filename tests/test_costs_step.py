@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks.rows.hardware import nominal
 from compiler import calibrated
+from compiler.costs.constants import SOFT_EDGE
+from compiler.costs.shape import shape
 from compiler.costs.software import Software
-from compiler.costs.step import SOFT_EDGE, Work, exceeding, stages, step, work
-from compiler.costs.total import bits
+from compiler.costs.step import Work, exceeding, stages, step, work
 from compiler.specs.model import Model
 from tests.worlds import DEEPSEEK_V3, GPT3, GPT_OSS, LLAMA_8B, TRAIN, world
 
@@ -22,7 +23,7 @@ H100 = nominal("h100_80gb")
 def done(degrees: str, model: Model = LLAMA_8B, **changes: Any) -> Work:
     gpu = calibrated.gpu("h100_80gb")
     assert gpu is not None
-    return work(*bits(world(degrees, model, replace(TRAIN, **changes), H100)), gpu)[0]
+    return work(shape(world(degrees, model, replace(TRAIN, **changes), H100)), gpu)[0]
 
 
 def test_unfused_attention_passes_over_all_scores() -> None:
@@ -63,13 +64,15 @@ def test_collectives_of_a_step_hide_behind_its_last_micro_batch() -> None:
 
 def test_pieces_that_are_rebuilt_cost_time() -> None:
     """MLA's up-projections 1536 x 128 x 192 and 512 x 128 x 256 weights of a layer; activations a third of their traffic."""
-    this, held, reaches = bits(world("ep8_adp8", DEEPSEEK_V3, TRAIN, H100))
+    plan = shape(world("ep8_adp8", DEEPSEEK_V3, TRAIN, H100))
     gpu = calibrated.gpu("h100_80gb")
     assert gpu is not None
-    plain, again = (work(replace(this, rebuilt=x), held, reaches, gpu)[0] for x in ((), ("mla_up_proj", "moe_act")))
+    plain, again = (
+        work(replace(plan, case=replace(plan.case, rebuilt=x)), gpu)[0] for x in ((), ("mla_up_proj", "moe_act"))
+    )
     assert (plain.rebuilt == 0).all()
     weights = 62 * 128 * (1536 * 192 + 512 * 256)
-    assert again.rebuilt[0] / again.products[0] == pytest.approx(weights / held.dense_gemm[0])
+    assert again.rebuilt[0] / again.products[0] == pytest.approx(weights / plan.held.dense_gemm[0])
     copies = 59 * 2 * 4096 * 8 * (7168 + 3 * 2048)
     assert again.elementwise[0] - plain.elementwise[0] == pytest.approx(copies / 3 / 3.35e12, rel=1e-3)
     assert np.max(step(again, Software()).total) > np.max(step(plain, Software()).total)
@@ -77,10 +80,12 @@ def test_pieces_that_are_rebuilt_cost_time() -> None:
 
 def test_a_loss_that_is_not_fused_passes_over_logits_more_often() -> None:
     """10 bytes of a logit or 36, a third of them counted as forward."""
-    this, held, reaches = bits(world("tp1", LLAMA_8B, TRAIN, H100))
+    plan = shape(world("tp1", LLAMA_8B, TRAIN, H100))
     gpu = calibrated.gpu("h100_80gb")
     assert gpu is not None
-    fused, plain = (work(replace(this, fused_loss=x), held, reaches, gpu)[0].elementwise[0] for x in (True, False))
+    fused, plain = (
+        work(replace(plan, case=replace(plan.case, fused_loss=x)), gpu)[0].elementwise[0] for x in (True, False)
+    )
     assert plain - fused == pytest.approx((36 - 10) * 4096 * 128256 / 3 / 3.35e12, rel=1e-3)
 
 

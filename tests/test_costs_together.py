@@ -12,28 +12,28 @@ from benchmarks.predict import predict
 from benchmarks.rows.hardware import nominal
 from compiler import calibrated
 from compiler.costs.calibration import Calibration
-from compiler.costs.room import MOST
+from compiler.costs.constants import MOST_REQUESTS
 from compiler.costs.serve import Decode, Prefill
 from compiler.costs.together import rough
-from compiler.costs.total import cost
+from tests.costed import cost
 from tests.served_rows import planned, times
 from tests.worlds import DEEPSEEK_V3, LLAMA_70B, SERVE, world
 
 H100 = nominal("h100_80gb")
-FILL = [Prefill(1000, 2.0, 4000.0)]
-STEP = [Decode(1000, 16, 0.02, 100.0, 1)]
+FILL = [Prefill(1000, 2.0, 4000.0, None, None, {}, 1)]
+STEP = [Decode(1000, 16, 0.02, 100.0, 1, None, None, {}, 1)]
 ASKED = replace(SERVE, global_batch_size=20, output_length=500)
 
 
-def both(degrees: str, measured: bool = True, **changes: Any) -> list[dict[str, Any]]:
+def both(degrees: str, **changes: Any) -> list[dict[str, Any]]:
     gpu = calibrated.gpu("h100_80gb")
     assert gpu is not None
     these = world(degrees, LLAMA_70B, replace(SERVE, **changes), H100)
-    found = cost(these, Calibration(gpu) if measured else None).to_dict()
+    found = cost(these, Calibration(gpu)).to_dict()
     return list(found["projection"]["serve"]["aggregated"])
 
 
-def test_without_curves_answers_wait_for_prompts() -> None:
+def test_by_the_phases_own_times_answers_wait_for_prompts() -> None:
     (found,) = rough(FILL, STEP, 8, ASKED)
     assert found.tpot_s == pytest.approx(0.02 + 2 / 500)
     assert found.requests_per_s == pytest.approx(16 / (2 + 500 * 0.02))
@@ -68,13 +68,12 @@ def test_rates_and_times_agree_at_every_length() -> None:
 def test_clients_beyond_what_memory_holds_wait() -> None:
     few, many = (both("tp4", global_batch_size=n, sequence_lengths=[8192])[0] for n in (4, 4000))
     assert (few["running"], many["batch"]) == (4, 4000)
-    assert many["running"] < MOST
+    assert many["running"] < MOST_REQUESTS
     assert many["ttft_s"] > 100 * few["ttft_s"]
 
 
 def test_only_whole_batches_were_measured() -> None:
     assert both("tp8", two_batch_overlap=True)[0]["ttft_s"] is None
-    assert both("tp8", measured=False)[0]["ttft_s"] is None
     assert both("tp8", role="prefill") == both("tp8", role="decode") == []
 
 

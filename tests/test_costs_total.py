@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from compiler import calibrated
 from compiler.costs.calibration import Calibration
-from compiler.costs.communicators import BUFFERS_BYTES
-from compiler.costs.total import cost
+from compiler.costs.constants import BUFFERS_BYTES
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from compiler.world import World
+from tests.costed import cost
 from tests.worlds import (
     DEEPSEEK_V3,
     GENERIC,
@@ -194,7 +194,7 @@ def test_stage_totals_are_the_sums_of_their_parts(found: World) -> None:
         "a cluster that is too small",
     ],
 )
-@pytest.mark.parametrize("measured", [False, True], ids=["roofline", "curves"])
+@pytest.mark.parametrize("measured", [False, True], ids=["assumed", "measured"])
 def test_plans_that_will_be_refused_are_costed_all_the_same(broken: Any, workload: Workload, measured: bool) -> None:
     gpu = calibrated.gpu("h100_80gb")
     assert gpu is not None

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.costs.total import cost
 from compiler.specs.hardware import Nic
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
+from tests.costed import cost
 from tests.worlds import DEEPSEEK_V3, GENERIC, LLAMA_8B, MIXTRAL, MOE_30B, QWEN_30B, SERVE, TRAIN, world
 
 

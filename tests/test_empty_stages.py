@@ -11,15 +11,16 @@ import pytest
 
 from compiler import compile_plan
 from compiler.commands.show import run
-from compiler.costs.total import cost
 from compiler.errors import CompilerError
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.frameworks.torchtitan.arguments import MODULES
-from compiler.passes import compile_config, lay_out, measured
+from compiler.passes import compile_config, timed_by
 from compiler.runtime import rank_map
 from compiler.specs.config import Config
 from tests.configs import changed, composed
+from tests.costed import cost
 
 SMALL = [
     "model=llama3_1_8b",
@@ -122,7 +123,7 @@ def test_a_stage_with_nothing_at_all_costs_nothing_but_its_place(hardware: str, 
     config = changed(
         base, {"parallel.stages": [2, 0, 2, 0, 1, 0, 1, 0], "workload.zero_stage": stage, "hardware.node.gpus": 4}
     )
-    found = cost(lay_out(config), *measured(config))
+    found = cost(lay_out(config), *timed_by(config))
     assert np.isfinite(found.memory.total_bytes).all()
     assert found.projection is not None
     assert np.isfinite([found.projection.step_time_s, found.projection.bubble_s]).all()

@@ -10,7 +10,7 @@ import pytest
 from compiler.errors import ConfigError
 from compiler.frameworks.deepspeed import emit
 from compiler.frameworks.emission import Computed
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from compiler.specs.config import Config
 from tests.configs import changed
 from tests.deepspeed_configs import DENSE, FOLDED, SERVE, TRAIN, WHOLE

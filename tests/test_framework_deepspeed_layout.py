@@ -12,8 +12,8 @@ from compiler import compile_plan
 from compiler.errors import ConfigError
 from compiler.frameworks.deepspeed import layout
 from compiler.frameworks.deepspeed.prove import prove
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.proof import NotInstalledError
-from compiler.passes import lay_out
 from compiler.world import World
 from tests.command import BARE
 from tests.configs import changed

@@ -17,8 +17,8 @@ import pytest
 
 from compiler.frameworks.deepspeed import emit, host, layout
 from compiler.frameworks.deepspeed.prove import prove
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.proof import NotInstalledError
-from compiler.passes import lay_out
 from compiler.specs.degrees import Parallel
 from tests.configs import changed, composed
 from tests.deepspeed_plans import PLANS, config, differences, needs_deepspeed, plans

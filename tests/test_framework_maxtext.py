@@ -12,8 +12,8 @@ from compiler import compile_plan
 from compiler.errors import ConfigError, InvariantError
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Computed
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.maxtext.emit import per_device
-from compiler.passes import lay_out
 from compiler.schedulers.job import job
 from tests.configs import changed, composed
 from tests.maxtext_plans import TRAIN, arguments, checks

@@ -12,11 +12,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from compiler import invariants
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.maxtext import described
 from compiler.frameworks.maxtext.prove import _case as case
 from compiler.frameworks.maxtext.prove import ask, findings, prove, unpacked
 from compiler.layout.grid import GroupKind
-from compiler.passes import lay_out
 from compiler.world import World
 from tests.configs import changed, composed
 from tests.wheels import wheel

@@ -8,8 +8,8 @@ import pytest
 
 from compiler.cluster.spans import SPANS
 from compiler.frameworks.emission import Computed
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron import communicators
-from compiler.passes import lay_out
 from tests.configs import changed
 from tests.megatron_configs import TRAIN, args, checks, emitted, words
 

@@ -11,9 +11,10 @@ import pytest
 from compiler import invariants
 from compiler.commands.folder import read
 from compiler.commands.lookup import rank_answer, slot_answer
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron import layout
 from compiler.layout.grid import GroupKind
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from tests.configs import changed, composed
 from tests.megatron_configs import DENSE, MAPPED, TRAIN, args, checks, words
 
@@ -100,5 +101,5 @@ def test_a_dense_model_may_have_pp_before_dp() -> None:
 
 
 def test_the_vocabulary_is_padded_for_each_rank() -> None:
-    assert lay_out(TRAIN).padded_vocab_size == 32256  # 63 * 128 * 4
-    assert lay_out(changed(TRAIN, args("--make-vocab-size-divisible-by", "1"))).padded_vocab_size == 32000
+    assert lay_out(TRAIN).traits.padded_vocab_size == 32256  # 63 * 128 * 4
+    assert lay_out(changed(TRAIN, args("--make-vocab-size-divisible-by", "1"))).traits.padded_vocab_size == 32000

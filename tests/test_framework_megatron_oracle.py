@@ -12,10 +12,11 @@ import pytest
 
 from compiler.commands import prove as command
 from compiler.errors import ConfigError
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron.installed import megatron
 from compiler.frameworks.megatron.prove import findings, prove
 from compiler.frameworks.proof import Finding, NotInstalledError
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from compiler.specs.config import Config
 from tests.configs import changed, composed
 from tests.megatron_configs import TRAIN

@@ -12,9 +12,9 @@ from unittest import mock
 import pytest
 
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron import prove, recorded
 from compiler.frameworks.megatron.installed import megatron, module
-from compiler.passes import lay_out
 from compiler.specs.config import Config
 from tests.configs import changed
 from tests.megatron_configs import TRAIN

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.costs.total import cost
 from compiler.errors import CompilerError, InvariantError
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.megatron import layout_string
 from compiler.frameworks.megatron.installed import megatron
 from compiler.frameworks.megatron.prove import findings
 from compiler.frameworks.stage_rule import stage_layers
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from compiler.specs.config import Config
 from tests.configs import changed, composed
+from tests.costed import cost
 from tests.megatron_configs import args, checks, words
 from tests.megatron_plans import OLDEST, newest_megatron, refusals, wheel
 

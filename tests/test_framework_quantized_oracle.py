@@ -11,10 +11,10 @@ import pytest
 
 from compiler.config.hf import read
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.options import options
 from compiler.frameworks.versions import version
-from compiler.passes import lay_out
 from compiler.specs.config import Config
 from compiler.specs.weights import Quantization, Stored
 from tests.configs import changed, composed

@@ -11,9 +11,10 @@ import pytest
 from compiler import compile_plan
 from compiler.errors import ConfigError, InvariantError
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.options import options
 from compiler.frameworks.sglang.rules import alternatives
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from compiler.specs.config import Config
 from tests.configs import changed, composed
 from tests.servers import started

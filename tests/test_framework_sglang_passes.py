@@ -13,9 +13,9 @@ import compiler.frameworks.sglang.pass_rules
 from compiler.checks import Check
 from compiler.errors import ConfigError
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.lifted import Source
 from compiler.frameworks.sglang.prove import prove
-from compiler.passes import lay_out
 from compiler.pools import pool_config
 from compiler.specs.config import Config
 from tests.checks import by_id

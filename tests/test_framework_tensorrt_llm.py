@@ -12,8 +12,8 @@ from compiler.checks import Check
 from compiler.errors import ConfigError, InvariantError
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Computed, Emission
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.tensorrt_llm.layout import sizes
-from compiler.passes import lay_out
 from compiler.schedulers.job import job
 from compiler.schedulers.slurm import request
 from compiler.schedulers.targets.slurm import Options

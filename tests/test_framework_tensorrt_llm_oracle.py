@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from compiler import invariants
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.proof import NotInstalledError
 from compiler.frameworks.tensorrt_llm.emit import emission
 from compiler.frameworks.tensorrt_llm.prove import prove
 from compiler.layout.grid import GroupKind
-from compiler.passes import lay_out
 from compiler.world import World
 from tests.configs import changed, composed
 

@@ -9,7 +9,7 @@ import yaml
 
 from compiler.checks import Check
 from compiler.frameworks.adapter import adapter
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from compiler.pools import pool_config
 from compiler.specs.config import Config
 from tests.checks import by_id

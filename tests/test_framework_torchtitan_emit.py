@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from compiler.errors import ConfigError
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from tests.configs import changed, composed
 from tests.torchtitan_configs import LLAMA, TITAN, emitted
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.torchtitan import layout, stages
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from tests.configs import changed, composed
 from tests.torchtitan_configs import LLAMA, QWEN, REPLICATE, emitted
 
@@ -56,4 +57,4 @@ def test_a_stage_is_uneven_by_its_rule_with_a_warning() -> None:
 
 
 def test_no_rows_are_added_to_the_vocabulary() -> None:
-    assert lay_out(changed(composed(*LLAMA), {"model.vocab_size": 128255})).padded_vocab_size == 128255
+    assert lay_out(changed(composed(*LLAMA), {"model.vocab_size": 128255})).traits.padded_vocab_size == 128255

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from compiler.errors import ConfigError
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.proof import Finding, NotInstalledError
 from compiler.frameworks.torchtitan import layout, prove, stages
 from compiler.layout.grid import row_major
-from compiler.passes import lay_out
 from compiler.specs.config import Config
 from compiler.world import World
 from tests.configs import changed, composed

@@ -12,9 +12,10 @@ from compiler import compile_plan
 from compiler.errors import ConfigError, InvariantError
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Computed
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.options import nested, options, without
 from compiler.frameworks.vllm.rules import alternatives
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from compiler.specs.config import Config
 from tests.configs import changed, composed
 from tests.servers import started

@@ -11,10 +11,11 @@ import pytest
 
 from compiler.commands import prove as command
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.proof import NotInstalledError
 from compiler.frameworks.vllm.arguments import decode_context, redundant
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from compiler.specs.config import Config
 from tests.configs import changed, composed
 from tests.wheels import wheel

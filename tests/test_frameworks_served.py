@@ -79,7 +79,7 @@ GRAPHS = [
 @pytest.mark.parametrize(("framework", "args", "most"), GRAPHS)
 def test_decode_beyond_its_graphs_is_launched_kernel_by_kernel(framework: str, args: list[str], most: int) -> None:
     plan = served(framework, *args)
-    assert plan.world.graph_batch == most
+    assert plan.world.traits.graph_batch == most
     assert decode_s(plan) > 1.3 * decode_s(served(framework, *args[: args[:1] == ["/w"]]))
     (told,) = [check.message for check in plan.checks if check.id == "graph-sizes" and check.status == "warn"]
     assert told.startswith(f"64 sequences run on an attention DP rank, and CUDA graphs are captured for up to {most}: ")

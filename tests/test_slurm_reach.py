@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from compiler.pools import pool_config
 from tests.configs import composed
 from tests.fake_slurm import batch

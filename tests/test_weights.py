@@ -14,7 +14,7 @@ from compiler.config.hf import described, load, read
 from compiler.config.schema import writable
 from compiler.errors import ConfigError
 from compiler.frameworks.adapter import adapter
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from compiler.specs.model import Model
 from tests.configs import changed, composed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.frameworks.adapter import adapter
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from compiler.specs.config import Config
 
 BASE = ("framework=torchtitan", "workload=train")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from compiler.specs.config import Config, Framework
 from compiler.specs.degrees import Parallel, parse
 from compiler.specs.hardware import Fabric, Gpu, Hardware, Nic, Node, Nvlink, PeakFlops

@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.rows.hardware import gpu_file
 from benchmarks.rows.record import Row
 from compiler import calibrated
+from compiler.frameworks.adapter import servers
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
 
@@ -26,6 +27,12 @@ ACCEPTED = 0.6
 
 UNSET = ("0.15", "0.16", "0.17")
 """vLLM's releases whose scripts leave the cache of FP8 weights as it is (those of 0.18 begin to set --kv-cache-dtype)."""
+
+
+def server(row: Row) -> str:
+    """The framework that a row's backend is, by our name; the plan's own rules stand in for what is no server of ours."""
+    name = next((name for name, other in calibrated.BACKENDS.items() if other == row["backend"]), row["backend"])
+    return name if name in servers() else "none"
 
 
 def cached(row: Row, weights: str) -> str | None:

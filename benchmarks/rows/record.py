@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.errors import CompilerError
-from compiler.passes import lay_out
+from compiler.frameworks.lay_out import lay_out
 from compiler.specs.config import Config
 from compiler.specs.ranges import problems
 from compiler.world import World

@@ -80,7 +80,7 @@ def world(row: Row, architecture: Model, parallel: Parallel, batch: int, lengths
             draft_tokens=launched.drafts(row, architecture, parallel),
             draft_acceptance=launched.ACCEPTED,
         ),
-        framework=Framework(name="none"),
+        framework=Framework(name=launched.server(row)),
     )
     return planned(config)
 

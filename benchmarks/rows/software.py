@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from benchmarks.rows.record import Row, whole
+from compiler.specs.config import Framework
 from compiler.specs.model import Model
 
 FLASH_SINCE = 2023
@@ -29,10 +29,10 @@ follows the busiest expert (1.09 to 1.24, Megatron-MoE-ModelZoo's Qwen3-235B).""
 
 
 def recompute(row: Row, *, fused: bool) -> str:
-    """full, selective where a module of a layer is, or none."""
+    """full, selective where a module of a layer is (torchtitan's: by operations), or none."""
     if row["recompute"].lower().startswith("full"):
         return "full"
-    return "selective" if modules(row, fused=fused) else "none"
+    return "selective" if _of_operations(row) or modules(row, fused=fused) else "none"
 
 
 def modules(row: Row, *, fused: bool) -> list[str]:
@@ -43,14 +43,23 @@ def modules(row: Row, *, fused: bool) -> list[str]:
     text = row["recompute"].lower()
     unsaid = not text and not fused and row["framework"] == "megatron"
     core = ["core_attn"] if "attention core" in text or unsaid else []
-    return core if _of_operations(row) else core + sorted(set(re.findall(r"layernorm|mla_up_proj|mlp|moe_act", text)))
+    return [] if _of_operations(row) else core + sorted(set(re.findall(r"layernorm|mla_up_proj|mlp|moe_act", text)))
 
 
-def layers(row: Row) -> dict[str, Any]:
-    """What torchtitan's layers keep: every second product where it selects operations, and inputs as they were given."""
-    if row["framework"] != "torchtitan":
-        return {}
-    return {"narrow_inputs": False} | ({"rebuilt": ("products",)} if _of_operations(row) else {})
+FRAMEWORKS = ("megatron", "torchtitan", "deepspeed")
+
+FORK = "megatron-deepspeed"
+"""Megatron's fork of the same name, which fuses no loss."""
+
+
+def framework(row: Row) -> Framework:
+    """What a row ran, with the arguments that its costs depend on; the plan's own rules stand in for what is no framework of ours."""
+    name = "megatron" if row["framework"] == FORK else row["framework"]
+    if name not in FRAMEWORKS:
+        return Framework(name="none")
+    args = ["--cross-entropy-loss-fusion"] * (name == "megatron" and fused_loss(row))
+    args += ["--compile.enable_async_tensor_parallel"] * (name == "torchtitan" and "asynctp" in row["notes"].lower())
+    return Framework(name=name, version=row["release"], args=args)
 
 
 def _of_operations(row: Row) -> bool:
@@ -63,19 +72,13 @@ def imbalance(row: Row) -> float:
 
 
 def fused_loss(row: Row) -> bool:
-    """Megatron fuses the cross entropy where it is asked to; a row that gives no arguments is taken as fused.
-
-    Its DeepSpeed fork, its releases before 2023 and torchtitan do not.
+    """Megatron fuses the cross entropy where it is asked to; a row that gives no arguments is taken as fused. Its DeepSpeed fork and
+    its releases before 2023 do not.
     """
     given = row.get("extra_args", "")
-    if row["framework"] in ("megatron-deepspeed", "torchtitan") or _before_flash(row):
+    if row["framework"] == FORK or _before_flash(row):
         return False
-    return row["framework"] != "megatron" or not given or "cross-entropy-loss-fusion=True" in given
-
-
-def pipelined_tp(row: Row) -> bool:
-    """torchtitan's async TP."""
-    return "asynctp" in row["notes"].lower()
+    return not given or "cross-entropy-loss-fusion=True" in given
 
 
 def zero_stage(row: Row) -> int:
@@ -89,7 +92,7 @@ def sequence_parallel(row: Row) -> bool | None:
     """As the row says, else where tp is above 1; Megatron-DeepSpeed reduces whole activations unless it is asked not to."""
     if row["seq_parallel"]:
         return row["seq_parallel"] == "1"
-    return False if row["framework"] == "megatron-deepspeed" else None
+    return False if row["framework"] == FORK else None
 
 
 def fused(row: Row, model: Model, generation: str) -> bool:
@@ -99,7 +102,7 @@ def fused(row: Row, model: Model, generation: str) -> bool:
     Keys wider than values (MLA) had no fused backward pass on Blackwell before cuDNN 9.11 (Transformer Engine pull request
     1797, its version 2.5), and FlashAttention 2 takes none of them.
     """
-    if "attention-backend=unfused" in row.get("extra_args", "") or row["framework"] == "megatron-deepspeed":
+    if "attention-backend=unfused" in row.get("extra_args", "") or row["framework"] == FORK:
         return False
     if row["framework"] != "megatron":
         return True

@@ -11,7 +11,7 @@ from benchmarks.rows import software, specified
 from benchmarks.rows.hardware import cluster, gpu_file, segmented
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
 from compiler import calibrated
-from compiler.specs.config import Config, Framework
+from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
@@ -168,7 +168,7 @@ def world(row: Row) -> World:
         model=architecture,
         parallel=degrees,
         workload=workload,
-        framework=Framework(name="none"),
+        framework=software.framework(row),
     )
     return planned(config)
 
@@ -193,8 +193,7 @@ def _filled(base: Record, row: Row) -> Record:
             raise Skip("no step time and no tokens/s")
         metric, measured = ("step_time_s", step) if step is not None else ("tokens_s_gpu", rate)
         base = replace(base, metric=metric, measured=measured or 0.0, software=ran)
-        ask = {**software.layers(row), "fused_loss": software.fused_loss(row)}
-        return replace(base, world=world(row), gpu=gpu_file(row), ask=ask)
+        return replace(base, world=world(row), gpu=gpu_file(row))
     except (Skip, *UNFIT) as why:
         return replace(base, skipped=reason(why))
 
@@ -224,9 +223,7 @@ def _memory(base: Record, row: Row) -> Record:
         if not row["dp"] and not row["gpus"]:
             raise Skip("data parallelism unknown")
         found = world(row)
-        ask = {**software.layers(row), "fused_loss": software.fused_loss(row)}
-        ask |= {"stage": _stage(row["stage_or_rank"], found), "pipelined_tp": software.pipelined_tp(row)}
-        return replace(base, world=found, gpu=gpu_file(row), ask=ask)
+        return replace(base, world=found, gpu=gpu_file(row), ask={"stage": _stage(row["stage_or_rank"], found)})
     except (Skip, *UNFIT) as why:
         return replace(base, skipped=reason(why))
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from compiler import calibrated
 from compiler.config.load import load_config
+from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.calibration import KernelCurve, LinkCurve
-from compiler.costs.collectives import PASSES
 from compiler.entry import Parser, finish
 from compiler.errors import ConfigError, WriteError, short, shown
 from compiler.fitting import kernels, links
@@ -147,7 +147,7 @@ def transfers(path: Path, text: str, hardware: Hardware) -> dict[str, dict[str, 
             "give the whole output of one nccl-tests program, its operation in the file's name",
         )
     with np.errstate(all="ignore"):
-        curve, error = links.fit(samples, PASSES.get(op, 1), hardware.nvlink.bandwidth)
+        curve, error = links.fit(samples, ALGORITHMS[op].passes, hardware.nvlink.bandwidth)
     _refuse(f"{path} {op}", curve)
     texts = [f"{size} {time}" for size, time in lines]
     return {"links": {op: plain(curve, error, {"file": path.name, **digest(texts)})}}

@@ -45,7 +45,9 @@ class RankplanSource(ConfigSource):
             return ConfigResult(SCHEME, config_path, schema(), {"package": ""})
         group, _, option = name.rpartition("/")
         if group in PLUGINS:
-            return ConfigResult(SCHEME, config_path, _plugin(group, option), {"package": PLUGINS[group][1].format(option)})
+            return ConfigResult(
+                SCHEME, config_path, _plugin(group, option), {"package": PLUGINS[group][1].format(option)}
+            )
         try:
             degrees = parse(name.removeprefix("parallel/"))
         except ConfigError as error:

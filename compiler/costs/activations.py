@@ -17,7 +17,6 @@ from compiler.costs.constants import (
     DROPOUT_MASK_BYTES,
     ELEMENTWISE_PASSES,
     LOGIT_BYTES,
-    LOGIT_COPIES_BYTES,
     LOSS_BYTES,
     NORM_PASSES,
     PERMUTE_PASSES,
@@ -238,8 +237,8 @@ def _logits(case: Case, forward: Forward) -> Array:
     """The last hidden state and the logits of one micro-batch in FP32, again for every MTP layer."""
     width = case.model.hidden_size + case.padded_vocab_size
     fused = LOGIT_BYTES + (0.0 if case.fused_loss else case.activation_bytes)
-    alone, split = LOGIT_COPIES_BYTES.get(case.framework, (fused, fused))
+    alone, split = case.logit_bytes or (fused, fused)
     each = np.where(case.tp > 1, split, alone)
     once = each * forward.tokens * width / case.tp / case.loss_chunks
     whole = CHUNKED_BYTES * (case.loss_chunks > 1) * case.model.hidden_size * forward.tokens
-    return case.running.heads * once + case.running.last * whole
+    return np.asarray(case.running.heads * once + case.running.last * whole)

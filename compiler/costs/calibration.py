@@ -1,4 +1,4 @@
-"""Measured constants of GPUs and software, as frozen values: where there are none, the roofline stands.
+"""Constants of GPUs and software as frozen values, measured or assumed: one model of time takes either.
 
 Fractions are of the hardware's own peak and bandwidth, so that a GPU without measurements can borrow its nearest kin's.
 """
@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from compiler.costs.algorithms import ALGORITHMS, Algorithm
 from compiler.costs.arrays import Array
+from compiler.costs.constants import ASSUMED_SHARPNESS, COLLECTIVE_LAUNCH_S, KERNEL_LAUNCH_S, scale_up_efficiency
 from compiler.costs.software import Engine, Software
 from compiler.specs.fields import REQUIRED, between, numbers
+from compiler.specs.hardware import Hardware, Nvlink
 from compiler.specs.limits import BYTES, RANKS
-
-EIGHTY = 1.2816
-"""Standard deviations on either side of four fifths of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class LinkCurve:
     sizes: tuple[float, ...] = numbers(1, BYTES, 256, ())
     shape: tuple[float, ...] = numbers(1e-3, 1e3, 256, ())
 
-    def seconds(self, message: Array, wire_bytes: Array, ranks: Array, bandwidth: float) -> Array:
+    def seconds(self, message: Array, wire_bytes: Array, ranks: Array, bandwidth: Array | float) -> Array:
         """Arrays that broadcast; `message` is a whole call's bytes, `wire_bytes` what a rank sends of them."""
         spent = wire_bytes / (bandwidth * self.efficiency * (1 - self.pair_loss / ranks))
         spent = spent * np.where(ranks >= self.switched_ranks, self.switched, 1.0)
@@ -117,9 +117,29 @@ class Calibration:
     spreads: Mapping[str, float] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
 
-    def interval(self, kind: str, value: float) -> tuple[float, float] | tuple[None, None]:
-        """Where four of five measurements would lie; None where no residuals are kept."""
-        if kind not in self.spreads:
-            return None, None
-        factor = math.exp(EIGHTY * self.spreads[kind])
-        return value / factor, value * factor
+
+def assumed_curves(hardware: Hardware) -> GpuCalibration:
+    """Curves of a GPU that nobody measured: its file's efficiencies on kernels, NCCL's usual ones on NVLink, whose latency a tree over
+    the whole domain meets (an all_to_all meets it once, and something for each peer).
+    """
+    gpu, nvlink = hardware.gpu, hardware.nvlink
+    kernel = KernelCurve(gpu.compute_efficiency, gpu.memory_efficiency, KERNEL_LAUNCH_S, ASSUMED_SHARPNESS)
+    return GpuCalibration(
+        name=hardware.name,
+        gemm={"bf16": kernel},
+        links={op: _assumed_link(nvlink, op, how) for op, how in ALGORITHMS.items()},
+    )
+
+
+def completed(gpu: GpuCalibration, hardware: Hardware) -> GpuCalibration:
+    """With assumed links for operations that nothing near to them was measured for."""
+    known, assumed = gpu.links, assumed_curves(hardware).links
+    missing = {op: assumed[op] for op, how in ALGORITHMS.items() if not any(name in known for name in how.measured_as)}
+    return replace(gpu, links={**known, **missing})
+
+
+def _assumed_link(nvlink: Nvlink, op: str, how: Algorithm) -> LinkCurve:
+    peers = max(nvlink.domain_gpus - 1, 1)
+    steps = how.passes * math.ceil(math.log2(nvlink.domain_gpus)) / peers
+    once, each = (0.0, steps * nvlink.latency) if how.trees else (nvlink.latency, how.peer_s)
+    return LinkCurve(COLLECTIVE_LAUNCH_S + once, each, scale_up_efficiency(nvlink, op), pair_loss=0.0, ramp_s=0.0)

@@ -5,44 +5,38 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
-from compiler.costs.servers import SERVERS, WHOLE, Room, room
 from compiler.costs.stages import Layers, chunks, layers
-from compiler.costs.traits import LOSS_CHUNKS, WIDE_INPUTS, fuses_loss, pipelines_tp, rebuilt
 from compiler.costs.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
+from compiler.layout.experts import ExpertBlocks
+from compiler.layout.traits import BY_DEGREES, Traits
+from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from compiler.world import World
 
 
-@dataclass(frozen=True)
-class Case:
-    """A plan (or, by broadcasting, many) as the cost functions see it; every degree is at least 1.
+@dataclass(frozen=True, kw_only=True)
+class Case(Traits):
+    """A plan (or, by broadcasting, many) as the cost functions see it, with its framework's traits; every degree is at least 1.
 
-    `rebuilt`: modules of a layer that backward runs again, or "products" where every second one is kept. `narrow_inputs`: products
-    in FP8 and FP4 keep what they read as narrow as they read it (Transformer Engine). `fused_loss`: no copy of the logits in the
-    precision of activations, and few passes over them. `loss_chunks`: parts of the sequence that the head and the loss run through
-    one after another. `pipelined_tp`: hidden states are gathered and scattered piece by piece beside their GEMMs (async TP of torch).
-    `room`: what the server makes of memory. Decode of more sequences than `graph_batch` on a rank is launched kernel by kernel.
-    `combine_bytes`: of an element that experts send back; None for as many as activations have. `group`: micro-batches that a
-    virtual stage has in a row, pp where it is None. `chunks`: layers of the virtual stages, in order, where those of a rank are
-    not alike. `copies`: of what ZeRO cuts.
+    `chunks`: layers of the virtual stages, in order, where those of a rank are not alike.
     """
 
     model: Model
     workload: Workload
     hardware: Hardware
     sequence_parallel: bool
-    padded_vocab_size: Array
     tp: Array
     cp: Array
     pp: Array
@@ -52,19 +46,17 @@ class Case:
     adp: Array
     edp: Array
     stages: Layers
-    group: Array | None = None
     chunks: Layers | None = None
-    framework: str = "none"
-    room: Room = WHOLE
-    redundant_experts: int = 0
-    graph_batch: float = math.inf
-    combine_bytes: float | None = None
-    rebuilt: tuple[str, ...] = ()
-    narrow_inputs: bool = True
-    fused_loss: bool = True
-    loss_chunks: float = 1.0
-    pipelined_tp: bool = False
-    copies: int = 1
+
+    @property
+    def ranks(self) -> Array:
+        """Of an instance."""
+        return self.tp * self.cp * self.adp * self.pp
+
+    def of_a_plan(self, values: Array) -> Array:
+        """One number a plan, without the axis of stages."""
+        found = array(values + 0 * self.tp)
+        return found[..., 0] if found.ndim else found
 
     @property
     def running(self) -> Layers:
@@ -85,11 +77,6 @@ class Case:
     def micro_batches(self) -> Array:
         """Micro-batches of a training step, or of a batch of prompts, on one rank."""
         return ceil_div(self.sequences, np.maximum(self.micro_batch, 1))
-
-    @property
-    def in_a_row(self) -> Array:
-        """Micro-batches that go through a virtual stage before the next one has them."""
-        return self.pp if self.group is None else self.group
 
     @property
     def local_experts(self) -> Array:
@@ -146,7 +133,7 @@ class Case:
     def kv_bytes(self) -> float:
         """Bytes of a cached key or value. Servers cache them as wide as activations unless they are told otherwise."""
         said = self.workload.kv_cache_precision
-        if said is None and self.framework in SERVERS:
+        if said is None and self.serves:
             return self.activation_bytes
         return KV_BYTES[said or self.workload.precision]
 
@@ -156,44 +143,50 @@ class Case:
         return self.tp if self.sequence_parallel else np.ones_like(self.tp)
 
 
-def busiest(world: World) -> float:
+def busiest(config: Config, experts: ExpertBlocks) -> float:
     """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some."""
-    config = world.config
     if config.experts.load is None or not config.model.moe:
-        return float(imbalance.factor(config.workload, config.model, array(world.degrees.ep)))
+        return imbalance.factor(config.workload, config.model, config.degrees.ep)
     layers = [layer for layer, moe in enumerate(config.model.moe_layers) if moe]
-    return imbalance.measured(loads.read(config.experts.load), world.experts.blocks, layers)
+    return imbalance.measured(loads.read(config.experts.load), experts.blocks, layers)
 
 
 def case(world: World) -> Case:
     """The case of one plan. An expert grid that does not fit (refused elsewhere) counts as expert DP of at least 1."""
-    config, degrees = world.config, world.degrees
+    config, traits, degrees = world.config, world.traits, world.degrees
+    return shaped(
+        config,
+        traits.of({name: array(getattr(traits, name)) for name in BY_DEGREES}),
+        {name: array(getattr(degrees, name)) for name in DEGREES},
+        layers(config.model, world.stages.layers, traits.mtp_stage, config.workload.wide_layers),
+        busiest(config, world.experts),
+        chunks(world.stages, config, traits.mtp_stage),
+    )
+
+
+DEGREES = ("tp", "cp", "pp", "vpp", "ep", "etp", "adp")
+
+
+def shaped(
+    config: Config,
+    traits: Traits,
+    degrees: Mapping[str, Any],
+    stages: Layers,
+    busiest: Any,
+    apart: Layers | None = None,
+) -> Case:
+    """The one place where a case is made, of one plan or of many: `degrees` and the traits that follow from them are of shape []
+    or [plans, 1]; `busiest`: load of the busiest expert-parallel rank over the mean; `apart`: layers of unlike virtual stages.
+    """
+    workload, stage = config.workload, degrees["tp"] * degrees["cp"] * degrees["adp"]
+    chosen = workload.sequence_parallel
     return Case(
+        **{**vars(traits), **degrees},
+        edp=np.maximum(1, stage // (degrees["etp"] * degrees["ep"])),
         model=config.model,
-        workload=replace(config.workload, imbalance=busiest(world), imbalance_exponent=None),
+        workload=replace(workload, imbalance=busiest, imbalance_exponent=None),
         hardware=config.hardware,
-        sequence_parallel=config.sequence_parallel,
-        padded_vocab_size=array(world.padded_vocab_size),
-        tp=array(degrees.tp),
-        cp=array(degrees.cp),
-        pp=array(degrees.pp),
-        vpp=array(degrees.vpp),
-        ep=array(degrees.ep),
-        etp=array(degrees.etp),
-        adp=array(degrees.adp),
-        edp=array(max(1, degrees.edp)),
-        stages=layers(config.model, world.stages.layers, world.mtp_stage, config.workload.wide_layers),
-        group=array(world.interleaved_group),
-        chunks=chunks(world),
-        framework=config.framework.name,
-        room=room(config.framework) or WHOLE,
-        redundant_experts=world.experts.redundant,
-        graph_batch=math.inf if world.graph_batch is None else world.graph_batch,
-        combine_bytes=world.combine_bytes,
-        rebuilt=rebuilt(config.workload, config.framework.name),
-        narrow_inputs=config.framework.name not in WIDE_INPUTS,
-        fused_loss=fuses_loss(config.framework),
-        pipelined_tp=pipelines_tp(config.framework),
-        loss_chunks=LOSS_CHUNKS.get(config.framework.name, 1.0),
-        copies=world.copies,
+        sequence_parallel=workload.train if chosen is None else chosen,
+        stages=stages,
+        chunks=apart,
     )

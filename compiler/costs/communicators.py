@@ -13,15 +13,7 @@ import numpy as np
 
 from compiler.costs.arrays import Array, array
 from compiler.costs.case import Case
-
-BUFFERS_BYTES = 0.37e9
-"""Device memory of one communicator: 0.342 to 0.392 GB (AIConfigurator 0.12). Frameworks' overhead has one of them."""
-
-START_S = 1.8
-"""Seconds to make a communicator: topology, buffers, connections (NVIDIA/nccl issues 534: 2.0 s at 8 ranks, 1646: 2.5 s)."""
-
-START_RANK_S = 0.035
-"""What each rank of it adds, exchanging addresses (issues 534: 4.1 s at 32 ranks, 1156: 150 s at some thousands)."""
+from compiler.costs.constants import BUFFERS_BYTES, COMMUNICATOR_RANK_S, COMMUNICATOR_S
 
 
 @dataclass(frozen=True)
@@ -60,5 +52,5 @@ def communicators(case: Case) -> Communicators:
         count=len(found),
         sizes=found,
         buffers_bytes=round(BUFFERS_BYTES + float(extra_bytes(case))),
-        startup_s=sum(START_S + START_RANK_S * size for size in found.values()),
+        startup_s=sum(COMMUNICATOR_S + COMMUNICATOR_RANK_S * size for size in found.values()),
     )

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from compiler.specs.hardware import Nvlink
+
 ACTIVATION_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 2.0, "mxfp8": 2.0, "fp4": 2.0, "nvfp4": 2.0}
 """Bytes of an activation, and of a trained weight: FP8 and FP4 recipes keep both in BF16 (Transformer Engine)."""
 
@@ -28,18 +30,9 @@ DROPOUT_MASK_BYTES = 2.0
 LOGIT_BYTES = 4.0
 """FP32 logits and cross entropy in place (2205.05198, Megatron-LM)."""
 
-LOGIT_COPIES_BYTES = {"torchtitan": (12.0, 16.0)}
-"""The same of frameworks whose loss is not in place, without and with tp: in FP32 the log-softmax, its gradient and theirs, and
-where the loss is split over tp one copy more (torch 2.13, live tensors of a step counted)."""
-
 CHUNKED_BYTES = 6.0
-"""Of a last hidden state whose loss is chunked: its copy in chunks, and its gradient in FP32 (same)."""
-
-SHARDED_MASTERS = ("torchtitan",)
-"""Frameworks whose FSDP shards are the FP32 weights themselves, narrower ones being made as layers are gathered (fully_shard).
-Under pipeline parallelism they gather a stage once a step, and reduce its gradients once (torchtitan distributed/fsdp.py,
-torch distributed/pipelining/stage.py).
-"""
+"""Of a last hidden state whose loss is chunked: its copy in chunks, and its gradient in FP32 (torch 2.13, live tensors
+of a step counted)."""
 
 SCORE_BYTES = 2.0
 """Softmax of attention that is not fused, kept in half precision without dropout (2205.05198)."""
@@ -65,8 +58,19 @@ ahead (assumed)."""
 KERNEL_LAUNCH_S = 3e-6
 """Seconds that a kernel takes beyond its roofline (AIConfigurator 0.12, elementwise kernels)."""
 
-KERNELS_PER_LAYER = 10.0
-"""Kernels of a layer's forward pass: norms, projections, rotation, attention, MLP or experts (assumed, counted by hand)."""
+ASSUMED_SHARPNESS = 3.0
+"""Of the edge between arithmetic and memory where no kernel was measured (2.4 to 3.2 on H100)."""
+
+WIDE_HEAD = 128
+"""Values of a head from which on fused attention is as fast as it gets; narrower ones are slower by the square root: at 64 cuDNN
+has 0.69 of the speed, FlashAttention-3 0.77 and FlashAttention-2 0.88 (2407.08608, figure 5)."""
+
+KERNELS_OF_LAYER = 9.0
+"""Kernels beside the products: norms, rotation, attention, residuals (counted by hand)."""
+
+MLA_KERNELS = 6
+"""Kernels of MLA beside its products: two norms of latents, queries to the latent and outputs from it, rotation and
+concatenation, writing the cache (counted by hand)."""
 
 ELEMENTWISE_PASSES = 10.0
 """Times that the hidden state of a layer moves to or from memory outside GEMMs: norms 4, residuals 6 (assumed)."""
@@ -121,11 +125,18 @@ SCALE_UP_EFFICIENCY = {
 }
 """Fraction of NVLink bandwidth that large messages reach (nccl-tests, 8 GPUs)."""
 
+
+def scale_up_efficiency(nvlink: Nvlink, op: str) -> float:
+    """That of an operation: nothing is reduced in a switch where GPUs are joined by a mesh."""
+    return SCALE_UP_EFFICIENCY["all_gather" if nvlink.mesh and op == "all_reduce" else op]
+
+
 SCALE_OUT_EFFICIENCY = 0.74
 """Fraction of the network cards' bandwidth that large messages reach (4 nodes of B200, all_reduce: 37 of 50 GB/s a card)."""
 
 PCIE_BANDWIDTH = 25e9
-"""Bytes/s per direction between GPUs of a node without NVLink: PCIe 4.0 x16, 31.5e9 in theory, 80 % of it (assumed)."""
+"""Bytes/s per direction of PCIe 4.0 x16, 31.5e9 in theory, 80 % of it (assumed): between GPUs of a node without NVLink, and between a
+GPU and its host."""
 
 PCIE_LATENCY_S = 5e-6
 """Seconds of a message over PCIe (assumed)."""
@@ -135,3 +146,83 @@ ZERO_BUBBLE_SHARE = 1 / 3
 
 DUALPIPE_MICRO_BATCHES = 1.0
 """Micro-batches in flight beyond the number of stages under DualPipe (DeepSeek-V3 report, table 2)."""
+
+CHUNK = 8192
+"""Tokens of prompts that a step takes at most (vLLM's and TensorRT-LLM's own setting)."""
+
+COHORT = 4.0
+"""Others that come again together with a request: those that a step or two filled together end together."""
+
+OFFLINE = 0.7
+"""Rate over a whole run of a fixed number of requests, over that while the batch is full: it fills and drains (chosen by
+the error of sources that were left out)."""
+
+EDGE = 4.0
+"""Sharpness where two kinds of work run beside each other: (a^4 + b^4)^(1/4)."""
+
+SOFT_EDGE = 1.5
+"""The same of the collectives of a step beside its last micro-batch, as whole buckets wait: less sharp (chosen with all rows in
+sight; 2 does about as well on what was left out)."""
+
+CORE_BACKWARD = 2.5
+"""Work of attention's backward pass over its forward pass: five products for two (FlashAttention, 2205.14135)."""
+
+SCORES_BACKWARD = 1.6
+"""Passes over the scores in backward over those in forward, where attention is not fused (counted by hand: 10.5 and 6.5)."""
+
+EIGHTY = 1.2816
+"""Standard deviations on either side of four fifths of a normal distribution."""
+
+MOST_REQUESTS = 2048.0
+"""Requests that an attention-DP rank runs at a time, whatever its memory (TensorRT-LLM's default)."""
+
+BUFFERS_BYTES = 0.37e9
+"""Device memory of one communicator: 0.342 to 0.392 GB (AIConfigurator 0.12). Frameworks' overhead has one of them."""
+
+COMMUNICATOR_S = 1.8
+"""Seconds to make a communicator: topology, buffers, connections (NVIDIA/nccl issues 534: 2.0 s at 8 ranks, 1646: 2.5 s)."""
+
+COMMUNICATOR_RANK_S = 0.035
+"""What each rank of it adds, exchanging addresses (issues 534: 4.1 s at 32 ranks, 1156: 150 s at some thousands)."""
+
+DEEPEP_RANKS = (8, 16, 32, 64, 128, 256)
+
+DEEPEP_DISPATCH_S = (77e-6, 118e-6, 155e-6, 173e-6, 192e-6, 194e-6)
+
+DEEPEP_COMBINE_S = (114e-6, 195e-6, 273e-6, 314e-6, 369e-6, 360e-6)
+"""Seconds for 128 tokens of 7,168 in FP8 (BF16 back) to 8 experts each, by ranks of an EP group (DeepEP V1, H800, 50 GB/s)."""
+
+DEEPEP_PAIRS, DEEPEP_HIDDEN, DEEPEP_BANDWIDTH = 128 * 8, 7168, 50e9
+
+DEEPEP_LATENCY_SHARE = 0.25
+"""Part of these times that does not shrink with the message (assumed)."""
+
+HOST_UPDATE_BANDWIDTH = 25e9
+"""Bytes/s of the host's memory that Adam on its processors gets for each GPU: 8 channels of DDR5, 200e9, for 8 GPUs (assumed)."""
+
+UPDATE_BYTES = 28.0
+"""Memory traffic of a weight in Adam: gradient read 4, master and moments read 12 and written 12."""
+
+PREFILL_KEPT, DECODE_KEPT = 0.90, 0.92
+"""Part of a pool's rate that is left when requests come unevenly (AIConfigurator's run_disagg)."""
+
+WRITTEN_BYTES = 2.0
+"""Of a weight that the optimizer writes for the next forward pass."""
+
+INTERLEAVED_BETWEEN = 0.15
+"""Where an interleaved schedule lies between the lower bound by stages (0) and the sum of the stages (1)."""
+
+ZERO_BUBBLE_SLACK = 0.5
+"""Zero bubble: how much of what other stages are quicker than the slowest one is no wait."""
+
+DUALPIPE_BEHIND, DUALPIPE_BEFORE = 4.0, 2.0
+"""DualPipe: how many times a stage's own work makes up for slower ones behind it, and before it."""
+
+DUALPIPE_SHARE = 2 / 3
+"""DualPipe: (F + B + B - 3W) / (F + B) with B = 2F and W = F (DeepSeek-V3 report, table 2)."""
+
+WEIGHT_SHARE = 0.5
+"""Part of a backward pass that the gradients of weights take."""
+
+WIDEST_LOADS = 6553.6
+"""Most over fewest tokens of an expert: 0.8 of 8,192 (AIConfigurator's sampling of a power law)."""

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import comb
 
-import numpy as np
-
+from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
-from compiler.costs.constants import COLLECTIVE_LAUNCH_S, PEER_S
+from compiler.costs.collectives import call
 from compiler.costs.forward import Forward
-from compiler.costs.links import Reach, inner, outer
+from compiler.costs.links import Reach
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Form:
     seconds: float
 
 
-def forms(case: Case, forward: Forward, reach: Reach) -> Iterator[Form]:
+def forms(case: Case, forward: Forward, reach: Reach, gpu: GpuCalibration) -> Iterator[Form]:
     """Of one plan. None where experts are not spread."""
     ranks, domains = int(reach.size), int(reach.domains)
     if not case.model.moe or ranks < 2:
@@ -40,7 +39,8 @@ def forms(case: Case, forward: Forward, reach: Reach) -> Iterator[Form]:
     for name, hit, remote in _copies(case, ranks, domains):
         within = token * (hit * (each - 1) / ranks if remote is None else hit * (each - 1) / each)
         out = token * (hit * (ranks - each) / ranks if remote is None else remote * (domains - 1) / domains)
-        yield Form(forward.phase, name, within, out, _seconds(case, reach, within, out))
+        spent = call("all_to_all", token * hit, within, out, reach, case.hardware, gpu)
+        yield Form(forward.phase, name, within, out, float(spent))
 
 
 def _copies(case: Case, ranks: int, domains: int) -> Iterator[tuple[str, float, float | None]]:
@@ -63,12 +63,3 @@ def distinct(things: int, chosen: int, parts: int) -> float:
         return float(min(chosen, parts))
     missed = comb(things - round(share), chosen) / comb(things, chosen)
     return parts * (1 - missed)
-
-
-def _seconds(case: Case, reach: Reach, within: float, out: float) -> float:
-    """Both links work at once, so the slower one counts; every peer adds its own message."""
-    hardware = case.hardware
-    near, far = inner(hardware, "all_to_all", int(reach.size) // int(reach.domains)), outer(hardware, reach.span)
-    waits = near.latency * (within > 0) + far.latency * (out > 0)
-    peers = PEER_S * (int(reach.size) - 1)
-    return COLLECTIVE_LAUNCH_S + waits + peers + float(np.maximum(within / near.bandwidth, out / far.bandwidth))

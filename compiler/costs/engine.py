@@ -1,33 +1,22 @@
-"""Serving by measured curves: what is asked of a worker, and the times that continuous batching makes of it.
+"""Serving as clients see it: what is asked of a worker, and the times that continuous batching makes of it.
 
 As with training, the work does not depend on the engine's constants; arrays of any shape, one entry a plan.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.case import Case
-from compiler.costs.exposed import Reaches
+from compiler.costs.constants import CHUNK, COHORT
 from compiler.costs.forward import drafting, one_token, whole_sequences
 from compiler.costs.forward_pass import Pass, decode_seconds, fill_seconds, one_pass
-from compiler.costs.params import Counts
 from compiler.costs.room import admitted
+from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
-
-OFFLINE = 0.7
-"""Rate over a whole run of a fixed number of requests, over that while the batch is full: it fills and drains (chosen by
-the error of sources that were left out)."""
-
-COHORT = 4.0
-"""Others that come again together with a request: those that a step or two filled together end together."""
-
-CHUNK = 8192
-"""Tokens of prompts that a step takes at most (vLLM's and TensorRT-LLM's own setting)."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +56,13 @@ class Demand:
     drafted: Array
 
 
-def prompts(
-    case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, waiting: float, chunk: int = CHUNK
-) -> Prompts:
+def prompts(plan: Shape, gpu: GpuCalibration, waiting: float, chunk: int = CHUNK) -> Prompts:
     """Of a worker where `waiting` requests at most are in flight on each attention-DP rank."""
-    length, ranks = case.workload.longest, int(np.max(case.adp))
+    length, ranks = plan.case.workload.longest, int(np.max(plan.case.adp))
 
     def filled(count: int) -> Pass:
-        workload = replace(case.workload, global_batch_size=count * ranks, micro_batch_size=count)
-        these = replace(case, workload=workload)
-        return one_pass(these, held, reaches, gpu, whole_sequences(these, "prefill", length))
+        these = plan.at(global_batch_size=count * ranks, micro_batch_size=count)
+        return one_pass(these, gpu, whole_sequences(these.case, "prefill", length))
 
     count = max(1, min(chunk // length, round(waiting)))
     alone = filled(1)
@@ -85,9 +71,7 @@ def prompts(
 
 
 def demand(
-    case: Case,
-    held: Counts,
-    reaches: Reaches,
+    plan: Shape,
     gpu: GpuCalibration,
     *,
     batch: float | None = None,
@@ -96,15 +80,15 @@ def demand(
     interval: float = 1.0,
     chunk: int = CHUNK,
 ) -> Demand:
-    """The steady state of the case's batch, or of `batch` requests a rank (inf: all that fit): contexts are half way."""
-    prompt, output = case.workload.longest, case.workload.output_length
-    asked = case.workload.global_batch_size / case.adp if batch is None else array(batch)
-    running = np.maximum(np.minimum(asked, admitted(case, held)), 1.0)
-    full = replace(case, workload=replace(case.workload, global_batch_size=round(float(np.max(running * case.adp)))))
-    decode = one_pass(full, held, reaches, gpu, one_token(full, prompt + output / 2))
-    filled = fill or prompts(case, held, reaches, gpu, float(np.max(running)), chunk)
+    """The steady state of the plan's batch, or of `batch` requests a rank (inf: all that fit): contexts are half way."""
+    case, workload = plan.case, plan.case.workload
+    prompt, output = workload.longest, workload.output_length
+    asked = workload.global_batch_size / case.adp if batch is None else array(batch)
+    running = np.maximum(np.minimum(asked, admitted(case, plan.held)), 1.0)
+    full = plan.at(global_batch_size=round(float(np.max(running * case.adp))))
+    filled = fill or prompts(plan, gpu, float(np.max(running)), chunk)
     return Demand(
-        decode=decode,
+        decode=one_pass(full, gpu, one_token(full.case, prompt + output / 2)),
         prompt=filled.alone,
         group=filled.group,
         grouped=filled.grouped,

@@ -1,23 +1,18 @@
-"""Seconds of collectives, and the part of them that computation does not hide."""
+"""Flows with the seconds of a call on the worst group of their kind, and rows of them for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compiler.costs.arrays import Array
+from compiler.costs.arrays import Array, array
+from compiler.costs.calibration import GpuCalibration
 from compiler.costs.collectives import kept, seconds, wire_bytes
 from compiler.costs.links import Reach
+from compiler.costs.shape import Shape
 from compiler.costs.traffic import Flow
-from compiler.specs.hardware import Hardware
-
-if TYPE_CHECKING:
-    from compiler.costs.calibration import GpuCalibration
-
-Reaches = Mapping[str, Reach]
 
 
 @dataclass(frozen=True)
@@ -29,34 +24,14 @@ class Timed:
     call_s: Array
 
 
-def timed(
-    flows: Iterable[Flow], reaches: Reaches, hardware: Hardware, gpu: GpuCalibration | None = None
-) -> list[Timed]:
+def timed(flows: Iterable[Flow], plan: Shape, gpu: GpuCalibration) -> list[Timed]:
     """Time each flow; those whose groups hold one rank are left out."""
-    kept = [(flow, reaches[flow.kind]) for flow in flows]
+    found = [(flow, plan.reaches[flow.kind]) for flow in flows]
     return [
-        Timed(flow, reach, seconds(flow.op, flow.payload, reach, hardware, gpu, flow.copies))
-        for flow, reach in kept
-        if np.any(reach.size > 1)
+        Timed(flow, reach, seconds(flow.op, flow.payload, reach, plan.case.hardware, gpu, flow.copies))
+        for flow, reach in found
+        if np.any(array(reach.size) > 1)
     ]
-
-
-def pass_seconds(flows: Iterable[Timed], compute: Array, attention: Array, *, backward: bool) -> Array:
-    """Seconds that collectives add to one micro-batch's pass, arrays over stages.
-
-    The CP ring hides behind the attention core, other overlapped ones together behind the whole computation.
-    """
-    open_s, ring_s, hidden_s = np.zeros_like(compute), np.zeros_like(compute), np.zeros_like(compute)
-    for item in flows:
-        calls = item.flow.backward if backward else item.flow.forward
-        spent = calls * item.call_s
-        if not item.flow.overlapped:
-            open_s = open_s + spent
-        elif item.flow.kind == "cp":
-            ring_s = ring_s + spent
-        else:
-            hidden_s = hidden_s + spent
-    return open_s + np.maximum(ring_s - attention, 0) + np.maximum(hidden_s - compute, 0)
 
 
 @dataclass(frozen=True)
@@ -93,7 +68,7 @@ def row(item: Timed, phase: str, micro_batches: float) -> Row:
         bytes_per_call=float(np.max(flow.payload)),
         count=float(np.max(calls)),
         backward_count=float(np.max(micro_batches * flow.backward)),
-        span=item.reach.span,
+        span=str(item.reach.span),
         seconds=float(np.max(calls * item.call_s)),
         overlapped=flow.overlapped,
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import BACKWARD_RATIO
-from compiler.costs.forward import Forward, dispatched, mean_keys
-from compiler.costs.params import ONE, Counts, Totals, chosen_fraction, dense, experts, query_width, value_width
+from compiler.costs.forward import Forward, mean_keys
+from compiler.costs.params import ONE, Totals, chosen_fraction, dense, experts, query_width, value_width
 from compiler.costs.stages import layers
 from compiler.specs.hardware import Gpu
 from compiler.specs.model import Model
@@ -44,17 +44,6 @@ def core(case: Case, forward: Forward) -> Array:
     heads = ceil_div(case.model.num_attention_heads, case.tp)
     keys = case.running.full * forward.keys + case.running.sliding * forward.window_keys
     return 2 * heads * score_width(case.model, forward.phase) * forward.tokens * keys
-
-
-def dense_gemms(held: Counts, forward: Forward) -> Array:
-    """GEMMs of the dense class on a rank, arrays over stages."""
-    return 2 * held.dense_gemm * forward.tokens
-
-
-def expert_gemms(case: Case, held: Counts, forward: Forward) -> Array:
-    """GEMMs of the routed experts on the busiest rank, arrays over stages."""
-    each = dispatched(case, forward) * case.ep / max(1, case.model.num_experts + case.redundant_experts)
-    return 2 * held.moe_gemm * each * case.workload.imbalance
 
 
 def model_forward_per_token(model: Model, whole: Totals, length: float, train: bool) -> float:

@@ -11,20 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compiler.costs import traffic
-from compiler.costs.arrays import Array
+from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
-from compiler.costs.exposed import Reaches, Timed, timed
+from compiler.costs.constants import MLA_KERNELS
+from compiler.costs.exposed import Timed, timed
 from compiler.costs.forward import Forward
-from compiler.costs.params import Counts
 from compiler.costs.parts import parts
+from compiler.costs.shape import Shape
 from compiler.costs.shapes import gemms
 from compiler.costs.software import Engine
 from compiler.specs.weights import WIDE
-
-MLA_KERNELS = 6
-"""Kernels of MLA beside its products: two norms of latents, queries to the latent and outputs from it, rotation and
-concatenation, writing the cache (counted by hand)."""
 
 
 @dataclass(frozen=True)
@@ -50,33 +47,33 @@ class Pass:
     eager: Array | float = 0.0
 
 
-def one_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
+def one_pass(plan: Shape, gpu: GpuCalibration, forward: Forward) -> Pass:
     """Summed over stages."""
-    each = stage_pass(case, held, reaches, gpu, forward)
+    each = stage_pass(plan, gpu, forward)
     return Pass(**{name: np.asarray(np.sum(value, axis=-1)) for name, value in vars(each).items()})
 
 
-def stage_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, forward: Forward) -> Pass:
+def stage_pass(plan: Shape, gpu: GpuCalibration, forward: Forward) -> Pass:
     """Arrays over stages. Ranks of TP hold the same tokens, so that only attention DP needs to dispatch them to experts: else
     the all_reduce that TP makes anyway joins what they computed.
     """
-    kernels = parts(case, held, forward, gpu)
-    flows = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
+    case, kernels = plan.case, parts(plan, forward, gpu)
+    flows = timed(traffic.passing(case, forward), plan, gpu)
     none = 0 * case.running.layers
-    empty = [replace(item.flow, payload=0 * item.flow.payload) for item in flows]
-    idle = timed(empty, reaches, case.hardware, gpu)
+    idle = timed((replace(item.flow, payload=0 * item.flow.payload) for item in flows), plan, gpu)
 
     def spent(items: Sequence[Timed], *kinds: str) -> Array:
         found = sum((item.flow.forward * item.call_s for item in items if item.flow.kind in kinds), none)
         return np.asarray(found + none)
 
-    calls = sum((item.flow.forward for item in flows if item.flow.kind in ("tp", "cp")), none)
+    small = [item for item in flows if item.flow.kind in ("tp", "cp")]
+    calls = sum((item.flow.forward * (array(item.reach.size) > 1) for item in small), none)
     return Pass(
-        products=kernels.products + none,
-        grouped=kernels.grouped + none,
-        core=kernels.core + none,
-        elementwise=kernels.elementwise + none,
-        launches=kernels.launches + _others(case) + none,
+        products=kernels.products,
+        grouped=kernels.grouped,
+        core=kernels.core,
+        elementwise=kernels.elementwise,
+        launches=kernels.launches + _others(case),
         experts=case.running.moe + none,
         latent=case.model.mla * case.running.layers + none,
         tp=spent(flows, "tp", "cp"),
@@ -84,7 +81,9 @@ def stage_pass(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration, 
         calls=np.asarray(calls + none),
         ep=spent(flows, "ep", "etp") * (case.adp > 1),
         pp=spent(flows, "pp"),
-        eager=(forward.phase == "decode") * (forward.sequences > case.graph_batch) + none,
+        eager=(forward.phase == "decode")
+        * (forward.sequences > (np.inf if case.graph_batch is None else case.graph_batch))
+        + none,
     )
 
 

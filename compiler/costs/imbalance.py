@@ -6,27 +6,23 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from compiler.costs.arrays import Array, array
+from compiler.costs.arrays import Array
+from compiler.costs.constants import WIDEST_LOADS
 from compiler.layout.experts import Block
 from compiler.layout.loads import Loads
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 
-WIDEST = 6553.6
-"""Most over fewest tokens of an expert: 0.8 of 8,192 (AIConfigurator's sampling of a power law)."""
-
 PLACEMENTS = 64
 """Arrangements of experts over ranks that are averaged; their order is a fixed mixing of numbers, not chance."""
 
 
-def factor(workload: Workload, model: Model, ep: Array) -> Array:
-    """Busiest over mean rank at each of many ep, shape of `ep`: 1 or more. Measured loads are not looked at."""
+def factor(workload: Workload, model: Model, ep: int) -> float:
+    """Busiest over mean of `ep` ranks: 1 or more. Measured loads are not looked at."""
     if workload.imbalance_exponent is None or not model.moe:
-        return workload.imbalance + 0 * array(ep)
+        return float(workload.imbalance)
     loads = power_law(model.num_experts, max(1, model.num_experts_per_tok), workload.imbalance_exponent)
-    kinds, index = np.unique(array(ep), return_inverse=True)
-    found = array([_placed(loads, int(kind)) for kind in kinds])
-    return found[index].reshape(np.shape(ep))
+    return _placed(loads, ep)
 
 
 def measured(loads: Loads, blocks: Sequence[Block], moe_layers: Iterable[int]) -> float:
@@ -45,7 +41,7 @@ def power_law(experts: int, chosen: int, exponent: float) -> Array:
     """
     u = (np.arange(experts) + 0.5) / experts
     power = 1 - exponent
-    loads = WIDEST**u if abs(power) < 1e-9 else (1 + (WIDEST**power - 1) * u) ** (1 / power)
+    loads = WIDEST_LOADS**u if abs(power) < 1e-9 else (1 + (WIDEST_LOADS**power - 1) * u) ** (1 / power)
     loads, most = loads / loads.mean(), experts / chosen
     for _ in range(experts):  # what does not fit on the busiest goes to the others
         over = loads >= most

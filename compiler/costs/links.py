@@ -13,8 +13,8 @@ from compiler.costs.constants import (
     PCIE_BANDWIDTH,
     PCIE_LATENCY_S,
     SCALE_OUT_EFFICIENCY,
-    SCALE_UP_EFFICIENCY,
     SWITCH_LATENCY_S,
+    scale_up_efficiency,
 )
 from compiler.specs.hardware import Hardware
 from compiler.world import World
@@ -22,13 +22,13 @@ from compiler.world import World
 
 @dataclass(frozen=True)
 class Reach:
-    """The worst group of a kind: `size` ranks in `domains` NVLink domains; span as in SPANS. Arrays for many plans at once,
-    the span then that of the groups which leave a domain.
+    """The worst group of a kind: `size` ranks in `domains` NVLink domains; span as in SPANS. Arrays for many plans at once, of which
+    `span` holds indices into SPANS.
     """
 
     kind: str
     size: int | NDArray[np.float64]
-    span: str
+    span: str | NDArray[np.int8]
     domains: int | NDArray[np.float64]
 
 
@@ -37,11 +37,11 @@ class Link:
     """Bytes/s per direction of one GPU, and the seconds of one hop."""
 
     bandwidth: Array | float
-    latency: float
+    latency: Array | float
 
 
 def reach(world: World, kind: str) -> Reach:
-    """Expand a kind's groups and find the worst. Ranks that the cluster has no slots for count as the farthest."""
+    """Expand a kind's groups and find the farthest span, and the most domains. Ranks without a slot count as the farthest."""
     size = world.groups.size(kind)
     if size <= 1:
         return Reach(kind, 1, SPANS[0], 1)
@@ -53,30 +53,32 @@ def reach(world: World, kind: str) -> Reach:
     worst = int(found.max())
     if worst <= SPANS.index("nvlink"):
         return Reach(kind, size, SPANS[worst], 1)
-    farthest = table[found == worst]
-    return Reach(kind, size, SPANS[worst], int(distinct(slots.nvlink_domain(farthest)).max()))
+    return Reach(kind, size, SPANS[worst], int(distinct(slots.nvlink_domain(table)).max()))
 
 
 def inner(hardware: Hardware, op: str, ranks: Array | int) -> Link:
-    """Within an NVLink domain that holds `ranks` of a group. In a mesh they use the links among themselves, and reduce none in
-    a switch.
-    """
+    """Within an NVLink domain that holds `ranks` of a group."""
+    nvlink = hardware.nvlink
+    return Link(within(hardware, ranks) * scale_up_efficiency(nvlink, op), nvlink.latency)
+
+
+def within(hardware: Hardware, ranks: Array | int) -> Array | float:
+    """Bytes/s of the links that a rank has to `ranks` of its domain: those of a mesh are for a peer each."""
     nvlink = hardware.nvlink
     if not nvlink.mesh:
-        return Link(nvlink.bandwidth * SCALE_UP_EFFICIENCY[op], nvlink.latency)
-    used = np.maximum(array(ranks) - 1, 1) / max(nvlink.domain_gpus - 1, 1)
-    alike = "all_gather" if op == "all_reduce" else op
-    return Link(nvlink.bandwidth * used * SCALE_UP_EFFICIENCY[alike], nvlink.latency)
+        return nvlink.bandwidth
+    return nvlink.bandwidth * np.maximum(array(ranks) - 1, 1) / max(nvlink.domain_gpus - 1, 1)
 
 
-def outer(hardware: Hardware, span: str) -> Link:
-    """Between NVLink domains: PCIe within a node, else a GPU's part of its node's network cards.
+def outer(hardware: Hardware, span: str | NDArray[np.int8]) -> Link:
+    """Between NVLink domains: PCIe within a node, else a GPU's part of its node's network cards. `span`: a name of SPANS, or
+    indices into them.
 
     Leaving a leaf crosses what may be oversubscribed, and each level adds two switch hops.
     """
-    if span == "node":
-        return Link(PCIE_BANDWIDTH, PCIE_LATENCY_S)
-    nic, above = hardware.nic, max(0, SPANS.index(span) - SPANS.index("leaf"))
+    level = np.asarray(SPANS.index(span) if isinstance(span, str) else span)
+    nic, above = hardware.nic, np.maximum(0, level - SPANS.index("leaf"))
     bandwidth = nic.per_node * nic.bandwidth / hardware.node.gpus * SCALE_OUT_EFFICIENCY
-    crossed = hardware.fabric.oversubscription if above else 1.0
-    return Link(bandwidth / crossed, nic.latency + 2 * above * SWITCH_LATENCY_S)
+    crossed, node = np.where(above, hardware.fabric.oversubscription, 1.0), level == SPANS.index("node")
+    latency = nic.latency + 2 * above * SWITCH_LATENCY_S
+    return Link(np.where(node, PCIE_BANDWIDTH, bandwidth / crossed), np.where(node, PCIE_LATENCY_S, latency))

@@ -20,7 +20,6 @@ from compiler.costs.constants import (
     OTHER_BYTES,
     RESERVED_SHARE,
     SAVED_BYTES,
-    SHARDED_MASTERS,
     WORKSPACE_BYTES,
 )
 from compiler.costs.params import Counts, attention, key_value_width, mlp, moe_dense
@@ -94,7 +93,7 @@ def cut(case: Case, dense: Array, moe: Array, from_stage: int) -> Array:
     if not zero(case, from_stage):
         return dense + moe
     ranks, of_experts = (np.maximum(1, size / case.copies) for size in (case.adp * case.cp, case.edp))
-    return dense / ranks + moe / of_experts
+    return np.asarray(dense / ranks + moe / of_experts)
 
 
 def zero(case: Case, stage: int) -> bool:
@@ -105,7 +104,7 @@ def zero(case: Case, stage: int) -> bool:
 
 def of_masters(case: Case) -> bool:
     """Whether ZeRO-3 shards the FP32 weights themselves."""
-    return zero(case, 3) and case.framework in SHARDED_MASTERS
+    return zero(case, 3) and case.shards_masters
 
 
 def between(case: Case) -> NDArray[np.bool_]:

@@ -13,10 +13,6 @@ FORWARD, BACKWARD, INPUT, WEIGHT = "FBIW"
 """A forward pass; a whole backward pass, or only the gradient of its input, or of its weights."""
 
 
-WEIGHT_SHARE = 0.5
-"""Part of a backward pass that the gradients of weights take."""
-
-
 class Op(NamedTuple):
     """One piece of work of a micro-batch. `stage`: of all chunks, in the order in which a micro-batch meets them."""
 

@@ -1,4 +1,4 @@
-"""Seconds of each kind of work in one micro-batch's forward pass, by measured curves; arrays over stages.
+"""Seconds of each kind of work in one micro-batch's forward pass, by the curves of a GPU; arrays over stages.
 
 Where parameters are declared beyond what the architecture has, products take as much longer as they are larger.
 """
@@ -14,25 +14,19 @@ from compiler.costs.activations import elementwise_bytes, permuted_bytes
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
-from compiler.costs.constants import DROPOUT_PASSES, SCORE_PASSES
+from compiler.costs.constants import DROPOUT_PASSES, KERNELS_OF_LAYER, SCORE_PASSES, WIDE_HEAD
 from compiler.costs.forward import Forward, dispatched, touched_fraction
-from compiler.costs.kernels import cache_bytes
+from compiler.costs.memory import kv_token
 from compiler.costs.params import Counts, matrices, value_width
+from compiler.costs.shape import Shape
 from compiler.costs.shapes import gemms
 from compiler.costs.widths import ELEMENT_BYTES
-
-KERNELS_OF_LAYER = 9.0
-"""Kernels beside the products: norms, rotation, attention, residuals (counted by hand)."""
-
-WIDE_HEAD = 128
-"""Values of a head from which on fused attention is as fast as it gets; narrower ones are slower by the square root: at 64 cuDNN
-has 0.69 of the speed, FlashAttention-3 0.77 and FlashAttention-2 0.88 (2407.08608, figure 5)."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """`launches` is a count of kernels, all else seconds. `products` are dense GEMMs, `grouped` those of routed experts,
-    `moved` the bytes that decode streams (weights and cache) at peak bandwidth.
+    """`launches` is a count of kernels, all else seconds. `products` are dense GEMMs, `grouped` those of routed experts, `core` fused
+    attention and `scores` attention that is not; `elementwise` what moves through memory, `permuted` copies of tokens among it.
     """
 
     products: Array
@@ -44,14 +38,20 @@ class Parts:
     permuted: Array
 
 
-def parts(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Parts:
+def parts(plan: Shape, forward: Forward, gpu: GpuCalibration) -> Parts:
     """A forward pass of one micro-batch on each stage; of its layers that compute wide, as if all did, by their share."""
-    found, share = _alike(case, held, forward, gpu), case.wide_share
+    found, share = _alike(plan.case, plan.held, forward, gpu), plan.case.wide_share
     if not np.any(share):
         return found
-    wide = _alike(case.computed_wide, held, forward, gpu)
+    wide = _alike(plan.case.computed_wide, plan.held, forward, gpu)
     mixed = {item.name: (getattr(found, item.name), getattr(wide, item.name)) for item in fields(Parts)}
     return Parts(**{name: narrow + share * (other - narrow) for name, (narrow, other) in mixed.items()})
+
+
+def cache_bytes(case: Case, forward: Forward) -> Array:
+    """KV cache that a pass reads, arrays over stages."""
+    tokens = case.running.full * forward.cached + case.running.sliding * forward.window_cached
+    return forward.sequences * kv_token(case) * tokens
 
 
 def _alike(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Parts:
@@ -64,7 +64,8 @@ def _alike(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> P
     elementwise = elementwise_bytes(case, forward) / peak.memory_bandwidth
     launches = launches + KERNELS_OF_LAYER * case.running.layers
     permuted = permuted_bytes(case, forward) / peak.memory_bandwidth
-    return Parts(products, grouped, np.maximum(core, cached), scores, elementwise, launches, permuted)
+    found = (products, grouped, np.maximum(core, cached), scores, elementwise, launches, permuted)
+    return Parts(*(part + 0 * case.running.layers for part in found))
 
 
 def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:

@@ -1,16 +1,16 @@
 """The pipeline: micro-batches that a stage holds at once, and the bubble of each schedule.
 
-A bubble is in units of one micro-batch's forward and backward pass on a stage. Sources: Megatron-LM (2104.04473),
-zero bubble (2401.10241), DualPipe (DeepSeek-V3 report, table 2).
+Sources: Megatron-LM (2104.04473), zero bubble (2401.10241), DualPipe (DeepSeek-V3 report, table 2).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from compiler.costs import uneven as closed
 from compiler.costs.arrays import Array, array
 from compiler.costs.case import Case
-from compiler.costs.constants import DUALPIPE_MICRO_BATCHES, ZERO_BUBBLE_SHARE
+from compiler.costs.constants import DUALPIPE_MICRO_BATCHES
 from compiler.costs.orders import FORWARD, interleaved
 from compiler.costs.stages import Layers
 
@@ -21,22 +21,11 @@ def schedule(case: Case) -> str:
     return "interleaved" if chosen == "1f1b" else chosen
 
 
-def share(name: str, pp: Array, vpp: Array) -> Array:
-    """Part of 1F1B's bubble, (pp-1) micro-batches, that a schedule leaves. 1F1B is the interleaved one with vpp = 1.
-
-    DualPipe: (pp/2-1)(F&B + B - 3W) with B = 2F and W = F, an overlapped pair F&B taking F + B.
-    """
-    if name == "zero_bubble":
-        return ZERO_BUBBLE_SHARE * np.ones_like(pp)
-    if name == "dualpipe":
-        return array(np.maximum(pp - 2, 0) / (3 * np.maximum(pp - 1, 1)))
-    return 1 / vpp
-
-
-def bubble_fraction(case: Case) -> Array:
-    """Idle part of a step where all stages take the same time."""
-    bubble = (case.pp - 1) * share(schedule(case), case.pp, case.vpp)
-    return bubble / np.maximum(case.micro_batches + bubble, 1)
+def bubble_fraction(case: Case) -> float:
+    """Idle part of a step of one plan where all stages take the same time, a third of it forward."""
+    each, count = np.ones(int(case.pp)) / 3, array(case.micro_batches)
+    bubble = float(closed.bubble(schedule(case), each, 2 * each, array(case.vpp), count))
+    return bubble / max(float(count) + bubble, 1.0)
 
 
 def in_flight(case: Case) -> Array:
@@ -53,7 +42,7 @@ def in_flight(case: Case) -> Array:
     elif schedule(case) == "zero_bubble":
         held = behind + 1
     else:
-        held = np.where(case.vpp > 1, (2 * behind + (case.vpp - 1) * case.in_a_row + 1) / case.vpp, behind + 1)
+        held = np.where(case.vpp > 1, (2 * behind + (case.vpp - 1) * case.group + 1) / case.vpp, behind + 1)
     return np.minimum(held, case.micro_batches) * np.ones_like(case.stages.layers)
 
 
@@ -62,13 +51,20 @@ ROUNDS = 4
 
 
 def _of_chunks(case: Case, chunks: Layers) -> Array:
-    """The same of chunks that are not alike, by the layers that each rank's order holds at a time."""
-    pp, vpp, group = int(case.pp), int(case.vpp), int(case.in_a_row)
-    count = min(int(case.micro_batches), ROUNDS * group + int(case.micro_batches) % group)
-    orders = interleaved(pp, vpp, count, group)
+    """The same of chunks that are not alike, by the layers that each rank's order holds at a time; plans have stages alike."""
+    pp, vpp = int(np.max(case.pp)), int(np.max(case.vpp))
     weights = chunks.with_mtp(case.model.moe).layers if case.workload.train else chunks.layers
+    sizes = np.stack(np.broadcast_arrays(case.micro_batches, case.group), axis=-1).astype(int)
+    kinds, index = np.unique(sizes.reshape(-1, 2), axis=0, return_inverse=True)
+    held = np.stack([_of_orders(pp, vpp, int(count), int(group), weights) for count, group in kinds])
+    return held[index.ravel()].reshape(*case.tp.shape[:-1], pp)
+
+
+def _of_orders(pp: int, vpp: int, micro_batches: int, group: int, weights: Array) -> Array:
+    """Shape [pp]; `weights`: layers of each virtual stage."""
+    orders = interleaved(pp, vpp, min(micro_batches, ROUNDS * group + micro_batches % group), group)
     held = np.ones(pp)
     for rank, order in enumerate(orders or ()):
         steps = [(1 if op.kind == FORWARD else -1) * weights[op.stage] for slot in order for op in slot]
         held[rank] = np.cumsum(steps).max() / max(weights[rank::pp].sum(), 1)
-    return held if orders else np.minimum(pp, case.micro_batches) * held
+    return held if orders else np.minimum(pp, micro_batches) * held

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-PREFILL_KEPT, DECODE_KEPT = 0.90, 0.92
-"""Part of a pool's rate that is left when requests come unevenly (AIConfigurator's run_disagg)."""
+from compiler.costs.constants import DECODE_KEPT, PREFILL_KEPT
 
 LARGEST_POOL = 32
 """Most instances of a pool in a ratio that is proposed."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from compiler.costs import uneven
 from compiler.costs.arrays import Array, array
-from compiler.costs.orders import BACKWARD, FORWARD, INPUT, ORDERS, WEIGHT, WEIGHT_SHARE, Op, Slot
+from compiler.costs.constants import WEIGHT_SHARE
+from compiler.costs.orders import BACKWARD, FORWARD, INPUT, ORDERS, WEIGHT, Op, Slot
 
 SLOTS = 16_000
 """Slots that are replayed, some 30 ms of them; the steps of a longer pipeline go on as its slowest rank does (within 0.7 % on stages

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
+from compiler.costs.constants import MOST_REQUESTS, OTHER_BYTES
 from compiler.costs.memory import Memory, kv_cache, memory
 from compiler.costs.params import Counts
 from compiler.costs.uncertainty import Uncertainty
 
 Around = tuple[float, float] | tuple[None, None]
 
-MOST = 2048.0
-"""Requests that an attention-DP rank runs at a time, whatever its memory (TensorRT-LLM's default)."""
-
 
 def admitted(case: Case, held: Counts) -> Array:
-    """Requests of the case's lengths that run on each attention-DP rank at a time: at least one."""
+    """Requests of the case's lengths that run on each attention-DP rank at a time: at least one; shape of degrees."""
     answered = max(1, round(case.room.answered * case.workload.output_length))
     each = one_sequence(case, case.workload.longest, answered)
-    room = (given(case, memory(case, held)) / np.maximum(each, 1)).min(axis=-1)
-    return np.asarray(np.minimum(np.maximum(room, 1.0), MOST))
+    room = _fewest(case, given(case, memory(case, held)) / np.maximum(each, 1))
+    return np.asarray(np.minimum(np.maximum(room, 1.0), MOST_REQUESTS))
 
 
 def fitting(case: Case, held: Counts, length: float) -> Array:
@@ -31,29 +30,42 @@ def fitting(case: Case, held: Counts, length: float) -> Array:
     attention-DP rank; 0 where not even the rest fits.
     """
     each = one_sequence(case, round(length), 0)
-    return np.asarray(np.floor(given(case, memory(case, held)) / np.maximum(each, 1)).min(axis=-1))
+    return np.floor(_fewest(case, given(case, memory(case, held)) / np.maximum(each, 1)))
+
+
+def _fewest(case: Case, values: Array) -> Array:
+    """Of all stages, in the shape of degrees."""
+    return np.asarray(values.min(axis=-1, keepdims=case.tp.ndim > 0))
 
 
 def given(case: Case, found: Memory) -> Array:
-    """Bytes that a server has for its cache beside the rest of `found`, by stage."""
+    """Bytes that a server has for its cache beside the rest of `found`, by stage; 0 where there are none."""
     other = found.total_bytes - found.kv_cache_bytes - found.weights_bytes
-    return case.room.cache_bytes(case.hardware.gpu.memory_bytes, found.weights_bytes, other)
+    own, capacity = case.room, case.hardware.gpu.memory_bytes
+    left = capacity - found.weights_bytes - other
+    if not own.of_all:
+        return np.maximum(own.share * left, 0.0)
+    chosen = own.share * capacity - found.weights_bytes - OTHER_BYTES["serve"] * own.with_other
+    chosen = np.maximum(chosen, own.least * capacity)
+    return np.maximum(np.minimum(chosen, left), 0.0)
 
 
 def one_sequence(case: Case, prompt: int, answer: int) -> Array:
     """Bytes that are cached of a sequence of `prompt` and `answer` tokens, by stage."""
-    one = replace(
-        case.workload, global_batch_size=int(np.max(case.adp)), sequence_lengths=[prompt], output_length=answer
-    )
-    return kv_cache(replace(case, workload=one))
+    return kv_cache(_asked(case, case.adp, sequence_lengths=[prompt], output_length=answer))
+
+
+def _asked(case: Case, batch: Any, **changes: Any) -> Case:
+    """With another batch of an instance: a number, or an array of one a plan."""
+    return replace(case, workload=replace(case.workload, global_batch_size=batch, **changes))
 
 
 def running(case: Case, held: Counts, length: int) -> Case:
     """With the requests of prompts of `length` that run at a time, of those that clients of an instance ask."""
-    workload = case.workload
-    alone = replace(case, workload=replace(workload, sequence_lengths=[length]))
-    most = round(float(np.max(admitted(alone, held) * case.adp)))
-    return replace(case, workload=replace(workload, global_batch_size=min(workload.global_batch_size, most)))
+    asked = case.workload.global_batch_size
+    alone = _asked(case, asked, sequence_lengths=[length])
+    most = np.minimum(asked, np.round(admitted(alone, held) * case.adp))
+    return _asked(case, most if most.ndim else int(most))
 
 
 def served(case: Case, held: Counts) -> Memory:
@@ -62,9 +74,9 @@ def served(case: Case, held: Counts) -> Memory:
     """
     found = memory(case, held)
     asked = found.kv_cache_bytes
-    tokens = float(case.sequences) * (case.workload.longest + case.workload.output_length)
-    share = np.min(given(case, found) / np.maximum(asked, 1))
-    kept = asked * min(1.0, float(np.floor(share * tokens)) / max(tokens, 1.0))
+    tokens = case.sequences * (case.workload.longest + case.workload.output_length)
+    share = _fewest(case, given(case, found) / np.maximum(asked, 1))
+    kept = asked * np.minimum(1.0, np.floor(share * tokens) / np.maximum(tokens, 1.0))
     return replace(found, kv_cache_bytes=np.maximum(kept, _longest(case)))
 
 

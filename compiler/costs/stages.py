@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compiler.costs.arrays import Array, array
+from compiler.layout.stages import Stages
+from compiler.specs.config import Config
 from compiler.specs.model import Model
-from compiler.world import World
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,9 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -
     )
 
 
-def chunks(world: World) -> Layers | None:
+def chunks(found: Stages, config: Config, mtp_stage: int) -> Layers | None:
     """Layers of each virtual stage, in the order in which a micro-batch meets them; None where the chunks of each rank are alike."""
-    found = world.stages
     if all(len(set(counts)) == 1 for counts in found.counts):
         return None
     ids = [tuple(range(first, last + 1)) for row in zip(*found.chunks, strict=True) for first, last in row]
-    return layers(world.config.model, tuple(ids), world.mtp_stage, world.config.workload.wide_layers)
+    return layers(config.model, tuple(ids), mtp_stage, config.workload.wide_layers)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from compiler.costs.case import Case
-from compiler.costs.constants import ACCUMULATED_PASSES, GRADIENT_PASSES, STATE_BYTES
-
-WRITTEN_BYTES = 2.0
-"""Of a weight that the optimizer writes for the next forward pass."""
-
+from compiler.costs.constants import ACCUMULATED_PASSES, GRADIENT_PASSES, STATE_BYTES, WRITTEN_BYTES
 
 SECOND_MOMENT = {"adam": 1.0, "muon": 0.0, "sgd": 0.0}
 """Whether an optimizer keeps one; Muon does of what is no matrix, embeddings above all, which is left out."""

@@ -1,40 +1,35 @@
-"""A training step by measured curves: the work of every stage, and what a framework makes of it.
+"""A training step: the work of every stage, and what a framework makes of it.
 
 The work is independent of the framework's constants, so that they can be fitted to many steps at once: arrays of shape
-[stages], or [plans, stages] padded with stages without work.
+[stages], or [plans, stages] of plans with one schedule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
-from compiler.costs import pipeline, states, traffic
+from compiler.costs import pipeline, replay, states, traffic
+from compiler.costs import uneven as closed
 from compiler.costs.arrays import Array, array
-from compiler.costs.calibration import GpuCalibration
+from compiler.costs.calibration import Calibration, GpuCalibration
 from compiler.costs.case import Case
-from compiler.costs.exposed import Reaches, Timed, timed
+from compiler.costs.constants import CORE_BACKWARD, EDGE, SCORES_BACKWARD, SOFT_EDGE
+from compiler.costs.exposed import Timed, timed
 from compiler.costs.forward import whole_sequences
 from compiler.costs.memory import sharded
-from compiler.costs.params import Counts, rebuilt
+from compiler.costs.params import rebuilt
 from compiler.costs.parts import parts
+from compiler.costs.shape import Shape
 from compiler.costs.software import Software
 
+Waiting = Callable[[Array, Array], Array]
+"""Seconds of a micro-batch forward and backward on each rank -> those that a step lasts beyond the slowest rank's own work."""
+
 KINDS = ("tp", "cp", "ep", "ep_far", "ep_once", "beside", "etp", "pp")
-EDGE = 4.0
-"""Sharpness where two kinds of work run beside each other: (a^4 + b^4)^(1/4)."""
-
-SOFT_EDGE = 1.5
-"""The same of the collectives of a step beside its last micro-batch, as whole buckets wait: less sharp (chosen with all rows in
-sight; 2 does about as well on what was left out)."""
-
-CORE_BACKWARD = 2.5
-"""Work of attention's backward pass over its forward pass: five products for two (FlashAttention, 2205.14135)."""
-
-SCORES_BACKWARD = 1.6
-"""Passes over the scores in backward over those in forward, where attention is not fused (counted by hand: 10.5 and 6.5)."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +37,10 @@ class Work:
     """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
     a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
     of kernels, of layers with experts, and of those that keep the host busy beyond their kernels.
-    `rebuilt`: products of the pieces that backward makes again. `alike`: how many stages each column stands for; 1 unless it
-    was squeezed.
+    `rebuilt`: products of the pieces that backward makes again. `micro_batches` and `vpp`: one a plan, shape [] or [plans].
     """
+
+    schedule: str
 
     products: Array
     grouped: Array
@@ -67,26 +63,42 @@ class Work:
     again_experts: Array
     rebuilt: Array
     micro_batches: Array
-    bubble_share: Array
-    alike: Array
+    vpp: Array
+
+    def on_ranks(self) -> Work:
+        """The work of ranks in the place of that of stages: under DualPipe one runs its own stage and the mirrored one in turns."""
+        return self if self.schedule != "dualpipe" else self.turned(closed.mirrored)
+
+    def turned(self, change: Callable[[Array], Array]) -> Work:
+        """With every array over stages changed alike."""
+
+        def one(value: Any) -> Any:
+            return {key: change(part) for key, part in value.items()} if isinstance(value, dict) else change(value)
+
+        return replace(self, **{name: one(getattr(self, name)) for name in BY_STAGE})
 
 
-def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
-    """The work of one plan, and its collectives."""
+BY_STAGE = tuple(item.name for item in fields(Work) if item.name not in ("schedule", "micro_batches", "vpp"))
+
+
+def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
+    """The work of a plan, or of many, and its collectives."""
+    case, held = plan.case, plan.held
     forward = whole_sequences(case, "train", case.workload.longest)
-    kernels = parts(case, held, forward, gpu)
-    passes = timed(traffic.passing(case, forward), reaches, case.hardware, gpu)
-    syncs = timed(traffic.synchronising(case, held), reaches, case.hardware, gpu)
+    kernels = parts(plan, forward, gpu)
+    passes = timed(traffic.passing(case, forward), plan, gpu)
+    syncs = timed(traffic.synchronising(case, held), plan, gpu)
     none, graphs = 0 * case.running.layers, case.workload.cuda_graphs
     ahead, back = _by_kind(passes, none)
     moved = states.updated(case) * sharded(case, held, 1) + case.gradient_bytes * sharded(case, held, 2)
     found = Work(
+        schedule=pipeline.schedule(case),
         products=kernels.products,
         grouped=kernels.grouped,
         core=kernels.core,
-        scores=kernels.scores + none,
+        scores=kernels.scores,
         elementwise=kernels.elementwise,
-        permuted=kernels.permuted + none,
+        permuted=kernels.permuted,
         accumulated=states.accumulated(case) * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth
         + none,
         launches=kernels.launches * (graphs == "none"),
@@ -102,9 +114,8 @@ def work(case: Case, held: Counts, reaches: Reaches, gpu: GpuCalibration) -> tup
         again_core=none + ("core_attn" in case.rebuilt),
         again_experts=none + ("moe" in case.rebuilt),
         rebuilt=kernels.products * rebuilt(case) / np.maximum(held.dense_gemm, 1),
-        micro_batches=_of_a_plan(case.micro_batches),
-        bubble_share=_of_a_plan(pipeline.share(pipeline.schedule(case), case.pp, case.vpp)),
-        alike=none + 1,
+        micro_batches=case.of_a_plan(case.micro_batches),
+        vpp=case.of_a_plan(case.vpp),
     )
     return found, [*passes, *syncs]
 
@@ -133,12 +144,6 @@ def _waits(case: Case) -> Array:
     """Layers where the host waits for counts of tokens, or runs the pieces of two micro-batches in turns."""
     chosen = case.workload
     return ((chosen.dispatch == "alltoall") + float(chosen.overlapped_dispatch)) * case.running.moe
-
-
-def _of_a_plan(values: Array) -> Array:
-    """One number a plan, without the axis of stages."""
-    found = array(values)
-    return found[..., 0] if found.ndim > 1 else found
 
 
 @dataclass(frozen=True)
@@ -204,25 +209,52 @@ def exceeding(spent: Array, window: Array, edge: float) -> Array:
     return np.asarray(longer - window + longer * np.expm1(np.log1p(ratio**edge) / edge))
 
 
-def step(work: Work, by: Software) -> Step:
-    """A step: the slowest stage's micro-batches, the bubble of the others, and what happens once."""
-    each = stages(work, by)
-    total = each.total
+def chunk_shares(plan: Shape, by: Calibration) -> tuple[float, ...]:
+    """What part of its rank's seconds each virtual stage takes, where those of a rank are not alike; empty where they are."""
+    if plan.case.chunks is None:
+        return ()
+    each, vpp = stages(work(plan.apart(), by.gpu)[0], by.software).total, int(plan.case.vpp)
+    ranks = np.tile(each.reshape(vpp, -1).sum(axis=0), vpp)
+    shares = np.where(ranks > 0, each / np.maximum(ranks, np.finfo(float).tiny), 1 / vpp)
+    return tuple(float(part) for part in shares)
+
+
+def replayed(plan: Shape, by: Calibration) -> Waiting:
+    """What the ranks of one plan wait for each other, by a replay of its schedule."""
+    case = plan.case
+    sizes = (int(case.vpp), int(case.micro_batches), int(case.group), chunk_shares(plan, by))
+
+    def waiting(forward: Array, backward: Array) -> Array:
+        return array(replay.bubble(pipeline.schedule(case), forward, backward, *sizes) if case.pp > 1 else 0.0)
+
+    return waiting
+
+
+def step(work: Work, by: Software, waiting: Waiting | None = None) -> Step:
+    """A step: the slowest rank's micro-batches, what ranks wait for each other (in closed form unless `waiting` says it), and what
+    happens once.
+    """
+    whole = stages(work, by).total
+    forward = whole / (3 + work.again)  # one part of three, or of four where all is computed once more
+    if waiting is None:
+        bubble = closed.bubble(work.schedule, forward, whole - forward, work.vpp, work.micro_batches)
+    else:
+        bubble = waiting(forward, whole - forward)
+    ranks = work.on_ranks()
+    each = stages(ranks, by)
+    total, count, scale = each.total, work.micro_batches, by.scale
     slowest = total.argmax(axis=-1)[..., None]
 
     def at_slowest(values: Array) -> Array:
         return np.take_along_axis(values * np.ones_like(total), slowest, axis=-1)[..., 0]
 
-    count, share = work.micro_batches, work.bubble_share
-    bubble = np.maximum((work.alike * total).sum(axis=-1) - total.max(axis=-1), 0.0) * share
-    scale = by.scale
+    synced = exceeding(by.dp * ranks.synchronised.max(axis=-1), by.window * total.max(axis=-1), SOFT_EDGE)
     return Step(
         kernels_s=scale * count * at_slowest(each.kernels),
         exposed_s=scale * count * at_slowest(each.exposed),
         waiting_s=scale * count * at_slowest(each.waiting),
         bubble_s=scale * bubble,
-        gradients_s=scale
-        * exceeding(by.dp * work.synchronised.max(axis=-1), by.window * total.max(axis=-1), SOFT_EDGE),
-        optimizer_s=scale * by.optimizer * work.updated.max(axis=-1),
+        gradients_s=scale * synced,
+        optimizer_s=scale * by.optimizer * ranks.updated.max(axis=-1),
         fixed_s=scale * (by.micro_s * count + by.step_s),
     )

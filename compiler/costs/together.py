@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from compiler.costs.case import Case
-from compiler.costs.exposed import Reaches
-from compiler.costs.params import Counts
+from compiler.costs.calibration import Calibration
+from compiler.costs.constants import CHUNK
+from compiler.costs.engine import Demand, demand, serve
 from compiler.costs.serve import Decode, Prefill
+from compiler.costs.shape import Shape
+from compiler.costs.software import Engine
 from compiler.costs.uncertainty import Uncertainty
 from compiler.specs.workload import Workload
-
-if TYPE_CHECKING:
-    from compiler.costs.calibration import Calibration
-    from compiler.costs.engine import Demand
-    from compiler.costs.software import Engine
 
 
 @dataclass(frozen=True)
 class Aggregated:
     """`batch` clients of an instance, of whose requests `running` are in its memory at a time. TPOT is with the prompts of
-    others in between, TTFT with the wait for a place; None where no engine was measured.
+    others in between, TTFT with the wait for a place; None where two batches take turns.
     """
 
     sequence_length: int
@@ -39,20 +35,11 @@ class Aggregated:
     tpot_high_s: float | None = None
 
 
-def rows(
-    case: Case,
-    held: Counts,
-    reaches: Reaches,
-    gpus: int,
-    prefill: Sequence[Prefill],
-    decode: Sequence[Decode],
-    measured: Calibration | None,
-) -> Iterator[Aggregated]:
+def rows(plan: Shape, prefill: Sequence[Prefill], decode: Sequence[Decode], by: Calibration) -> Iterator[Aggregated]:
     """At each length of prompts. Engines were measured without batches in halves."""
-    workload = case.workload
-    if measured is None or workload.role is not None or workload.two_batch_overlap:
-        return rough(prefill, decode, gpus, workload)
-    return served(case, held, reaches, gpus, measured)
+    workload = plan.case.workload
+    halves = workload.role is not None or workload.two_batch_overlap
+    return rough(prefill, decode, int(plan.case.ranks), workload) if halves else served(plan, by)
 
 
 def rough(prefill: Sequence[Prefill], decode: Sequence[Decode], gpus: int, workload: Workload) -> Iterator[Aggregated]:
@@ -68,15 +55,12 @@ def rough(prefill: Sequence[Prefill], decode: Sequence[Decode], gpus: int, workl
             yield Aggregated(fill.sequence_length, output_length, clients, step.batch, None, each, done, rate)
 
 
-def served(case: Case, held: Counts, reaches: Reaches, gpus: int, measured: Calibration) -> Iterator[Aggregated]:
+def served(plan: Shape, by: Calibration) -> Iterator[Aggregated]:
     """By continuous batching with an engine's constants, at each length of prompts."""
-    from compiler.costs.engine import CHUNK, demand
-
-    workload = case.workload
+    workload = plan.case.workload
     for length in lengths(workload):
-        this = replace(case, workload=replace(workload, sequence_lengths=[length]))
-        load = demand(this, held, reaches, measured.gpu, chunk=workload.prefill_chunk or CHUNK)
-        yield steady(load, measured.engine, workload.global_batch_size, float(case.adp), gpus)
+        load = demand(plan.at(sequence_lengths=[length]), by.gpu, chunk=workload.prefill_chunk or CHUNK)
+        yield steady(load, by.engine, workload.global_batch_size, float(plan.case.adp), int(plan.case.ranks))
 
 
 def lengths(workload: Workload) -> list[int]:
@@ -86,8 +70,6 @@ def lengths(workload: Workload) -> list[int]:
 
 def steady(load: Demand, by: Engine, clients: int, copies: float, gpus: int) -> Aggregated:
     """`engine.serve` for `clients` over `copies` attention-DP ranks that decode; all of `gpus` do the work."""
-    from compiler.costs.engine import serve
-
     found, output = serve(load, by), int(load.output_tokens)
     running = float(found.running) * copies
     done = running / (float(found.tpot_s) * output)

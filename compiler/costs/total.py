@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compiler.costs import phases, room, serve, together
-from compiler.costs.case import Case, case
+from compiler.costs import room, serve, together
+from compiler.costs.calibration import Calibration
 from compiler.costs.communicators import Communicators, communicators
 from compiler.costs.dispatch import Form, forms
-from compiler.costs.exposed import Reaches, Row
+from compiler.costs.exposed import Row
 from compiler.costs.forward import one_token, whole_sequences
-from compiler.costs.links import reach
 from compiler.costs.memory import Memory, memory
 from compiler.costs.numbers import plain, whole
-from compiler.costs.params import Counts, Totals, counts, stored_bytes, totals
+from compiler.costs.params import Counts, Totals, stored_bytes
+from compiler.costs.shape import Shape, shape
 from compiler.costs.uncertainty import Uncertainty
 from compiler.world import World
 
 if TYPE_CHECKING:
-    from compiler.costs.calibration import Calibration
     from compiler.costs.campaign import Campaign
     from compiler.costs.train import Train
-
-Bits = tuple[Case, Counts, Reaches]
 
 
 @dataclass(frozen=True)
@@ -49,8 +45,6 @@ class Costs:
     decode: tuple[serve.Decode, ...] = ()
     unseen: tuple[str, ...] = ()
     campaign: Campaign | None = None
-    prefill_parts: tuple[phases.Detail, ...] = ()
-    decode_parts: tuple[phases.Detail, ...] = ()
     aggregated: tuple[together.Aggregated, ...] = ()
     least_bytes: float | None = None
     memory_interval: tuple[float, float] | tuple[None, None] = (None, None)
@@ -108,17 +102,24 @@ class Costs:
         if self.projection is not None:
             run = plain(asdict(self.campaign)) if self.campaign else {}
             return {"train": {**plain(asdict(self.projection)), **run}}
-        fill, step = _rows(self.prefill, self.prefill_parts), _rows(self.decode, self.decode_parts)
-        both = [plain(asdict(row)) for row in self.aggregated]
-        return {"serve": {"prefill": fill, "decode": step, "aggregated": both}}
+        found: dict[str, tuple[Any, ...]] = {
+            "prefill": self.prefill,
+            "decode": self.decode,
+            "aggregated": self.aggregated,
+        }
+        return {"serve": {name: [plain(asdict(row)) for row in rows] for name, rows in found.items()}}
 
 
-def cost(world: World, measured: Calibration | None = None, known: Uncertainty = Uncertainty()) -> Costs:  # noqa: B008 (frozen)
-    """Cost one plan, by measured curves where there are some, each projection with the interval that is known of its family.
+def cost(world: World, by: Calibration, known: Uncertainty = Uncertainty()) -> Costs:  # noqa: B008 (frozen)
+    """Cost one plan, each projection with the interval that is known of its family.
 
     Never fails: what is wrong is for the invariants to say.
     """
-    return _with_intervals(_cost(world, measured), known)
+    with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
+        plan = shape(world)
+        common = replace(_held(world, plan), unseen=by.unseen, dispatch=_dispatch(plan, by))
+        phases = _trained if plan.case.workload.train else _served
+        return _with_intervals(phases(common, plan, by), known)
 
 
 def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
@@ -139,26 +140,19 @@ def _with_intervals(costs: Costs, known: Uncertainty) -> Costs:
     )
 
 
-def _cost(world: World, measured: Calibration | None) -> Costs:
-    with np.errstate(all="ignore"):  # a number without meaning travels as nan or inf and leaves as None
-        counted = this, _, _ = _counted(world)
-        common = replace(_held(world, *counted), unseen=measured.unseen if measured else ())
-        phase = _trained if this.workload.train else _served
-        return phase(common, this, _reaches(world, this), world.size, measured)
-
-
 def held(world: World) -> Costs:
     """What ranks hold, and no time."""
     with np.errstate(all="ignore"):
-        return _held(world, *_counted(world))
+        return _held(world, shape(world))
 
 
-def _held(world: World, this: Case, all_of_it: Totals, each: Counts) -> Costs:
+def _held(world: World, plan: Shape) -> Costs:
+    this = plan.case
     return Costs(
-        params=all_of_it,
-        weights_bytes=stored_bytes(this.model, all_of_it, this.widths),
-        held=each,
-        memory=memory(this, each) if this.workload.train else room.served(this, each),
+        params=plan.whole,
+        weights_bytes=stored_bytes(this.model, plan.whole, this.widths),
+        held=plan.held,
+        memory=memory(this, plan.held) if this.workload.train else room.served(this, plan.held),
         capacity_bytes=world.config.hardware.gpu.memory_bytes,
         worst_ranks=tuple(int(rank) for rank in world.groups["pp"][0]),
         communicators=communicators(this),
@@ -168,23 +162,7 @@ def _held(world: World, this: Case, all_of_it: Totals, each: Counts) -> Costs:
     )
 
 
-def _counted(world: World) -> tuple[Case, Totals, Counts]:
-    this = case(world)
-    all_of_it = totals(this.model)
-    return this, all_of_it, counts(this, all_of_it)
-
-
-def _reaches(world: World, this: Case) -> Reaches:
-    return {kind: reach(world, kind) for kind in kinds(this)}
-
-
-def bits(world: World) -> Bits:
-    """What a plan's costs are made of."""
-    this, _, each = _counted(world)
-    return this, each, _reaches(world, this)
-
-
-def _trained(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: Calibration | None) -> Costs:
+def _trained(common: Costs, plan: Shape, by: Calibration) -> Costs:
     """With a step, its traffic, and what a run of steps comes to. A plan that serves has no need of these modules."""
     from compiler.costs import offload
     from compiler.costs.activations import stored_each
@@ -192,58 +170,49 @@ def _trained(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: 
     from compiler.costs.memory import sharded
     from compiler.costs.train import train
 
-    step, rows = train(case, common.params, common.held, reaches, ranks, measured)
-    step = offload.added(case, sharded(case, common.held, 1), stored_each(case), step)
-    return replace(
-        common,
-        dispatch=_dispatch(case, reaches),
-        communication=tuple(rows),
-        projection=step,
-        campaign=campaign(case.workload, step, ranks),
-    )
+    case = plan.case
+    step, rows = train(plan, by)
+    step = offload.added(case, sharded(case, plan.held, 1), stored_each(case), step)
+    run = campaign(case.workload, step, int(case.ranks))
+    return replace(common, communication=tuple(rows), projection=step, campaign=run)
 
 
-def _served(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: Calibration | None) -> Costs:
+def _served(common: Costs, plan: Shape, by: Calibration) -> Costs:
     """With the phases that the plan has, at each length, of the requests that run at a time; and their traffic."""
-    workload, held = case.workload, common.held
-    each = [(length, room.running(case, held, length)) for length in workload.sequence_lengths]
+    workload = plan.case.workload
+    each = [(length, _running(plan, length)) for length in workload.sequence_lengths]
     prompts, tokens = (each if workload.role in (None, role) else [] for role in ("prefill", "decode"))
-    longest = next((this for length, this in each if length == workload.longest), case)
-    prefill = tuple(serve.prefill(this, held, reaches, ranks, length, measured) for length, this in prompts)
-    decode = tuple(serve.decode(this, held, reaches, ranks, length, measured) for length, this in tokens)
+    prefill = tuple(serve.prefill(this, length, by) for length, this in prompts)
+    decode = tuple(serve.decode(this, length, by) for length, this in tokens)
     return replace(
         common,
-        dispatch=_dispatch(longest, reaches),
-        communication=tuple(serve.rows(longest, reaches)),
+        communication=tuple(serve.rows(_longest(plan), by)),
         prefill=prefill,
         decode=decode,
-        aggregated=tuple(together.rows(case, held, reaches, ranks, prefill, decode, measured)),
-        prefill_parts=tuple(phases.prefill(this, held, reaches, length, measured) for length, this in prompts),
-        decode_parts=tuple(phases.decode(this, held, reaches, length, measured) for length, this in tokens),
-        least_bytes=float(room.least(case, common.memory).max()),
+        aggregated=tuple(together.rows(plan, prefill, decode, by)),
+        least_bytes=float(room.least(plan.case, common.memory).max()),
     )
 
 
-def _rows(rows: Iterable[Any], details: Iterable[phases.Detail]) -> list[dict[str, Any]]:
-    """A phase at each length, with its parts."""
-    return [plain({**asdict(row), **asdict(detail)}) for row, detail in zip(rows, details, strict=True)]
+def _running(plan: Shape, length: int) -> Shape:
+    """With the requests of prompts of `length` that run at a time."""
+    return replace(plan, case=room.running(plan.case, plan.held, length))
 
 
-def _dispatch(case: Case, reaches: Reaches) -> tuple[Form, ...]:
+def _longest(plan: Shape) -> Shape:
+    return _running(plan, plan.case.workload.longest) if plan.case.workload.sequence_lengths else plan
+
+
+def _dispatch(plan: Shape, by: Calibration) -> tuple[Form, ...]:
     """Ways to send tokens to experts, in each phase that a plan has."""
-    if not case.model.moe:
+    workload = plan.case.workload
+    if not plan.case.model.moe:
         return ()
-    if case.workload.train:
-        phases = [whole_sequences(case, "train", case.workload.longest)]
+    if workload.train:
+        case = plan.case
+        phases = [whole_sequences(case, "train", workload.longest)]
     else:
-        phases = [whole_sequences(case, "prefill", case.workload.longest), one_token(case, case.workload.longest)]
-        phases = [forward for forward in phases if case.workload.role in (None, forward.phase)]
-    return tuple(form for forward in phases for form in forms(case, forward, reaches["ep"]))
-
-
-def kinds(case: Case) -> list[str]:
-    """The kinds of groups that any flow of this case runs on."""
-    found = ["tp", "cp", "pp"] + ["ep", "etp"] * case.model.moe
-    if case.workload.train:
-        found += ["dp_cp" if case.cp > 1 else "dp"] + ["edp"] * case.model.moe
-    return found
+        case = _longest(plan).case
+        phases = [whole_sequences(case, "prefill", workload.longest), one_token(case, workload.longest)]
+        phases = [forward for forward in phases if workload.role in (None, forward.phase)]
+    return tuple(form for forward in phases for form in forms(case, forward, plan.reaches["ep"], by.gpu))

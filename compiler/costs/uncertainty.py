@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from compiler.costs.calibration import EIGHTY
+from compiler.costs.constants import EIGHTY
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,15 @@ from __future__ import annotations
 import numpy as np
 
 from compiler.costs.arrays import Array
-from compiler.costs.constants import ZERO_BUBBLE_SHARE
-from compiler.costs.orders import WEIGHT_SHARE
-
-BETWEEN = 0.15
-"""Where an interleaved schedule lies between the lower bound by stages (0) and the sum of the stages (1)."""
-
-SLACK = 0.5
-"""Zero bubble: how much of what other stages are quicker than the slowest one is no wait."""
-
-BEHIND, BEFORE = 4.0, 2.0
-"""DualPipe: how many times a stage's own work makes up for slower ones behind it, and before it."""
-
-DUAL_SHARE = 2 / 3
-"""DualPipe: (F + B + B - 3W) / (F + B) with B = 2F and W = F (DeepSeek-V3 report, table 2)."""
+from compiler.costs.constants import (
+    DUALPIPE_BEFORE,
+    DUALPIPE_BEHIND,
+    DUALPIPE_SHARE,
+    INTERLEAVED_BETWEEN,
+    WEIGHT_SHARE,
+    ZERO_BUBBLE_SHARE,
+    ZERO_BUBBLE_SLACK,
+)
 
 
 def bubble(name: str, forward: Array, backward: Array, vpp: Array, micro_batches: Array) -> Array:
@@ -42,7 +37,7 @@ def bubble(name: str, forward: Array, backward: Array, vpp: Array, micro_batches
     one, more = _one_chunk(forward, backward, many), _chunks(forward, backward, vpp[..., None], many)
     ends = np.where(vpp[..., None] > 1, more, one).max(axis=-1) - micro_batches * slowest
     summed = (total.sum(axis=-1) - slowest) / vpp
-    return np.asarray(np.where(vpp > 1, (1 - BETWEEN) * ends + BETWEEN * summed, ends))
+    return np.asarray(np.where(vpp > 1, (1 - INTERLEAVED_BETWEEN) * ends + INTERLEAVED_BETWEEN * summed, ends))
 
 
 def mirrored(total: Array) -> Array:
@@ -88,7 +83,7 @@ def _chunks(forward: Array, backward: Array, vpp: Array, micro_batches: Array) -
 def _zero_bubble(total: Array) -> Array:
     stages, slowest = total.shape[-1], total.max(axis=-1)
     others = total.sum(axis=-1) - slowest
-    waits = np.maximum(0, others - SLACK * ((stages - 1) * slowest - others))
+    waits = np.maximum(0, others - ZERO_BUBBLE_SLACK * ((stages - 1) * slowest - others))
     return np.asarray(ZERO_BUBBLE_SHARE * waits)
 
 
@@ -103,8 +98,8 @@ def _dualpipe(total: Array, micro_batches: Array) -> Array:
     """Of one half of the ranks; the other one mirrors it."""
     half = total[..., : -(-total.shape[-1] // 2)]
     index = np.arange(half.shape[-1])
-    behind = BEHIND * _behind(half) - (BEHIND - 1) * (half.shape[-1] - 1 - index) * half
-    before = BEFORE * _before(half) - (BEFORE - 1) * index * half
-    waits = DUAL_SHARE * (np.maximum(0, before) + np.maximum(0, behind))
+    behind = DUALPIPE_BEHIND * _behind(half) - (DUALPIPE_BEHIND - 1) * (half.shape[-1] - 1 - index) * half
+    before = DUALPIPE_BEFORE * _before(half) - (DUALPIPE_BEFORE - 1) * index * half
+    waits = DUALPIPE_SHARE * (np.maximum(0, before) + np.maximum(0, behind))
     slowest = half.max(axis=-1)
     return np.asarray((micro_batches * half + waits).max(axis=-1) - micro_batches[..., 0] * slowest)

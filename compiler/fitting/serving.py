@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from compiler.costs.arrays import Array
-from compiler.costs.engine import OFFLINE, Demand, Served, serve
+from compiler.costs.constants import OFFLINE
+from compiler.costs.engine import Demand, Served, serve
 from compiler.costs.forward_pass import Pass
 from compiler.costs.software import Engine
 from compiler.fitting.levels import Evaluate, Scheme

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.costs.arrays import Array
 from compiler.costs.software import Software
-from compiler.costs.step import KINDS, Work, step
+from compiler.costs.step import Work, step
 from compiler.fitting.levels import Evaluate, Scheme
 
 NAMES = tuple(item.name for item in fields(Software))
@@ -43,51 +44,35 @@ SCHEME = Scheme(
 OF_A_STEP = ("scale", "dp", "window", "optimizer", "micro_s", "step_s")
 
 
-def squeeze(work: Work, width: int = 4) -> dict[str, Array]:
-    """Columns of stages that differ, at most `width`, the slowest ones kept; `alike` counts what they stand for."""
-    columns = {name: np.asarray(getattr(work, name)) for name in _array_names()}
-    for side in ("ahead", "back"):
-        for kind in KINDS:
-            columns[f"{side}.{kind}"] = np.asarray(getattr(work, side)[kind])
-    count = work.products.shape[-1]
-    table = np.stack([np.broadcast_to(column, (count,)) for column in columns.values()])
-    alike = list(columns).index("alike")
-    _, index, inverse = np.unique(np.round(table, 12), axis=1, return_index=True, return_inverse=True)
-    kept = table[:, index]
-    kept[alike] = np.bincount(inverse.ravel(), minlength=len(index))
-    order = np.argsort(-(kept[0] + kept[1] + kept[2]), kind="stable")
-    kept = kept[:, order]
-    if kept.shape[1] > width:
-        rest = kept[:, width - 1 :]
-        merged = (rest * rest[alike]).sum(axis=1) / rest[alike].sum()
-        merged[alike] = rest[alike].sum()
-        kept = np.concatenate([kept[:, : width - 1], merged[:, None]], axis=1)
-    out = np.zeros((len(columns), width))
-    out[:, : kept.shape[1]] = kept
-    return dict(zip(columns, out, strict=True))
+def stack(works: Sequence[Work]) -> Iterator[tuple[NDArray[np.intp], Work]]:
+    """Indices of plans with one schedule and as many stages, and their work as one, shape [plans, stages]."""
+    kinds = [(work.schedule, work.products.shape[-1]) for work in works]
+    for kind in sorted(set(kinds)):
+        index = np.array([at for at, other in enumerate(kinds) if other == kind])
+        yield index, _joined([works[at] for at in index])
 
 
-def _array_names() -> list[str]:
-    return [item.name for item in fields(Work) if item.name not in ("ahead", "back", "micro_batches", "bubble_share")]
-
-
-def stack(works: Sequence[Work]) -> Work:
-    """Many plans' work as one, shape [plans, 4]."""
-    squeezed = [squeeze(work) for work in works]
-    columns: dict[str, Any] = {name: np.stack([item[name] for item in squeezed]) for name in squeezed[0]}
-    for side in ("ahead", "back"):
-        columns[side] = {kind: columns.pop(f"{side}.{kind}") for kind in KINDS}
-    for name in ("micro_batches", "bubble_share"):
-        columns[name] = np.array([float(np.max(getattr(work, name))) for work in works])
-    return Work(**columns)
+def _joined(works: Sequence[Work]) -> Work:
+    found: dict[str, Any] = {"schedule": works[0].schedule}
+    for item in fields(Work)[1:]:
+        columns = [getattr(work, item.name) for work in works]
+        if isinstance(columns[0], dict):
+            found[item.name] = {key: np.stack([column[key] for column in columns]) for key in columns[0]}
+        else:
+            found[item.name] = np.stack(columns)
+    return Work(**found)
 
 
 def evaluate(works: Sequence[Work]) -> Evaluate:
     """Logarithms of step times."""
-    joined = stack(works)
+    groups = list(stack(works))
 
     def logarithms(values: Mapping[str, Array]) -> Array:
-        return np.asarray(np.log(step(joined, software(values)).total))
+        found = np.empty(len(works))
+        for index, joined in groups:
+            mine = software({name: value[index] for name, value in values.items()})
+            found[index] = np.log(step(joined, mine).total)
+        return found
 
     return logarithms
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from compiler.cluster.share import split
-from compiler.costs.servers import SERVERS
 from compiler.fixes import change
 from compiler.frameworks.adapter import adapter
 from compiler.specs.config import Config
@@ -110,7 +109,7 @@ def _filling(config: Config, world: int, instances: int, nodes: int) -> Iterator
 
 
 def _serves(config: Config) -> bool:
-    return config.framework.name in SERVERS
+    return adapter(config.framework.name).serves
 
 
 def _tps(config: Config) -> list[int]:

@@ -16,6 +16,7 @@ from compiler.layout.experts import ExpertBlocks, contiguous
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
 from compiler.layout.stages import Stages
+from compiler.layout.traits import Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -33,12 +34,15 @@ class Adapter:
 
     Each package `frameworks/<name>/` holds one adapter as ADAPTER. Adapters have no state. `hears` names the keys
     of training, those below `workload.` that say what is kept and what runs again, that it can be told; None: all of them. Where it
-    `abbreviates`, its parser takes the beginning of an option for the whole.
+    `abbreviates`, its parser takes the beginning of an option for the whole. `serves`: it is an inference server. `varies`: degrees
+    that its traits depend on, beside pp and vpp.
     """
 
     empty_stages = Empty.NONE
     hears: Collection[str] | None = None
     abbreviates = False
+    serves = False
+    varies: Collection[str] = ("tp",)
 
     def written(self, config: Config) -> Iterable[Said]:
         """Options of `framework.args` as the table of its parser spells them; none where it has no table (`known.py`)."""
@@ -115,6 +119,22 @@ class Adapter:
         """Sets of ranks that each hold all of what ZeRO cuts: hybrid sharding, and instances of an optimizer."""
         return 1
 
+    def traits(self, config: Config) -> Traits:
+        """All that memory and time depend on. Selective recomputation runs again what is asked for, else the attention's core."""
+        workload, moe = config.workload, config.model.moe
+        selective = workload.train and workload.recompute == "selective"
+        return Traits(
+            padded_vocab_size=self.padded_vocab_size(config),
+            mtp_stage=self.mtp_stage(config),
+            group=self.interleaved_group(config),
+            copies=self.copies(config),
+            redundant_experts=self.redundant_experts(config) if moe else 0,
+            rebuilt=(tuple(sorted(workload.recompute_modules)) or ("core_attn",)) if selective else (),
+            serves=self.serves,
+            graph_batch=self.graph_batch(config),
+            combine_bytes=self.combine_bytes(config),
+        )
+
     def declared(self, config: Config) -> Iterator[Check]:
         """What the framework refuses, warns of or ignores silently, from the configuration alone."""
         layout = config.framework.expert_layout
@@ -163,6 +183,11 @@ class Adapter:
 def names() -> tuple[str, ...]:
     """Every framework there is, found by its package or its entry point."""
     return tuple(plugins.names(plugins.FRAMEWORKS))
+
+
+def servers() -> list[str]:
+    """Frameworks that are inference servers."""
+    return [name for name in names() if adapter(name).serves]
 
 
 def adapter(name: str) -> Adapter:

@@ -110,7 +110,7 @@ def of_what_runs(world: World, costs: Costs) -> Iterator[Check]:
 
 def _graphs(world: World, own: int) -> Iterator[Check]:
     """Steps of decode of `own` sequences on a rank, and the largest for which a graph is captured."""
-    most, role = world.graph_batch, world.config.workload.role
+    most, role = world.traits.graph_batch, world.config.workload.role
     if most is not None and role != "prefill":
         yield check(
             "graph-sizes",

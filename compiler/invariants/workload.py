@@ -9,7 +9,7 @@ from typing import Any
 
 from compiler.checks import Check, check
 from compiler.costs.constants import SAVED_BYTES
-from compiler.costs.servers import SERVERS
+from compiler.frameworks.adapter import adapter, servers
 from compiler.invariants.registry import declared
 from compiler.render.assets import folder
 from compiler.specs.config import Config
@@ -131,12 +131,12 @@ def passes(config: Config) -> Iterator[Check]:
     workload, name = config.workload, config.framework.name
     usual = defaults()
     chosen = [key for key in OF_PASSES if getattr(workload, key) != usual[key]]
-    if not workload.train and chosen and name not in ("none", *SERVERS):
+    if not workload.train and chosen and name != "none" and not adapter(name).serves:
         yield check(
             "serving-passes",
             False,
             name,
-            ", ".join(SERVERS),
+            ", ".join(servers()),
             f"costed, and not told to {name}: workload.{', workload.'.join(chosen)}",
             "give its own options in framework.args, or leave them out",
             otherwise="warn",

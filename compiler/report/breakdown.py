@@ -17,10 +17,9 @@ STEP = (
     ("optimizer_s", "optimizer"),
     ("fixed_s", "what every micro-batch and step takes anyway"),
 )
-"""Parts of a step. By the roofline kernels and collectives are one part, `pipeline_s`."""
+"""Parts of a step."""
 
 PHASE = {
-    "weights_and_cache_s": "weights and cache",
     "products_s": "products",
     "experts_s": "experts",
     "attention_s": "attention",
@@ -52,10 +51,7 @@ def parts(projection: Mapping[str, Any], stages: int) -> Table:
 
 def _step(step: Mapping[str, Any]) -> Iterator[Row]:
     whole = step["step_time_s"]
-    listed = (
-        STEP if step["kernels_s"] is not None else (("pipeline_s", "computing and collectives that show"), *STEP[3:])
-    )
-    for key, words in listed:
+    for key, words in STEP:
         yield words, seconds(step[key]), _share(step[key], whole)
     yield "together", seconds(whole), _share(whole, whole)
 

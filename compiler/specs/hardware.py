@@ -138,7 +138,7 @@ class Hardware:
     pin: Optional[bool] = None
     """Whether the plan names the host of every rank and its job requires them; true where it is null and an inventory has exactly the nodes and spares."""
     calibration: Optional[str] = text(None, longest=CONTENT)
-    """Measured curves by the name of a file of `conf/calibration`, or by the path of such a file (ending in .yaml); null for a roofline over the rates above."""
+    """Measured curves by the name of a file of `conf/calibration`, or by the path of such a file (ending in .yaml); null for assumed ones, a roofline over the rates above."""
     within: Within = field(default_factory=Within)
     """Nodes that two pools share: what `workload.pools` sets."""
     assumed: list[str] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from compiler.checks import Check
 from compiler.frameworks import told
@@ -13,6 +14,7 @@ from compiler.frameworks.deepspeed.layout import attention_grid, expert_grid, gr
 from compiler.frameworks.deepspeed.rules import declared
 from compiler.frameworks.emission import Emission
 from compiler.layout.grid import Grid, GroupKind
+from compiler.layout.traits import Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -34,6 +36,10 @@ class DeepSpeed(Adapter):
 
     def uneven_stages(self, config: Config, parts: int) -> Sequence[int] | None:
         return uniform(config.model.num_hidden_layers, parts)
+
+    def traits(self, config: Config) -> Traits:
+        """Its layers keep what they read as it was given, and its loss passes over the logits in steps of its own."""
+        return replace(super().traits(config), narrow_inputs=False, fused_loss=False)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from declared(config, super().grids(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from compiler.checks import Check
 from compiler.frameworks import told
@@ -12,6 +13,7 @@ from compiler.frameworks.maxtext import emit, host, layout, needs, rules
 from compiler.frameworks.needs import Need
 from compiler.frameworks.told import Said
 from compiler.layout.grid import Grid, GroupKind
+from compiler.layout.traits import Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -20,6 +22,7 @@ class MaxText(Adapter):
     """Layers that don't divide are refused (it has no rule for them), and experts are dealt out contiguously."""
 
     hears = ("states.gradients", "states.exp_avg")
+    varies = ("tp", "cp", "ep", "adp")
 
     def needs(self, config: Config) -> Iterable[Need]:
         return needs.needs(config)
@@ -42,6 +45,10 @@ class MaxText(Adapter):
     def copies(self, config: Config) -> int:
         found = layout.replicas(config)
         return found.get("data", 1) if found.get("fsdp", 1) > 1 else 1
+
+    def traits(self, config: Config) -> Traits:
+        """FP8 layers keep what they read as it was given, and quantise it once more for the gradient."""
+        return replace(super().traits(config), narrow_inputs=False)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from compiler.checks import Check
 from compiler.frameworks import known
@@ -17,6 +18,7 @@ from compiler.frameworks.megatron.rules import declared
 from compiler.frameworks.needs import Need
 from compiler.frameworks.told import Said
 from compiler.layout.grid import Grid, GroupKind
+from compiler.layout.traits import Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -54,6 +56,10 @@ class Megatron(Adapter):
 
     def copies(self, config: Config) -> int:
         return optimizer_instances(config)
+
+    def traits(self, config: Config) -> Traits:
+        """The cross entropy is one kernel where it is asked to be."""
+        return replace(super().traits(config), fused_loss="--cross-entropy-loss-fusion" in config.framework.args)
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from declared(config)

@@ -47,7 +47,7 @@ def _vocabulary(world: World) -> Iterator[Finding]:
         rank=0,
     )
     size = module(name).vocab_size_with_padding(world.config.model.vocab_size, given, logging_enabled=False)
-    yield compared("padded vocabulary", world.padded_vocab_size, size)
+    yield compared("padded vocabulary", world.traits.padded_vocab_size, size)
 
 
 def found(config: Config) -> Version:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from compiler.checks import Check
 from compiler.frameworks import known, quantized
@@ -16,6 +17,7 @@ from compiler.frameworks.told import Said
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
+from compiler.layout.traits import LEAST, Room, Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -23,10 +25,17 @@ VOCABULARY_ROWS = 64
 """The embedding is padded to a multiple of this."""
 
 
+ROOM = Room(option="--mem-fraction-static", share=0.82, of_all=True, answered=0.5, least=LEAST)
+"""mem_fraction_static, of weights and cache alone, as published scripts set it and about what SGLang's own rule comes to. Blocks are
+taken as an answer grows, so that answers are half way on average."""
+
+
 class SglangAdapter(Adapter):
     """SGLang's rules. Its `--tp-size` is the width of a whole stage, tp*cp*adp here; the group of it is `sglang.tp`."""
 
     abbreviates = True
+    serves = True
+    varies = ("tp", "cp", "adp")
 
     def told(self, config: Config) -> Config:
         return told(config, CHUNKS, CACHES)
@@ -83,6 +92,9 @@ class SglangAdapter(Adapter):
         padded = -(-config.model.vocab_size // rows) * rows
         rows = rows if padded % width == 0 else rows * width
         return -(-config.model.vocab_size // rows) * rows
+
+    def traits(self, config: Config) -> Traits:
+        return replace(super().traits(config), room=ROOM.asked(config.framework.args))
 
     def declared(self, config: Config) -> Iterator[Check]:
         from compiler.frameworks.sglang.rules import rules

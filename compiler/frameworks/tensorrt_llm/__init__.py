@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter
@@ -11,12 +12,18 @@ from compiler.frameworks.tensorrt_llm import emit, file_args, layout, rules
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind
 from compiler.layout.stages import Stages
+from compiler.layout.traits import Room, Traits
 from compiler.specs.config import Config
 from compiler.world import World
+
+ROOM = Room(option="--kv-cache-free-gpu-memory-fraction", key=".kv_cache_config.free_gpu_memory_fraction", share=0.9)
+"""free_gpu_memory_fraction, of what weights and activations leave; a request is let in where all its answer fits."""
 
 
 class TensorRtLlm(Adapter):
     """Experts are dealt out contiguously and the vocabulary is padded to tp, as in the plan's own rules."""
+
+    serves = True
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         return layout.grids(config) or super().grids(config)
@@ -40,6 +47,9 @@ class TensorRtLlm(Adapter):
 
     def combine_bytes(self, config: Config) -> float | None:
         return file_args.combine_bytes(config)
+
+    def traits(self, config: Config) -> Traits:
+        return replace(super().traits(config), room=ROOM.asked(config.framework.args))
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter, Empty
@@ -12,14 +13,25 @@ from compiler.frameworks.told import Said
 from compiler.frameworks.torchtitan import arguments, emit, layout, needs, rules, stages
 from compiler.frameworks.torchtitan.arguments import replicas
 from compiler.layout.grid import Grid, GroupKind
+from compiler.layout.traits import Traits
 from compiler.specs.config import Config
 from compiler.world import World
+
+LOSS_CHUNKS = 8.0
+"""Parts in which the head's logits are made, used and dropped (ChunkedLossWrapper of all that torchtitan 0.3 registers)."""
+
+LOGIT_BYTES = (12.0, 16.0)
+"""Of a logit, without and with tp: in FP32 the log-softmax, its gradient and theirs, and where the loss is split over tp one copy
+more (torch 2.13, live tensors of a step counted)."""
+
+ASYNC_TP = "__compile.enable_async_tensor_parallel"
 
 
 class Torchtitan(Adapter):
     """Rules of torchtitan 0.3. Its gradients are FP32, as are its optimizer's states; it picks what to recompute by operations."""
 
     hears = ()
+    varies = ("tp", "adp")
 
     def needs(self, config: Config) -> Iterable[Need]:
         return needs.needs(config)
@@ -60,6 +72,23 @@ class Torchtitan(Adapter):
 
     def copies(self, config: Config) -> int:
         return replicas(config)
+
+    def traits(self, config: Config) -> Traits:
+        """Selective recomputation keeps every second product (activation_checkpoint.py); FSDP's shards are FP32 (fully_shard), and
+        under pipeline parallelism a stage is gathered once a step (distributed/fsdp.py, torch distributed/pipelining/stage.py);
+        torchao's Float8Linear keeps its input as it was given. Releases that are named by their year chunk no loss.
+        """
+        found, asked = super().traits(config), [word.replace("-", "_") for word in config.framework.args]
+        return replace(
+            found,
+            rebuilt=tuple(sorted(config.workload.recompute_modules)) or ("products",) if found.rebuilt else (),
+            narrow_inputs=False,
+            shards_masters=True,
+            pipelined_tp=ASYNC_TP in asked,
+            fused_loss=False,
+            loss_chunks=1.0 if (config.framework.version or "").startswith("20") else LOSS_CHUNKS,
+            logit_bytes=LOGIT_BYTES,
+        )
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from rules.declared(config)

@@ -26,6 +26,7 @@ from compiler.frameworks.vllm.arguments import (
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
+from compiler.layout.traits import LEAST, Room, Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -36,8 +37,15 @@ ROUND_ROBIN_BACKENDS = ("deepep_low_latency", "nixl_ep")
 """All-to-all back ends that have routing tables for a round-robin placement."""
 
 
+ROOM = Room(option="--gpu-memory-utilization", share=0.92, of_all=True, with_other=True, answered=0.5, least=LEAST)
+"""gpu_memory_utilization (`config/cache.py`), which has to do for activations too. Blocks are taken as an answer grows, so that answers
+are half way on average."""
+
+
 class VllmAdapter(Adapter):
     """vLLM's rules: rank = ((dp*PP + pp)*PCP + pcp)*TP + tp, and one instance is one external DP rank."""
+
+    serves = True
 
     def told(self, config: Config) -> Config:
         return told(config, CHUNKS, CACHES)
@@ -113,6 +121,9 @@ class VllmAdapter(Adapter):
     def padded_vocab_size(self, config: Config) -> int:
         """Rows in multiples of 64 (`layers/vocab_parallel_embedding.py`); tp must divide them."""
         return -(-config.model.vocab_size // VOCABULARY_ROWS) * VOCABULARY_ROWS
+
+    def traits(self, config: Config) -> Traits:
+        return replace(super().traits(config), room=ROOM.asked(config.framework.args))
 
     def declared(self, config: Config) -> Iterator[Check]:
         from compiler.frameworks.vllm.rules import rules

@@ -1,0 +1,96 @@
+"""Projections of many plans at once: what a search needs of them, by the same functions as for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.costs import offload, room
+from compiler.costs.activations import stored_each
+from compiler.costs.arrays import Array, array
+from compiler.costs.calibration import Calibration
+from compiler.costs.case import Case, busiest, shaped
+from compiler.costs.far import reaches
+from compiler.costs.many import Many
+from compiler.costs.memory import memory, sharded
+from compiler.costs.params import counts, totals
+from compiler.costs.serve import prompts_seconds, token_seconds
+from compiler.costs.shape import Shape, kinds
+from compiler.costs.stages import chunks, layers
+from compiler.costs.step import step, work
+from compiler.frameworks.adapter import adapter
+from compiler.frameworks.stage_rule import stage_layers
+from compiler.layout.stages import Stages, split
+from compiler.layout.traits import BY_DEGREES, Traits
+from compiler.specs.config import Config
+
+
+def project(config: Config, plans: Many, by: Calibration) -> dict[str, Array]:
+    """`memory_bytes` of the fullest rank and, of training, `step_time_s`; of serving `ttft_s` and `tpot_s` at the longest prompt; one
+    for each plan, nan where nobody deals the layers out. What ranks wait for each other is in closed form.
+    """
+    names = ("memory_bytes", "step_time_s") if config.workload.train else ("memory_bytes", "ttft_s", "tpot_s")
+    found = {name: np.full(len(plans.tp), np.nan) for name in names}
+    with np.errstate(all="ignore"):
+        for index, plan in shapes(config, plans):
+            for name, values in (_step(plan, by) if config.workload.train else _served(plan, by)).items():
+                found[name][index] = values
+    return found
+
+
+def shapes(config: Config, plans: Many) -> Iterator[tuple[NDArray[np.intp], Shape]]:
+    """Indices and the shape of plans, degrees of shape [plans, 1]."""
+    whole = totals(config.model)
+    for index in plans.alike():
+        these = plans.take(index)
+        one = these.config(config, 0)
+        dealt = stage_layers(one)
+        if dealt is not None:
+            case = _case(config, these, split(dealt, one.parallel.pp))
+            yield index, Shape(case, whole, counts(case, whole), reaches(config, these, kinds(case)))
+
+
+def _case(config: Config, plans: Many, stages: Stages) -> Case:
+    traits, model = _traits(config, plans), config.model
+    rules = adapter(config.framework.name)
+    of_ep, kind = plans.distinct(("ep",))
+    loads = [busiest(one, rules.experts(one, stages)) for one in (plans.config(config, at) for at in of_ep)]
+    return shaped(
+        config,
+        traits,
+        {name: values[:, None] for name, values in vars(plans).items()},
+        layers(model, stages.layers, traits.mtp_stage, config.workload.wide_layers),
+        array(loads)[kind][:, None],
+        chunks(stages, config, traits.mtp_stage),
+    )
+
+
+def _traits(config: Config, plans: Many) -> Traits:
+    """Asked of the framework once for each kind of plan that they may differ between."""
+    rules = adapter(config.framework.name)
+    first, kind = plans.distinct(tuple(rules.varies))
+    found = [rules.traits(plans.config(config, at)) for at in first]
+    each = {name: array([getattr(traits, name) for traits in found])[kind][:, None] for name in BY_DEGREES}
+    return found[0].of(each)
+
+
+def _step(plan: Shape, by: Calibration) -> dict[str, Array]:
+    case = plan.case
+    parts = step(work(plan, by.gpu)[0], by.software)
+    busy = parts.kernels_s + parts.exposed_s + parts.waiting_s
+    moved = offload.seconds(case, sharded(case, plan.held, 1), stored_each(case), busy)
+    used = memory(case, plan.held).total_bytes.max(axis=-1)
+    return {"memory_bytes": used, "step_time_s": parts.total + sum(moved)}
+
+
+def _served(plan: Shape, by: Calibration) -> dict[str, Array]:
+    length = plan.case.workload.longest
+    let_in = replace(plan, case=room.running(plan.case, plan.held, length))
+    return {
+        "memory_bytes": room.served(plan.case, plan.held).total_bytes.max(axis=-1),
+        "ttft_s": prompts_seconds(let_in, length, by),
+        "tpot_s": token_seconds(let_in, length, by),
+    }

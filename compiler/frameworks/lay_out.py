@@ -1,0 +1,49 @@
+"""From a configuration to ranks: grids by the framework's rules, then stages, experts and slots."""
+
+from __future__ import annotations
+
+from compiler.cluster import inventory
+from compiler.cluster.share import share
+from compiler.cluster.slots import Slots, from_inventory, nominal
+from compiler.frameworks.adapter import adapter
+from compiler.frameworks.stage_rule import stage_layers
+from compiler.layout.stages import split
+from compiler.specs.config import Config
+from compiler.world import World
+
+
+def lay_out(config: Config) -> World:
+    """Ranks of one instance. The declared invariants must hold."""
+    rules = adapter(config.framework.name)
+    attention, expert = rules.grids(config)
+    stages = split(stage_layers(config) or (), config.parallel.pp)
+    return World(
+        config=config,
+        degrees=config.degrees,
+        attention=attention,
+        expert=expert,
+        stages=stages,
+        experts=rules.experts(config, stages),
+        slots=_slots(config),
+        kinds=rules.kinds(config, attention, expert),
+        traits=rules.traits(config),
+    )
+
+
+def _slots(config: Config) -> Slots:
+    """Slots of every instance; enough for the ranks even where a cluster that nobody has checked is too small."""
+    own, hardware = share(config), config.hardware
+    return _places(config, max(hardware.nodes, own.all_nodes(config.framework.instances))).shared(own)
+
+
+def _places(config: Config, count: int) -> Slots:
+    hardware, within = config.hardware, config.hardware.within
+    if hardware.inventory is None:
+        return nominal(hardware, count)
+    hosts = inventory.read(hardware.inventory)
+    if within.nodes:
+        hosts = hosts[within.first : within.first + count] + hosts[within.nodes :]
+    if len(hosts) < count:  # for a check of what is laid out to say
+        return nominal(hardware, count)
+    fits = len(hosts) == hardware.nodes + config.launch.spare_nodes
+    return from_inventory(hardware, hosts, count, pin=fits if hardware.pin is None else hardware.pin)
