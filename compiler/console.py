@@ -15,7 +15,7 @@ from compiler.report import sections
 
 def summary(plan: Plan, folder: Path) -> None:
     """Print what was compiled, what it costs, and what to look at."""
-    found = [said for section in sections.of(plan, plan.to_dict(), console=True) for said in section.lines]
+    found = [said for section in sections.of(plan, plan.contents, console=True) for said in section.lines]
     rows = [(name, line(value)) for name, value in (("plan", plan.name), ("folder", str(folder)), *found)]
     if sys.stdout is not None and sys.stdout.isatty():
         _print_rich(rows, plan)

@@ -16,12 +16,11 @@ from compiler.world import World
 SCHEMA = "rankplan/1"
 
 
-def document(world: World, costs: Costs, named: dict[str, Any]) -> dict[str, Any]:
-    """All but checks and claims; `named` are the plan's name and fingerprint."""
+def document(world: World, costs: Costs) -> dict[str, Any]:
+    """All but the plan's name and fingerprint, checks and claims."""
     found = costs.to_dict()
     return {
         "schema": SCHEMA,
-        **named,
         "world_size": world.size,
         "instances": world.instances,
         "degrees": world.degrees.to_dict(),

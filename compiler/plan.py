@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,12 @@ class Part:
 
     world: World
     costs: Costs
-    checks: tuple[Check, ...] = ()
+
+    @cached_property
+    def contents(self) -> Mapping[str, Any]:
+        """What `plan.json` says of it, to be read alone: all but its name, checks and claims."""
+        found: Mapping[str, Any] = figures(document(self.world, self.costs))
+        return found
 
 
 @dataclass(frozen=True)
@@ -52,28 +58,27 @@ class Plan:
     """What is compiled and launched as one: a single part, which has no name, or with pools prefill and decode.
 
     What is of one world (`world`, `costs`, `groups`, ...) is that of the single part; of pools ask `parts`.
-    `served` is what clients see of pools, where an engine was measured.
+    `own` are checks of each of several parts, `served` is what clients see of pools, where an engine was measured.
     """
 
     config: Config
     compiled: Mapping[str, Part]
     checks: tuple[Check, ...] = ()
     expectations: tuple[Verdict, ...] = ()
+    own: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
     served: tuple[Aggregated, ...] = ()
 
     @classmethod
-    def of(
-        cls, world: World, costs: Costs, checks: tuple[Check, ...] = (), expectations: tuple[Verdict, ...] = ()
-    ) -> Plan:
+    def of(cls, part: Part, checks: tuple[Check, ...] = (), expectations: tuple[Verdict, ...] = ()) -> Plan:
         """A plan of one part."""
-        return cls(world.config, {"": Part(world, costs, checks)}, checks, expectations)
+        return cls(part.world.config, {"": part}, checks, expectations)
 
     @cached_property
     def parts(self) -> Mapping[str, Plan]:
         """Each part as a plan of its own, by its name."""
         if self.alone:
             return {"": self}
-        return {name: Plan.of(part.world, part.costs, part.checks) for name, part in self.compiled.items()}
+        return {name: Plan.of(part, self.own.get(name, ())) for name, part in self.compiled.items()}
 
     @property
     def alone(self) -> bool:
@@ -125,10 +130,16 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """What `plan.json` holds: the plan in closed form, of a size that does not grow with the ranks."""
-        named = {"name": self.name, "fingerprint": self.fingerprint}
-        found = document(self.world, self.costs, named) if self.alone else pooled.document(self, named)
-        found["checks"] = [check.to_dict() for check in self.checks]
-        return {**figures(found), "expectations": [asdict(verdict) for verdict in self.expectations]}
+        return deepcopy(self.contents)
+
+    @cached_property
+    def contents(self) -> dict[str, Any]:
+        """The same, to be read alone."""
+        found = self.only.contents if self.alone else figures(pooled.document(self))
+        checks = figures([check.to_dict() for check in self.checks])
+        verdicts = [asdict(verdict) for verdict in self.expectations]
+        named = {"schema": found["schema"], "name": self.name, "fingerprint": self.fingerprint}
+        return {**named, **found, "checks": checks, "expectations": verdicts}
 
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.

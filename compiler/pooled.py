@@ -16,13 +16,12 @@ SCHEMA = "rankplan.pools/1"
 SHOWN = ("name", "fingerprint", "world_size", "instances", "degrees", "params", "memory")
 
 
-def document(plan: Plan, named: dict[str, Any]) -> dict[str, Any]:
-    """All but checks and claims; `named` are the name and fingerprint of both together."""
-    contents = {role: part.to_dict() for role, part in plan.parts.items()}
+def document(plan: Plan) -> dict[str, Any]:
+    """All but name and fingerprint, checks and claims."""
+    contents = {role: part.contents for role, part in plan.parts.items()}
     phases = {role: found["projection"]["serve"][role] for role, found in contents.items()}
     return {
         "schema": SCHEMA,
-        **named,
         "ranks": sum(part.world_size * part.world.instances for part in plan.parts.values()),
         "pools": {role: _headline(role, plan.parts[role], found) for role, found in contents.items()},
         "projection": {"serve": phases},

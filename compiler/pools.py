@@ -57,7 +57,8 @@ def compile_pools(config: Config) -> Plan:
     parts = {role: plan.only for role, plan in plans.items()}
     checks += registry.checks(Plan(config, parts, tuple(checks), verdicts))
     _refuse([found.problem for found in checks if found.status == "fail"])
-    return Plan(config, parts, tuple(checks), verdicts, tuple(_served(plans)))
+    own = {role: plan.checks for role, plan in plans.items()}
+    return Plan(config, parts, tuple(checks), verdicts, own, tuple(_served(plans)))
 
 
 def _served(plans: Mapping[str, Plan]) -> Iterator[Aggregated]:

@@ -56,7 +56,8 @@ class SmallPlan:
     def parts(self) -> dict[str, SmallPlan]:
         return {"": self}
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def contents(self) -> dict[str, Any]:
         return {"name": self.name}
 
 

@@ -65,7 +65,7 @@ def files(plan: Plan) -> Iterator[Artifact]:
 
 def _described(plan: Plan) -> Iterator[Artifact]:
     """What says what a plan is, of one part or of several."""
-    contents = plan.to_dict()
+    contents = plan.contents
     yield Artifact("plan.json", to_json(contents))
     yield Artifact("config.yaml", dump(plan.config))
     yield Artifact("report.md", markdown(plan.name, sections.of(plan, contents)))

@@ -34,7 +34,8 @@ class Planned(Protocol):
     def config(self) -> Config: ...
     @property
     def world(self) -> World: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    @property
+    def contents(self) -> Mapping[str, Any]: ...
 
 
 class Launched(Protocol):
@@ -207,7 +208,7 @@ def job(plan: Planned) -> Job:
         time_limit_s=time_limit_s,
         hosts=_hosts(world),
         spares=world.slots.spares[: launch.spare_nodes],
-        shared=(("plan.json", to_json(plan.to_dict())), *((file.path, str(file.text)) for file in emission.files)),
+        shared=(("plan.json", to_json(plan.contents)), *((file.path, str(file.text)) for file in emission.files)),
         world=world,
     )
 
