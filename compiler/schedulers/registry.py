@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from compiler.checks import Check
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, Problem
 from compiler.nearest import one_of
+from compiler.pool_words import own_words
 from compiler.render.artifacts import Artifact
 from compiler.schedulers import job, runtime_files
 from compiler.schedulers.job import Planned, PooledJob, PooledPlanned
@@ -106,5 +108,14 @@ def pooled_artifacts(plan: PooledPlanned) -> Iterator[Artifact]:
 
 
 def _jobs(plan: PooledPlanned) -> PooledJob:
-    pools = tuple((role, job.job(part)) for role, part in plan.pools.items())
-    return PooledJob(plan.name, plan.fingerprint, pools)
+    pools, bad = [], list[Problem]()
+    for role, part in plan.pools.items():
+        try:
+            pools.append((role, job.job(part)))
+        except ConfigError as error:
+            bad += [
+                replace(problem, what=own_words(plan.config, role, problem.what)).of(role) for problem in error.problems
+            ]
+    if bad:
+        raise ConfigError(bad)
+    return PooledJob(plan.name, plan.fingerprint, tuple(pools))
