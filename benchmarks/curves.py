@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record
-from compiler import calibrated
+from compiler import gpus
 from compiler.costs import collectives
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration, LinkCurve
@@ -51,8 +51,8 @@ def fitted(records: Iterable[Record]) -> Mapping[str, GpuCalibration]:
 
 def kin(gpu: str, known: Iterable[str]) -> str:
     """The GPU whose curves a cluster without its own names: of the same architecture, else of the next; empty for none."""
-    order = list(calibrated.GENERATIONS)
-    place = {name: order.index(calibrated.generation(name)) for name in [*known, gpu] if calibrated.generation(name)}
+    order = list(gpus.GENERATIONS)
+    place = {name: order.index(gpus.generation(name)) for name in [*known, gpu] if gpus.generation(name)}
     others = [name for name in place if name != gpu and gpu in place]
     return min(others, key=lambda name: (abs(place[name] - place[gpu]), name), default="")
 
@@ -61,7 +61,7 @@ def seconds(record: Record, curves: GpuCalibration | None) -> float:
     """One call; by the closed form where there are no curves."""
     ask = dict(record.ask or {})
     if curves:
-        curves = calibrated.on(record.gpu, curves)
+        curves = gpus.on(record.gpu, curves)
         curves = curves.without_switch() if ask["algo"].startswith("Ring") else curves
     return float(collectives.seconds(ask["op"], array(ask["size"]), ask["reach"], ask["hardware"], curves))
 

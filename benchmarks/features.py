@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmarks.rows.record import Record
-from compiler import calibrated
+from compiler import calibrated, gpus
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.engine import CHUNK, Demand, demand
 from compiler.costs.pooled import of_pools
@@ -22,7 +22,7 @@ def curves(world: World) -> GpuCalibration:
     found = calibrated.gpu(world.config.hardware.calibration or "")
     if found is None:
         raise ValueError(f"{world.config.hardware.name} has no curves")
-    return calibrated.on(world.config.hardware.name, found)
+    return gpus.on(world.config.hardware.name, found)
 
 
 def known(record: Record) -> World:
@@ -40,7 +40,7 @@ def keys(record: Record) -> dict[str, str]:
         level: family,
         "product": calibrated.product(f"{family}/{release}"),
         "release": f"{family}/{release}",
-        "generation": calibrated.generation(config.hardware.name),
+        "generation": gpus.generation(config.hardware.name),
         "gpu": config.hardware.name,
         "precision": config.workload.precision,
     }
