@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.rows.record import Record
-from compiler import calibrated
+from compiler import calibrated, gpus
 from compiler.costs.constants import CHUNK
 from compiler.costs.engine import Demand, demand
 from compiler.costs.pooled import of_pools
@@ -30,7 +30,7 @@ def keys(record: Record) -> dict[str, str]:
         level: family,
         "product": calibrated.product(f"{family}/{release}"),
         "release": f"{family}/{release}",
-        "generation": calibrated.generation(config.hardware.name),
+        "generation": gpus.generation(config.hardware.name),
         "gpu": config.hardware.name,
         "precision": config.workload.precision,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from compiler import passes, pool_pair
@@ -10,11 +10,12 @@ from compiler.checks import Check, check
 from compiler.cluster import inventory
 from compiler.cluster.seating import Seating, seated
 from compiler.costs.together import Aggregated, sure
-from compiler.errors import InvariantError, Problem
+from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
 from compiler.expectations import unjudged
 from compiler.invariants.world_size import idle
 from compiler.passes import compile_config, timed_by
 from compiler.plan import Plan
+from compiler.pool_words import own_words
 from compiler.schedulers import registry
 from compiler.specs.config import Config
 from compiler.specs.degrees import resolve
@@ -44,21 +45,27 @@ def compile_pools(config: Config) -> Plan:
     checks = list(_declared(config))
     _refuse([found.problem for found in checks if found.status == "fail"])
     pair = list(pool_pair.rules(config, *(pool_config(config, role) for role in ROLES)))
-    plans, broken = {}, [found.problem for found in pair if found.status == "fail"]
+    kinds, plans = set[type[CompilerError]](), dict[str, Plan]()
+    broken = [found.problem for found in pair if found.status == "fail"]
     checks += pair
     for role in ROLES:
         try:
             plans[role] = compile_config(pool_config(config, role))
-        except InvariantError as error:
-            broken += [Problem(f"{role}: {problem.what}", problem.instead) for problem in error.problems]
-    _refuse(broken)
+        except CompilerError as error:
+            broken += [
+                Problem(own_words(config, role, problem.what), problem.instead).of(role) for problem in error.problems
+            ]
+            kinds.add(type(error))
+    _refuse(broken, kinds)
     verdicts = unjudged(config, "it is about one plan, and prefill and decode are two")
-    checks += [replace(found, id=f"{role}.{found.id}") for role in plans for found in plans[role].checks]
+    for role, plan in plans.items():
+        own = (replace(found, message=own_words(config, role, found.message)) for found in plan.checks)
+        checks += [replace(found, id=f"{role}.{found.id}") for found in own]
     parts = {role: plan.only for role, plan in plans.items()}
     checks += registry.checks(Plan(config, parts, tuple(checks), verdicts))
     _refuse([found.problem for found in checks if found.status == "fail"])
-    own = {role: plan.checks for role, plan in plans.items()}
-    return Plan(config, parts, tuple(checks), verdicts, own, tuple(_served(plans)))
+    each = {role: plan.checks for role, plan in plans.items()}
+    return Plan(config, parts, tuple(checks), verdicts, each, tuple(_served(plans)))
 
 
 def _served(plans: Mapping[str, Plan]) -> Iterator[Aggregated]:
@@ -72,9 +79,10 @@ def _served(plans: Mapping[str, Plan]) -> Iterator[Aggregated]:
             yield sure(row, known)
 
 
-def _refuse(problems: list[Problem]) -> None:
+def _refuse(problems: list[Problem], kinds: Collection[type[CompilerError]] = ()) -> None:
+    """What is bad in itself goes before what is broken between values, as for one plan."""
     if problems:
-        raise InvariantError(problems)
+        raise (ConfigError if ConfigError in kinds else InvariantError)(problems)
 
 
 def pool_config(config: Config, role: str) -> Config:

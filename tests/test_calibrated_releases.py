@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from compiler import calibrated
+from compiler import calibrated, gpus
 
 
 def test_products_and_generations_are_read_off_names() -> None:
     releases = ("megatron/nemo-25.11", "megatron/megatron-lm-2022", "llm-foundry/2023")
     assert [calibrated.product(name) for name in releases] == ["megatron/nemo", "megatron/megatron-lm", ""]
     clusters = ("a100_40gb", "h200", "gb300_nvl72", "mi300x")
-    assert [calibrated.generation(name) for name in clusters] == ["ampere", "hopper", "blackwell", ""]
+    assert [gpus.generation(name) for name in clusters] == ["ampere", "hopper", "blackwell", ""]
 
 
 def test_an_unknown_release_is_its_frameworks_latest() -> None:

@@ -10,6 +10,13 @@ from compiler import ConfigError, compile_plan
 from tests.command import call, tree
 from tests.pooled_plans import ON, POOLS, pools
 
+SGLANG = "framework=sglang"
+
+
+def mine(more: str) -> str:
+    """Pools of which prefill has something more of its own."""
+    return pools(f"parallel: tp4, instances: 4, {more}".removesuffix(", "), "parallel: tp8")
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
@@ -27,7 +34,37 @@ class TestRefusals:
                 "workload.pools.prefill.parallel=5 is no set of degrees ; write a name such as",
             ),
             ([pools("parallel: nope")], 2, "workload.pools.prefill.parallel=nope is not known ; write degrees, as in"),
-            ([pools("parallel: tp0")], 2, "parallel=tp0: tp=0 is below 1"),
+            ([pools("parallel: tp0")], 2, "workload.pools.prefill.parallel=tp0: tp=0 is below 1"),
+            ([pools("parallel: {tp: x}")], 2, "workload.pools.prefill.parallel.tp: Value 'x' of type 'str' could not"),
+            ([pools("parallel: {tq: 8}")], 2, "workload.pools.prefill.parallel.tq is not a setting"),
+            ([pools("instances: two")], 2, "workload.pools.prefill.instances: Value 'two' of type 'str' could not be"),
+            ([pools("args: 5")], 2, "workload.pools.prefill.args=5 is no list ; write [A,B]"),
+            (
+                [pools("environment: [A]")],
+                2,
+                "workload.pools.prefill.environment=['A'] is no mapping ; write {NAME: VALUE}",
+            ),
+            (
+                [mine("args: ['--tp-size=2']"), SGLANG],
+                2,
+                "prefill: workload.pools.prefill.args sets --tp-size, and so does the plan",
+            ),
+            (
+                [mine("args: [--foo]"), SGLANG],
+                3,
+                "prefill: framework-arguments: workload.pools.prefill.args sets --foo, which",
+            ),
+            (
+                [mine(""), SGLANG, "framework.args=[--foo]"],
+                3,
+                "prefill: framework-arguments: framework.args sets --foo, which",
+            ),
+            (
+                [mine("environment: {A B: c}"), "scheduler=slurm"],
+                2,
+                "prefill: workload.pools.prefill.environment holds 'A B', which is no",
+            ),
+            ([mine("draft_tokens: 2"), SGLANG], 3, "layers: workload.pools.prefill.draft_tokens=2, and"),
             ([pools("instances: 0")], 2, "workload.pools.prefill.instances=0 is below 1"),
             ([POOLS, "name=" + "n" * 95], 2, "the plan's name has 95 characters, and its pools' names would have more"),
             (

@@ -35,6 +35,17 @@ REFUSED: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "write workload.draft_tokens=2, or 4",
     ),
     (
+        "vllm-most-drafts",
+        changed(DRAFTING, {DRAFTS: 128}),
+        {DRAFTS: 130, LAYERS: 3},
+        "fail",
+        (
+            "v1/sample/rejection_sampler.py checks at most 128 drafts of a request in a step, and "
+            "workload.draft_tokens=130"
+        ),
+        "write workload.draft_tokens=126",
+    ),
+    (
         "vllm-cache-dtype",
         changed(WIDE, {CACHE: "bf16", "workload.precision": "fp8"}),
         {"workload.precision": "fp16"},

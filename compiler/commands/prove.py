@@ -14,7 +14,7 @@ from compiler.commands.edits import again, compiled, is_ours, of_folder
 from compiler.commands.steady import steady
 from compiler.entry import Parser, finish
 from compiler.errors import ConfigError, InvariantError, shown
-from compiler.frameworks.proof import Finding, compared, groups
+from compiler.frameworks.proof import RELEASE, Finding, compared, groups
 from compiler.plan import Plan
 from compiler.world import World
 
@@ -40,6 +40,12 @@ def run(argv: Sequence[str]) -> int:
         findings += _said(_tables(written, part.world)) + _said(_oracle(part.world, args.wheel))
     different = sum(not finding.equal for finding in findings)
     print(f"{len(findings) - different} of {len(findings)} equal")
+    other = {finding.planned: finding.found for finding in findings if finding.what == RELEASE and not finding.equal}
+    for planned, found in other.items():
+        print(
+            f"the plan is for release {planned} and {found} is what was found: differences may be the release's ; name a wheel "
+            f"of {planned} with --wheel, or compile with framework.version={found}"
+        )
     return 1 if different else 0
 
 

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
 
 from compiler import plugins
+from compiler.config.choices import GROUPS
 from compiler.config.schema import schema, writable
 from compiler.errors import ConfigError
 from compiler.inputs import yaml_mapping
@@ -103,6 +104,13 @@ class FileConfigSource(file_config_source.FileConfigSource):
         return ConfigResult(
             self.provider, f"file://{self.path}", values(path, text, known=path.is_relative_to(folder("conf"))), header
         )
+
+    def list(self, config_path: str, results_filter: Optional[ObjectType]) -> list[str]:
+        """Of the user's folder the groups that a plan has, and none below: Hydra's help would walk all that lies in it."""
+        if results_filter is not ObjectType.GROUP or Path(self.path).is_relative_to(folder("conf")):
+            found: list[str] = super().list(config_path, results_filter)
+            return found
+        return [] if config_path else [name for name in GROUPS if Path(self.path, name).is_dir()]
 
 
 def values(path: Path, text: str, *, known: bool = False) -> DictConfig:

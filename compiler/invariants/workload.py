@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
@@ -141,6 +142,31 @@ def passes(config: Config) -> Iterator[Check]:
             "give its own options in framework.args, or leave them out",
             otherwise="warn",
         )
+
+
+RARELY = 0.01
+"""A draft that fewer steps keep costs its verification and gives nothing; a draft counts only where all before it are kept."""
+
+
+@declared
+def drafts(config: Config) -> Iterator[Check]:
+    """Drafts that next to no step keeps."""
+    workload = config.workload
+    count, each = workload.draft_tokens, workload.draft_acceptance
+    if workload.train or not count or each >= 1:
+        return
+    useful = max(int(math.log(RARELY) / math.log(each)), 1) if each > 0 else 0
+    kept = (1 - each ** (count + 1)) / (1 - each)
+    yield check(
+        "draft-tokens",
+        count <= useful,
+        f"{count} drafts",
+        f"{useful}",
+        f"{count} tokens are drafted by each step and {each:g} of them accepted, one after the other: a step keeps {kept:.2f}"
+        + ("" if count <= useful else f", and what follows the first {useful} is kept by less than 1 of 100 steps"),
+        f"write workload.draft_tokens={useful}, or workload.draft_acceptance as it was measured",
+        otherwise="warn",
+    )
 
 
 @declared

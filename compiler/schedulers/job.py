@@ -13,6 +13,7 @@ from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Argument, Computed, Emission
 from compiler.frameworks.router import Router
+from compiler.pool_words import own_words
 from compiler.render.artifacts import to_json
 from compiler.schedulers import fabric, torchrun, values
 from compiler.schedulers.values import Mount, Secret
@@ -173,8 +174,20 @@ class Jobs:
 
 
 def jobs(plan: Launched) -> Jobs:
-    """Decide what is launched together. Raises ConfigError with every bad value."""
-    return Jobs(plan.name, plan.fingerprint, tuple((part, job(own)) for part, own in plan.parts.items()))
+    """Decide what is launched together. Raises ConfigError with every bad value, by the key that the user wrote."""
+    found, bad = [], list[Problem]()
+    for part, own in plan.parts.items():
+        try:
+            found.append((part, job(own)))
+        except ConfigError as error:
+            if not part:
+                raise
+            bad += [
+                replace(problem, what=own_words(plan.config, part, problem.what)).of(part) for problem in error.problems
+            ]
+    if bad:
+        raise ConfigError(bad)
+    return Jobs(plan.name, plan.fingerprint, tuple(found))
 
 
 def job(plan: Planned) -> Job:

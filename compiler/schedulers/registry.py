@@ -91,7 +91,7 @@ def artifacts(plan: Launched) -> Iterator[Artifact]:
     if not options and plan.config.workload.role is None and plan.config.workload.pools is None:
         return
     decided = jobs(plan)
-    for part, job in decided.parts:
-        yield from (item.within(part) for item in runtime_files.artifacts(job))
+    for part, own in decided.parts:
+        yield from (item.within(part) for item in runtime_files.artifacts(own))
     for item in choose(options):
         yield from item.artifacts(decided, options[item.name])

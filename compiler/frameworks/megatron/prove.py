@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from compiler.frameworks import versions
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.megatron import placed, recorded
 from compiler.frameworks.megatron.installed import has_training, megatron
 from compiler.frameworks.megatron.recorded import Refused
-from compiler.frameworks.proof import Finding, compared, groups
+from compiler.frameworks.proof import Finding, compared, groups, release
 from compiler.world import World
 
 DESCRIBED: Mapping[str, str] = {
@@ -48,7 +47,7 @@ OWN: Mapping[str, str] = {"mp": "tp_pp", "ep_tp": "etp", "tp_ep_mp": "etp_ep", "
 def prove(world: World, source: Path | None) -> Iterator[Finding]:
     """Raises NotInstalledError, and ConfigError where `source` is no Megatron."""
     with megatron(source):
-        yield _version(world)
+        yield release(world.config, placed.found(world.config).number)
         yield from findings(world)
 
 
@@ -64,12 +63,6 @@ def findings(world: World) -> Iterator[Finding]:
         yield from _sizes(world, args)
     yield from _groups(world, args)
     yield from placed.findings(world, args)
-
-
-def _version(world: World) -> Finding:
-    """Whether the package falls in the range of versions whose rules the plan follows."""
-    theirs, ours = placed.found(world.config), versions.version(world.config)
-    return Finding("version", theirs.known and theirs.source == ours.source, ours.number, theirs.number)
 
 
 def _sizes(world: World, args: Any) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from compiler.frameworks import lifted, versions
 from compiler.frameworks.emission import flags
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.options import number
-from compiler.frameworks.proof import Finding, compared, groups
+from compiler.frameworks.proof import Finding, compared, groups, release
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang.arguments import given
 from compiler.frameworks.sglang.emit import emission
@@ -64,8 +64,8 @@ def prove(world: World, wheel: Path | None) -> Iterator[Finding]:
 
 
 def _version(world: World, source: Source) -> Iterator[Finding]:
-    if world.config.framework.version is not None and source.version():
-        yield compared("version", world.config.framework.version, source.version())
+    if source.version():
+        yield release(world.config, source.version())
 
 
 def _widths(world: World) -> dict[str, Any]:

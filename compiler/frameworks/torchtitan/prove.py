@@ -15,9 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from compiler.errors import ConfigError, Problem
-from compiler.frameworks.proof import Finding, NotInstalledError, compared
+from compiler.frameworks.proof import Finding, NotInstalledError, release
 from compiler.frameworks.torchtitan import meshes, tables
-from compiler.frameworks.versions import version
 from compiler.world import World
 
 NEEDED = ("torch", "spmd_types", "tyro")
@@ -42,8 +41,7 @@ def prove(world: World, source: Path | None) -> Iterator[Finding]:
 def _tested(world: World) -> Finding:
     import torchtitan
 
-    number = str(torchtitan.__version__)
-    return compared("version", version(world.config).number, number)
+    return release(world.config, str(torchtitan.__version__))
 
 
 @contextmanager

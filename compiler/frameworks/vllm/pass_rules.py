@@ -29,9 +29,28 @@ def rules(config: Config, source: str) -> Iterator[Check]:
         yield from _halves(config, source)
 
 
+DRAFTED_MOST = 128
+"""MAX_SPEC_LEN, which every step asserts."""
+
+
+def _drafted(layers: int) -> int:
+    """The most drafts that layers make in turns; none without layers."""
+    return DRAFTED_MOST // layers * layers if layers else 0
+
+
 def _drafts(config: Config, source: str) -> Iterator[Check]:
     drafts, layers = asked(config).drafts, config.model.num_nextn_predict_layers
-    if drafts and layers:
+    if drafts:
+        yield check(
+            "vllm-most-drafts",
+            drafts <= DRAFTED_MOST,
+            drafts,
+            DRAFTED_MOST,
+            f"{source} v1/sample/rejection_sampler.py checks at most {DRAFTED_MOST} drafts of a request in a step, and "
+            f"workload.draft_tokens={drafts}",
+            f"write workload.draft_tokens={_drafted(layers)}",
+        )
+    if drafts and layers and drafts <= DRAFTED_MOST:
         yield check(
             "vllm-draft-tokens",
             drafts <= layers or drafts % layers == 0,

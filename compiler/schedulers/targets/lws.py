@@ -15,7 +15,7 @@ from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import disaggregated, kueue, leader_worker, names, topology
 from compiler.schedulers.kubernetes.compute_domain import domains
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.objects import Node, metadata, role
 from compiler.schedulers.kubernetes.options import Queued
 
 
@@ -45,7 +45,9 @@ def order(job: Job, options: Options) -> Problem | None:
 
 
 def gang(job: Job, options: Options) -> Problem | None:
-    if job.nodes == 1 or options.queue is not None:
+    """A set of one group has none that it could wait for; with pools there are two sets at least."""
+    alone = job.instances == 1 and role(job) is None
+    if job.nodes == 1 or alone or options.queue is not None:
         return None
     return Problem(
         "nothing starts a group's pods all or none: two groups may each hold half of the nodes",
