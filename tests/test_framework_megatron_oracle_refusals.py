@@ -68,7 +68,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "megatron-positions",
-        {"framework.args": ["--max-position-embeddings", "64"]},
+        {"model.position_embedding_type": "absolute", "framework.args": ["--max-position-embeddings", "64"]},
         "arguments: max_position_embeddings (64)",
     ),
     (
@@ -169,6 +169,20 @@ def test_what_a_rule_refuses_megatron_refuses(newest: None, rule: str, values: d
     assert rule in refusals(config)
     said = verdict(config)
     assert said.startswith(how), said
+
+
+EASED: list[dict[str, Any]] = [
+    {"framework.args": ["--max-position-embeddings", "64"]},
+    {"parallel.tp": 1, "parallel.dp": 16, "framework.args": ["--tp-comm-overlap"]},
+]
+"""Options that stop Megatron as they are, of plans that lose nothing without them."""
+
+
+@pytest.mark.parametrize("values", EASED, ids=[values["framework.args"][0] for values in EASED])
+def test_what_is_left_out_lets_megatron_start(newest: None, values: dict[str, Any]) -> None:
+    config = changed(TRAIN, values)
+    assert refusals(config) == []
+    assert verdict(config) == ""
 
 
 def test_experts_that_fill_no_world(newest: None) -> None:
