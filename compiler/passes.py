@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from compiler import invariants
@@ -15,6 +16,7 @@ from compiler.errors import CompilerError, InvariantError
 from compiler.expectations import judge, strict_checks
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
+from compiler.invariants import memory
 from compiler.layout.stages import split
 from compiler.plan import Plan
 from compiler.schedulers import registry
@@ -54,7 +56,9 @@ def holds(config: Config, apart_from: frozenset[str] = frozenset()) -> bool:
 
 
 def tried(config: Config) -> tuple[Check, ...]:
-    """Its checks, none failed; raises what `compile_config` would, or the first of it, without a projection: a fix is tried so."""
+    """Its checks, none failed; raises what `compile_config` would, or the first of it, without a projection: a fix is tried so.
+    More memory than there is fails here whatever runs have come to: a fix is to be sure.
+    """
     measured(config)
     checks = list(invariants.declared(config))
     _refuse(checks)
@@ -64,6 +68,7 @@ def tried(config: Config) -> tuple[Check, ...]:
     costs = held(world)
     checks += [*invariants.laid_out(world), *invariants.costed(world, costs)]
     checks += registry.checks(Plan(world, costs, tuple(checks)))
+    checks = [replace(check, status="fail") if memory.exceeded(check) else check for check in checks]
     _refuse(checks)
     return tuple(checks)
 
