@@ -25,6 +25,7 @@ from compiler.costs.constants import (
     SCORE_BYTES,
     SCORE_WORK_BYTES,
     SOFTMAX_STATISTIC_BYTES,
+    VIEWED_VALUES,
 )
 from compiler.costs.forward import Forward, chunked, dispatched, whole_sequences
 from compiler.costs.params import key_value_width, matrices, query_width, value_width
@@ -199,9 +200,22 @@ def _heads(case: Case, forward: Forward) -> Array:
     width = heads * (query_width(model) + value_width(model)) + key_value_width(model, case.tp)
     if model.mla and "mla_up_proj" in case.rebuilt:
         width = heads * value_width(model)
+    if not model.mla and "core_attn" in case.rebuilt and case.framework in VIEWED_VALUES:
+        width = width + heads * query_width(model) + key_value_width(model, case.tp) / 2
     output = _narrow_copy(case) * heads * value_width(model)
-    latent = (model.q_lora_rank or 0) + (model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0) if model.mla else 0
-    return forward.tokens * (case.activation_bytes * (width + latent / case.split) + output)
+    return forward.tokens * (case.activation_bytes * width + _latents(case) / case.split + output)
+
+
+def _latents(case: Case) -> Array:
+    """Bytes of MLA's latents of a token: what the norms before the up projections read, with the rotated keys, and, unless they run
+    again with them, what those norms put out.
+    """
+    model = case.model
+    if not model.mla:
+        return np.zeros(())
+    normed = (model.q_lora_rank or 0) + (model.kv_lora_rank or 0)
+    kept = 0 if "mla_up_proj" in case.rebuilt else normed
+    return case.activation_bytes * (normed + (model.qk_rope_head_dim or 0)) + case.saved_bytes * kept
 
 
 def _scores(case: Case, forward: Forward) -> Array:

@@ -22,6 +22,10 @@ SAVED_BYTES = {"fp8": 1.0, "mxfp8": 1.0 + 1 / 32, "fp4": 0.5625, "nvfp4": 0.5625
 SOFTMAX_STATISTIC_BYTES = 4.0
 """Fused attention keeps one FP32 log-sum-exp of a query and head, and no score (FlashAttention, 2205.14135)."""
 
+VIEWED_VALUES = ("megatron",)
+"""Frameworks whose core attention that runs again keeps values as a part of the product that puts out queries, keys and values
+together, and so all of it (Megatron-LM transformer/attention.py, split of mixed_qkv; its storages counted in tests)."""
+
 DROPOUT_MASK_BYTES = 2.0
 """Two one-byte masks of a layer and hidden element (2205.05198). GPT's ungated layers have dropout, gated ones none."""
 
