@@ -42,7 +42,8 @@ def bubble_fraction(case: Case) -> Array:
 def in_flight(case: Case) -> Array:
     """Micro-batches whose activations a stage holds at the peak, in whole stages, arrays over stages.
 
-    1F1B: pp - i on stage i. Interleaved: 2(pp-i-1) + (vpp-1)*group + 1 chunks of a vpp-th stage. ZB1P: as 1F1B.
+    1F1B: pp - i on stage i. Interleaved: 2(pp-i-1) + (vpp-1)*group + 1 chunks of a vpp-th stage, and one more where tokens travel
+    beside another micro-batch's computation (Megatron-LM pipeline_parallel/schedules.py, get_pp_rank_microbatches). ZB1P: as 1F1B.
     """
     if case.chunks is not None and schedule(case) == "interleaved":
         return _of_chunks(case, case.chunks)
@@ -53,8 +54,14 @@ def in_flight(case: Case) -> Array:
     elif schedule(case) == "zero_bubble":
         held = behind + 1
     else:
-        held = np.where(case.vpp > 1, (2 * behind + (case.vpp - 1) * case.in_a_row + 1) / case.vpp, behind + 1)
+        chunks = 2 * behind + (case.vpp - 1) * case.in_a_row + 1 + _early(case)
+        held = np.where(case.vpp > 1, chunks / case.vpp, behind + 1)
     return np.minimum(held, case.micro_batches) * np.ones_like(case.stages.layers)
+
+
+def _early(case: Case) -> int:
+    """Chunks that run forward before they would have to."""
+    return int(case.workload.overlapped_dispatch and case.model.moe)
 
 
 ROUNDS = 4
@@ -65,7 +72,7 @@ def _of_chunks(case: Case, chunks: Layers) -> Array:
     """The same of chunks that are not alike, by the layers that each rank's order holds at a time."""
     pp, vpp, group = int(case.pp), int(case.vpp), int(case.in_a_row)
     count = min(int(case.micro_batches), ROUNDS * group + int(case.micro_batches) % group)
-    orders = interleaved(pp, vpp, count, group)
+    orders = interleaved(pp, vpp, count, group, _early(case))
     weights = chunks.with_mtp(case.model.moe).layers if case.workload.train else chunks.layers
     held = np.ones(pp)
     for rank, order in enumerate(orders or ()):
