@@ -139,6 +139,8 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     ("megatron-muon", changed(TRAIN, MUON), {"framework.version": "0.17.1", "workload.distributed_optimizer": False}, "fail", "does not take it with --overlap-grad-reduce", "workload.optimizer=adam"),
     ("megatron-muon", changed(TRAIN, MUON), {"workload.precision": "fp16"}, "fail", "does not take it with fp16", "workload.precision=bf16"),
     ("megatron-recompute-modules", DENSE, {"workload.recompute": "selective", "workload.recompute_modules": ["moe_act"]}, "fail", "moe_act needs a model with experts", "leave workload.recompute_modules out"),
+    ("megatron-offload-modules", TRAIN, {"workload.offload_modules": ["attn_proj"]}, "fail", "needs attn_proj with core_attn", "leave"),
+    ("megatron-offload-modules", DENSE, {"workload.offload_modules": ["moe_act"]}, "fail", "needs a model with experts", "leave"),
     ("megatron-positions", TRAIN, args("--max-position-embeddings", "4095"), "warn", "4095 is below the sequence of 4096 tokens", "leave"),
     (
         "megatron-positions",

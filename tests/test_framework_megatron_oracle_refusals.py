@@ -150,6 +150,20 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "configuration: Delayed scaling does not support moe_act and layernorm",
     ),
     (
+        "megatron-offload-modules",
+        {"workload.offload_modules": ["attn_proj"]},
+        "configuration: attn_proj cannot be set to offload_modules alone",
+    ),
+    (
+        "megatron-offload-modules",
+        {
+            "workload.offload_modules": ["moe_act"],
+            "workload.recompute": "selective",
+            "workload.recompute_modules": ["moe"],
+        },
+        "configuration: Cannot offload {'moe_act'} while recomputing",
+    ),
+    (
         "megatron-cuda-graphs",
         {"workload.recompute": "full", "workload.cuda_graphs": "layer"},
         "configuration: full recompute is only supported with full iteration",
@@ -169,6 +183,12 @@ def test_what_a_rule_refuses_megatron_refuses(newest: None, rule: str, values: d
     assert rule in refusals(config)
     said = verdict(config)
     assert said.startswith(how), said
+
+
+def test_modules_whose_activations_go_to_the_host(newest: None) -> None:
+    config = changed(TRAIN, {"workload.offload_modules": ["core_attn", "attn_proj", "expert_fc1", "moe_act"]})
+    assert refusals(config) == []
+    assert verdict(config) == ""
 
 
 EASED: list[dict[str, Any]] = [

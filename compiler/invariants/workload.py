@@ -20,6 +20,7 @@ OF_TRAINING = (
     *("sequence_length", "recompute", "distributed_optimizer", "zero_stage", "optimizer_offload", "activation_offload"),
     *(
         "recompute_modules",
+        "offload_modules",
         "states",
         "wide_layers",
         "optimizer",

@@ -18,6 +18,11 @@ MODULES = ("core_attn", "layernorm", "mla_up_proj", "mlp", "moe", "moe_act", "sh
 """Modules of a layer that selective recomputation may run again, by Megatron's names: the attention's core, both norms, MLA's up
 projections, a dense layer's MLP, the whole of a MoE layer, its experts' activation alone, and its shared experts."""
 
+OFFLOADED = ("attn_norm", "attn_proj", "core_attn", "expert_fc1", "mlp_norm", "moe_act", "qkv_linear")
+"""Modules of a layer whose kept tensors may go to the host's memory, by Megatron's names: the norms before attention and experts,
+the product that makes queries, keys and values, the attention's core and its last product, the experts' first product and their
+activation."""
+
 ROLES = ("prefill", "decode")
 """What an instance of a server may do alone, in the order in which a request meets them."""
 
@@ -60,7 +65,8 @@ class Workload:
     `recompute_modules` is what `recompute: selective` runs again (none: a framework's own selection, the attention's core).
     `wide_layers`: of a model in FP8, how many first and last layers compute in BF16, alike where one number is given.
     `cuda_graphs`: the host launches each kernel, each layer (but its experts), or a whole step.
-    `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory.
+    `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory, `offload_modules` single
+    modules whose activations do.
 
     In serving: prompts run in passes of `prefill_chunk` tokens; `draft_tokens` are predicted by each step and accepted with
     `draft_acceptance`; `two_batch_overlap` exchanges one half batch's tokens while the other one computes;
@@ -94,6 +100,7 @@ class Workload:
     zero_stage: int = between(0, 3, 0)
     optimizer_offload: float = between(0, 1, 0.0)
     activation_offload: float = between(0, 1, 0.0)
+    offload_modules: list[str] = words(OFFLOADED)
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     imbalance: float = between(1, 1e6, 1.0)
     imbalance_exponent: Optional[float] = between(1e-3, 10, None)

@@ -45,9 +45,16 @@ def emission(world: World) -> Emission:
     return Emission(
         program=(config.launch.python, TRAINER if config.workload.train else SERVER),
         arguments=merged(config, arguments),
-        environment={"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if needs_one_connection(config) else {},
+        environment=environment(config),
         files=(Artifact(COMMUNICATORS, file),) if file else (),
     )
+
+
+def environment(config: Config) -> dict[str, str]:
+    """Variables that arguments.py asserts: an order of kernels, and Transformer Engine's way to offload that leaves weights alone."""
+    found = {"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if needs_one_connection(config) else {}
+    sent = config.workload.train and bool(config.workload.offload_modules)
+    return found | ({"NVTE_CPU_OFFLOAD_V1": "1"} if sent else {})
 
 
 def _named(flag: str, user: dict[str, tuple[str, ...]]) -> bool:
