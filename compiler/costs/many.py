@@ -15,7 +15,7 @@ from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import Case
 from compiler.costs.links import Reach
-from compiler.costs.memory import memory, sharded
+from compiler.costs.memory import memory, updated
 from compiler.costs.params import counts, totals
 from compiler.costs.stages import layers
 from compiler.costs.step import work
@@ -57,7 +57,7 @@ def project(model: Model, workload: Workload, hardware: Hardware, plans: Many, b
             found, _ = work(case, held, reaches(case), by.gpu)
             parts = bubble.step(case, found, by.software)
             pipeline_s = parts.kernels_s + parts.exposed_s + parts.waiting_s
-            moved = offload.seconds(case, sharded(case, held, 1), stored_each(case), pipeline_s)
+            moved = offload.seconds(case, updated(case, held), stored_each(case), pipeline_s)
             seconds[index] = parts.total + sum(moved)
             used[index] = memory(case, held).total_bytes.max(axis=-1)
     return seconds, used

@@ -189,11 +189,11 @@ def _trained(common: Costs, case: Case, reaches: Reaches, ranks: int, measured: 
     from compiler.costs import offload
     from compiler.costs.activations import stored_each
     from compiler.costs.campaign import campaign
-    from compiler.costs.memory import sharded
+    from compiler.costs.memory import updated
     from compiler.costs.train import train
 
     step, rows = train(case, common.params, common.held, reaches, ranks, measured)
-    step = offload.added(case, sharded(case, common.held, 1), stored_each(case), step)
+    step = offload.added(case, updated(case, common.held), stored_each(case), step)
     return replace(
         common,
         dispatch=_dispatch(case, reaches),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compiler.costs import bubble, flops, pipeline, states, traffic
+from compiler.costs import bubble, flops, pipeline, states, traffic, trained
 from compiler.costs.arrays import Array, settled
 from compiler.costs.case import Case
 from compiler.costs.constants import BACKWARD_RATIO
@@ -122,7 +122,7 @@ def _projection(case: Case, model_flops: float, parts: list[float], gpus: int) -
 
 def _passes(case: Case, held: Counts, compute: Compute, flows: list[Timed]) -> tuple[Array, Array]:
     """Forward and backward seconds of one micro-batch on each stage, with the collectives that show."""
-    back = BACKWARD_RATIO * compute.total + _again(case, held, compute)
+    back = BACKWARD_RATIO * compute.total - (1 - trained.share(case)) * compute.gemms + _again(case, held, compute)
     shown = pass_seconds(flows, compute.total, compute.core, backward=False)
     shown_back = pass_seconds(flows, back, BACKWARD_RATIO * compute.core, backward=True)
     return compute.total + shown, back + shown_back
@@ -154,5 +154,6 @@ def _gradients(case: Case, syncs: list[Timed], ahead: Array, back: Array) -> Arr
 def optimizer_seconds(case: Case, held: Counts) -> Array:
     """Memory traffic of the update: the shard's states, and clearing the gradient buffer."""
     gpu = case.hardware.gpu
-    moved = states.updated(case) * sharded(case, held, 1) + case.gradient_bytes * sharded(case, held, 2)
+    own = trained.trained(case, held)
+    moved = states.updated(case) * sharded(case, own, 1) + case.gradient_bytes * sharded(case, own, 2)
     return moved / (gpu.memory_bandwidth * gpu.memory_efficiency)

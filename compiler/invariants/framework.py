@@ -26,6 +26,7 @@ def of_the_configuration(config: Config) -> Iterator[Check]:
 KEPT: Mapping[str, Any] = {
     "recompute_modules": [],
     "offload_modules": [],
+    "lora_rank": None,
     "wide_layers": [],
     "optimizer": "adam",
     "cuda_graphs": "none",

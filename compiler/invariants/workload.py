@@ -21,6 +21,7 @@ OF_TRAINING = (
     *(
         "recompute_modules",
         "offload_modules",
+        "lora_rank",
         "states",
         "wide_layers",
         "optimizer",

@@ -64,6 +64,7 @@ class Workload:
 
     `recompute_modules` is what `recompute: selective` runs again (none: a framework's own selection, the attention's core).
     `wide_layers`: of a model in FP8, how many first and last layers compute in BF16, alike where one number is given.
+    `lora_rank`: adapters of that rank are trained, and the weights beside them are frozen.
     `cuda_graphs`: the host launches each kernel, each layer (but its experts), or a whole step.
     `optimizer_offload` and `activation_offload` are the parts of either that live in the host's memory, `offload_modules` single
     modules whose activations do.
@@ -93,6 +94,7 @@ class Workload:
     recompute_modules: list[str] = words(MODULES)
     states: States = field(default_factory=States)
     wide_layers: list[int] = numbers(0, LAYERS, 2)
+    lora_rank: Optional[int] = between(1, LAYERS, None)
     optimizer: str = choice(("adam", "muon", "sgd"), "adam")
     cuda_graphs: str = choice(("none", "layer", "step"), "none")
     sequence_parallel: Optional[bool] = None
