@@ -12,6 +12,7 @@ from compiler.costs.total import Costs, cost, held
 from compiler.errors import CompilerError, InvariantError
 from compiler.expectations import judge, strict_checks
 from compiler.frameworks.lay_out import lay_out
+from compiler.invariants import memory
 from compiler.plan import Part, Plan, Verdict
 from compiler.schedulers import registry
 from compiler.specs.config import Config
@@ -93,8 +94,16 @@ def judged(draft: Draft) -> Draft:
     return draft.checked(strict_checks(draft.config, verdicts), expectations=verdicts)
 
 
+def sure(draft: Draft) -> Draft:
+    """More memory than there is fails."""
+    return replace(
+        draft,
+        checks=tuple(replace(check, status="fail") if memory.exceeded(check) else check for check in draft.checks),
+    )
+
+
 COMPILED: tuple[Pass, ...] = (declared, laid_out, projected, launched, judged)
-TRIED: tuple[Pass, ...] = (declared, laid_out, held_alone, launched)
+TRIED: tuple[Pass, ...] = (declared, laid_out, held_alone, launched, sure)
 
 
 def compile_config(config: Config, observe: Callable[[str, Draft], None] = lambda _name, _draft: None) -> Plan:
@@ -128,7 +137,10 @@ def holds(config: Config, apart_from: frozenset[str] = frozenset()) -> bool:
 
 
 def tried(config: Config) -> tuple[Check, ...]:
-    """Its checks, none failed; raises what `compile_config` would, or the first of it, without a projection: a fix is tried so."""
+    """Its checks, none failed; raises what `compile_config` would, or the first of it, without a projection: a fix is tried so.
+
+    More memory than there is fails here whatever runs have come to: a fix is to be sure.
+    """
     timed_by(config)
     draft = _run([declared], Draft(config))
     return _run(COMPILED[1:] if config.expect.strict else TRIED[1:], draft).checks

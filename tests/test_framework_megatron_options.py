@@ -35,7 +35,6 @@ ASKED = [
     ({"workload.optimizer_offload": 0.5}, "--optimizer-cpu-offload", (), "workload.optimizer_offload"),
     ({"workload.optimizer_offload": 0.5}, "--optimizer-offload-fraction", ("0.3",), "workload.optimizer_offload"),
     ({"workload.activation_offload": 0.5}, "--cpu-offloading-num-layers", ("3",), "workload.activation_offload"),
-    ({"workload.activation_offload": 0.5}, "--fine-grained-activation-offloading", (), "workload.activation_offload"),
     ({"workload.fused_attention": False}, "--attention-backend", ("flash",), "workload.fused_attention"),
 ]
 

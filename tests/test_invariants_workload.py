@@ -21,6 +21,8 @@ OTHER: dict[str, Any] = {
     "output_length": 7,
     "recompute": "full",
     "recompute_modules": ["mlp"],
+    "offload_modules": ["core_attn"],
+    "lora_rank": 8,
     "states": States(gradients="bf16"),
     "wide_layers": [1, 1],
     "optimizer": "muon",

@@ -115,8 +115,8 @@ class Case(Traits):
 
     @property
     def saved_bytes(self) -> Array:
-        """Bytes of an element that a product reads, as it is kept for the gradient of its weights."""
-        kept = self.narrow_inputs and self.workload.train
+        """Bytes of an element that a product reads, as it is kept for the gradient of its weights, or of the adapter beside them."""
+        kept = self.narrow_inputs and self.workload.train and self.workload.lora_rank is None
         narrow = SAVED_BYTES.get(self.workload.precision, self.activation_bytes) if kept else self.activation_bytes
         return narrow + (self.activation_bytes - narrow) * self.wide_share
 

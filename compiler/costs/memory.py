@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.costs import states
+from compiler.costs import states, trained
 from compiler.costs.activations import in_training, passing, working_set
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
@@ -80,7 +80,7 @@ def temporary(case: Case, held: Counts) -> Array:
     model, tp = case.model, case.tp
     dense = (case.running.dense > 0) * mlp(model, model.intermediate_size, tp)
     largest = attention(model, tp) + np.maximum(dense, (case.running.moe > 0) * moe_dense(model, tp))
-    return WORKSPACE_BYTES + case.activation_bytes * largest
+    return WORKSPACE_BYTES + case.activation_bytes * largest * trained.share(case)
 
 
 def sharded(case: Case, held: Counts, from_stage: int) -> Array:
@@ -116,7 +116,7 @@ def weights(case: Case, held: Counts) -> Array:
     if not case.workload.train:
         return held.dense_bytes + held.moe_bytes
     kept = 0 * held.total if of_masters(case) else cut(case, held.dense_bytes, held.moe_bytes, 3)
-    return kept + narrow_copies(case, held)
+    return kept + narrow_copies(case, held) + trained.added(case, held)
 
 
 def narrow_copies(case: Case, held: Counts) -> Array:
@@ -137,12 +137,18 @@ def _tables(case: Case) -> Array:
 
 
 def gradients(case: Case, held: Counts) -> Array:
-    return case.gradient_bytes * np.where(between(case), held.total, sharded(case, held, 2))
+    own = trained.trained(case, held)
+    return case.gradient_bytes * np.where(between(case), own.total, sharded(case, own, 2))
 
 
 def optimizer(case: Case, held: Counts) -> Array:
     """What the optimizer keeps; what is offloaded is the host's."""
-    return (1 - case.workload.optimizer_offload) * states.of_optimizer(case) * sharded(case, held, 1)
+    return (1 - case.workload.optimizer_offload) * states.of_optimizer(case) * updated(case, held)
+
+
+def updated(case: Case, held: Counts) -> Array:
+    """Parameters of a rank that its optimizer updates."""
+    return sharded(case, trained.trained(case, held), 1)
 
 
 def gathered(case: Case, held: Counts) -> Array:

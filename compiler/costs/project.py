@@ -15,7 +15,7 @@ from compiler.costs.calibration import Calibration
 from compiler.costs.case import Case, busiest, shaped
 from compiler.costs.far import reaches
 from compiler.costs.many import Many
-from compiler.costs.memory import memory, sharded
+from compiler.costs.memory import memory, updated
 from compiler.costs.params import counts, totals
 from compiler.costs.serve import prompts_seconds, token_seconds
 from compiler.costs.shape import Shape, kinds
@@ -81,7 +81,7 @@ def _step(plan: Shape, by: Calibration) -> dict[str, Array]:
     case = plan.case
     parts = step(work(plan, by.gpu)[0], by.software)
     busy = parts.kernels_s + parts.exposed_s + parts.waiting_s
-    moved = offload.seconds(case, sharded(case, plan.held, 1), stored_each(case), busy)
+    moved = offload.seconds(case, updated(case, plan.held), stored_each(case), busy)
     used = memory(case, plan.held).total_bytes.max(axis=-1)
     return {"memory_bytes": used, "step_time_s": parts.total + sum(moved)}
 

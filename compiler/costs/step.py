@@ -25,6 +25,7 @@ from compiler.costs.params import rebuilt
 from compiler.costs.parts import parts
 from compiler.costs.shape import Shape
 from compiler.costs.software import Software
+from compiler.costs.trained import share, trained
 
 Waiting = Callable[[Array, Array], Array]
 """Seconds of a micro-batch forward and backward on each rank -> those that a step lasts beyond the slowest rank's own work."""
@@ -37,7 +38,8 @@ class Work:
     """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
     a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
     of kernels, of layers with experts, and of those that keep the host busy beyond their kernels.
-    `rebuilt`: products of the pieces that backward makes again. `micro_batches` and `vpp`: one a plan, shape [] or [plans].
+    `weights`: 1 where backward has products for the gradients of weights. `rebuilt`: products of the pieces that backward makes again.
+    `micro_batches` and `vpp`: one a plan, shape [] or [plans].
     """
 
     schedule: str
@@ -61,6 +63,7 @@ class Work:
     again: Array
     again_core: Array
     again_experts: Array
+    weights: Array
     rebuilt: Array
     micro_batches: Array
     vpp: Array
@@ -90,7 +93,8 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
     syncs = timed(traffic.synchronising(case, held), plan, gpu)
     none, graphs = 0 * case.running.layers, case.workload.cuda_graphs
     ahead, back = _by_kind(passes, none)
-    moved = states.updated(case) * sharded(case, held, 1) + case.gradient_bytes * sharded(case, held, 2)
+    own = trained(case, held)
+    moved = states.updated(case) * sharded(case, own, 1) + case.gradient_bytes * sharded(case, own, 2)
     found = Work(
         schedule=pipeline.schedule(case),
         products=kernels.products,
@@ -99,7 +103,7 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
         scores=kernels.scores,
         elementwise=kernels.elementwise,
         permuted=kernels.permuted,
-        accumulated=states.accumulated(case) * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth
+        accumulated=states.accumulated(case) * (own.dense_gemm + own.moe_gemm) / case.hardware.gpu.memory_bandwidth
         + none,
         launches=kernels.launches * (graphs == "none"),
         experts=case.running.moe * (graphs != "step") + none,
@@ -113,6 +117,7 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
         again=none + (case.workload.recompute == "full"),
         again_core=none + ("core_attn" in case.rebuilt),
         again_experts=none + ("moe" in case.rebuilt),
+        weights=none + share(case),
         rebuilt=kernels.products * rebuilt(case) / np.maximum(held.dense_gemm, 1),
         micro_batches=case.of_a_plan(case.micro_batches),
         vpp=case.of_a_plan(case.vpp),
@@ -165,13 +170,13 @@ def stages(work: Work, by: Software) -> Stages:
     core, scores, rest = by.core * work.core, by.scores * work.scores, by.elementwise * work.elementwise
     rest = rest + by.permuted * work.permuted
     once = products + core + scores + rest
-    backward = 2 * products + CORE_BACKWARD * core + SCORES_BACKWARD * scores + 2 * rest
+    backward = (1 + work.weights) * products + CORE_BACKWARD * core + SCORES_BACKWARD * scores + 2 * rest
     backward = backward + work.again * once + work.again_core * (core + scores)
     backward = backward + work.again_experts * (by.grouped * work.grouped + by.permuted * work.permuted)
     backward = backward + by.products * work.rebuilt + by.accumulated * work.accumulated
-    share = {kind: getattr(by, "ep" if kind == "etp" else kind) for kind in KINDS}
-    shown_ahead = sum((share[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
-    shown_back = sum((share[kind] * work.back[kind] for kind in KINDS), 0 * once)
+    shown = {kind: getattr(by, "ep" if kind == "etp" else kind) for kind in KINDS}
+    shown_ahead = sum((shown[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
+    shown_back = sum((shown[kind] * work.back[kind] for kind in KINDS), 0 * once)
     waits = exceeding(by.fsdp * work.gathered_ahead, once + shown_ahead, EDGE)
     waits = waits + exceeding(by.fsdp * work.gathered_back, backward + shown_back, EDGE)
     host = by.kernel_s * work.launches + by.expert_s * work.experts + by.wait_s * work.waits

@@ -167,12 +167,12 @@ def _trained(common: Costs, plan: Shape, by: Calibration) -> Costs:
     from compiler.costs import offload
     from compiler.costs.activations import stored_each
     from compiler.costs.campaign import campaign
-    from compiler.costs.memory import sharded
+    from compiler.costs.memory import updated
     from compiler.costs.train import train
 
     case = plan.case
     step, rows = train(plan, by)
-    step = offload.added(case, sharded(case, plan.held, 1), stored_each(case), step)
+    step = offload.added(case, updated(case, plan.held), stored_each(case), step)
     run = campaign(case.workload, step, int(case.ranks))
     return replace(common, communication=tuple(rows), projection=step, campaign=run)
 

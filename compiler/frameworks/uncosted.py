@@ -21,7 +21,7 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("--overlap-param-gather-with-optimizer-step",), _OVERLAP),
         **dict.fromkeys(("--moe-permute-fusion", "--moe-router-fusion", "--moe-permute-fusion-into-hybridep"), _FUSION),
         **dict.fromkeys(("--mla-down-proj-fusion", "--use-transformer-engine-op-fuser"), _FUSION),
-        **dict.fromkeys(("--fine-grained-activation-offloading", "--cpu-offloading-num-layers"), _OFFLOAD),
+        **dict.fromkeys(("--cpu-offloading-num-layers",), _OFFLOAD),
         **dict.fromkeys(("--no-gradient-accumulation-fusion",), "gradients that are added up in a pass of their own"),
         **dict.fromkeys(("--fsdp-double-buffer",), "buffers of Megatron-FSDP"),
         **dict.fromkeys(("--num-distributed-optimizer-instances",), "optimizer states over fewer ranks"),

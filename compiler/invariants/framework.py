@@ -23,7 +23,14 @@ def of_the_configuration(config: Config) -> Iterator[Check]:
     yield from adapter(config.framework.name).declared(config)
 
 
-KEPT: Mapping[str, Any] = {"recompute_modules": [], "wide_layers": [], "optimizer": "adam", "cuda_graphs": "none"}
+KEPT: Mapping[str, Any] = {
+    "recompute_modules": [],
+    "offload_modules": [],
+    "lora_rank": None,
+    "wide_layers": [],
+    "optimizer": "adam",
+    "cuda_graphs": "none",
+}
 """Keys of training that a framework may have no argument for, and what they are where nobody asks, beside `states`."""
 
 

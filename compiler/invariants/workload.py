@@ -21,6 +21,8 @@ OF_TRAINING = (
     *("sequence_length", "recompute", "distributed_optimizer", "zero_stage", "optimizer_offload", "activation_offload"),
     *(
         "recompute_modules",
+        "offload_modules",
+        "lora_rank",
         "states",
         "wide_layers",
         "optimizer",

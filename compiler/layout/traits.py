@@ -53,7 +53,8 @@ class Traits:
     that a layer has beside one of each.
 
     `rebuilt`: modules of a layer that backward runs again, or "products" where every second one is kept. `narrow_inputs`: products
-    in FP8 and FP4 keep what they read as narrow as they read it (Transformer Engine). `shards_masters`: FSDP's shards are the FP32
+    in FP8 and FP4 keep what they read as narrow as they read it (Transformer Engine). `viewed_values`: a core attention that runs
+    again keeps values as a part of the product that puts out queries, keys and values together, and so all of it. `shards_masters`: FSDP's shards are the FP32
     weights themselves, narrower ones being made as layers are gathered. `pipelined_tp`: hidden states are gathered and scattered
     piece by piece beside their GEMMs (async TP of torch).
 
@@ -73,6 +74,7 @@ class Traits:
     redundant_experts: int = 0
     rebuilt: tuple[str, ...] = ()
     narrow_inputs: bool = True
+    viewed_values: bool = False
     shards_masters: bool = False
     pipelined_tp: bool = False
     fused_loss: bool = True

@@ -18,6 +18,11 @@ MODULES = ("core_attn", "layernorm", "mla_up_proj", "mlp", "moe", "moe_act", "sh
 """Modules of a layer that selective recomputation may run again, by Megatron's names: the attention's core, both norms, MLA's up
 projections, a dense layer's MLP, the whole of a MoE layer, its experts' activation alone, and its shared experts."""
 
+OFFLOADED = ("attn_norm", "attn_proj", "core_attn", "expert_fc1", "mlp_norm", "moe_act", "qkv_linear")
+"""Modules of a layer whose kept tensors may go to the host's memory, by Megatron's names: the norms before attention and experts,
+the product that makes queries, keys and values, the attention's core and its last product, the experts' first product and their
+activation."""
+
 ROLES = ("prefill", "decode")
 """What an instance of a server may do alone, in the order in which a request meets them."""
 
@@ -84,6 +89,8 @@ class Workload:
     """What training keeps of each weight, and how wide."""
     wide_layers: list[int] = numbers(0, LAYERS, 2)
     """Of a model in FP8, how many first and last layers compute in BF16; alike where one number is given."""
+    lora_rank: Optional[int] = between(1, LAYERS, None)
+    """Adapters of that rank are trained, and the weights beside them are frozen."""
     optimizer: str = choice(("adam", "muon", "sgd"), "adam")
     """The optimizer."""
     cuda_graphs: str = choice(("none", "layer", "step"), "none")
@@ -98,6 +105,8 @@ class Workload:
     """Part of the optimizer's states that live in the host's memory."""
     activation_offload: float = between(0, 1, 0.0)
     """Part of the activations that live there."""
+    offload_modules: list[str] = words(OFFLOADED)
+    """Modules whose activations go to the host's memory, by Megatron's names."""
     schedule: str = choice(("1f1b", "interleaved", "zero_bubble", "dualpipe"), "1f1b")
     """Order of forward and backward passes in the pipeline."""
     imbalance: float = between(1, 1e6, 1.0)

@@ -59,7 +59,10 @@ class Megatron(Adapter):
 
     def traits(self, config: Config) -> Traits:
         """The cross entropy is one kernel where it is asked to be."""
-        return replace(super().traits(config), fused_loss="--cross-entropy-loss-fusion" in config.framework.args)
+        fused = "--cross-entropy-loss-fusion" in config.framework.args
+        return replace(
+            super().traits(config), fused_loss=fused, viewed_values=True
+        )  # transformer/attention.py, mixed_qkv
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from declared(config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
 
 from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks.emission import is_flag
@@ -12,6 +11,7 @@ from compiler.frameworks.megatron.keys import said
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 from compiler.specs.limits import INT32
+from compiler.specs.workload import Workload
 from compiler.words import whole
 
 _SIZE = {
@@ -81,7 +81,8 @@ _ASKED: Mapping[str, str] = {
     "--optimizer-cpu-offload": "optimizer_offload",
     "--optimizer-offload-fraction": "optimizer_offload",
     "--cpu-offloading-num-layers": "activation_offload",
-    "--fine-grained-activation-offloading": "activation_offload",
+    "--fine-grained-activation-offloading": "offload_modules",
+    "--offload-modules": "offload_modules",
     "--attention-backend": "fused_attention",
 }
 """Options that are the user's while the workload leaves a key at its default, and the plan's where it asks for more."""
@@ -143,7 +144,7 @@ def refuse_owned(config: Config) -> None:
 
 def asked(config: Config) -> dict[str, str]:
     """Options that are the plan's because a key of the user's is not at its default, and that key."""
-    usual = {item.name: item.default for item in fields(config.workload)}
+    usual = {key: getattr(Workload(kind="train"), key) for key in _ASKED.values()}
     stages = {} if config.parallel.stages is None else dict.fromkeys(_STAGES, "parallel.stages")
     return stages | {
         flag: f"workload.{key}"

@@ -62,6 +62,8 @@ def declared(config: Config) -> Iterator[Check]:
         yield _optimizer(config)
     if workload.states.weights:
         yield _weights(config)
+    if workload.lora_rank is not None:
+        yield _adapters(config)
     if "muon" in optimizer(config):
         yield _muon(config)
     if workload.wide_layers:
@@ -99,6 +101,18 @@ def _optimizer(config: Config) -> Check:
         "write workload.distributed_optimizer=true"
         if name == "adam"
         else "write workload.optimizer=adam, or leave workload.states out",
+    )
+
+
+def _adapters(config: Config) -> Check:
+    """Megatron-Bridge has them, and starts by programs of its own."""
+    return check(
+        "megatron-lora",
+        bool(config.launch.command),
+        "pretrain_gpt.py",
+        "a program with adapters",
+        f"workload.lora_rank={config.workload.lora_rank}: Megatron-LM's pretrain_gpt.py has no adapters; Megatron-Bridge's recipes do",
+        "write launch.command=[...] of a recipe of Megatron-Bridge, or leave workload.lora_rank out",
     )
 
 
