@@ -1,0 +1,129 @@
+"""Keys of the configuration that differ, and what of them changes the training itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from compiler.diff.options import options
+from compiler.diff.side import Part, Side
+from compiler.diff.topic import Topic, differing, said
+from compiler.diff.verdict import Change, Verdict, change
+from compiler.frameworks.checkpoints import checkpoints
+
+COMPUTES = (
+    *("workload.global_batch_size", "workload.sequence_length", "workload.precision"),
+    *(
+        "workload.wide_layers",
+        "model.rms_norm_eps",
+        "model.layer_norm_epsilon",
+        "model.hidden_act",
+        "model.swiglu_limit",
+    ),
+    *(
+        "model.attention_dropout",
+        "model.hidden_dropout",
+        "model.max_position_embeddings",
+        "model.rope_theta",
+        "model.rope_scaling",
+    ),
+    *("model.partial_rotary_factor", "model.no_rope_layers", "model.num_experts_per_tok", "model.n_group"),
+    *("model.topk_group", "model.scoring_func", "model.norm_topk_prob", "model.routed_scaling_factor"),
+    *("model.scale_expert_inputs", "model.router_aux_loss_coef", "model.seq_aux", "model.router_jitter_noise"),
+    *("model.sliding_window", "model.layer_types", "model.attention_chunk_size", "model.index_topk"),
+)
+"""Keys of training by which other numbers come out of the same weights."""
+
+ESTIMATES = (
+    *("model.name", "model.declared", "model.assumed", "model.hf_config", "workload.assumed", "workload.tokens"),
+    *("workload.gpu_mtbf_s", "workload.checkpoint_s", "workload.checkpoint_interval_s", "workload.restart_s"),
+    *("workload.imbalance", "workload.imbalance_exponent", "workload.draft_acceptance", "launch.time_limit"),
+)
+"""Keys of the groups below that only what is printed depends on."""
+
+RUNS = ("parallel", "model", "workload", "framework", "launch")
+"""Groups that say what runs. What others say is seen in the launch files, or is an estimate."""
+
+IN_CHECKPOINT = (
+    "workload.zero_stage",
+    "workload.distributed_optimizer",
+    "workload.states",
+    "workload.optimizer",
+    "model.dtype",
+)
+"""Keys that the topic of checkpoints speaks of."""
+
+
+def changes(old: Side, new: Side) -> Iterator[Change]:
+    """A change for each key, and one for each option of `framework.args`."""
+    yield from _schedulers(old, new)
+    for key, before, after in differing(old.settings, new.settings):
+        if key in ("framework.args", "launch.command"):
+            yield from _options(old, key, before, after)
+        else:
+            verdict, why = _judged(old, key, (before, after))
+            yield Change("settings", key, said(before), said(after), verdict, why)
+    if set(old.parts) != set(new.parts):
+        names = [" and ".join(filter(None, side.parts)) or "one plan" for side in (old, new)]
+        yield change("settings", "pools", names, Verdict.RESTART)
+
+
+def _schedulers(old: Side, new: Side) -> Iterator[Change]:
+    """Targets that come and go; their files say what that means."""
+    names = [
+        list(dict.fromkeys(key.split(".")[1] for key in side.settings if key.startswith("scheduler.")))
+        for side in (old, new)
+    ]
+    if names[0] != names[1]:
+        yield change("settings", "scheduler", map(said, names))
+
+
+def _judged(old: Side, key: str, values: tuple[Any, Any]) -> tuple[Verdict, str]:
+    group = key.partition(".")[0]
+    if group not in RUNS or _below(key, ESTIMATES):
+        return Verdict.COSMETIC, ""
+    return _trained(group, key, values) if _trains(old) else (Verdict.RESTART, "")
+
+
+def _trained(group: str, key: str, values: tuple[Any, Any]) -> tuple[Verdict, str]:
+    """Of a training run, where only `COMPUTES` and the model say more than that it starts again."""
+    if key == "framework.name":
+        return Verdict.BREAKS, "another framework does not read what it saved"
+    if key == "workload.kind":
+        return Verdict.BREAKS, "a server resumes no training"
+    if key == "workload.dispatch" and "capacity" in values:
+        return Verdict.TRAINS, "with a capacity some tokens are dropped"
+    if _below(key, COMPUTES):
+        return Verdict.TRAINS, ""
+    if group == "model" and not _below(key, (*IN_CHECKPOINT, "model.initializer_range")):
+        return Verdict.BREAKS, "the model has other weights"
+    return Verdict.RESTART, ""
+
+
+def _below(key: str, keys: tuple[str, ...]) -> bool:
+    return any(key == other or key.startswith(f"{other}.") for other in keys)
+
+
+def _trains(side: Side) -> bool:
+    return any(part.trains for part in side.parts.values())
+
+
+def _options(old: Side, key: str, before: Any, after: Any) -> Iterator[Change]:
+    """Options that differ; those that say how the model is trained say so."""
+    given = [options(map(str, value)) if isinstance(value, list) else {} for value in (before, after)]
+    part: Part = next(iter(old.parts.values()))
+    rules = checkpoints(part.framework)
+    found = list(differing(*given))
+    for option, one, other in found:
+        trains = part.trains and rules.computes(option)
+        verdict = Verdict.TRAINS if trains else Verdict.RESTART
+        yield Change("settings", f"{key} {option}", _values(one), _values(other), verdict)
+    if not found:
+        yield Change("settings", key, said(before), said(after), Verdict.RESTART)
+
+
+def _values(value: Any) -> str:
+    return "given" if value == () else said(value)
+
+
+TOPIC = Topic("settings", 1, "configuration", changes)
