@@ -15,7 +15,14 @@ FLAG = "framework.args=[--dist-ckpt-optim-fully-reshardable]"
 
 BASES: dict[str, tuple[str, ...]] = {
     "megatron": ("framework=megatron", QWEN, "parallel=tp2_pp2_adp8_ep4_etp1", "hardware.nodes=4", *TRAIN),
-    "megatron, reshardable": ("framework=megatron", QWEN, "parallel=tp2_pp2_adp8_ep4_etp1", "hardware.nodes=4", FLAG, *TRAIN),
+    "megatron, reshardable": (
+        "framework=megatron",
+        QWEN,
+        "parallel=tp2_pp2_adp8_ep4_etp1",
+        "hardware.nodes=4",
+        FLAG,
+        *TRAIN,
+    ),
     "megatron, no distributed optimizer": (
         *("framework=megatron", LLAMA, "parallel=tp4_adp4", "hardware.nodes=2", "workload.distributed_optimizer=false"),
         *TRAIN,
@@ -83,7 +90,12 @@ EDITS = (
     _edit("megatron, reshardable", "parallel.tp=4 hardware.nodes=8", "reshard", "fully_reshardable"),
     _edit("megatron, reshardable", "parallel.pp=4 hardware.nodes=8", "reshard", "fully_reshardable"),
     _edit("megatron, reshardable", "parallel.ep=8", "reshard", "fully_reshardable"),
-    _edit("megatron, reshardable", "parallel.ep=8 workload.global_batch_size=512", "trains-differently", "global_batch_size"),
+    _edit(
+        "megatron, reshardable",
+        "parallel.ep=8 workload.global_batch_size=512",
+        "trains-differently",
+        "global_batch_size",
+    ),
     _edit("megatron, no distributed optimizer", "parallel.tp=2 parallel.adp=8", "reshard", "torch_dist"),
     _edit("torchtitan", "parallel.tp=4 hardware.nodes=4", "reshard", "torch DCP"),
     _edit("torchtitan", "parallel.cp=2 hardware.nodes=4", "reshard", "torch DCP"),

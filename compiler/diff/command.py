@@ -18,7 +18,7 @@ from compiler.diff import side
 from compiler.diff.compared import Compared, compare
 from compiler.diff.side import Side
 from compiler.diff.text import markdown, text
-from compiler.diff.verdict import MEANING, Verdict
+from compiler.diff.verdict import Verdict
 from compiler.entry import Parser, finish
 from compiler.errors import shown
 
@@ -53,7 +53,7 @@ def contents(found: Compared) -> dict[str, object]:
     """What `--json` prints."""
     return {
         "verdict": str(found.verdict),
-        "meaning": MEANING[found.verdict],
+        "meaning": found.meaning,
         "old": found.old.label,
         "new": found.new.label,
         "reasons": [asdict(change) for change in found.reasons],

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from compiler.commands.folder import AGAIN
 from compiler.diff.side import Side
 from compiler.diff.topic import Topic
-from compiler.diff.verdict import Change, Verdict, worst
+from compiler.diff.verdict import MEANING, SERVES, Change, Verdict, worst
+from compiler.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,12 @@ class Compared:
     changes: tuple[Change, ...]
 
     @property
+    def meaning(self) -> str:
+        """What the verdict says of a job of the old plan."""
+        serves = not any(part.trains for part in self.old.parts.values())
+        return SERVES if serves and self.verdict is Verdict.RESTART else MEANING[self.verdict]
+
+    @property
     def reasons(self) -> tuple[Change, ...]:
         """The changes that the verdict is due to."""
         return tuple(change for change in self.changes if change.verdict is self.verdict)
@@ -32,10 +40,14 @@ class Compared:
 
 
 def compare(old: Side, new: Side) -> Compared:
-    """Raises ConfigError for a file of either that cannot be read."""
+    """Raises ConfigError for a file of either that cannot be read, or holds something else than a plan's does."""
     if old.files == new.files:
         return Compared(old, new, Verdict.IDENTICAL, ())
-    found = tuple(change for topic in topics() for change in topic.changes(old, new))
+    try:
+        found = tuple(change for topic in topics() for change in topic.changes(old, new))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        which = " or ".join(side.label for side in (old, new) if side.edits) or f"{old.label} or {new.label}"
+        raise ConfigError.of(f"{which} does not hold a whole plan: {type(error).__name__} {error}", AGAIN) from error
     return Compared(old, new, worst((change.verdict for change in found), Verdict.COSMETIC), found)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from compiler.commands.text import shortened
 from compiler.diff.compared import Compared, topics
-from compiler.diff.verdict import MEANING, Change, Verdict
-from compiler.errors import line, shown
+from compiler.diff.verdict import Change, Verdict
+from compiler.errors import line
 
 REASONS = 5
 """Reasons that stand under the verdict."""
@@ -20,7 +20,7 @@ def text(found: Compared, *, whole: bool) -> Iterator[str]:
     yield str(found.verdict)
     if found.verdict is Verdict.IDENTICAL:
         return
-    yield f"{found.old.label} -> {found.new.label}: {MEANING[found.verdict]}"
+    yield f"{found.old.label} -> {found.new.label}: {found.meaning}"
     if found.verdict is not Verdict.COSMETIC:
         for reason in shortened(found.reasons, REASONS, whole):
             yield f"  because {_said(reason)}" if reason else "  .."
@@ -44,11 +44,11 @@ def markdown(found: Compared, *, whole: bool) -> Iterator[str]:
     """The verdict as a heading, the reasons as a list, and a table that folds for each topic."""
     yield f"## {found.verdict}"
     yield ""
-    yield f"{_code(found.old.label)} to {_code(found.new.label)}: {MEANING[found.verdict]}."
+    yield f"{_code(found.old.label)} to {_code(found.new.label)}: {found.meaning}."
     yield ""
     if found.verdict not in (Verdict.IDENTICAL, Verdict.COSMETIC):
         for reason in shortened(found.reasons, REASONS, whole):
-            yield f"- {_escaped(_said(reason))}" if reason else "- .."
+            yield _reason(reason) if reason else "- .."
         yield ""
     for topic in topics():
         changes = found.of(topic)
@@ -63,20 +63,19 @@ def markdown(found: Compared, *, whole: bool) -> Iterator[str]:
             yield ""
 
 
+def _reason(change: Change) -> str:
+    sides = f" {_code(change.before)} to {_code(change.after)}" * bool(change.before or change.after)
+    return f"- {_code(change.what)}{sides}{f': {_code(change.why)}' if change.why else ''}"
+
+
 def _cells(change: Change | None) -> str:
     if change is None:
         return "| .. | | | |"
     verdict = "" if change.verdict is Verdict.COSMETIC else str(change.verdict)
-    return (
-        "| " + " | ".join(_escaped(line(cell)) for cell in (change.what, change.before, change.after, verdict)) + " |"
-    )
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown and HTML show as it is, in one cell."""
-    marks = "\\`*_{}[]<>()#+!|~&$@"
-    return "".join(f"\\{letter}" if letter in marks else letter for letter in shown(text))
+    cells = (_code(cell).replace("|", "\\|") for cell in (change.what, change.before, change.after))
+    return f"| {' | '.join(cells)} | {verdict} |"
 
 
 def _code(text: str) -> str:
-    return f"`{line(text).replace('`', chr(39))}`"
+    """As code, in which nothing is a link, a mention or a tag."""
+    return f"`{line(text).replace('`', chr(39))}`" if text else ""

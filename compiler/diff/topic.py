@@ -11,6 +11,8 @@ from compiler.diff.verdict import Change
 from compiler.errors import short
 
 Key = TypeVar("Key")
+FEW = 8
+"""Entries of a list that are said one by one."""
 MISSING = "nothing"
 """What is said of a key, a file or an option that one side has not."""
 
@@ -51,15 +53,38 @@ def _empty(value: Any) -> bool:
     return value is Missing or value is None or value in ({}, [])
 
 
+def sides(before: Any, after: Any) -> tuple[str, str]:
+    """Both values in a line of text; of long lists and texts what the other one has not."""
+    lists = [_entries(value) for value in (before, after)]
+    if not all(lists) or max(map(len, lists)) <= FEW:
+        return said(before), said(after)
+    return _only(*lists), _only(*reversed(lists))
+
+
+def _entries(value: Any) -> list[str]:
+    if isinstance(value, (list, tuple)):
+        return list(map(str, value))
+    text = value if isinstance(value, str) else ""
+    return text.splitlines() if "\n" in text else text.split(",")
+
+
+def _only(entries: list[str], others: list[str]) -> str:
+    known = set(others)
+    found = [entry for entry in entries if entry not in known]
+    own = short(", ".join(found)) if found else "in another order" if len(entries) == len(others) else "none of its own"
+    return f"{len(entries):,} entries: {own}"
+
+
 def said(value: Any) -> str:
     """A value in a line of text."""
-    if value is Missing or value in ([], (), {}):
+    if value is Missing or value in ([], {}):
         return MISSING
+    if value == ():  # of an option
+        return "given"
     if value is None or isinstance(value, bool):
-        return "none" if value is None else str(value).lower()
+        return str(value).lower()
     if isinstance(value, (list, tuple)):
         return short(" ".join(map(said, value)))
     if isinstance(value, dict):
         return short(", ".join(f"{key}: {said(item)}" for key, item in value.items()))
-    text = f"{len(value.splitlines())} lines" if isinstance(value, str) and "\n" in value else str(value)
-    return short(text) or "an empty text"
+    return short(value) or "an empty text"

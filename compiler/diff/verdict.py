@@ -21,6 +21,9 @@ class Verdict(StrEnum):
     BREAKS = "breaks-resume"
 
 
+SERVES = "the servers must start again; they save no state, and requests end"
+"""What a restart is to plans that train nothing."""
+
 MEANING = {
     Verdict.IDENTICAL: "every file is the same",
     Verdict.COSMETIC: "nothing that runs differs",

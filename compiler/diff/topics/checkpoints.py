@@ -84,7 +84,7 @@ def _decided(rule: Rule, old: Part, new: Part) -> tuple[Verdict, str]:
         return (Verdict.RESTART if rule.resumes == "always" else Verdict.BREAKS), ""
     if rule.saved_with and not any(old.run.says(option, value=True) for option in rule.saved_with):
         wanted = " or ".join(rule.saved_with)
-        return Verdict.BREAKS, f"the old run does not save with {wanted}, which makes it {rule.format}: "
+        return Verdict.BREAKS, f"the old run does not save {rule.format}, as {wanted} makes it: "
     missing = [(option, value) for option, value in rule.told.items() if not new.run.says(option, value)]
     if missing:
         wanted = " ".join(f"{option}={value}" for option, value in missing)

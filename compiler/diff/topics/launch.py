@@ -9,7 +9,7 @@ from typing import Any
 
 from compiler.diff.launch_files import LAUNCH, anonymous, meaning, names, program
 from compiler.diff.side import Side
-from compiler.diff.topic import MISSING, Missing, Topic, differing, said
+from compiler.diff.topic import MISSING, Missing, Topic, differing, sides
 from compiler.diff.verdict import Change, Verdict
 from compiler.errors import short
 
@@ -19,6 +19,9 @@ SAID = ("framework/args", "framework/args.others", "framework/environment")
 
 IDLE = r"job-name|comment|time|output|error|account|qos|mail-type|mail-user|activeDeadlineSeconds"
 """What is written of a job that no process of it meets: names, logs, who pays, and when it is stopped."""
+
+NESTING = r"\b(spec|template)\.|\.value$"
+"""What a path in a manifest is read better without."""
 
 
 def changes(old: Side, new: Side) -> Iterator[Change]:
@@ -67,10 +70,10 @@ def _folded(rows: Iterable[tuple[str, str, Any, Any]]) -> Iterator[Change]:
     """Rows that say the same of a name are one, in the words of the first."""
     places: dict[tuple[str, str, str], list[str]] = {}
     for file, path, before, after in rows:
-        place = (_leaf(path or file), said(before), said(after))
-        places.setdefault(place, []).append(f"{file} {path}".strip())
+        place = (_leaf(path or file), *sides(before, after))
+        places.setdefault(place, []).append(f"{file} {re.sub(NESTING, '', path)}".strip())
     for (leaf, before, after), found in places.items():
-        what = found[0] + f" (and {len(found) - 1} places more)" * (len(found) > 1)
+        what = found[0] + f" ({len(found)} places)" * (len(found) > 1)
         yield Change("launch", what, before, after, Verdict.COSMETIC if re.fullmatch(IDLE, leaf) else Verdict.RESTART)
 
 

@@ -39,7 +39,7 @@ def _moved(what: str, old: Held, new: Held) -> Iterator[Change]:
         return
     moved, ranks = np.flatnonzero(other.any(axis=0)), other.any(axis=1)
     rank = int(ranks.argmax())
-    said = f"{what} {_ids(moved.tolist())} change place, on {int(ranks.sum()):,} ranks; rank {rank} holds"
+    said = f"{what} {_ids(moved.tolist())} change place on {int(ranks.sum()):,} ranks; the first is {rank}, which holds"
     yield change("layers", said, (_ids(np.flatnonzero(held[rank]).tolist()) for held in (old, new)), Verdict.RESTART)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.diff.options import options
 from compiler.diff.side import Part, Side
-from compiler.diff.topic import Topic, differing, said
+from compiler.diff.topic import Topic, differing, said, sides
 from compiler.diff.verdict import Change, Verdict, change
 from compiler.frameworks.checkpoints import checkpoints
 
@@ -41,6 +41,9 @@ ESTIMATES = (
 )
 """Keys of the groups below that only what is printed depends on."""
 
+MACHINES = ("hardware.name", "hardware.gpu.name")
+"""Keys that say on which machines."""
+
 RUNS = ("parallel", "model", "workload", "framework", "launch")
 """Groups that say what runs. What others say is seen in the launch files, or is an estimate."""
 
@@ -62,7 +65,7 @@ def changes(old: Side, new: Side) -> Iterator[Change]:
             yield from _options(old, key, before, after)
         else:
             verdict, why = _judged(old, key, (before, after))
-            yield Change("settings", key, said(before), said(after), verdict, why)
+            yield change("settings", key, sides(before, after), verdict, why)
     if set(old.parts) != set(new.parts):
         names = [" and ".join(filter(None, side.parts)) or "one plan" for side in (old, new)]
         yield change("settings", "pools", names, Verdict.RESTART)
@@ -80,6 +83,8 @@ def _schedulers(old: Side, new: Side) -> Iterator[Change]:
 
 def _judged(old: Side, key: str, values: tuple[Any, Any]) -> tuple[Verdict, str]:
     group = key.partition(".")[0]
+    if key in MACHINES:
+        return Verdict.RESTART, "it runs on other machines"
     if group not in RUNS or _below(key, ESTIMATES):
         return Verdict.COSMETIC, ""
     return _trained(group, key, values) if _trains(old) else (Verdict.RESTART, "")
@@ -117,13 +122,9 @@ def _options(old: Side, key: str, before: Any, after: Any) -> Iterator[Change]:
     for option, one, other in found:
         trains = part.trains and rules.computes(option)
         verdict = Verdict.TRAINS if trains else Verdict.RESTART
-        yield Change("settings", f"{key} {option}", _values(one), _values(other), verdict)
+        yield Change("settings", f"{key} {option}", said(one), said(other), verdict)
     if not found:
         yield Change("settings", key, said(before), said(after), Verdict.RESTART)
-
-
-def _values(value: Any) -> str:
-    return "given" if value == () else said(value)
 
 
 TOPIC = Topic("settings", 1, "configuration", changes)
