@@ -24,3 +24,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     module, rest = (WORDS[word], given[1:]) if word in WORDS else ("compiler.cli", given)
     importlib.import_module(module).main(rest)
     raise AssertionError("a command exits")
+
+
+if __name__ == "__main__":
+    main()

@@ -21,6 +21,12 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     return compiled_in(tmp_path_factory.mktemp("diff"))
 
 
+def replaced(path: Path, make: Callable[[Path], object]) -> None:
+    """Something else in the place of a file or a folder."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    make(path)
+
+
 def spoiled(path: Path, name: str, content: bytes | None) -> None:
     (path / name).unlink()
     if content is not None:
@@ -34,9 +40,9 @@ def with_json(path: Path, change: Callable[[Any], None]) -> None:
 
 
 HOSTILE: dict[str, Callable[[Path], object]] = {
-    "an empty folder": lambda path: shutil.rmtree(path) or path.mkdir(),
+    "an empty folder": lambda path: replaced(path, Path.mkdir),
     "no folder": shutil.rmtree,
-    "a file": lambda path: shutil.rmtree(path) or path.write_text("{}"),
+    "a file": lambda path: replaced(path, Path.touch),
     "no manifest": lambda path: spoiled(path, "manifest.json", None),
     "a manifest that is none": lambda path: spoiled(path, "manifest.json", b'{"files": {}}'),
     "a manifest of paths above": lambda path: spoiled(
@@ -52,7 +58,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "layers without end": lambda path: with_json(path, lambda found: found["stages"][0].update(chunks=[[0, 10**15]])),
     "ranks without end": lambda path: with_json(path, lambda found: found.update(instances=10**12)),
     "groups without end": lambda path: with_json(path, lambda found: found["groups"][0].update(members=[[10**10, 0]])),
-    "a pipe for plan.json": lambda path: spoiled(path, "plan.json", None) or os.mkfifo(path / "plan.json"),
+    "a pipe for plan.json": lambda path: replaced(path / "plan.json", os.mkfifo),
     "no config.yaml": lambda path: spoiled(path, "config.yaml", None),
     "a config.yaml of aliases": lambda path: spoiled(
         path, "config.yaml", b"a: &a [x]\n" + b"".join(b"%c: &%c [%s]\n" % (98 + i, 98 + i, b", ".join([b"*%c" % (97 + i)] * 9)) for i in range(9))
@@ -62,7 +68,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     ),
     "manifests that are none": lambda path: (path / "kubernetes" / "job.yaml").write_text("- [1, 2\n"),
     "a launch.json that is none": lambda path: (path / "runtime" / "launch.json").write_text("[]"),
-    "a folder for launch.json": lambda path: spoiled(path, "runtime/launch.json", None) or (path / "runtime/launch.json").mkdir(),
+    "a folder for launch.json": lambda path: replaced(path / "runtime/launch.json", Path.mkdir),
 }  # fmt: skip
 
 

@@ -96,4 +96,5 @@ def test_moved_ranks_of_instances_are_counted_through_all_of_them(tmp_path: Path
     old = compile_plan([*given, "hardware.nodes=1", "framework.instances=2"]).write(tmp_path, "old")
     new = compile_plan([*given, "hardware.nodes=2", "framework.instances=4"]).write(tmp_path, "new")
     assert changes(compared(old, new), "ranks") == ["ranks: 4 x 2 -> 4 x 4"]
-    assert np.array_equal(*(side.read(path, "").parts[""].plan.groups["tp"] for path in (old, new)))
+    groups = [side.read(path, "").parts[""].plan.groups["tp"] for path in (old, new)]
+    assert np.array_equal(groups[0], groups[1])

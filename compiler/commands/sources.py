@@ -33,7 +33,7 @@ def changed(folder: Path, overrides: Sequence[str], config_dir: str | None) -> I
     now = dump(load_config(list(overrides), config_dir))
     held, found = (yaml_mapping.read(CONFIG, text) for text in (written, now))
     for key, was, becomes in _leaves(held, found, ""):
-        yield Edit(_origin(key, named, overrides), f"{key}: {_said(was, becomes)}")
+        yield Edit(_origin(key, named, overrides, config_dir), f"{key}: {_said(was, becomes)}")
 
 
 def _named(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -54,15 +54,17 @@ def _leaves(held: Any, found: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
         yield path, held, found
 
 
-def _origin(key: str, named: Mapping[str, str], overrides: Sequence[str]) -> str:
-    """The file that a key is read from, else the override that chose its group, else the key's group."""
+def _origin(key: str, named: Mapping[str, str], overrides: Sequence[str], config_dir: str | None) -> str:
+    """The file that a key is read from, else the override that sets it or chose its group, else the key's group."""
     if key in named:
         return named[key]
     group = key.partition(".")[0]
     if group == "model" and "model.hf_config" in named:
         return named["model.hf_config"]
-    chosen = (override for override in reversed(overrides) if override.lstrip("+").startswith((f"{group}=", f"{key}=")))
-    return next(chosen, group)
+    given = [override.lstrip("+") for override in reversed(overrides)]
+    chosen = next((override for override in given if override.startswith((f"{group}=", f"{key}="))), group)
+    file = Path(config_dir or "", group, f"{chosen.removeprefix(f'{group}=')}.yaml")
+    return str(file) if config_dir and file.is_file() else chosen
 
 
 def _said(was: Any, becomes: Any) -> str:
