@@ -36,11 +36,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def run(argv: Sequence[str]) -> int:
     """Print the verdict, and what differs. Raises ConfigError."""
     args = _parse(argv)
-    old = _read(args.old, args.old)
+    old = _read(args.old)
     if len(args.new) == 1 and ("=" not in args.new[0] or os.path.lexists(args.new[0])):
-        found = compare(old, _read(args.new[0], args.new[0]))
+        found = compare(old, _read(args.new[0]))
     else:
         found = _with_overrides(old, args.new)
+    _warn(found)
     if args.json:
         print(json.dumps(contents(found), indent=1))
     else:
@@ -62,14 +63,16 @@ def contents(found: Compared) -> dict[str, object]:
     }
 
 
-def _read(path: str, label: str) -> Side:
-    found = steady(Path(path), lambda: side.read(Path(path), label))
-    for edit in found.edits:
-        print(
-            f"warning: {shown(path)}: {shown(edit.file)} is not as it was compiled: {shown(edit.what)} ; {INSTEAD}",
-            file=sys.stderr,
-        )
-    return found
+def _read(path: str) -> Side:
+    return steady(Path(path), lambda: side.read(Path(path), path))
+
+
+def _warn(found: Compared) -> None:
+    """Of files that are compared as somebody left them; of a folder and itself once."""
+    for which in {which.label: which for which in (found.old, found.new)}.values():
+        for edit in which.edits:
+            what = f"{which.label}: {edit.file} is not as it was compiled: {edit.what}"
+            print(f"warning: {shown(what)} ; {INSTEAD}", file=sys.stderr)
 
 
 def _with_overrides(old: Side, overrides: Sequence[str]) -> Compared:

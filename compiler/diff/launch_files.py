@@ -114,7 +114,7 @@ def names(side: Side) -> re.Pattern[str]:
 
 
 def _is_name(path: str) -> bool:
-    return path.endswith((".metadata.name", "app.kubernetes.io/instance", "app.kubernetes.io/part-of"))
+    return path.endswith((".metadata.name", ".subdomain", "app.kubernetes.io/instance", "app.kubernetes.io/part-of"))
 
 
 def anonymous(value: Any, own: re.Pattern[str]) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from compiler.frameworks.checkpoints import Run
 from compiler.inputs import json_object, yaml_mapping
 from compiler.inputs.file import text as text_of
 from compiler.pooled import SCHEMA as POOLS
+from compiler.specs.config import Config
 from compiler.specs.workload import ROLES
 
 
@@ -98,7 +99,13 @@ def _part(path: Path) -> Part:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    return dict(flat(yaml_mapping.read(str(path / "config.yaml"), _file(path, "config.yaml"))))
+    """Keys that an older version did not know have what is their default."""
+    return {**_defaults(), **dict(flat(yaml_mapping.read(str(path / "config.yaml"), _file(path, "config.yaml"))))}
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return dict(flat(asdict(Config())))
 
 
 def _file(path: Path, name: str) -> str:

@@ -51,6 +51,7 @@ def _moe(part: Part) -> range:
 def _below(settings: Mapping[str, Any], key: str) -> Any:
     """A key's value, or those of the keys below it."""
     found = {path.removeprefix(f"{key}."): value for path, value in settings.items() if path.startswith(f"{key}.")}
+    found.pop("gradients", None)  # no checkpoint has them
     return found or settings.get(key)
 
 

@@ -14,7 +14,7 @@ from compiler.frameworks.checkpoints import checkpoints
 COMPUTES = (
     *("workload.global_batch_size", "workload.sequence_length", "workload.precision"),
     *(
-        "workload.wide_layers",
+        "workload.wide_layers", "workload.states.gradients",
         "model.rms_norm_eps",
         "model.layer_norm_epsilon",
         "model.hidden_act",
