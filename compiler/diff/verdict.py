@@ -36,7 +36,9 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that differs. `verdict` is COSMETIC for what runs nothing by itself; `why` is a sentence, with its source."""
+    """One thing that differs. `verdict` is COSMETIC for what runs nothing by itself; `why` is a sentence, with its source;
+    `count` are the ranks, groups, layers or experts that it is about, where it is about some of several.
+    """
 
     topic: str
     what: str
@@ -44,12 +46,15 @@ class Change:
     after: str
     verdict: Verdict = Verdict.COSMETIC
     why: str = ""
+    count: int | None = None
 
 
-def change(topic: str, what: str, sides: Iterable[str], verdict: Verdict = Verdict.COSMETIC, why: str = "") -> Change:
+def change(
+    topic: str, what: str, sides: Iterable[str], verdict: Verdict = Verdict.COSMETIC, count: int | None = None
+) -> Change:
     """A change of what both sides say of one thing, the old one first."""
     before, after = sides
-    return Change(topic, what, before, after, verdict, why)
+    return Change(topic, what, before, after, verdict, count=count)
 
 
 def worst(verdicts: Iterable[Verdict], least: Verdict) -> Verdict:

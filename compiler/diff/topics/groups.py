@@ -32,7 +32,7 @@ def _kind(before: str, kind: str, old: PlanFolder, new: PlanFolder) -> Iterator[
     if other.any():
         index = int(other.argmax())
         what = f"{before}{kind}: {int(other.sum()):,} of {len(other):,} groups, the first is {index}"
-        yield change("groups", what, (_ranks(table[index]) for table in tables), Verdict.RESTART)
+        yield change("groups", what, (_ranks(table[index]) for table in tables), Verdict.RESTART, int(other.sum()))
     links = [spans(table, plan.slots) for table, plan in zip(tables, (old, new), strict=True)]
     if (links[0] != links[1]).any():
         yield change("groups", f"{before}{kind}: links that are crossed", map(_spans, links))

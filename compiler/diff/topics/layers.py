@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,57 +15,61 @@ from compiler.layout.experts import ranges
 from compiler.layout.grid import Ranks
 from compiler.layout.stages import span
 
-Held = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+@dataclass(frozen=True)
+class Held:
+    """`ids[place]` are the layers, or the experts of a layer, at a place; `places` is that of each rank, shape [ranks]."""
+
+    ids: tuple[frozenset[int], ...]
+    places: Ranks
+
+    @property
+    def all(self) -> int:
+        return len(frozenset[int]().union(*self.ids))
 
 
 def changes(old: Side, new: Side) -> Iterator[Change]:
     """Of ranks that both plans have: whether a rank holds a layer, or an expert of a MoE layer, that it did not hold, or no longer."""
     for before, one, other in pairs(old, new):
-        plans = one.plan, other.plan
-        ranks = np.arange(min(plan.size for plan in plans))
-        stages = [plan.attention.coordinate("pp", ranks) for plan in plans]
-        yield from _moved(f"{before}layers", *(_layers(plan)[stage] for plan, stage in zip(plans, stages, strict=True)))
-        if all(plan.experts.blocks for plan in plans):
-            held = [_experts(plan, stage, ranks) for plan, stage in zip(plans, stages, strict=True)]
-            yield from _moved(f"{before}experts", *held)
+        ranks = np.arange(min(one.plan.size, other.plan.size))
+        yield from _moved(f"{before}layers", _layers(one.plan, ranks), _layers(other.plan, ranks))
+        if one.plan.experts.blocks and other.plan.experts.blocks:
+            yield from _moved(f"{before}experts", _experts(one.plan, ranks), _experts(other.plan, ranks))
 
 
 def _moved(what: str, old: Held, new: Held) -> Iterator[Change]:
-    """`old` and `new` have shape [ranks, layers or experts]."""
-    count = min(old.shape[1], new.shape[1])
-    other = old[:, :count] != new[:, :count]
-    if old.shape[1] != new.shape[1]:
-        yield Change("layers", what, f"{old.shape[1]}", f"{new.shape[1]}", Verdict.RESTART)
-    if not other.any():
+    """Ranks that are at the same place in either plan are looked at together."""
+    if old.all != new.all:
+        yield Change("layers", what, str(old.all), str(new.all), Verdict.RESTART)
+    both, first, counts = np.unique(old.places * len(new.ids) + new.places, return_index=True, return_counts=True)
+    places = np.stack(np.divmod(both, len(new.ids)), axis=1).tolist()
+    other = [index for index, (one, two) in enumerate(places) if old.ids[one] != new.ids[two]]
+    if not other:
         return
-    moved, ranks = np.flatnonzero(other.any(axis=0)), other.any(axis=1)
-    rank = int(ranks.argmax())
-    said = f"{what} {_ids(moved.tolist())} change place on {int(ranks.sum()):,} ranks; the first is {rank}, which holds"
-    yield change("layers", said, (_ids(np.flatnonzero(held[rank]).tolist()) for held in (old, new)), Verdict.RESTART)
+    moved = frozenset[int]().union(*(old.ids[places[index][0]] ^ new.ids[places[index][1]] for index in other))
+    index = min(other, key=lambda index: int(first[index]))
+    where = f"change place on {int(counts[other].sum()):,} ranks; the first is {first[index]}, which holds"
+    one, two = places[index]
+    sides = (_said(old.ids[one]), _said(new.ids[two]))
+    yield change("layers", f"{what} {_said(moved)} {where}", sides, Verdict.RESTART, len(moved))
 
 
-def _ids(ids: Sequence[int]) -> str:
-    return ";".join(span(first, last) for first, last in ranges(ids)) or "none"
+def _said(ids: Iterable[int]) -> str:
+    return ";".join(span(first, last) for first, last in ranges(sorted(ids))) or "none"
 
 
-def _layers(plan: PlanFolder) -> Held:
-    """[stage, layer]: which stage holds which layer."""
-    stages = plan.stages.layers
-    found = np.zeros((len(stages), 1 + max((layer for layers in stages for layer in layers), default=-1)), dtype=bool)
-    for stage, layers in enumerate(stages):
-        found[stage, list(layers)] = True
-    return found
+def _layers(plan: PlanFolder, ranks: Ranks) -> Held:
+    """A place is a stage."""
+    return Held(tuple(map(frozenset, plan.stages.layers)), plan.attention.coordinate("pp", ranks))
 
 
-def _experts(plan: PlanFolder, stages: Ranks, ranks: Ranks) -> Held:
-    """[rank, expert]: which rank holds which expert, in the stages that have any."""
-    blocks = plan.experts.blocks
-    found = np.zeros((len(blocks), 1 + max(last for block in blocks for _, last in block)), dtype=bool)
-    for ep, block in enumerate(blocks):
-        for first, last in block:
-            found[ep, first : last + 1] = True
-    held: Held = found[plan.expert.coordinate("ep", ranks)] & np.array(plan.experts.stages)[stages][:, None]
-    return held
+def _experts(plan: PlanFolder, ranks: Ranks) -> Held:
+    """A place is an ep rank; the last one stands for stages without a MoE layer."""
+    blocks = [
+        frozenset(expert for first, last in block for expert in range(first, last + 1)) for block in plan.experts.blocks
+    ]
+    moe = np.array(plan.experts.stages)[plan.attention.coordinate("pp", ranks)]
+    return Held((*blocks, frozenset()), np.where(moe, plan.expert.coordinate("ep", ranks), len(blocks)))
 
 
 TOPIC = Topic("layers", 5, "layers and experts", changes)

@@ -33,7 +33,7 @@ def _moved(before: str, old: Part, new: Part) -> Iterator[Change]:
         rank = int(moved.argmax())
         said = [_place(part, rank) for part in (old, new)]
         what = f"{before}{int(moved.sum()):,} of {len(seats):,} ranks move, the first is {rank}"
-        yield change("ranks", what, said, Verdict.RESTART)
+        yield change("ranks", what, said, Verdict.RESTART, int(moved.sum()))
 
 
 def _hosts(old: Part, new: Part, slots: Ranks, which: int) -> Ranks:

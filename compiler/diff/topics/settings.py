@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from compiler.diff.options import options
@@ -14,7 +15,8 @@ from compiler.frameworks.checkpoints import checkpoints
 COMPUTES = (
     *("workload.global_batch_size", "workload.sequence_length", "workload.precision"),
     *(
-        "workload.wide_layers", "workload.states.gradients",
+        "workload.wide_layers",
+        "workload.states.gradients",
         "model.rms_norm_eps",
         "model.layer_norm_epsilon",
         "model.hidden_act",
@@ -65,7 +67,7 @@ def changes(old: Side, new: Side) -> Iterator[Change]:
             yield from _options(old, key, before, after)
         else:
             verdict, why = _judged(old, key, (before, after))
-            yield change("settings", key, sides(before, after), verdict, why)
+            yield replace(change("settings", key, sides(before, after), verdict), why=why)
     if set(old.parts) != set(new.parts):
         names = [" and ".join(filter(None, side.parts)) or "one plan" for side in (old, new)]
         yield change("settings", "pools", names, Verdict.RESTART)
