@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +12,9 @@ from compiler.diff.side import Side, flat
 from compiler.inputs import json_object, yaml_mapping
 
 LAUNCH = "runtime/launch.json"
+ARGUMENTS = ("framework/args", "framework/args.others", "framework/environment")
+"""Files that say again what launch.json says, quoted for a shell, a word a line."""
+
 IDENTITIES = ("name", "key", "mountPath", "path", "type")
 """By what an entry of a list of Kubernetes is known, the first that all entries have and none shares."""
 
@@ -30,6 +33,8 @@ def meaning(side: Side, file: str) -> dict[str, Any]:
         return dict(flat(_keyed(yaml_mapping.read(name, side.text(file)))))
     if file.endswith(".sbatch"):
         return dict(_directives(side.text(file)))
+    if file.endswith(ARGUMENTS):
+        return dict(options(shlex.split(side.text(file))))
     return {}
 
 
@@ -53,15 +58,15 @@ def _text(computed: Any) -> Any:
     return str(computed.get("text")).replace("{PORT}", str(computed.get("port", "{PORT}")))
 
 
-def _directives(text: str) -> Iterator[tuple[str, str]]:
+def _directives(text: str) -> Iterator[tuple[str, Any]]:
     """Options of sbatch; those of the components of a heterogeneous job are counted."""
     component = 0
     for line in re.findall(r"(?m)^#SBATCH +(.*)$", text):
         if line.startswith("hetjob"):
             component += 1
             continue
-        option, _, value = line.partition("=")
-        yield f"#SBATCH {option}" + f" of component {component}" * (component > 0), value
+        option, equals, value = line.partition("=")
+        yield f"#SBATCH {option}" + f" of component {component}" * (component > 0), value if equals else ()
 
 
 def _objects(name: str, text: str) -> Iterator[tuple[str, Any]]:
@@ -101,22 +106,28 @@ def program(text: str) -> list[str]:
 
 
 def names(side: Side) -> re.Pattern[str]:
-    """Every name that a plan gives itself and its objects, its fingerprints, and digests of files, as whole words."""
+    """Every name that a plan gives itself and its objects, its fingerprints, and digests of files, as whole words.
+
+    A name of digits alone could be any number, and is none here.
+    """
     found = {side.name, str(side.contents.get("fingerprint"))}
     for part in side.parts.values():
         found |= {part.plan.name, str(part.plan.contents.get("fingerprint"))}
     found |= {fingerprint[:12] for fingerprint in found if re.fullmatch("[0-9a-f]{64}", fingerprint)}
     for file in side.files:
         if file.startswith("kubernetes/"):
-            found |= {value for path, value in meaning(side, file).items() if _is_name(path) and isinstance(value, str)}
-    words = "|".join(re.escape(word) for word in sorted(found, key=len, reverse=True) if word)
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{words}|[0-9a-f]{{64}})(?![A-Za-z0-9])")
+            found |= {value for path, value in meaning(side, file).items() if is_name(path) and isinstance(value, str)}
+    words = "".join(re.escape(word) + "|" for word in sorted(found, key=len, reverse=True) if not word.isdigit())
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{words}[0-9a-f]{{64}})(?![A-Za-z0-9])")
 
 
-def _is_name(path: str) -> bool:
+def is_name(path: str) -> bool:
+    """Whether a path of a manifest holds what an object is called."""
     return path.endswith((".metadata.name", ".subdomain", "app.kubernetes.io/instance", "app.kubernetes.io/part-of"))
 
 
 def anonymous(value: Any, own: re.Pattern[str]) -> Any:
     """A value with the plan's own names taken out of its texts."""
-    return json.loads(own.sub("{name}", json.dumps(value, ensure_ascii=False))) if value else value
+    if isinstance(value, str):
+        return own.sub("{name}", value)
+    return [anonymous(item, own) for item in value] if isinstance(value, (list, tuple)) else value

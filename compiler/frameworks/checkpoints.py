@@ -11,6 +11,7 @@ rules:                      # by what changes; the first that holds is taken
   then: data starts over    # what the new run computes otherwise for it
   because: why, for people
 trains: [--seed, --lr*]     # options that change what is computed
+breaks: [--optimizer]       # options with which what was saved is of no use
 """
 
 from __future__ import annotations
@@ -46,20 +47,21 @@ class Rule:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """A framework's rules, where they were read, and the options that change what is computed."""
+    """A framework's rules, where they were read, and the options that change what is computed, or what is saved."""
 
     read: str
     rules: tuple[Rule, ...]
     trains: tuple[str, ...]
+    breaks: tuple[str, ...]
 
     def rule(self, change: str, run: Run) -> Rule | None:
         """The rule for a change of an old run; None where nothing is known of it."""
         holding = (rule for rule in self.rules if change in rule.of)
         return next((rule for rule in holding if all(run.says(key, value) for key, value in rule.when.items())), None)
 
-    def computes(self, option: str) -> bool:
-        """Whether an option changes what is computed."""
-        return any(fnmatchcase(spelt(option), spelt(pattern)) for pattern in self.trains)
+    def matches(self, patterns: tuple[str, ...], option: str) -> bool:
+        """Whether an option is one of `trains`, or of `breaks`."""
+        return any(fnmatchcase(spelt(option), spelt(pattern)) for pattern in patterns)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Run:
         if not key.startswith("-"):
             return bool(self.settings.get(key) == value)
         found = self.options.get(spelt(key))
-        return found is not None and (value is True or str(value) in found)
+        return found is not None and (value is True or any(str(value) in item.split(",") for item in found))
 
 
 def spelt(option: str) -> str:
@@ -89,7 +91,8 @@ def checkpoints(framework: str) -> Checkpoints:
 
     text = Path(__file__).with_name(framework).joinpath("checkpoints.yaml").read_text(encoding="utf-8")
     found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
-    return Checkpoints(found["read"], tuple(map(_rule, found["rules"])), tuple(found.get("trains", ())))
+    rules = tuple(map(_rule, found["rules"]))
+    return Checkpoints(found["read"], rules, *(tuple(found.get(key, ())) for key in ("trains", "breaks")))
 
 
 def _rule(row: Mapping[str, Any]) -> Rule:

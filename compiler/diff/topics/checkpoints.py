@@ -18,6 +18,13 @@ KEYS = {
     "states": "workload.states",
 }
 
+FOLLOWS = {
+    "stages": (("pp", "vpp"), "model.num_hidden_layers"),
+    "experts": (("ep",), "model.num_experts"),
+    "vocab": ((), "model.vocab_size"),
+}
+"""What differs where one of these degrees, or this key, does."""
+
 
 def changes(old: Side, new: Side) -> Iterator[Change]:
     """A change for each word of `frameworks.checkpoints.CHANGES` that differs; none of a server, which saves nothing."""
@@ -25,7 +32,7 @@ def changes(old: Side, new: Side) -> Iterator[Change]:
         if one.trains and other.trains and one.framework == other.framework:
             for what, was, becomes in differing(dict(_held(one)), dict(_held(other))):
                 verdict, why = _judged(what, one, other)
-                if not _follows(what, one, other) and (what, verdict) != ("dp_cp", Verdict.RESTART):
+                if not (_follows(what, one, other) or (what == "dp_cp" and verdict is Verdict.RESTART)):
                     yield Change("checkpoint", f"{before}{what}", said(was), said(becomes), verdict, why)
 
 
@@ -56,18 +63,10 @@ def _below(settings: Mapping[str, Any], key: str) -> Any:
 
 
 def _follows(what: str, old: Part, new: Part) -> bool:
-    """Whether it differs only because something else does, which is told, or the model has."""
-    one, other = dict(_held(old)), dict(_held(new))
-    if what in ("stages", "experts", "vocab"):
-        keys = {
-            "stages": ("model.num_hidden_layers",),
-            "experts": ("model.num_experts",),
-            "vocab": ("model.vocab_size",),
-        }
-        if any(old.settings.get(key) != new.settings.get(key) for key in keys[what]):
-            return True
-    by = {"stages": ("pp", "vpp"), "experts": ("ep",)}.get(what, ())
-    return any(one[word] != other[word] for word in by)
+    """Whether it differs only because something else does, which is told: a degree, or the model."""
+    degrees, key = FOLLOWS.get(what, ((), ""))
+    one, other = (part.plan.contents["degrees"] for part in (old, new))
+    return any(one[degree] != other[degree] for degree in degrees) or old.settings.get(key) != new.settings.get(key)
 
 
 def _judged(what: str, old: Part, new: Part) -> tuple[Verdict, str]:
@@ -89,10 +88,8 @@ def _decided(rule: Rule, old: Part, new: Part) -> tuple[Verdict, str]:
     missing = [(option, value) for option, value in rule.told.items() if not new.run.says(option, value)]
     if missing:
         wanted = " ".join(f"{option}={value}" for option, value in missing)
-        return (
-            Verdict.BREAKS,
-            f"it resumes from {rule.format} with {wanted} alone, and then {rule.then or 'as before'}: ",
-        )
+        then = f", and then {rule.then}" * bool(rule.then)
+        return Verdict.BREAKS, f"it resumes from {rule.format} with {wanted} alone{then}: "
     if rule.then:
         return Verdict.TRAINS, f"it resumes from {rule.format}, and {rule.then}: "
     return Verdict.RESHARD, f"it resumes from {rule.format}: "

@@ -7,17 +7,14 @@ from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import Any
 
-from compiler.diff.launch_files import LAUNCH, anonymous, meaning, names, program
+from compiler.diff.launch_files import ARGUMENTS, LAUNCH, anonymous, is_name, meaning, names, program
 from compiler.diff.side import Side
 from compiler.diff.topic import MISSING, Missing, Topic, differing, sides
 from compiler.diff.verdict import Change, Verdict
 from compiler.errors import short
 
 FOLDERS = ("framework", "kubernetes", "local", "runtime", "slurm")
-SAID = ("framework/args", "framework/args.others", "framework/environment")
-"""Files that say again what launch.json says."""
-
-IDLE = r"job-name|comment|time|output|error|account|qos|mail-type|mail-user|activeDeadlineSeconds"
+IDLE = r"#SBATCH --(job-name|comment|time|output|error|account|qos|mail-type|mail-user)\b.*|.*\.activeDeadlineSeconds"
 """What is written of a job that no process of it meets: names, logs, who pays, and when it is stopped."""
 
 NESTING = r"\b(spec|template)\.|\.value$"
@@ -49,12 +46,8 @@ def _values(old: Side, new: Side) -> Iterator[tuple[str, str, Any, Any]]:
             continue
         pairs = differing(meaning(old, file), meaning(new, file))
         for path, before, after in pairs:
-            if anonymous(_plain(before), own[0]) != anonymous(_plain(after), own[1]):
+            if not is_name(path) and anonymous(before, own[0]) != anonymous(after, own[1]):
                 yield file, path, before, after
-
-
-def _plain(value: Any) -> Any:
-    return None if value is Missing else value
 
 
 def _launched(side: Side) -> dict[str, str | None]:
@@ -62,19 +55,19 @@ def _launched(side: Side) -> dict[str, str | None]:
     return {
         file: digest
         for file, digest in side.files.items()
-        if launched(file) and not (file.endswith(SAID) and file.rpartition("framework/")[0] + LAUNCH in side.files)
+        if launched(file) and not (file.endswith(ARGUMENTS) and file.rpartition("framework/")[0] + LAUNCH in side.files)
     }
 
 
 def _folded(rows: Iterable[tuple[str, str, Any, Any]]) -> Iterator[Change]:
     """Rows that say the same of a name are one, in the words of the first."""
-    places: dict[tuple[str, str, str], list[str]] = {}
+    places: dict[tuple[str, str, str, Verdict], list[str]] = {}
     for file, path, before, after in rows:
-        place = (_leaf(path or file), *sides(before, after))
+        verdict = Verdict.COSMETIC if re.fullmatch(IDLE, path) else Verdict.RESTART
+        place = (_leaf(path or file), *sides(before, after), verdict)
         places.setdefault(place, []).append(f"{file} {re.sub(NESTING, '', path)}".strip())
-    for (leaf, before, after), found in places.items():
-        what = found[0] + f" ({len(found)} places)" * (len(found) > 1)
-        yield Change("launch", what, before, after, Verdict.COSMETIC if re.fullmatch(IDLE, leaf) else Verdict.RESTART)
+    for (_, before, after, verdict), found in places.items():
+        yield Change("launch", found[0] + f" ({len(found)} places)" * (len(found) > 1), before, after, verdict)
 
 
 def _leaf(path: str) -> str:

@@ -10,52 +10,40 @@ from compiler.diff.options import options
 from compiler.diff.side import Part, Side
 from compiler.diff.topic import Topic, differing, said, sides
 from compiler.diff.verdict import Change, Verdict, change
-from compiler.frameworks.checkpoints import checkpoints
+from compiler.frameworks.checkpoints import Checkpoints, checkpoints
+
+
+def _keys(group: str, words: str) -> tuple[str, ...]:
+    return tuple(f"{group}.{word}" for word in words.split())
+
 
 COMPUTES = (
-    *("workload.global_batch_size", "workload.sequence_length", "workload.precision"),
-    *(
-        "workload.wide_layers",
-        "workload.states.gradients",
-        "model.rms_norm_eps",
-        "model.layer_norm_epsilon",
-        "model.hidden_act",
-        "model.swiglu_limit",
+    *_keys("workload", "global_batch_size sequence_length precision wide_layers states.gradients"),
+    *_keys("model", "rms_norm_eps layer_norm_epsilon hidden_act swiglu_limit attention_dropout hidden_dropout"),
+    *_keys("model", "max_position_embeddings rope_theta rope_scaling partial_rotary_factor no_rope_layers"),
+    *_keys(
+        "model", "sliding_window layer_types attention_chunk_size index_topk num_experts_per_tok n_group topk_group"
     ),
-    *(
-        "model.attention_dropout",
-        "model.hidden_dropout",
-        "model.max_position_embeddings",
-        "model.rope_theta",
-        "model.rope_scaling",
-    ),
-    *("model.partial_rotary_factor", "model.no_rope_layers", "model.num_experts_per_tok", "model.n_group"),
-    *("model.topk_group", "model.scoring_func", "model.norm_topk_prob", "model.routed_scaling_factor"),
-    *("model.scale_expert_inputs", "model.router_aux_loss_coef", "model.seq_aux", "model.router_jitter_noise"),
-    *("model.sliding_window", "model.layer_types", "model.attention_chunk_size", "model.index_topk"),
+    *_keys("model", "scoring_func norm_topk_prob routed_scaling_factor scale_expert_inputs router_jitter_noise"),
+    *_keys("model", "router_aux_loss_coef seq_aux"),
 )
 """Keys of training by which other numbers come out of the same weights."""
 
 ESTIMATES = (
-    *("model.name", "model.declared", "model.assumed", "model.hf_config", "workload.assumed", "workload.tokens"),
-    *("workload.gpu_mtbf_s", "workload.checkpoint_s", "workload.checkpoint_interval_s", "workload.restart_s"),
-    *("workload.imbalance", "workload.imbalance_exponent", "workload.draft_acceptance", "launch.time_limit"),
+    *_keys("model", "name declared assumed hf_config"),
+    *_keys("workload", "assumed tokens gpu_mtbf_s checkpoint_s checkpoint_interval_s restart_s"),
+    *_keys("workload", "imbalance imbalance_exponent draft_acceptance"),
+    "launch.time_limit",
 )
 """Keys of the groups below that only what is printed depends on."""
 
-MACHINES = ("hardware.name", "hardware.gpu.name")
+MACHINES = _keys("hardware", "name gpu.name")
 """Keys that say on which machines."""
 
 RUNS = ("parallel", "model", "workload", "framework", "launch")
 """Groups that say what runs. What others say is seen in the launch files, or is an estimate."""
 
-IN_CHECKPOINT = (
-    "workload.zero_stage",
-    "workload.distributed_optimizer",
-    "workload.states",
-    "workload.optimizer",
-    "model.dtype",
-)
+IN_CHECKPOINT = (*_keys("workload", "zero_stage distributed_optimizer states optimizer"), "model.dtype")
 """Keys that the topic of checkpoints speaks of."""
 
 
@@ -122,11 +110,16 @@ def _options(old: Side, key: str, before: Any, after: Any) -> Iterator[Change]:
     rules = checkpoints(part.framework)
     found = list(differing(*given))
     for option, one, other in found:
-        trains = part.trains and rules.computes(option)
-        verdict = Verdict.TRAINS if trains else Verdict.RESTART
+        verdict = _of_option(rules, option) if part.trains else Verdict.RESTART
         yield Change("settings", f"{key} {option}", said(one), said(other), verdict)
     if not found:
         yield Change("settings", key, said(before), said(after), Verdict.RESTART)
+
+
+def _of_option(rules: Checkpoints, option: str) -> Verdict:
+    if rules.matches(rules.breaks, option):
+        return Verdict.BREAKS
+    return Verdict.TRAINS if rules.matches(rules.trains, option) else Verdict.RESTART
 
 
 TOPIC = Topic("settings", 1, "configuration", changes)
