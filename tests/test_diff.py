@@ -90,59 +90,6 @@ class TestForms:
         assert "\x1b" not in capsys.readouterr().out
 
 
-class TestLaunch:
-    def test_a_value_in_many_files_is_told_once(self, plan: Folder, capsys: Capture) -> None:
-        run([str(plan("dense")), "launch.environment.NCCL_DEBUG=INFO", "launch.command=[python3,train.py]"])
-        lines = capsys.readouterr().out.splitlines()
-        assert len([line for line in lines if "NCCL_DEBUG" in line and "places" in line and "because" not in line]) == 1
-
-    def test_lines_of_another_order_and_comments_mean_nothing(self, plan: Folder, tmp_path: Path) -> None:
-        def turned(text: str) -> str:
-            first, *others = text.split("\n---\n")
-            return "\n---\n".join([first, *reversed(others)])
-
-        def shuffled(text: str) -> str:
-            lines = text.splitlines()
-            said = [line for line in lines if line.startswith("#SBATCH")]
-            rest = [line for line in lines if not line.startswith("#SBATCH")]
-            return "\n".join([rest[0], "# a comment", *reversed(said), *rest[1:]])
-
-        edited = copied(
-            plan("dense"), tmp_path / "edited", kubernetes__job_dot_yaml=turned, slurm__job_dot_sbatch=shuffled
-        )
-        found = compared(plan("dense"), edited)
-        assert (found.verdict, changes(found, "launch")) == ("cosmetic", [])
-
-    @pytest.mark.parametrize(
-        ("file", "was", "becomes", "said"),
-        [
-            ("slurm__job_dot_sbatch", "--nodes=2", "--nodes=3", "slurm/job.sbatch #SBATCH --nodes: 2 -> 3"),
-            ("slurm__job_dot_sbatch", "--wait=600", "--wait=60", "slurm/job.sbatch, a line of its program:"),
-            (
-                "kubernetes__job_dot_yaml",
-                "completions: 2",
-                "completions: 3",
-                "kubernetes/job.yaml Job.completions: 2 -> 3",
-            ),
-            ("runtime__bind_dot_py", "import os", "import os, sys", "runtime/bind.py: as they were -> another text"),
-            (
-                "runtime__launch_dot_json",
-                '"max_restarts": 3',
-                '"max_restarts": 4',
-                "runtime/launch.json max_restarts: 3 -> 4",
-            ),
-        ],
-    )
-    def test_a_hand_s_edit_is_seen(
-        self, plan: Folder, tmp_path: Path, capsys: Capture, file: str, was: str, becomes: str, said: str
-    ) -> None:
-        edited = copied(plan("dense"), tmp_path / "edited", **{file: lambda text: text.replace(was, becomes, 1)})
-        assert run([str(plan("dense")), str(edited)]) == 1
-        ran = capsys.readouterr()
-        assert said in ran.out
-        assert "is not as it was compiled" in ran.err
-
-
 class TestPools:
     def test_a_pool_is_named(self, plan: Folder) -> None:
         found = compared(plan("pools"), plan("pools2"))

@@ -10,7 +10,7 @@ from typing import Any
 from compiler.diff.launch_files import ARGUMENTS, LAUNCH, anonymous, is_name, meaning, names, program
 from compiler.diff.side import Side
 from compiler.diff.topic import MISSING, Missing, Topic, differing, sides
-from compiler.diff.verdict import Change, Verdict
+from compiler.diff.verdict import Change, Verdict, change
 from compiler.errors import short
 
 FOLDERS = ("framework", "kubernetes", "local", "runtime", "slurm")
@@ -91,13 +91,9 @@ def _scripts(old: Side, new: Side) -> Iterator[Change]:
     for file, one, other in differing(_launched(old), _launched(new)):
         if Missing in (one, other) or file.endswith(".py") or (meaning(old, file) and not file.endswith(".sbatch")):
             continue
-        lines = [
-            [pattern.sub("{name}", line) for line in program(side.text(file))]
-            for side, pattern in zip((old, new), own, strict=True)
-        ]
-        for before, after in zip_longest(*lines, fillvalue=MISSING):
-            if before != after:
-                yield Change("launch", f"{file}, a line of its program", short(before), short(after), Verdict.RESTART)
+        for lines in zip_longest(*(program(side.text(file)) for side in (old, new)), fillvalue=MISSING):
+            if lines[0] != lines[1] and anonymous(lines[0], own[0]) != anonymous(lines[1], own[1]):
+                yield change("launch", f"{file}, a line of its program", map(short, lines), Verdict.RESTART)
                 break
 
 
