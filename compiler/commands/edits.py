@@ -85,7 +85,9 @@ def again(folder: Path, plan: Plan | PooledPlan) -> Iterator[Edit]:
         made[artifact.path] = hashlib.sha256(content).hexdigest()
         if sha256(folder / artifact.path) != made[artifact.path]:
             yield Edit(artifact.path, _difference(folder / artifact.path, content))
-    yield from (Edit(path, "nothing writes it any more") for path in digests(folder) if path not in made)
+    for path in digests(folder):
+        if path not in made:
+            yield Edit(path, "nothing writes it any more" if _is_file(folder / path) else _plainly(folder / path))
 
 
 def _bytes(artifact: Artifact) -> bytes:
