@@ -25,10 +25,10 @@ from typing import Any
 
 CHANGES = (
     *("tp", "cp", "pp", "vpp", "ep", "etp", "dp", "dp_cp"),
-    *("order", "stages", "experts", "vocab", "zero_stage", "distributed_optimizer", "states", "optimizer"),
+    *("ranks", "order", "stages", "experts", "vocab", "zero_stage", "distributed_optimizer", "states", "optimizer"),
 )
 """What may change between two plans of one model. `dp` is attention data parallelism, `dp_cp` its product with cp, over which
-optimizers are sharded; `vocab` the padding of the vocabulary; `states` what is kept in which precision."""
+optimizers are sharded; `ranks` how many there are; `vocab` the padding of the vocabulary; `states` what is kept in which precision."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Rule:
     resumes: str | None = None
     format: str = ""
     saved_with: tuple[str, ...] = ()
-    told: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
     then: str = ""
 
 
@@ -72,8 +72,8 @@ class Run:
     options: Mapping[str, tuple[str, ...]]
 
     def says(self, key: str, value: Any) -> bool:
-        """Whether a key, or an option where it begins with a dash, has a value; one without a value says true."""
-        if not key.startswith("-"):
+        """Whether a key, or an option, which has a dash before it or no dot in it, has a value; true stands for any."""
+        if "." in key and not key.startswith("-"):
             return bool(self.settings.get(key) == value)
         found = self.options.get(spelt(key))
         return found is not None and (value is True or any(str(value) in item.split(",") for item in found))

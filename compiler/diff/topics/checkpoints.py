@@ -18,6 +18,9 @@ KEYS = {
     "states": "workload.states",
 }
 
+FROM_OTHERS = ("dp_cp", "ranks")
+"""What always follows from degrees, and is worth a word only where it matters."""
+
 FOLLOWS = {
     "stages": (("pp", "vpp"), "model.num_hidden_layers"),
     "experts": (("ep",), "model.num_experts"),
@@ -32,7 +35,7 @@ def changes(old: Side, new: Side) -> Iterator[Change]:
         if one.trains and other.trains and one.framework == other.framework:
             for what, was, becomes in differing(dict(_held(one)), dict(_held(other))):
                 verdict, why = _judged(what, one, other)
-                if not (_follows(what, one, other) or (what == "dp_cp" and verdict is Verdict.RESTART)):
+                if not (_follows(what, one, other) or (what in FROM_OTHERS and verdict is Verdict.RESTART)):
                     yield Change("checkpoint", f"{before}{what}", said(was), said(becomes), verdict, why)
 
 
@@ -42,6 +45,7 @@ def _held(part: Part) -> Iterator[tuple[str, Any]]:
     yield from ((degree, degrees[degree]) for degree in DEGREES)
     yield "dp", degrees["adp"]
     yield "dp_cp", degrees["adp"] * degrees["cp"]
+    yield "ranks", contents["world_size"]
     yield "order", contents["order"]
     yield "stages", part.plan.stages.labels
     yield "experts", [part.plan.experts.label(part.plan.experts.stages.index(True), ep) for ep in _moe(part)]
@@ -87,7 +91,7 @@ def _decided(rule: Rule, old: Part, new: Part) -> tuple[Verdict, str]:
         return Verdict.BREAKS, f"the old run does not save {rule.format}, as {wanted} makes it: "
     missing = [(option, value) for option, value in rule.told.items() if not new.run.says(option, value)]
     if missing:
-        wanted = " ".join(f"{option}={value}" for option, value in missing)
+        wanted = " ".join(option if value is True else f"{option}={value}" for option, value in missing)
         then = f", and then {rule.then}" * bool(rule.then)
         return Verdict.BREAKS, f"it resumes from {rule.format} with {wanted} alone{then}: "
     if rule.then:
