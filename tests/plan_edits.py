@@ -136,9 +136,11 @@ BEGIN, END = "<!-- edits: python -m tests.plan_edits -->\n", "<!-- end of edits 
 
 
 def table() -> str:
-    """The rows as docs/diff.md has them."""
+    """The plans and their edits, as docs/diff.md has them."""
+    plans = [f"| {name} | `{' '.join(given)}` |\n" for name, given in BASES.items()]
     rows = [f"| {edit.plan} | `{' '.join(edit.overrides)}` | {edit.verdict} |\n" for edit in EDITS]
-    return "".join(["| plan | edit | verdict |\n", "|---|---|---|\n", *rows])
+    edits = ["\n", "| plan | edit | verdict |\n", "|---|---|---|\n", *rows]
+    return "".join(["| plan | compiled with |\n", "|---|---|\n", *plans, *edits])
 
 
 if __name__ == "__main__":

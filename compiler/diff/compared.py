@@ -13,6 +13,7 @@ from compiler.diff.side import Side
 from compiler.diff.topic import Topic
 from compiler.diff.verdict import MEANING, SERVES, Change, Verdict, worst
 from compiler.errors import ConfigError
+from compiler.frameworks.checkpoints import checkpoints
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,11 @@ class Compared:
     @property
     def meaning(self) -> str:
         """What the verdict says of a job of the old plan."""
-        serves = not any(part.trains for part in self.old.parts.values())
-        return SERVES if serves and self.verdict is Verdict.RESTART else MEANING[self.verdict]
+        part = next(iter(self.old.parts.values()))
+        if part.trains or self.verdict is not Verdict.RESTART:
+            return MEANING[self.verdict]
+        rules = checkpoints(part.framework)
+        return SERVES if rules.rules else f"{SERVES} ({rules.read})"
 
     @property
     def reasons(self) -> tuple[Change, ...]:
