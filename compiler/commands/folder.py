@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from compiler.layout.groups import Groups
 from compiler.layout.stages import Stages
 from compiler.pooled import SCHEMA as POOLS
 from compiler.specs.hardware import Hardware, Node, Nvlink
+from compiler.specs.limits import EXPERTS, LAYERS, RANKS
 
 AGAIN = "compile the plan again"
 MOST_BYTES = 2**26
@@ -155,6 +157,7 @@ def _mismatches(found: PlanFolder, rows: int) -> Iterator[str]:
         last = sum((axis.size - 1) * axis.stride for axis in grid.axes)
         if min(axis.size for axis in grid.axes) < 1 or grid.world_size != size or last != size - 1:
             yield f"a grid of {grid.world_size} ranks up to {last} for a world of {size}"
+    yield from _endless(found)
     for kind, runs in found.kinds.items():
         last = sum((size - 1) * stride for size, stride in runs.members + runs.bases)
         if min((size for size, _ in runs.members + runs.bases), default=1) < 1 or not 0 <= last < size:
@@ -171,6 +174,24 @@ def _mismatches(found: PlanFolder, rows: int) -> Iterator[str]:
     share = found.slots.share
     if share.size != size or share.all_nodes(found.instances) > rows:
         yield f"{size} x {found.instances} ranks on {rows} slots of {share.ranks} GPUs"
+
+
+def _endless(found: PlanFolder) -> Iterator[str]:
+    """What would be expanded into more than any plan has."""
+    if found.size * max(found.instances, 1) > RANKS:
+        yield f"{found.size} x {found.instances} ranks, of which a plan has at most {RANKS}"
+    layers = max((last for stage in found.stages.chunks for _, last in stage), default=0)
+    experts = max((last for block in found.experts.blocks for _, last in block), default=0)
+    for what, last, most in (("layer", layers, LAYERS), ("expert", experts, EXPERTS)):
+        if last >= most:
+            yield f"{what} {last}, of which a plan has at most {most}"
+    least = [first for ranges in (*found.stages.chunks, *found.experts.blocks) for first, _ in ranges]
+    if min(least, default=0) < 0:
+        yield f"{min(least)} as a layer or an expert"
+    for kind, runs in found.kinds.items():
+        ranks = math.prod(size for size, _ in runs.members + runs.bases)
+        if ranks > found.size:
+            yield f"groups {kind} of {ranks} ranks in a world of {found.size}"
 
 
 def _plan_json(path: Path) -> Mapping[str, Any]:
