@@ -75,7 +75,7 @@ class Plan:
     def fingerprint(self) -> str:
         """sha256 of what decides the plan; neither its name nor how it is launched is part of it."""
         config, world = self.config, self.world
-        left_out = ("inventory", "pin", *["within"] * (config.hardware.within == Within()))
+        left_out = ("inventory", "hosts", "pin", *["within"] * (config.hardware.within == Within()))
         hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
         decides = {
             "schema": SCHEMA,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from compiler.cluster import inventory
+from compiler.cluster.hosts import of_plan
 from compiler.cluster.share import split
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.errors import ConfigError
@@ -23,7 +23,7 @@ from compiler.layout.groups import Groups
 from compiler.layout.stages import Stages
 from compiler.plan import SCHEMA
 from compiler.pooled import SCHEMA as POOLS
-from compiler.specs.hardware import Hardware, Node, Nvlink
+from compiler.specs.hardware import Hardware, Node, Nvlink, Within
 
 AGAIN = "compile the plan again"
 MOST_BYTES = 2**26
@@ -125,12 +125,19 @@ def _slots(
 
 def _declared(hardware: Mapping[str, Any], gpus: int, count: int) -> Slots:
     """Slots of the declared cluster, of which only the NVLink domains are kept."""
-    domain_gpus, table = int(hardware["nvlink"]["domain_gpus"]), hardware["inventory"]
+    domain_gpus, hosts = int(hardware["nvlink"]["domain_gpus"]), hardware.get("hosts")
     if gpus < 1 or domain_gpus < 1:
         raise ValueError(f"{gpus} GPUs a node, {domain_gpus} in an NVLink domain")
-    cluster = Hardware(node=Node(gpus), nvlink=Nvlink(domain_gpus))
-    hosts = inventory.read(table) if table is not None else ()
-    return from_inventory(cluster, hosts, count, pin=False) if len(hosts) >= count else nominal(cluster, count)
+    cluster = Hardware(
+        nodes=int(hardware["nodes"]),
+        node=Node(gpus),
+        nvlink=Nvlink(domain_gpus),
+        inventory=hardware["inventory"],
+        hosts=None if hosts is None else list(map(str, hosts)),
+        within=Within(**hardware.get("within", {})),
+    )
+    found = of_plan(cluster)
+    return from_inventory(cluster, found, count, pin=False) if len(found) >= count else nominal(cluster, count)
 
 
 def _holes(contents: Mapping[str, Any]) -> Iterator[str]:
