@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from compiler.cluster.hosts import of_plan
+from compiler.cluster.inventory import Host
 from compiler.cluster.share import split
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.errors import ConfigError
@@ -42,6 +43,7 @@ class PlanFolder:
     experts: ExpertBlocks
     slots: Slots
     kinds: Mapping[str, GroupKind]
+    spare_hosts: tuple[Host, ...]
 
     @property
     def name(self) -> str:
@@ -82,6 +84,7 @@ def _expand(
     stages = Stages(tuple(tuple((int(a), int(b)) for a, b in stage["chunks"]) for stage in contents["stages"]))
     experts = contents["experts"]
     blocks = tuple(_runs(ranges) for ranges in experts["blocks"])
+    cluster = _cluster(hardware, int(contents["slots"]["gpus"]))
     return PlanFolder(
         path=path,
         contents=contents,
@@ -89,8 +92,9 @@ def _expand(
         expert=_grid(contents["grids"]["expert"]),
         stages=stages,
         experts=ExpertBlocks(blocks, tuple(map(bool, experts["moe_stages"]))),
-        slots=_slots(contents["slots"], int(contents["world_size"]), rows, hardware),
+        slots=_slots(contents["slots"], int(contents["world_size"]), rows, cluster),
         kinds={str(row["kind"]): GroupKind(_runs(row["members"]), _runs(row["bases"])) for row in contents["groups"]},
+        spare_hosts=of_plan(cluster)[len(rows) :],
     )
 
 
@@ -102,9 +106,7 @@ def _grid(axes: Sequence[Mapping[str, Any]]) -> Grid:
     return Grid(tuple(Axis(str(axis["axis"]), int(axis["size"]), int(axis["stride"])) for axis in axes))
 
 
-def _slots(
-    stated: Mapping[str, Any], size: int, rows: Sequence[Mapping[str, str]], hardware: Mapping[str, Any]
-) -> Slots:
+def _slots(stated: Mapping[str, Any], size: int, rows: Sequence[Mapping[str, str]], cluster: Hardware) -> Slots:
     """Hosts, leaves and pods as slots.csv has them; NVLink domains, which it has not, from the declared cluster."""
     gpus, spares = int(stated["gpus"]), tuple(stated["spares"])
     leaves = [(row["pod"], row["leaf"]) for row in rows]
@@ -112,7 +114,7 @@ def _slots(
     pod_ids = {pod: index for index, pod in enumerate(dict.fromkeys(pod for pod, _ in leaves))}
     hosts = tuple(row["host"] for row in rows)
     return replace(
-        _declared(hardware, gpus, len(rows)),
+        _declared(cluster, len(rows)),
         leaf=np.array([leaf_ids[leaf] for leaf in leaves], dtype=np.int64),
         pod=np.array([pod_ids[pod] for pod, _ in leaves], dtype=np.int64),
         leaf_names=tuple(leaf for _, leaf in leaf_ids),
@@ -123,12 +125,18 @@ def _slots(
     )
 
 
-def _declared(hardware: Mapping[str, Any], gpus: int, count: int) -> Slots:
+def _declared(cluster: Hardware, count: int) -> Slots:
     """Slots of the declared cluster, of which only the NVLink domains are kept."""
+    found = of_plan(cluster)
+    return from_inventory(cluster, found, count, pin=False) if len(found) >= count else nominal(cluster, count)
+
+
+def _cluster(hardware: Mapping[str, Any], gpus: int) -> Hardware:
+    """What of the declared cluster says where slots are."""
     domain_gpus, hosts = int(hardware["nvlink"]["domain_gpus"]), hardware.get("hosts")
     if gpus < 1 or domain_gpus < 1:
         raise ValueError(f"{gpus} GPUs a node, {domain_gpus} in an NVLink domain")
-    cluster = Hardware(
+    return Hardware(
         nodes=int(hardware["nodes"]),
         node=Node(gpus),
         nvlink=Nvlink(domain_gpus),
@@ -136,8 +144,6 @@ def _declared(hardware: Mapping[str, Any], gpus: int, count: int) -> Slots:
         hosts=None if hosts is None else list(map(str, hosts)),
         within=Within(**hardware.get("within", {})),
     )
-    found = of_plan(cluster)
-    return from_inventory(cluster, found, count, pin=False) if len(found) >= count else nominal(cluster, count)
 
 
 def _holes(contents: Mapping[str, Any]) -> Iterator[str]:
