@@ -1,23 +1,23 @@
-"""A configuration and what it lost -> the configuration of the repaired plan: compiling that again is all that a repair is."""
+"""A plan and what it lost -> the configuration of the repaired plan: compiling that is all that a repair is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from compiler import passes
 from compiler.cluster import inventory
 from compiler.cluster.hosts import of_plan
-from compiler.cluster.inventory import Host
 from compiler.cluster.share import share
 from compiler.errors import CompilerError, ConfigError
 from compiler.failures import repair
-from compiler.failures.losses import Cluster, Lost, Mask, cluster
-from compiler.failures.moves import Move, moves, stored
+from compiler.failures.losses import Cluster, Lost, cluster
+from compiler.failures.moves import Move, Stored, moves, stored
 from compiler.failures.repair import Copies, Machines, Seating
-from compiler.failures.replicas import replicas
+from compiler.failures.replicas import Replicas, replicas
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
 from compiler.specs.config import Config
@@ -39,98 +39,130 @@ class Unrepairable:
 
 @dataclass(frozen=True)
 class Repaired:
-    """`part` is what the repaired plan declares, hosts aside where they are not known; `notes` are for whoever decides."""
+    """`config` is what the repaired plan declares, but for its machines; `notes` are for whoever decides."""
 
-    part: Config
+    standing: Standing
+    config: Config
     seats: Seating
-    places: Machines
     moves: tuple[Move, ...]
-    copies: Copies
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        return tuple(self.places.names[machine] for machine in self.seats.machine.tolist())
+        return self.standing.names(self.seats.machine)
 
     @property
     def spares(self) -> tuple[str, ...]:
-        return tuple(self.places.names[machine] for machine in self.seats.left.tolist())
+        return self.standing.names(self.seats.left)
+
+    @property
+    def part(self) -> Config:
+        """The configuration on what is left: where slots are bound, the hosts by name and nobody else in the inventory."""
+        hardware = self.config.hardware
+        if self.standing.plan.world.slots.pinned and hardware.inventory is not None:
+            table = inventory.part(hardware.inventory, [*self.hosts, *self.spares])
+            hardware = replace(hardware, hosts=list(self.hosts), inventory=table)
+        launch = replace(self.config.launch, spare_nodes=len(self.seats.left))
+        return replace(self.config, hardware=hardware, launch=launch)
 
 
-def machines_of(plan: Plan) -> tuple[Cluster, Machines]:
-    """The machines of a plan, spares included."""
-    world, config = plan.world, plan.config
-    slots = world.slots
-    hosts: tuple[Host, ...] = of_plan(config.hardware) if slots.pinned else ()
-    return cluster(world, hosts[slots.count :]), repair.machines(cluster(world, ()), hosts, config.launch.spare_nodes)
+@dataclass(frozen=True)
+class Standing:
+    """A plan, its machines and what they hold, read once for any number of losses."""
 
-
-def repaired(plan: Plan, lost: Lost) -> Repaired | Unrepairable:
-    """The plan on what is left: on spares where there are enough, else with as many copies of the model as can run."""
-    old, places = machines_of(plan)
-    there = repair.alive(old, places, lost)
-    copies = repair.copies_of(plan.world)
-    left = _on(plan, places, there)
-    if there.sum() >= old.slots.count:
-        seats = repair.seats(old, copies, places, lost)
-        return _done(plan, left, plan.world, lost, seats, ())
-    return _fewer(plan, left, lost, int(there.sum()))
-
-
-def _on(plan: Plan, places: Machines, there: Mask) -> Config:
-    """The configuration on the machines that are left, as many of them as it has nodes. Nobody knows those of an unbound plan."""
-    config, room = plan.config, int(there.sum())
-    names = [places.names[machine] for machine in np.flatnonzero(there).tolist()]
-    table = config.hardware.inventory
-    if plan.world.slots.pinned and table is not None:
-        table = inventory.part(table, names)
-    hardware = replace(config.hardware, inventory=table, hosts=None)
-    spares = max(room - config.hardware.nodes, 0)
-    return replace(config, hardware=hardware, launch=replace(config.launch, spare_nodes=spares))
-
-
-def _fewer(plan: Plan, left: Config, lost: Lost, room: int) -> Repaired | Unrepairable:
-    """With fewer copies: as many as fit on the machines that are left and keep every rule."""
-    copies, notes = repair.copies_of(plan.world), list[str]()
-    least = room + 1
-    for count in range(copies.count - 1, 0, -1):
-        for config in _with_copies(left, copies, count, room):
-            least = min(least, config.hardware.nodes)
-            if config.hardware.nodes > room:
-                continue
-            world, why = _tried(config)
-            if world is not None:
-                seats = _seats(plan, world, copies, lost)
-                return _done(plan, config, world, lost, seats, tuple(notes))
-            notes = notes or list(_what_would(config, count, copies.word, why))
-    kept = f"{copies.word}s" if copies.count > 1 else f"{copies.word}, and there is no other"
-    return Unrepairable(
-        f"{room} of {plan.world.slots.count} nodes are left without a spare, and they hold no whole number of {kept}"
-        if least > room
-        else "; ".join(notes),
-        f"add {plan.world.slots.count - room} hosts to the inventory as spares"
-        if copies.count == 1 or least > room
-        else "change the degrees or the batch, and compile again",
+    plan: Plan
+    _fewer: dict[tuple[int, int], tuple[Config, World | None, str]] = field(
+        default_factory=dict, init=False, repr=False
     )
 
+    @cached_property
+    def cluster(self) -> Cluster:
+        slots, hardware = self.plan.world.slots, self.plan.config.hardware
+        return cluster(self.plan.world, of_plan(hardware)[slots.count :] if slots.pinned else ())
 
-def _seats(plan: Plan, world: World, copies: Copies, lost: Lost) -> Seating:
-    old, places = machines_of(plan)
-    return repair.fewer_seats((old, copies), (cluster(world, ()), repair.copies_of(world)), places, lost)
+    @cached_property
+    def places(self) -> Machines:
+        hosts = of_plan(self.plan.config.hardware) if self.plan.world.slots.pinned else ()
+        return repair.machines(self.cluster, hosts, self.plan.config.launch.spare_nodes)
+
+    @cached_property
+    def replicas(self) -> Replicas:
+        return replicas(self.plan.world)
+
+    @cached_property
+    def copies(self) -> Copies:
+        return repair.copies_of(self.plan.world, self.replicas)
+
+    @cached_property
+    def held(self) -> Stored:
+        return stored(self.plan.costs.to_dict()["memory"]["stages"], self.zero_stage)
+
+    @property
+    def zero_stage(self) -> int:
+        workload = self.plan.config.workload
+        return max(workload.zero_stage, int(workload.distributed_optimizer)) if workload.train else 0
+
+    def names(self, machines: np.ndarray) -> tuple[str, ...]:
+        return tuple(self.places.names[machine] for machine in machines.tolist())
+
+    def without(self, lost: Lost) -> Repaired | Unrepairable:
+        """The plan on what is left: on spares where there are enough, else with as many copies of the model as can run."""
+        room = int(repair.alive(self.cluster, self.places, lost).sum())
+        if room < self.cluster.slots.count:
+            return self._with_fewer(lost, room)
+        seats = repair.seats(self.cluster, self.copies, self.places, lost)
+        return Repaired(self, self.plan.config, seats, self._moves(self.plan.world, self.cluster, lost, seats))
+
+    def _moves(self, world: World, new: Cluster, lost: Lost, seats: Seating) -> tuple[Move, ...]:
+        return tuple(moves(world, (self.cluster, new), self.replicas, self.places, lost, seats, self.held))
+
+    def _with_fewer(self, lost: Lost, room: int) -> Repaired | Unrepairable:
+        notes: list[str] = []
+        for count in range(self.copies.count - 1, 0, -1):
+            config, world, why = self._tried(count, room)
+            if world is not None:
+                new = cluster(world, ())
+                after = repair.copies_of(world, replicas(world))
+                seats = repair.fewer_seats((self.cluster, self.copies), (new, after), self.places, lost)
+                notes += self._after(count)
+                return Repaired(self, config, seats, self._moves(world, new, lost, seats), tuple(notes))
+            notes = notes or list(_what_would(config, count, self.copies.word, why)) * (config.hardware.nodes <= room)
+        total, word = self.cluster.slots.count, self.copies.word
+        found = (
+            "; ".join(notes) or f"and no {word} fits on them" if self.copies.count > 1 else f"the plan has one {word}"
+        )
+        return Unrepairable(
+            f"{room} of {total} nodes are left and no spare, {found}",
+            f"add {total - room} hosts to the inventory as spares, and compile again",
+        )
+
+    def _tried(self, count: int, room: int) -> tuple[Config, World | None, str]:
+        """The configuration with so many copies, its layout on a cluster without names, and why it has none."""
+        if (count, room) not in self._fewer:
+            tries = [
+                (config, *_laid_out(config, room)) for config in _with_copies(self.plan.config, self.copies, count)
+            ]
+            self._fewer[count, room] = next((found for found in tries if found[1] is not None), tries[0])
+        return self._fewer[count, room]
+
+    def _after(self, count: int) -> Iterator[str]:
+        if self.plan.config.workload.train and self.zero_stage > 0 and self.copies.word == "replica":
+            yield (
+                f"optimizer states are cut over {count} replicas, no longer {self.copies.count}:"
+                " every rank loads its share of them from the checkpoint"
+            )
+        if not self.plan.world.slots.pinned:
+            yield "slots are not bound to hosts: with one more free node in the cluster the plan itself starts as it is"
 
 
-def _with_copies(config: Config, copies: Copies, count: int, room: int) -> Iterator[Config]:
+def _with_copies(config: Config, copies: Copies, count: int) -> Iterator[Config]:
     """The configuration with so many copies; a server's batch shrinks with them where it would no longer fit."""
     if copies.word == "instance":
         own = replace(config, framework=replace(config.framework, instances=count))
     else:
         own = replace(config, parallel=_parallel(config, count, copies.count))
     nodes = share(own).all_nodes(own.framework.instances)
-    own = replace(
-        own,
-        hardware=replace(own.hardware, nodes=nodes),
-        launch=replace(own.launch, spare_nodes=max(room - nodes, 0)),
-    )
+    own = replace(own, hardware=replace(own.hardware, nodes=nodes, hosts=None))
     yield own
     batch = config.workload.global_batch_size * count
     if copies.word == "replica" and not config.workload.train and batch % copies.count == 0:
@@ -145,11 +177,13 @@ def _parallel(config: Config, count: int, of: int) -> Parallel:
     return replace(config.parallel, dp=None, adp=adp)
 
 
-def _tried(config: Config) -> tuple[World | None, str]:
-    """Its layout, or why it has none."""
+def _laid_out(config: Config, room: int) -> tuple[World | None, str]:
+    if config.hardware.nodes > room:
+        return None, f"it needs {config.hardware.nodes} nodes"
+    unbound = replace(config, hardware=replace(config.hardware, inventory=None, pin=None))
     try:
-        passes.tried(config)
-        return passes.lay_out(config), ""
+        passes.tried(unbound)
+        return passes.lay_out(unbound), ""
     except CompilerError as error:
         return None, error.problems[0].what
 
@@ -157,11 +191,9 @@ def _tried(config: Config) -> tuple[World | None, str]:
 def _what_would(config: Config, count: int, word: str, why: str) -> Iterator[str]:
     """Why so many copies cannot run, and the nearest global batches with which they could."""
     batch, part = config.workload.global_batch_size, config.degrees.adp * config.workload.micro_batch_size
-    tried = (
-        [batch // part * part - part * step for step in range(NEAREST)],
-        [batch // part * part + part * (step + 1) for step in range(NEAREST)],
-    )
-    fitting = [next((size for size in sizes if size > 0 and _holds(config, size)), None) for sizes in tried]
+    below = [batch // part * part - part * step for step in range(NEAREST)]
+    above = [batch // part * part + part * (step + 1) for step in range(NEAREST)]
+    fitting = [next((size for size in sizes if size > 0 and _holds(config, size)), None) for sizes in (below, above)]
     would = [f"workload.global_batch_size={size}" for size in fitting if size is not None]
     yield f"{count} {word}s are left, and cannot run: {why}" + (
         f"; {' or '.join(would)} would keep them" if would else ""
@@ -169,20 +201,8 @@ def _what_would(config: Config, count: int, word: str, why: str) -> Iterator[str
 
 
 def _holds(config: Config, batch: int) -> bool:
-    return passes.holds(replace(config, workload=replace(config.workload, global_batch_size=batch)))
-
-
-def _done(plan: Plan, config: Config, world: World, lost: Lost, seats: Seating, notes: tuple[str, ...]) -> Repaired:
-    """`config` and `world` are the new plan's, on no host yet."""
-    old, places = machines_of(plan)
-    workload = plan.config.workload
-    stage = max(workload.zero_stage, int(workload.distributed_optimizer)) if workload.train else 0
-    held = stored(plan.costs.to_dict(), stage)
-    new = cluster(world, ())
-    found = moves(world, (old, new), replicas(plan.world), places, lost, seats, held)
-    hosts = [places.names[machine] for machine in seats.machine.tolist()] if plan.world.slots.pinned else None
-    part = replace(config, hardware=replace(config.hardware, hosts=hosts))
-    return Repaired(part, seats, places, tuple(found), repair.copies_of(plan.world), notes)
+    unbound = replace(config.hardware, inventory=None, pin=None)
+    return passes.holds(replace(config, hardware=unbound, workload=replace(config.workload, global_batch_size=batch)))
 
 
 def merged(plan: Plan | PooledPlan, done: Mapping[str, Repaired]) -> Config:
@@ -196,10 +216,10 @@ def merged(plan: Plan | PooledPlan, done: Mapping[str, Repaired]) -> Config:
         )
     parts = {role: done[role].part for role in ROLES}
     own = {role: _pool(pools[role], parts[role], plan.pools[role].config) for role in ROLES}
-    names = [name for role in ROLES for name in (*done[role].hosts, *done[role].spares)]
     hardware = replace(config.hardware, nodes=sum(part.hardware.nodes for part in parts.values()))
     if hardware.inventory is not None and all(part.hardware.hosts for part in parts.values()):
-        hosts = [host for role in ROLES for host in parts[role].hardware.hosts or ()]
+        names = [name for role in ROLES for name in (*done[role].hosts, *done[role].spares)]
+        hosts = [host for role in ROLES for host in done[role].hosts]
         hardware = replace(hardware, hosts=hosts, inventory=inventory.part(hardware.inventory, names))
     return replace(config, hardware=hardware, workload=replace(config.workload, pools=Pools(**own)))
 

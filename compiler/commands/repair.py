@@ -21,7 +21,7 @@ from compiler.failures import moves
 from compiler.failures.repair import NEAR
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
-from compiler.repaired import Repaired, Unrepairable, machines_of, merged, repaired
+from compiler.repaired import Repaired, Standing, Unrepairable, merged
 from compiler.specs.config import Config
 from compiler.words import gigabytes
 
@@ -48,8 +48,9 @@ def run(argv: Sequence[str]) -> int:
     if not given:
         raise ConfigError.of("nothing is lost", f"write --lost {HELP}")
     plans = dict(plan.pools) if isinstance(plan, PooledPlan) else {"": plan}
-    found = losses({role: machines_of(part)[0] for role, part in plans.items()}, given)
-    answers = {role: repaired(part, found[role]) for role, part in plans.items()}
+    standing = {role: Standing(part) for role, part in plans.items()}
+    found = losses({role: part.cluster for role, part in standing.items()}, given)
+    answers = {role: part.without(found[role]) for role, part in standing.items()}
     for role, answer in answers.items():
         if isinstance(answer, Unrepairable):
             print(f"error: {f'{role}: ' * bool(role)}{shown(answer.what)} ; {shown(answer.instead)}", file=sys.stderr)
@@ -115,9 +116,9 @@ class _Row:
         found = self.repair
         return {
             "plan": self.plan.name,
-            "copies": found.copies.word,
+            "copies": found.standing.copies.word,
             "kept": found.seats.kept.tolist(),
-            "of": found.copies.count,
+            "of": found.standing.copies.count,
             "hosts": list(found.hosts) if self.plan.world.slots.pinned else [],
             "spares": list(found.spares) if self.plan.world.slots.pinned else len(found.seats.left),
             "moves": [self._move(move) for move in found.moves],
@@ -125,8 +126,8 @@ class _Row:
         }
 
     def _move(self, move: moves.Move) -> dict[str, Any]:
-        names = self.repair.places.names
-        near = self.repair.places.distance(move.machine_before, self._one(move.machine))[0]
+        names = self.repair.standing.places.names
+        near = self.repair.standing.places.distance(move.machine_before, self._one(move.machine))[0]
         weights = (
             "checkpoint"
             if move.source == moves.CHECKPOINT
@@ -152,7 +153,7 @@ class _Row:
     def lines(self) -> Iterator[str]:
         found = self.repair
         start = f"{self.role}: " * bool(self.role)
-        yield f"{start}{self.plan.name}: {len(found.seats.kept)} of {found.copies.count} {found.copies.word}s go on, {len(found.moves)} ranks move"
+        yield f"{start}{self.plan.name}: {len(found.seats.kept)} of {found.standing.copies.count} {found.standing.copies.word}s go on, {len(found.moves)} ranks move"
         for note in found.notes:
             yield f"  {note}"
         yield from self._places()
@@ -174,7 +175,7 @@ class _Row:
         for move in self.repair.moves:
             key = (move.machine_before, move.machine)
             changed[key] = changed.get(key, 0) + 1
-        names, places = self.repair.places.names, self.repair.places
+        names, places = self.repair.standing.places.names, self.repair.standing.places
         for (before, machine), count in list(changed.items())[:SHOWN]:
             near = NEAR[int(places.distance(before, self._one(machine))[0])]
             where = (
@@ -196,7 +197,7 @@ class _Row:
         donor = (
             "the checkpoint"
             if first.source == moves.CHECKPOINT
-            else f"old rank {first.source} on {self.repair.places.names[first.source_machine]}"
+            else f"old rank {first.source} on {self.repair.standing.places.names[first.source_machine]}"
         )
         states = f", {gigabytes(first.optimizer_bytes)} of optimizer states from {'the checkpoint' if first.optimizer_source == moves.CHECKPOINT else donor}"
         yield f"  rank {first.rank} loads {gigabytes(first.weights_bytes)} of weights from {donor}{states * (first.optimizer_bytes > 0)}"

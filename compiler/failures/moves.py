@@ -28,9 +28,8 @@ class Stored:
     zero_stage: int = 0
 
 
-def stored(contents: Mapping[str, Any], zero_stage: int) -> Stored:
-    """`contents` is what plan.json holds."""
-    stages = contents["memory"]["stages"]
+def stored(stages: Sequence[Mapping[str, Any]], zero_stage: int) -> Stored:
+    """`stages` are those of `memory` of plan.json."""
     weights, optimizer = (
         np.array([stage[key] for stage in stages], dtype=np.int64) for key in ("weights_bytes", "optimizer_bytes")
     )

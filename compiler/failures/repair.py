@@ -14,7 +14,7 @@ import numpy as np
 from compiler.cluster.inventory import Host
 from compiler.failures.laid_out import LaidOut
 from compiler.failures.losses import Cluster, Lost, Mask
-from compiler.failures.replicas import replicas
+from compiler.failures.replicas import Replicas
 from compiler.layout.grid import Ranks
 
 NEAR = ("rack", "leaf", "pod", "fabric")
@@ -73,10 +73,11 @@ class Copies:
         return len(self.members)
 
 
-def copies_of(plan: LaidOut) -> Copies:
+def copies_of(plan: LaidOut, own: Replicas) -> Copies:
+    """`own` are the plan's replicas."""
     if plan.instances > 1:
         return Copies(np.arange(plan.size * plan.instances, dtype=np.int64).reshape(plan.instances, -1), "instance")
-    return Copies(replicas(plan).members, "replica")
+    return Copies(own.members, "replica")
 
 
 @dataclass(frozen=True)
@@ -110,19 +111,25 @@ def fewer_seats(old: tuple[Cluster, Copies], new: tuple[Cluster, Copies], places
     was[new[1].members] = old[1].members[kept]
     there = alive(before, places, lost)
     home = before.slot[was]
-    machine = np.full(after.slots.count, -1, dtype=np.int64)
-    wanted = np.zeros_like(machine)
-    pairs, counts = np.unique(after.slot * before.slots.count + home, return_counts=True)
-    taken: set[int] = set()
-    for index in np.argsort(-counts, kind="stable").tolist():
-        slot, host = divmod(int(pairs[index]), before.slots.count)
-        if machine[slot] < 0 and host not in taken:
-            if there[host]:
-                machine[slot] = host
-                taken.add(host)
-            wanted[slot] = host
-    free = np.array([host for host in np.flatnonzero(there).tolist() if host not in taken], dtype=np.int64)
+    wanted = _homes(after.slot, home, after.slots.count, before.slots.count)
+    machine = np.where(there[wanted], wanted, -1)
+    _, first = np.unique(machine, return_index=True)
+    twice = np.ones(len(machine), dtype=bool)
+    twice[first] = False  # one slot keeps a machine that two would have
+    machine[twice] = -1
+    taken = np.zeros(len(there), dtype=bool)
+    taken[machine[machine >= 0]] = True
+    free = np.flatnonzero(there & ~taken)
     return Seating(machine, _fill(machine, wanted, free, places), kept, was)
+
+
+def _homes(slot: Ranks, home: Ranks, slots: int, machines: int) -> Ranks:
+    """For each slot the machine that most of its ranks were on, the first of equal ones, shape [slots]."""
+    pairs, counts = np.unique(slot * machines + home, return_counts=True)
+    found = np.zeros(slots, dtype=np.int64)
+    order = np.lexsort((-pairs, counts))  # the most come last, and stay
+    found[pairs[order] // machines] = pairs[order] % machines
+    return found
 
 
 def kept_copies(copies: Copies, lost: Lost, count: int) -> Ranks:

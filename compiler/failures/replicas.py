@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Replicas:
     def count(self) -> int:
         return len(self.members)
 
-    @property
+    @cached_property
     def position(self) -> Ranks:
         """Column of each rank in `members`, shape [ranks]."""
         found = np.empty_like(self.of)
