@@ -18,7 +18,7 @@ from compiler.errors import ConfigError, InvariantError
 from compiler.failures.losses import lost
 from compiler.failures.replicas import replicas
 from compiler.plan import Plan
-from compiler.repaired import Repaired, Standing, Unrepairable
+from compiler.repairs.standing import Repaired, Standing, Unrepairable
 from tests.command import BARE, call
 from tests.pooled_plans import ON, pools
 

@@ -21,7 +21,8 @@ from compiler.failures import moves
 from compiler.failures.repair import NEAR
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
-from compiler.repaired import Repaired, Standing, Unrepairable, merged
+from compiler.repairs.merged import merged
+from compiler.repairs.standing import Repaired, Standing, Unrepairable
 from compiler.specs.config import Config
 from compiler.words import gigabytes
 
