@@ -201,5 +201,17 @@ BROKEN: dict[str, tuple[str, str]] = {
         graph({"i-1": ["l0", "s0"], "i-2": ["l0", "s1"]}),
         "line 11: switch l0 is below s1, and of another instance below s0",
     ),
+    "a node of Kubernetes without a name": (
+        kubectl({"n1": {TIER + "0": "leaf"}, "n2": {}}).replace('"name": "n2",', ""),
+        "line 20: items[1] has no name that is a node's",
+    ),
+    "an instance without an id": (
+        graph({"i-1": ["l0"], "i-2": ["l0"]}).replace('"id": "i-2"', '"id": 7'),
+        "line 9: instances[1] has no id that is a host's",
+    ),
+    "more names than any fabric": (
+        "".join(f"SwitchName=s{i} Nodes=n{i}x[0-99999]\n" for i in range(30)),
+        "line 21: the topology has more than 2,097,152 names up to here",
+    ),
     "JSON of something else": ('{"pods": []}', "is JSON with neither nodes of Kubernetes"),
 }

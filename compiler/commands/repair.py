@@ -81,7 +81,7 @@ def _compiled(path: Path) -> Plan | PooledPlan:
 
 def _beside(path: Path) -> Path:
     """NAME_repaired, NAME_repaired2 and so on: a number more than the plan that it is made of."""
-    whole = path.absolute()
+    whole = path if path.name not in ("", "..") else path.resolve()
     match = re.fullmatch(r"(.*)_repaired([0-9]{0,9})", whole.name)
     if match is None:
         return whole.with_name(f"{whole.name}_repaired")

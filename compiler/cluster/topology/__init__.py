@@ -65,5 +65,6 @@ def _json(what: str, text: str, labels: Labels) -> tuple[Host, ...]:
     if contents.get("kind") in ("List", "NodeList", "Node"):
         return nodes_json.read(what, text, contents, labels)
     raise ConfigError.of(
-        f"{what} is JSON with neither nodes of Kubernetes (kind: List) nor instances of topograph", f"write {FORMS}"
+        f"{what} line 1 is JSON with neither nodes of Kubernetes (kind: List) nor instances of topograph",
+        f"write {FORMS}",
     )

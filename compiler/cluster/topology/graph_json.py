@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from compiler.cluster.inventory import Host, is_host
-from compiler.cluster.topology.json_lines import line_of
+from compiler.cluster.topology.json_lines import line_of, line_of_item
 from compiler.cluster.topology.nodes_json import DOMAINS
 from compiler.cluster.topology.units import pods
 from compiler.errors import ConfigError, short
@@ -25,7 +25,8 @@ def read(what: str, text: str, contents: Mapping[str, Any]) -> tuple[Host, ...]:
         name = instance.get("id") if isinstance(instance, dict) else None
         if not isinstance(name, str) or not is_host(name):
             raise ConfigError.of(
-                f"{what}: instances[{number}] has no id that is a host's", "write what topograph prints"
+                f"{what} line {line_of_item(text, 'instances', number)}: instances[{number}] has no id that is a host's",
+                "write what topograph prints",
             )
         names.append(name)
         layers.append(_layers(what, text, name, instance))

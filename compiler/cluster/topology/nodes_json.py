@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.cluster.inventory import Host, is_host
-from compiler.cluster.topology.json_lines import line_of
+from compiler.cluster.topology.json_lines import line_of, line_of_item
 from compiler.errors import ConfigError, short
 
 FAMILIES: tuple[tuple[str, ...], ...] = (
@@ -66,7 +66,10 @@ def _nodes(what: str, text: str, contents: Mapping[str, Any]) -> list[tuple[str,
         metadata = item.get("metadata") if isinstance(item, dict) else None
         name = metadata.get("name") if isinstance(metadata, dict) else None
         if not isinstance(name, str) or not is_host(name):
-            raise ConfigError.of(f"{what}: items[{number}] of the list has no node's name", "write what kubectl prints")
+            raise ConfigError.of(
+                f"{what} line {line_of_item(text, 'items', number)}: items[{number}] has no name that is a node's",
+                "write what kubectl prints",
+            )
         if item.get("kind", "Node") != "Node":
             raise ConfigError.of(
                 f"{what} line {line_of(text, name)}: {short(name)} is a {short(item['kind'])}, no Node",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from compiler.cluster.inventory import Host
-from compiler.cluster.topology.units import Unit, groups, names, tree
+from compiler.cluster.topology.units import Unit, counted, groups, names, tree
 from compiler.errors import ConfigError, short
 
 FIRST = ("switchname", "blockname", "ringname", "torusname", "aggregatedblock", "blocksizes")
@@ -36,7 +36,7 @@ def read(what: str, text: str) -> tuple[Host, ...]:
     """Raises ConfigError with the line that is wrong."""
     rows = list(_rows(what, text))
     declaring = [row for row in rows if row.first in WORDS and "placementdims" not in row.values]
-    units = [_unit(what, row) for row in declaring]
+    units = counted(what, (_unit(what, row) for row in declaring))
     _refuse_mixed(what, units)
     switches = [unit for unit in units if unit.word == "switch"]
     others = [unit for unit in units if unit.word != "switch"]
@@ -93,21 +93,23 @@ def _unit(what: str, row: Row) -> Unit:
     name, word = row.values[row.first], WORDS[row.first]
     if not name or not name.isprintable():
         raise ConfigError.of(f"{what} line {row.line}: a {word} without a name", "write its name")
-    lists = {key: row.values[key] for key in ("nodes", "switches") if row.values.get(key)}
-    nodes, children = (
-        names(what, row.line, key.capitalize(), lists[key]) if key in lists else () for key in ("nodes", "switches")
-    )
-    if children and "level" in row.values:
-        nodes = ()  # those of the leaves below it
-    return Unit(name, row.line, nodes, children, word)
+    switches = row.values.get("switches", "")
+    children = names(what, row.line, "Switches", switches) if switches else ()
+    printed = children and "level" in row.values  # and then its nodes are those of the leaves below it
+    return Unit(name, row.line, () if printed else _nodes(what, row), children, word)
+
+
+def _nodes(what: str, row: Row) -> tuple[str, ...]:
+    listed = row.values.get("nodes", "")
+    return names(what, row.line, "Nodes", listed) if listed else ()
 
 
 def _refuse_unplaced(what: str, rows: Sequence[Row], units: Sequence[Unit]) -> None:
     """What a printed switch, or a block beside switches, has must hang on a leaf."""
     placed = {node for unit in units if unit.word == "switch" for node in unit.nodes}
-    for row, unit in zip(rows, units, strict=True):
-        listed = row.values.get("nodes", "")
-        missing = [node for node in (names(what, row.line, "Nodes", listed) if listed else ()) if node not in placed]
+    listed = (replace(unit, nodes=_nodes(what, row), children=()) for row, unit in zip(rows, units, strict=True))
+    for row, unit in zip(rows, counted(what, listed), strict=True):
+        missing = [node for node in unit.nodes if node not in placed]
         if missing:
             raise ConfigError.of(
                 f"{what} line {row.line}: node {short(missing[0])} of {unit.word} {short(unit.name)} hangs on no leaf",

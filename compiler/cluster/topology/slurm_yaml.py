@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from compiler.cluster.inventory import Host
 from compiler.cluster.topology.slurm_lines import aggregates
-from compiler.cluster.topology.units import Unit, groups, names, tree
+from compiler.cluster.topology.units import Unit, counted, groups, names, tree
 from compiler.errors import ConfigError, short
 from compiler.inputs.yaml_lines import Item, items
 
@@ -55,7 +55,7 @@ def _kind(what: str, item: Item) -> str:
 def _units(what: str, kind: str, item: Item) -> list[Unit]:
     """Switches, blocks, rings or toruses."""
     plural, word = LISTS[kind]
-    return [_unit(what, word, each) for each in item.list(plural)]
+    return counted(what, (_unit(what, word, each) for each in item.list(plural)))
 
 
 def _unit(what: str, word: str, each: Item) -> Unit:
@@ -87,7 +87,7 @@ def _rings(what: str, item: Item) -> tuple[Host, ...]:
 
 
 def _toruses(what: str, item: Item) -> tuple[Host, ...]:
-    return groups(what, [unit for each in item.list("toruses") for unit in _torus(what, each)])
+    return groups(what, counted(what, (unit for each in item.list("toruses") for unit in _torus(what, each))))
 
 
 def _torus(what: str, each: Item) -> Iterator[Unit]:

@@ -14,6 +14,8 @@ from compiler.cluster.topology import hostlist
 from compiler.errors import ConfigError, short
 
 MOST_ROUNDS = 64
+MOST_NAMES = 2**21
+"""Names of nodes and switches that one file may stand for: each of 64 spines names all of 4,096 leaves, and more."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,20 @@ def names(what: str, line: int, key: str, expression: str) -> tuple[str, ...]:
         raise ConfigError.of(
             f"{what} line {line}: {key}={short(expression)} {error}", "write a host list such as node[001-128,130]"
         ) from error
+
+
+def counted(what: str, units: Iterable[Unit]) -> list[Unit]:
+    """The units. Raises ConfigError as soon as they have more names than any fabric: a short line can stand for many."""
+    found, total = [], 0
+    for unit in units:
+        total += len(unit.nodes) + len(unit.children)
+        if total > MOST_NAMES:
+            raise ConfigError.of(
+                f"{what} line {unit.line}: the topology has more than {MOST_NAMES:,} names up to here",
+                "name fewer nodes",
+            )
+        found.append(unit)
+    return found
 
 
 def by_name(what: str, units: Iterable[Unit]) -> dict[str, Unit]:
