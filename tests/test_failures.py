@@ -210,6 +210,8 @@ class TestImpact:
         found = hit(capsys, folder, "decode:slot=0")
         assert found["ranks"] == [f"decode:{rank}" for rank in range(8)]
         assert set(found["pools"]) == {"prefill", "decode"}
+        assert run([folder, "--lost", "decode:slot=0"]) == 0
+        assert "nodes     1: 0\n" in capsys.readouterr().out
         assert "write prefill:slot=0 or decode:slot=0" in refused(folder, "slot=0")
         assert "--lost both:slot=0 says nothing" in refused(folder, "both:slot=0")
 

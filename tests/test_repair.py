@@ -138,6 +138,16 @@ class TestOnSpares:
         assert (len(found["moves"]), found["spares"]) == (8, 1)
         assert edits.compiled(Path(found["folder"])).config.launch.spare_nodes == 1
 
+    def test_and_as_many_as_the_scheduler_takes(self, tmp_path: Path, capsys: Capture) -> None:
+        """Slurm parts nodes into whole segments: of twelve in threes eleven are none, nine are."""
+        given = [item for item in FOUR if item != BARE]
+        segments = ["scheduler=slurm", "site.slurm.placement=segment", "scheduler.slurm.segment=3"]
+        for spares, left in ((4, 1), (1, 1)):
+            folder = written(tmp_path, *given, *segments, "hardware.nodes=8", f"launch.spare_nodes={spares}")
+            found = repaired(capsys, folder, "slot=3")
+            assert found["spares"] == left
+            steady(Path(found["folder"]))
+
     def test_ten_in_a_row_keep_every_rule(self, tmp_path: Path, capsys: Capture) -> None:
         folder = written(tmp_path, *FOUR, hosts(tmp_path, 18, leaf=6), "launch.spare_nodes=10")
         for turn in range(10):
@@ -182,7 +192,7 @@ class TestOnFewer:
     def test_as_many_as_divide_the_batch_stay(self, tmp_path: Path) -> None:
         plan = compile_plan([*FOUR, hosts(tmp_path, 8), "workload.global_batch_size=132"])
         found = done(plan, "host=n0002")
-        assert found.seats.kept.tolist() == [0, 2, 3]
+        assert sorted(found.seats.kept.tolist()) == [0, 2, 3]
         assert found.part.parallel.dp == 3
         assert found.part.hardware.nodes == 6
 
@@ -205,7 +215,7 @@ class TestOnFewer:
         by_replica = {int(of[slot * 8]): slot for slot in range(64)}
         losses = [f"host={plan.world.slots.hosts[by_replica[replica]]}" for replica in (0, 1, 2)]
         found = done(plan, *losses)
-        assert found.seats.kept.tolist() == [0, 1, 3]  # of equal ones the last goes
+        assert found.seats.kept.tolist() == [3, 0, 1]  # whole ones first; of equal ones the last goes
         assert len(found.moves) == 16
         moved = {move.was for move in found.moves}
         assert {int(of[rank]) for rank in moved} == {0, 1}
@@ -222,6 +232,22 @@ class TestOnFewer:
         plan = compile_plan([*given, hosts(tmp_path, 4)])
         found = done(plan, "host=n0001")
         assert (found.part.framework.instances, found.hosts, found.moves) == (3, ("n0000", "n0002", "n0003"), ())
+
+    def test_servers_that_share_nodes_stay_beside_each_other(self, tmp_path: Path) -> None:
+        """Two on each of two nodes and one on a third: of the two that lose theirs one finds the seat that is free."""
+        given = [
+            BARE,
+            "model=llama3_1_8b",
+            "hardware=h100_80gb",
+            "parallel=tp4",
+            "framework=vllm",
+            "framework.instances=5",
+        ]
+        plan = compile_plan([*given, hosts(tmp_path, 3)])
+        found = done(plan, "host=n0000")
+        assert found.hosts == ("n0001", "n0002")
+        assert found.seats.kept.tolist() == [2, 3, 4, 0]
+        assert [(move.was, move.machine) for move in found.moves] == [(rank, 2) for rank in range(4)]
 
     def test_nothing_is_left_of_one_replica(self, tmp_path: Path, capsys: Capture) -> None:
         folder = written(tmp_path, *TRAIN, "parallel=tp8_pp4", "workload.global_batch_size=8", hosts(tmp_path, 4))

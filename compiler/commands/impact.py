@@ -77,10 +77,13 @@ class _Answer:
 
     def nodes(self) -> list[Any]:
         """Hosts, or slots where none is known."""
-        slots = np.unique(self.machines.slot[self.damage.ranks]).tolist()
         if self.plan.slots.pinned:
-            return [self.plan.slots.hosts[slot] for slot in slots]
-        return [f"{self.role}:{slot}" if self.role else slot for slot in slots]
+            return [self.plan.slots.hosts[slot] for slot in self.slots()]
+        return [f"{self.role}:{slot}" if self.role else slot for slot in self.slots()]
+
+    def slots(self) -> list[int]:
+        found: list[int] = np.unique(self.machines.slot[self.damage.ranks]).tolist()
+        return found
 
     def survives(self) -> dict[str, Any]:
         found = self.damage
@@ -111,8 +114,8 @@ class _Answer:
     def _rows(self) -> Iterator[tuple[str, str]]:
         found, plan = self.damage, self.plan
         yield "ranks", f"{len(found.ranks)} of {len(self.lost.ranks)}: {_runs(found.ranks.tolist())}"
-        nodes = self.nodes()
-        yield "nodes", f"{len(nodes)}: {_names(nodes) if plan.slots.pinned else _runs(nodes)}"
+        slots = self.slots()
+        yield "nodes", f"{len(slots)}: {_names(self.nodes()) if plan.slots.pinned else _runs(slots)}"
         for instance, kinds in enumerate(found.groups):
             counts = [f"{kind} {len(ids)} of {len(plan.groups[kind])}" for kind, ids in kinds.items()]
             yield f"groups{f' of instance {instance}' * (plan.instances > 1)}", ", ".join(counts) or "none"

@@ -34,10 +34,10 @@ class Told:
         return {
             "plan": self.plan.name,
             "copies": found.standing.copies.word,
-            "kept": found.seats.kept.tolist(),
+            "kept": sorted(found.seats.kept.tolist()),
             "of": found.standing.copies.count,
             "hosts": list(found.hosts) if pinned else [],
-            "spares": list(found.spares) if pinned else len(found.seats.left),
+            "spares": list(found.spares) if pinned else found.part.launch.spare_nodes,
             "moves": [self._move(move) for move in found.moves],
             "spans": {kind: list(pair) for kind, pair in self._spans().items()},
             "step_time_s": self._steps(),
@@ -51,7 +51,8 @@ class Told:
         yield f"{start}{self.plan.name}: {len(found.seats.kept)} of {copies.count} {copies.word}s go on, {len(found.moves)} ranks move"
         for line in (*found.notes, *self._places(), *self._loads(), *self._costs()):
             yield f"  {line}"
-        left = found.spares if self.plan.world.slots.pinned else (f"{len(found.spares)} nodes",) * bool(found.spares)
+        spares = found.part.launch.spare_nodes
+        left = found.spares if self.plan.world.slots.pinned else (f"{spares} nodes",) * (spares > 0)
         yield (
             f"  spares left: {', '.join(left[:SHOWN])}{', ...' * (len(left) > SHOWN)}"
             if left

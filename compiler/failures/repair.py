@@ -104,7 +104,7 @@ def seats(old: Cluster, copies: Copies, places: Machines, lost: Lost) -> Seating
 
 
 def fewer_seats(old: tuple[Cluster, Copies], new: tuple[Cluster, Copies], places: Machines, lost: Lost) -> Seating:
-    """As many copies as the new plan has: those that lost the fewest nodes stay, in their order."""
+    """As many copies as the new plan has: those that lost the fewest ranks stay."""
     before, after = old[0], new[0]
     kept = kept_copies(old[1], lost, new[1].count)
     was = np.empty(len(after.slot), dtype=np.int64)
@@ -133,9 +133,10 @@ def _homes(slot: Ranks, home: Ranks, slots: int, machines: int) -> Ranks:
 
 
 def kept_copies(copies: Copies, lost: Lost, count: int) -> Ranks:
-    """The copies that lost the fewest ranks, ascending."""
+    """The copies that lost the fewest ranks; whole ones first, so that those who share a node with them stay beside each other."""
     hit = lost.ranks[copies.members].sum(axis=1)
-    return np.sort(np.argsort(hit, kind="stable")[:count])
+    kept = np.sort(np.argsort(hit, kind="stable")[:count])
+    return kept[np.argsort(hit[kept] > 0, kind="stable")]
 
 
 def alive(old: Cluster, places: Machines, lost: Lost) -> Mask:

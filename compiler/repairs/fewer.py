@@ -72,6 +72,15 @@ def _parallel(config: Config, count: int, of: int) -> Parallel:
     return replace(config.parallel, dp=None, adp=adp)
 
 
+def runs(config: Config) -> bool:
+    """Whether a configuration breaks no rule."""
+    try:
+        passes.tried(config)
+    except CompilerError:
+        return False
+    return True
+
+
 def _laid_out(config: Config, room: int) -> tuple[World | None, str]:
     if config.hardware.nodes > room:
         return None, f"it needs {config.hardware.nodes} nodes"

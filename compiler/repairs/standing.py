@@ -15,7 +15,7 @@ from compiler.failures.repair import Copies, Machines, Seating
 from compiler.failures.replicas import Replicas, replicas
 from compiler.layout.grid import Ranks
 from compiler.plan import Plan
-from compiler.repairs.fewer import Smaller, smaller, what_would
+from compiler.repairs.fewer import Smaller, runs, smaller, what_would
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -46,15 +46,21 @@ class Repaired:
     def spares(self) -> tuple[str, ...]:
         return self.standing.names(self.seats.left)
 
-    @property
+    @cached_property
     def part(self) -> Config:
-        """The configuration on what is left: where slots are bound, the hosts by name and nobody else in the inventory."""
-        hardware = self.config.hardware
+        """The configuration on what is left: where slots are bound, the hosts by name and nobody else in the inventory; else as
+        many spares as the rules let it ask for: those that are left, fewer, or as many as before.
+        """
+        hardware, left = self.config.hardware, len(self.seats.left)
         if self.standing.plan.world.slots.pinned and hardware.inventory is not None:
             table = inventory.part(hardware.inventory, [*self.hosts, *self.spares])
             hardware = replace(hardware, hosts=list(self.hosts), inventory=table)
-        launch = replace(self.config.launch, spare_nodes=len(self.seats.left))
-        return replace(self.config, hardware=hardware, launch=launch)
+            return replace(self.config, hardware=hardware, launch=replace(self.config.launch, spare_nodes=left))
+        asked = [
+            replace(self.config, launch=replace(self.config.launch, spare_nodes=n))
+            for n in (*range(left, -1, -1), self.config.launch.spare_nodes)
+        ]
+        return next((config for config in asked if runs(config)), asked[0])
 
 
 @dataclass(frozen=True)
