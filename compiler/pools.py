@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler import passes, pool_pair
 from compiler.checks import Check, check
 from compiler.cluster import inventory
+from compiler.cluster.hostlist import fold
 from compiler.cluster.hosts import known
 from compiler.cluster.seating import Seating, seated
 from compiler.costs.together import Aggregated, sure
@@ -145,7 +146,7 @@ def _hardware(config: Config, role: str) -> Hardware:
             own, pin=True, inventory=inventory.part(hardware.inventory, hosts[first:][: place.nodes + spares[role]])
         )
     named, left = hosts[place.first :][: place.nodes], hosts[places.nodes + before :][: spares[role]]
-    return replace(own, pin=True, hosts=named, inventory=inventory.part(hardware.inventory, [*named, *left]))
+    return replace(own, pin=True, hosts=fold(named), inventory=inventory.part(hardware.inventory, [*named, *left]))
 
 
 def _declared(config: Config) -> Iterator[Check]:

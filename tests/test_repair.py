@@ -120,7 +120,7 @@ class TestOnSpares:
             assert len(found.moves) == 8
         both = done(plan, "host=n0000", "host=n0001")  # the second goes to the next rack of its leaf
         assert both.hosts[:2] == ("n0002", "n0005")
-        again = compile_plan([*FOUR, *given, f"hardware.hosts=[{','.join(done(plan, 'host=n0001').hosts)}]"])
+        again = compile_plan([*FOUR, *given, f"hardware.hosts='{','.join(done(plan, 'host=n0001').hosts)}'"])
         assert again.world.slots.domain.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
     def test_a_lost_spare_moves_nobody(self, tmp_path: Path, capsys: Capture) -> None:
@@ -156,7 +156,7 @@ class TestOnSpares:
             before, folder = slots(folder), Path(found["folder"])
             assert sum(a != b for a, b in zip(before, slots(folder), strict=True)) == 1
             assert len(found["moves"]) == 8
-            assert host not in (folder / "config.yaml").read_text()
+            assert host not in (folder / "runtime/inventory.csv").read_text()
             steady(folder)
         assert folder.name == "plan_repaired10"
         assert repaired(capsys, folder, f"host={slots(folder)[0]}")["kept"] == [2, 3]
@@ -273,7 +273,7 @@ def given_again(found: Repaired, given: list[str], tmp_path: Path) -> list[str]:
     return [
         *(item for item in given if not item.startswith("hardware.inventory")),
         f"hardware.inventory={tmp_path / 'left.csv'}",
-        f"hardware.hosts=[{','.join(found.hosts)}]",
+        f"hardware.hosts='{','.join(found.hosts)}'",
         f"hardware.nodes={found.part.hardware.nodes}",
         f"launch.spare_nodes={found.part.launch.spare_nodes}",
         f"parallel.dp={degrees.dp}",
@@ -340,24 +340,31 @@ class TestHosts:
     @pytest.mark.parametrize(
         ("named", "said"),
         [
-            ("[n0000,n0001]", "hardware.hosts names 2 hosts, the plan has 8 nodes"),
+            ("n[0000-0001]", "hardware.hosts names 2 hosts, the plan has 8 nodes"),
             (
-                "[n0000,n0001,n0002,n0003,n0004,n0005,n0006,n0006]",
+                "n[0000-0006],n0006",
                 "hardware.hosts names n0006, which the inventory lists once",
             ),
             (
-                "[n0000,n0001,n0002,n0003,n0004,n0005,n0006,n9]",
+                "n[0000-0006],n9",
                 "hardware.hosts names n9, which the inventory does not list",
             ),
         ],
     )
     def test_are_a_host_of_the_inventory_for_each_node(self, tmp_path: Path, named: str, said: str) -> None:
         with pytest.raises(InvariantError) as caught:
-            compile_plan([*FOUR, hosts(tmp_path, 8), f"hardware.hosts={named}"])
+            compile_plan([*FOUR, hosts(tmp_path, 8), f"hardware.hosts='{named}'"])
         assert said in str(caught.value)
 
+    def test_are_a_host_list(self, tmp_path: Path) -> None:
+        ran = call(*FOUR, hosts(tmp_path, 8), "hardware.hosts='n[0000-'", cwd=tmp_path)
+        assert (ran.code, "error: hardware.hosts=n[0000- has a [ without its ] ; write a host list" in ran.err) == (
+            2,
+            True,
+        )
+
     def test_without_an_inventory(self, tmp_path: Path) -> None:
-        ran = call(*FOUR, "hardware.nodes=8", "hardware.hosts=[a]", cwd=tmp_path)
+        ran = call(*FOUR, "hardware.nodes=8", "hardware.hosts=a", cwd=tmp_path)
         assert (ran.code, "hardware.hosts has no hosts to pin ; write hardware.hosts=null" in ran.err) == (3, True)
 
     def test_say_who_sits_where(self, tmp_path: Path) -> None:
@@ -368,7 +375,7 @@ class TestHosts:
                 hosts(tmp_path, 9),
                 "hardware.nodes=8",
                 "launch.spare_nodes=1",
-                f"hardware.hosts=[{','.join(order)}]",
+                f"hardware.hosts='{','.join(order)}'",
             ]
         )
         assert plan.world.slots.hosts == tuple(order)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from compiler import compile_plan
+from compiler.cluster import hostlist
 from compiler.cluster.inventory import read
-from compiler.cluster.topology import hostlist, table
+from compiler.cluster.topology import table
 from compiler.errors import ConfigError
 from compiler.specs.site import KubernetesSite, TopologyKeys
 from tests.command import BARE, call
@@ -91,6 +92,19 @@ class TestHostlist:
         ],
     )
     def test_stands_for_names(self, expression: str, names: str) -> None:
+        assert hostlist.expand(expression) == tuple(names.split())
+
+    @pytest.mark.parametrize(
+        ("names", "expression"),
+        [
+            ("n08 n09 n10 n12", "n[08-10],n12"),
+            ("n9 n10 n11", "n9,n[10-11]"),
+            ("n2 n1 a x1 x2", "n2,n1,a,x[1-2]"),
+            ("a1-x a2-x 7 8", "a1-x,a2-x,[7-8]"),
+        ],
+    )
+    def test_is_made_of_names_that_it_gives_back(self, names: str, expression: str) -> None:
+        assert hostlist.fold(names.split()) == expression
         assert hostlist.expand(expression) == tuple(names.split())
 
     @pytest.mark.parametrize(

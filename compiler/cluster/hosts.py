@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from compiler.cluster import inventory
+from compiler.cluster import hostlist, inventory
 from compiler.cluster.inventory import Host
+from compiler.errors import ConfigError, short
 from compiler.specs.hardware import Hardware
+from compiler.specs.limits import NODES
 
 
 def of_plan(hardware: Hardware) -> tuple[Host, ...]:
@@ -26,8 +28,19 @@ def known(hardware: Hardware) -> tuple[Host, ...]:
     if hardware.inventory is None:
         return ()
     wide = hardware.nvlink.domain_gpus // max(hardware.node.gpus, 1)
-    named = None if hardware.hosts is None else tuple(hardware.hosts)
+    named = None if hardware.hosts is None else names(hardware.hosts)
     return _order(hardware.inventory, named, hardware.within.nodes or hardware.nodes, wide)
+
+
+@lru_cache(maxsize=16)
+def names(hosts: str) -> tuple[str, ...]:
+    """The names of `hardware.hosts`. Raises ConfigError for what is no host list."""
+    try:
+        return hostlist.expand(hosts, NODES)
+    except ValueError as error:
+        raise ConfigError.of(
+            f"hardware.hosts={short(hosts)} {error}", "write a host list such as node[001-016],node129, or null"
+        ) from error
 
 
 @lru_cache(maxsize=16)

@@ -141,7 +141,7 @@ def _cluster(hardware: Mapping[str, Any], gpus: int) -> Hardware:
         node=Node(gpus),
         nvlink=Nvlink(domain_gpus),
         inventory=hardware["inventory"],
-        hosts=None if hosts is None else list(map(str, hosts)),
+        hosts=None if hosts is None else str(hosts),
         within=Within(**hardware.get("within", {})),
     )
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from compiler.cluster import inventory, topology
+from compiler.cluster.hosts import names
 from compiler.config import exposed, grammar, pools
 from compiler.config.compose import compose, known
 from compiler.config.keys import check_keys, check_missing, mistyped, suggestion
@@ -175,6 +176,8 @@ def _with_inventory(config: Config) -> Any:
     text = _hosts(config.hardware.inventory, config.site.kubernetes)
     if text is not None:
         inventory.read(text)
+    if config.hardware.hosts is not None:
+        names(config.hardware.hosts)
     return dataclasses.replace(config.hardware, inventory=text)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from compiler.checks import Check, check
 from compiler.cluster import inventory
+from compiler.cluster.hosts import names
 from compiler.errors import short
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
@@ -48,9 +49,10 @@ def hosts(config: Config) -> Iterator[Check]:
 
 def _named(config: Config) -> Iterator[Check]:
     """Hosts that are named one by one are a host of the inventory for each node."""
-    hardware, named = config.hardware, config.hardware.hosts
-    if named is None or hardware.inventory is None:
+    hardware = config.hardware
+    if hardware.hosts is None or hardware.inventory is None:
         return
+    named = names(hardware.hosts)
     known = {host.host for host in inventory.read(hardware.inventory)}
     wrong = [name for name in named if name not in known] + [
         name for name, times in Counter(named).items() if times > 1

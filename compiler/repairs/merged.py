@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from compiler.cluster import inventory
+from compiler.cluster.hostlist import fold
 from compiler.errors import ConfigError
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
@@ -29,7 +30,7 @@ def merged(plan: Plan | PooledPlan, done: Mapping[str, Repaired]) -> Config:
     if hardware.inventory is not None and all(part.hardware.hosts for part in parts.values()):
         names = [name for role in ROLES for name in (*done[role].hosts, *done[role].spares)]
         hosts = [host for role in ROLES for host in done[role].hosts]
-        hardware = replace(hardware, hosts=hosts, inventory=inventory.part(hardware.inventory, names))
+        hardware = replace(hardware, hosts=fold(hosts), inventory=inventory.part(hardware.inventory, names))
     return replace(config, hardware=hardware, workload=replace(config.workload, pools=Pools(**own)))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from compiler.cluster import inventory
+from compiler.cluster.hostlist import fold
 from compiler.cluster.hosts import of_plan
 from compiler.failures import repair
 from compiler.failures.losses import Cluster, Lost, cluster
@@ -54,7 +55,7 @@ class Repaired:
         hardware, left = self.config.hardware, len(self.seats.left)
         if self.standing.plan.world.slots.pinned and hardware.inventory is not None:
             table = inventory.part(hardware.inventory, [*self.hosts, *self.spares])
-            hardware = replace(hardware, hosts=list(self.hosts), inventory=table)
+            hardware = replace(hardware, hosts=fold(self.hosts), inventory=table)
             return replace(self.config, hardware=hardware, launch=replace(self.config.launch, spare_nodes=left))
         asked = [
             replace(self.config, launch=replace(self.config.launch, spare_nodes=n))

@@ -80,11 +80,6 @@ def numbers(least: float, greatest: float, entries: int, default: Any = list) ->
     return _ruled(Rule(least, greatest, entries=entries), default)
 
 
-def texts(entries: int, default: Any = None) -> Any:
-    """A list of so many texts at most."""
-    return _ruled(Rule(entries=entries), default)
-
-
 def text(default: Any = MISSING, *, shortest: int = 0, longest: int = CHARACTERS) -> Any:
     """A text, or a list or mapping of them, of other lengths than usual."""
     return _ruled(Rule(shortest=shortest, longest=longest), default)

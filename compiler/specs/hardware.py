@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, between, choice, fraction, quantity, text, texts
+from compiler.specs.fields import MISSING, between, choice, fraction, quantity, text
 from compiler.specs.limits import BYTES, CONTENT, DEVICES, NODES, RANKS, RATE, SECONDS
 
 FABRICS = ("rail_optimized", "fat_tree", "flat")
@@ -97,7 +97,7 @@ class Hardware:
     """A cluster as a job sees it. `nodes` leaves spares out and may be fewer than the cluster has.
 
     `inventory` is the path of a CSV of hosts (or of what Slurm, Kubernetes or topograph say of them), or (with a line break in it)
-    its text; None for a nominal topology. `hosts` names the host of each slot, None for the order of the inventory: a plan that
+    its text; None for a nominal topology. `hosts` names the host of each slot, as a host list of Slurm's (node[001-016],node129), None for the order of the inventory: a plan that
     was repaired has them. `calibration` names measured curves, a file of
     `conf/calibration`, or is the path of such a file (ending in .yaml); None for the roofline.
     """
@@ -110,7 +110,7 @@ class Hardware:
     nic: Nic = field(default_factory=Nic)
     fabric: Fabric = field(default_factory=Fabric)
     inventory: Optional[str] = text(None, longest=CONTENT)
-    hosts: Optional[list[str]] = texts(NODES)
+    hosts: Optional[str] = text(None, longest=CONTENT)
     pin: Optional[bool] = None
     calibration: Optional[str] = text(None, longest=CONTENT)
     within: Within = field(default_factory=Within)

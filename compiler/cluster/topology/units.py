@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from compiler.cluster import hostlist
 from compiler.cluster.inventory import Host, is_host, natural
-from compiler.cluster.topology import hostlist
 from compiler.errors import ConfigError, short
 
 MOST_ROUNDS = 64

@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 MOST_HOSTS = 2**17
 """Names that one expression may stand for: twice the nodes of the largest cluster of Slurm's (65,533)."""
 _DIGITS = 18
 
 
-def expand(expression: str) -> tuple[str, ...]:
-    """Every name of an expression. Raises ValueError with what is wrong with it."""
+def expand(expression: str, most: int = MOST_HOSTS) -> tuple[str, ...]:
+    """Every name of an expression, `most` of them at most. Raises ValueError with what is wrong with it."""
     found: list[str] = []
     for item in _items(expression):
-        parts = [_part(part) for part in re.findall(r"\[[^\[\]]*\]|[^\[\]]+", item)]
+        parts = [_part(part, most) for part in re.findall(r"\[[^\[\]]*\]|[^\[\]]+", item)]
         size = 1
         for part in parts:
             size *= len(part)
-        if len(found) + size > MOST_HOSTS:
-            raise ValueError(f"stands for more than {MOST_HOSTS:,} names")
+        if len(found) + size > most:
+            raise ValueError(f"stands for more than {most:,} names")
         found += map("".join, itertools.product(*parts))
     return tuple(found)
+
+
+def fold(names: Sequence[str]) -> str:
+    """An expression that stands for names that are hosts', in their order: `expand` gives them back."""
+    runs: list[tuple[str, str, str]] = []  # what all names of a run begin with, its first and its last number
+    for name in names:
+        head = name.rstrip("0123456789")
+        digits = name[len(head) :]
+        if runs and runs[-1][0] == head and _follows(runs[-1][2], digits):
+            runs[-1] = (head, runs[-1][1], digits)
+        else:
+            runs.append((head, digits, digits))
+    return ",".join(f"{head}{first}" if first == last else f"{head}[{first}-{last}]" for head, first, last in runs)
+
+
+def _follows(number: str, other: str) -> bool:
+    """Whether a range of so many digits counts from one number to the other."""
+    return 0 < len(number) == len(other) <= _DIGITS and int(other) == int(number) + 1
 
 
 def _items(expression: str) -> Iterator[str]:
@@ -45,7 +63,7 @@ def _items(expression: str) -> Iterator[str]:
         raise ValueError("has a [ without its ]")
 
 
-def _part(part: str) -> tuple[str, ...]:
+def _part(part: str, most: int) -> tuple[str, ...]:
     """Names of a bracket, or the text itself."""
     if not part.startswith("["):
         return (part,)
@@ -57,7 +75,7 @@ def _part(part: str) -> tuple[str, ...]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ValueError(f"has the range {run}, which ends before it begins")
-        if len(names) + last - first >= MOST_HOSTS:
-            raise ValueError(f"stands for more than {MOST_HOSTS:,} names")
+        if len(names) + last - first >= most:
+            raise ValueError(f"stands for more than {most:,} names")
         names += [str(number).zfill(len(match[1])) for number in range(first, last + 1)]
     return tuple(names)
