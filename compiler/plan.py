@@ -153,7 +153,7 @@ class Plan:
 
 def _decides(world: World) -> dict[str, Any]:
     config = world.config
-    left_out = ("inventory", "pin", *["within"] * (config.hardware.within == Within()))
+    left_out = ("inventory", "hosts", "pin", *["within"] * (config.hardware.within == Within()))
     hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
     return {
         "schema": SCHEMA,

@@ -8,6 +8,8 @@ from dataclasses import replace
 from compiler import passes, pool_pair
 from compiler.checks import Check, check
 from compiler.cluster import inventory
+from compiler.cluster.hostlist import fold
+from compiler.cluster.hosts import known
 from compiler.cluster.seating import Seating, seated
 from compiler.costs.together import Aggregated, sure
 from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
@@ -139,12 +141,20 @@ def _hardware(config: Config, role: str) -> Hardware:
     if hardware.inventory is None:
         return own
     spares = {name: _pool(config, name).spare_nodes for name in ROLES}
-    fits = len(inventory.read(hardware.inventory)) == places.nodes + sum(spares.values())
+    hosts = [host.host for host in known(hardware)]
+    fits = hardware.hosts is not None or len(hosts) == places.nodes + sum(spares.values())
     if not (fits if hardware.pin is None else hardware.pin):
-        return replace(own, pin=False)
+        return replace(own, pin=False, hosts=None)
+    if places.shared:
+        return replace(own, pin=True)
     before = spares[ROLES[0]] if role == ROLES[1] else 0
-    part = inventory.part(hardware.inventory, place.first + before, place.nodes + spares[role])
-    return replace(own, pin=True, inventory=hardware.inventory if places.shared else part)
+    if hardware.hosts is None:
+        first = place.first + before
+        return replace(
+            own, pin=True, inventory=inventory.part(hardware.inventory, hosts[first:][: place.nodes + spares[role]])
+        )
+    named, left = hosts[place.first :][: place.nodes], hosts[places.nodes + before :][: spares[role]]
+    return replace(own, pin=True, hosts=fold(named), inventory=inventory.part(hardware.inventory, [*named, *left]))
 
 
 def _declared(config: Config) -> Iterator[Check]:

@@ -11,7 +11,9 @@ WORDS = {
     "calibrate": "compiler.commands.calibrate",
     "check": "compiler.commands.check",
     "diff": "compiler.diff.command",
+    "impact": "compiler.commands.impact",
     "prove": "compiler.commands.prove",
+    "repair": "compiler.commands.repair",
     "show": "compiler.commands.show",
 }
 """Word -> the module whose `main` it runs."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from compiler.checks import Check
-from compiler.cluster import inventory
+from compiler.cluster.hosts import known
 from compiler.cluster.share import Share
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
@@ -229,8 +229,8 @@ def job(plan: Planned) -> Job:
 def _hosts(world: World) -> tuple[str, ...]:
     """Where a plan is pinned, hosts of its nodes; of those of both where pools share some."""
     slots, hardware = world.slots, world.config.hardware
-    if slots.hosts and hardware.within.nodes and hardware.inventory is not None:
-        return tuple(host.host for host in inventory.read(hardware.inventory)[: hardware.within.nodes])
+    if slots.hosts and hardware.within.nodes:
+        return tuple(host.host for host in known(hardware)[: hardware.within.nodes])
     return slots.hosts[: slots.share.all_nodes(world.instances)]
 
 

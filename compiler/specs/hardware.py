@@ -134,7 +134,9 @@ class Hardware:
     fabric: Fabric = field(default_factory=Fabric)
     """How nodes are joined."""
     inventory: Optional[str] = text(None, longest=CONTENT)
-    """The path of a table of hosts (or, with a line break in it, its text); null for a nominal topology."""
+    """The path of a table of hosts, or of what Slurm, Kubernetes or topograph say of them (or, with a line break in it, its text); null for a nominal topology."""
+    hosts: Optional[str] = text(None, longest=CONTENT)
+    """The host of each slot, as a host list of Slurm's (node[001-016],node129); null for the order of the inventory. A repaired plan has them."""
     pin: Optional[bool] = None
     """Whether the plan names the host of every rank and its job requires them; true where it is null and an inventory has exactly the nodes and spares."""
     calibration: Optional[str] = text(None, longest=CONTENT)
