@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from compiler.checks import Status
 from compiler.errors import Problem, line
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
@@ -27,7 +28,7 @@ def summary(plan: Plan | PooledPlan, folder: Path) -> None:
     for name, value in rows:
         print(f"{name:{width}}  {value}")
     for check in plan.checks:
-        if check.status == "warn":
+        if check.status is Status.WARN:
             print(f"warning: {check.problem}")
 
 
@@ -42,7 +43,7 @@ def _print_rich(rows: list[tuple[str, str]], plan: Plan | PooledPlan) -> None:
     console = Console()
     console.print(table)
     for check in plan.checks:
-        if check.status == "warn":
+        if check.status is Status.WARN:
             console.print(Text("warning: ", style="yellow").append(str(check.problem), style="none"), soft_wrap=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from compiler import invariants
-from compiler.checks import Check
+from compiler.checks import Check, Status
 from compiler.costs.total import cost, held
 from compiler.errors import CompilerError, InvariantError
 from compiler.expectations import judge, strict_checks
@@ -25,7 +25,7 @@ def compile_config(config: Config) -> Plan:
     laid out; ConfigError for a bad input file.
     """
     checks = list(invariants.declared(config))
-    if any(check.id in invariants.BLOCKING and check.status == "fail" for check in checks):
+    if any(check.id in invariants.BLOCKING and check.status is Status.FAIL for check in checks):
         _refuse(checks)
     world = lay_out(config)
     checks += invariants.laid_out(world)
@@ -42,7 +42,7 @@ def compile_config(config: Config) -> Plan:
 def holds(config: Config, apart_from: frozenset[str] = frozenset()) -> bool:
     """Whether every declared rule holds but some; the first that does not ends it, so that many can be asked of."""
     try:
-        return all(check.status != "fail" or check.id in apart_from for check in invariants.declared(config))
+        return all(check.status is not Status.FAIL or check.id in apart_from for check in invariants.declared(config))
     except CompilerError:
         return False
 
@@ -73,5 +73,5 @@ def timed_by(config: Config) -> tuple[Calibration, Uncertainty]:
 def _refuse(checks: Iterable[Check]) -> None:
     """Raises InvariantError with what failed, and with units that are probably wrong, since they may be why."""
     checks = tuple(checks)
-    if any(check.status == "fail" for check in checks):
-        raise InvariantError(check.problem for check in checks if check.status == "fail" or check.id == "unit")
+    if any(check.status is Status.FAIL for check in checks):
+        raise InvariantError(check.problem for check in checks if check.status is Status.FAIL or check.id == "unit")

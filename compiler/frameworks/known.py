@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.emission import flags
 from compiler.frameworks.versions import version
 from compiler.nearest import near
@@ -48,14 +48,16 @@ def unknown(config: Config, written: Iterable[str], *, abbreviates: bool = False
         alike = near(option, sorted(parser.options), 1) if option else []
         yield check(
             "framework-arguments",
-            not option,
-            option or f"{len(options)} options",
-            f"options of {whose}",
-            f"framework.args sets {option}, which {whose} does not know" if option else f"{whose} knows all options",
-            f"{alike[0]} may be meant: write it in its place, or leave {option} out"
+            holds=not option,
+            observed=option or f"{len(options)} options",
+            limit=f"options of {whose}",
+            message=f"framework.args sets {option}, which {whose} does not know"
+            if option
+            else f"{whose} knows all options",
+            fix=f"{alike[0]} may be meant: write it in its place, or leave {option} out"
             if alike
             else f"leave {option} out",
-            otherwise="fail" if sure else "warn",
+            otherwise=Status.FAIL if sure else Status.WARN,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, warned
 from compiler.costs.constants import SAVED_BYTES
 from compiler.frameworks.adapter import adapter, servers
 from compiler.invariants.registry import declared
@@ -53,7 +53,7 @@ NEEDS = {
 """Keys that say more of another one, and nothing where that one is left out."""
 
 
-@declared
+@declared("workload-setting")
 def without_effect(config: Config) -> Iterator[Check]:
     """A setting of the other kind of workload, of experts where there are none, or of another setting that is not made."""
     workload, name = config.workload, config.model.name
@@ -80,14 +80,11 @@ def without_effect(config: Config) -> Iterator[Check]:
 def _idle(key: str, value: str, usual: str, what: str) -> Check:
     said = f"{key.removeprefix('workload.')}={value}"
     limit = f"{key.removeprefix('workload.')}={usual}"
-    return check(
-        "workload-setting",
-        False,
-        said,
-        limit,
-        f"{key}={value} has no effect on {what}",
-        f"leave {key} out",
-        otherwise="warn",
+    return warned(
+        observed=said,
+        limit=limit,
+        message=f"{key}={value} has no effect on {what}",
+        fix=f"leave {key} out",
     )
 
 
@@ -125,37 +122,31 @@ def _file(kind: str) -> dict[str, Any]:
     return {key: float(value) if key.endswith("_s") else value for key, value in found.items()}
 
 
-@declared
+@declared("serving-passes")
 def passes(config: Config) -> Iterator[Check]:
     """The inference servers are told of a workload's passes, or refuse them; other frameworks that serve are not asked."""
     workload, name = config.workload, config.framework.name
     usual = defaults()
     chosen = [key for key in OF_PASSES if getattr(workload, key) != usual[key]]
     if not workload.train and chosen and name != "none" and not adapter(name).serves:
-        yield check(
-            "serving-passes",
-            False,
-            name,
-            ", ".join(servers()),
-            f"costed, and not told to {name}: workload.{', workload.'.join(chosen)}",
-            "give its own options in framework.args, or leave them out",
-            otherwise="warn",
+        yield warned(
+            observed=name,
+            limit=", ".join(servers()),
+            message=f"costed, and not told to {name}: workload.{', workload.'.join(chosen)}",
+            fix="give its own options in framework.args, or leave them out",
         )
 
 
-@declared
+@declared("dispatch")
 def dispatch(config: Config) -> Iterator[Check]:
     """How tokens reach experts is costed for every framework, and asked of Megatron alone."""
     workload, name = config.workload, config.framework.name
     chosen = workload.dispatch != "alltoall" or workload.overlapped_dispatch
     if workload.train and config.model.moe and chosen and name not in ("none", "megatron"):
-        yield check(
-            "dispatch",
-            False,
-            name,
-            "megatron",
-            f"workload.dispatch={workload.dispatch} and overlapped_dispatch={str(workload.overlapped_dispatch).lower()} are "
+        yield warned(
+            observed=name,
+            limit="megatron",
+            message=f"workload.dispatch={workload.dispatch} and overlapped_dispatch={str(workload.overlapped_dispatch).lower()} are "
             f"costed, but {name} is not told of them",
-            "give its own options in framework.args, or leave both out",
-            otherwise="warn",
+            fix="give its own options in framework.args, or leave both out",
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from compiler.checks import Status
 from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
 from compiler.pooled import PooledPlan
@@ -72,8 +73,8 @@ def _report(plan: PooledPlan, contents: Mapping[str, Any]) -> str:
         ),
         served=escaped(breakdown.together(contents["served"])),
         rates=escaped(_rates(contents)),
-        notable=[check for check in plan.checks if check.status != "pass"],
-        passed=sum(check.status == "pass" for check in plan.checks),
+        notable=[check for check in plan.checks if check.status is not Status.PASS],
+        passed=sum(check.status is Status.PASS for check in plan.checks),
         verdicts=plan.expectations,
     )
 

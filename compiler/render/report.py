@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from compiler.checks import Status
 from compiler.cluster.spans import SPANS
 from compiler.plan import Plan
 from compiler.render import breakdown
@@ -22,8 +23,8 @@ def report(plan: Plan, contents: Mapping[str, Any]) -> str:
         hardware=plan.config.hardware,
         workload=plan.config.workload,
         degrees=contents["degrees"],
-        notable=[check for check in plan.checks if check.status != "pass"],
-        passed=sum(check.status == "pass" for check in plan.checks),
+        notable=[check for check in plan.checks if check.status is not Status.PASS],
+        passed=sum(check.status is Status.PASS for check in plan.checks),
         groups=escaped(_groups(plan)),
         stages=escaped(_stages(plan, contents)),
         params=escaped(_params(contents["params"])),

@@ -104,9 +104,9 @@ def _ports(jobs: PooledJob) -> Iterator[Check]:
     if any(job.site.kubernetes.host_network for _, job in jobs.pools):
         yield check(
             "pools-ports",
-            len(shared) < len(jobs.pools),
-            " and ".join(shared) or "none",
-            "one pool at most",
-            "pods of both pools may share a node and, by site.kubernetes.host_network, its ports",
-            "write site.kubernetes.host_network=false, or instances of whole nodes in one of the pools",
+            holds=len(shared) < len(jobs.pools),
+            observed=" and ".join(shared) or "none",
+            limit="one pool at most",
+            message="pods of both pools may share a node and, by site.kubernetes.host_network, its ports",
+            fix="write site.kubernetes.host_network=false, or instances of whole nodes in one of the pools",
         )
