@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from compiler.costs import low_latency
-from compiler.costs.arrays import Array
+from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import Case
+from compiler.costs.collectives import direct
 from compiler.costs.forward import Forward, halved
 from compiler.costs.forward_pass import Pass, decode_seconds, fill_seconds, prompt_seconds, stage_pass
 from compiler.costs.shape import Shape
@@ -29,7 +30,7 @@ OF_A_PASS = {
 
 def stage_seconds(plan: Shape, forward: Forward, by: Calibration) -> Array:
     """Seconds of a micro-batch on each stage, with the collectives that show."""
-    if plan.case.workload.two_batch_overlap or np.any(low_latency.applies(plan, forward)):
+    if plan.case.workload.two_batch_overlap or np.any(_directly(plan, forward)):
         return sum(by_stage(plan, forward, by).values(), 0 * plan.case.running.layers)
     return of_pass(plan.case, stage_pass(plan, by.gpu, forward), forward, by.engine)
 
@@ -76,5 +77,12 @@ def _parts(plan: Shape, forward: Forward, by: Calibration) -> dict[str, Array]:
         found[part] = np.maximum(busy(replace(work, **others)) - idle, 0.0) + none
     whole = of_pass(case, work, forward, engine)
     found["host_s"] = np.maximum(whole - sum(found.values(), none), 0.0)
-    found["ep_s"] = np.where(low_latency.applies(plan, forward), low_latency.seconds(case, forward), found["ep_s"])
-    return found
+    pairs = forward.routed * case.model.num_experts_per_tok * case.workload.imbalance
+    sent = case.running.moe * direct(pairs * case.model.hidden_size, case.ep, case.hardware)
+    return found | {"ep_s": np.where(_directly(plan, forward), sent, found["ep_s"])}
+
+
+def _directly(plan: Shape, forward: Forward) -> NDArray[np.bool_]:
+    """Where tokens are sent by low-latency kernels: in decode, where a plan asks for it and its EP groups leave an NVLink domain."""
+    asked = plan.case.workload.low_latency_dispatch and forward.phase == "decode" and plan.case.model.moe
+    return np.asarray((array(plan.reaches["ep"].domains) > 1) if asked else False)
