@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 
 from compiler.errors import Problem
 
 
-@dataclass(frozen=True)
+class Status(StrEnum):
+    """What a check came to; a plan with one that fails is refused."""
+
+    PASS = "pass"  # noqa: S105 (no password)
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check:
-    """`status` is pass, warn or fail; `message` says what holds or not, `fix` what to write instead."""
+    """`message` says what holds or not, `fix` what to write instead. `id` is the rule's own where the rule is registered with one."""
 
     id: str
-    status: str
+    status: Status
     observed: str
     limit: str
     message: str
@@ -27,7 +36,32 @@ class Check:
 
 
 def check(
-    name: str, holds: bool, observed: object, limit: object, message: str, fix: str, *, otherwise: str = "fail"
+    name: str = "",
+    *,
+    holds: bool,
+    observed: object,
+    limit: object,
+    message: str,
+    fix: str,
+    otherwise: Status = Status.FAIL,
 ) -> Check:
     """A check that passes where `holds`, and has the status `otherwise` where not."""
-    return Check(name, "pass" if holds else otherwise, str(observed), str(limit), message, "" if holds else fix)
+    status = Status.PASS if holds else otherwise
+    return Check(
+        id=name, status=status, observed=str(observed), limit=str(limit), message=message, fix="" if holds else fix
+    )
+
+
+def passed(name: str = "", *, observed: object, limit: object, message: str) -> Check:
+    """For what cannot fail, and is worth saying."""
+    return check(name, holds=True, observed=observed, limit=limit, message=message, fix="")
+
+
+def warned(name: str = "", *, observed: object, limit: object, message: str, fix: str) -> Check:
+    """For what is known to be amiss."""
+    return check(name, holds=False, observed=observed, limit=limit, message=message, fix=fix, otherwise=Status.WARN)
+
+
+def failed(name: str = "", *, observed: object, limit: object, message: str, fix: str) -> Check:
+    """For what is known to be broken."""
+    return check(name, holds=False, observed=observed, limit=limit, message=message, fix=fix)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from compiler.checks import Status
 from compiler.errors import Problem, line
 from compiler.plan import Plan
 from compiler.report import sections
@@ -24,7 +25,7 @@ def summary(plan: Plan, folder: Path) -> None:
     for name, value in rows:
         print(f"{name:{width}}  {value}")
     for check in plan.checks:
-        if check.status == "warn":
+        if check.status is Status.WARN:
             print(f"warning: {check.problem}")
 
 
@@ -39,7 +40,7 @@ def _print_rich(rows: list[tuple[str, str]], plan: Plan) -> None:
     console = Console()
     console.print(table)
     for check in plan.checks:
-        if check.status == "warn":
+        if check.status is Status.WARN:
             console.print(Text("warning: ", style="yellow").append(str(check.problem), style="none"), soft_wrap=True)
 
 

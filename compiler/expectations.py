@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from compiler.checks import Check
+from compiler.checks import Check, failed
 from compiler.errors import ConfigError
 from compiler.plan import Verdict
 from compiler.specs.config import Config
@@ -108,11 +108,10 @@ def strict_checks(config: Config, verdicts: tuple[Verdict, ...]) -> Iterator[Che
                 order = "" if verdict.comparison == "==" else f"{verdict.comparison} "
                 claimed, computed = readable(verdict.claimed), readable(verdict.computed)
                 what = f"{verdict.statement}: claimed {order}{claimed}, computed {computed}"
-                yield Check(
+                yield failed(
                     f"expect-{verdict.id}",
-                    "fail",
-                    str(verdict.computed),
-                    str(verdict.claimed),
-                    what,
-                    "mend the claim, or write expect.strict=false",
+                    observed=verdict.computed,
+                    limit=verdict.claimed,
+                    message=what,
+                    fix="mend the claim, or write expect.strict=false",
                 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from compiler import invariants
-from compiler.checks import Check
+from compiler.checks import Check, Status
 from compiler.costs.total import Costs, cost, held
 from compiler.errors import CompilerError, InvariantError
 from compiler.expectations import judge, strict_checks
@@ -40,7 +40,7 @@ class Draft:
     @property
     def blocked(self) -> bool:
         """Whether no rank can be laid out."""
-        return any(check.id in invariants.BLOCKING and check.status == "fail" for check in self.checks)
+        return any(check.id in invariants.BLOCKING and check.status is Status.FAIL for check in self.checks)
 
     @property
     def laid(self) -> World:
@@ -98,7 +98,7 @@ def sure(draft: Draft) -> Draft:
     """More memory than there is fails."""
     return replace(
         draft,
-        checks=tuple(replace(check, status="fail") if memory.exceeded(check) else check for check in draft.checks),
+        checks=tuple(replace(check, status=Status.FAIL) if memory.exceeded(check) else check for check in draft.checks),
     )
 
 
@@ -131,7 +131,7 @@ def _run(
 def holds(config: Config, apart_from: frozenset[str] = frozenset()) -> bool:
     """Whether every declared rule holds but some; the first that does not ends it, so that many can be asked of."""
     try:
-        return all(check.status != "fail" or check.id in apart_from for check in invariants.declared(config))
+        return all(check.status is not Status.FAIL or check.id in apart_from for check in invariants.declared(config))
     except CompilerError:
         return False
 
@@ -157,5 +157,5 @@ def timed_by(config: Config) -> tuple[Calibration, Uncertainty]:
 def _refuse(checks: Iterable[Check]) -> None:
     """Raises InvariantError with what failed, and with units that are probably wrong, since they may be why."""
     checks = tuple(checks)
-    if any(check.status == "fail" for check in checks):
-        raise InvariantError(check.problem for check in checks if check.status == "fail" or check.id == "unit")
+    if any(check.status is Status.FAIL for check in checks):
+        raise InvariantError(check.problem for check in checks if check.status is Status.FAIL or check.id == "unit")

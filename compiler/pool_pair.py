@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.cluster.hosts import known
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.frameworks.adapter import adapter
@@ -33,13 +33,13 @@ def _pods(config: Config, prefill: Config, decode: Config) -> Iterator[Check]:
     several = len(np.union1d(*pods)) > 1
     yield check(
         "pools-pods",
-        not several,
-        f"{len(pods[0])} and {len(pods[1])} pods",
-        "one pod",
-        f"prefill is in pod {names[0]} and decode in pod {names[1]}: KV caches go from any server of the one to any of the other, "
+        holds=not several,
+        observed=f"{len(pods[0])} and {len(pods[1])} pods",
+        limit="one pod",
+        message=f"prefill is in pod {names[0]} and decode in pod {names[1]}: KV caches go from any server of the one to any of the other, "
         "between pods too",
-        "write smaller pools, or one deployment for each pod and a router that keeps requests inside",
-        otherwise="warn",
+        fix="write smaller pools, or one deployment for each pod and a router that keeps requests inside",
+        otherwise=Status.WARN,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from compiler import passes, pool_pair
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, failed
 from compiler.cluster import inventory
 from compiler.cluster.hostlist import fold
 from compiler.cluster.hosts import known
@@ -45,10 +45,10 @@ def tried(config: Config, *, whole: bool = False) -> tuple[Check, ...]:
 def compile_pools(config: Config) -> Plan:
     """Compile a configuration with pools. Raises InvariantError with what is broken in both, and ConfigError."""
     checks = list(_declared(config))
-    _refuse([found.problem for found in checks if found.status == "fail"])
+    _refuse([found.problem for found in checks if found.status is Status.FAIL])
     pair = list(pool_pair.rules(config, *(pool_config(config, role) for role in ROLES)))
     kinds, plans = set[type[CompilerError]](), dict[str, Plan]()
-    broken = [found.problem for found in pair if found.status == "fail"]
+    broken = [found.problem for found in pair if found.status is Status.FAIL]
     checks += pair
     for role in ROLES:
         try:
@@ -65,7 +65,7 @@ def compile_pools(config: Config) -> Plan:
         checks += [replace(found, id=f"{role}.{found.id}") for found in own]
     parts = {role: plan.only for role, plan in plans.items()}
     checks += registry.checks(Plan(config, parts, tuple(checks), verdicts))
-    _refuse([found.problem for found in checks if found.status == "fail"])
+    _refuse([found.problem for found in checks if found.status is Status.FAIL])
     each = {role: plan.checks for role, plan in plans.items()}
     return Plan(config, parts, tuple(checks), verdicts, each, tuple(_served(plans)))
 
@@ -169,27 +169,27 @@ def _own_keys(config: Config) -> Iterator[Check]:
     workload, launch = config.workload, config.launch
     yield check(
         "pools-serve",
-        not workload.train,
-        workload.kind,
-        "serve",
-        "prefill and decode are phases of serving, and workload.kind is train",
-        "write workload=serve, or leave workload.pools out",
+        holds=not workload.train,
+        observed=workload.kind,
+        limit="serve",
+        message="prefill and decode are phases of serving, and workload.kind is train",
+        fix="write workload=serve, or leave workload.pools out",
     )
     yield check(
         "pools-instances",
-        config.framework.instances == 1,
-        config.framework.instances,
-        1,
-        f"framework.instances={config.framework.instances} is of neither pool",
-        "write framework.instances=1, and instances of each pool in workload.pools",
+        holds=config.framework.instances == 1,
+        observed=config.framework.instances,
+        limit=1,
+        message=f"framework.instances={config.framework.instances} is of neither pool",
+        fix="write framework.instances=1, and instances of each pool in workload.pools",
     )
     yield check(
         "pools-spares",
-        launch.spare_nodes == 0,
-        launch.spare_nodes,
-        0,
-        f"launch.spare_nodes={launch.spare_nodes} is of neither pool, and each keeps its own",
-        " or ".join(
+        holds=launch.spare_nodes == 0,
+        observed=launch.spare_nodes,
+        limit=0,
+        message=f"launch.spare_nodes={launch.spare_nodes} is of neither pool, and each keeps its own",
+        fix=" or ".join(
             f"launch.spare_nodes=0 workload.pools.{role}.spare_nodes={launch.spare_nodes}" for role in reversed(ROLES)
         ).join(["write ", ""]),
     )
@@ -201,16 +201,22 @@ def _filled(config: Config) -> Iterator[Check]:
     ranks = sum(_ranks(config, role) for role in ROLES)
     if ranks > RANKS:
         what = f"the pools have {ranks} ranks; a plan has at most {RANKS}"
-        yield check("world-size", False, ranks, RANKS, what, f"write pools of at most {RANKS} ranks together")
+        yield failed(
+            "world-size",
+            observed=ranks,
+            limit=RANKS,
+            message=what,
+            fix=f"write pools of at most {RANKS} ranks together",
+        )
     sizes = f"prefill {places.prefill.nodes} + decode {places.decode.nodes}"
     shared = f", {places.shared} of them of both" * (places.shared > 0)
     yield check(
         "pools-world",
-        places.nodes == config.hardware.nodes,
-        places.nodes,
-        config.hardware.nodes,
-        f"the pools take {sizes} = {places.nodes} nodes{shared}; the cluster has {config.hardware.nodes}",
-        f"write hardware.nodes={places.nodes}" + "".join(_counts(config, places)),
+        holds=places.nodes == config.hardware.nodes,
+        observed=places.nodes,
+        limit=config.hardware.nodes,
+        message=f"the pools take {sizes} = {places.nodes} nodes{shared}; the cluster has {config.hardware.nodes}",
+        fix=f"write hardware.nodes={places.nodes}" + "".join(_counts(config, places)),
     )
     if places.shared:
         yield from _shared(config)
@@ -221,11 +227,11 @@ def _shared(config: Config) -> Iterator[Check]:
     spares = [_pool(config, role).spare_nodes for role in ROLES]
     yield check(
         "pools-spares",
-        spares[0] == 0,
-        spares[0],
-        0,
-        f"the pools share a node, and prefill's {spares[0]} spare nodes would lie between them",
-        f"write workload.pools.prefill.spare_nodes=0 workload.pools.decode.spare_nodes={sum(spares)}",
+        holds=spares[0] == 0,
+        observed=spares[0],
+        limit=0,
+        message=f"the pools share a node, and prefill's {spares[0]} spare nodes would lie between them",
+        fix=f"write workload.pools.prefill.spare_nodes=0 workload.pools.decode.spare_nodes={sum(spares)}",
     )
     yield from idle(sum(_ranks(config, role) for role in ROLES), config.hardware)
 
@@ -248,9 +254,9 @@ def _pinned(config: Config) -> Iterator[Check]:
         wanted = seated(config).nodes + sum(_pool(config, role).spare_nodes for role in ROLES)
         yield check(
             "inventory",
-            count == wanted,
-            count,
-            wanted,
-            f"the inventory has {count} hosts, the pools and their spares {wanted}",
-            f"pin exactly {wanted} hosts, or write hardware.pin=false",
+            holds=count == wanted,
+            observed=count,
+            limit=wanted,
+            message=f"the inventory has {count} hosts, the pools and their spares {wanted}",
+            fix=f"pin exactly {wanted} hosts, or write hardware.pin=false",
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from compiler.checks import Status
 from compiler.errors import InvariantError
 from compiler.passes import compile_config
 from compiler.specs.config import Config
@@ -78,3 +81,22 @@ def test_the_padded_vocabulary_is_in_the_checks_and_the_plan() -> None:
     padded = plan.to_dict()["padded_vocab_size"]
     assert padded % 32 == 0
     assert padded - config.model.vocab_size < 32
+
+
+FRESH = """
+from compiler.invariants import laid_out
+from tests.worlds import world
+print(*(check.id for check in laid_out(world())))
+"""
+
+
+def test_rules_are_found_whichever_module_was_imported_first() -> None:
+    """A program that asks for the rules of ranks alone gets all of them, each under its id."""
+    ran = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["partitions", "grids-agree", "tp-in-nvlink", "etp-in-nvlink", "ep-span"]
+
+
+def test_a_check_is_never_anonymous() -> None:
+    found = checks(STRATEGY)
+    assert "" not in found
+    assert {check.status for check in found.values()} <= set(Status)

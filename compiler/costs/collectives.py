@@ -12,7 +12,16 @@ import numpy as np
 from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration, LinkCurve
-from compiler.costs.constants import COLLECTIVE_LAUNCH_S
+from compiler.costs.constants import (
+    COLLECTIVE_LAUNCH_S,
+    DEEPEP_BANDWIDTH,
+    DEEPEP_COMBINE_S,
+    DEEPEP_DISPATCH_S,
+    DEEPEP_HIDDEN,
+    DEEPEP_LATENCY_SHARE,
+    DEEPEP_PAIRS,
+    DEEPEP_RANKS,
+)
 from compiler.costs.links import Reach, inner, outer, within
 from compiler.specs.hardware import Hardware
 
@@ -65,3 +74,15 @@ def call(
     waiting = near_hops * up.latency + far_hops * out.latency + how.peer_s * (size - 1)
     across = COLLECTIVE_LAUNCH_S + waiting + np.maximum(near / up.bandwidth, far / out.bandwidth)
     return np.where(size > 1, np.where(domains == 1, inside, across), 0.0)
+
+
+def direct(elements: Array, ranks: Array, hardware: Hardware) -> Array:
+    """Seconds of a dispatch and a combine between domains by DeepEP's low-latency kernels, by which every rank writes to every other
+    one directly, without a copy a node. `elements`: of the tokens that a rank sends, one for each of their experts.
+    """
+    place, sizes = np.log(array(ranks)), np.log(DEEPEP_RANKS)
+    table = sum(np.exp(np.interp(place, sizes, np.log(values))) for values in (DEEPEP_DISPATCH_S, DEEPEP_COMBINE_S))
+    nic = hardware.nic
+    slower = DEEPEP_BANDWIDTH / (nic.per_node * nic.bandwidth / hardware.node.gpus)
+    message = elements / (DEEPEP_PAIRS * DEEPEP_HIDDEN)
+    return np.asarray(table * (DEEPEP_LATENCY_SHARE + (1 - DEEPEP_LATENCY_SHARE) * message * slower))

@@ -12,6 +12,7 @@ from compiler.costs.links import Reach, reach
 from compiler.costs.many import Many
 from compiler.frameworks.adapter import Adapter, adapter
 from compiler.frameworks.lay_out import lay_out
+from compiler.layout.groups import ATTENTION_KINDS, EXPERT_KINDS
 from compiler.specs.config import Config
 from compiler.specs.hardware import Within
 from compiler.specs.limits import RANKS
@@ -42,7 +43,7 @@ def _closed(config: Config, plans: Many, kinds: Sequence[str]) -> dict[str, Reac
     own = type(adapter(config.framework.name)).grids is Adapter.grids
     if not own or hardware.inventory is not None or hardware.within != Within():
         return None
-    runs = _runs(config.parallel.order.split("-"), plans)
+    runs = _runs(config, plans)
     ranks = plans.tp * plans.cp * plans.adp * plans.pp
     blocks = _blocks(config, ranks)
     if blocks is None or not set(kinds) <= set(runs):
@@ -50,27 +51,21 @@ def _closed(config: Config, plans: Many, kinds: Sequence[str]) -> dict[str, Reac
     return {kind: _reach(kind, *runs[kind], ranks, blocks) for kind in kinds}
 
 
-def _runs(tokens: Sequence[str], plans: Many) -> Runs:
+def _runs(config: Config, plans: Many) -> Runs:
     """Kinds whose ranks are equally spaced."""
-    stage = plans.tp * plans.cp * plans.adp
-    sizes = {"tp": plans.tp, "cp": plans.cp, "dp": plans.adp, "pp": plans.pp}
-    of_experts = {"tp": plans.etp, "ep": plans.ep, "dp": np.maximum(1, stage // (plans.etp * plans.ep)), "pp": plans.pp}
-    attention = [token for token in tokens if token in sizes]
-    found = _packed(attention, sizes)
-    names = {"tp": "etp", "ep": "ep", "dp": "edp"}
-    expert = _packed([token for token in tokens if token in of_experts], of_experts)
-    found |= {names[token]: run for token, run in expert.items() if token in names}
-    first, second = sorted((attention.index("cp"), attention.index("dp")))
-    if second == first + 1:
-        found["dp_cp"] = plans.cp * plans.adp, found[attention[first]][1]
-    return found
-
-
-def _packed(tokens: Sequence[str], sizes: dict[str, Array]) -> Runs:
-    found, stride = {}, array(1.0)
-    for token in tokens:
-        found[token] = sizes[token], stride + 0 * sizes[token]
-        stride = stride * sizes[token]
+    grids, none = adapter(config.framework.name).grids(plans.declared(config)), 0 * plans.tp
+    found = {}
+    for grid, kinds in zip(grids, (ATTENTION_KINDS, EXPERT_KINDS), strict=True):
+        for kind, axes in kinds.items():
+            size, stride = none + 1, none + 1
+            chosen = [axis for axis in grid.axes if axis.axis in axes]
+            for axis in chosen:
+                stride = none + axis.stride if axis is chosen[0] else stride
+                if np.any(stride * size != axis.stride):
+                    break
+                size = size * axis.size
+            else:
+                found[kind] = size, stride
     return found
 
 

@@ -45,6 +45,11 @@ class Many:
         _, first, kind = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         return [int(at) for at in first], kind.ravel()
 
+    def declared(self, config: Config) -> Config:
+        """What all of them declare, arrays in the place of degrees."""
+        degrees: dict[str, Any] = vars(self)
+        return replace(config, parallel=replace(config.parallel, dp=None, **degrees))
+
     def config(self, config: Config, at: int) -> Config:
         """What one of them declares."""
         degrees: dict[str, Any] = {name: int(values[at]) for name, values in vars(self).items()}

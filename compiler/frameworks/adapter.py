@@ -141,11 +141,11 @@ class Adapter:
         if layout is not None:
             yield check(
                 "expert-layout",
-                layout == "contiguous",
-                layout,
-                "contiguous",
-                f"framework.expert_layout={layout}: without a framework ep rank r holds the r-th run of experts",
-                "leave framework.expert_layout out",
+                holds=layout == "contiguous",
+                observed=layout,
+                limit="contiguous",
+                message=f"framework.expert_layout={layout}: without a framework ep rank r holds the r-th run of experts",
+                fix="leave framework.expert_layout out",
             )
 
     def between(self, prefill: Config, decode: Config) -> Iterator[Check]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, warned
 from compiler.specs.config import Config
 
 
@@ -60,12 +60,12 @@ def draft_layers(config: Config, where: str) -> Iterator[Check]:
     if drafts:
         yield check(
             f"{config.framework.name}-draft-layers",
-            layers > 0,
-            f"{layers} layers",
-            "1 or more",
-            f"{where} drafts with the model's own multi-token-prediction layers: workload.draft_tokens={drafts}, and "
+            holds=layers > 0,
+            observed=f"{layers} layers",
+            limit="1 or more",
+            message=f"{where} drafts with the model's own multi-token-prediction layers: workload.draft_tokens={drafts}, and "
             f"{config.model.name} has model.num_nextn_predict_layers={layers}",
-            "write workload.draft_tokens=0, or a model that has such layers",
+            fix="write workload.draft_tokens=0, or a model that has such layers",
         )
 
 
@@ -82,13 +82,11 @@ def cache_option(config: Config, names: Mapping[str, str]) -> tuple[str, ...]:
 def cache_unsaid(config: Config, given: Mapping[str, str], source: str) -> Iterator[Check]:
     """A cache that only the user's arguments make narrow is costed as the server would keep it by itself."""
     if asked(config).cache is None and given.get(CACHE, "auto") != "auto":
-        yield check(
+        yield warned(
             f"{config.framework.name}-cache-unsaid",
-            False,
-            given[CACHE],
-            "auto",
-            f"{source} is started with {CACHE}={given[CACHE]}, and the plan's memory and times are of a cache as wide as "
+            observed=given[CACHE],
+            limit="auto",
+            message=f"{source} is started with {CACHE}={given[CACHE]}, and the plan's memory and times are of a cache as wide as "
             "activations",
-            f"write workload.kv_cache_precision=fp8 or bf16 in the place of {CACHE}",
-            otherwise="warn",
+            fix=f"write workload.kv_cache_precision=fp8 or bf16 in the place of {CACHE}",
         )

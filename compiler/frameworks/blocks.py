@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 from compiler.specs.model import Model
@@ -97,31 +97,31 @@ def _class(
     """The first side that is cut through a block, or that all are whole."""
     broken = [(cut, block) for cut, block in those if cut.part % block]
     cut, block = min(broken or those, key=lambda item: _does(item[0], item[1], table, config.model.hidden_size)[0])
-    status, does = _does(cut, block, table, config.model.hidden_size) if broken else ("pass", "")
+    status, does = _does(cut, block, table, config.model.hidden_size) if broken else (Status.PASS, "")
     shape = "x".join(map(str, config.model.stored[kind].block or ()))
     name = config.framework.name
     return check(
         f"{name}-weight-blocks-{kind.replace('_', '-')}",
-        not broken,
-        f"{cut.part:g} % {block} = {cut.part % block:g}",
-        "0",
-        f"{source} ({version(config).facts['quantization_source']}) loads {config.model.quantization.method} weights with a scale for {shape}: "
+        holds=not broken,
+        observed=f"{cut.part:g} % {block} = {cut.part % block:g}",
+        limit="0",
+        message=f"{source} ({version(config).facts['quantization_source']}) loads {config.model.quantization.method} weights with a scale for {shape}: "
         f"{cut.what} {cut.size} over {cut.degree}={cut.by} is {cut.part:g}, no multiple of {block}" + does,
-        _fix(cut, block),
+        fix=_fix(cut, block),
         otherwise=status,
     )
 
 
-def _does(cut: Cut, block: int, table: Mapping[str, str | int], hidden: int) -> tuple[str, str]:
+def _does(cut: Cut, block: int, table: Mapping[str, str | int], hidden: int) -> tuple[Status, str]:
     """Status and words of what the server does with such a cut; a failure sorts first."""
     way = table[cut.way]
     if way == "warn":
-        return "warn", ", and ranks would share a scale"
+        return Status.WARN, ", and ranks would share a scale"
     least = block + 1 if way == "refuse" else int(way)
     finer = math.gcd(block, int(cut.part), hidden) if cut.part == int(cut.part) else 0
     if finer >= least:
-        return "warn", f"; scales are repeated for blocks of {finer}, which fewer kernels take"
-    return "fail", "" if way == "refuse" else f" nor of a block of {least} or more"
+        return Status.WARN, f"; scales are repeated for blocks of {finer}, which fewer kernels take"
+    return Status.FAIL, "" if way == "refuse" else f" nor of a block of {least} or more"
 
 
 def _fix(cut: Cut, block: int) -> str:

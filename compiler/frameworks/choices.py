@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.versions import version
 from compiler.nearest import one_of
 from compiler.specs.config import Config
@@ -18,10 +18,10 @@ def rules(config: Config, source: str, given: Mapping[str, object], *, sure: boo
             value = str(given[name])
             yield check(
                 f"{config.framework.name}-choice",
-                value in values,
-                value,
-                ", ".join(values),
-                f"{source} takes one of {len(values)} values of {name}, and {value or 'nothing'} is none of them",
-                one_of(value, list(values)),
-                otherwise="fail" if sure and found.known else "warn",
+                holds=value in values,
+                observed=value,
+                limit=", ".join(values),
+                message=f"{source} takes one of {len(values)} values of {name}, and {value or 'nothing'} is none of them",
+                fix=one_of(value, list(values)),
+                otherwise=Status.FAIL if sure and found.known else Status.WARN,
             )

@@ -27,10 +27,10 @@ def rules(config: Config, source: str, option: str, value: object, fix: str, *, 
     found, most = counted(value), first + experts * ep
     yield check(
         f"{config.framework.name}-expert-copies",
-        found is not None and first <= found <= most,
-        short(value),
-        f"{first} to {most}",
-        f"{source}: {option}={short(value)} is no whole number from {first} to {most}, and {config.model.name} has {experts} experts "
+        holds=found is not None and first <= found <= most,
+        observed=short(value),
+        limit=f"{first} to {most}",
+        message=f"{source}: {option}={short(value)} is no whole number from {first} to {most}, and {config.model.name} has {experts} experts "
         f"over ep={ep}",
-        fix,
+        fix=fix,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.specs.config import Config
 
 RDMA_PEERS, NVLINK_PEERS = 20, 8
@@ -23,22 +23,22 @@ def deepep(config: Config, backend: str, ranks: int, source: str) -> Iterator[Ch
     most = RDMA_PEERS * NVLINK_PEERS
     yield check(
         f"{name}-deepep-ranks",
-        ranks <= most,
-        ranks,
-        most,
-        f"{source} with {backend}: an expert group of {ranks} ranks, and DeepEP's high-throughput kernels take "
+        holds=ranks <= most,
+        observed=ranks,
+        limit=most,
+        message=f"{source} with {backend}: an expert group of {ranks} ranks, and DeepEP's high-throughput kernels take "
         f"{RDMA_PEERS} RDMA peers of {NVLINK_PEERS} GPUs, {most} ranks",
-        f"write an ep of {most // config.degrees.etp} or less, or take low-latency kernels, or another back end",
+        fix=f"write an ep of {most // config.degrees.etp} or less, or take low-latency kernels, or another back end",
     )
     yield check(
         f"{name}-deepep-node",
-        hardware.node.gpus == NVLINK_PEERS and hardware.nvlink.domain_gpus >= NVLINK_PEERS,
-        f"{hardware.node.gpus} GPUs, {hardware.nvlink.domain_gpus} in NVLink",
-        f"{NVLINK_PEERS} and {NVLINK_PEERS}",
-        f"{source} with {backend}: DeepEP's high-throughput kernels want {NVLINK_PEERS} GPUs of a node on NVLink; "
+        holds=hardware.node.gpus == NVLINK_PEERS and hardware.nvlink.domain_gpus >= NVLINK_PEERS,
+        observed=f"{hardware.node.gpus} GPUs, {hardware.nvlink.domain_gpus} in NVLink",
+        limit=f"{NVLINK_PEERS} and {NVLINK_PEERS}",
+        message=f"{source} with {backend}: DeepEP's high-throughput kernels want {NVLINK_PEERS} GPUs of a node on NVLink; "
         f"nodes have {hardware.node.gpus}, domains {hardware.nvlink.domain_gpus}",
-        "use another back end, or an expert group inside a node",
-        otherwise="warn",
+        fix="use another back end, or an expert group inside a node",
+        otherwise=Status.WARN,
     )
     yield from domain(config, backend, ranks, source)
 
@@ -50,11 +50,11 @@ def domain(config: Config, backend: str, ranks: int, source: str) -> Iterator[Ch
         return
     yield check(
         f"{name}-nvlink-domain",
-        hardware.nvlink.domain_gpus <= hardware.node.gpus or ranks % hardware.nvlink.domain_gpus == 0,
-        f"{ranks} % {hardware.nvlink.domain_gpus} = {ranks % hardware.nvlink.domain_gpus}",
-        "0",
-        f"{source} with {backend}: an expert group of {ranks} ranks fills NVLink domains of "
+        holds=hardware.nvlink.domain_gpus <= hardware.node.gpus or ranks % hardware.nvlink.domain_gpus == 0,
+        observed=f"{ranks} % {hardware.nvlink.domain_gpus} = {ranks % hardware.nvlink.domain_gpus}",
+        limit="0",
+        message=f"{source} with {backend}: an expert group of {ranks} ranks fills NVLink domains of "
         f"{hardware.nvlink.domain_gpus} GPUs in part, and DeepEP counts a whole domain and waits for ever",
-        f"set NUM_OF_HYBRID_EP_RANKS_PER_NVLINK_DOMAIN, or choose an ep that is a multiple of {hardware.nvlink.domain_gpus}",
-        otherwise="warn",
+        fix=f"set NUM_OF_HYBRID_EP_RANKS_PER_NVLINK_DOMAIN, or choose an ep that is a multiple of {hardware.nvlink.domain_gpus}",
+        otherwise=Status.WARN,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from compiler import plugins
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.errors import short
 from compiler.frameworks.kinds import Kind, kind
 from compiler.frameworks.told import Said, words
@@ -58,12 +58,12 @@ def rules(config: Config, said: Iterable[Said], *, abbreviates: bool = False, ow
     for option, message, fix in found or [(f"{len(items)} options", "", "")]:
         yield check(
             "framework-arguments",
-            not message,
-            option,
-            f"options of {whose}",
-            message.format(whose) if message else f"{whose} knows all options",
-            fix,
-            otherwise="fail" if sure else "warn",
+            holds=not message,
+            observed=option,
+            limit=f"options of {whose}",
+            message=message.format(whose) if message else f"{whose} knows all options",
+            fix=fix,
+            otherwise=Status.FAIL if sure else Status.WARN,
         )
 
 

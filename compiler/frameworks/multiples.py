@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.specs.config import Config
 from compiler.specs.model import Model
 
@@ -69,24 +69,24 @@ def rows(config: Config, source: str, recipe: str, table: Mapping[str, int], *, 
     gathered = table["rows"] > 8 and scattered and all_of % table["rows"] == 0
     yield check(
         f"{name}-fp8-rows",
-        own % table["rows"] == 0,
-        f"{own:g} % {table['rows']} = {own % table['rows']:g}",
-        "0",
-        f"{source}: {workload.micro_batch_size} x {workload.longest} tokens over {over} are {own:g} rows a rank, no multiple of "
+        holds=own % table["rows"] == 0,
+        observed=f"{own:g} % {table['rows']} = {own % table['rows']:g}",
+        limit="0",
+        message=f"{source}: {workload.micro_batch_size} x {workload.longest} tokens over {over} are {own:g} rows a rank, no multiple of "
         f"{table['rows']}, which {recipe} products take"
         + "; where they are gathered over tp that is done in bf16, or stops, by the release"
         * gathered,
-        fix,
-        otherwise="warn" if gathered else "fail",
+        fix=fix,
+        otherwise=Status.WARN if gathered else Status.FAIL,
     )
     yield check(
         f"{name}-fp8-gradients",
-        all_of % table["gradients"] == 0,
-        f"{all_of:g} % {table['gradients']} = {all_of % table['gradients']:g}",
-        "0",
-        f"{source}: {workload.micro_batch_size} x {workload.longest} tokens over cp={degrees.cp} are {all_of:g} rows, no multiple of "
+        holds=all_of % table["gradients"] == 0,
+        observed=f"{all_of:g} % {table['gradients']} = {all_of % table['gradients']:g}",
+        limit="0",
+        message=f"{source}: {workload.micro_batch_size} x {workload.longest} tokens over cp={degrees.cp} are {all_of:g} rows, no multiple of "
         f"{table['gradients']}, which {recipe} gradients of weights take",
-        fix,
+        fix=fix,
     )
 
 
@@ -107,13 +107,13 @@ def widths(
     stays = kept and first.size % width > 0
     yield check(
         f"{config.framework.name}-fp8-width",
-        not bad,
-        f"{first.part:g} % {width} = {first.part % width:g}",
-        "0",
-        f"{source}: {first.what} {first.size} over {first.degree}={first.by} is {first.part:g}, no multiple of {width}, which "
+        holds=not bad,
+        observed=f"{first.part:g} % {width} = {first.part % width:g}",
+        limit="0",
+        message=f"{source}: {first.what} {first.size} over {first.degree}={first.by} is {first.part:g}, no multiple of {width}, which "
         f"{recipe} products take" + "; such layers stay in bf16" * stays,
-        _narrower(first, width),
-        otherwise="warn" if stays else "fail",
+        fix=_narrower(first, width),
+        otherwise=Status.WARN if stays else Status.FAIL,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.specs.config import Config
 
 
@@ -40,12 +40,12 @@ def unmet(whose: str, needs: Sequence[Need]) -> Check:
     """One warning for all that is missing."""
     return check(
         "launch-inputs",
-        False,
-        ", ".join(need.what for need in needs),
-        "none missing",
-        f"{whose} is not told all that it needs: {'; '.join(_said(needs))}",
-        f"add {'them' if len(needs) > 1 else 'it'} to framework.args",
-        otherwise="warn",
+        holds=False,
+        observed=", ".join(need.what for need in needs),
+        limit="none missing",
+        message=f"{whose} is not told all that it needs: {'; '.join(_said(needs))}",
+        fix=f"add {'them' if len(needs) > 1 else 'it'} to framework.args",
+        otherwise=Status.WARN,
     )
 
 

@@ -33,31 +33,33 @@ def rules(config: Config, source: str, aliases: dict[str, str]) -> Iterator[Chec
     methods = facts["quantizations"]
     yield check(
         f"{name}-quantization",
-        method in methods,
-        method,
-        ", ".join(methods),
-        f"{source} loads no checkpoint of {method} ({facts['quantization_source']})",
-        "take a checkpoint in a format that it loads, or another framework",
+        holds=method in methods,
+        observed=method,
+        limit=", ".join(methods),
+        message=f"{source} loads no checkpoint of {method} ({facts['quantization_source']})",
+        fix="take a checkpoint in a format that it loads, or another framework",
     )
     yield from _bits(config, source, method, facts["integer_bits"].get(method))
     wide, known = model.wide(precision), facts["activations"].get(method, ["bf16", "fp16"])
     yield check(
         f"{name}-quantization-dtype",
-        wide in known,
-        wide,
-        " or ".join(known),
-        f"{source} computes {method} checkpoints with activations in {' or '.join(known)}, and they would be in {wide}",
-        "leave workload.precision out" if precision == wide != model.dtype else f"write workload.precision={known[0]}",
+        holds=wide in known,
+        observed=wide,
+        limit=" or ".join(known),
+        message=f"{source} computes {method} checkpoints with activations in {' or '.join(known)}, and they would be in {wide}",
+        fix="leave workload.precision out"
+        if precision == wide != model.dtype
+        else f"write workload.precision={known[0]}",
     )
     asked = options(config.framework.args, aliases).get(FLAG)
     fits = {name for names in SAME if method in names for name in names} | {method, "humming"}
     yield check(
         f"{name}-quantization-flag",
-        asked is None or asked in fits,
-        asked or "none",
-        method,
-        f"the checkpoint is quantised by {method}, and {source} refuses {FLAG}={asked} beside it",
-        f"leave {FLAG} out: the server reads the checkpoint's own",
+        holds=asked is None or asked in fits,
+        observed=asked or "none",
+        limit=method,
+        message=f"the checkpoint is quantised by {method}, and {source} refuses {FLAG}={asked} beside it",
+        fix=f"leave {FLAG} out: the server reads the checkpoint's own",
     )
 
 
@@ -68,11 +70,11 @@ def _bits(config: Config, source: str, method: str, known: list[int] | None) -> 
     bad = sorted(found - {f"int{bits}" for bits in known or ()}) if known else []
     yield check(
         f"{config.framework.name}-quantization-bits",
-        not bad,
-        ", ".join(sorted(found)) or "none",
-        ", ".join(f"int{bits}" for bits in known or ()) or "any",
-        f"{source} has kernels for {method} weights of {' or '.join(map(str, known or ()))} bits, and the checkpoint has {', '.join(bad)}",
-        "take a checkpoint of 4 bits",
+        holds=not bad,
+        observed=", ".join(sorted(found)) or "none",
+        limit=", ".join(f"int{bits}" for bits in known or ()) or "any",
+        message=f"{source} has kernels for {method} weights of {' or '.join(map(str, known or ()))} bits, and the checkpoint has {', '.join(bad)}",
+        fix="take a checkpoint of 4 bits",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, failed
 from compiler.cluster.share import share
 from compiler.frameworks.emission import ANYWHERE, Computed, flags, is_flag
 from compiler.frameworks.options import options
@@ -120,12 +120,12 @@ def heard(config: Config, source: str) -> Check:
     host = http_host(config)
     return check(
         f"{config.framework.name}-host",
-        not (host.startswith("127.") or host in ("localhost", "::1")),
-        host,
-        "an address that others reach",
-        f"{source} listens on {host}, where nobody on another machine reaches it",
-        "leave --host out of framework.args",
-        otherwise="warn",
+        holds=not (host.startswith("127.") or host in ("localhost", "::1")),
+        observed=host,
+        limit="an address that others reach",
+        message=f"{source} listens on {host}, where nobody on another machine reaches it",
+        fix="leave --host out of framework.args",
+        otherwise=Status.WARN,
     )
 
 
@@ -141,27 +141,27 @@ def _limits(config: Config, source: str) -> Iterator[Check]:
     name, degrees = config.framework.name, config.degrees
     yield check(
         f"{name}-serving",
-        not config.workload.train,
-        config.workload.kind,
-        "serve",
-        f"{source} serves models, and workload.kind is {config.workload.kind}",
-        "write workload=serve, or framework=megatron for training",
+        holds=not config.workload.train,
+        observed=config.workload.kind,
+        limit="serve",
+        message=f"{source} serves models, and workload.kind is {config.workload.kind}",
+        fix="write workload=serve, or framework=megatron for training",
     )
     yield check(
         f"{name}-order",
-        config.parallel.order == DEFAULT_ORDER,
-        config.parallel.order,
-        DEFAULT_ORDER,
-        f"{source} orders ranks in one way only, and parallel.order={config.parallel.order} would have no effect",
-        "leave parallel.order out",
+        holds=config.parallel.order == DEFAULT_ORDER,
+        observed=config.parallel.order,
+        limit=DEFAULT_ORDER,
+        message=f"{source} orders ranks in one way only, and parallel.order={config.parallel.order} would have no effect",
+        fix="leave parallel.order out",
     )
     yield check(
         f"{name}-virtual-stages",
-        degrees.vpp == 1,
-        f"vpp={degrees.vpp}",
-        "vpp=1",
-        f"{source} gives a pipeline rank one run of layers, and vpp is {degrees.vpp}",
-        "leave vpp out",
+        holds=degrees.vpp == 1,
+        observed=f"vpp={degrees.vpp}",
+        limit="vpp=1",
+        message=f"{source} gives a pipeline rank one run of layers, and vpp is {degrees.vpp}",
+        fix="leave vpp out",
     )
 
 
@@ -170,13 +170,13 @@ def _checkpoint(config: Config, source: str, found: str | None, flag: str) -> It
     name = config.framework.name
     yield check(
         f"{name}-weights",
-        found is not None,
-        found or "not given",
-        "a path or a name",
-        f"the server loads {found or default_weights(config)}"
+        holds=found is not None,
+        observed=found or "not given",
+        limit="a path or a name",
+        message=f"the server loads {found or default_weights(config)}"
         + ("" if found else f", for framework.args have no {flag}"),
-        f"write framework.args=[{flag},PATH], or mount the weights at {default_weights(config)}",
-        otherwise="warn",
+        fix=f"write framework.args=[{flag},PATH], or mount the weights at {default_weights(config)}",
+        otherwise=Status.WARN,
     )
     yield format_said(config, source, (*DTYPES, "fp8"))
 
@@ -186,13 +186,13 @@ def format_said(config: Config, source: str, asked: Sequence[str]) -> Check:
     model, given = config.model, config.workload.precision
     return check(
         f"{config.framework.name}-precision",
-        model.keeps_quantization(given) or (given in asked and not model.stored),
-        given,
-        ", ".join(asked) or "that of the checkpoint",
-        f"{source} takes the format of {given} weights from the checkpoint, not from an option"
+        holds=model.keeps_quantization(given) or (given in asked and not model.stored),
+        observed=given,
+        limit=", ".join(asked) or "that of the checkpoint",
+        message=f"{source} takes the format of {given} weights from the checkpoint, not from an option"
         + (f", and {model.name} is described as {model.quantization.method}" if model.stored else ""),
-        f"start a checkpoint of {given} weights, and name its config.json in model.hf_config",
-        otherwise="warn",
+        fix=f"start a checkpoint of {given} weights, and name its config.json in model.hf_config",
+        otherwise=Status.WARN,
     )
 
 
@@ -201,11 +201,10 @@ def environment(config: Config, names: Mapping[str, str]) -> Iterator[Check]:
     given = {**config.site.environment, **config.launch.environment}
     for name, effect in names.items():
         if name in given:
-            yield check(
+            yield failed(
                 f"{config.framework.name}-environment",
-                False,
-                f"{name}={given[name]}",
-                "not set",
-                f"{name}={given[name]} {effect}",
-                f"leave {name} out of launch.environment and site.environment",
+                observed=f"{name}={given[name]}",
+                limit="not set",
+                message=f"{name}={given[name]} {effect}",
+                fix=f"leave {name} out of launch.environment and site.environment",
             )

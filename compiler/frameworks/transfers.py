@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.specs.config import Config
 
 Options = Mapping[str, str]
@@ -17,11 +17,11 @@ def tensor_parallel(prefill: Config, decode: Config, source: str) -> Iterator[Ch
     small, large = min(sizes), max(sizes)
     yield check(
         "pools-tp",
-        large % small == 0,
-        f"{large} % {small} = {large % small}",
-        "0",
-        f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: {source} gives the KV cache of a rank to a whole number of others",
-        f"write parallel.tp={sizes[0]}",
+        holds=large % small == 0,
+        observed=f"{large} % {small} = {large % small}",
+        limit="0",
+        message=f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: {source} gives the KV cache of a rank to a whole number of others",
+        fix=f"write parallel.tp={sizes[0]}",
     )
 
 
@@ -31,13 +31,13 @@ def heads(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
     if max(sizes) % min(sizes) == 0 and not prefill.model.mla:
         yield check(
             "pools-heads",
-            sizes[0] == sizes[1],
-            f"tp {sizes[0]} and {sizes[1]}",
-            "the same tp",
-            f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: without MLA each transfer is cut by heads, and {source} says that "
+            holds=sizes[0] == sizes[1],
+            observed=f"tp {sizes[0]} and {sizes[1]}",
+            limit="the same tp",
+            message=f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: without MLA each transfer is cut by heads, and {source} says that "
             "the same tp is quicker",
-            f"write parallel.tp={sizes[0]} in workload.pools.decode where its ranks allow",
-            otherwise="warn",
+            fix=f"write parallel.tp={sizes[0]} in workload.pools.decode where its ranks allow",
+            otherwise=Status.WARN,
         )
 
 
@@ -50,11 +50,11 @@ def pipelines(prefill: Config, decode: Config, source: str, *, equal: bool) -> I
     same = f"parallel.pp={sizes[0]} parallel.tp={max(ranks // sizes[0], 1)} or " * (equal and ranks % sizes[0] == 0)
     yield check(
         "pools-pp",
-        holds,
-        sizes[1],
-        wanted,
-        f"decode has pp={sizes[1]} and prefill pp={sizes[0]}: {source} wants pp of decode to be {wanted}",
-        f"write {same}parallel.pp=1 parallel.tp={ranks}",
+        holds=holds,
+        observed=sizes[1],
+        limit=wanted,
+        message=f"decode has pp={sizes[1]} and prefill pp={sizes[0]}: {source} wants pp of decode to be {wanted}",
+        fix=f"write {same}parallel.pp=1 parallel.tp={ranks}",
     )
 
 
@@ -63,11 +63,11 @@ def context(decode: Config, source: str) -> Iterator[Check]:
     cp = decode.degrees.cp
     yield check(
         "pools-cp",
-        cp == 1,
-        f"cp={cp}",
-        "cp=1",
-        f"decode has cp={cp}: {source} wants a decoding server without context parallelism",
-        f"write parallel.cp=1 parallel.tp={decode.degrees.tp * cp} or parallel.cp=1",
+        holds=cp == 1,
+        observed=f"cp={cp}",
+        limit="cp=1",
+        message=f"decode has cp={cp}: {source} wants a decoding server without context parallelism",
+        fix=f"write parallel.cp=1 parallel.tp={decode.degrees.tp * cp} or parallel.cp=1",
     )
 
 
@@ -77,11 +77,11 @@ def decode_context(prefill: Config, option: str, size: int, source: str) -> Iter
         model, cp = prefill.model, prefill.degrees.cp
         yield check(
             "pools-dcp",
-            model.mla and cp == 1,
-            f"dcp={size}, prefill cp={cp}",
-            "MLA, prefill cp=1",
-            f"decode has {option} {size}: {source} wants MLA's cache for that, and prefill without context parallelism (cp={cp})",
-            f"leave {option} out",
+            holds=model.mla and cp == 1,
+            observed=f"dcp={size}, prefill cp={cp}",
+            limit="MLA, prefill cp=1",
+            message=f"decode has {option} {size}: {source} wants MLA's cache for that, and prefill without context parallelism (cp={cp})",
+            fix=f"leave {option} out",
         )
 
 
@@ -92,9 +92,9 @@ def alike(prefill: Options, decode: Options, names: Sequence[str], source: str) 
         if name in prefill or name in decode:
             yield check(
                 "pools-options",
-                first == second,
-                f"{name} {first} and {second}",
-                "the same",
-                f"{name} is {first} in prefill and {second} in decode: {source} wants both servers to have the same",
-                f"write {name} in framework.args, for both, and in no pool's args",
+                holds=first == second,
+                observed=f"{name} {first} and {second}",
+                limit="the same",
+                message=f"{name} is {first} in prefill and {second} in decode: {source} wants both servers to have the same",
+                fix=f"write {name} in framework.args, for both, and in no pool's args",
             )

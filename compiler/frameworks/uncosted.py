@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compiler.checks import Check, check
+from compiler.checks import Check, warned
 from compiler.frameworks.told import words
 from compiler.specs.config import Config
 
@@ -61,12 +61,10 @@ def uncosted(config: Config) -> Iterator[Check]:
     if not found or not config.workload.train:
         return
     listed = "; ".join(f"{name} ({what})" for name, what in found.items())
-    yield check(
+    yield warned(
         "framework-uncosted",
-        False,
-        ", ".join(found),
-        "arguments that costs follow",
-        f"framework.args sets what memory and times of the plan do not follow: {listed}",
-        "take both as those of a run without",
-        otherwise="warn",
+        observed=", ".join(found),
+        limit="arguments that costs follow",
+        message=f"framework.args sets what memory and times of the plan do not follow: {listed}",
+        fix="take both as those of a run without",
     )

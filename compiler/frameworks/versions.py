@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from compiler import plugins
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.specs.config import Config
 
 
@@ -76,10 +76,10 @@ def checked(config: Config) -> Iterator[Check]:
     ranges = ", ".join(f"{row['from']} to below {row['until']}" for row in table["ranges"])
     yield check(
         "framework-version",
-        found.known,
-        found.number,
-        ranges,
-        f"{config.framework.name} {found.number}: rules are known for {ranges}" + nearest,
-        f"write framework.version={table['tested']}, or prove the plan with your version",
-        otherwise="warn",
+        holds=found.known,
+        observed=found.number,
+        limit=ranges,
+        message=f"{config.framework.name} {found.number}: rules are known for {ranges}" + nearest,
+        fix=f"write framework.version={table['tested']}, or prove the plan with your version",
+        otherwise=Status.WARN,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, passed, warned
 from compiler.frameworks.adapter import adapter
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
@@ -14,39 +14,39 @@ def divides(name: str, what: str, size: int, degree: str, by: int, fix: str = ""
     """`by`, the value of `degree`, divides `size`."""
     return check(
         name,
-        size % by == 0,
-        f"{size} % {by} = {size % by}",
-        "0",
-        f"{what} {size} over {degree}={by} is {size / by:g} each",
-        fix or f"write {degree} as a divisor of {size}",
+        holds=size % by == 0,
+        observed=f"{size} % {by} = {size % by}",
+        limit="0",
+        message=f"{what} {size} over {degree}={by} is {size / by:g} each",
+        fix=fix or f"write {degree} as a divisor of {size}",
     )
 
 
-@declared
+@declared()
 def heads(config: Config) -> Iterator[Check]:
     """Each tp rank holds whole attention heads; KV heads are split or, where tp is larger, replicated."""
     model, tp = config.model, config.degrees.tp
     yield divides("attention-heads", "num_attention_heads", model.num_attention_heads, "tp", tp)
     if model.mla:
-        yield check("kv-heads", True, "MLA", "any tp", "the latent KV cache of MLA is not split by tp", "")
+        yield passed(
+            "kv-heads", observed="MLA", limit="any tp", message="the latent KV cache of MLA is not split by tp"
+        )
         return
     kv = model.kv_heads
     if kv % tp == 0 or tp % kv:
         fix = f"write tp as a divisor or a multiple of {kv}"
         yield divides("kv-heads", "num_key_value_heads", kv, "tp", tp, fix)
         return
-    yield check(
+    yield warned(
         "kv-heads",
-        False,
-        f"{tp // kv} copies",
-        "1 copy",
-        f"tp={tp} is larger than num_key_value_heads={kv}: each KV head is held {tp // kv} times, and so is the KV cache",
-        f"write parallel.tp={kv} or less to save that memory",
-        otherwise="warn",
+        observed=f"{tp // kv} copies",
+        limit="1 copy",
+        message=f"tp={tp} is larger than num_key_value_heads={kv}: each KV head is held {tp // kv} times, and so is the KV cache",
+        fix=f"write parallel.tp={kv} or less to save that memory",
     )
 
 
-@declared
+@declared()
 def widths(config: Config) -> Iterator[Check]:
     """Hidden, FFN and expert FFN widths are split without remainder; the vocabulary is padded."""
     model, degrees = config.model, config.degrees
@@ -59,17 +59,15 @@ def widths(config: Config) -> Iterator[Check]:
         yield divides("shared-ffn-size", "shared experts' width", model.shared_size, "tp", degrees.tp)
     padded = adapter(config.framework.name).padded_vocab_size(config)
     added = padded - model.vocab_size
-    yield check(
+    yield passed(
         "vocabulary",
-        True,
-        padded,
-        model.vocab_size,
-        f"vocab_size {model.vocab_size} is padded by {added} to {padded}, {padded // degrees.tp} rows a tp rank",
-        "",
+        observed=padded,
+        limit=model.vocab_size,
+        message=f"vocab_size {model.vocab_size} is padded by {added} to {padded}, {padded // degrees.tp} rows a tp rank",
     )
 
 
-@declared
+@declared()
 def context(config: Config) -> Iterator[Check]:
     """Sequences are cut in 2*cp pieces, so that causal attention is balanced. A server pads its prompts, which come as they are."""
     cp, workload = config.degrees.cp, config.workload

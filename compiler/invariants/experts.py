@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, failed, warned
 from compiler.frameworks.adapter import adapter
 from compiler.invariants.attention import divides
 from compiler.invariants.registry import declared
@@ -12,7 +12,7 @@ from compiler.layout import loads as measured_loads
 from compiler.specs.config import Config
 
 
-@declared
+@declared()
 def blocks(config: Config) -> Iterator[Check]:
     """Every ep rank holds the same number of experts, redundant copies among them, but where a server deals out a rest; a dense
     model has none to spread.
@@ -20,15 +20,13 @@ def blocks(config: Config) -> Iterator[Check]:
     model, degrees = config.model, config.degrees
     least, rest = divmod(model.num_experts, degrees.ep)
     if model.moe and rest and least and adapter(config.framework.name).uneven_experts(config):
-        yield check(
+        yield warned(
             "experts",
-            False,
-            f"{model.num_experts} % {degrees.ep} = {rest}",
-            "0",
-            f"num_experts {model.num_experts} over ep={degrees.ep}: {rest} ranks hold {least + 1} and the others {least}, and a step "
+            observed=f"{model.num_experts} % {degrees.ep} = {rest}",
+            limit="0",
+            message=f"num_experts {model.num_experts} over ep={degrees.ep}: {rest} ranks hold {least + 1} and the others {least}, and a step "
             "takes as long as the first",
-            f"write ep as a divisor of {model.num_experts}",
-            otherwise="warn",
+            fix=f"write ep as a divisor of {model.num_experts}",
         )
         return
     if model.moe:
@@ -38,17 +36,16 @@ def blocks(config: Config) -> Iterator[Check]:
         return
     for name, value in (("ep", degrees.ep), ("etp", degrees.etp)):
         if value > 1:
-            yield check(
+            yield failed(
                 "experts",
-                False,
-                f"{name}={value}",
-                f"{name}=1",
-                f"{name}={value}, but {model.name} has no experts",
-                f"leave {name} out, or choose a MoE model",
+                observed=f"{name}={value}",
+                limit=f"{name}=1",
+                message=f"{name}={value}, but {model.name} has no experts",
+                fix=f"leave {name} out, or choose a MoE model",
             )
 
 
-@declared
+@declared()
 def routing(config: Config) -> Iterator[Check]:
     """A token is sent to some, and at most all, of the experts of a layer that it may reach."""
     model = config.model
@@ -58,17 +55,17 @@ def routing(config: Config) -> Iterator[Check]:
     reach = model.num_experts * model.topk_group // groups
     yield check(
         "top-k",
-        1 <= k <= reach,
-        k,
-        f"1 to {reach}",
-        f"num_experts_per_tok={k} of {reach} experts that a token can reach",
-        f"write model.num_experts_per_tok={min(max(k, 1), max(reach, 1))}",
+        holds=1 <= k <= reach,
+        observed=k,
+        limit=f"1 to {reach}",
+        message=f"num_experts_per_tok={k} of {reach} experts that a token can reach",
+        fix=f"write model.num_experts_per_tok={min(max(k, 1), max(reach, 1))}",
     )
     if groups > 1:
         yield divides("expert-groups", "num_experts", model.num_experts, "n_group", groups)
 
 
-@declared
+@declared("imbalance")
 def imbalance(config: Config) -> Iterator[Check]:
     """Loads of experts are told in one way."""
     told = {
@@ -78,17 +75,15 @@ def imbalance(config: Config) -> Iterator[Check]:
     }
     ways = [key for key, given in told.items() if given]
     if len(ways) > 1:
-        yield check(
-            "imbalance",
-            False,
-            ", ".join(ways),
-            "one of them",
-            f"{' and '.join(ways)} each say how uneven experts are",
-            ", or ".join(f"leave {' and '.join(way for way in ways if way != kept)} out" for kept in ways),
+        yield failed(
+            observed=", ".join(ways),
+            limit="one of them",
+            message=f"{' and '.join(ways)} each say how uneven experts are",
+            fix=", or ".join(f"leave {' and '.join(way for way in ways if way != kept)} out" for kept in ways),
         )
 
 
-@declared
+@declared("expert-loads")
 def loads(config: Config) -> Iterator[Check]:
     """Measured loads are of this model's layers and experts."""
     model, text = config.model, config.experts.load
@@ -98,11 +93,10 @@ def loads(config: Config) -> Iterator[Check]:
     strange = [layer for layer in found if layer >= len(layers) or not layers[layer]]
     sizes = sorted({len(row) for row in found.values()})
     yield check(
-        "expert-loads",
-        not strange and sizes == [model.num_experts],
-        f"layers {min(found)} to {max(found)}, {', '.join(map(str, sizes))} experts",
-        f"{sum(layers)} layers with {model.num_experts} experts",
-        f"experts.load has {', '.join(map(str, sizes))} experts a layer; {model.name} has {model.num_experts}"
+        holds=not strange and sizes == [model.num_experts],
+        observed=f"layers {min(found)} to {max(found)}, {', '.join(map(str, sizes))} experts",
+        limit=f"{sum(layers)} layers with {model.num_experts} experts",
+        message=f"experts.load has {', '.join(map(str, sizes))} experts a layer; {model.name} has {model.num_experts}"
         + (f", and none in layer {', '.join(map(str, strange[:5]))}" if strange else ""),
-        "measure this model's loads, or leave experts.load out",
+        fix="measure this model's loads, or leave experts.load out",
     )

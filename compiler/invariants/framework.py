@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, warned
 from compiler.costs import room
 from compiler.costs.case import case
 from compiler.costs.total import Costs
@@ -17,7 +17,7 @@ from compiler.specs.config import Config
 from compiler.world import World
 
 
-@declared
+@declared()
 def of_the_configuration(config: Config) -> Iterator[Check]:
     """What the framework says of degrees, model and workload."""
     yield from adapter(config.framework.name).declared(config)
@@ -34,7 +34,7 @@ KEPT: Mapping[str, Any] = {
 """Keys of training that a framework may have no argument for, and what they are where nobody asks, beside `states`."""
 
 
-@declared
+@declared("framework-untold")
 def untold(config: Config) -> Iterator[Check]:
     """Keys of training that a framework has no argument for: it would do otherwise than the plan costs."""
     workload, own = config.workload, adapter(config.framework.name)
@@ -47,16 +47,15 @@ def untold(config: Config) -> Iterator[Check]:
     for key, value in asked.items():
         said = f"{key}={value}".replace(" ", "").replace("'", "")
         yield check(
-            "framework-untold",
-            own.hears is None or key in own.hears,
-            said,
-            "what the framework can be told",
-            f"workload.{said}: {config.framework.name} has no argument for it",
-            f"leave workload.{key} out",
+            holds=own.hears is None or key in own.hears,
+            observed=said,
+            limit="what the framework can be told",
+            message=f"workload.{said}: {config.framework.name} has no argument for it",
+            fix=f"leave workload.{key} out",
         )
 
 
-@declared
+@declared()
 def arguments(config: Config) -> Iterator[Check]:
     """Arguments that the framework's parser stops at, and those that costs do not follow."""
     own = adapter(config.framework.name)
@@ -64,7 +63,7 @@ def arguments(config: Config) -> Iterator[Check]:
     yield from uncosted(config)
 
 
-@declared
+@declared()
 def inputs(config: Config) -> Iterator[Check]:
     """What the program still wants of its user: it would stop, or run with what nobody means."""
     found = list(adapter(config.framework.name).needs(config))
@@ -80,7 +79,7 @@ UNREAD = {
 """Keys of `framework`, and the frameworks that never read them; the others say themselves what they cannot do."""
 
 
-@declared
+@declared("framework-setting")
 def unread(config: Config) -> Iterator[Check]:
     """A key that the framework has no use for changes nothing."""
     name, moe = config.framework.name, config.model.moe
@@ -88,24 +87,21 @@ def unread(config: Config) -> Iterator[Check]:
         value = getattr(config.framework, key)
         if value and (name in without or (key == "expert_layout" and not moe)):
             what = f"framework={name}" if name in without else f"{config.model.name}, which has no experts"
-            yield check(
-                "framework-setting",
-                False,
-                f"framework.{key}={value}",
-                "none",
-                f"framework.{key}={str(value).replace(' ', '')} has no effect on {what}",
-                f"leave framework.{key} out",
-                otherwise="warn",
+            yield warned(
+                observed=f"framework.{key}={value}",
+                limit="none",
+                message=f"framework.{key}={str(value).replace(' ', '')} has no effect on {what}",
+                fix=f"leave framework.{key} out",
             )
 
 
-@laid_out
+@laid_out()
 def of_the_ranks(world: World) -> Iterator[Check]:
     """What the framework says of ranks and where they sit."""
     yield from adapter(world.config.framework.name).laid_out(world)
 
 
-@costed
+@costed()
 def of_what_runs(world: World, costs: Costs) -> Iterator[Check]:
     """What a server says of the sequences that run at a time; others wait."""
     config = world.config
@@ -121,11 +117,11 @@ def _graphs(world: World, own: int) -> Iterator[Check]:
     if most is not None and role != "prefill":
         yield check(
             "graph-sizes",
-            own <= most,
-            f"{own} sequences",
-            f"{most}",
-            f"{own} sequences run on an attention DP rank, and CUDA graphs are captured for up to {most}"
+            holds=own <= most,
+            observed=f"{own} sequences",
+            limit=f"{most}",
+            message=f"{own} sequences run on an attention DP rank, and CUDA graphs are captured for up to {most}"
             + ": its steps are launched kernel by kernel, and costed so" * (own > most),
-            f"capture graphs of {own} sequences, or write a smaller workload.global_batch_size",
-            otherwise="warn",
+            fix=f"capture graphs of {own} sequences, or write a smaller workload.global_batch_size",
+            otherwise=Status.WARN,
         )

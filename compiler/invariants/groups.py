@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.cluster.spans import SPANS, distinct
 from compiler.invariants.registry import laid_out
 from compiler.specs.degrees import DEFAULT_ORDER
 from compiler.world import World
 
 
-@laid_out
+@laid_out("partitions")
 def partitions(world: World) -> Iterator[Check]:
     """In every kind, each rank is in exactly one group; a framework's own kind may leave ranks out."""
     bad, partial = [], []
@@ -26,29 +26,27 @@ def partitions(world: World) -> Iterator[Check]:
     kinds = ", ".join(kind for kind in world.groups if kind not in partial)
     rest = f"; {', '.join(partial)}: in at most one" if partial else ""
     yield check(
-        "partitions",
-        not bad,
-        ", ".join(bad) or "exact",
-        "exact",
-        f"kinds {kinds}: every rank in exactly one group{rest}"
+        holds=not bad,
+        observed=", ".join(bad) or "exact",
+        limit="exact",
+        message=f"kinds {kinds}: every rank in exactly one group{rest}"
         if not bad
         else f"kinds {', '.join(bad)} do not partition {world.size} ranks",
-        "choose an order of axes that the degrees allow",
+        fix="choose an order of axes that the degrees allow",
     )
 
 
-@laid_out
+@laid_out("grids-agree")
 def shared_pipeline(world: World) -> Iterator[Check]:
     """The two grids hold the same pipeline groups; without experts there is one grid."""
     attention, expert = world.attention.strides("pp"), world.expert.strides("pp")
     degrees = world.degrees
     yield check(
-        "grids-agree",
-        attention == expert or not world.config.model.moe,
-        f"strides {[stride for _, stride in attention]} and {[stride for _, stride in expert]}",
-        "equal",
-        f"a pipeline stage is {_reach(attention)} apart on the attention grid and {_reach(expert)} on the expert grid",
-        f"write parallel.order={DEFAULT_ORDER}, or make tp*cp = etp*ep (now {degrees.tp * degrees.cp} and {degrees.etp * degrees.ep})",
+        holds=attention == expert or not world.config.model.moe,
+        observed=f"strides {[stride for _, stride in attention]} and {[stride for _, stride in expert]}",
+        limit="equal",
+        message=f"a pipeline stage is {_reach(attention)} apart on the attention grid and {_reach(expert)} on the expert grid",
+        fix=f"write parallel.order={DEFAULT_ORDER}, or make tp*cp = etp*ep (now {degrees.tp * degrees.cp} and {degrees.etp * degrees.ep})",
     )
 
 
@@ -56,7 +54,7 @@ def _reach(strides: tuple[tuple[int, int], ...]) -> str:
     return " and ".join(f"{stride} ranks" for _, stride in strides) or "0 ranks"
 
 
-@laid_out
+@laid_out()
 def tensor_parallel_span(world: World) -> Iterator[Check]:
     """Tensor parallelism talks in every layer, so its groups belong inside one NVLink domain."""
     kinds = ("tp", "etp") if world.config.model.moe else ("tp",)
@@ -66,16 +64,16 @@ def tensor_parallel_span(world: World) -> Iterator[Check]:
         total, size = len(world.groups[kind]), world.groups.size(kind)
         yield check(
             f"{kind}-in-nvlink",
-            outside == 0,
-            f"{outside} outside",
-            "0",
-            f"{total - outside} of {total} {kind} groups of {size} ranks are inside an NVLink domain of {domain} GPUs",
-            f"write {kind} as a divisor of {domain}",
-            otherwise="warn",
+            holds=outside == 0,
+            observed=f"{outside} outside",
+            limit="0",
+            message=f"{total - outside} of {total} {kind} groups of {size} ranks are inside an NVLink domain of {domain} GPUs",
+            fix=f"write {kind} as a divisor of {domain}",
+            otherwise=Status.WARN,
         )
 
 
-@laid_out
+@laid_out("ep-span")
 def expert_parallel_span(world: World) -> Iterator[Check]:
     """Expert all-to-all is the heaviest traffic: say how far its groups reach and how many share a node and a rail."""
     if not world.config.model.moe or world.degrees.ep == 1:
@@ -93,11 +91,10 @@ def expert_parallel_span(world: World) -> Iterator[Check]:
     shared = f"{a_node} groups share a node and {a_rail} a rail"
     one = int(nodes.max()) == 1
     yield check(
-        "ep-span",
-        int(leaves.max()) == 1 and (one or a_rail == 1),
-        f"{int(leaves.max())} leaves, {a_rail} groups a rail",
-        "1 leaf, 1 group a rail",
-        f"an EP group of {table.shape[1]} ranks spans {reach}; {shared}",
-        "write a smaller ep or etp, or put ep before dp in parallel.order",
-        otherwise="warn",
+        holds=int(leaves.max()) == 1 and (one or a_rail == 1),
+        observed=f"{int(leaves.max())} leaves, {a_rail} groups a rail",
+        limit="1 leaf, 1 group a rail",
+        message=f"an EP group of {table.shape[1]} ranks spans {reach}; {shared}",
+        fix="write a smaller ep or etp, or put ep before dp in parallel.order",
+        otherwise=Status.WARN,
     )

@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, failed, warned
 from compiler.cluster import inventory
 from compiler.cluster.hosts import names
 from compiler.errors import short
@@ -17,7 +17,7 @@ from compiler.specs.config import Config
 _DEVICE = re.compile(r"[A-Za-z0-9._-]+")
 
 
-@declared
+@declared("inventory")
 def hosts(config: Config) -> Iterator[Check]:
     """A pinned plan names exactly its hosts; any inventory has enough of them."""
     hardware, spares = config.hardware, config.launch.spare_nodes
@@ -25,23 +25,22 @@ def hosts(config: Config) -> Iterator[Check]:
         if hardware.pin or hardware.hosts is not None:
             yield check(
                 "inventory",
-                False,
-                "no inventory",
-                "hosts",
-                f"hardware.{'pin=true' if hardware.pin else 'hosts'} has no hosts to pin",
-                f"write hardware.{'pin=false' if hardware.pin else 'hosts=null'}, or hardware.inventory=FILE",
+                holds=False,
+                observed="no inventory",
+                limit="hosts",
+                message=f"hardware.{'pin=true' if hardware.pin else 'hosts'} has no hosts to pin",
+                fix=f"write hardware.{'pin=false' if hardware.pin else 'hosts=null'}, or hardware.inventory=FILE",
             )
         return
     yield from _named(config)
     count, own = len(inventory.read(hardware.inventory)), hardware.within.nodes or hardware.nodes
     wanted = own + spares
     yield check(
-        "inventory",
-        count == wanted if hardware.pin else count >= wanted,
-        count,
-        wanted,
-        f"the inventory has {count} hosts, the plan {own} nodes + {spares} spares = {wanted}",
-        f"pin exactly {wanted} hosts, or write hardware.pin=false"
+        holds=count == wanted if hardware.pin else count >= wanted,
+        observed=count,
+        limit=wanted,
+        message=f"the inventory has {count} hosts, the plan {own} nodes + {spares} spares = {wanted}",
+        fix=f"pin exactly {wanted} hosts, or write hardware.pin=false"
         if hardware.pin
         else f"list at least {wanted} hosts" + f", or write hardware.nodes={count - spares}" * (count > spares),
     )
@@ -60,17 +59,17 @@ def _named(config: Config) -> Iterator[Check]:
     own = hardware.within.nodes or hardware.nodes
     yield check(
         "hosts",
-        not wrong and len(named) == own,
-        wrong[0] if wrong else len(named),
-        own,
-        f"hardware.hosts names {short(wrong[0])}, which the inventory {'lists once' if wrong[0] in known else 'does not list'}"
+        holds=not wrong and len(named) == own,
+        observed=wrong[0] if wrong else len(named),
+        limit=own,
+        message=f"hardware.hosts names {short(wrong[0])}, which the inventory {'lists once' if wrong[0] in known else 'does not list'}"
         if wrong
         else f"hardware.hosts names {len(named)} hosts, the plan has {own} nodes",
-        "write hardware.hosts=null, or a host of the inventory for each node, in the order of slots",
+        fix="write hardware.hosts=null, or a host of the inventory for each node, in the order of slots",
     )
 
 
-@declared
+@declared()
 def device_names(config: Config) -> Iterator[Check]:
     """NCCL matches device names by prefix: mlx5_1 also takes mlx5_10 unless the list starts with =."""
     merged = {**config.site.environment, **config.launch.environment}
@@ -78,13 +77,12 @@ def device_names(config: Config) -> Iterator[Check]:
         value = merged.get(name)
         if value:
             yield check(
-                "nccl-device-names",
-                value.startswith(("=", "^=")),
-                value,
-                f"={value}",
-                f"{name}={value} matches every device whose name starts so",
-                f"write {_word(f'launch.environment.{name}', f'={value}'.replace('=^', '^='))} for exactly those",
-                otherwise="warn",
+                holds=value.startswith(("=", "^=")),
+                observed=value,
+                limit=f"={value}",
+                message=f"{name}={value} matches every device whose name starts so",
+                fix=f"write {_word(f'launch.environment.{name}', f'={value}'.replace('=^', '^='))} for exactly those",
+                otherwise=Status.WARN,
             )
 
 
@@ -94,7 +92,7 @@ def _word(key: str, value: str) -> str:
     return shlex.quote(f'{key}="{escaped}"')
 
 
-@declared
+@declared("checkpoint-signal")
 def time_limit(config: Config) -> Iterator[Check]:
     """A checkpoint needs its time before the limit."""
     launch = config.launch
@@ -102,12 +100,11 @@ def time_limit(config: Config) -> Iterator[Check]:
     if match:
         seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])
         yield check(
-            "checkpoint-signal",
-            launch.checkpoint_signal_s < seconds,
-            launch.checkpoint_signal_s,
-            seconds,
-            f"the checkpoint signal comes {launch.checkpoint_signal_s} s before a limit of {seconds} s",
-            f"write launch.time_limit={_clock(2 * launch.checkpoint_signal_s)}, or launch.checkpoint_signal_s={seconds // 2}",
+            holds=launch.checkpoint_signal_s < seconds,
+            observed=launch.checkpoint_signal_s,
+            limit=seconds,
+            message=f"the checkpoint signal comes {launch.checkpoint_signal_s} s before a limit of {seconds} s",
+            fix=f"write launch.time_limit={_clock(2 * launch.checkpoint_signal_s)}, or launch.checkpoint_signal_s={seconds // 2}",
         )
 
 
@@ -115,7 +112,7 @@ def _clock(seconds: int) -> str:
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-@declared
+@declared("slurm-containers")
 def containers(config: Config) -> Iterator[Check]:
     """What only a container can have must not be dropped without a word where Slurm runs ranks on the bare node."""
     kind = config.site.slurm.container
@@ -124,20 +121,17 @@ def containers(config: Config) -> Iterator[Check]:
     given = [f"launch.image={config.launch.image}"] if config.launch.image is not None else []
     given += ["launch.mounts"] * bool(config.launch.mounts) + ["site.mounts"] * bool(config.site.mounts)
     if given:
-        yield check(
-            "slurm-containers",
-            False,
-            ", ".join(given),
-            "none",
-            f"{' and '.join(given)} has no effect under scheduler=slurm, which runs the command on the node itself",
-            "start the container in launch.command, or write site.slurm.container=pyxis"
+        yield warned(
+            observed=", ".join(given),
+            limit="none",
+            message=f"{' and '.join(given)} has no effect under scheduler=slurm, which runs the command on the node itself",
+            fix="start the container in launch.command, or write site.slurm.container=pyxis"
             if kind == "none"
             else "write launch.image=...",
-            otherwise="warn",
         )
 
 
-@declared
+@declared("site-devices")
 def devices(config: Config) -> Iterator[Check]:
     """A site names all cards of a node, and the NUMA node of all its GPUs, or none."""
     site, hardware = config.site, config.hardware
@@ -147,20 +141,17 @@ def devices(config: Config) -> Iterator[Check]:
     ):
         if given:
             yield check(
-                "site-devices",
-                given == wanted,
-                given,
-                wanted,
-                f"{key} has {given} entries, and a node of {hardware.name} has {wanted} {what}",
-                f"write {wanted} entries, or leave {key} out",
+                holds=given == wanted,
+                observed=given,
+                limit=wanted,
+                message=f"{key} has {given} entries, and a node of {hardware.name} has {wanted} {what}",
+                fix=f"write {wanted} entries, or leave {key} out",
             )
     odd = [name for name in site.nics if not _DEVICE.fullmatch(name)]
     if odd:
-        yield check(
-            "site-devices",
-            False,
-            ", ".join(odd),
-            "device names",
-            f"site.nics holds {', '.join(map(repr, odd))}, and a device name has letters, digits, ., _ and - only",
-            "write names as under /sys/class/infiniband",
+        yield failed(
+            observed=", ".join(odd),
+            limit="device names",
+            message=f"site.nics holds {', '.join(map(repr, odd))}, and a device name has letters, digits, ., _ and - only",
+            fix="write names as under /sys/class/infiniband",
         )

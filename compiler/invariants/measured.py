@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, warned
 from compiler.costs.total import Costs
 from compiler.invariants.registry import costed
 from compiler.world import World
 
 
-@costed
+@costed("measured")
 def measured(world: World, costs: Costs) -> Iterator[Check]:
     """GPU, precision, framework and scale of a projection should have been measured; of a release the latest stands in."""
     hardware = world.config.hardware
     if hardware.calibration is None:
-        yield check(
-            "measured",
-            False,
-            "a roofline",
-            "measured curves",
-            f"no measured curves of {hardware.name}: times are a roofline's over its file's rates",
-            "fit some with python -m compiler.calibrate and name them in hardware.calibration, or take the times as rough",
-            otherwise="warn",
+        yield warned(
+            observed="a roofline",
+            limit="measured curves",
+            message=f"no measured curves of {hardware.name}: times are a roofline's over its file's rates",
+            fix="fit some with python -m compiler.calibrate and name them in hardware.calibration, or take the times as rough",
         )
         return
     releases = [note for note in costs.unseen if note.startswith("release ")]  # nobody can measure what runs elsewhere
     others = [note for note in costs.unseen if note not in releases]
     known = "GPU, precision, framework and scale of the projection were measured"
     yield check(
-        "measured",
-        not others,
-        str(len(others)),
-        "0",
-        "; ".join([f"the projection extrapolates: {'; '.join(others)}" if others else known, *releases]),
-        _fix(others),
-        otherwise="warn",
+        holds=not others,
+        observed=str(len(others)),
+        limit="0",
+        message="; ".join([f"the projection extrapolates: {'; '.join(others)}" if others else known, *releases]),
+        fix=_fix(others),
+        otherwise=Status.WARN,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.costs import room
 from compiler.costs.case import case
 from compiler.costs.memory import memory
@@ -25,7 +25,7 @@ it. Eleven more come to 1.12 and above, where layers on the host or full shardin
 PARTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "other")
 
 
-@costed
+@costed("memory")
 def fits(world: World, costs: Costs) -> Iterator[Check]:
     """The fullest rank's parts add up to less than a GPU has, and so does the upper end of what they may come to."""
     memory = costs.to_dict()["memory"]
@@ -39,12 +39,12 @@ def fits(world: World, costs: Costs) -> Iterator[Check]:
         edge = f"; it runs out of memory unless something unsaid lessens that, as of runs that came to {RAN:.0%} of it"
     yield check(
         "memory",
-        total <= capacity and not near,
-        f"{total:.0f}",
-        f"{capacity:.0f}",
-        f"{needs}: {parts}{edge}",
-        _lessen(world.config, memory),
-        otherwise="warn" if near or above else "fail",
+        holds=total <= capacity and not near,
+        observed=f"{total:.0f}",
+        limit=f"{capacity:.0f}",
+        message=f"{needs}: {parts}{edge}",
+        fix=_lessen(world.config, memory),
+        otherwise=Status.WARN if near or above else Status.FAIL,
     )
 
 
@@ -135,7 +135,7 @@ LEVERS: dict[str, Callable[[Config], Iterator[str]]] = {
 """Part of the memory -> overrides that make it smaller."""
 
 
-@costed
+@costed("cache-room")
 def cached(world: World, costs: Costs) -> Iterator[Check]:
     """A server lets in what its cache has room for, and the others wait; where not one sequence fits it does not start."""
     config, workload = world.config, world.config.workload
@@ -158,18 +158,17 @@ def cached(world: World, costs: Costs) -> Iterator[Check]:
     if let_in == clients:
         waiting = "all run while answers are half way on average, and some wait where they are not"
     yield check(
-        "cache-room",
-        bool((has >= asked).all()),
-        f"{clients} sequences",
-        f"{0 if none_fits else let_in}",
-        f"{who} has {has[stage] / 1e9:.2f} GB of a GPU for its KV cache, and "
+        holds=bool((has >= asked).all()),
+        observed=f"{clients} sequences",
+        limit=f"{0 if none_fits else let_in}",
+        message=f"{who} has {has[stage] / 1e9:.2f} GB of a GPU for its KV cache, and "
         + (
             f"one sequence of {length:,} tokens needs {one[stage] / 1e9:.2f}"
             if none_fits
             else f"{clients} sequences of {length:,} tokens need {asked[stage] / 1e9:.2f} on the fullest: {waiting}"
         ),
-        _more_room(config, this.room.option if none_fits else ""),
-        otherwise="fail" if none_fits else "warn",
+        fix=_more_room(config, this.room.option if none_fits else ""),
+        otherwise=Status.FAIL if none_fits else Status.WARN,
     )
 
 
@@ -180,7 +179,7 @@ def _more_room(config: Config, option: str) -> str:
     return f"{first}, raise pp, adp, or tp within NVLink{narrower}"
 
 
-@costed
+@costed()
 def declared_parameters(world: World, costs: Costs) -> Iterator[Check]:
     """A stated count should come out of the architecture that is stated with it."""
     params, declared = costs.to_dict()["params"], world.config.model.declared
@@ -195,10 +194,10 @@ def declared_parameters(world: World, costs: Costs) -> Iterator[Check]:
             continue
         yield check(
             f"declared-{name.replace('_', '-')}",
-            abs(stated - found) <= 0.02 * stated,
-            f"{found:.0f}",
-            f"{stated:.0f}",
-            f"model.declared.{name} is {stated / 1e9:.2f}B; the architecture has {found / 1e9:.2f}B; the larger of each class is planned with",
-            f"mend the architecture, or leave model.declared.{name} out",
-            otherwise="warn",
+            holds=abs(stated - found) <= 0.02 * stated,
+            observed=f"{found:.0f}",
+            limit=f"{stated:.0f}",
+            message=f"model.declared.{name} is {stated / 1e9:.2f}B; the architecture has {found / 1e9:.2f}B; the larger of each class is planned with",
+            fix=f"mend the architecture, or leave model.declared.{name} out",
+            otherwise=Status.WARN,
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, failed, warned
 from compiler.frameworks.adapter import Empty, adapter
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 
 
-@declared
+@declared()
 def layers(config: Config) -> Iterator[Check]:
     """Every layer is on exactly one stage or chunk, and none is empty that the framework wants a layer in."""
     parallel, total = config.parallel, config.model.num_hidden_layers
@@ -26,23 +26,21 @@ def layers(config: Config) -> Iterator[Check]:
     told = f"parallel.vpp={rounds}, or " if not rest and rounds != parallel.vpp and sum(counts) == total else ""
     yield check(
         "layers-to-stages",
-        len(counts) == parts and sum(counts) == total,
-        sum(counts),
-        total,
-        message,
-        f"write {told}parallel.stages={_shares(total, parts)}, or leave parallel.stages out",
+        holds=len(counts) == parts and sum(counts) == total,
+        observed=sum(counts),
+        limit=total,
+        message=message,
+        fix=f"write {told}parallel.stages={_shares(total, parts)}, or leave parallel.stages out",
     )
     yield from _empty(config, counts, unit)
     said = parallel.stages is not None or adapter(config.framework.name).said_stages(config) is not None
     if total % parts and not said:
-        yield check(
+        yield warned(
             "stages-uneven",
-            False,
-            f"{list(counts)}",
-            "equal",
-            f"{total} layers over {parts} {unit} are split by {config.framework.name}'s rule: {list(counts)}",
-            "write parallel.stages to choose",
-            otherwise="warn",
+            observed=f"{list(counts)}",
+            limit="equal",
+            message=f"{total} layers over {parts} {unit} are split by {config.framework.name}'s rule: {list(counts)}",
+            fix="write parallel.stages to choose",
         )
 
 
@@ -54,11 +52,11 @@ def _empty(config: Config, counts: Sequence[int], unit: str) -> Iterator[Check]:
     bad = _refused(config, [at for at, count in enumerate(counts) if count == 0], len(counts))
     yield check(
         "empty-stages",
-        not bad,
-        ", ".join(map(str, bad[:4])) or "none",
-        adapter(name).empty_stages.value,
-        f"{unit} without a layer under framework={name}: {', '.join(map(str, bad[:4]))} of 0 to {len(counts) - 1}; it takes as such: {adapter(name).empty_stages.value}",
-        f"write parallel.stages={_shares(total, len(counts))}, or leave parallel.stages out",
+        holds=not bad,
+        observed=", ".join(map(str, bad[:4])) or "none",
+        limit=adapter(name).empty_stages.value,
+        message=f"{unit} without a layer under framework={name}: {', '.join(map(str, bad[:4]))} of 0 to {len(counts) - 1}; it takes as such: {adapter(name).empty_stages.value}",
+        fix=f"write parallel.stages={_shares(total, len(counts))}, or leave parallel.stages out",
     )
 
 
@@ -71,13 +69,12 @@ def _refused(config: Config, empty: Sequence[int], count: int) -> list[int]:
 def _indivisible(config: Config, total: int, parts: int, unit: str) -> Check:
     """No rule deals `total` layers out to `parts` stages or chunks."""
     least = parts - {Empty.NONE: 0, Empty.ENDS: 2, Empty.ANY: parts}[adapter(config.framework.name).empty_stages]
-    return check(
+    return failed(
         "layers-to-stages",
-        False,
-        f"{total} / {parts}",
-        "a whole number",
-        f"{total} layers over {parts} {unit} is {total / parts:g} each",
-        f"write {f'parallel.stages={_shares(total, parts)} or ' if least <= total else ''}a pp*vpp that divides {total}",
+        observed=f"{total} / {parts}",
+        limit="a whole number",
+        message=f"{total} layers over {parts} {unit} is {total / parts:g} each",
+        fix=f"write {f'parallel.stages={_shares(total, parts)} or ' if least <= total else ''}a pp*vpp that divides {total}",
     )
 
 
@@ -87,31 +84,31 @@ def _shares(total: int, parts: int) -> str:
     return str([total // parts + (start <= i < start + total % parts) for i in range(parts)]).replace(" ", "")
 
 
-@declared
+@declared()
 def virtual(config: Config) -> Iterator[Check]:
     """Virtual chunks interleave stages, so there must be several, and a schedule that uses them."""
     parallel, schedule = config.parallel, config.workload.schedule
     if parallel.vpp > 1:
         yield check(
             "virtual-pipeline",
-            parallel.pp > 1,
-            f"vpp={parallel.vpp} pp={parallel.pp}",
-            "pp > 1",
-            f"vpp={parallel.vpp} needs a pipeline, and pp is {parallel.pp}",
-            "write pp2 or more, or leave vpp out",
+            holds=parallel.pp > 1,
+            observed=f"vpp={parallel.vpp} pp={parallel.pp}",
+            limit="pp > 1",
+            message=f"vpp={parallel.vpp} needs a pipeline, and pp is {parallel.pp}",
+            fix="write pp2 or more, or leave vpp out",
         )
     if config.workload.train and schedule == "interleaved":
         yield check(
             "schedule",
-            parallel.vpp > 1,
-            f"vpp={parallel.vpp}",
-            "vpp > 1",
-            f"workload.schedule=interleaved with vpp={parallel.vpp} has nothing to interleave",
-            "write workload.schedule=1f1b, or vpp2 or more",
+            holds=parallel.vpp > 1,
+            observed=f"vpp={parallel.vpp}",
+            limit="vpp > 1",
+            message=f"workload.schedule=interleaved with vpp={parallel.vpp} has nothing to interleave",
+            fix="write workload.schedule=1f1b, or vpp2 or more",
         )
 
 
-@declared
+@declared("batch")
 def batch(config: Config) -> Iterator[Check]:
     """Sequences divide over attention DP and micro-batches in training; a server's busiest rank has a few more than others."""
     workload, adp = config.workload, config.degrees.adp
@@ -119,27 +116,23 @@ def batch(config: Config) -> Iterator[Check]:
     step = adp * micro
     if not workload.train and total % step:
         most = -(-total // adp)
-        yield check(
-            "batch",
-            False,
-            f"{total} % {step} = {total % step}",
-            "0",
-            f"global_batch_size {total} over adp={adp} ranks is {total / adp:g} each: costed with the {most} of the busiest",
-            f"write workload.global_batch_size={most * adp} to fill all ranks alike",
-            otherwise="warn",
+        yield warned(
+            observed=f"{total} % {step} = {total % step}",
+            limit="0",
+            message=f"global_batch_size {total} over adp={adp} ranks is {total / adp:g} each: costed with the {most} of the busiest",
+            fix=f"write workload.global_batch_size={most * adp} to fill all ranks alike",
         )
         return
     yield check(
-        "batch",
-        total % step == 0,
-        f"{total} % {step} = {total % step}",
-        "0",
-        f"global_batch_size {total} over adp={adp} ranks in micro-batches of {micro} is {total / step:g} micro-batches each",
-        f"write workload.global_batch_size={max(-(-total // step), 1) * step}",
+        holds=total % step == 0,
+        observed=f"{total} % {step} = {total % step}",
+        limit="0",
+        message=f"global_batch_size {total} over adp={adp} ranks in micro-batches of {micro} is {total / step:g} micro-batches each",
+        fix=f"write workload.global_batch_size={max(-(-total // step), 1) * step}",
     )
 
 
-@declared
+@declared()
 def busy(config: Config) -> Iterator[Check]:
     """A pipeline is full only with as many micro-batches as stages."""
     workload, degrees = config.workload, config.degrees
@@ -151,21 +144,21 @@ def busy(config: Config) -> Iterator[Check]:
         micro_batches = -(-workload.global_batch_size // each)
     yield check(
         "micro-batches",
-        micro_batches >= degrees.pp,
-        micro_batches,
-        degrees.pp,
-        f"{micro_batches} micro-batches fill at most {micro_batches} of {degrees.pp} stages: {min(1.0, micro_batches / degrees.pp):.0%} busy",
-        f"write workload.global_batch_size={degrees.pp * each} or a smaller pp",
-        otherwise="fail" if interleaved else "warn",
+        holds=micro_batches >= degrees.pp,
+        observed=micro_batches,
+        limit=degrees.pp,
+        message=f"{micro_batches} micro-batches fill at most {micro_batches} of {degrees.pp} stages: {min(1.0, micro_batches / degrees.pp):.0%} busy",
+        fix=f"write workload.global_batch_size={degrees.pp * each} or a smaller pp",
+        otherwise=Status.FAIL if interleaved else Status.WARN,
     )
     if interleaved:
         size = adapter(config.framework.name).interleaved_group(config)
         rest, name = micro_batches % size, f"pp={degrees.pp}" if size == degrees.pp else f"{size}"
         yield check(
             "interleaving",
-            rest == 0 or rest >= degrees.pp,
-            f"{micro_batches} % {size} = {rest}",
-            "0" if size == degrees.pp else f"0, or {degrees.pp} and more",
-            f"interleaving runs micro-batches in rounds of {name}, and there are {micro_batches}",
-            f"write workload.global_batch_size={-(-max(micro_batches, 1) // size) * size * each}",
+            holds=rest == 0 or rest >= degrees.pp,
+            observed=f"{micro_batches} % {size} = {rest}",
+            limit="0" if size == degrees.pp else f"0, or {degrees.pp} and more",
+            message=f"interleaving runs micro-batches in rounds of {name}, and there are {micro_batches}",
+            fix=f"write workload.global_batch_size={-(-max(micro_batches, 1) // size) * size * each}",
         )

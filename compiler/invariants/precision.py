@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, warned
 from compiler.costs.widths import products
 from compiler.frameworks.adapter import adapter
 from compiler.invariants.registry import declared
@@ -15,7 +15,7 @@ UNITS = {"fp8": "fp8", "mxfp8": "fp4", "fp4": "fp4", "nvfp4": "fp4"}
 """Format of a product -> the peak that a GPU with units for it has; scaled ones (MX) came with those of FP4."""
 
 
-@declared
+@declared("checkpoint-precision")
 def checkpoint(config: Config) -> Iterator[Check]:
     """A checkpoint's own quantisation decides how its weights are stored; a workload that says otherwise is told what is planned."""
     model, asked = config.model, config.workload.precision
@@ -26,18 +26,15 @@ def checkpoint(config: Config) -> Iterator[Check]:
     planned = (
         f"weights as it stores them, activations in {asked}" if kept else f"another checkpoint, of {asked} weights"
     )
-    yield check(
-        "checkpoint-precision",
-        False,
-        asked,
-        model.precision,
-        f"{model.name} is quantised by {method}, and workload.precision={asked}: planned with {planned}",
-        "leave workload.precision out, or write model.quantization.method=null for a checkpoint that is not quantised",
-        otherwise="warn",
+    yield warned(
+        observed=asked,
+        limit=model.precision,
+        message=f"{model.name} is quantised by {method}, and workload.precision={asked}: planned with {planned}",
+        fix="leave workload.precision out, or write model.quantization.method=null for a checkpoint that is not quantised",
     )
 
 
-@declared
+@declared("precision-units")
 def units(config: Config) -> Iterator[Check]:
     """Products run in what the GPU has units for; some kernels widen narrower weights."""
     workload, gpu, model = config.workload, config.hardware.gpu, config.model
@@ -55,11 +52,10 @@ def units(config: Config) -> Iterator[Check]:
             else "needs them"
         )
         yield check(
-            "precision-units",
-            peak is not None,
-            f"{UNITS[name]}: none" if peak is None else f"{UNITS[name]}: {peak:.3g}",
-            f"units for {name}",
-            f"{gpu.name} has no units for {name} (hardware.gpu.peak_flops: {rates} FLOP/s), and {config.framework.name} {runs}",
-            f"take hardware whose GPU has them, or write {null}workload.precision={wide}",
-            otherwise="warn" if widened else "fail",
+            holds=peak is not None,
+            observed=f"{UNITS[name]}: none" if peak is None else f"{UNITS[name]}: {peak:.3g}",
+            limit=f"units for {name}",
+            message=f"{gpu.name} has no units for {name} (hardware.gpu.peak_flops: {rates} FLOP/s), and {config.framework.name} {runs}",
+            fix=f"take hardware whose GPU has them, or write {null}workload.precision={wide}",
+            otherwise=Status.WARN if widened else Status.FAIL,
         )

@@ -5,37 +5,44 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import ParamSpec
 
 from compiler.checks import Check
-from compiler.costs.total import Costs
-from compiler.specs.config import Config
-from compiler.world import World
 
-Declared = Callable[[Config], Iterator[Check]]
-LaidOut = Callable[[World], Iterator[Check]]
-Costed = Callable[[World, Costs], Iterator[Check]]
-
-DECLARED: list[Declared] = []
-LAID_OUT: list[LaidOut] = []
-COSTED: list[Costed] = []
+P = ParamSpec("P")
+Rule = Callable[P, Iterator[Check]]
 
 
-def declared(rule: Declared) -> Declared:
-    """A rule over the configuration."""
-    DECLARED.append(rule)
-    return rule
+@dataclass(frozen=True)
+class Moment:
+    """A point of a compile at which rules run. Called with the id of a rule's checks, it is the decorator that registers the rule;
+    without one, its checks name themselves.
+    """
+
+    found: list[tuple[tuple[str, int], Callable[..., Iterator[Check]]]] = field(default_factory=list)
+
+    def __call__(self, name: str = "") -> Callable[[Rule[P]], Rule[P]]:
+        def register(rule: Rule[P]) -> Rule[P]:
+            @wraps(rule)
+            def named(*args: P.args, **kwargs: P.kwargs) -> Iterator[Check]:
+                return (check if check.id else replace(check, id=name) for check in rule(*args, **kwargs))
+
+            self.found.append(((rule.__module__, rule.__code__.co_firstlineno), named))
+            return named
+
+        return register
+
+    def run(self, *seen: object) -> Iterator[Check]:
+        """Every check of what there is to see, in the order in which rules are written, whichever module was imported first."""
+        load()
+        for _, rule in sorted(self.found, key=lambda item: item[0]):
+            yield from rule(*seen)
 
 
-def laid_out(rule: LaidOut) -> LaidOut:
-    """A rule over the ranks and where they sit."""
-    LAID_OUT.append(rule)
-    return rule
-
-
-def costed(rule: Costed) -> Costed:
-    """A rule over the costs."""
-    COSTED.append(rule)
-    return rule
+declared, laid_out, costed = Moment(), Moment(), Moment()
+"""Rules over the configuration; over the ranks and where they sit; and over those and their costs."""
 
 
 def load() -> None:
@@ -43,8 +50,3 @@ def load() -> None:
     package = importlib.import_module("compiler.invariants")
     for item in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"compiler.invariants.{item.name}")
-
-
-def place(rule: Declared | LaidOut | Costed) -> tuple[str, int]:
-    """Where a rule is written: checks come in that order, whichever module somebody imported first."""
-    return rule.__module__, rule.__code__.co_firstlineno

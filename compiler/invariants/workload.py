@@ -8,7 +8,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, warned
 from compiler.costs.constants import SAVED_BYTES
 from compiler.frameworks.adapter import adapter, servers
 from compiler.invariants.registry import declared
@@ -56,7 +56,7 @@ NEEDS = {
 """Keys that say more of another one, and nothing where that one is left out."""
 
 
-@declared
+@declared("workload-setting")
 def without_effect(config: Config) -> Iterator[Check]:
     """A setting of the other kind of workload, of experts where there are none, or of another setting that is not made."""
     workload, name = config.workload, config.model.name
@@ -83,14 +83,11 @@ def without_effect(config: Config) -> Iterator[Check]:
 def _idle(key: str, value: str, usual: str, what: str) -> Check:
     said = f"{key.removeprefix('workload.')}={value}"
     limit = f"{key.removeprefix('workload.')}={usual}"
-    return check(
-        "workload-setting",
-        False,
-        said,
-        limit,
-        f"{key}={value} has no effect on {what}",
-        f"leave {key} out",
-        otherwise="warn",
+    return warned(
+        observed=said,
+        limit=limit,
+        message=f"{key}={value} has no effect on {what}",
+        fix=f"leave {key} out",
     )
 
 
@@ -128,21 +125,18 @@ def _file(kind: str) -> dict[str, Any]:
     return {key: float(value) if key.endswith("_s") else value for key, value in found.items()}
 
 
-@declared
+@declared("serving-passes")
 def passes(config: Config) -> Iterator[Check]:
     """The inference servers are told of a workload's passes, or refuse them; other frameworks that serve are not asked."""
     workload, name = config.workload, config.framework.name
     usual = defaults()
     chosen = [key for key in OF_PASSES if getattr(workload, key) != usual[key]]
     if not workload.train and chosen and name != "none" and not adapter(name).serves:
-        yield check(
-            "serving-passes",
-            False,
-            name,
-            ", ".join(servers()),
-            f"costed, and not told to {name}: workload.{', workload.'.join(chosen)}",
-            "give its own options in framework.args, or leave them out",
-            otherwise="warn",
+        yield warned(
+            observed=name,
+            limit=", ".join(servers()),
+            message=f"costed, and not told to {name}: workload.{', workload.'.join(chosen)}",
+            fix="give its own options in framework.args, or leave them out",
         )
 
 
@@ -150,7 +144,7 @@ RARELY = 0.01
 """A draft that fewer steps keep costs its verification and gives nothing; a draft counts only where all before it are kept."""
 
 
-@declared
+@declared()
 def drafts(config: Config) -> Iterator[Check]:
     """Drafts that next to no step keeps."""
     workload = config.workload
@@ -161,29 +155,26 @@ def drafts(config: Config) -> Iterator[Check]:
     kept = (1 - each ** (count + 1)) / (1 - each)
     yield check(
         "draft-tokens",
-        count <= useful,
-        f"{count} drafts",
-        f"{useful}",
-        f"{count} tokens are drafted by each step and {each:g} of them accepted, one after the other: a step keeps {kept:.2f}"
+        holds=count <= useful,
+        observed=f"{count} drafts",
+        limit=f"{useful}",
+        message=f"{count} tokens are drafted by each step and {each:g} of them accepted, one after the other: a step keeps {kept:.2f}"
         + ("" if count <= useful else f", and what follows the first {useful} is kept by less than 1 of 100 steps"),
-        f"write workload.draft_tokens={useful}, or workload.draft_acceptance as it was measured",
-        otherwise="warn",
+        fix=f"write workload.draft_tokens={useful}, or workload.draft_acceptance as it was measured",
+        otherwise=Status.WARN,
     )
 
 
-@declared
+@declared()
 def dispatch(config: Config) -> Iterator[Check]:
     """How tokens reach experts is costed for every framework, and asked of Megatron alone."""
     workload, name = config.workload, config.framework.name
     chosen = workload.dispatch != "alltoall" or workload.overlapped_dispatch
     if workload.train and config.model.moe and chosen and name not in ("none", "megatron"):
-        yield check(
-            "dispatch",
-            False,
-            name,
-            "megatron",
-            f"workload.dispatch={workload.dispatch} and overlapped_dispatch={str(workload.overlapped_dispatch).lower()} are "
+        yield warned(
+            observed=name,
+            limit="megatron",
+            message=f"workload.dispatch={workload.dispatch} and overlapped_dispatch={str(workload.overlapped_dispatch).lower()} are "
             f"costed, but {name} is not told of them",
-            "give its own options in framework.args, or leave both out",
-            otherwise="warn",
+            fix="give its own options in framework.args, or leave both out",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, failed, warned
 from compiler.cluster.share import nodes, share
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
@@ -14,7 +14,7 @@ from compiler.specs.hardware import Hardware, Within
 from compiler.specs.limits import NODES, RANKS
 
 
-@declared
+@declared()
 def gpus(config: Config) -> Iterator[Check]:
     """Training has a rank on every GPU of the cluster, and a server on every node; no plan has more ranks than can be counted."""
     degrees, hardware, instances = config.degrees, config.hardware, config.framework.instances
@@ -24,11 +24,18 @@ def gpus(config: Config) -> Iterator[Check]:
     size = f"{hardware.nodes} nodes x {hardware.node.gpus} GPUs = {hardware.gpus}"
     if ranks > RANKS:
         fix = f"write degrees and instances whose product is at most {RANKS}"
-        yield check("world-size", False, ranks, RANKS, f"{product_}; a plan has at most {RANKS}", fix)
+        yield failed(
+            "world-size", observed=ranks, limit=RANKS, message=f"{product_}; a plan has at most {RANKS}", fix=fix
+        )
         return
     fits = ranks == hardware.gpus if config.workload.train else nodes(config) == hardware.nodes
     yield check(
-        "world-size", fits, ranks, hardware.gpus, f"{product_}{_apart(config)}; the cluster has {size}", _fix(config)
+        "world-size",
+        holds=fits,
+        observed=ranks,
+        limit=hardware.gpus,
+        message=f"{product_}{_apart(config)}; the cluster has {size}",
+        fix=_fix(config),
     )
     if fits and hardware.within == Within():
         yield from idle(ranks, hardware)
@@ -47,14 +54,12 @@ def idle(ranks: int, hardware: Hardware) -> Iterator[Check]:
     """GPUs that servers leave to nobody."""
     left = hardware.gpus - ranks
     if left > 0:
-        yield check(
+        yield warned(
             "idle-gpus",
-            False,
-            f"{left} idle",
-            "0",
-            f"{ranks} ranks on {hardware.nodes} nodes x {hardware.node.gpus} GPUs leave {left} GPUs idle",
-            f"write degrees and instances that fill {hardware.gpus} GPUs",
-            otherwise="warn",
+            observed=f"{left} idle",
+            limit="0",
+            message=f"{ranks} ranks on {hardware.nodes} nodes x {hardware.node.gpus} GPUs leave {left} GPUs idle",
+            fix=f"write degrees and instances that fill {hardware.gpus} GPUs",
         )
 
 
@@ -65,51 +70,48 @@ def _fix(config: Config) -> str:
     return f"{larger}degrees and instances that fill {config.hardware.gpus} GPUs"
 
 
-@declared
+@declared("instance-nodes")
 def instance_nodes(config: Config) -> Iterator[Check]:
     """An instance has the same number of GPUs of each of its nodes."""
     ranks, own = config.degrees.world_size, share(config)
     if config.framework.instances > 1 or own.size != ranks:
         yield check(
-            "instance-nodes",
-            own.size == ranks,
-            f"{ranks} % {own.nodes} = {ranks % own.nodes}",
-            "0",
-            f"an instance of {ranks} ranks on nodes of {own.gpus} GPUs takes {ranks / own.gpus:g} nodes",
-            f"choose degrees whose ranks are a multiple or a divisor of {own.gpus}",
+            holds=own.size == ranks,
+            observed=f"{ranks} % {own.nodes} = {ranks % own.nodes}",
+            limit="0",
+            message=f"an instance of {ranks} ranks on nodes of {own.gpus} GPUs takes {ranks / own.gpus:g} nodes",
+            fix=f"choose degrees whose ranks are a multiple or a divisor of {own.gpus}",
         )
 
 
-@declared
+@declared("shared-nodes")
 def shared_nodes(config: Config) -> Iterator[Check]:
     """What another pool leaves of a node has room for an instance, and the nodes are among those that both have."""
     within, own, count = config.hardware.within, share(config), config.hardware.nodes
     if within != Within():
         beside = not within.taken_gpus or own.behind(within.taken_gpus) is not None
         yield check(
-            "shared-nodes",
-            beside and within.first + count <= (within.nodes or within.first + count),
-            f"{within.taken_gpus} GPUs taken, nodes {within.first} to {within.first + count - 1}",
-            f"{own.gpus - own.ranks} GPUs, {within.nodes} nodes",
-            f"an instance has {own.ranks} GPUs on each of {own.nodes} nodes, {within.taken_gpus} of {own.gpus} on the first are "
+            holds=beside and within.first + count <= (within.nodes or within.first + count),
+            observed=f"{within.taken_gpus} GPUs taken, nodes {within.first} to {within.first + count - 1}",
+            limit=f"{own.gpus - own.ranks} GPUs, {within.nodes} nodes",
+            message=f"an instance has {own.ranks} GPUs on each of {own.nodes} nodes, {within.taken_gpus} of {own.gpus} on the first are "
             f"another pool's, and {count} nodes from node {within.first} on are to be among {within.nodes or 'any'}",
-            "leave hardware.within out: workload.pools says where pools share a node",
+            fix="leave hardware.within out: workload.pools says where pools share a node",
         )
 
 
-@declared
+@declared("expert-grid")
 def expert_grid(config: Config) -> Iterator[Check]:
     """The expert grid covers the ranks of the attention grid: etp*ep*edp = tp*cp*adp."""
     degrees = config.degrees
     stage, block = degrees.tp * degrees.cp * degrees.adp, degrees.etp * degrees.ep
     yield check(
-        "expert-grid",
-        degrees.factors,
-        f"{stage} / {block}",
-        "a whole number",
-        f"a stage of tp{degrees.tp} x cp{degrees.cp} x adp{degrees.adp} = {stage} ranks holds "
+        holds=degrees.factors,
+        observed=f"{stage} / {block}",
+        limit="a whole number",
+        message=f"a stage of tp{degrees.tp} x cp{degrees.cp} x adp{degrees.adp} = {stage} ranks holds "
         f"{stage / block:g} expert blocks of etp{degrees.etp} x ep{degrees.ep} = {block} ranks",
-        f"write parallel.dp=null parallel.adp={_fitting_adp(degrees)}, which makes it a multiple of {block}, or a smaller ep or etp",
+        fix=f"write parallel.dp=null parallel.adp={_fitting_adp(degrees)}, which makes it a multiple of {block}, or a smaller ep or etp",
     )
 
 

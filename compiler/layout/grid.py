@@ -109,5 +109,5 @@ def row_major(sizes: Iterable[tuple[str, int]]) -> Grid:
     axes, stride = [], 1
     for name, size in sizes:
         axes.append(Axis(name, size, stride))
-        stride *= size
+        stride = stride * size  # arrays of many plans are not changed in place
     return Grid(tuple(axes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, failed
 from compiler.frameworks.deepspeed import emit, json_args, layout, zero
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import version
@@ -33,13 +33,13 @@ def capacity(config: Config) -> Iterator[Check]:
     natural, least = emit.capacity(config), emit.min_capacity(config)
     yield check(
         "deepspeed-capacity",
-        natural % tp == 0,
-        f"{natural} % {tp} = {natural % tp}",
-        "0",
-        f"{named(config)} moe/mappings.py cuts an expert's capacity of {natural} tokens (of "
+        holds=natural % tp == 0,
+        observed=f"{natural} % {tp} = {natural % tp}",
+        limit="0",
+        message=f"{named(config)} moe/mappings.py cuts an expert's capacity of {natural} tokens (of "
         f"{workload.micro_batch_size} x {workload.sequence_length}) into tp={tp} pieces in forward",
-        f"pass min_capacity={least} to MoE, as framework/constructors.json does",
-        otherwise="warn",
+        fix=f"pass min_capacity={least} to MoE, as framework/constructors.json does",
+        otherwise=Status.WARN,
     )
 
 
@@ -56,11 +56,11 @@ def expert_tensor(config: Config) -> Iterator[Check]:
     other = "contiguous for whole experts" if chosen.split else "tensor for experts split by tp"
     yield check(
         "deepspeed-etp",
-        degrees.etp == wanted,
-        f"etp={degrees.etp}",
-        f"etp={wanted}",
-        f"{named(config)}: expert_layout={chosen.name} {how}: etp is {wanted} with tp={degrees.tp}; the plan says {degrees.etp}",
-        f"write parallel.etp={wanted}, or framework.expert_layout={other}",
+        holds=degrees.etp == wanted,
+        observed=f"etp={degrees.etp}",
+        limit=f"etp={wanted}",
+        message=f"{named(config)}: expert_layout={chosen.name} {how}: etp is {wanted} with tp={degrees.tp}; the plan says {degrees.etp}",
+        fix=f"write parallel.etp={wanted}, or framework.expert_layout={other}",
     )
 
 
@@ -68,12 +68,12 @@ def routing(config: Config) -> Iterator[Check]:
     model = config.model
     yield check(
         "deepspeed-routing",
-        model.n_group == 1,
-        f"n_group={model.n_group}",
-        "1",
-        f"{named(config)} moe/sharded_moe.py TopKGate chooses among all experts; n_group={model.n_group} limits them",
-        "bring a gate of your own, or framework.expert_layout=autoep",
-        otherwise="warn",
+        holds=model.n_group == 1,
+        observed=f"n_group={model.n_group}",
+        limit="1",
+        message=f"{named(config)} moe/sharded_moe.py TopKGate chooses among all experts; n_group={model.n_group} limits them",
+        fix="bring a gate of your own, or framework.expert_layout=autoep",
+        otherwise=Status.WARN,
     )
 
 
@@ -84,22 +84,22 @@ def strided(config: Config) -> Iterator[Check]:
     known = bool(version(config).facts.get("mp_size"))
     yield check(
         "deepspeed-tp-strided",
-        known and (dp % ep == 0 or ep % dp == 0),
-        f"ep={ep}, adp={dp}",
-        "one divides the other, from 0.19.2",
-        f"{named(config)} utils/groups.py (mp_size, from 0.19.2) cuts tp lanes of adp={dp} ranks, one after the other, into "
+        holds=known and (dp % ep == 0 or ep % dp == 0),
+        observed=f"ep={ep}, adp={dp}",
+        limit="one divides the other, from 0.19.2",
+        message=f"{named(config)} utils/groups.py (mp_size, from 0.19.2) cuts tp lanes of adp={dp} ranks, one after the other, into "
         f"blocks of ep={ep}",
-        "write framework.expert_layout=contiguous, or an ep that divides adp",
+        fix="write framework.expert_layout=contiguous, or an ep that divides adp",
     )
     yield check(
         "deepspeed-unsorted",
-        degrees.tp == 1,
-        f"tp={degrees.tp}",
-        "sorted groups",
-        "expert groups are listed lane by lane, not in rank order, and an edp group mixes tp lanes; "
+        holds=degrees.tp == 1,
+        observed=f"tp={degrees.tp}",
+        limit="sorted groups",
+        message="expert groups are listed lane by lane, not in rank order, and an edp group mixes tp lanes; "
         "torch.distributed.new_group sorts the ranks of a group",
-        "read group ranks by rank, not by place, or write framework.expert_layout=contiguous",
-        otherwise="warn",
+        fix="read group ranks by rank, not by place, or write framework.expert_layout=contiguous",
+        otherwise=Status.WARN,
     )
 
 
@@ -110,11 +110,11 @@ def autoep(config: Config) -> Iterator[Check]:
     known = bool(facts.get("folding" if folded else "autoep"))
     yield check(
         "deepspeed-autoep-version",
-        known,
-        version(config).number,
-        "0.19.3" if folded else "0.19.2",
-        f"{named(config)}: AutoEP came with 0.19.2, and over AutoTP (tp={degrees.tp}) with 0.19.3",
-        "write framework.version=0.19.8, or framework.expert_layout=contiguous",
+        holds=known,
+        observed=version(config).number,
+        limit="0.19.3" if folded else "0.19.2",
+        message=f"{named(config)}: AutoEP came with 0.19.2, and over AutoTP (tp={degrees.tp}) with 0.19.3",
+        fix="write framework.version=0.19.8, or framework.expert_layout=contiguous",
     )
     if folded:
         yield from _folded(config)
@@ -126,20 +126,20 @@ def _folded(config: Config) -> Iterator[Check]:
     degrees = config.degrees
     yield check(
         "deepspeed-autoep-pipeline",
-        degrees.pp == 1,
-        f"pp={degrees.pp}",
-        "pp=1",
-        f"{named(config)} module_inject/auto_ep_folding.py has AutoEP over AutoTP without a pipeline; tp={degrees.tp} "
+        holds=degrees.pp == 1,
+        observed=f"pp={degrees.pp}",
+        limit="pp=1",
+        message=f"{named(config)} module_inject/auto_ep_folding.py has AutoEP over AutoTP without a pipeline; tp={degrees.tp} "
         f"with pp={degrees.pp}",
-        "write pp1 or tp1, or framework.expert_layout=contiguous",
+        fix="write pp1 or tp1, or framework.expert_layout=contiguous",
     )
     yield check(
         "deepspeed-autoep-ep",
-        degrees.ep > 1,
-        f"ep={degrees.ep}",
-        "ep > 1",
-        f"{named(config)} module_inject/auto_ep_folding.py needs ep > 1 over AutoTP, or gradients count tp={degrees.tp} times",
-        "write ep2 or more, or framework.expert_layout=contiguous",
+        holds=degrees.ep > 1,
+        observed=f"ep={degrees.ep}",
+        limit="ep > 1",
+        message=f"{named(config)} module_inject/auto_ep_folding.py needs ep > 1 over AutoTP, or gradients count tp={degrees.tp} times",
+        fix="write ep2 or more, or framework.expert_layout=contiguous",
     )
 
 
@@ -154,11 +154,10 @@ def _folded_json(config: Config) -> Iterator[Check]:
     if config.workload.train and config.workload.optimizer_offload:
         found.append("workload.optimizer_offload")
     if found:
-        yield check(
+        yield failed(
             "deepspeed-autoep-json",
-            False,
-            ", ".join(found),
-            "none",
-            f"{named(config)} module_inject/auto_ep_folding.py has no offload and no DeepCompile over AutoTP: {', '.join(found)}",
-            "leave it out, or write tp1",
+            observed=", ".join(found),
+            limit="none",
+            message=f"{named(config)} module_inject/auto_ep_folding.py has no offload and no DeepCompile over AutoTP: {', '.join(found)}",
+            fix="leave it out, or write tp1",
         )

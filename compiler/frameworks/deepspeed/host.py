@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, warned
 from compiler.frameworks.deepspeed import layout
 from compiler.frameworks.deepspeed.json_args import given
 from compiler.specs.config import Config
@@ -31,12 +31,12 @@ def states(config: Config) -> Iterator[Check]:
     stage = max(workload.zero_stage, int(workload.distributed_optimizer))
     yield check(
         "deepspeed-optimizer-offload",
-        stage == 3 or (stage > 0 and part == 1),
-        f"ZeRO {stage}, {part:g}",
-        "ZeRO 1 and 2 with 1, ZeRO 3 with any part",
-        f"{layout.named(config)} runtime/zero/offload_config.py offloads the optimizer with ZeRO 1, 2 and 3, and a part of it with "
+        holds=stage == 3 or (stage > 0 and part == 1),
+        observed=f"ZeRO {stage}, {part:g}",
+        limit="ZeRO 1 and 2 with 1, ZeRO 3 with any part",
+        message=f"{layout.named(config)} runtime/zero/offload_config.py offloads the optimizer with ZeRO 1, 2 and 3, and a part of it with "
         f"ZeRO 3 alone (ratio); optimizer_offload={part:g} with zero_stage={stage}",
-        "write workload.optimizer_offload=1, or leave it out"
+        fix="write workload.optimizer_offload=1, or leave it out"
         if stage
         else "write workload.zero_stage=1 and workload.optimizer_offload=1",
     )
@@ -44,13 +44,13 @@ def states(config: Config) -> Iterator[Check]:
     ours = any(key.partition(".")[0] == "optimizer" for key in said)
     yield check(
         "deepspeed-offloaded-adam",
-        ours or said.get("zero_force_ds_cpu_optimizer") is False,
-        "the program's own optimizer",
-        "DeepSpeedCPUAdam",
-        f"{layout.named(config)} runtime/engine.py runs an offloaded optimizer of ds_config.json, or DeepSpeedCPUAdam and "
+        holds=ours or said.get("zero_force_ds_cpu_optimizer") is False,
+        observed="the program's own optimizer",
+        limit="DeepSpeedCPUAdam",
+        message=f"{layout.named(config)} runtime/engine.py runs an offloaded optimizer of ds_config.json, or DeepSpeedCPUAdam and "
         "DeepSpeedCPULion where the program makes one; any other is a ZeRORuntimeException",
-        "make deepspeed.ops.adam.DeepSpeedCPUAdam in the program, or write framework.args=[--json.optimizer.type=AdamW,...]",
-        otherwise="warn",
+        fix="make deepspeed.ops.adam.DeepSpeedCPUAdam in the program, or write framework.args=[--json.optimizer.type=AdamW,...]",
+        otherwise=Status.WARN,
     )
 
 
@@ -61,33 +61,29 @@ def activations(config: Config) -> Iterator[Check]:
         return
     yield check(
         "deepspeed-activation-offload",
-        workload.recompute == "full" and part == 1,
-        f"{part:g}, recompute={workload.recompute}",
-        "1, recompute=full",
-        f"{layout.named(config)} runtime/activation_checkpointing/checkpointing.py sends all checkpoints of recomputed layers to the "
+        holds=workload.recompute == "full" and part == 1,
+        observed=f"{part:g}, recompute={workload.recompute}",
+        limit="1, recompute=full",
+        message=f"{layout.named(config)} runtime/activation_checkpointing/checkpointing.py sends all checkpoints of recomputed layers to the "
         f"host, or none (cpu_checkpointing); activation_offload={part:g} with recompute={workload.recompute}",
-        "leave workload.activation_offload out, or write workload.activation_offload=1 and workload.recompute=full",
+        fix="leave workload.activation_offload out, or write workload.activation_offload=1 and workload.recompute=full",
     )
-    yield check(
+    yield warned(
         "deepspeed-checkpointing-configured",
-        False,
-        "cpu_checkpointing",
+        observed="cpu_checkpointing",
+        limit="deepspeed.checkpointing.configure",
+        message=f"{layout.named(config)} reads activation_checkpointing.cpu_checkpointing of ds_config.json only where the program calls "
         "deepspeed.checkpointing.configure",
-        f"{layout.named(config)} reads activation_checkpointing.cpu_checkpointing of ds_config.json only where the program calls "
-        "deepspeed.checkpointing.configure",
-        "call deepspeed.checkpointing.configure(mpu, deepspeed_config=ds_config.json) in the program",
-        otherwise="warn",
+        fix="call deepspeed.checkpointing.configure(mpu, deepspeed_config=ds_config.json) in the program",
     )
 
 
 def attention(config: Config) -> Iterator[Check]:
     if config.workload.train and not config.workload.fused_attention:
-        yield check(
+        yield warned(
             "deepspeed-attention",
-            False,
-            "fused_attention=false",
-            "the model's own attention",
-            f"{layout.named(config)} replaces no attention in training: fused_attention=false is the model's own doing",
-            "build the model with an attention that keeps its scores, or leave workload.fused_attention out",
-            otherwise="warn",
+            observed="fused_attention=false",
+            limit="the model's own attention",
+            message=f"{layout.named(config)} replaces no attention in training: fused_attention=false is the model's own doing",
+            fix="build the model with an attention that keeps its scores, or leave workload.fused_attention out",
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from compiler.checks import Status
 from compiler.frameworks.deepspeed import layout, rules
 from compiler.frameworks.deepspeed.emit import emission, precision, zero_stage
 from compiler.frameworks.deepspeed.package import Package, opened
@@ -37,7 +38,7 @@ def _version(package: Package, world: World) -> Iterator[Finding]:
     number = str(package.module("").__version__)
     config = replace(world.config, framework=replace(world.config.framework, version=number))
     for refused in rules.declared(config, (world.attention, world.expert)):
-        if refused.status == "fail":
+        if refused.status is Status.FAIL:
             yield Finding(
                 refused.id, equal=False, planned=refused.observed, found=f"DeepSpeed {number}: {refused.limit}"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, warned
 from compiler.frameworks.deepspeed import described, emit, experts, host, layout, ulysses, zero
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import checked
@@ -34,12 +34,12 @@ def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
     )
     yield check(
         "deepspeed-order",
-        config.parallel.order == DEFAULT_ORDER or same,
-        config.parallel.order,
-        "pipe, data, model",
-        f"{named(config)} runtime/pipe/topology.py orders ranks as pipe x data x model, model fastest, and experts as "
+        holds=config.parallel.order == DEFAULT_ORDER or same,
+        observed=config.parallel.order,
+        limit="pipe, data, model",
+        message=f"{named(config)} runtime/pipe/topology.py orders ranks as pipe x data x model, model fastest, and experts as "
         f"framework.expert_layout={layout.chosen(config).name} says; parallel.order={config.parallel.order}",
-        f"write parallel.order={DEFAULT_ORDER}, and choose framework.expert_layout",
+        fix=f"write parallel.order={DEFAULT_ORDER}, and choose framework.expert_layout",
     )
 
 
@@ -48,20 +48,20 @@ def virtual(config: Config) -> Iterator[Check]:
     vpp, schedule = config.degrees.vpp, config.workload.schedule
     yield check(
         "deepspeed-vpp",
-        vpp == 1,
-        f"vpp={vpp}",
-        "vpp=1",
-        f"{named(config)} runtime/pipe/module.py gives each stage one run of layers; vpp={vpp}",
-        "leave vpp out",
+        holds=vpp == 1,
+        observed=f"vpp={vpp}",
+        limit="vpp=1",
+        message=f"{named(config)} runtime/pipe/module.py gives each stage one run of layers; vpp={vpp}",
+        fix="leave vpp out",
     )
     if config.workload.train and config.degrees.pp > 1:
         yield check(
             "deepspeed-schedule",
-            schedule == "1f1b",
-            schedule,
-            "1f1b",
-            f"{named(config)} runtime/pipe/engine.py runs TrainSchedule, which is 1F1B; workload.schedule={schedule}",
-            "write workload.schedule=1f1b",
+            holds=schedule == "1f1b",
+            observed=schedule,
+            limit="1f1b",
+            message=f"{named(config)} runtime/pipe/engine.py runs TrainSchedule, which is 1F1B; workload.schedule={schedule}",
+            fix="write workload.schedule=1f1b",
         )
 
 
@@ -74,26 +74,24 @@ def stages(config: Config) -> Iterator[Check]:
     if parallel.stages is not None:
         yield check(
             "deepspeed-stages",
-            list(parallel.stages) == rule,
-            list(parallel.stages),
-            rule,
-            f"{named(config)} PipelineModule takes no list of layers a stage; its partition_method=uniform gives {rule}, "
+            holds=list(parallel.stages) == rule,
+            observed=list(parallel.stages),
+            limit=rule,
+            message=f"{named(config)} PipelineModule takes no list of layers a stage; its partition_method=uniform gives {rule}, "
             f"parallel.stages says {list(parallel.stages)}",
-            "leave parallel.stages out",
+            fix="leave parallel.stages out",
         )
-    yield check(
+    yield warned(
         "deepspeed-partition",
-        False,
-        "partition_method=parameters",
-        "uniform",
-        f"{named(config)} PipelineModule balances parameter counts unless told otherwise, and `uniform` counts every entry of "
+        observed="partition_method=parameters",
+        limit="uniform",
+        message=f"{named(config)} PipelineModule balances parameter counts unless told otherwise, and `uniform` counts every entry of "
         f"its list: stages hold {rule} of the {layers} layers only where the list has those {layers} entries",
-        "put embedding and head into the first and last entry and pass framework/constructors.json"
+        fix="put embedding and head into the first and last entry and pass framework/constructors.json"
         + (
             f", or partition_method=type:<class of a layer>, which splits {layers} layers alike"
             * (not layers % parallel.pp)
         ),
-        otherwise="warn",
     )
 
 
@@ -101,12 +99,12 @@ def precision(config: Config) -> Iterator[Check]:
     name = config.workload.precision
     yield check(
         "deepspeed-precision",
-        name in ("fp32", "bf16", "fp16"),
-        name,
-        "fp32, bf16, fp16",
-        f"{named(config)} runtime/config.py knows bf16 and fp16; precision={name} is written as {emit.precision(config) or name}",
-        "bring the FP8 or FP4 recipe with the model's own layers, or write workload.precision=bf16",
-        otherwise="warn",
+        holds=name in ("fp32", "bf16", "fp16"),
+        observed=name,
+        limit="fp32, bf16, fp16",
+        message=f"{named(config)} runtime/config.py knows bf16 and fp16; precision={name} is written as {emit.precision(config) or name}",
+        fix="bring the FP8 or FP4 recipe with the model's own layers, or write workload.precision=bf16",
+        otherwise=Status.WARN,
     )
 
 
@@ -116,13 +114,13 @@ def recompute(config: Config) -> Iterator[Check]:
     if config.workload.train and name != "none":
         yield check(
             "deepspeed-recompute",
-            name == "full" and pp > 1,
-            f"{name}, pp={pp}",
-            "full with a pipeline",
-            f"{named(config)} recomputes by itself only whole layers of a PipelineModule; recompute={name} with pp={pp} is "
+            holds=name == "full" and pp > 1,
+            observed=f"{name}, pp={pp}",
+            limit="full with a pipeline",
+            message=f"{named(config)} recomputes by itself only whole layers of a PipelineModule; recompute={name} with pp={pp} is "
             "the model's own doing",
-            "call deepspeed.checkpointing.checkpoint in the model, or write workload.recompute=full and pp2 or more",
-            otherwise="warn",
+            fix="call deepspeed.checkpointing.checkpoint in the model, or write workload.recompute=full and pp2 or more",
+            otherwise=Status.WARN,
         )
 
 
@@ -139,12 +137,12 @@ def sequence_parallel(config: Config) -> Iterator[Check]:
         why = "sequence parallelism is the tp layers' own doing"
     yield check(
         "deepspeed-sequence-parallel",
-        not on,
-        f"sequence_parallel={on}",
-        "false",
-        f"{named(config)}: {why} (tp={tp})",
-        "write workload.sequence_parallel=false",
-        otherwise="fail" if config.model.moe else "warn",
+        holds=not on,
+        observed=f"sequence_parallel={on}",
+        limit="false",
+        message=f"{named(config)}: {why} (tp={tp})",
+        fix="write workload.sequence_parallel=false",
+        otherwise=Status.FAIL if config.model.moe else Status.WARN,
     )
 
 
@@ -153,42 +151,42 @@ def program(config: Config) -> Iterator[Check]:
     command = config.launch.command
     yield check(
         "deepspeed-program",
-        bool(command),
-        "a command" if command else "none",
-        "launch.command",
-        f"{named(config)} is a library without a program"
+        holds=bool(command),
+        observed="a command" if command else "none",
+        limit="launch.command",
+        message=f"{named(config)} is a library without a program"
         + (
             ""
             if command
             else ": the job runs the self-check alone, with its files in framework/; model, data and optimizer are your program's"
         ),
-        "write launch.command=[python3,train.py]",
-        otherwise="warn",
+        fix="write launch.command=[python3,train.py]",
+        otherwise=Status.WARN,
     )
     name = PurePosixPath(command[0]).name if command else ""
     if config.launch.unit != "node" and name:
         yield check(
             "deepspeed-launcher",
-            name not in ("deepspeed", "ds", "torchrun"),
-            name,
-            "the program itself",
-            f"every rank is started with RANK and LOCAL_RANK of its own; the command starts with {name}",
-            "write launch.command=[python3,train.py], without a launcher",
+            holds=name not in ("deepspeed", "ds", "torchrun"),
+            observed=name,
+            limit="the program itself",
+            message=f"every rank is started with RANK and LOCAL_RANK of its own; the command starts with {name}",
+            fix="write launch.command=[python3,train.py], without a launcher",
         )
 
 
 def serving(config: Config) -> Iterator[Check]:
     yield check(
         "deepspeed-serving",
-        config.workload.train,
-        config.workload.kind,
-        "train",
-        f"{named(config)}: these are the groups of its training engine, whose eval_batch() runs them without a KV cache; "
+        holds=config.workload.train,
+        observed=config.workload.kind,
+        limit="train",
+        message=f"{named(config)}: these are the groups of its training engine, whose eval_batch() runs them without a KV cache; "
         "init_inference() knows tp and ep alone"
         if not config.workload.train
         else f"{named(config)} trains",
-        "write workload=train, or choose a serving framework",
-        otherwise="warn",
+        fix="write workload=train, or choose a serving framework",
+        otherwise=Status.WARN,
     )
 
 

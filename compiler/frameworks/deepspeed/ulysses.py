@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, warned
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 
@@ -38,22 +38,20 @@ def declared(config: Config) -> Iterator[Check]:
     cp = degrees.cp
     yield check(
         "deepspeed-cp",
-        bool(version(config).facts["ulysses"]) and degrees.tp == degrees.pp == 1 and not model.moe,
-        f"cp={cp}, tp={degrees.tp}, pp={degrees.pp}",
-        "a dense model, tp=1, pp=1",
-        f"{named} has sequence parallelism (Ulysses, from 0.17 on) for dense models without tp and pp; cp={cp}",
-        f"write parallel.cp=1 and {cp} times the dp",
+        holds=bool(version(config).facts["ulysses"]) and degrees.tp == degrees.pp == 1 and not model.moe,
+        observed=f"cp={cp}, tp={degrees.tp}, pp={degrees.pp}",
+        limit="a dense model, tp=1, pp=1",
+        message=f"{named} has sequence parallelism (Ulysses, from 0.17 on) for dense models without tp and pp; cp={cp}",
+        fix=f"write parallel.cp=1 and {cp} times the dp",
     )
     yield from _cut(config, named)
-    yield check(
+    yield warned(
         "deepspeed-ulysses-program",
-        False,
-        REGISTER,
-        "called by the program",
-        f"{named} takes cp={cp} from the program: it calls {REGISTER} with framework/constructors.json, hands what that returns "
+        observed=REGISTER,
+        limit="called by the program",
+        message=f"{named} takes cp={cp} from the program: it calls {REGISTER} with framework/constructors.json, hands what that returns "
         "to initialize() as mpu, and loads data by UlyssesSPDataLoaderAdapter",
-        "make sure that launch.command does, or write parallel.cp=1",
-        otherwise="warn",
+        fix="make sure that launch.command does, or write parallel.cp=1",
     )
 
 
@@ -62,18 +60,18 @@ def _cut(config: Config, named: str) -> Iterator[Check]:
     model, cp, length, kv = config.model, config.degrees.cp, config.workload.longest, config.model.kv_heads
     yield check(
         "deepspeed-ulysses-heads",
-        model.num_attention_heads % cp == 0 and (kv % cp == 0 or cp % kv == 0),
-        f"{model.num_attention_heads} and {kv} over {cp}",
-        "whole heads",
-        f"{named} runtime/sequence_parallel/ulysses_sp.py deals {model.num_attention_heads} heads and {kv} of keys and values to "
+        holds=model.num_attention_heads % cp == 0 and (kv % cp == 0 or cp % kv == 0),
+        observed=f"{model.num_attention_heads} and {kv} over {cp}",
+        limit="whole heads",
+        message=f"{named} runtime/sequence_parallel/ulysses_sp.py deals {model.num_attention_heads} heads and {kv} of keys and values to "
         f"cp={cp} ranks",
-        f"write a divisor of {kv} in parallel.cp",
+        fix=f"write a divisor of {kv} in parallel.cp",
     )
     yield check(
         "deepspeed-ulysses-sequence",
-        length % cp == 0,
-        f"{length} % {cp} = {length % cp}",
-        "0",
-        f"{named} runtime/sequence_parallel/ulysses_sp.py cuts sequences of {length} tokens into cp={cp} pieces",
-        f"write workload.sequence_length={-(-length // cp) * cp}",
+        holds=length % cp == 0,
+        observed=f"{length} % {cp} = {length % cp}",
+        limit="0",
+        message=f"{named} runtime/sequence_parallel/ulysses_sp.py cuts sequences of {length} tokens into cp={cp} pieces",
+        fix=f"write workload.sequence_length={-(-length // cp) * cp}",
     )

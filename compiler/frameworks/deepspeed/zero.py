@@ -16,11 +16,11 @@ def pipeline(config: Config) -> Iterator[Check]:
     if pp > 1:
         yield check(
             "deepspeed-zero-pipeline",
-            stage < 2,
-            f"ZeRO {stage}",
-            "ZeRO 0 or 1",
-            f"{named(config)} runtime/pipe/engine.py takes ZeRO 0 or 1 with a pipeline; zero_stage={stage} with pp={pp}",
-            "write workload.zero_stage=1, or pp1",
+            holds=stage < 2,
+            observed=f"ZeRO {stage}",
+            limit="ZeRO 0 or 1",
+            message=f"{named(config)} runtime/pipe/engine.py takes ZeRO 0 or 1 with a pipeline; zero_stage={stage} with pp={pp}",
+            fix="write workload.zero_stage=1, or pp1",
         )
 
 
@@ -35,12 +35,12 @@ def plus(config: Config) -> Iterator[Check]:
         if size > 1:
             yield check(
                 "deepspeed-zero-plus",
-                world % size == 0 and tp == 1,
-                f"{world} ranks, tp={tp}",
-                f"multiples of {size}, tp=1",
-                f"{named(config)} utils/groups.py cuts all {world} ranks into blocks of {size} for {key}, tp ranks "
+                holds=world % size == 0 and tp == 1,
+                observed=f"{world} ranks, tp={tp}",
+                limit=f"multiples of {size}, tp=1",
+                message=f"{named(config)} utils/groups.py cuts all {world} ranks into blocks of {size} for {key}, tp ranks "
                 f"(tp={tp}) included",
-                f"leave {json_args.PREFIX}zero_optimization.{key} out, or write tp1 and a world of whole blocks",
+                fix=f"leave {json_args.PREFIX}zero_optimization.{key} out, or write tp1 and a world of whole blocks",
             )
 
 
@@ -51,10 +51,10 @@ def of_experts(config: Config) -> Iterator[Check]:
     good = chosen.auto and bool(version(config).facts.get("autoep_zero3"))
     yield check(
         "deepspeed-zero3-moe",
-        good,
-        f"ZeRO {stage}, {chosen.name}",
-        "autoep",
-        f"{named(config)} runtime/engine.py has ZeRO 3 for AutoEP's experts alone (from 0.19.3); zero_stage={stage} with "
+        holds=good,
+        observed=f"ZeRO {stage}, {chosen.name}",
+        limit="autoep",
+        message=f"{named(config)} runtime/engine.py has ZeRO 3 for AutoEP's experts alone (from 0.19.3); zero_stage={stage} with "
         f"expert_layout={chosen.name}",
-        "write workload.zero_stage=2, or framework.expert_layout=autoep with etp1",
+        fix="write workload.zero_stage=2, or framework.expert_layout=autoep with etp1",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, warned
 from compiler.frameworks.told import Key
 from compiler.specs.config import Config
 
@@ -58,20 +58,18 @@ def declared(config: Config, name: str) -> Iterator[Check]:
         if part:
             yield check(
                 f"maxtext-{key.replace('_', '-')}",
-                part == 1,
-                f"{part:g}",
-                "0 or 1",
-                f"{name} moves all of {what} to the host, or none ({how} of configs/types.py), and workload.{key} is {part:g}",
-                f"write workload.{key}=1, or leave it out",
+                holds=part == 1,
+                observed=f"{part:g}",
+                limit="0 or 1",
+                message=f"{name} moves all of {what} to the host, or none ({how} of configs/types.py), and workload.{key} is {part:g}",
+                fix=f"write workload.{key}=1, or leave it out",
             )
     if workload.optimizer_offload:
-        yield check(
+        yield warned(
             "maxtext-optimizer-update",
-            False,
-            "on the GPU",
-            "on the host",
-            f"optimizer states of {name} live on the host and go to the GPU for the update (trainers/pre_train/train.py), where the "
+            observed="on the GPU",
+            limit="on the host",
+            message=f"optimizer states of {name} live on the host and go to the GPU for the update (trainers/pre_train/train.py), where the "
             "plan counts an update on the host: the GPU holds them for as long, and they travel both ways",
-            "leave room for them, or leave workload.optimizer_offload out",
-            otherwise="warn",
+            fix="leave room for them, or leave workload.optimizer_offload out",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.maxtext import host, lost, training
 from compiler.frameworks.maxtext.emit import given, settings
 from compiler.frameworks.maxtext.layout import UNDERSTOOD, replicas
@@ -35,23 +35,23 @@ def _silent(config: Config, name: str) -> Iterator[Check]:
     keys = [key for key in keys if key.startswith(("ici_sequence_", "dcn_sequence_")) and not key.endswith("=1")]
     yield check(
         "maxtext-sequence-axis",
-        not keys,
-        ", ".join(keys) or "none",
-        "none",
-        f"{', '.join(keys) or 'no key'} of the sequence axis: {name} still takes the key, but mesh_axes of configs/base.yml has no "
+        holds=not keys,
+        observed=", ".join(keys) or "none",
+        limit="none",
+        message=f"{', '.join(keys) or 'no key'} of the sequence axis: {name} still takes the key, but mesh_axes of configs/base.yml has no "
         "such axis since 0.2.2, and the degree is dropped without a word",
-        "leave it out: the axis context is parallel.cp",
+        fix="leave it out: the axis context is parallel.cp",
     )
     variables = {**config.site.environment, **config.launch.environment}
     found = sorted(key for key in variables if key.startswith("M_") and key[2:].lower() in settings(config))
     yield check(
         "maxtext-environment",
-        not found,
-        ", ".join(found) or "none",
-        "none",
-        f"{', '.join(found) or 'no variable'} in launch.environment or site.environment: {name} reads M_<KEY> as a key "
+        holds=not found,
+        observed=", ".join(found) or "none",
+        limit="none",
+        message=f"{', '.join(found) or 'no variable'} in launch.environment or site.environment: {name} reads M_<KEY> as a key "
         "(configs/pyconfig.py), and stops where it is an argument too",
-        "leave the variable out",
+        fix="leave the variable out",
     )
 
 
@@ -59,13 +59,13 @@ def _gated(config: Config, name: str) -> Check:
     spec = config.model
     return check(
         "maxtext-gated-experts",
-        not spec.moe or spec.gated_mlp,
-        f"gated_mlp={spec.gated_mlp}".lower(),
-        "gated_mlp=true",
-        f"experts of {name} always have three matrices (layers/moe.py: wi_0, wi_1, wo), and model.gated_mlp is false: "
+        holds=not spec.moe or spec.gated_mlp,
+        observed=f"gated_mlp={spec.gated_mlp}".lower(),
+        limit="gated_mlp=true",
+        message=f"experts of {name} always have three matrices (layers/moe.py: wi_0, wi_1, wo), and model.gated_mlp is false: "
         "they are half as large again as planned",
-        "write model.gated_mlp=true",
-        otherwise="warn",
+        fix="write model.gated_mlp=true",
+        otherwise=Status.WARN,
     )
 
 
@@ -74,20 +74,20 @@ def _axes(config: Config, name: str) -> Iterator[Check]:
     degrees, spec = config.degrees, config.model
     yield check(
         "maxtext-expert-axis",
-        degrees.adp % degrees.ep == 0,
-        f"{degrees.adp} % {degrees.ep} = {degrees.adp % degrees.ep}",
-        "0",
-        f"expert is an axis of its own in the mesh of {name}, a factor of adp: adp={degrees.adp} with ep={degrees.ep}",
-        f"write {_fix(degrees)}",
+        holds=degrees.adp % degrees.ep == 0,
+        observed=f"{degrees.adp} % {degrees.ep} = {degrees.adp % degrees.ep}",
+        limit="0",
+        message=f"expert is an axis of its own in the mesh of {name}, a factor of adp: adp={degrees.adp} with ep={degrees.ep}",
+        fix=f"write {_fix(degrees)}",
     )
     yield check(
         "maxtext-expert-tensor",
-        not spec.moe or degrees.etp == degrees.tp,
-        f"etp={degrees.etp} tp={degrees.tp}",
-        "etp = tp",
-        f"{name} cuts experts by the tensor axis as it does everything else (mlp_moe of logical_axis_rules): "
+        holds=not spec.moe or degrees.etp == degrees.tp,
+        observed=f"etp={degrees.etp} tp={degrees.tp}",
+        limit="etp = tp",
+        message=f"{name} cuts experts by the tensor axis as it does everything else (mlp_moe of logical_axis_rules): "
         f"etp={degrees.etp} with tp={degrees.tp}",
-        f"write {_fix(degrees)}",
+        fix=f"write {_fix(degrees)}",
     )
 
 
@@ -99,19 +99,19 @@ def _shards(config: Config, name: str) -> Iterator[Check]:
     rest, data, fsdp = degrees.adp // degrees.ep, found.get("data", 1), found.get("fsdp", 1)
     yield check(
         "maxtext-shards",
-        data * fsdp == rest,
-        f"{data} * {fsdp} = {data * fsdp}",
-        rest,
-        f"framework.args deal data={data} * fsdp={fsdp} to the mesh of {name}, and adp={degrees.adp} over ep={degrees.ep} leaves {rest}",
-        f"write ici_data_parallelism={max(1, rest // fsdp)}, or leave it out",
+        holds=data * fsdp == rest,
+        observed=f"{data} * {fsdp} = {data * fsdp}",
+        limit=rest,
+        message=f"framework.args deal data={data} * fsdp={fsdp} to the mesh of {name}, and adp={degrees.adp} over ep={degrees.ep} leaves {rest}",
+        fix=f"write ici_data_parallelism={max(1, rest // fsdp)}, or leave it out",
     )
     yield check(
         "maxtext-shards-stage",
-        fsdp == 1 or config.workload.zero_stage == 3,
-        f"zero_stage={config.workload.zero_stage}",
-        "zero_stage=3",
-        f"fsdp={fsdp} of framework.args cuts parameters too, which workload.zero_stage={config.workload.zero_stage} does not say",
-        "write workload.zero_stage=3",
+        holds=fsdp == 1 or config.workload.zero_stage == 3,
+        observed=f"zero_stage={config.workload.zero_stage}",
+        limit="zero_stage=3",
+        message=f"fsdp={fsdp} of framework.args cuts parameters too, which workload.zero_stage={config.workload.zero_stage} does not say",
+        fix="write workload.zero_stage=3",
     )
 
 
@@ -119,19 +119,19 @@ def _one_way(config: Config, name: str) -> Iterator[Check]:
     """Orders of ranks and experts that it does not have."""
     yield check(
         "maxtext-order",
-        config.parallel.order == DEFAULT_ORDER,
-        config.parallel.order,
-        DEFAULT_ORDER,
-        f"{name} orders devices by mesh_axes of configs/base.yml, and parallel.order={config.parallel.order} would have no effect",
-        "leave parallel.order out",
+        holds=config.parallel.order == DEFAULT_ORDER,
+        observed=config.parallel.order,
+        limit=DEFAULT_ORDER,
+        message=f"{name} orders devices by mesh_axes of configs/base.yml, and parallel.order={config.parallel.order} would have no effect",
+        fix="leave parallel.order out",
     )
     yield check(
         "maxtext-expert-layout",
-        config.framework.expert_layout in (None, "contiguous"),
-        config.framework.expert_layout or "contiguous",
-        "contiguous",
-        f"{name} shards experts in runs, as JAX shards any dimension",
-        "leave framework.expert_layout out",
+        holds=config.framework.expert_layout in (None, "contiguous"),
+        observed=config.framework.expert_layout or "contiguous",
+        limit="contiguous",
+        message=f"{name} shards experts in runs, as JAX shards any dimension",
+        fix="leave framework.expert_layout out",
     )
 
 
@@ -149,11 +149,11 @@ def _even(config: Config, name: str) -> Iterator[Check]:
     for rule, key, size, axes, by, fix in cuts:
         yield check(
             f"maxtext-{rule}",
-            size % by == 0,
-            f"{size} % {by} = {size % by}",
-            "0",
-            f"{key}={size} over {axes}: {name} pads and replicates nothing, and JAX shards parameters evenly or not at all",
-            fix.format(size),
+            holds=size % by == 0,
+            observed=f"{size} % {by} = {size % by}",
+            limit="0",
+            message=f"{key}={size} over {axes}: {name} pads and replicates nothing, and JAX shards parameters evenly or not at all",
+            fix=fix.format(size),
         )
 
 
@@ -174,20 +174,20 @@ def _fix(degrees: Degrees) -> str:
 def _start(config: Config, name: str) -> Iterator[Check]:
     yield check(
         "maxtext-unit",
-        config.launch.unit in (None, "node"),
-        config.launch.unit or "node",
-        "node",
-        f"{name} is one process a node: jax.distributed.initialize takes NODE_RANK for the process (utils/max_utils.py), "
+        holds=config.launch.unit in (None, "node"),
+        observed=config.launch.unit or "node",
+        limit="node",
+        message=f"{name} is one process a node: jax.distributed.initialize takes NODE_RANK for the process (utils/max_utils.py), "
         "and a process a GPU would hang with the same number on all GPUs of a node",
-        "leave launch.unit out",
+        fix="leave launch.unit out",
     )
     yield check(
         "maxtext-serving",
-        config.workload.train,
-        config.workload.kind,
-        "train",
-        f"{name} is made for training; workload.kind={config.workload.kind} starts its decode program, which needs "
+        holds=config.workload.train,
+        observed=config.workload.kind,
+        limit="train",
+        message=f"{name} is made for training; workload.kind={config.workload.kind} starts its decode program, which needs "
         "JetStream and answers one prompt",
-        "write workload=train, or framework=vllm, sglang or tensorrt_llm",
-        otherwise="warn",
+        fix="write workload=train, or framework=vllm, sglang or tensorrt_llm",
+        otherwise=Status.WARN,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.maxtext.blocks import decoder_block
 from compiler.frameworks.maxtext.emit import batch, given, micro_batches
 from compiler.frameworks.maxtext.model import DTYPES, interleaved
@@ -23,11 +23,11 @@ def declared(config: Config, name: str) -> Iterator[Check]:
         yield from _context(config, name)
     yield check(
         "maxtext-precision",
-        config.workload.precision in DTYPES,
-        config.workload.precision,
-        "fp32, bf16, fp16 or fp8",
-        f"{name} computes in fp32, bf16, fp16 or fp8 (dtype, quantization), and workload.precision is {config.workload.precision}",
-        "write workload.precision=fp8",
+        holds=config.workload.precision in DTYPES,
+        observed=config.workload.precision,
+        limit="fp32, bf16, fp16 or fp8",
+        message=f"{name} computes in fp32, bf16, fp16 or fp8 (dtype, quantization), and workload.precision is {config.workload.precision}",
+        fix="write workload.precision=fp8",
     )
 
 
@@ -39,21 +39,21 @@ def _experts(config: Config, name: str) -> Iterator[Check]:
     regular = [layer >= spec.first_k_dense_replace and (layer + 1) % step == 0 for layer in layers]
     yield check(
         "maxtext-moe-layers",
-        not spec.moe or list(spec.moe_layers) == regular,
-        f"{sum(spec.moe_layers)} of {spec.num_hidden_layers}",
-        "all after first_k_dense_replace",
-        f"{name} has experts in every layer after the first first_num_dense_layers={spec.first_k_dense_replace}; "
+        holds=not spec.moe or list(spec.moe_layers) == regular,
+        observed=f"{sum(spec.moe_layers)} of {spec.num_hidden_layers}",
+        limit="all after first_k_dense_replace",
+        message=f"{name} has experts in every layer after the first first_num_dense_layers={spec.first_k_dense_replace}; "
         f"the model has them in {sum(spec.moe_layers)} of {spec.num_hidden_layers} layers",
-        "write model.moe_layer_freq=1",
+        fix="write model.moe_layer_freq=1",
     )
     size = spec.expert_size if spec.moe else 1
     yield check(
         "maxtext-shared-experts",
-        not spec.moe or spec.shared_size % size == 0,
-        f"{spec.shared_size} % {size} = {spec.shared_size % size}",
-        "0",
-        f"shared experts of {name} are as wide as routed ones ({size}), and the model's are {spec.shared_size} together",
-        f"write model.shared_expert_intermediate_size as a multiple of {size}",
+        holds=not spec.moe or spec.shared_size % size == 0,
+        observed=f"{spec.shared_size} % {size} = {spec.shared_size % size}",
+        limit="0",
+        message=f"shared experts of {name} are as wide as routed ones ({size}), and the model's are {spec.shared_size} together",
+        fix=f"write model.shared_expert_intermediate_size as a multiple of {size}",
     )
 
 
@@ -61,13 +61,13 @@ def _block(config: Config, name: str) -> Check:
     block = given(config).get("decoder_block", decoder_block(config.model))
     return check(
         "maxtext-decoder-block",
-        block != "deepseek" or config.model.mla or "decoder_block" in given(config),
-        block,
-        "one that fits",
-        f"decoder_block={block} is the only one of {name} with shared experts or leading dense layers, and it has latent "
+        holds=block != "deepseek" or config.model.mla or "decoder_block" in given(config),
+        observed=block,
+        limit="one that fits",
+        message=f"decoder_block={block} is the only one of {name} with shared experts or leading dense layers, and it has latent "
         "attention, which the model has not",
-        "name the block in framework.args, as in ['decoder_block=...']",
-        otherwise="warn",
+        fix="name the block in framework.args, as in ['decoder_block=...']",
+        otherwise=Status.WARN,
     )
 
 
@@ -75,30 +75,30 @@ def _pipeline(config: Config, name: str) -> Iterator[Check]:
     spec, workload, stages = config.model, config.workload, config.parallel.stages
     yield check(
         "maxtext-stages",
-        not stages or len(set(stages)) == 1,
-        stages or "even",
-        "even",
-        f"stages of {name} hold the same number of layers (num_layers_per_pipeline_stage), and parallel.stages is {stages}",
-        f"leave parallel.stages out, with pp*vpp a divisor of {spec.num_hidden_layers}",
+        holds=not stages or len(set(stages)) == 1,
+        observed=stages or "even",
+        limit="even",
+        message=f"stages of {name} hold the same number of layers (num_layers_per_pipeline_stage), and parallel.stages is {stages}",
+        fix=f"leave parallel.stages out, with pp*vpp a divisor of {spec.num_hidden_layers}",
     )
     yield check(
         "maxtext-dense-layers",
-        not spec.first_k_dense_replace,
-        f"first_k_dense_replace={spec.first_k_dense_replace}",
-        "0",
-        f"{name} keeps the first {spec.first_k_dense_replace} dense layers out of the pipeline, on every stage "
+        holds=not spec.first_k_dense_replace,
+        observed=f"first_k_dense_replace={spec.first_k_dense_replace}",
+        limit="0",
+        message=f"{name} keeps the first {spec.first_k_dense_replace} dense layers out of the pipeline, on every stage "
         "(layers/nnx_decoders.py), and pipelines the others only",
-        "write pp1",
+        fix="write pp1",
     )
     yield from _filled(config, name)
     yield check(
         "maxtext-schedule",
-        not workload.train or workload.schedule in ("1f1b", "interleaved"),
-        workload.schedule,
-        "1f1b or interleaved",
-        f"the pipeline of {name} (layers/pipeline.py) is a loop that XLA differentiates, circular with vpp; it has no "
+        holds=not workload.train or workload.schedule in ("1f1b", "interleaved"),
+        observed=workload.schedule,
+        limit="1f1b or interleaved",
+        message=f"the pipeline of {name} (layers/pipeline.py) is a loop that XLA differentiates, circular with vpp; it has no "
         f"{workload.schedule}",
-        "write workload.schedule=1f1b",
+        fix="write workload.schedule=1f1b",
     )
 
 
@@ -108,23 +108,23 @@ def _filled(config: Config, name: str) -> Iterator[Check]:
     micro = micro_batches(config)
     yield check(
         "maxtext-micro-batches",
-        micro > 0 and micro % degrees.pp == 0,
-        f"{micro} % {degrees.pp} = {micro % degrees.pp}",
-        "0",
-        f"num_pipeline_microbatches={micro} must be a multiple of {degrees.pp} stages in {name}"
+        holds=micro > 0 and micro % degrees.pp == 0,
+        observed=f"{micro} % {degrees.pp} = {micro % degrees.pp}",
+        limit="0",
+        message=f"num_pipeline_microbatches={micro} must be a multiple of {degrees.pp} stages in {name}"
         + ("" if workload.train else f"; decoding takes {degrees.pp} of them, smaller than adp can share out"),
-        f"write workload.global_batch_size={degrees.pp * degrees.adp * workload.micro_batch_size}",
-        otherwise="fail" if workload.train else "warn",
+        fix=f"write workload.global_batch_size={degrees.pp * degrees.adp * workload.micro_batch_size}",
+        otherwise=Status.FAIL if workload.train else Status.WARN,
     )
     if given(config).get("pipeline_delay_activation_forwarding", "").lower() == "true":
         least = 2 * degrees.pp
         yield check(
             "maxtext-delay",
-            micro >= least,
-            micro,
-            f"{least} or more",
-            f"pipeline_delay_activation_forwarding of {name} wants 2*{degrees.pp} micro-batches or more, and there are {micro}",
-            f"write workload.global_batch_size={least * degrees.adp * workload.micro_batch_size}, or leave it out",
+            holds=micro >= least,
+            observed=micro,
+            limit=f"{least} or more",
+            message=f"pipeline_delay_activation_forwarding of {name} wants 2*{degrees.pp} micro-batches or more, and there are {micro}",
+            fix=f"write workload.global_batch_size={least * degrees.adp * workload.micro_batch_size}, or leave it out",
         )
 
 
@@ -133,12 +133,12 @@ def _context(config: Config, name: str) -> Iterator[Check]:
     strategy = given(config).get("context_parallel_strategy", "all_gather").lower()
     yield check(
         "maxtext-context-strategy",
-        strategy in ("all_gather", "ring"),
-        strategy,
-        "all_gather or ring",
-        f"context_parallel_strategy={strategy} with cp={config.degrees.cp}: {name} has all_gather and ring on GPUs, and "
+        holds=strategy in ("all_gather", "ring"),
+        observed=strategy,
+        limit="all_gather or ring",
+        message=f"context_parallel_strategy={strategy} with cp={config.degrees.cp}: {name} has all_gather and ring on GPUs, and "
         "ulysses and usp on TPUs only",
-        "leave context_parallel_strategy out",
+        fix="leave context_parallel_strategy out",
     )
 
 
@@ -147,19 +147,19 @@ def _batch(config: Config, name: str) -> Iterator[Check]:
     steps, share = found["gradient_accumulation_steps"], found["per_device_batch_size"]
     yield check(
         "maxtext-fp8-accumulation",
-        precision != "fp8" or steps == 1,
-        steps,
-        1,
-        f"{name} refuses fp8 with gradient_accumulation_steps={steps}",
-        f"write workload.micro_batch_size={config.workload.micro_batch_size * steps}, or precision=bf16",
+        holds=precision != "fp8" or steps == 1,
+        observed=steps,
+        limit=1,
+        message=f"{name} refuses fp8 with gradient_accumulation_steps={steps}",
+        fix=f"write workload.micro_batch_size={config.workload.micro_batch_size * steps}, or precision=bf16",
     )
     yield check(
         "maxtext-fractional-batch",
-        share >= 1,
-        f"{share:g}",
-        "1 or more",
-        f"per_device_batch_size={share:g}: {name} loads {config.degrees.world_size} sequences each step, one a device, and trains on "
+        holds=share >= 1,
+        observed=f"{share:g}",
+        limit="1 or more",
+        message=f"per_device_batch_size={share:g}: {name} loads {config.degrees.world_size} sequences each step, one a device, and trains on "
         f"{share:.0%} of them; the others are read and dropped",
-        "write a larger workload.micro_batch_size, or feed it a data set that repeats",
-        otherwise="warn",
+        fix="write a larger workload.micro_batch_size, or feed it a data set that repeats",
+        otherwise=Status.WARN,
     )

@@ -55,12 +55,12 @@ def _padding(config: Config) -> Iterator[Check]:
     dispatcher = user.get("--moe-token-dispatcher-type", ("alltoall",))[-1:]
     yield check(
         "megatron-router-padding",
-        recipe(config) is not None and config.model.moe and dispatcher != ("allgather",),
-        f"{config.workload.precision}, {' '.join(dispatcher)}",
-        "fp8 or fp4, an alltoall or flex dispatcher",
-        f"framework.args: {flag} pads the tokens of experts for products in FP8 or FP4 behind an alltoall or flex dispatcher "
+        holds=recipe(config) is not None and config.model.moe and dispatcher != ("allgather",),
+        observed=f"{config.workload.precision}, {' '.join(dispatcher)}",
+        limit="fp8 or fp4, an alltoall or flex dispatcher",
+        message=f"framework.args: {flag} pads the tokens of experts for products in FP8 or FP4 behind an alltoall or flex dispatcher "
         f"({source(config, 'transformer_config.py')}); the plan has {config.workload.precision} and {' '.join(dispatcher)}",
-        f"leave {flag} out",
+        fix=f"leave {flag} out",
     )
 
 
@@ -76,12 +76,12 @@ def _heads(config: Config) -> Iterator[Check]:
     by = max(over)
     yield check(
         "megatron-cp-heads",
-        all(count % ranks == 0 for count in (queries, shared) for ranks in over),
-        f"{queries} and {shared} % {by}",
-        "0",
-        f"--cp-comm-type {' '.join(kinds[:3])}: Transformer Engine's context_parallel.py deals heads out over {by} ranks of cp, and a rank of "
+        holds=all(count % ranks == 0 for count in (queries, shared) for ranks in over),
+        observed=f"{queries} and {shared} % {by}",
+        limit="0",
+        message=f"--cp-comm-type {' '.join(kinds[:3])}: Transformer Engine's context_parallel.py deals heads out over {by} ranks of cp, and a rank of "
         f"tp={degrees.tp} has {queries} heads and {shared} for keys and values",
-        f"leave --cp-comm-type out, or write parallel.cp={_most(shared, degrees.cp)}",
+        fix=f"leave --cp-comm-type out, or write parallel.cp={_most(shared, degrees.cp)}",
     )
 
 

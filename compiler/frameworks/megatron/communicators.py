@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, warned
 from compiler.frameworks.megatron.options import given, source
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
@@ -30,12 +30,12 @@ def laid_out(world: World) -> Iterator[Check]:
     count = sum(kind.count for kind in world.kinds.values())
     yield check(
         "megatron-groups",
-        count <= MANY,
-        count,
-        MANY,
-        f"every rank walks through {count} groups at start ({source(world.config, 'parallel_state.py')})",
-        "write larger degrees, or allow for the time in --distributed-timeout-minutes",
-        otherwise="warn",
+        holds=count <= MANY,
+        observed=count,
+        limit=MANY,
+        message=f"every rank walks through {count} groups at start ({source(world.config, 'parallel_state.py')})",
+        fix="write larger degrees, or allow for the time in --distributed-timeout-minutes",
+        otherwise=Status.WARN,
     )
 
 
@@ -50,11 +50,11 @@ def _streams(config: Config) -> Iterator[Check]:
         unknown = [name for name in names if name not in known]
         yield check(
             "megatron-stream-groups",
-            not unknown,
-            ", ".join(unknown) or "known",
-            "known names",
-            f"--high-priority-stream-groups {' '.join(names)}: {source(config, 'parallel_state.py')} ignores names that it does not know: {', '.join(unknown) or 'none'}",
-            f"write some of {', '.join(known)}",
+            holds=not unknown,
+            observed=", ".join(unknown) or "known",
+            limit="known names",
+            message=f"--high-priority-stream-groups {' '.join(names)}: {source(config, 'parallel_state.py')} ignores names that it does not know: {', '.join(unknown) or 'none'}",
+            fix=f"write some of {', '.join(known)}",
         )
 
 
@@ -62,23 +62,21 @@ def _file(config: Config, path: str) -> Check:
     """A file that the compiling machine has is held against what Megatron reads; another is unchecked."""
     file = Path(path)
     if not file.is_file():
-        return check(
+        return warned(
             "megatron-communicators",
-            False,
-            "unread",
-            "known keys",
-            f"{FILE} {path} cannot be read here, so its keys are unchecked; {source(config, 'parallel_state.py')} ignores unknown ones",
-            "compile where the file is, or leave it out",
-            otherwise="warn",
+            observed="unread",
+            limit="known keys",
+            message=f"{FILE} {path} cannot be read here, so its keys are unchecked; {source(config, 'parallel_state.py')} ignores unknown ones",
+            fix="compile where the file is, or leave it out",
         )
     wrong = _wrong(_content(file), _known(config))
     return check(
         "megatron-communicators",
-        not wrong,
-        "; ".join(wrong) or "known",
-        "known keys",
-        f"{FILE} {file.name}: {'; '.join(wrong) or 'every key is known'} ({source(config, 'parallel_state.py')})",
-        f"write keys of {', '.join(_known(config))}, with {', '.join(FIELDS)}",
+        holds=not wrong,
+        observed="; ".join(wrong) or "known",
+        limit="known keys",
+        message=f"{FILE} {file.name}: {'; '.join(wrong) or 'every key is known'} ({source(config, 'parallel_state.py')})",
+        fix=f"write keys of {', '.join(_known(config))}, with {', '.join(FIELDS)}",
     )
 
 

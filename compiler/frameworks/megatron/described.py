@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.megatron import layer, positions
 from compiler.frameworks.megatron.options import source
 from compiler.frameworks.unsaid import unsaid
@@ -25,11 +25,11 @@ def _expert_biases(config: Config) -> Iterator[Check]:
     if model.moe and layer.all_biases(model):
         yield check(
             "megatron-expert-biases",
-            etp == 1,
-            f"etp={etp}",
-            "etp=1",
-            f"{source(config, 'transformer_config.py')} has biases in experts (model.mlp_bias) at etp=1 alone; the plan says etp={etp}",
-            "write parallel.etp=1",
+            holds=etp == 1,
+            observed=f"etp={etp}",
+            limit="etp=1",
+            message=f"{source(config, 'transformer_config.py')} has biases in experts (model.mlp_bias) at etp=1 alone; the plan says etp={etp}",
+            fix="write parallel.etp=1",
         )
 
 
@@ -39,12 +39,12 @@ def _learned(config: Config) -> Iterator[Check]:
     if model.position_embedding_type == "absolute" and rows is not None:
         yield check(
             "megatron-learned-positions",
-            length <= rows,
-            length,
-            rows,
-            f"model.max_position_embeddings={rows} learned positions for sequences of {length} tokens: the table gets {max(length, rows)} rows",
-            f"write workload.sequence_length={rows}",
-            otherwise="warn",
+            holds=length <= rows,
+            observed=length,
+            limit=rows,
+            message=f"model.max_position_embeddings={rows} learned positions for sequences of {length} tokens: the table gets {max(length, rows)} rows",
+            fix=f"write workload.sequence_length={rows}",
+            otherwise=Status.WARN,
         )
 
 
@@ -54,9 +54,9 @@ def _predicted(config: Config) -> Iterator[Check]:
     if layers:
         yield check(
             "megatron-mtp-positions",
-            kind in ("rope", "none"),
-            kind,
-            "rope or none",
-            f"{source(config, 'arguments.py')} has MTP layers with --position-embedding-type rope or none; the model has {kind}",
-            "write model.num_nextn_predict_layers=0",
+            holds=kind in ("rope", "none"),
+            observed=kind,
+            limit="rope or none",
+            message=f"{source(config, 'arguments.py')} has MTP layers with --position-embedding-type rope or none; the model has {kind}",
+            fix="write model.num_nextn_predict_layers=0",
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.megatron.options import given, number, source
 from compiler.frameworks.options import without
 from compiler.specs.config import Config
@@ -48,10 +48,10 @@ def declared(config: Config) -> Iterator[Check]:
     for name, stops, idle in _idle(config):
         yield check(
             f"megatron-{'positions' if name == POSITIONS else name.removeprefix('--')}",
-            False,
-            " ".join((name, *given(config)[name])),
-            "left out",
-            f"framework.args: {name} {stops} ({source(config, 'arguments.py')}); it is left out, as {idle}",
-            f"leave {name} out of framework.args",
-            otherwise="warn",
+            holds=False,
+            observed=" ".join((name, *given(config)[name])),
+            limit="left out",
+            message=f"framework.args: {name} {stops} ({source(config, 'arguments.py')}); it is left out, as {idle}",
+            fix=f"leave {name} out of framework.args",
+            otherwise=Status.WARN,
         )

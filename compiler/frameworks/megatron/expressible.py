@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, failed, warned
 from compiler.frameworks.megatron import layout
 from compiler.frameworks.megatron.options import given, source
 from compiler.specs.config import Config
@@ -34,21 +34,19 @@ def declared(config: Config) -> Iterator[Check]:
         given_layout = config.framework.expert_layout
         yield check(
             "megatron-expert-layout",
-            given_layout == "linear",
-            given_layout,
-            "linear",
-            f"framework.expert_layout={given_layout}: {source(config, 'moe_layer.py')} gives ep rank r the experts from r*{config.model.num_experts}/{config.degrees.ep} on, and knows no other placement",
-            "leave framework.expert_layout out",
+            holds=given_layout == "linear",
+            observed=given_layout,
+            limit="linear",
+            message=f"framework.expert_layout={given_layout}: {source(config, 'moe_layer.py')} gives ep rank r the experts from r*{config.model.num_experts}/{config.degrees.ep} on, and knows no other placement",
+            fix="leave framework.expert_layout out",
         )
     if not config.workload.train:
-        yield check(
+        yield warned(
             "megatron-serving",
-            False,
-            "serve",
-            "train",
-            "workload.kind=serve starts Megatron's text generation server, which batches by itself; its groups are those of the plan",
-            "take latencies for bounds, or write workload=train",
-            otherwise="warn",
+            observed="serve",
+            limit="train",
+            message="workload.kind=serve starts Megatron's text generation server, which batches by itself; its groups are those of the plan",
+            fix="take latencies for bounds, or write workload=train",
         )
 
 
@@ -57,33 +55,32 @@ def _order(config: Config) -> Check:
     known = f"{layout.DEFAULT} and {layout.MAPPED} (--use-tp-pp-dp-mapping)"
     return check(
         "megatron-order",
-        layout.order(config) is not None,
-        order,
-        known,
-        f"parallel.order={order}: {module} lays ranks out as {known}; other orders only through its Python API",
-        f"write parallel.order={layout.DEFAULT}",
+        holds=layout.order(config) is not None,
+        observed=order,
+        limit=known,
+        message=f"parallel.order={order}: {module} lays ranks out as {known}; other orders only through its Python API",
+        fix=f"write parallel.order={layout.DEFAULT}",
     )
 
 
 def _arguments(config: Config) -> Iterator[Check]:
     user = given(config)
     for flag in [flag for flag in _UNPLANNED if flag in user]:
-        yield check(
+        yield failed(
             "megatron-unplanned",
-            False,
-            flag,
-            "groups that the plan lists",
-            f"framework.args: {flag} {_UNPLANNED[flag]}, which no plan of ours describes",
-            f"leave {flag} out",
+            observed=flag,
+            limit="groups that the plan lists",
+            message=f"framework.args: {flag} {_UNPLANNED[flag]}, which no plan of ours describes",
+            fix=f"leave {flag} out",
         )
     if "--create-all-gather-group" in user:
         yield check(
             "megatron-all-gather-groups",
-            layout.order(config) != layout.MAPPED,
-            "--create-all-gather-group",
-            layout.DEFAULT,
-            f"{source(config, 'parallel_state.py')} adds a copy of dp_cp and one of edp for all-gathers, laid out as {layout.DEFAULT} whatever the order; the plan does not list them",
-            f"write parallel.order={layout.DEFAULT}, or leave --create-all-gather-group out",
+            holds=layout.order(config) != layout.MAPPED,
+            observed="--create-all-gather-group",
+            limit=layout.DEFAULT,
+            message=f"{source(config, 'parallel_state.py')} adds a copy of dp_cp and one of edp for all-gathers, laid out as {layout.DEFAULT} whatever the order; the plan does not list them",
+            fix=f"write parallel.order={layout.DEFAULT}, or leave --create-all-gather-group out",
         )
 
 
@@ -93,9 +90,9 @@ def _schedule(config: Config) -> Iterator[Check]:
         return
     yield check(
         "megatron-schedule",
-        workload.schedule in ("1f1b", "interleaved"),
-        workload.schedule,
-        "1f1b, or interleaved with vpp",
-        f"workload.schedule={workload.schedule}: {source(config, 'pipeline_parallel/schedules.py')} runs 1f1b, and interleaves where vpp is above 1 (here {vpp})",
-        "write workload.schedule=interleaved" if vpp > 1 else "write workload.schedule=1f1b",
+        holds=workload.schedule in ("1f1b", "interleaved"),
+        observed=workload.schedule,
+        limit="1f1b, or interleaved with vpp",
+        message=f"workload.schedule={workload.schedule}: {source(config, 'pipeline_parallel/schedules.py')} runs 1f1b, and interleaves where vpp is above 1 (here {vpp})",
+        fix="write workload.schedule=interleaved" if vpp > 1 else "write workload.schedule=1f1b",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.megatron.options import fully_sharded, given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.specs.config import Config
@@ -54,23 +54,23 @@ def _optimizer(config: Config) -> Iterator[Check]:
     part = f"workload.optimizer_offload={workload.optimizer_offload:g}"
     yield check(
         "megatron-optimizer-offload",
-        workload.distributed_optimizer or workload.zero_stage > 0,
-        "distributed_optimizer=false",
-        "distributed_optimizer=true",
-        f"{part}: --optimizer-cpu-offload needs --use-precision-aware-optimizer, and that the distributed optimizer "
+        holds=workload.distributed_optimizer or workload.zero_stage > 0,
+        observed="distributed_optimizer=false",
+        limit="distributed_optimizer=true",
+        message=f"{part}: --optimizer-cpu-offload needs --use-precision-aware-optimizer, and that the distributed optimizer "
         f"({source(config, 'optimizer/optimizer_config.py')})",
-        "write workload.distributed_optimizer=true, or leave workload.optimizer_offload out",
+        fix="write workload.distributed_optimizer=true, or leave workload.optimizer_offload out",
     )
     yield from _adam(config, part)
     yield check(
         "megatron-optimizer-offload-fsdp",
-        not fully_sharded(config),
-        f"zero_stage={workload.zero_stage}",
-        "0 or 1",
-        f"{part} with workload.zero_stage={workload.zero_stage}: {source(config, 'optimizer/distrib_optimizer.py')} leaves "
+        holds=not fully_sharded(config),
+        observed=f"zero_stage={workload.zero_stage}",
+        limit="0 or 1",
+        message=f"{part} with workload.zero_stage={workload.zero_stage}: {source(config, 'optimizer/distrib_optimizer.py')} leaves "
         "weights and gradients to Megatron-FSDP, before it deals its shards out to host and GPU",
-        "write workload.zero_stage=1, or try a step first",
-        otherwise="warn",
+        fix="write workload.zero_stage=1, or try a step first",
+        otherwise=Status.WARN,
     )
 
 
@@ -80,21 +80,21 @@ def _adam(config: Config, part: str) -> Iterator[Check]:
     name = optimizer(config)
     yield check(
         "megatron-optimizer-offload-adam",
-        name == "adam",
-        name,
-        "adam",
-        f"{part} with --optimizer {name}: --use-precision-aware-optimizer knows adam alone "
+        holds=name == "adam",
+        observed=name,
+        limit="adam",
+        message=f"{part} with --optimizer {name}: --use-precision-aware-optimizer knows adam alone "
         f"({source(config, 'optimizer/optimizer_config.py')})",
-        "leave --optimizer out, or workload.optimizer_offload",
+        fix="leave --optimizer out, or workload.optimizer_offload",
     )
     recipe = "mxfp8" if config.workload.precision == "mxfp8" else user.get("--fp8-recipe", ("delayed",))[-1]
     yield check(
         "megatron-optimizer-offload-fp8",
-        "--fp8-param-gather" not in user or recipe == "delayed",
-        recipe,
-        "delayed",
-        f"{part} with --fp8-param-gather and --fp8-recipe {recipe}: {source(config, 'arguments.py')} has the delayed recipe alone",
-        "leave --fp8-param-gather out, or workload.optimizer_offload",
+        holds="--fp8-param-gather" not in user or recipe == "delayed",
+        observed=recipe,
+        limit="delayed",
+        message=f"{part} with --fp8-param-gather and --fp8-recipe {recipe}: {source(config, 'arguments.py')} has the delayed recipe alone",
+        fix="leave --fp8-param-gather out, or workload.optimizer_offload",
     )
 
 
@@ -106,13 +106,13 @@ def _activations(config: Config) -> Check:
     alone = degrees.pp == 1 and workload.recompute == "none"
     return check(
         "megatron-activation-offload",
-        alone and count > 0 and abs(found - count) < WHOLE,
-        f"{found:g} layers, pp={degrees.pp}, recompute={workload.recompute}",
-        f"1 to {layers - 1} whole layers, pp=1, recompute=none",
-        f"workload.activation_offload={workload.activation_offload:g} is {found:g} of {layers} layers, with pp={degrees.pp} and "
+        holds=alone and count > 0 and abs(found - count) < WHOLE,
+        observed=f"{found:g} layers, pp={degrees.pp}, recompute={workload.recompute}",
+        limit=f"1 to {layers - 1} whole layers, pp=1, recompute=none",
+        message=f"workload.activation_offload={workload.activation_offload:g} is {found:g} of {layers} layers, with pp={degrees.pp} and "
         f"recompute={workload.recompute}: {source(config, 'transformer_config.py')} sends whole layers to the host "
         "(--cpu-offloading-num-layers), fewer than all, without a pipeline and without recomputation",
-        f"write workload.activation_offload={count / layers:g}"
+        fix=f"write workload.activation_offload={count / layers:g}"
         if alone and count > 0
         else "leave workload.activation_offload out",
     )
@@ -133,11 +133,11 @@ def _modules(config: Config) -> Check:
     listed = ",".join(workload.offload_modules)
     return check(
         "megatron-offload-modules",
-        not lacking,
-        listed,
-        ", ".join(lacking or needs),
-        f"workload.offload_modules=[{listed}] needs {' and '.join(lacking or needs)} ({source(config, 'transformer_config.py')})",
-        "leave workload.offload_modules out",
+        holds=not lacking,
+        observed=listed,
+        limit=", ".join(lacking or needs),
+        message=f"workload.offload_modules=[{listed}] needs {' and '.join(lacking or needs)} ({source(config, 'transformer_config.py')})",
+        fix="leave workload.offload_modules out",
     )
 
 
@@ -146,21 +146,21 @@ def _attention(config: Config) -> Iterator[Check]:
     cp = config.degrees.cp
     yield check(
         "megatron-unfused-attention",
-        cp == 1,
-        f"cp={cp}",
-        "cp=1",
-        f"workload.fused_attention=false with cp={cp}: --attention-backend unfused leaves Transformer Engine no kernel, since its "
+        holds=cp == 1,
+        observed=f"cp={cp}",
+        limit="cp=1",
+        message=f"workload.fused_attention=false with cp={cp}: --attention-backend unfused leaves Transformer Engine no kernel, since its "
         f"unfused one has no context parallelism ({source(config, 'models/common/language_module.py')} turns the others off)",
-        "write parallel.cp=1, or leave workload.fused_attention out",
+        fix="write parallel.cp=1, or leave workload.fused_attention out",
     )
     variables = {**config.site.environment, **config.launch.environment}
     other = [f"{name}={variables[name]}" for name, value in KERNELS.items() if variables.get(name, value) != value]
     yield check(
         "megatron-attention-variables",
-        not other,
-        ", ".join(other) or "none",
-        "none",
-        f"workload.fused_attention=false with {', '.join(other) or 'no variable'} in the environment: "
+        holds=not other,
+        observed=", ".join(other) or "none",
+        limit="none",
+        message=f"workload.fused_attention=false with {', '.join(other) or 'no variable'} in the environment: "
         f"{source(config, 'models/common/language_module.py')} wants {', '.join('='.join(pair) for pair in KERNELS.items())}",
-        "leave the variable out of launch.environment and site.environment",
+        fix="leave the variable out of launch.environment and site.environment",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, warned
 from compiler.frameworks.deepep import deepep, domain
 from compiler.frameworks.megatron.options import effective, number, source
 from compiler.specs.config import Config
@@ -26,11 +26,11 @@ def _experts(config: Config) -> Iterator[Check]:
     if config.model.moe and tp > 1:
         yield check(
             "megatron-moe-sequence-parallel",
-            config.sequence_parallel,
-            f"tp={tp}, sequence_parallel={str(config.sequence_parallel).lower()}",
-            "sequence_parallel=true",
-            f"{source(config, 'moe_layer.py')} stops in its first forward pass: experts with tp={tp} train with sequence parallelism only",
-            "write workload.sequence_parallel=true",
+            holds=config.sequence_parallel,
+            observed=f"tp={tp}, sequence_parallel={str(config.sequence_parallel).lower()}",
+            limit="sequence_parallel=true",
+            message=f"{source(config, 'moe_layer.py')} stops in its first forward pass: experts with tp={tp} train with sequence parallelism only",
+            fix="write workload.sequence_parallel=true",
         )
 
 
@@ -50,24 +50,22 @@ def _sequence_parallel(config: Config) -> Iterator[Check]:
     if not config.sequence_parallel:
         return
     if tp == 1:
-        yield check(
+        yield warned(
             "megatron-sequence-parallel",
-            False,
-            "tp=1",
-            "tp above 1",
-            f"{source(config, 'arguments.py')} turns sequence parallelism off at tp=1, so we leave --sequence-parallel out",
-            "write workload.sequence_parallel=false",
-            otherwise="warn",
+            observed="tp=1",
+            limit="tp above 1",
+            message=f"{source(config, 'arguments.py')} turns sequence parallelism off at tp=1, so we leave --sequence-parallel out",
+            fix="write workload.sequence_parallel=false",
         )
         return
     length = config.workload.longest
     yield check(
         "megatron-sequence-length",
-        length % (cp * tp) == 0,
-        f"{length} % {cp * tp} = {length % (cp * tp)}",
-        "0",
-        f"sequences of {length} tokens over cp={cp} and then tp={tp} are {length / (cp * tp):g} tokens each; {source(config, 'tensor_parallel/mappings.py')} scatters whole ones, in the first forward pass",
-        f"write workload.sequence_length={-(-length // (cp * tp)) * cp * tp}"
+        holds=length % (cp * tp) == 0,
+        observed=f"{length} % {cp * tp} = {length % (cp * tp)}",
+        limit="0",
+        message=f"sequences of {length} tokens over cp={cp} and then tp={tp} are {length / (cp * tp):g} tokens each; {source(config, 'tensor_parallel/mappings.py')} scatters whole ones, in the first forward pass",
+        fix=f"write workload.sequence_length={-(-length // (cp * tp)) * cp * tp}"
         + ", or workload.sequence_parallel=false" * (not config.model.moe),
     )
 
@@ -90,9 +88,9 @@ def _interleaving(config: Config) -> Iterator[Check]:
     rest = count % group
     yield check(
         "megatron-interleaving",
-        degrees.pp <= group <= count and (rest == 0 or rest >= degrees.pp),
-        f"groups of {group}, {rest} over",
-        f"{degrees.pp} to {count}, none or {degrees.pp} and more over",
-        f"{count} micro-batches in groups of {group} leave {rest}; {source(config, 'pipeline_parallel/schedules.py')} wants groups of pp={degrees.pp} to {count}, and none or at least {degrees.pp} over, in the first step",
-        f"write workload.global_batch_size={-(-max(count, degrees.pp) // degrees.pp) * degrees.pp * degrees.adp * workload.micro_batch_size} and leave the group size out",
+        holds=degrees.pp <= group <= count and (rest == 0 or rest >= degrees.pp),
+        observed=f"groups of {group}, {rest} over",
+        limit=f"{degrees.pp} to {count}, none or {degrees.pp} and more over",
+        message=f"{count} micro-batches in groups of {group} leave {rest}; {source(config, 'pipeline_parallel/schedules.py')} wants groups of pp={degrees.pp} to {count}, and none or at least {degrees.pp} over, in the first step",
+        fix=f"write workload.global_batch_size={-(-max(count, degrees.pp) // degrees.pp) * degrees.pp * degrees.adp * workload.micro_batch_size} and leave the group size out",
     )

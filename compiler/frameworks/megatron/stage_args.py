@@ -69,11 +69,11 @@ def declared(config: Config) -> Iterator[Check]:
     flags = sorted(said.keys() & {flag for way in ways for flag in way})
     yield check(
         "megatron-stage-arguments",
-        len(ways) == 1,
-        " ".join(flags),
-        "one way",
-        f"{source(config, 'transformer_config.py')} takes the layers of stages in one way alone, and framework.args have {' and '.join(flags)}",
-        f"leave {flags[0]} out",
+        holds=len(ways) == 1,
+        observed=" ".join(flags),
+        limit="one way",
+        message=f"{source(config, 'transformer_config.py')} takes the layers of stages in one way alone, and framework.args have {' and '.join(flags)}",
+        fix=f"leave {flags[0]} out",
     )
     if len(ways) == 1 and LAYOUT not in said:
         yield _dealt(config, flags)
@@ -82,11 +82,11 @@ def declared(config: Config) -> Iterator[Check]:
         wrong = [*layout_string.troubles(stages, degrees.pp, mtp), *_tied(config)]
         yield check(
             "megatron-layout",
-            not wrong,
-            f"{len(stages)} stages",
-            "E first, t, m, L last",
-            f"{LAYOUT}: {source(config, 'pipeline_parallel_layer_layout.py')} wants that {'; that '.join(wrong)}",
-            f"leave {LAYOUT} out, or write {layout_string.written([stage.count('t') for stage in stages], mtp)}",
+            holds=not wrong,
+            observed=f"{len(stages)} stages",
+            limit="E first, t, m, L last",
+            message=f"{LAYOUT}: {source(config, 'pipeline_parallel_layer_layout.py')} wants that {'; that '.join(wrong)}",
+            fix=f"leave {LAYOUT} out, or write {layout_string.written([stage.count('t') for stage in stages], mtp)}",
         )
 
 
@@ -101,12 +101,12 @@ def _dealt(config: Config, flags: Sequence[str]) -> Check:
     ]
     return check(
         "megatron-stage-ends",
-        counts(config) is not None,
-        asked,
-        "an even rest",
-        f"{asked}: {source(config, 'transformer_config.py')} wants stages between that share the rest of {layers} layers evenly, at "
+        holds=counts(config) is not None,
+        observed=asked,
+        limit="an even rest",
+        message=f"{asked}: {source(config, 'transformer_config.py')} wants stages between that share the rest of {layers} layers evenly, at "
         f"least a layer for each of pp={pp} and a whole number for each of vpp={vpp}{told}",
-        "".join(f"write {item}, or " for item in nearest) + f"leave {' and '.join(flags)} out",
+        fix="".join(f"write {item}, or " for item in nearest) + f"leave {' and '.join(flags)} out",
     )
 
 

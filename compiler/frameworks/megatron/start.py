@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, failed, warned
 from compiler.frameworks.megatron import layout, switches
 from compiler.frameworks.megatron.options import (
     context_levels,
@@ -45,12 +45,12 @@ def _mapped(config: Config) -> Iterator[Check]:
     edp = degrees.tp * degrees.cp * degrees.adp // (etp * degrees.ep)
     yield check(
         "megatron-mapping",
-        edp == degrees.adp,
-        f"edp={edp}",
-        f"adp={degrees.adp}",
-        f"with pp before dp, {source(config, 'parallel_state.py')} wants expert DP {edp} to be attention DP {degrees.adp}: "
+        holds=edp == degrees.adp,
+        observed=f"edp={edp}",
+        limit=f"adp={degrees.adp}",
+        message=f"with pp before dp, {source(config, 'parallel_state.py')} wants expert DP {edp} to be attention DP {degrees.adp}: "
         f"etp*ep = {etp * degrees.ep}, tp*cp = {degrees.tp * degrees.cp}",
-        f"write parallel.order={layout.DEFAULT}",
+        fix=f"write parallel.order={layout.DEFAULT}",
     )
 
 
@@ -66,13 +66,13 @@ def _instances(config: Config) -> Iterator[Check]:
     apart = layout.order(config) == layout.MAPPED and layout.sliced(runs, count) is None
     yield check(
         "megatron-optimizer-instances",
-        not uneven and not apart and _stage(config) > 0,
-        f"adp*cp={dense}, edp={expert}",
-        f"multiples of {count}",
-        f"--num-distributed-optimizer-instances {count} ({source(config, 'parallel_state.py')}) cuts adp*cp = {dense} ranks and edp = {expert}"
+        holds=not uneven and not apart and _stage(config) > 0,
+        observed=f"adp*cp={dense}, edp={expert}",
+        limit=f"multiples of {count}",
+        message=f"--num-distributed-optimizer-instances {count} ({source(config, 'parallel_state.py')}) cuts adp*cp = {dense} ranks and edp = {expert}"
         + (", and an instance would hold part of a CP group" if apart and not uneven else "")
         + ("" if _stage(config) else "; it needs workload.distributed_optimizer=true"),
-        "leave --num-distributed-optimizer-instances out, or write a divisor of both",
+        fix="leave --num-distributed-optimizer-instances out, or write a divisor of both",
     )
 
 
@@ -83,21 +83,21 @@ def _levels(config: Config) -> Iterator[Check]:
         shown = "*".join(map(str, sizes))
         yield check(
             "megatron-hierarchical-cp",
-            bool(context_levels(config)),
-            shown,
-            f"cp={cp}",
-            f"--hierarchical-context-parallel-sizes {' '.join(map(str, sizes))} ({source(config, 'arguments.py')}) must multiply to cp={cp}",
-            "write sizes whose product is parallel.cp, or leave --hierarchical-context-parallel-sizes out",
+            holds=bool(context_levels(config)),
+            observed=shown,
+            limit=f"cp={cp}",
+            message=f"--hierarchical-context-parallel-sizes {' '.join(map(str, sizes))} ({source(config, 'arguments.py')}) must multiply to cp={cp}",
+            fix="write sizes whose product is parallel.cp, or leave --hierarchical-context-parallel-sizes out",
         )
     if kinds:
         layers = config.model.num_hidden_layers
         yield check(
             "megatron-cp-comm-type",
-            len(kinds) in (1, layers) and ("a2a+p2p" not in kinds or bool(sizes)),
-            " ".join(kinds[:3]),
-            f"1 or {layers} kinds, a2a+p2p with sizes",
-            f"--cp-comm-type has {len(kinds)} kinds for {layers} layers ({source(config, 'transformer_config.py')}); a2a+p2p needs --hierarchical-context-parallel-sizes",
-            "write one kind, or one for each layer, and the sizes for a2a+p2p",
+            holds=len(kinds) in (1, layers) and ("a2a+p2p" not in kinds or bool(sizes)),
+            observed=" ".join(kinds[:3]),
+            limit=f"1 or {layers} kinds, a2a+p2p with sizes",
+            message=f"--cp-comm-type has {len(kinds)} kinds for {layers} layers ({source(config, 'transformer_config.py')}); a2a+p2p needs --hierarchical-context-parallel-sizes",
+            fix="write one kind, or one for each layer, and the sizes for a2a+p2p",
         )
 
 
@@ -112,11 +112,11 @@ def _connections(config: Config) -> Iterator[Check]:
         return
     yield check(
         "megatron-max-connections",
-        (value == "1" if needed else True) and not (unwanted and value == "1"),
-        f"{CONNECTIONS}={value}",
-        "not 1" if unwanted else "1",
-        f"{CONNECTIONS}={value}, tp={degrees.tp}, cp={degrees.cp}: {source(config, 'arguments.py')} wants 1 for tp or cp before Blackwell, and another value for Megatron-FSDP and for UCC pipelines",
-        f"leave {CONNECTIONS} out of launch.environment and site.environment"
+        holds=(value == "1" if needed else True) and not (unwanted and value == "1"),
+        observed=f"{CONNECTIONS}={value}",
+        limit="not 1" if unwanted else "1",
+        message=f"{CONNECTIONS}={value}, tp={degrees.tp}, cp={degrees.cp}: {source(config, 'arguments.py')} wants 1 for tp or cp before Blackwell, and another value for Megatron-FSDP and for UCC pipelines",
+        fix=f"leave {CONNECTIONS} out of launch.environment and site.environment"
         if set_
         else "leave --pipeline-model-parallel-comm-backend ucc out",
     )
@@ -133,11 +133,11 @@ def _checkpoint(config: Config) -> Iterator[Check]:
     for name in given(config).get("--ckpt-format", ())[-1:]:
         yield check(
             "megatron-checkpoint-format",
-            name == "fsdp_dtensor" if sharded else name not in ("fsdp_dtensor", "torch_dcp"),
-            name,
-            "fsdp_dtensor with workload.zero_stage 2 or 3, torch or torch_dist without",
-            f"--ckpt-format {name} with workload.zero_stage={stage}: {module} ties fsdp_dtensor to Megatron-FSDP, and torch_dcp to torch's",
-            f"write --ckpt-format {'fsdp_dtensor' if sharded else 'torch_dist'}",
+            holds=name == "fsdp_dtensor" if sharded else name not in ("fsdp_dtensor", "torch_dcp"),
+            observed=name,
+            limit="fsdp_dtensor with workload.zero_stage 2 or 3, torch or torch_dist without",
+            message=f"--ckpt-format {name} with workload.zero_stage={stage}: {module} ties fsdp_dtensor to Megatron-FSDP, and torch_dcp to torch's",
+            fix=f"write --ckpt-format {'fsdp_dtensor' if sharded else 'torch_dist'}",
         )
 
 
@@ -148,20 +148,18 @@ def _fully_sharded(config: Config) -> Iterator[Check]:
     if name != "adam":
         yield check(
             "megatron-optimizer",
-            name == "sgd",
-            name,
-            "sgd or adam",
-            f"--optimizer {name} with workload.zero_stage={stage}: Megatron-FSDP knows sgd and adam ({source(config, 'arguments.py')})",
-            "write workload.optimizer=adam, or workload.zero_stage=1",
+            holds=name == "sgd",
+            observed=name,
+            limit="sgd or adam",
+            message=f"--optimizer {name} with workload.zero_stage={stage}: Megatron-FSDP knows sgd and adam ({source(config, 'arguments.py')})",
+            fix="write workload.optimizer=adam, or workload.zero_stage=1",
         )
-    yield check(
+    yield warned(
         "megatron-fsdp",
-        False,
-        f"zero_stage={stage}",
-        "0 or 1",
-        f"workload.zero_stage={stage} is Megatron-FSDP ({source(config, 'distributed/fsdp')}), which lays meshes of its own over the plan's dp_cp and edp",
-        "expect those groups beside the plan's, or write workload.zero_stage=1",
-        otherwise="warn",
+        observed=f"zero_stage={stage}",
+        limit="0 or 1",
+        message=f"workload.zero_stage={stage} is Megatron-FSDP ({source(config, 'distributed/fsdp')}), which lays meshes of its own over the plan's dp_cp and edp",
+        fix="expect those groups beside the plan's, or write workload.zero_stage=1",
     )
 
 
@@ -171,24 +169,22 @@ def _lengths(config: Config) -> Iterator[Check]:
     length = workload.longest + (0 if workload.train else workload.output_length)
     positions = number(config, "--max-position-embeddings", length)
     if positions < length:
-        yield check(
+        yield failed(
             "megatron-positions",
-            False,
-            positions,
-            length,
-            f"--max-position-embeddings {positions} is below the sequence of {length} tokens ({source(config, 'arguments.py')})",
-            f"write --max-position-embeddings {length}, or leave it out",
+            observed=positions,
+            limit=length,
+            message=f"--max-position-embeddings {positions} is below the sequence of {length} tokens ({source(config, 'arguments.py')})",
+            fix=f"write --max-position-embeddings {length}, or leave it out",
         )
     batch = number(config, "--eval-global-batch-size", workload.global_batch_size)
     step = number(config, "--eval-micro-batch-size", workload.micro_batch_size) * adp
     # without options of their own the plan's batch is theirs
     own = {"--eval-global-batch-size", "--eval-micro-batch-size"} & given(config).keys()
     if workload.train and own and batch % step:
-        yield check(
+        yield failed(
             "megatron-eval-batch",
-            False,
-            f"{batch} % {step} = {batch % step}",
-            "0",
-            f"an evaluation batch of {batch} over adp={adp} and micro-batches is {batch / step:g} each ({source(config, 'arguments.py')})",
-            f"write --eval-global-batch-size {-(-batch // step) * step}",
+            observed=f"{batch} % {step} = {batch % step}",
+            limit="0",
+            message=f"an evaluation batch of {batch} over adp={adp} and micro-batches is {batch / step:g} each ({source(config, 'arguments.py')})",
+            fix=f"write --eval-global-batch-size {-(-batch // step) * step}",
         )

@@ -79,12 +79,12 @@ def _captured(config: Config) -> Check:
     workload = config.workload
     return check(
         "megatron-cuda-graphs",
-        workload.recompute != "full" and not workload.activation_offload,
-        f"recompute={workload.recompute}, activation_offload={workload.activation_offload:g}",
-        "neither recompute=full nor activation_offload",
-        f"workload.cuda_graphs=layer with recompute={workload.recompute} and activation_offload="
+        holds=workload.recompute != "full" and not workload.activation_offload,
+        observed=f"recompute={workload.recompute}, activation_offload={workload.activation_offload:g}",
+        limit="neither recompute=full nor activation_offload",
+        message=f"workload.cuda_graphs=layer with recompute={workload.recompute} and activation_offload="
         f"{workload.activation_offload:g}: {source(config, 'transformer/transformer_config.py')} captures layers without either",
-        "write workload.cuda_graphs=none",
+        fix="write workload.cuda_graphs=none",
     )
 
 
@@ -93,12 +93,12 @@ def _optimizer(config: Config) -> Check:
     changed = ",".join(f"{key}={value}" for key, value in workload.states.changed.items())
     return check(
         "megatron-optimizer-states",
-        _sharded(config) and name == "adam",
-        f"distributed_optimizer={str(_sharded(config)).lower()}, {name}",
-        "distributed_optimizer=true, adam",
-        f"workload.states has {changed}: --use-precision-aware-optimizer is Adam's over the distributed optimizer "
+        holds=_sharded(config) and name == "adam",
+        observed=f"distributed_optimizer={str(_sharded(config)).lower()}, {name}",
+        limit="distributed_optimizer=true, adam",
+        message=f"workload.states has {changed}: --use-precision-aware-optimizer is Adam's over the distributed optimizer "
         f"({source(config, 'optimizer/optimizer_config.py')})",
-        "write workload.distributed_optimizer=true"
+        fix="write workload.distributed_optimizer=true"
         if name == "adam"
         else "write workload.optimizer=adam, or leave workload.states out",
     )
@@ -108,11 +108,11 @@ def _adapters(config: Config) -> Check:
     """Megatron-Bridge has them, and starts by programs of its own."""
     return check(
         "megatron-lora",
-        bool(config.launch.command),
-        "pretrain_gpt.py",
-        "a program with adapters",
-        f"workload.lora_rank={config.workload.lora_rank}: Megatron-LM's pretrain_gpt.py has no adapters; Megatron-Bridge's recipes do",
-        "write launch.command=[...] of a recipe of Megatron-Bridge, or leave workload.lora_rank out",
+        holds=bool(config.launch.command),
+        observed="pretrain_gpt.py",
+        limit="a program with adapters",
+        message=f"workload.lora_rank={config.workload.lora_rank}: Megatron-LM's pretrain_gpt.py has no adapters; Megatron-Bridge's recipes do",
+        fix="write launch.command=[...] of a recipe of Megatron-Bridge, or leave workload.lora_rank out",
     )
 
 
@@ -124,13 +124,13 @@ def _muon(config: Config) -> Check:
         wrong += ["--overlap-grad-reduce"] * (name == "muon" and config.degrees.adp * config.degrees.cp > 1)
     return check(
         "megatron-muon",
-        not wrong,
-        ", ".join(wrong) or "none",
-        f"no fp16; before {SHARDED_MUON}, neither a distributed optimizer nor overlapped gradients",
-        f"--optimizer {name}: {source(config, 'core/optimizer')} does not take it with {' or '.join(wrong)}"
+        holds=not wrong,
+        observed=", ".join(wrong) or "none",
+        limit=f"no fp16; before {SHARDED_MUON}, neither a distributed optimizer nor overlapped gradients",
+        message=f"--optimizer {name}: {source(config, 'core/optimizer')} does not take it with {' or '.join(wrong)}"
         if wrong
         else f"--optimizer {name}",
-        "write workload.precision=bf16"
+        fix="write workload.precision=bf16"
         if wrong == ["fp16"]
         else "write workload.optimizer=adam, or framework.version=0.19.2",
     )
@@ -145,12 +145,12 @@ def _weights(config: Config) -> Check:
     taken = eight_bits(workload) if narrow == "fp8" else four_bits(workload)
     return check(
         "megatron-narrow-weights",
-        taken and _sharded(config),
-        f"precision={workload.precision}, distributed_optimizer={str(_sharded(config)).lower()}",
-        f"precision={narrow}, distributed_optimizer=true",
-        f"workload.states.weights={narrow} with workload.precision={workload.precision}: --{narrow}-param-gather keeps weights as "
+        holds=taken and _sharded(config),
+        observed=f"precision={workload.precision}, distributed_optimizer={str(_sharded(config)).lower()}",
+        limit=f"precision={narrow}, distributed_optimizer=true",
+        message=f"workload.states.weights={narrow} with workload.precision={workload.precision}: --{narrow}-param-gather keeps weights as "
         f"they are multiplied, and needs a distributed optimizer ({source(config, 'training/arguments.py')})",
-        "write workload.distributed_optimizer=true" if taken else "leave workload.states.weights out",
+        fix="write workload.distributed_optimizer=true" if taken else "leave workload.states.weights out",
     )
 
 
@@ -162,13 +162,13 @@ def _wide(config: Config) -> Check:
     fits = found == list(workload.wide_layers)
     return check(
         "megatron-wide-layers",
-        scaled and fits and eight_bits(workload),
-        f"{_text(workload.wide_layers)}, precision={workload.precision}, {_recipe(config)}",
-        f"first and last, 0 to {least} each, of FP8, not delayed",
-        f"workload.wide_layers={_text(workload.wide_layers)} with workload.precision={workload.precision} and --fp8-recipe "
+        holds=scaled and fits and eight_bits(workload),
+        observed=f"{_text(workload.wide_layers)}, precision={workload.precision}, {_recipe(config)}",
+        limit=f"first and last, 0 to {least} each, of FP8, not delayed",
+        message=f"workload.wide_layers={_text(workload.wide_layers)} with workload.precision={workload.precision} and --fp8-recipe "
         f"{_recipe(config)}: {source(config, 'transformer/transformer_config.py')} keeps a number of first and one of last layers "
         f"in BF16, each 0 to {least}, and not with delayed scaling",
-        "leave workload.wide_layers out",
+        fix="leave workload.wide_layers out",
     )
 
 
@@ -195,12 +195,12 @@ def _modules(config: Config) -> Iterator[Check]:
             rest = ",".join(other for other in modules if other != module)
             yield check(
                 "megatron-recompute-modules",
-                holds,
-                module,
-                need,
-                f"workload.recompute_modules={_text(modules)}: {module} needs {need} "
+                holds=holds,
+                observed=module,
+                limit=need,
+                message=f"workload.recompute_modules={_text(modules)}: {module} needs {need} "
                 f"({source(config, 'transformer/transformer_config.py')})",
-                f"write workload.recompute_modules=[{rest}]" if rest else "leave workload.recompute_modules out",
+                fix=f"write workload.recompute_modules=[{rest}]" if rest else "leave workload.recompute_modules out",
             )
 
 

@@ -88,9 +88,9 @@ def _switch(config: Config, flag: str, need: str, holds: bool, module: str) -> C
     key = "workload.overlapped_dispatch" if name == "--overlap-moe-expert-parallel-comm" else "workload.dispatch"
     return check(
         f"megatron-{name.removeprefix('--')}",
-        holds,
-        config.degrees.name,
-        need,
-        f"{key if ours else 'framework.args'}: {flag} needs {need} ({source(config, module)}); the plan is {config.degrees.name}",
-        f"leave {key if ours else flag} out",
+        holds=holds,
+        observed=config.degrees.name,
+        limit=need,
+        message=f"{key if ours else 'framework.args'}: {flag} needs {need} ({source(config, module)}); the plan is {config.degrees.name}",
+        fix=f"leave {key if ours else flag} out",
     )

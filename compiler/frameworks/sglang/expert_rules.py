@@ -33,22 +33,22 @@ def _all_to_all(config: Config, source: str) -> Iterator[Check]:
         return
     yield check(
         "sglang-a2a-ep",
-        degrees.ep == width,
-        f"ep={degrees.ep}",
-        f"ep={width}",
-        f"{source} arg_groups/overrides.py: --moe-a2a-backend {chosen} sets ep_size to tp_size={width} without a word, "
+        holds=degrees.ep == width,
+        observed=f"ep={degrees.ep}",
+        limit=f"ep={width}",
+        message=f"{source} arg_groups/overrides.py: --moe-a2a-backend {chosen} sets ep_size to tp_size={width} without a word, "
         f"and the plan has ep={degrees.ep}",
-        f"write parallel.dp=null parallel.adp={degrees.adp} parallel.ep={width} parallel.etp=1, or leave {spelt(config, A2A)} out",
+        fix=f"write parallel.dp=null parallel.adp={degrees.adp} parallel.ep={width} parallel.etp=1, or leave {spelt(config, A2A)} out",
     )
     least = width if chosen in ATTENTION_EVERYWHERE else 2 if chosen == "pplx" else 1
     good = degrees.adp == width if chosen in ATTENTION_EVERYWHERE else degrees.adp >= least
     yield check(
         "sglang-a2a-attention",
-        good,
-        f"adp={degrees.adp}",
-        f"adp={least}" + " or more" * (chosen not in ATTENTION_EVERYWHERE),
-        f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} with attn_dp_size={degrees.adp} on {width} ranks a stage",
-        f"write tp1, cp1 and adp{width}" if chosen in ATTENTION_EVERYWHERE else "write adp2 or more",
+        holds=good,
+        observed=f"adp={degrees.adp}",
+        limit=f"adp={least}" + " or more" * (chosen not in ATTENTION_EVERYWHERE),
+        message=f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} with attn_dp_size={degrees.adp} on {width} ranks a stage",
+        fix=f"write tp1, cp1 and adp{width}" if chosen in ATTENTION_EVERYWHERE else "write adp2 or more",
     )
     if chosen == "deepep" and args.get("--deepep-mode") != "low_latency":
         yield from deepep(config, chosen, width, source)
@@ -67,12 +67,12 @@ def _runner(config: Config, source: str) -> Iterator[Check]:
         return
     yield check(
         "sglang-moe-runner",
-        ep in sizes,
-        f"ep={ep}",
-        " or ".join(f"ep={size}" for size in sizes),
-        f"{source} arg_groups/moe_hook.py: --moe-runner-backend {runner} takes {' or '.join(f'ep_size={s}' for s in sizes)}, "
+        holds=ep in sizes,
+        observed=f"ep={ep}",
+        limit=" or ".join(f"ep={size}" for size in sizes),
+        message=f"{source} arg_groups/moe_hook.py: --moe-runner-backend {runner} takes {' or '.join(f'ep_size={s}' for s in sizes)}, "
         f"and the plan has ep={ep}",
-        f"write ep{sizes[-1]}, or another --moe-runner-backend",
+        fix=f"write ep{sizes[-1]}, or another --moe-runner-backend",
     )
 
 
@@ -85,12 +85,12 @@ def _slots(config: Config, source: str) -> Iterator[Check]:
         total = model.num_experts + extra
         yield check(
             "sglang-physical-experts",
-            total % ep == 0,
-            f"{total} % {ep} = {total % ep}",
-            "0",
-            f"{source} eplb/expert_location.py: {model.num_experts} experts and {extra} redundant ones over ep={ep} are "
+            holds=total % ep == 0,
+            observed=f"{total} % {ep} = {total % ep}",
+            limit="0",
+            message=f"{source} eplb/expert_location.py: {model.num_experts} experts and {extra} redundant ones over ep={ep} are "
             f"{total / ep:g} each",
-            even,
+            fix=even,
         )
 
 
@@ -100,20 +100,20 @@ def _balanced(config: Config, source: str) -> Iterator[Check]:
     if "--enable-eplb" in args:
         yield check(
             "sglang-eplb",
-            ep > 1,
-            f"ep={ep}",
-            "ep > 1",
-            f"{source} arg_groups/parallel_hook.py: EPLB moves experts between ep ranks, and the plan has ep={ep}",
-            "leave --enable-eplb out, or write ep2 or more",
+            holds=ep > 1,
+            observed=f"ep={ep}",
+            limit="ep > 1",
+            message=f"{source} arg_groups/parallel_hook.py: EPLB moves experts between ep ranks, and the plan has ep={ep}",
+            fix="leave --enable-eplb out, or write ep2 or more",
         )
     dispatch = args.get("--ep-dispatch-algorithm")
     if dispatch in ("static", "lp"):
         yield check(
             "sglang-ep-dispatch",
-            backend(args) != "none",
-            dispatch,
-            "dynamic",
-            f"{source} arg_groups/parallel_hook.py: --ep-dispatch-algorithm {dispatch} picks another copy of an expert on each "
+            holds=backend(args) != "none",
+            observed=dispatch,
+            limit="dynamic",
+            message=f"{source} arg_groups/parallel_hook.py: --ep-dispatch-algorithm {dispatch} picks another copy of an expert on each "
             "rank, which wants an all-to-all back end",
-            "write --ep-dispatch-algorithm=dynamic, or --moe-a2a-backend=deepep",
+            fix="write --ep-dispatch-algorithm=dynamic, or --moe-a2a-backend=deepep",
         )

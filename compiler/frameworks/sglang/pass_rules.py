@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers
 from compiler.frameworks.options import number
 from compiler.frameworks.sglang.arguments import A2A, backend, given
@@ -41,12 +41,12 @@ def _drafts(config: Config, source: str) -> Iterator[Check]:
     piped = _environment(config).get(PIPED, "").lower() in ("1", "true", "yes")
     yield check(
         "sglang-draft-pipeline",
-        (role is None and degrees.adp == 1) if piped else role == "prefill",
-        f"pp={degrees.pp} adp={degrees.adp}",
-        "pp=1",
-        f"{source} arg_groups/validation_hook.py: with a pipeline only servers of prefill draft, or with {PIPED}=1 those of "
+        holds=(role is None and degrees.adp == 1) if piped else role == "prefill",
+        observed=f"pp={degrees.pp} adp={degrees.adp}",
+        limit="pp=1",
+        message=f"{source} arg_groups/validation_hook.py: with a pipeline only servers of prefill draft, or with {PIPED}=1 those of "
         f"both phases without attention DP; the plan has pp={degrees.pp} adp={degrees.adp}, {role or 'both phases'}",
-        "write pp1, or workload.draft_tokens=0",
+        fix="write pp1, or workload.draft_tokens=0",
     )
 
 
@@ -55,12 +55,12 @@ def _chunk(config: Config, source: str) -> Iterator[Check]:
     if chunk is not None:
         yield check(
             "sglang-chunk-page",
-            chunk % page == 0,
-            f"{chunk} % {page} = {chunk % page}",
-            "0",
-            f"{source} arg_groups/validation_hook.py: chunks of workload.prefill_chunk={chunk} tokens are not whole pages of "
+            holds=chunk % page == 0,
+            observed=f"{chunk} % {page} = {chunk % page}",
+            limit="0",
+            message=f"{source} arg_groups/validation_hook.py: chunks of workload.prefill_chunk={chunk} tokens are not whole pages of "
             f"--page-size={page}",
-            f"write workload.prefill_chunk={-(-chunk // page) * page}",
+            fix=f"write workload.prefill_chunk={-(-chunk // page) * page}",
         )
 
 
@@ -71,30 +71,30 @@ def _halves(config: Config, source: str) -> Iterator[Check]:
     chosen, role = backend(given(config)), config.workload.role
     yield check(
         "sglang-two-batch",
-        chosen not in WHOLE,
-        chosen,
-        "deepep",
-        f"{source} halves batches between the dispatch and combine of an all-to-all back end, and {A2A} is {chosen}",
-        f"add {A2A}=deepep to {args_key(config)}, or leave workload.two_batch_overlap out",
+        holds=chosen not in WHOLE,
+        observed=chosen,
+        limit="deepep",
+        message=f"{source} halves batches between the dispatch and combine of an all-to-all back end, and {A2A} is {chosen}",
+        fix=f"add {A2A}=deepep to {args_key(config)}, or leave workload.two_batch_overlap out",
     )
     mode = given(config).get("--deepep-mode", "auto")
     yield check(
         "sglang-two-batch-prefill",
-        role == "decode" or mode != "low_latency",
-        mode,
-        "auto, normal",
-        f"{source} batch_overlap/two_batch_overlap.py leaves prompts whole with --deepep-mode {mode}",
-        "leave --deepep-mode out, or leave workload.two_batch_overlap out",
+        holds=role == "decode" or mode != "low_latency",
+        observed=mode,
+        limit="auto, normal",
+        message=f"{source} batch_overlap/two_batch_overlap.py leaves prompts whole with --deepep-mode {mode}",
+        fix="leave --deepep-mode out, or leave workload.two_batch_overlap out",
     )
     yield check(
         "sglang-two-batch-model",
-        config.model.mla,
-        config.model.name,
-        "DeepSeek V2 to V4, Qwen3 MoE, MiMo V2",
-        f"{source} batch_overlap/operations_strategy.py halves batches of DeepSeek V2 to V4, Qwen3 MoE and MiMo V2 only; whether "
+        holds=config.model.mla,
+        observed=config.model.name,
+        limit="DeepSeek V2 to V4, Qwen3 MoE, MiMo V2",
+        message=f"{source} batch_overlap/operations_strategy.py halves batches of DeepSeek V2 to V4, Qwen3 MoE and MiMo V2 only; whether "
         f"{config.model.name} is built like one of them is not known",
-        "leave workload.two_batch_overlap out where it is not",
-        otherwise="warn",
+        fix="leave workload.two_batch_overlap out where it is not",
+        otherwise=Status.WARN,
     )
 
 
@@ -120,12 +120,12 @@ def _room(config: Config, source: str) -> Iterator[Check]:
     room, need = _tokens(config), -(-(1 + asked(config).drafts) // config.degrees.tp)
     yield check(
         "sglang-dispatch-room",
-        need <= room <= DISPATCHED_MOST,
-        f"{room} tokens",
-        f"{need} to {DISPATCHED_MOST}",
-        f"{source} token_dispatcher/deepep.py: low-latency kernels have room for {DISPATCHED}={room} tokens of a rank, "
+        holds=need <= room <= DISPATCHED_MOST,
+        observed=f"{room} tokens",
+        limit=f"{need} to {DISPATCHED_MOST}",
+        message=f"{source} token_dispatcher/deepep.py: low-latency kernels have room for {DISPATCHED}={room} tokens of a rank, "
         f"at most {DISPATCHED_MOST}, and one sequence has {need} in a step of decode",
-        f"write launch.environment.{DISPATCHED}={min(max(room, need), DISPATCHED_MOST)}",
+        fix=f"write launch.environment.{DISPATCHED}={min(max(room, need), DISPATCHED_MOST)}",
     )
 
 
@@ -139,11 +139,11 @@ def running(config: Config, sequences: int) -> Iterator[Check]:
     larger = f"write launch.environment.{DISPATCHED}={need}, or " if need <= DISPATCHED_MOST else "write "
     yield check(
         "sglang-dispatch-tokens",
-        own <= most,
-        f"{need} tokens",
-        f"{min(_tokens(config), DISPATCHED_MOST)} or fewer",
-        f"SGLang's low-latency kernels have room for {DISPATCHED}={_tokens(config)} tokens of a rank, and {own} sequences have {need} "
+        holds=own <= most,
+        observed=f"{need} tokens",
+        limit=f"{min(_tokens(config), DISPATCHED_MOST)} or fewer",
+        message=f"SGLang's low-latency kernels have room for {DISPATCHED}={_tokens(config)} tokens of a rank, and {own} sequences have {need} "
         f"in a step of decode: --max-running-requests lets {most} of each attention DP rank run, and {max(own - most, 0)} wait",
-        f"{larger}a smaller workload.global_batch_size",
-        otherwise="warn",
+        fix=f"{larger}a smaller workload.global_batch_size",
+        otherwise=Status.WARN,
     )

@@ -35,12 +35,12 @@ def _windows(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
     able = mover in versions.version(decode).facts["windows_by_head"] and prefill.degrees.pp == 1
     yield check(
         "pools-windows",
-        sizes[0] == sizes[1] or able,
-        f"tp {sizes[0]} and {sizes[1]}, prefill pp={prefill.degrees.pp}",
-        "the same tp",
-        f"decode has tp={sizes[1]} and prefill tp={sizes[0]}, pp={prefill.degrees.pp}: {source} moves caches of layers with a window by "
+        holds=sizes[0] == sizes[1] or able,
+        observed=f"tp {sizes[0]} and {sizes[1]}, prefill pp={prefill.degrees.pp}",
+        limit="the same tp",
+        message=f"decode has tp={sizes[1]} and prefill tp={sizes[0]}, pp={prefill.degrees.pp}: {source} moves caches of layers with a window by "
         f"{mover} between servers of one tp alone",
-        f"write parallel.tp={sizes[0]}",
+        fix=f"write parallel.tp={sizes[0]}",
     )
 
 
@@ -50,9 +50,9 @@ def _sharded(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
     if "--enable-kv-cache-sharding" in given(prefill) and prefill.model.mla and prefill.degrees.cp == 1:
         yield check(
             "pools-sharding",
-            sizes[0] == sizes[1],
-            f"tp {sizes[0]} and {sizes[1]}",
-            "the same tp",
-            f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: {source} wants the same with --enable-kv-cache-sharding",
-            "leave --enable-kv-cache-sharding out",
+            holds=sizes[0] == sizes[1],
+            observed=f"tp {sizes[0]} and {sizes[1]}",
+            limit="the same tp",
+            message=f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: {source} wants the same with --enable-kv-cache-sharding",
+            fix="leave --enable-kv-cache-sharding out",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
@@ -48,12 +48,12 @@ def _nodes(config: Config) -> Iterator[Check]:
     nodes, gpus = own.nodes, own.ranks
     yield check(
         "sglang-nodes",
-        nodes == 1 or whole(width, gpus),
-        f"{width} ranks",
-        f"{gpus} GPUs a node",
-        f"{source(config)} entrypoints/engine.py puts a stage on whole nodes or on an equal part of one, and starts other "
+        holds=nodes == 1 or whole(width, gpus),
+        observed=f"{width} ranks",
+        limit=f"{gpus} GPUs a node",
+        message=f"{source(config)} entrypoints/engine.py puts a stage on whole nodes or on an equal part of one, and starts other "
         f"ranks nowhere: {width} ranks a stage, pp={config.degrees.pp}, {nodes} nodes of {gpus} GPUs",
-        f"choose tp*cp*adp as a divisor or a multiple of {gpus}",
+        fix=f"choose tp*cp*adp as a divisor or a multiple of {gpus}",
     )
 
 
@@ -72,23 +72,23 @@ def _dense_layers(config: Config) -> Iterator[Check]:
     if dense and args.get("--moe-dense-tp-size") != "1":
         yield check(
             "sglang-dense-layers",
-            model.intermediate_size % width == 0,
-            f"{model.intermediate_size} % {width} = {model.intermediate_size % width}",
-            "0",
-            f"{source(config)} cuts intermediate_size {model.intermediate_size} of dense layers over the {width} ranks of a "
+            holds=model.intermediate_size % width == 0,
+            observed=f"{model.intermediate_size} % {width} = {model.intermediate_size % width}",
+            limit="0",
+            message=f"{source(config)} cuts intermediate_size {model.intermediate_size} of dense layers over the {width} ranks of a "
             f"stage, not over tp={config.degrees.tp}: {model.intermediate_size / width:g} each",
-            "add --moe-dense-tp-size=1 to framework.args, or make a stage smaller",
+            fix="add --moe-dense-tp-size=1 to framework.args, or make a stage smaller",
         )
     if model.moe and model.shared_size and backend(args) == "none":
         yield check(
             "sglang-shared-experts",
-            model.shared_size % width == 0,
-            f"{model.shared_size} % {width} = {model.shared_size % width}",
-            "0",
-            f"{source(config)} cuts shared experts of width {model.shared_size} over the {width} ranks of a stage: "
+            holds=model.shared_size % width == 0,
+            observed=f"{model.shared_size} % {width} = {model.shared_size % width}",
+            limit="0",
+            message=f"{source(config)} cuts shared experts of width {model.shared_size} over the {width} ranks of a stage: "
             f"{model.shared_size / width:g} each",
-            f"choose tp*cp*adp as a divisor of {model.shared_size}, or an all-to-all back end, which keeps them whole",
-            otherwise="warn",
+            fix=f"choose tp*cp*adp as a divisor of {model.shared_size}, or an all-to-all back end, which keeps them whole",
+            otherwise=Status.WARN,
         )
 
 
@@ -110,14 +110,14 @@ def _expert_data(config: Config) -> Iterator[Check]:
     fixes = alternatives(config)
     yield check(
         "sglang-expert-data-parallel",
-        not wrong,
-        f"edp={degrees.edp}" + (f" with {', '.join(wrong)}" if wrong else ""),
-        f"edp=1, or edp=cp with pp=1 and ep*edp={width}",
-        f"{source(config)} arg_groups/parallel_hook.py: tp_size is a stage of tp{degrees.tp} x cp{degrees.cp} x "
+        holds=not wrong,
+        observed=f"edp={degrees.edp}" + (f" with {', '.join(wrong)}" if wrong else ""),
+        limit=f"edp=1, or edp=cp with pp=1 and ep*edp={width}",
+        message=f"{source(config)} arg_groups/parallel_hook.py: tp_size is a stage of tp{degrees.tp} x cp{degrees.cp} x "
         f"adp{degrees.adp} = {width} ranks, with etp{degrees.etp} x ep{degrees.ep} x edp{degrees.edp} for experts; "
         "moe_dp_size above 1 wants attn_cp_size equal to it, pp_size=1 and, with ep_size above 1, "
         f"ep_size*moe_dp_size={width}",
-        "write " + " or ".join(fixes) if fixes else f"choose degrees with etp*ep = tp*cp*adp, now {width}",
+        fix="write " + " or ".join(fixes) if fixes else f"choose degrees with etp*ep = tp*cp*adp, now {width}",
     )
 
 
@@ -143,12 +143,12 @@ def _dense(config: Config) -> Iterator[Check]:
         return
     yield check(
         "sglang-dense-data-parallel",
-        degrees.adp == 1,
-        f"adp={degrees.adp}",
-        "adp=1",
-        f"{source(config)} --attn-dp-size={degrees.adp} would cut a dense model's MLP over all {stage_width(degrees)} ranks of "
+        holds=degrees.adp == 1,
+        observed=f"adp={degrees.adp}",
+        limit="adp=1",
+        message=f"{source(config)} --attn-dp-size={degrees.adp} would cut a dense model's MLP over all {stage_width(degrees)} ranks of "
         f"a stage, not over tp={degrees.tp}, and --dp-size is for one node only",
-        f"write parallel.dp=null parallel.adp=1{apart(config, degrees.world_size // degrees.adp, degrees.adp)}",
+        fix=f"write parallel.dp=null parallel.adp=1{apart(config, degrees.world_size // degrees.adp, degrees.adp)}",
     )
 
 
@@ -156,18 +156,18 @@ def _launch(config: Config) -> Iterator[Check]:
     layout = config.framework.expert_layout
     yield check(
         "sglang-expert-layout",
-        layout in (None, "trivial"),
-        layout,
-        "trivial",
-        f"framework.expert_layout={layout}: where {source(config)} puts experts with another --init-expert-location than "
+        holds=layout in (None, "trivial"),
+        observed=layout,
+        limit="trivial",
+        message=f"framework.expert_layout={layout}: where {source(config)} puts experts with another --init-expert-location than "
         "trivial is not known when a plan is made",
-        "leave framework.expert_layout out",
+        fix="leave framework.expert_layout out",
     )
     yield check(
         "sglang-unit",
-        config.launch.unit != "rank",
-        config.launch.unit or "node",
-        "node",
-        f"{source(config)} starts the ranks of a node itself, and launch.unit=rank would start a server for each",
-        "leave launch.unit out",
+        holds=config.launch.unit != "rank",
+        observed=config.launch.unit or "node",
+        limit="node",
+        message=f"{source(config)} starts the ranks of a node itself, and launch.unit=rank would start a server for each",
+        fix="leave launch.unit out",
     )

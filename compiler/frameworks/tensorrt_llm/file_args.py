@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, warned
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks import choices, copies
 from compiler.frameworks.options import options, without
@@ -150,12 +150,10 @@ def rules(config: Config, source: str) -> Iterator[Check]:
         yield from copies.rules(config, where, f"{OPTION}.{SLOTS}", said[SLOTS], fix, first=config.model.num_experts)
     found = file(config)
     if found is not None:
-        yield check(
+        yield warned(
             "tensorrt_llm-options-unread",
-            False,
-            found,
-            f"{OPTION}.KEY=VALUE",
-            f"{source} is started with {found} laid under the plan's own options, and what it says of memory and kernels is in no cost",
-            f"write its keys in framework.args, as in {OPTION}.kv_cache_config.free_gpu_memory_fraction=0.8",
-            otherwise="warn",
+            observed=found,
+            limit=f"{OPTION}.KEY=VALUE",
+            message=f"{source} is started with {found} laid under the plan's own options, and what it says of memory and kernels is in no cost",
+            fix=f"write its keys in framework.args, as in {OPTION}.kv_cache_config.free_gpu_memory_fraction=0.8",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, failed, warned
 from compiler.frameworks.asked import asked, draft_layers, sequences, step_tokens
 from compiler.frameworks.tensorrt_llm import file_args
 from compiler.frameworks.tensorrt_llm.emit import pass_tokens
@@ -26,12 +26,12 @@ def rules(config: Config, source: str) -> Iterator[Check]:
         larger = f"workload.prefill_chunk={need} or more, or " * (wanted.chunk is not None)
         yield check(
             "tensorrt_llm-pass-tokens",
-            budget >= need,
-            f"{budget} tokens",
-            f"{need} or more",
-            f"{source} {API}: a pass has at most --max_num_tokens={budget} tokens, and {sequences(config)} sequences need {need}"
+            holds=budget >= need,
+            observed=f"{budget} tokens",
+            limit=f"{need} or more",
+            message=f"{source} {API}: a pass has at most --max_num_tokens={budget} tokens, and {sequences(config)} sequences need {need}"
             + f", {wanted.drafts} of each drafted" * (need > sequences(config)),
-            f"write {larger}a smaller workload.global_batch_size",
+            fix=f"write {larger}a smaller workload.global_batch_size",
         )
 
 
@@ -43,13 +43,12 @@ def _missing(config: Config, source: str) -> Iterator[Check]:
         ("low_latency_dispatch", "low-latency", wanted.low_latency),
     ):
         if on:
-            yield check(
+            yield failed(
                 f"tensorrt_llm-{name}",
-                False,
-                "true",
-                "false",
-                f"{source} {API} has no option for workload.{key}: it would be costed and not started",
-                f"leave workload.{key} out, or write framework=vllm or framework=sglang",
+                observed="true",
+                limit="false",
+                message=f"{source} {API} has no option for workload.{key}: it would be costed and not started",
+                fix=f"leave workload.{key} out, or write framework=vllm or framework=sglang",
             )
 
 
@@ -57,13 +56,11 @@ def _cache(config: Config, source: str) -> Iterator[Check]:
     """Nothing widens the cache of a checkpoint that says FP8."""
     precision = config.workload.precision
     if asked(config).cache == "bf16" and precision not in ("bf16", "fp16", "fp32"):
-        yield check(
+        yield warned(
             "tensorrt_llm-cache-auto",
-            False,
-            "auto",
-            "bf16",
-            f"{source} {API} KvCacheConfig takes the cache of {precision} weights from the checkpoint unless it is fp8: "
+            observed="auto",
+            limit="bf16",
+            message=f"{source} {API} KvCacheConfig takes the cache of {precision} weights from the checkpoint unless it is fp8: "
             "workload.kv_cache_precision=bf16 is costed, and only the checkpoint can say so",
-            "start a checkpoint whose kv_cache_quant_algo is none, or write workload.kv_cache_precision=fp8",
-            otherwise="warn",
+            fix="start a checkpoint whose kv_cache_quant_algo is none, or write workload.kv_cache_precision=fp8",
         )

@@ -27,12 +27,12 @@ def tensor_parallel(config: Config) -> Iterator[Check]:
     wanted = 1 if degrees.ep > 1 else degrees.tp
     yield check(
         "torchtitan-etp",
-        degrees.etp == wanted,
-        degrees.etp,
-        wanted,
-        f"torchtitan 0.3 models/common/moe_sharding.py: with ep={degrees.ep} and tp={degrees.tp} experts have etp={wanted}; "
+        holds=degrees.etp == wanted,
+        observed=degrees.etp,
+        limit=wanted,
+        message=f"torchtitan 0.3 models/common/moe_sharding.py: with ep={degrees.ep} and tp={degrees.tp} experts have etp={wanted}; "
         f"the plan says etp={degrees.etp}",
-        f"write parallel.etp={wanted}, which keeps all {degrees.world_size} ranks",
+        fix=f"write parallel.etp={wanted}, which keeps all {degrees.world_size} ranks",
     )
 
 
@@ -44,12 +44,12 @@ def expert_parallel(config: Config) -> Iterator[Check]:
     shared = f" (adp={degrees.adp} in {copies} copies, {REPLICATE})" if copies > 1 else ""
     yield check(
         "torchtitan-expert-parallel",
-        room % degrees.ep == 0,
-        f"{room} % {degrees.ep} = {room % degrees.ep}",
-        "0",
-        f"torchtitan 0.3 distributed/parallel_dims.py: ep={degrees.ep} divides dp_shard*cp*tp = {shard}*{degrees.cp}*{degrees.tp} "
+        holds=room % degrees.ep == 0,
+        observed=f"{room} % {degrees.ep} = {room % degrees.ep}",
+        limit="0",
+        message=f"torchtitan 0.3 distributed/parallel_dims.py: ep={degrees.ep} divides dp_shard*cp*tp = {shard}*{degrees.cp}*{degrees.tp} "
         f"= {room}{shared}; it crosses neither dp_replicate nor pp",
-        f"write a divisor of {room} in parallel.ep, or leave {REPLICATE} out",
+        fix=f"write a divisor of {room} in parallel.ep, or leave {REPLICATE} out",
     )
 
 
@@ -58,11 +58,11 @@ def even(config: Config) -> Iterator[Check]:
     experts, ep = config.model.num_experts, config.degrees.ep
     yield check(
         "torchtitan-experts",
-        experts % ep == 0,
-        f"{experts} % {ep} = {experts % ep}",
-        "0",
-        f"torchtitan 0.3 models/common/token_dispatcher.py: {experts} experts over ep={ep} ranks are {experts / ep:g} each",
-        f"write a divisor of {experts} in parallel.ep",
+        holds=experts % ep == 0,
+        observed=f"{experts} % {ep} = {experts % ep}",
+        limit="0",
+        message=f"torchtitan 0.3 models/common/token_dispatcher.py: {experts} experts over ep={ep} ranks are {experts / ep:g} each",
+        fix=f"write a divisor of {experts} in parallel.ep",
     )
 
 
@@ -72,11 +72,11 @@ def layout(config: Config) -> Iterator[Check]:
     if given is not None:
         yield check(
             "torchtitan-expert-layout",
-            given == "contiguous",
-            given,
-            "contiguous",
-            f"torchtitan 0.3 models/common/moe_sharding.py gives each ep rank a run of experts; framework.expert_layout={given}",
-            "leave framework.expert_layout out",
+            holds=given == "contiguous",
+            observed=given,
+            limit="contiguous",
+            message=f"torchtitan 0.3 models/common/moe_sharding.py gives each ep rank a run of experts; framework.expert_layout={given}",
+            fix="leave framework.expert_layout out",
         )
 
 
@@ -92,12 +92,12 @@ def shards(config: Config) -> Iterator[Check]:
     inner = model.expert_size if degrees.ep > 1 else model.expert_size // degrees.tp
     yield check(
         "torchtitan-expert-sharding",
-        inner % ranks == 0 and model.hidden_size % ranks == 0,
-        f"{inner} and {model.hidden_size} % {ranks}",
-        "0",
-        f"torchtitan 0.3 distributed/fsdp.py cuts the {inner} x {model.hidden_size} of an expert over efsdp={ranks} ranks, "
+        holds=inner % ranks == 0 and model.hidden_size % ranks == 0,
+        observed=f"{inner} and {model.hidden_size} % {ranks}",
+        limit="0",
+        message=f"torchtitan 0.3 distributed/fsdp.py cuts the {inner} x {model.hidden_size} of an expert over efsdp={ranks} ranks, "
         f"since {cut} ranks are more than {model.num_experts} experts",
-        f"write a larger parallel.ep, or more copies with {REPLICATE}",
+        fix=f"write a larger parallel.ep, or more copies with {REPLICATE}",
     )
 
 
@@ -108,10 +108,10 @@ def groups(config: Config) -> Iterator[Check]:
         return
     yield check(
         "torchtitan-expert-groups",
-        model.num_experts % model.n_group == 0 and model.num_experts // model.n_group >= 2,
-        f"{model.num_experts} / {model.n_group}",
-        "2 or more",
-        f"torchtitan 0.3 models/common/moe.py: {model.num_experts} experts in {model.n_group} groups are "
+        holds=model.num_experts % model.n_group == 0 and model.num_experts // model.n_group >= 2,
+        observed=f"{model.num_experts} / {model.n_group}",
+        limit="2 or more",
+        message=f"torchtitan 0.3 models/common/moe.py: {model.num_experts} experts in {model.n_group} groups are "
         f"{model.num_experts / model.n_group:g} each",
-        f"write a divisor of {model.num_experts // 2} in model.n_group",
+        fix=f"write a divisor of {model.num_experts // 2} in model.n_group",
     )

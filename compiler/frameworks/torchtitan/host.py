@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, failed, warned
 from compiler.frameworks.torchtitan.arguments import known_model
 from compiler.specs.config import Config
 
@@ -16,14 +16,13 @@ def declared(config: Config) -> Iterator[Check]:
     if workload.optimizer_offload:
         yield from optimizer(config)
     if workload.activation_offload:
-        yield check(
+        yield failed(
             "torchtitan-activation-offload",
-            False,
-            f"{workload.activation_offload:g}",
-            "0",
-            "torchtitan 0.3 distributed/activation_checkpoint.py keeps activations on the GPU or recomputes them; "
+            observed=f"{workload.activation_offload:g}",
+            limit="0",
+            message="torchtitan 0.3 distributed/activation_checkpoint.py keeps activations on the GPU or recomputes them; "
             f"workload.activation_offload={workload.activation_offload:g}",
-            "leave workload.activation_offload out",
+            fix="leave workload.activation_offload out",
         )
     if not workload.fused_attention:
         yield attention(config)
@@ -34,22 +33,20 @@ def optimizer(config: Config) -> Iterator[Check]:
     part = config.workload.optimizer_offload
     yield check(
         "torchtitan-optimizer-offload",
-        part == 1,
-        f"{part:g}",
-        "0 or 1",
-        "torchtitan 0.3 distributed/fsdp.py offloads all of a rank's shards or none (CPUOffloadPolicy); "
+        holds=part == 1,
+        observed=f"{part:g}",
+        limit="0 or 1",
+        message="torchtitan 0.3 distributed/fsdp.py offloads all of a rank's shards or none (CPUOffloadPolicy); "
         f"workload.optimizer_offload={part:g}",
-        "write workload.optimizer_offload=1, or leave it out",
+        fix="write workload.optimizer_offload=1, or leave it out",
     )
-    yield check(
+    yield warned(
         "torchtitan-parameters-offload",
-        False,
-        "parameters, gradients, optimizer",
-        "optimizer",
-        "torchtitan 0.3 config/configs.py enable_cpu_offload sends parameters and gradients to the host with the optimizer: "
+        observed="parameters, gradients, optimizer",
+        limit="optimizer",
+        message="torchtitan 0.3 config/configs.py enable_cpu_offload sends parameters and gradients to the host with the optimizer: "
         "memory is below what the plan counts, and there is more to move",
-        "take times for bounds, or leave workload.optimizer_offload out",
-        otherwise="warn",
+        fix="take times for bounds, or leave workload.optimizer_offload out",
     )
 
 
@@ -59,10 +56,10 @@ def attention(config: Config) -> Check:
     found = "a kernel of the model's own config" if row is None else str(row.get("attention", "flex"))
     return check(
         "torchtitan-attention",
-        False,
-        found,
-        "scores that are kept",
-        f"torchtitan 0.3 models/common/attention.py: the model's attention is {found}, and workload.fused_attention=false",
-        "leave workload.fused_attention out",
-        otherwise="warn" if row is None else "fail",
+        holds=False,
+        observed=found,
+        limit="scores that are kept",
+        message=f"torchtitan 0.3 models/common/attention.py: the model's attention is {found}, and workload.fused_attention=false",
+        fix="leave workload.fused_attention out",
+        otherwise=Status.WARN if row is None else Status.FAIL,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, warned
 from compiler.frameworks.torchtitan.arguments import backend, given, known_model
 from compiler.frameworks.torchtitan.emit import PRECISION
 from compiler.specs.config import Config
@@ -25,11 +25,11 @@ def heads(config: Config) -> Iterator[Check]:
     count, kv = model.num_attention_heads, model.num_attention_heads if model.mla else model.kv_heads
     yield check(
         "torchtitan-heads",
-        count % tp == 0 and kv % tp == 0,
-        f"{count} and {kv} % {tp}",
-        "0",
-        f"torchtitan 0.3 models/common/decoder.py: tp={tp} divides {count} heads and {kv} key-value heads",
-        f"write a divisor of {kv} in parallel.tp",
+        holds=count % tp == 0 and kv % tp == 0,
+        observed=f"{count} and {kv} % {tp}",
+        limit="0",
+        message=f"torchtitan 0.3 models/common/decoder.py: tp={tp} divides {count} heads and {kv} key-value heads",
+        fix=f"write a divisor of {kv} in parallel.tp",
     )
 
 
@@ -37,12 +37,12 @@ def vocabulary(config: Config) -> Iterator[Check]:
     rows, tp = config.model.vocab_size, config.degrees.tp
     yield check(
         "torchtitan-vocabulary",
-        rows % tp == 0,
-        f"{rows} % {tp} = {rows % tp}",
-        "0",
-        f"torchtitan 0.3 models/common/decoder_sharding.py cuts a vocabulary of {rows} rows over tp={tp} and pads nothing",
-        f"write model.vocab_size={-(-rows // tp) * tp}",
-        otherwise="warn",
+        holds=rows % tp == 0,
+        observed=f"{rows} % {tp} = {rows % tp}",
+        limit="0",
+        message=f"torchtitan 0.3 models/common/decoder_sharding.py cuts a vocabulary of {rows} rows over tp={tp} and pads nothing",
+        fix=f"write model.vocab_size={-(-rows // tp) * tp}",
+        otherwise=Status.WARN,
     )
 
 
@@ -52,12 +52,12 @@ def registered(config: Config) -> Iterator[Check]:
     model = config.model
     yield check(
         "torchtitan-model",
-        row is not None or {"--module", "--config"} <= set(said),
-        found,
-        "a registered config",
-        f"torchtitan 0.3 takes models from its config_registry: {found} for {model.num_hidden_layers} layers of {model.hidden_size}",
-        "write a config_registry function and framework.args=[--module,PACKAGE,--config,FUNCTION]",
-        otherwise="warn",
+        holds=row is not None or {"--module", "--config"} <= set(said),
+        observed=found,
+        limit="a registered config",
+        message=f"torchtitan 0.3 takes models from its config_registry: {found} for {model.num_hidden_layers} layers of {model.hidden_size}",
+        fix="write a config_registry function and framework.args=[--module,PACKAGE,--config,FUNCTION]",
+        otherwise=Status.WARN,
     )
 
 
@@ -68,11 +68,11 @@ def positions(config: Config) -> Iterator[Check]:
     length, limit = config.workload.longest, int(row["positions"])
     yield check(
         "torchtitan-positions",
-        length <= limit,
-        length,
-        limit,
-        f"torchtitan 0.3 models/common/decoder.py: {row['config']} has positions for {limit} tokens, sequences {length}",
-        f"write workload.sequence_length={limit} or less",
+        holds=length <= limit,
+        observed=length,
+        limit=limit,
+        message=f"torchtitan 0.3 models/common/decoder.py: {row['config']} has positions for {limit} tokens, sequences {length}",
+        fix=f"write workload.sequence_length={limit} or less",
     )
 
 
@@ -84,12 +84,12 @@ def context_parallel(config: Config) -> Iterator[Check]:
     attention = "unknown" if row is None else str(row.get("attention", "flex"))
     yield check(
         "torchtitan-context-attention",
-        attention == "flex",
-        attention,
-        "flex",
-        f"torchtitan 0.3 distributed/full_dtensor.py: cp={config.degrees.cp} needs FlexAttention, the model's attention is {attention}",
-        "write parallel.cp=1" if row else "make sure that the model's config has attn_backend='flex'",
-        otherwise="fail" if row else "warn",
+        holds=attention == "flex",
+        observed=attention,
+        limit="flex",
+        message=f"torchtitan 0.3 distributed/full_dtensor.py: cp={config.degrees.cp} needs FlexAttention, the model's attention is {attention}",
+        fix="write parallel.cp=1" if row else "make sure that the model's config has attn_backend='flex'",
+        otherwise=Status.FAIL if row else Status.WARN,
     )
 
 
@@ -97,22 +97,22 @@ def precision(config: Config) -> Iterator[Check]:
     wanted, row = config.workload.precision, known_model(config)
     yield check(
         "torchtitan-precision",
-        wanted in PRECISION,
-        wanted,
-        ", ".join(PRECISION),
-        f"torchtitan 0.3 config/configs.py: mixed_precision_param is bfloat16 or float32; the plan says {wanted}",
-        "write workload.precision=bf16",
+        holds=wanted in PRECISION,
+        observed=wanted,
+        limit=", ".join(PRECISION),
+        message=f"torchtitan 0.3 config/configs.py: mixed_precision_param is bfloat16 or float32; the plan says {wanted}",
+        fix="write workload.precision=bf16",
     )
     built = "bf16" if row is None else str(row.get("precision", "bf16"))
     if row is not None and "fp8" in (wanted, built):
         yield check(
             "torchtitan-linear-precision",
-            wanted == built,
-            built,
-            wanted,
-            f"torchtitan 0.3 {row['config']} runs its linear layers in {built}, the plan says {wanted}",
-            f"write workload.precision={built}, or a config of that kind in framework.args=[--module,PACKAGE,--config,FUNCTION]",
-            otherwise="warn",
+            holds=wanted == built,
+            observed=built,
+            limit=wanted,
+            message=f"torchtitan 0.3 {row['config']} runs its linear layers in {built}, the plan says {wanted}",
+            fix=f"write workload.precision={built}, or a config of that kind in framework.args=[--module,PACKAGE,--config,FUNCTION]",
+            otherwise=Status.WARN,
         )
 
 
@@ -121,12 +121,10 @@ def predicted(config: Config) -> Iterator[Check]:
     layers, row = config.model.num_nextn_predict_layers, known_model(config)
     if row is None or layers == 0:
         return
-    yield check(
+    yield warned(
         "torchtitan-mtp",
-        False,
-        layers,
-        0,
-        f"torchtitan 0.3 {row['config']} has no multi-token prediction, the model {layers} such layers",
-        "write model.num_nextn_predict_layers=0",
-        otherwise="warn",
+        observed=layers,
+        limit=0,
+        message=f"torchtitan 0.3 {row['config']} has no multi-token prediction, the model {layers} such layers",
+        fix="write model.num_nextn_predict_layers=0",
     )

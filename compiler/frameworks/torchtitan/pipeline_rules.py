@@ -23,11 +23,11 @@ def schedules(config: Config) -> Iterator[Check]:
     chosen, vpp = config.workload.schedule, config.parallel.vpp
     yield check(
         "torchtitan-schedule",
-        chosen in SCHEDULES and (chosen != "zero_bubble" or vpp > 1),
-        f"{chosen}, vpp={vpp}",
-        "1f1b, or a loop of vpp chunks",
-        f"torchtitan 0.3 distributed/pipeline_parallel.py runs workload.schedule={chosen} as {schedule(config)}, with vpp={vpp}",
-        "write workload.schedule=1f1b"
+        holds=chosen in SCHEDULES and (chosen != "zero_bubble" or vpp > 1),
+        observed=f"{chosen}, vpp={vpp}",
+        limit="1f1b, or a loop of vpp chunks",
+        message=f"torchtitan 0.3 distributed/pipeline_parallel.py runs workload.schedule={chosen} as {schedule(config)}, with vpp={vpp}",
+        fix="write workload.schedule=1f1b"
         if chosen in SCHEDULES
         else "write workload.schedule=zero_bubble and parallel.vpp=2: its chunks go there and back, which a plan cannot say",
     )
@@ -41,23 +41,23 @@ def micro_batches(config: Config) -> Iterator[Check]:
     looped = config.parallel.vpp > 1
     yield check(
         "torchtitan-micro-batches",
-        count % rounds == 0 if looped else count >= degrees.pp,
-        count,
-        f"a multiple of {rounds}" if looped else f"{degrees.pp} or more",
-        f"torch.distributed.pipelining {schedule(config)}: {count} micro-batches "
+        holds=count % rounds == 0 if looped else count >= degrees.pp,
+        observed=count,
+        limit=f"a multiple of {rounds}" if looped else f"{degrees.pp} or more",
+        message=f"torch.distributed.pipelining {schedule(config)}: {count} micro-batches "
         + (f"in {rounds} rounds of pp={degrees.pp}" if looped else f"on pp={degrees.pp} stages"),
-        f"write workload.global_batch_size={degrees.pp * max(rounds, 1) * degrees.adp * workload.micro_batch_size}",
+        fix=f"write workload.global_batch_size={degrees.pp * max(rounds, 1) * degrees.adp * workload.micro_batch_size}",
     )
 
 
 def tied(config: Config) -> Iterator[Check]:
     yield check(
         "torchtitan-weight-tying",
-        not config.model.tie_word_embeddings,
-        f"tied, pp={config.degrees.pp}",
-        "untied or pp=1",
-        "torchtitan 0.3 models/common/decoder.py: "
+        holds=not config.model.tie_word_embeddings,
+        observed=f"tied, pp={config.degrees.pp}",
+        limit="untied or pp=1",
+        message="torchtitan 0.3 models/common/decoder.py: "
         + ("embedding and head share weights" if config.model.tie_word_embeddings else "embedding and head are apart")
         + f" with pp={config.degrees.pp}",
-        "write parallel.pp=1, or model.tie_word_embeddings=false",
+        fix="write parallel.pp=1, or model.tie_word_embeddings=false",
     )

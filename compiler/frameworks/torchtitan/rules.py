@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks import versions
 from compiler.frameworks.torchtitan import alignment, described, expert_rules, host, model_rules, pipeline_rules
 from compiler.frameworks.torchtitan.arguments import REPLICATE, replicas
@@ -32,11 +32,11 @@ def declared(config: Config) -> Iterator[Check]:
 def training(config: Config) -> Iterator[Check]:
     yield check(
         "torchtitan-training",
-        config.workload.train,
-        config.workload.kind,
-        "train",
-        f"torchtitan 0.3 trains; workload.kind is {config.workload.kind}",
-        "write workload=train, or a framework that serves, such as vllm",
+        holds=config.workload.train,
+        observed=config.workload.kind,
+        limit="train",
+        message=f"torchtitan 0.3 trains; workload.kind is {config.workload.kind}",
+        fix="write workload=train, or a framework that serves, such as vllm",
     )
 
 
@@ -44,11 +44,11 @@ def order(config: Config) -> Iterator[Check]:
     """build_mesh unflattens the world in one way only."""
     yield check(
         "torchtitan-order",
-        config.parallel.order == DEFAULT_ORDER,
-        config.parallel.order,
-        DEFAULT_ORDER,
-        f"torchtitan 0.3 distributed/parallel_dims.py lays ranks out as {DEFAULT_ORDER} alone",
-        f"leave parallel.order={config.parallel.order} out",
+        holds=config.parallel.order == DEFAULT_ORDER,
+        observed=config.parallel.order,
+        limit=DEFAULT_ORDER,
+        message=f"torchtitan 0.3 distributed/parallel_dims.py lays ranks out as {DEFAULT_ORDER} alone",
+        fix=f"leave parallel.order={config.parallel.order} out",
     )
 
 
@@ -57,12 +57,12 @@ def copies(config: Config) -> Iterator[Check]:
     whole = count > 0 and adp % count == 0
     yield check(
         "torchtitan-replicate",
-        whole,
-        f"{adp} % {count}",
-        "0",
-        f"torchtitan 0.3 distributed/parallel_dims.py: adp={adp} is dp_replicate={count} times dp_shard"
+        holds=whole,
+        observed=f"{adp} % {count}",
+        limit="0",
+        message=f"torchtitan 0.3 distributed/parallel_dims.py: adp={adp} is dp_replicate={count} times dp_shard"
         + ("" if whole else f"={adp / max(count, 1):g}, which is no whole number"),
-        f"add {REPLICATE}={math.gcd(adp, count) or 1} to framework.args, or leave {REPLICATE} out",
+        fix=f"add {REPLICATE}={math.gcd(adp, count) or 1} to framework.args, or leave {REPLICATE} out",
     )
 
 
@@ -72,11 +72,11 @@ def sequence(config: Config) -> Iterator[Check]:
     step = (degrees.tp if config.sequence_parallel else 1) * (2 * degrees.cp if degrees.cp > 1 else 1)
     yield check(
         "torchtitan-sequence",
-        length % step == 0,
-        f"{length} % {step} = {length % step}",
-        "0",
-        f"torchtitan 0.3 trainer.py splits {length} tokens into {step} parts (tp with sequence parallelism, 2*cp with cp)",
-        f"write workload.sequence_length={-(-length // step) * step}",
+        holds=length % step == 0,
+        observed=f"{length} % {step} = {length % step}",
+        limit="0",
+        message=f"torchtitan 0.3 trainer.py splits {length} tokens into {step} parts (tp with sequence parallelism, 2*cp with cp)",
+        fix=f"write workload.sequence_length={-(-length // step) * step}",
     )
 
 
@@ -88,13 +88,13 @@ def sharding(config: Config) -> Iterator[Check]:
         return
     yield check(
         "torchtitan-zero",
-        workload.zero_stage >= 2 or ddp,
-        workload.zero_stage,
-        "2 or 3",
-        f"torchtitan 0.3 distributed/fsdp.py shards parameters, gradients and optimizer over dp_shard*cp; "
+        holds=workload.zero_stage >= 2 or ddp,
+        observed=workload.zero_stage,
+        limit="2 or 3",
+        message=f"torchtitan 0.3 distributed/fsdp.py shards parameters, gradients and optimizer over dp_shard*cp; "
         f"the plan counts zero_stage={workload.zero_stage}",
-        "write workload.zero_stage=3 (gathered again for the backward pass) or 2 (kept)",
-        otherwise="warn",
+        fix="write workload.zero_stage=3 (gathered again for the backward pass) or 2 (kept)",
+        otherwise=Status.WARN,
     )
 
 
@@ -106,10 +106,10 @@ def launcher(config: Config) -> Iterator[Check]:
     fixed = not any(word.rsplit("/", 1)[-1] == "run_train.sh" for word in command)
     yield check(
         "torchtitan-torchrun",
-        fixed,
-        " ".join(command[:2]),
-        "RANK of the plan",
-        "run_train.sh starts torchrun with the c10d rendezvous, which numbers nodes in the order in which they join",
-        "leave launch.command out, or write launch.command=[torchrun,-m,torchtitan.train]",
-        otherwise="warn",
+        holds=fixed,
+        observed=" ".join(command[:2]),
+        limit="RANK of the plan",
+        message="run_train.sh starts torchrun with the c10d rendezvous, which numbers nodes in the order in which they join",
+        fix="leave launch.command out, or write launch.command=[torchrun,-m,torchtitan.train]",
+        otherwise=Status.WARN,
     )

@@ -33,22 +33,22 @@ def _elastic(config: Config, args: Mapping[str, str], source: str) -> Iterator[C
     if "--enable-elastic-ep" in args:
         yield check(
             "vllm-elastic",
-            config.degrees.pp == 1 and balanced,
-            f"pp={config.degrees.pp}, EPLB {'on' if balanced else 'off'}",
-            "pp=1, EPLB on",
-            f"{source} config/parallel.py: elastic expert parallelism wants pp=1 and EPLB, and builds its groups otherwise",
-            "leave --enable-elastic-ep out",
+            holds=config.degrees.pp == 1 and balanced,
+            observed=f"pp={config.degrees.pp}, EPLB {'on' if balanced else 'off'}",
+            limit="pp=1, EPLB on",
+            message=f"{source} config/parallel.py: elastic expert parallelism wants pp=1 and EPLB, and builds its groups otherwise",
+            fix="leave --enable-elastic-ep out",
         )
     if "--enable-fault-tolerance" in args:
         servers = number(args, "--api-server-count", 1)
         yield check(
             "vllm-fault-tolerance",
-            servers == 1 and config.degrees.adp == 1,
-            f"{servers} API servers, adp={config.degrees.adp}",
-            "1 API server, adp=1",
-            f"{source} config/parallel.py: fault tolerance wants one API server, and an external load balancer over DP "
+            holds=servers == 1 and config.degrees.adp == 1,
+            observed=f"{servers} API servers, adp={config.degrees.adp}",
+            limit="1 API server, adp=1",
+            message=f"{source} config/parallel.py: fault tolerance wants one API server, and an external load balancer over DP "
             f"ranks, which a plan does not start; --api-server-count is {servers}, adp={config.degrees.adp}",
-            "leave --enable-fault-tolerance out",
+            fix="leave --enable-fault-tolerance out",
         )
 
 
@@ -66,12 +66,12 @@ def _alone(config: Config, args: Mapping[str, str], source: str) -> Iterator[Che
         if flag in args or (flag == "HiSparse" and _sparse(args)):
             yield check(
                 f"vllm-{name}",
-                degrees.pp == 1 and contexts == 1,
-                f"pp={degrees.pp} cp={contexts}",
-                "pp=1 cp=1",
-                f"{source} config/vllm.py: {what} knows no pipeline and no context parallelism; the plan has pp={degrees.pp}, "
+                holds=degrees.pp == 1 and contexts == 1,
+                observed=f"pp={degrees.pp} cp={contexts}",
+                limit="pp=1 cp=1",
+                message=f"{source} config/vllm.py: {what} knows no pipeline and no context parallelism; the plan has pp={degrees.pp}, "
                 f"context parallelism {contexts}",
-                f"leave {spelt(config, flag)} out, or write pp1 and no context parallelism",
+                fix=f"leave {spelt(config, flag)} out, or write pp1 and no context parallelism",
             )
 
 
@@ -88,30 +88,30 @@ def _overlap(config: Config, args: Mapping[str, str], source: str) -> Iterator[C
     fitting = OVERLAPPING[config.workload.role == "prefill"]
     yield check(
         "vllm-dbo-backend",
-        backend in OVERLAPPING,
-        backend,
-        ", ".join(OVERLAPPING),
-        f"{source} config/vllm.py: dual batch overlap takes all-to-all back ends {', '.join(OVERLAPPING)}, not {backend}",
-        f"write --all2all-backend={fitting} in {args_key(config)}, or leave {dbo} out",
+        holds=backend in OVERLAPPING,
+        observed=backend,
+        limit=", ".join(OVERLAPPING),
+        message=f"{source} config/vllm.py: dual batch overlap takes all-to-all back ends {', '.join(OVERLAPPING)}, not {backend}",
+        fix=f"write --all2all-backend={fitting} in {args_key(config)}, or leave {dbo} out",
     )
     least = min(number(args, "--dbo-decode-token-threshold", 32), number(args, "--dbo-prefill-token-threshold", 512))
     yield check(
         "vllm-dbo-threshold",
-        least >= 2,
-        least,
-        "2 or more",
-        f"{source} config/parallel.py: dual batch overlap cuts a batch in 2, and its smaller token threshold is {least}",
-        "leave --dbo-decode-token-threshold and --dbo-prefill-token-threshold out",
+        holds=least >= 2,
+        observed=least,
+        limit="2 or more",
+        message=f"{source} config/parallel.py: dual batch overlap cuts a batch in 2, and its smaller token threshold is {least}",
+        fix="leave --dbo-decode-token-threshold and --dbo-prefill-token-threshold out",
     )
     others = [flag for flag in ("--enable-lora", DRAFTS) if flag in args]
     yield check(
         "vllm-dbo-alone",
-        not others,
-        ", ".join(others) or "none",
-        "neither LoRA nor speculative decoding",
-        f"{source} config/vllm.py: dual batch overlap goes with neither LoRA nor speculative decoding"
+        holds=not others,
+        observed=", ".join(others) or "none",
+        limit="neither LoRA nor speculative decoding",
+        message=f"{source} config/vllm.py: dual batch overlap goes with neither LoRA nor speculative decoding"
         + (f"; {', '.join(others)}" if others else ""),
-        f"leave {dbo} or {' and '.join(spelt(config, flag) for flag in others) or 'the others'} out",
+        fix=f"leave {dbo} or {' and '.join(spelt(config, flag) for flag in others) or 'the others'} out",
     )
 
 
@@ -122,20 +122,20 @@ def _runner(config: Config, args: Mapping[str, str], source: str) -> Iterator[Ch
     if degrees.cp > 1:
         yield check(
             "vllm-prefill-context",
-            runner != "0",
-            runner or "default",
-            "the V2 model runner",
-            f"{source} config/vllm.py: only the V2 model runner has prefill context parallelism, cp={degrees.cp}",
-            f"leave {RUNNER}=0 out",
+            holds=runner != "0",
+            observed=runner or "default",
+            limit="the V2 model runner",
+            message=f"{source} config/vllm.py: only the V2 model runner has prefill context parallelism, cp={degrees.cp}",
+            fix=f"leave {RUNNER}=0 out",
         )
     if degrees.pp > 1 and "--async-scheduling" in args:
         yield check(
             "vllm-async-scheduling",
-            runner != "0",
-            runner or "default",
-            "the V2 model runner",
-            f"{source} config/vllm.py: only the V2 model runner schedules a pipeline of pp={degrees.pp} asynchronously",
-            f"leave {RUNNER}=0 or --async-scheduling out",
+            holds=runner != "0",
+            observed=runner or "default",
+            limit="the V2 model runner",
+            message=f"{source} config/vllm.py: only the V2 model runner schedules a pipeline of pp={degrees.pp} asynchronously",
+            fix=f"leave {RUNNER}=0 or --async-scheduling out",
         )
 
 
@@ -146,12 +146,12 @@ def _connector(config: Config, args: Mapping[str, str], source: str) -> Iterator
     dcp, whole = decode_context(config), max(config.degrees.tp, config.degrees.cp)
     yield check(
         "vllm-nixl-context",
-        dcp == 1 or (dcp == whole and config.model.mla),
-        f"dcp={dcp}",
-        f"1, or {whole} with latent attention",
-        f"{source} config/vllm.py: NixlConnector takes --decode-context-parallel-size 1, or {whole} (the larger of tp and cp) "
+        holds=dcp == 1 or (dcp == whole and config.model.mla),
+        observed=f"dcp={dcp}",
+        limit=f"1, or {whole} with latent attention",
+        message=f"{source} config/vllm.py: NixlConnector takes --decode-context-parallel-size 1, or {whole} (the larger of tp and cp) "
         f"with latent attention; it is {dcp}",
-        f"write --decode-context-parallel-size=1{f' or {whole}' if config.model.mla else ''}",
+        fix=f"write --decode-context-parallel-size=1{f' or {whole}' if config.model.mla else ''}",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks import choices, copies
 from compiler.frameworks.asked import asked
 from compiler.frameworks.deepep import deepep
@@ -44,23 +44,23 @@ def _all_to_all(config: Config, source: str) -> Iterator[Check]:
         return
     yield check(
         "vllm-all2all-removed",
-        backend not in REMOVED,
-        backend,
-        "a back end that exists",
-        f"{source} config/parallel.py replaces --all2all-backend {backend} by allgather_reducescatter",
-        "write a back end that exists, such as deepep_low_latency",
-        otherwise="warn",
+        holds=backend not in REMOVED,
+        observed=backend,
+        limit="a back end that exists",
+        message=f"{source} config/parallel.py replaces --all2all-backend {backend} by allgather_reducescatter",
+        fix="write a back end that exists, such as deepep_low_latency",
+        otherwise=Status.WARN,
     )
     used = expert_parallel(config) and (degrees.adp > 1 or degrees.cp > 1)
     yield check(
         "vllm-all2all-unused",
-        used,
-        f"ep={degrees.ep} adp={degrees.adp} cp={degrees.cp}",
-        "ep > 1, and adp > 1 or cp > 1",
-        f"{source} fused_moe/config.py uses --all2all-backend {backend} only with expert parallelism over DP or "
+        holds=used,
+        observed=f"ep={degrees.ep} adp={degrees.adp} cp={degrees.cp}",
+        limit="ep > 1, and adp > 1 or cp > 1",
+        message=f"{source} fused_moe/config.py uses --all2all-backend {backend} only with expert parallelism over DP or "
         f"prefill-context ranks; the plan has ep={degrees.ep} adp={degrees.adp} cp={degrees.cp}",
-        f"leave {spelt(config, '--all2all-backend')} out",
-        otherwise="fail" if asked(config).low_latency else "warn",
+        fix=f"leave {spelt(config, '--all2all-backend')} out",
+        otherwise=Status.FAIL if asked(config).low_latency else Status.WARN,
     )
     if used and backend == "deepep_high_throughput":
         yield from deepep(config, backend, degrees.ep, source)
@@ -76,12 +76,12 @@ def _moonep(config: Config, source: str) -> Check:
     wrong += [f"the precision is {precision}"] * (precision != "bf16")
     return check(
         "vllm-moonep",
-        not wrong,
-        ", ".join(wrong) or "fits",
-        "bf16, linear, no EPLB",
-        f"{source} config/vllm.py: all2all-backend moonep wants bf16, linear placement and no EPLB"
+        holds=not wrong,
+        observed=", ".join(wrong) or "fits",
+        limit="bf16, linear, no EPLB",
+        message=f"{source} config/vllm.py: all2all-backend moonep wants bf16, linear placement and no EPLB"
         + (f"; {', '.join(wrong)}" if wrong else ""),
-        "write another --all2all-backend, or workload.precision=bf16 and no --enable-eplb",
+        fix="write another --all2all-backend, or workload.precision=bf16 and no --enable-eplb",
     )
 
 
@@ -94,11 +94,11 @@ def _redundant(config: Config, source: str) -> Iterator[Check]:
     if extra:
         yield check(
             "vllm-redundant-experts",
-            on,
-            f"{extra} redundant experts",
-            "--enable-eplb",
-            f"{source} config/parallel.py: num_redundant_experts={extra}, and EPLB is {'on' if on else 'off'}",
-            "add --enable-eplb, or leave num_redundant_experts out",
+            holds=on,
+            observed=f"{extra} redundant experts",
+            limit="--enable-eplb",
+            message=f"{source} config/parallel.py: num_redundant_experts={extra}, and EPLB is {'on' if on else 'off'}",
+            fix="add --enable-eplb, or leave num_redundant_experts out",
         )
 
 
@@ -107,29 +107,29 @@ def _eplb(config: Config, source: str) -> Iterator[Check]:
     extra, where = redundant(config), f"{source} config/parallel.py"
     yield check(
         "vllm-eplb",
-        expert_parallel(config),
-        f"ep={ep}",
-        "ep > 1",
-        f"{where}: EPLB wants expert parallelism, and the plan has ep={ep} over {stage_width(config.degrees)} ranks",
-        "leave --enable-eplb out, or write ep = tp*cp*adp with etp=1",
+        holds=expert_parallel(config),
+        observed=f"ep={ep}",
+        limit="ep > 1",
+        message=f"{where}: EPLB wants expert parallelism, and the plan has ep={ep} over {stage_width(config.degrees)} ranks",
+        fix="leave --enable-eplb out, or write ep = tp*cp*adp with etp=1",
     )
     total = model.num_experts + extra
     yield check(
         "vllm-physical-experts",
-        total % ep == 0,
-        f"{total} % {ep} = {total % ep}",
-        "0",
-        f"{source} eplb_state.py: {model.num_experts} experts and {extra} redundant ones over ep={ep} are {total / ep:g} each",
-        f"write num_redundant_experts={-model.num_experts % ep}",
+        holds=total % ep == 0,
+        observed=f"{total} % {ep} = {total % ep}",
+        limit="0",
+        message=f"{source} eplb_state.py: {model.num_experts} experts and {extra} redundant ones over ep={ep} are {total / ep:g} each",
+        fix=f"write num_redundant_experts={-model.num_experts % ep}",
     )
     communicator, asynchronous = (nested(args, "--eplb-config", key) for key in ("communicator", "use_async"))
     yield check(
         "vllm-eplb-communicator",
-        not (asynchronous is not False and communicator in ("torch_nccl", "pynccl")),
-        f"{communicator}",
-        "torch_gloo or nixl",
-        f"{where}: asynchronous EPLB over {communicator} would share NCCL's streams",
-        "write communicator torch_gloo or nixl, or use_async false",
+        holds=not (asynchronous is not False and communicator in ("torch_nccl", "pynccl")),
+        observed=f"{communicator}",
+        limit="torch_gloo or nixl",
+        message=f"{where}: asynchronous EPLB over {communicator} would share NCCL's streams",
+        fix="write communicator torch_gloo or nixl, or use_async false",
     )
 
 
@@ -142,11 +142,11 @@ def _decode_context(config: Config, source: str) -> Iterator[Check]:
     sizes = [size for size in range(1, tp + 1) if tp % size == 0] if cp == 1 else sorted({1, cp, tp * cp})
     yield check(
         "vllm-decode-context",
-        dcp in sizes,
-        dcp,
-        ", ".join(map(str, sizes)),
-        f"{source} config/parallel.py: --decode-context-parallel-size {dcp} with tp={tp} and cp={cp}",
-        "write " + " or ".join(f"--decode-context-parallel-size={size}" for size in sizes),
+        holds=dcp in sizes,
+        observed=dcp,
+        limit=", ".join(map(str, sizes)),
+        message=f"{source} config/parallel.py: --decode-context-parallel-size {dcp} with tp={tp} and cp={cp}",
+        fix="write " + " or ".join(f"--decode-context-parallel-size={size}" for size in sizes),
     )
     if model.mla:
         return
@@ -154,12 +154,12 @@ def _decode_context(config: Config, source: str) -> Iterator[Check]:
     most = tp // kv
     yield check(
         "vllm-decode-context-heads",
-        tp > kv and dcp <= most and queries % dcp == 0,
-        f"tp={tp} dcp={dcp}",
-        f"tp > {kv}, dcp <= tp / {kv} and a divisor of {queries}",
-        f"{source} config/model.py: decode context parallelism of {dcp} with tp={tp}, {kv} KV heads and {queries} "
+        holds=tp > kv and dcp <= most and queries % dcp == 0,
+        observed=f"tp={tp} dcp={dcp}",
+        limit=f"tp > {kv}, dcp <= tp / {kv} and a divisor of {queries}",
+        message=f"{source} config/model.py: decode context parallelism of {dcp} with tp={tp}, {kv} KV heads and {queries} "
         "query heads for each",
-        f"write tp above {kv} and a dcp up to tp/{kv} that divides {queries}, or leave dcp out",
+        fix=f"write tp above {kv} and a dcp up to tp/{kv} that divides {queries}, or leave dcp out",
     )
 
 
@@ -170,19 +170,19 @@ def _elsewhere(config: Config, source: str) -> Iterator[Check]:
     backend = args.get("--data-parallel-backend", "mp")
     yield check(
         "vllm-executor",
-        executor == "mp" and backend == "mp",
-        f"{executor}, {backend}",
-        "mp, mp",
-        f"{source}: executor {executor} and data-parallel back end {backend}; only mp puts ranks where the plan has them",
-        "leave --distributed-executor-backend and --data-parallel-backend out",
+        holds=executor == "mp" and backend == "mp",
+        observed=f"{executor}, {backend}",
+        limit="mp, mp",
+        message=f"{source}: executor {executor} and data-parallel back end {backend}; only mp puts ranks where the plan has them",
+        fix="leave --distributed-executor-backend and --data-parallel-backend out",
     )
     balancers = sorted(set(BALANCERS) & set(args))
     yield check(
         "vllm-load-balancer",
-        not balancers,
-        ", ".join(balancers) or "none",
-        "none",
-        f"{source} engine/arg_utils.py refuses {' and '.join(balancers) or 'load balancers'} on headless nodes, which all but "
+        holds=not balancers,
+        observed=", ".join(balancers) or "none",
+        limit="none",
+        message=f"{source} engine/arg_utils.py refuses {' and '.join(balancers) or 'load balancers'} on headless nodes, which all but "
         "the first are",
-        "leave it out: the first node balances over all DP ranks",
+        fix="leave it out: the first node balances over all DP ranks",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers, sequences, step_tokens
 from compiler.frameworks.options import number
 from compiler.frameworks.vllm.arguments import LOW_LATENCY, given
@@ -43,22 +43,22 @@ def _drafts(config: Config, source: str) -> Iterator[Check]:
     if drafts:
         yield check(
             "vllm-most-drafts",
-            drafts <= DRAFTED_MOST,
-            drafts,
-            DRAFTED_MOST,
-            f"{source} v1/sample/rejection_sampler.py checks at most {DRAFTED_MOST} drafts of a request in a step, and "
+            holds=drafts <= DRAFTED_MOST,
+            observed=drafts,
+            limit=DRAFTED_MOST,
+            message=f"{source} v1/sample/rejection_sampler.py checks at most {DRAFTED_MOST} drafts of a request in a step, and "
             f"workload.draft_tokens={drafts}",
-            f"write workload.draft_tokens={_drafted(layers)}",
+            fix=f"write workload.draft_tokens={_drafted(layers)}",
         )
     if drafts and layers and drafts <= DRAFTED_MOST:
         yield check(
             "vllm-draft-tokens",
-            drafts <= layers or drafts % layers == 0,
-            f"{drafts} % {layers} = {drafts % layers}",
-            "0",
-            f"{source} config/speculative.py runs the {layers} layers that draft in turns: num_speculative_tokens={drafts} "
+            holds=drafts <= layers or drafts % layers == 0,
+            observed=f"{drafts} % {layers} = {drafts % layers}",
+            limit="0",
+            message=f"{source} config/speculative.py runs the {layers} layers that draft in turns: num_speculative_tokens={drafts} "
             "is not a multiple of them",
-            f"write workload.draft_tokens={drafts // layers * layers}, or {(drafts // layers + 1) * layers}",
+            fix=f"write workload.draft_tokens={drafts // layers * layers}, or {(drafts // layers + 1) * layers}",
         )
 
 
@@ -69,12 +69,12 @@ def _cache(config: Config, source: str) -> Iterator[Check]:
     if asked(config).cache == "bf16":
         yield check(
             "vllm-cache-dtype",
-            precision not in ("fp16", "fp32"),
-            precision,
-            "bf16",
-            f"{source} config/cache.py: a cache of 16 bits must match the model's dtype, and workload.kv_cache_precision=bf16 "
+            holds=precision not in ("fp16", "fp32"),
+            observed=precision,
+            limit="bf16",
+            message=f"{source} config/cache.py: a cache of 16 bits must match the model's dtype, and workload.kv_cache_precision=bf16 "
             f"stands beside workload.precision={precision}",
-            "leave workload.kv_cache_precision out",
+            fix="leave workload.kv_cache_precision out",
         )
 
 
@@ -89,12 +89,12 @@ def _budget(config: Config, source: str) -> Iterator[Check]:
     )
     yield check(
         "vllm-pass-tokens",
-        budget >= need,
-        f"{budget} tokens",
-        f"{need} or more",
-        f"{source} config/scheduler.py: a pass has at most {BUDGET}={budget} tokens, and the {sequences(config)} sequences "
+        holds=budget >= need,
+        observed=f"{budget} tokens",
+        limit=f"{need} or more",
+        message=f"{source} config/scheduler.py: a pass has at most {BUDGET}={budget} tokens, and the {sequences(config)} sequences "
         f"of a DP rank need {need}" + f", {wanted.drafts} of each drafted" * (need > sequences(config)),
-        f"{fix}, or a smaller workload.global_batch_size",
+        fix=f"{fix}, or a smaller workload.global_batch_size",
     )
 
 
@@ -110,13 +110,13 @@ def _prompts(config: Config, source: str) -> Iterator[Check]:
     if wanted.low_latency:
         yield check(
             "vllm-low-latency-prefill",
-            config.workload.role == "decode",
-            "prefill and decode" if config.workload.role is None else config.workload.role,
-            "decode",
-            f"{source} has one all-to-all back end for a server: {LOW_LATENCY} carries prompts too, "
+            holds=config.workload.role == "decode",
+            observed="prefill and decode" if config.workload.role is None else config.workload.role,
+            limit="decode",
+            message=f"{source} has one all-to-all back end for a server: {LOW_LATENCY} carries prompts too, "
             "and the plan's costs have it in decode alone",
-            "write workload.pools, which give decode servers of its own, or leave workload.low_latency_dispatch out",
-            otherwise="warn",
+            fix="write workload.pools, which give decode servers of its own, or leave workload.low_latency_dispatch out",
+            otherwise=Status.WARN,
         )
 
 
@@ -127,11 +127,11 @@ def _halves(config: Config, source: str) -> Iterator[Check]:
         return
     yield check(
         "vllm-dbo-ranks",
-        config.degrees.adp > 1,
-        f"adp={config.degrees.adp}",
-        "adp > 1",
-        f"{source} v1/worker/dp_utils.py halves batches of DP ranks only, and the plan has adp={config.degrees.adp}",
-        "write adp2 or more, or leave workload.two_batch_overlap out",
+        holds=config.degrees.adp > 1,
+        observed=f"adp={config.degrees.adp}",
+        limit="adp > 1",
+        message=f"{source} v1/worker/dp_utils.py halves batches of DP ranks only, and the plan has adp={config.degrees.adp}",
+        fix="write adp2 or more, or leave workload.two_batch_overlap out",
     )
     tokens = {"prefill": min(wanted.chunk or workload.longest, workload.longest), "decode": step_tokens(config)}
     for phase, (flag, default) in THRESHOLDS.items():
@@ -139,10 +139,10 @@ def _halves(config: Config, source: str) -> Iterator[Check]:
         if workload.role in (None, phase):
             yield check(
                 "vllm-dbo-tokens",
-                tokens[phase] >= least,
-                f"{tokens[phase]} tokens",
-                f"{least} or more",
-                f"{source} v1/worker/ubatch_utils.py leaves a {phase} batch of fewer than {flag}={least} tokens whole, "
+                holds=tokens[phase] >= least,
+                observed=f"{tokens[phase]} tokens",
+                limit=f"{least} or more",
+                message=f"{source} v1/worker/ubatch_utils.py leaves a {phase} batch of fewer than {flag}={least} tokens whole, "
                 f"and a DP rank has {tokens[phase]}",
-                f"add {flag}={max(tokens[phase], 2)} to {args_key(config)}, or leave workload.two_batch_overlap out",
+                fix=f"add {flag}={max(tokens[phase], 2)} to {args_key(config)}, or leave workload.two_batch_overlap out",
             )

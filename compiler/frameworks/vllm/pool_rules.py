@@ -19,11 +19,11 @@ def rules(prefill: Config, decode: Config) -> Iterator[Check]:
     names = [_connector(config) for config in (prefill, decode)]
     yield check(
         "pools-connector",
-        names[0] == names[1],
-        " and ".join(names),
-        "the same",
-        f"decode has the connector {names[1]} and prefill {names[0]}: vLLM {number} moves KV caches between servers of the same",
-        f"write {KV_TRANSFER} in the args of both pools, or of neither",
+        holds=names[0] == names[1],
+        observed=" and ".join(names),
+        limit="the same",
+        message=f"decode has the connector {names[1]} and prefill {names[0]}: vLLM {number} moves KV caches between servers of the same",
+        fix=f"write {KV_TRANSFER} in the args of both pools, or of neither",
     )
     if names != ["NixlConnector"] * 2:
         return
@@ -34,12 +34,12 @@ def rules(prefill: Config, decode: Config) -> Iterator[Check]:
     windows = {window is None for window in prefill.model.windows}
     yield check(
         "pools-hybrid-pp",
-        prefill.degrees.pp == 1 or len(windows) == 1,
-        f"pp={prefill.degrees.pp}",
-        "pp=1",
-        f"prefill has pp={prefill.degrees.pp}, and {prefill.model.name} layers with and without a window: {source} moves such caches of "
+        holds=prefill.degrees.pp == 1 or len(windows) == 1,
+        observed=f"pp={prefill.degrees.pp}",
+        limit="pp=1",
+        message=f"prefill has pp={prefill.degrees.pp}, and {prefill.model.name} layers with and without a window: {source} moves such caches of "
         "one stage alone",
-        f"write parallel.pp=1 parallel.tp={prefill.degrees.tp * prefill.degrees.pp}",
+        fix=f"write parallel.pp=1 parallel.tp={prefill.degrees.tp * prefill.degrees.pp}",
     )
 
 

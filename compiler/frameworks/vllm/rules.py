@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
@@ -61,23 +61,23 @@ def _round_robin(config: Config) -> Iterator[Check]:
     layout = config.framework.expert_layout
     yield check(
         "vllm-expert-layout",
-        layout in (None, "linear", "round_robin"),
-        layout,
-        "linear, round_robin",
-        f"framework.expert_layout={layout} is none of {source(config)}'s --expert-placement-strategy",
-        "write framework.expert_layout=linear or framework.expert_layout=round_robin",
+        holds=layout in (None, "linear", "round_robin"),
+        observed=layout,
+        limit="linear, round_robin",
+        message=f"framework.expert_layout={layout} is none of {source(config)}'s --expert-placement-strategy",
+        fix="write framework.expert_layout=linear or framework.expert_layout=round_robin",
     )
     if layout == "round_robin":
         reasons = ["expert parallelism is off"] * (not expert_parallel(config)) or round_robin_obstacles(config)
         yield check(
             "vllm-round-robin",
-            not reasons,
-            ", ".join(reasons) or "round_robin",
-            "round_robin",
-            f"{source(config)} expert_map_manager.py deals experts out "
+            holds=not reasons,
+            observed=", ".join(reasons) or "round_robin",
+            limit="round_robin",
+            message=f"{source(config)} expert_map_manager.py deals experts out "
             + (f"linearly in spite of round_robin: {', '.join(reasons)}" if reasons else "in turn"),
-            "write framework.expert_layout=linear, or use a model with expert groups and all2all-backend deepep_low_latency",
-            otherwise="warn",
+            fix="write framework.expert_layout=linear, or use a model with expert groups and all2all-backend deepep_low_latency",
+            otherwise=Status.WARN,
         )
 
 
@@ -87,12 +87,12 @@ def _vocabulary(config: Config) -> Iterator[Check]:
     rows = -(-vocabulary // VOCABULARY_ROWS) * VOCABULARY_ROWS
     yield check(
         "vllm-vocabulary",
-        rows % tp == 0,
-        f"{rows} % {tp} = {rows % tp}",
-        "0",
-        f"{source(config)} pads vocab_size {vocabulary} to {rows} rows, a multiple of {VOCABULARY_ROWS}, and tp={tp} "
+        holds=rows % tp == 0,
+        observed=f"{rows} % {tp} = {rows % tp}",
+        limit="0",
+        message=f"{source(config)} pads vocab_size {vocabulary} to {rows} rows, a multiple of {VOCABULARY_ROWS}, and tp={tp} "
         f"gives {rows / tp:g} each",
-        f"write tp as a divisor of {rows}, a power of 2 up to 64 always is",
+        fix=f"write tp as a divisor of {rows}, a power of 2 up to 64 always is",
     )
 
 
@@ -105,13 +105,13 @@ def _experts(config: Config) -> Iterator[Check]:
     fixes = alternatives(config)
     yield check(
         "vllm-expert-parallel",
-        expressible(degrees),
-        f"ep={degrees.ep} etp={degrees.etp} edp={degrees.edp}",
-        f"ep={width} etp=1, or ep=1 etp={width}",
-        f"{source(config)} parallel_state.py spreads experts over all ranks of a stage of an instance, {product}: "
+        holds=expressible(degrees),
+        observed=f"ep={degrees.ep} etp={degrees.etp} edp={degrees.edp}",
+        limit=f"ep={width} etp=1, or ep=1 etp={width}",
+        message=f"{source(config)} parallel_state.py spreads experts over all ranks of a stage of an instance, {product}: "
         f"ep={width} with etp=1 (--enable-expert-parallel), or ep=1 with etp={width}; "
         f"the plan has ep={degrees.ep} etp={degrees.etp} edp={degrees.edp}",
-        "write " + " or ".join(fixes) if fixes else "choose degrees with ep = tp*cp*adp and etp=1",
+        fix="write " + " or ".join(fixes) if fixes else "choose degrees with ep = tp*cp*adp and etp=1",
     )
 
 
@@ -142,12 +142,12 @@ def _dense(config: Config) -> Iterator[Check]:
         return
     yield check(
         "vllm-dense-data-parallel",
-        adp == 1,
-        f"adp={adp}",
-        "adp=1",
-        f"{source(config)} v1/engine/core.py makes each of the {adp} DP ranks of a dense model a world of its own: "
+        holds=adp == 1,
+        observed=f"adp={adp}",
+        limit="adp=1",
+        message=f"{source(config)} v1/engine/core.py makes each of the {adp} DP ranks of a dense model a world of its own: "
         f"no group and no RANK would be as in a plan of {config.degrees.world_size} ranks",
-        f"write parallel.dp=null parallel.adp=1{apart(config, config.degrees.world_size // adp, adp)}",
+        fix=f"write parallel.dp=null parallel.adp=1{apart(config, config.degrees.world_size // adp, adp)}",
     )
 
 
@@ -157,20 +157,20 @@ def _nodes(config: Config) -> Iterator[Check]:
     replica = degrees.tp * degrees.cp * degrees.pp
     yield check(
         "vllm-nodes",
-        whole(replica, gpus),
-        f"{replica} ranks",
-        f"{gpus} GPUs a node",
-        f"{source(config)} config/parallel.py puts a replica on whole nodes or on an equal part of one: "
+        holds=whole(replica, gpus),
+        observed=f"{replica} ranks",
+        limit=f"{gpus} GPUs a node",
+        message=f"{source(config)} config/parallel.py puts a replica on whole nodes or on an equal part of one: "
         f"tp{degrees.tp} x cp{degrees.cp} x pp{degrees.pp} = {replica} ranks on nodes of {gpus} GPUs",
-        f"choose tp*cp*pp as a divisor or a multiple of {gpus}",
+        fix=f"choose tp*cp*pp as a divisor or a multiple of {gpus}",
     )
     yield check(
         "vllm-unit",
-        config.launch.unit != "rank",
-        config.launch.unit or "node",
-        "node",
-        f"{source(config)} starts the ranks of a node itself, and launch.unit=rank would start a server for each",
-        "leave launch.unit out",
+        holds=config.launch.unit != "rank",
+        observed=config.launch.unit or "node",
+        limit="node",
+        message=f"{source(config)} starts the ranks of a node itself, and launch.unit=rank would start a server for each",
+        fix="leave launch.unit out",
     )
 
 
@@ -179,11 +179,11 @@ def _phase(config: Config) -> Iterator[Check]:
     if transfers_by_nixl(config) and config.workload.role == "decode":
         yield check(
             "vllm-decode-context",
-            config.degrees.cp == 1,
-            f"cp={config.degrees.cp}",
-            "cp=1",
-            f"{source(config)} nixl/connector.py raises NotImplementedError where a server that decodes has cp above 1",
-            "write degrees without cp for workload.pools.decode, or a connector of your own as --kv-transfer-config in its args",
+            holds=config.degrees.cp == 1,
+            observed=f"cp={config.degrees.cp}",
+            limit="cp=1",
+            message=f"{source(config)} nixl/connector.py raises NotImplementedError where a server that decodes has cp above 1",
+            fix="write degrees without cp for workload.pools.decode, or a connector of your own as --kv-transfer-config in its args",
         )
 
 
@@ -193,10 +193,10 @@ def _service(config: Config) -> Iterator[Check]:
         name = config.plan_name.lower().strip("-_.")
         yield check(
             "vllm-service-name",
-            name != "vllm",
-            config.plan_name,
-            "another name",
-            f"a Service named {name} makes Kubernetes set {name.upper().replace('-', '_')}_PORT in every pod; "
+            holds=name != "vllm",
+            observed=config.plan_name,
+            limit="another name",
+            message=f"a Service named {name} makes Kubernetes set {name.upper().replace('-', '_')}_PORT in every pod; "
             f"{source(config)} reads VLLM_PORT as a number",
-            "write another name=...",
+            fix="write another name=...",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check, warned
 from compiler.errors import Problem
 from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.kubernetes import kueue, objects
@@ -27,14 +27,14 @@ def hosts(target: str, job: Job, kept: bool) -> Iterator[Check]:
     if job.hosts and job.nodes * job.instances > 1:
         yield check(
             "pinned-hosts",
-            kept,
-            target,
-            "pods take the slots of their nodes",
-            f"pods run on the plan's hosts, and scheduler={target} does not say which of them is which slot"
+            holds=kept,
+            observed=target,
+            limit="pods take the slots of their nodes",
+            message=f"pods run on the plan's hosts, and scheduler={target} does not say which of them is which slot"
             + ("" if objects.role(job) is None else ": pools find rank 0 of each other by the number of its pod"),
-            "write hardware.pin=false, so that no host is promised"
+            fix="write hardware.pin=false, so that no host is promised"
             + (" or scheduler=jobset" if objects.role(job) is None else ""),
-            otherwise="warn",
+            otherwise=Status.WARN,
         )
 
 
@@ -44,17 +44,25 @@ def ports(jobs: Jobs) -> Iterator[Check]:
     if any(job.site.kubernetes.host_network for _, job in jobs.parts):
         yield check(
             "pools-ports",
-            len(shared) < len(jobs.parts),
-            " and ".join(shared) or "none",
-            "one pool at most",
-            "pods of both pools may share a node and, by site.kubernetes.host_network, its ports",
-            "write site.kubernetes.host_network=false, or instances of whole nodes in one of the pools",
+            holds=len(shared) < len(jobs.parts),
+            observed=" and ".join(shared) or "none",
+            limit="one pool at most",
+            message="pods of both pools may share a node and, by site.kubernetes.host_network, its ports",
+            fix="write site.kubernetes.host_network=false, or instances of whole nodes in one of the pools",
         )
 
 
 def _promised(name: str, target: str, missing: Problem | None, kept: str) -> Check:
     found = missing or Problem(kept, "")
-    return check(name, missing is None, target, kept, found.what, found.instead, otherwise="warn")
+    return check(
+        name,
+        holds=missing is None,
+        observed=target,
+        limit=kept,
+        message=found.what,
+        fix=found.instead,
+        otherwise=Status.WARN,
+    )
 
 
 def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]:
@@ -67,22 +75,20 @@ def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]
     if job.mpi is not None and not mpi:
         yield check(
             "mpi",
-            job.world_size == 1,
-            target,
-            "mpijob",
-            f"ranks find each other by MPI (srun --mpi={job.mpi}), which scheduler={target} does not start",
-            "write scheduler=mpijob",
-            otherwise="warn",
+            holds=job.world_size == 1,
+            observed=target,
+            limit="mpijob",
+            message=f"ranks find each other by MPI (srun --mpi={job.mpi}), which scheduler={target} does not start",
+            fix="write scheduler=mpijob",
+            otherwise=Status.WARN,
         )
     if mpi and job.launch.preflight.bandwidth_command:
-        yield check(
+        yield warned(
             "preflight",
-            False,
-            target,
-            "a controller that starts ranks itself",
-            "launch.preflight.bandwidth_command does not run under scheduler=mpijob, whose workers wait for MPI alone",
-            "run it at the start of launch.command, or use scheduler=jobset",
-            otherwise="warn",
+            observed=target,
+            limit="a controller that starts ranks itself",
+            message="launch.preflight.bandwidth_command does not run under scheduler=mpijob, whose workers wait for MPI alone",
+            fix="run it at the start of launch.command, or use scheduler=jobset",
         )
     if isinstance(options, Queued):
         yield from kueue.checks(job, options, target)
@@ -100,14 +106,12 @@ def _image(job: Job) -> Iterator[Check]:
             f"which has {missing}",
             " with what launch.command runs in it" if own else f" with {framework} in it",
         )
-    yield check(
+    yield warned(
         "image",
-        False,
-        "default",
-        "launch.image",
-        f"launch.image is not given: pods run a slim Python image, {has}",
-        f"write launch.image=REGISTRY/IMAGE{holding}",
-        otherwise="warn",
+        observed="default",
+        limit="launch.image",
+        message=f"launch.image is not given: pods run a slim Python image, {has}",
+        fix=f"write launch.image=REGISTRY/IMAGE{holding}",
     )
 
 
@@ -118,26 +122,26 @@ def _memory(job: Job) -> Iterator[Check]:
         locks, root = "IPC_LOCK" in site.capabilities, not site.run_as_user
         yield check(
             "memlock",
-            locks and root,
-            f"capabilities {site.capabilities}, user {site.run_as_user or 'of the image'}",
-            "IPC_LOCK as root",
-            "the capability IPC_LOCK does nothing for a user who is not root, and NCCL may fall back to TCP"
+            holds=locks and root,
+            observed=f"capabilities {site.capabilities}, user {site.run_as_user or 'of the image'}",
+            limit="IPC_LOCK as root",
+            message="the capability IPC_LOCK does nothing for a user who is not root, and NCCL may fall back to TCP"
             if locks
             else f"pods use {site.rdma_resource} without IPC_LOCK, and NCCL may fall back to TCP where memory cannot be locked",
-            "have the container runtime's memlock limit lifted, and set NCCL_NET=IB so that it fails instead"
+            fix="have the container runtime's memlock limit lifted, and set NCCL_NET=IB so that it fails instead"
             if locks
             else "write site.kubernetes.capabilities=[IPC_LOCK]",
-            otherwise="warn",
+            otherwise=Status.WARN,
         )
     if site.memory_per_gpu_bytes is not None:
         total = site.memory_per_gpu_bytes * job.ranks_per_node
         yield check(
             "shm",
-            site.shm_bytes < total,
-            site.shm_bytes,
-            total,
-            f"site.kubernetes.shm_bytes={site.shm_bytes} counts as memory of a pod, which has {total}",
-            "write a smaller site.kubernetes.shm_bytes, or more memory_per_gpu_bytes",
+            holds=site.shm_bytes < total,
+            observed=site.shm_bytes,
+            limit=total,
+            message=f"site.kubernetes.shm_bytes={site.shm_bytes} counts as memory of a pod, which has {total}",
+            fix="write a smaller site.kubernetes.shm_bytes, or more memory_per_gpu_bytes",
         )
 
 
@@ -146,12 +150,12 @@ def _numa(job: Job) -> Iterator[Check]:
     if "--numa-bind" in job.command:
         yield check(
             "numa",
-            "SYS_NICE" in job.site.kubernetes.capabilities and not job.site.kubernetes.run_as_user,
-            f"capabilities {job.site.kubernetes.capabilities}",
-            "SYS_NICE as root",
-            "workers are bound to the NUMA nodes of site.numa, which a pod without the capability SYS_NICE may not do",
-            "add SYS_NICE to site.kubernetes.capabilities, or --no-numa-bind to framework.args",
-            otherwise="warn",
+            holds="SYS_NICE" in job.site.kubernetes.capabilities and not job.site.kubernetes.run_as_user,
+            observed=f"capabilities {job.site.kubernetes.capabilities}",
+            limit="SYS_NICE as root",
+            message="workers are bound to the NUMA nodes of site.numa, which a pod without the capability SYS_NICE may not do",
+            fix="add SYS_NICE to site.kubernetes.capabilities, or --no-numa-bind to framework.args",
+            otherwise=Status.WARN,
         )
 
 
@@ -169,23 +173,21 @@ def _network(job: Job) -> Iterator[Check]:
     cards = f"{hardware.nic.per_node} cards of {hardware.nic.bandwidth / 1e9:.4g} GB/s"
     yield check(
         "rdma",
-        given,
-        "none",
-        "site.kubernetes.rdma_resource",
-        f"time is projected with {cards} a node, and pods ask for no RDMA device and no host network: NCCL would run over TCP",
-        f"for a device plugin's {RDMA}, write site.kubernetes.rdma_resource={RDMA} site.kubernetes.capabilities=[IPC_LOCK]",
-        otherwise="warn",
+        holds=given,
+        observed="none",
+        limit="site.kubernetes.rdma_resource",
+        message=f"time is projected with {cards} a node, and pods ask for no RDMA device and no host network: NCCL would run over TCP",
+        fix=f"for a device plugin's {RDMA}, write site.kubernetes.rdma_resource={RDMA} site.kubernetes.capabilities=[IPC_LOCK]",
+        otherwise=Status.WARN,
     )
 
 
 def _spares(job: Job, target: str) -> Iterator[Check]:
     if job.launch.spare_nodes:
-        yield check(
+        yield warned(
             "spares",
-            False,
-            job.launch.spare_nodes,
-            0,
-            f"launch.spare_nodes={job.launch.spare_nodes} has no effect under scheduler={target}, which takes any node for a lost one",
-            "leave it out for Kubernetes",
-            otherwise="warn",
+            observed=job.launch.spare_nodes,
+            limit=0,
+            message=f"launch.spare_nodes={job.launch.spare_nodes} has no effect under scheduler={target}, which takes any node for a lost one",
+            fix="leave it out for Kubernetes",
         )

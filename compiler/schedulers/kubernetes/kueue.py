@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, warned
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes.objects import Node
@@ -149,20 +149,20 @@ def checks(job: Job, options: Queued, target: str) -> Iterator[Check]:
     name = "kueue-topology"
     yield check(
         name,
-        options.queue is not None,
-        options.queue,
-        "a LocalQueue",
-        f"{asked} is Kueue's, which sees only what is queued",
-        queue(target),
+        holds=options.queue is not None,
+        observed=options.queue,
+        limit="a LocalQueue",
+        message=f"{asked} is Kueue's, which sees only what is queued",
+        fix=queue(target),
     )
     placed = placement(job, options.topology)
     yield check(
         name,
-        placed is not None or job.nodes == 1,
-        "none",
-        "a domain",
-        f"{asked} has nothing to ask for: the plan's network has neither leaves nor domains",
-        "write hardware.fabric.nodes_per_leaf=32, or how many nodes share a leaf switch",
+        holds=placed is not None or job.nodes == 1,
+        observed="none",
+        limit="a domain",
+        message=f"{asked} has nothing to ask for: the plan's network has neither leaves nor domains",
+        fix="write hardware.fabric.nodes_per_leaf=32, or how many nodes share a leaf switch",
     )
     if placed is not None:
         yield from _layers(placed, target)
@@ -173,14 +173,12 @@ def _layers(placed: Placement, target: str) -> Iterator[Check]:
     """Slices within slices."""
     if len(placed.slices) > 1:
         layers = " of ".join(f"{size} in one {level.name}" for level, size in reversed(placed.slices))
-        yield check(
+        yield warned(
             "kueue-layers",
-            False,
-            layers,
-            "one level of slices",
-            f"pods are placed {layers}: slices within slices, which Kueue knows behind a feature gate alone",
-            f"see that Kueue runs with TASMultiLayerTopology, or leave scheduler.{target}.topology out",
-            otherwise="warn",
+            observed=layers,
+            limit="one level of slices",
+            message=f"pods are placed {layers}: slices within slices, which Kueue knows behind a feature gate alone",
+            fix=f"see that Kueue runs with TASMultiLayerTopology, or leave scheduler.{target}.topology out",
         )
 
 
@@ -189,9 +187,9 @@ def _named_levels(placed: Placement, name: str, asked: str) -> Iterator[Check]:
     for level in placed.levels:
         yield check(
             name,
-            level.key is not None,
-            level.key,
-            "a node label",
-            f"{asked} needs the label of nodes that names their {level.name}",
-            f"write site.kubernetes.topology.{level.name}={LABEL}-{level.name}, or what label your nodes have",
+            holds=level.key is not None,
+            observed=level.key,
+            limit="a node label",
+            message=f"{asked} needs the label of nodes that names their {level.name}",
+            fix=f"write site.kubernetes.topology.{level.name}={LABEL}-{level.name}, or what label your nodes have",
         )

@@ -122,9 +122,9 @@ def exclusive_check(target: str, *, wanted: bool | None, given: str | None) -> I
     if wanted:
         yield check(
             "exclusive-topology",
-            given is not None,
-            given,
-            "a node label",
-            f"scheduler.{target}.exclusive=true needs whole domains that no two parts of the plan share, and the label that names them",
-            "write site.kubernetes.topology.leaf=LABEL (domain, where NVLink joins nodes), or leave it out",
+            holds=given is not None,
+            observed=given,
+            limit="a node label",
+            message=f"scheduler.{target}.exclusive=true needs whole domains that no two parts of the plan share, and the label that names them",
+            fix="write site.kubernetes.topology.leaf=LABEL (domain, where NVLink joins nodes), or leave it out",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, Status, check
 from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import blocks, rules
 from compiler.schedulers.slurm.containers import MANY_NODES, container
@@ -22,11 +22,11 @@ def checks(jobs: Jobs, options: Any) -> Iterator[Check]:
     at_once = max(nodes) if jobs.together else sum(nodes)
     yield check(
         "slurm-array",
-        options.array is None,
-        str(options.array),
-        "null",
-        f"scheduler.slurm.array={options.array}: Slurm takes no array of jobs that have components, as two pools are",
-        "write scheduler.slurm.array=null, and submit the job as often",
+        holds=options.array is None,
+        observed=str(options.array),
+        limit="null",
+        message=f"scheduler.slurm.array={options.array}: Slurm takes no array of jobs that have components, as two pools are",
+        fix="write scheduler.slurm.array=null, and submit the job as often",
     )
     yield from _ports(jobs.instances, "workload.pools.ROLE.instances")
     yield from jobs.each(lambda job: _own(job, options, at_once))
@@ -46,11 +46,11 @@ def _ports(instances: int, key: str) -> Iterator[Check]:
     if instances > 1:
         yield check(
             "slurm-ports",
-            instances < PORTS,
-            str(instances),
-            f"{PORTS - 1}",
-            f"{instances} instances of one job have ports of their own, and there are {PORTS}, one of them to begin at",
-            f"write {key} so that there are at most {PORTS - 1}, and submit several jobs",
+            holds=instances < PORTS,
+            observed=str(instances),
+            limit=f"{PORTS - 1}",
+            message=f"{instances} instances of one job have ports of their own, and there are {PORTS}, one of them to begin at",
+            fix=f"write {key} so that there are at most {PORTS - 1}, and submit several jobs",
         )
 
 
@@ -63,11 +63,11 @@ def _segment(job: Job, chosen: int | None) -> Iterator[Check]:
     best = next(part for part in range(min(size, nodes), 0, -1) if nodes % part == 0)
     yield check(
         "slurm-segment",
-        left == 0,
-        f"{nodes} % {size} = {left}",
-        "0",
-        f"--segment={size} parts {nodes} nodes into {nodes // size} segments and {left} nodes over, which Slurm refuses",
-        f"write scheduler.slurm.segment={best} or {_spares(job)}={job.launch.spare_nodes + size - left}",
+        holds=left == 0,
+        observed=f"{nodes} % {size} = {left}",
+        limit="0",
+        message=f"--segment={size} parts {nodes} nodes into {nodes // size} segments and {left} nodes over, which Slurm refuses",
+        fix=f"write scheduler.slurm.segment={best} or {_spares(job)}={job.launch.spare_nodes + size - left}",
     )
 
 
@@ -79,13 +79,13 @@ def _blocks(job: Job, chosen: int | None) -> Iterator[Check]:
     known = job.world.config.hardware.inventory is not None or site.topology_command is not None
     yield check(
         "slurm-blocks",
-        known,
-        "a table or command" if known else "host names",
-        "a table or command",
-        f"slots are laid out by segments of {size} nodes, and hosts are sorted into them by "
+        holds=known,
+        observed="a table or command" if known else "host names",
+        limit="a table or command",
+        message=f"slots are laid out by segments of {size} nodes, and hosts are sorted into them by "
         + ("where they hang" if known else "name: Slurm tells a job nothing of its blocks"),
-        "give hardware.inventory or site.slurm.topology_command, or see that names run block by block",
-        otherwise="warn",
+        fix="give hardware.inventory or site.slurm.topology_command, or see that names run block by block",
+        otherwise=Status.WARN,
     )
 
 
@@ -100,12 +100,12 @@ def _image(job: Job, nodes: int) -> Iterator[Check]:
     if boxed is not None and nodes > MANY_NODES:
         yield check(
             "slurm-image",
-            boxed.image.startswith(("/", "./")),
-            boxed.image,
-            "a file",
-            f"{nodes} nodes import {boxed.image} from its registry at once; above {MANY_NODES} that times out",
-            "import it once and write launch.image=/shared/path/of/the/file",
-            otherwise="warn",
+            holds=boxed.image.startswith(("/", "./")),
+            observed=boxed.image,
+            limit="a file",
+            message=f"{nodes} nodes import {boxed.image} from its registry at once; above {MANY_NODES} that times out",
+            fix="import it once and write launch.image=/shared/path/of/the/file",
+            otherwise=Status.WARN,
         )
 
 
@@ -115,10 +115,10 @@ def _restarts(job: Job) -> Iterator[Check]:
         codes = ", ".join(map(str, job.launch.restart_codes))
         yield check(
             "slurm-restart-codes",
-            set(job.launch.restart_codes) <= {1},
-            codes,
-            "1",
-            f"torchrun exits 1 whatever code its rank ended with, so launch.restart_codes={codes} never comes",
-            "write launch.restart_codes=[1], or start ranks without torchrun",
-            otherwise="warn",
+            holds=set(job.launch.restart_codes) <= {1},
+            observed=codes,
+            limit="1",
+            message=f"torchrun exits 1 whatever code its rank ended with, so launch.restart_codes={codes} never comes",
+            fix="write launch.restart_codes=[1], or start ranks without torchrun",
+            otherwise=Status.WARN,
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, warned
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import disaggregated, kueue, leader_worker, names, topology
@@ -60,22 +60,20 @@ def own(job: Job, options: Options) -> Iterator[Check]:
     if job.site.kubernetes.host_network and job.ranks_per_node < job.gpus_per_node:
         yield check(
             "ports",
-            job.instances == 1,
-            job.instances,
-            1,
-            f"{job.instances} instances share nodes and, by site.kubernetes.host_network, their ports; a LeaderWorkerSet gives all the same",
-            "write scheduler=jobset, or instances of whole nodes",
+            holds=job.instances == 1,
+            observed=job.instances,
+            limit=1,
+            message=f"{job.instances} instances share nodes and, by site.kubernetes.host_network, their ports; a LeaderWorkerSet gives all the same",
+            fix="write scheduler=jobset, or instances of whole nodes",
         )
     if job.world.config.workload.train:
         ignored = f"neither max_restarts={job.launch.max_restarts} nor time_limit={job.launch.time_limit} holds"
-        yield check(
+        yield warned(
             "lws-serves",
-            False,
-            "train",
-            "serve",
-            f"a LeaderWorkerSet never ends: its pods stay when their ranks have ended, and {ignored}",
-            "write scheduler=jobset",
-            otherwise="warn",
+            observed="train",
+            limit="serve",
+            message=f"a LeaderWorkerSet never ends: its pods stay when their ranks have ended, and {ignored}",
+            fix="write scheduler=jobset",
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
-from compiler.checks import Check, check
+from compiler.checks import Check, warned
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import kueue, names, pod, serving
@@ -170,14 +170,12 @@ def gang(job: Job, options: Options) -> Problem | None:
 
 def own(job: Job, _: Options) -> Iterator[Check]:
     if serving.ports(job):
-        yield check(
+        yield warned(
             "http-readiness",
-            False,
-            "sshd's",
-            "the server's",
-            "a worker is ready when MPI can start on it, so the Service leads to a server that may not have loaded its model",
-            "have clients wait for /health, or write scheduler=jobset where one node holds an instance",
-            otherwise="warn",
+            observed="sshd's",
+            limit="the server's",
+            message="a worker is ready when MPI can start on it, so the Service leads to a server that may not have loaded its model",
+            fix="have clients wait for /health, or write scheduler=jobset where one node holds an instance",
         )
 
 

@@ -164,11 +164,11 @@ def own(job: Job, options: Options) -> Iterator[Check]:
     if options.domain_tier is not None:
         yield check(
             "volcano-domains",
-            _partition(job, options) is not None,
-            _partition(job, options),
-            "domains of one size",
-            "scheduler.volcano.domain_tier cuts the pods into parts of one size, which the plan's domains are not",
-            "plan whole leaves (hardware.fabric.nodes_per_leaf), or leave domain_tier out",
+            holds=_partition(job, options) is not None,
+            observed=_partition(job, options),
+            limit="domains of one size",
+            message="scheduler.volcano.domain_tier cuts the pods into parts of one size, which the plan's domains are not",
+            fix="plan whole leaves (hardware.fabric.nodes_per_leaf), or leave domain_tier out",
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from compiler.checks import Check, check
+from compiler.checks import Check, failed, passed
 
 Document = dict[str, Any]
 Finding = tuple[str, str]
@@ -26,10 +26,19 @@ def refused(documents: Sequence[Document]) -> Iterator[Check]:
     found = [(name, finding) for item in documents for name, finding in findings(item)]
     if not found:
         count = f"{len(documents)} objects"
-        yield check("webhooks", True, count, "admitted", f"{count} keep the rules of their controllers' webhooks", "")
+        yield passed(
+            "webhooks",
+            observed=count,
+            limit="admitted",
+            message=f"{count} keep the rules of their controllers' webhooks",
+        )
     for name, (where, what) in found:
-        yield check(
-            "webhooks", False, name, "admitted", f"{name}: {where} {what}", "change the option that it comes from"
+        yield failed(
+            "webhooks",
+            observed=name,
+            limit="admitted",
+            message=f"{name}: {where} {what}",
+            fix="change the option that it comes from",
         )
 
 
