@@ -83,7 +83,6 @@ class FileConfigSource(file_config_source.FileConfigSource):
             self.provider, f"file://{self.path}", values(path, text, known=path.is_relative_to(folder("conf"))), header
         )
 
-
     def list(self, config_path: str, results_filter: Optional[ObjectType]) -> list[str]:
         """Of the user's folder the groups that a plan has, and none below: Hydra's help would walk all that lies in it."""
         if results_filter is not ObjectType.GROUP or Path(self.path).is_relative_to(folder("conf")):
