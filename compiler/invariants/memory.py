@@ -81,6 +81,20 @@ def _activations(config: Config) -> Iterator[str]:
     if workload.train and config.degrees.tp > 1 and not config.sequence_parallel:
         yield "workload.sequence_parallel=true"
 
+    if workload.train:
+        yield from _shorter(config)
+
+
+def _shorter(config: Config) -> Iterator[str]:
+    """A rank has fewer rows of a sequence where tp (with sequence parallelism) or cp takes ranks of data parallelism."""
+    adp, free = config.degrees.adp, "parallel.dp=null " * (config.parallel.dp is not None)
+    again = "workload.recompute=full " * (config.workload.recompute != "full")
+    for factor in (2, 4, 8):
+        for axis, size in (("tp", config.degrees.tp), ("cp", config.degrees.cp)):
+            inside = axis != "tp" or size * factor <= config.hardware.nvlink.domain_gpus
+            if adp % factor == 0 and inside:
+                yield f"{again}parallel.{axis}={size * factor} {free}parallel.adp={adp // factor}"
+
 
 def _cache(config: Config) -> Iterator[str]:
     workload, adp = config.workload, config.degrees.adp
