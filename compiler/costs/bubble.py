@@ -28,7 +28,7 @@ def replayed(case: Case, forward: Array, backward: Array, shares: Sequence[float
     if case.pp == 1:
         return array(0.0)
     vpp, count, group = int(case.vpp), int(case.micro_batches), int(case.in_a_row)
-    return array(replay.bubble(pipeline.schedule(case), forward, backward, vpp, count, group, shares))
+    return array(replay.Pipeline(pipeline.schedule(case), forward, backward, vpp, count, group, shares).bubble())
 
 
 def chunk_shares(case: Case, whole: Totals, seconds: Callable[[Case, Counts], Array]) -> tuple[float, ...]:
