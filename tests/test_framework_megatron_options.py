@@ -47,7 +47,7 @@ def test_the_user_decides_what_the_workload_leaves_open(
     assert words(config)[flag] == given
     assert list(adapter("megatron").declared(config))
     with pytest.raises(
-        ConfigError, match=f"framework.args sets {flag}, and so does the plan ; leave it out, and write {key}$"
+        ConfigError, match=f"framework.args sets {flag}, and so does the plan ; leave it out, and write {key}(=0.3)?$"
     ):
         list(adapter("megatron").declared(changed(config, values)))
 

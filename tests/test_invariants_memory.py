@@ -18,6 +18,7 @@ from compiler.passes import compile_config
 from compiler.plan import Plan
 from compiler.specs.config import Framework
 from tests.configs import changed, composed
+from tests.pasted import pasted, refused
 
 EDGE = ["framework=megatron", "model=llama3_1_70b", "workload=train", "hardware=h100_80gb", "hardware.nodes=4"]
 EDGE += ["parallel=tp4_pp4_vpp5_adp2", "workload.precision=bf16", "workload.schedule=interleaved"]
@@ -125,3 +126,20 @@ def test_a_server_never_holds_more_than_it_has(
     memory, (row,) = contents["memory"], contents["projection"]["serve"]["decode"]
     assert memory["total_bytes"] <= memory["capacity_bytes"]
     assert 1 <= row["batch"] <= clients
+
+
+@pytest.mark.parametrize(
+    ("more", "named", "lever"),
+    [
+        (("workload.micro_batch_size=8",), "lessen activations", "workload.micro_batch_size=1"),
+        (("workload.sequence_length=32768",), "lessen activations", "workload.recompute=full parallel."),
+    ],
+)
+def test_what_is_large_is_lessened_and_fits(more: tuple[str, ...], named: str, lever: str) -> None:
+    given = ["framework=megatron", "workload=train", "model=llama3_1_8b", "hardware=h100_80gb", "hardware.nodes=2", "parallel=adp16", "workload.global_batch_size=128", "scheduler=[]", *more]  # fmt: skip
+    [line] = [line for line in refused(given) if line.startswith("memory: ")]
+    assert f" ; {named}" in line
+    written = line.split(": write ")[1].split(" or ")
+    assert any(item.startswith(lever) for item in written)
+    for item in written:
+        assert refused(pasted(given, item.split(" "))) == []

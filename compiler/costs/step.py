@@ -230,7 +230,9 @@ def replayed(plan: Shape, by: Calibration) -> Waiting:
     sizes = (int(case.vpp), int(case.micro_batches), int(case.group), chunk_shares(plan, by))
 
     def waiting(forward: Array, backward: Array) -> Array:
-        return array(replay.bubble(pipeline.schedule(case), forward, backward, *sizes) if case.pp > 1 else 0.0)
+        if case.pp == 1:
+            return array(0.0)
+        return array(replay.Pipeline(pipeline.schedule(case), forward, backward, *sizes).bubble())
 
     return waiting
 

@@ -58,7 +58,7 @@ def _lessen(config: Config, memory: dict[str, float]) -> str:
     parts = sorted((part for part in LEVERS if memory[f"{part}_bytes"]), key=lambda part: -memory[f"{part}_bytes"])
     levers = [lever for part in parts[:3] for lever in LEVERS[part](config)]
     named = f"lessen {parts[0].replace('kv_cache', 'the KV cache')} ({memory[f'{parts[0]}_bytes'] / 1e9:.2f} GB)"
-    return f"{named}: write {' or '.join([*dict.fromkeys(levers), 'a larger pp or ep, or tp within NVLink'])}"
+    return f"{named}: write {' or '.join([*dict.fromkeys(levers), DEGREES[parts[0]]])}"
 
 
 def _states(config: Config) -> Iterator[str]:
@@ -105,12 +105,28 @@ def _weights(config: Config) -> Iterator[str]:
 
 def _activations(config: Config) -> Iterator[str]:
     workload = config.workload
-    if workload.train and workload.recompute != "full":
-        yield "workload.recompute=full"
     if workload.micro_batch_size > 1:
         yield "workload.micro_batch_size=1"
+    if workload.train and workload.recompute == "none":
+        yield "workload.recompute=selective"
+    if workload.train and workload.recompute != "full":
+        yield "workload.recompute=full"
     if workload.train and config.degrees.tp > 1 and not config.sequence_parallel:
         yield "workload.sequence_parallel=true"
+
+    if workload.train:
+        yield from _shorter(config)
+
+
+def _shorter(config: Config) -> Iterator[str]:
+    """A rank has fewer rows of a sequence where tp (with sequence parallelism) or cp takes ranks of data parallelism."""
+    adp, free = config.degrees.adp, "parallel.dp=null " * (config.parallel.dp is not None)
+    again = "workload.recompute=full " * (config.workload.recompute != "full")
+    for factor in (2, 4, 8):
+        for axis, size in (("tp", config.degrees.tp), ("cp", config.degrees.cp)):
+            inside = axis != "tp" or size * factor <= config.hardware.nvlink.domain_gpus
+            if adp % factor == 0 and inside:
+                yield f"{again}parallel.{axis}={size * factor} {free}parallel.adp={adp // factor}"
 
 
 def _cache(config: Config) -> Iterator[str]:
@@ -133,6 +149,16 @@ LEVERS: dict[str, Callable[[Config], Iterator[str]]] = {
     "kv_cache": _cache,
 }
 """Part of the memory -> overrides that make it smaller."""
+
+_CUT = "a larger pp or ep, or tp within NVLink"
+DEGREES = {
+    "weights": _CUT,
+    "gradients": _CUT,
+    "optimizer": f"{_CUT}, or more ranks of data parallelism",
+    "activations": "a larger cp, or tp within NVLink with sequence parallelism",
+    "kv_cache": "a larger pp, adp or cp, or tp up to the number of KV heads",
+}
+"""Part of the memory -> degrees that cut it."""
 
 
 @costed("cache-room")

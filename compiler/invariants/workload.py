@@ -165,7 +165,7 @@ def drafts(config: Config) -> Iterator[Check]:
     )
 
 
-@declared()
+@declared("dispatch")
 def dispatch(config: Config) -> Iterator[Check]:
     """How tokens reach experts is costed for every framework, and asked of Megatron alone."""
     workload, name = config.workload, config.framework.name

@@ -27,6 +27,19 @@ DECIDED = (
 ).split()
 """Options that a plan decides, also where it leaves them at their defaults."""
 
+KEYS = {
+    "--tp-size": "parallel.tp",
+    "--pp-size": "parallel.pp",
+    "--attn-cp-size": "parallel.cp",
+    "--attn-dp-size": "parallel.adp",
+    "--dp-size": "parallel.adp",
+    "--ep-size": "parallel.ep",
+    "--dtype": "workload.precision",
+    "--max-running-requests": "workload.global_batch_size",
+    "--context-length": "workload.sequence_lengths",
+}
+"""Options of ours, and the key that each comes from; `--tp-size` is tp alone where adp and cp are 1."""
+
 SPANNING = "ascend_fuseep deepep deepep_v2 flashinfer flashinfer_megamoe megamoe mooncake mori nixl pplx".split()
 """All-to-all back ends that set ep_size to tp_size without a word (`arg_groups/overrides.py _a2a_ep_size`)."""
 

@@ -19,7 +19,7 @@ from compiler.frameworks.serving import (
     stage_width,
     weights,
 )
-from compiler.frameworks.sglang.arguments import ALIASES, DECIDED, planned
+from compiler.frameworks.sglang.arguments import ALIASES, DECIDED, KEYS, planned
 from compiler.frameworks.sglang.pass_rules import dispatched
 from compiler.specs.config import Config
 from compiler.words import whole
@@ -54,7 +54,7 @@ def emission(world: World) -> Emission:
     partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
     return Emission(
         PROGRAM,
-        merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True),
+        merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True, keys=KEYS),
         environment=partition,
         unit="node",
         http_port=http_port(config, PORT, PORT_STEP),

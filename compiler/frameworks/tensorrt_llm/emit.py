@@ -36,6 +36,16 @@ ALIASES = {
 DECIDED = ("--tp_size", "--pp_size", "--ep_size", "--cp_size", "--cluster_size", "--moe_cluster_parallel_size")
 """Options that a plan decides, also where it leaves them at their defaults."""
 
+KEYS = {
+    "--tp_size": "parallel.tp",
+    "--pp_size": "parallel.pp",
+    "--ep_size": "parallel.ep",
+    "--cp_size": "parallel.cp",
+    "--max_batch_size": "workload.global_batch_size",
+    "--max_seq_len": "workload.sequence_lengths",
+}
+"""Options of ours, and the key that each comes from."""
+
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 FIRST_PORT = 8000
 """Where it serves, unless it is told."""
@@ -112,7 +122,7 @@ def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
     ours += [HOST, http_host(config)] if HOST not in given(config.framework.args) else []
     ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_flag(config, FIRST_PORT, 1)]
     own = replace(config, framework=replace(config.framework, args=file_args.others(config)))
-    return merged(own, ours, aliases=ALIASES, decided=DECIDED)
+    return merged(own, ours, aliases=ALIASES, decided=DECIDED, keys=KEYS)
 
 
 def pass_tokens(config: Config) -> int:

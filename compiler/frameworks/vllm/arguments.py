@@ -52,6 +52,17 @@ DECIDED = (
 """Options that a plan decides, also where it leaves them at their defaults."""
 
 
+KEYS = {
+    "--tensor-parallel-size": "parallel.tp",
+    "--pipeline-parallel-size": "parallel.pp",
+    "--prefill-context-parallel-size": "parallel.cp",
+    "--data-parallel-size": "parallel.adp",
+    "--dtype": "workload.precision",
+    "--max-num-seqs": "workload.global_batch_size",
+    "--max-model-len": "workload.sequence_lengths",
+}
+"""Options of ours, and the key that each comes from."""
+
 OPPOSITES = {
     f"--no-{name[2:]}": name for name in ("--enable-chunked-prefill", "--enable-dbo", "--enable-expert-parallel")
 }

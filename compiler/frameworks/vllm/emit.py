@@ -22,6 +22,7 @@ from compiler.frameworks.vllm.arguments import (
     ALIASES,
     DECIDED,
     DRAFTS,
+    KEYS,
     KV_TRANSFER,
     OPPOSITES,
     expert_parallel,
@@ -51,7 +52,9 @@ def emission(world: World) -> Emission:
     fixed = (*_degrees(config), *_requests(config), *planned(config), *_phase(config), *_numa(config))
     first, others = _nodes(world)
     ours = (*fixed, *first, *(others or ()))
-    merged(config, ours, aliases=_spellings(config), decided=DECIDED, abbreviates=True)  # refuses what both set
+    merged(
+        config, ours, aliases=_spellings(config), decided=DECIDED, abbreviates=True, keys=KEYS
+    )  # refuses what both set
     texts = tuple(without(config.framework.args, "--model"))
     texts = texts[1:] if texts[:1] == (model,) else texts
     stages = config.parallel.stages
