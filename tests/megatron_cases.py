@@ -140,6 +140,7 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     ("megatron-muon", changed(TRAIN, MUON), {"workload.precision": "fp16"}, "fail", "does not take it with fp16", "workload.precision=bf16"),
     ("megatron-recompute-modules", DENSE, {"workload.recompute": "selective", "workload.recompute_modules": ["moe_act"]}, "fail", "moe_act needs a model with experts", "leave workload.recompute_modules out"),
     ("megatron-offload-modules", TRAIN, {"workload.offload_modules": ["attn_proj"]}, "fail", "needs attn_proj with core_attn", "leave"),
+    ("megatron-offload-modules", TRAIN, args("--fine-grained-activation-offloading"), "fail", "offload_modules=[] needs a module", "leave"),
     ("megatron-offload-modules", DENSE, {"workload.offload_modules": ["moe_act"]}, "fail", "needs a model with experts", "leave"),
     ("megatron-positions", TRAIN, args("--max-position-embeddings", "4095"), "warn", "4095 is below the sequence of 4096 tokens", "leave"),
     (

@@ -24,7 +24,7 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("--cpu-offloading-num-layers",), _OFFLOAD),
         **dict.fromkeys(("--no-gradient-accumulation-fusion",), "gradients that are added up in a pass of their own"),
         **dict.fromkeys(("--fsdp-double-buffer",), "buffers of Megatron-FSDP"),
-        **dict.fromkeys(("--num-distributed-optimizer-instances",), "optimizer states over fewer ranks"),
+        **dict.fromkeys(("--num-distributed-optimizer-instances",), "gradients that go between instances"),
         **dict.fromkeys(("--keep-fp8-transpose-cache",), "a second copy of FP8 weights"),
         **dict.fromkeys(("--use-nccl-ub",), "buffers of communicators"),
     },

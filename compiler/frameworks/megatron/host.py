@@ -12,6 +12,8 @@ from compiler.specs.config import Config
 WHOLE = 0.01
 """Of a layer: how near to a whole number of layers a part of the activations must come, which is written in decimals."""
 
+MODULES = "--fine-grained-activation-offloading"
+
 KERNELS = {"NVTE_FLASH_ATTN": "0", "NVTE_FUSED_ATTN": "0", "NVTE_UNFUSED_ATTN": "1"}
 """What `--attention-backend unfused` sets itself, and asserts where it is set (models/common/language_module.py)."""
 
@@ -25,7 +27,7 @@ def options(config: Config) -> Iterator[Option]:
     if workload.activation_offload:
         yield "--cpu-offloading-num-layers", str(round(_layers(config)))
     if workload.offload_modules:
-        yield ("--fine-grained-activation-offloading",)
+        yield (MODULES,)
         yield "--offload-modules", *workload.offload_modules
 
 
@@ -42,7 +44,7 @@ def declared(config: Config) -> Iterator[Check]:
         yield from _optimizer(config)
     if config.workload.activation_offload:
         yield _activations(config)
-    if config.workload.offload_modules:
+    if config.workload.offload_modules or MODULES in given(config):
         yield _modules(config)
     if not config.workload.fused_attention:
         yield from _attention(config)
@@ -123,6 +125,7 @@ def _modules(config: Config) -> Check:
     workload, modules = config.workload, set(config.workload.offload_modules)
     experts = modules & {"expert_fc1", "moe_act", "mlp_norm"}
     needs = {
+        "a module": bool(modules),
         "attn_proj with core_attn": "attn_proj" not in modules or "core_attn" in modules,
         "activation_offload=0": not workload.activation_offload,
         "a model with experts": config.model.moe or not experts,
