@@ -42,9 +42,11 @@ class Model:
     head beside those of the tokens. `no_rope_layers`: 1 where a layer rotates, as in Llama 4's files. `norm_topk_prob`: scores of
     chosen experts are divided by their sum; `use_routing_bias`: experts are chosen by scores with a bias that balances them;
     `scale_expert_inputs`: scores multiply what goes into experts. `index_topk`: tokens that an indexer chooses for attention.
+    `architectures`: the class that loads the checkpoint, by which servers choose much of what they do.
     """
 
     name: str = MISSING
+    architectures: Optional[list[str]] = None
     dtype: str = choice(tuple(BYTES), "bf16")
     num_hidden_layers: int = between(1, LAYERS)
     hidden_size: int = between(1, WIDTH)

@@ -18,6 +18,10 @@ NARROW = ("fp8", "mxfp8", "fp4", "nvfp4", "int8")
 """Formats that activations may be quantised to for a product."""
 
 
+CACHES = ("fp8", "nvfp4", "int8")
+"""Formats of cached keys and values that a checkpoint may have scales for."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """How a class is stored: by its `scheme`, in `bits` a weight, its share of scales and zero points among them.
@@ -39,8 +43,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Quantization:
-    """`method` as the checkpoint calls it, None where it is not quantised; `weights`: class -> its form, `model.dtype` for the others."""
+    """`method` as the checkpoint calls it, None where it is not quantised; `weights`: class -> its form, `model.dtype` for the others.
+    `kv_cache`: the format that it asks to have keys and values cached in; None where it does not say.
+    """
 
     method: Optional[str] = None
     # Stored, once it is read: frozen values of a mapping take no override
     weights: dict[str, Any] = field(default_factory=dict)
+    kv_cache: Optional[str] = choice(CACHES, None)

@@ -10,7 +10,14 @@ from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang.arguments import A2A, SPANNING, backend, given, spelt
+from compiler.frameworks.sglang.chunks import chunk
 from compiler.specs.config import Config
+
+ROOMS = {
+    "pplx": ("SGLANG_PPLX_NUM_MAX_DISPATCH_TOKENS_PER_RANK", 128),
+    "mori": ("SGLANG_MORI_NUM_MAX_DISPATCH_TOKENS_PER_RANK", 4096),
+}
+"""All-to-all back ends with room for so many tokens of a rank, a whole chunk of prompts (`environ.py`, `arg_groups/moe_hook.py`)."""
 
 ATTENTION_EVERYWHERE = ("flashinfer", "flashinfer_megamoe")
 """All-to-all back ends that want an attention DP rank on every rank of the stage."""
@@ -50,8 +57,26 @@ def _all_to_all(config: Config, source: str) -> Iterator[Check]:
         f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} with attn_dp_size={degrees.adp} on {width} ranks a stage",
         f"write tp1, cp1 and adp{width}" if chosen in ATTENTION_EVERYWHERE else "write adp2 or more",
     )
+    yield from _room(config, chosen, source)
     if chosen == "deepep" and args.get("--deepep-mode") != "low_latency":
         yield from deepep(config, chosen, width, source)
+
+
+def _room(config: Config, chosen: str, source: str) -> Iterator[Check]:
+    """Buffers that hold a pass of prompts; servers of decode alone have none to hold."""
+    if chosen not in ROOMS or config.workload.role == "decode":
+        return
+    name, usual = ROOMS[chosen]
+    tokens, room = chunk(config), number({**config.site.environment, **config.launch.environment}, name, usual)
+    yield check(
+        "sglang-a2a-room",
+        tokens <= room,
+        f"{tokens} tokens",
+        f"{room} tokens",
+        f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} has room for {name}={room} tokens of a rank, and a pass of prompts "
+        f"has {tokens}",
+        f"write launch.environment.{name}={tokens}, or workload.prefill_chunk={room}",
+    )
 
 
 def _runner(config: Config, source: str) -> Iterator[Check]:
