@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from compiler.frameworks.asked import asked
+from dataclasses import replace
+
+from compiler.frameworks.asked import CACHE, asked
 from compiler.frameworks.devices import device
+from compiler.frameworks.options import options
 from compiler.frameworks.sglang.checkpoint import sparse
 from compiler.specs.config import Config
+from compiler.specs.workload import ROLES
 
 READ = ("fp8", "mxfp8", "modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
 """Methods whose word about the cache it takes (`kv_cache_quant_algo` of `layers/quantization/{fp8,modelopt_quant}.py`); schemes of
@@ -26,3 +30,12 @@ def own(config: Config) -> str | None:
 def kept(config: Config) -> str:
     """The precision of the plan's cache."""
     return asked(config).cache or own(config) or config.model.wide(config.workload.precision)
+
+
+def cached(config: Config) -> Config:
+    """The configuration with SGLang's own precision as the key that says it, where neither the key nor an argument does."""
+    workload, pools = config.workload, config.workload.pools
+    args = [*config.framework.args, *([] if pools is None else [arg for role in ROLES for arg in pools[role].args])]
+    if workload.train or workload.kv_cache_precision is not None or CACHE in options(args):
+        return config
+    return replace(config, workload=replace(workload, kv_cache_precision=own(config)))

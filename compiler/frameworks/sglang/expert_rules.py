@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks import copies
+from compiler.frameworks import copies, versions
+from compiler.frameworks.asked import args_key
 from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang.arguments import A2A, SPANNING, backend, given, spelt
+from compiler.frameworks.sglang.checkpoint import architecture
 from compiler.frameworks.sglang.chunks import chunk
 from compiler.specs.config import Config
 
@@ -58,8 +60,39 @@ def _all_to_all(config: Config, source: str) -> Iterator[Check]:
         f"write tp1, cp1 and adp{width}" if chosen in ATTENTION_EVERYWHERE else "write adp2 or more",
     )
     yield from _room(config, chosen, source)
+    yield from _kernels(config, chosen, source)
     if chosen == "deepep" and args.get("--deepep-mode") != "low_latency":
         yield from deepep(config, chosen, width, source)
+
+
+RUNNERS = ("flashinfer_cutlass", "flashinfer_cutedsl", "flashinfer_trtllm", "flashinfer_trtllm_routed", "deep_gemm")
+"""Kernels of experts that FlashInfer's all-to-all goes with; beside it SGLang chooses none by itself (`arg_groups/moe_hook.py`)."""
+
+
+def _kernels(config: Config, chosen: str, source: str) -> Iterator[Check]:
+    """Back ends that a model, or the kernels of experts, must be known to go with."""
+    runner, name = given(config).get("--moe-runner-backend", "auto"), architecture(config.model)
+    if chosen == "flashinfer":
+        fit = "deep_gemm" if config.model.quantization.method == "fp8" else "flashinfer_cutlass"
+        yield check(
+            "sglang-a2a-runner",
+            runner in RUNNERS or config.model.quantization.method == "mxfp8",
+            runner,
+            ", ".join(RUNNERS),
+            f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} goes with {len(RUNNERS)} kernels of experts, and "
+            f"--moe-runner-backend is {runner}",
+            f"add --moe-runner-backend={fit} to {args_key(config)}",
+        )
+    if chosen == "deepep_v2":
+        known = versions.version(config).facts["deepep_v2"]
+        yield check(
+            "sglang-a2a-model",
+            name in known,
+            name,
+            ", ".join(known),
+            f"{source} configs/moe_model_registry.py: --moe-a2a-backend {chosen} is not validated for {name}, and stops",
+            f"leave {A2A} out, or write deepep in its place",
+        )
 
 
 def _room(config: Config, chosen: str, source: str) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from compiler.checks import Check, check
 from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
-from compiler.frameworks.sglang import flag_rules, pass_rules
+from compiler.frameworks.sglang import device_rules, flag_rules, pass_rules
 from compiler.frameworks.sglang.arguments import ALIASES, backend, given
 from compiler.specs.config import Config
 
@@ -34,6 +34,7 @@ def rules(config: Config) -> Iterator[Check]:
         yield from _dense(config)
         yield from flag_rules.rules(config, source(config))
         yield from pass_rules.rules(config, source(config))
+        yield from device_rules.rules(config, source(config))
     yield from _launch(config)
     yield from quantized.rules(config, source(config), ALIASES)
     yield from blocks.rules(config, source(config), _over(config))

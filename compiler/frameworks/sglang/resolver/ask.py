@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,9 @@ FILES = (
 )
 """Options that name files of the cluster, which are not here."""
 
-LONGEST_S = 300
+UNREAD = r"sglang/(multimodal_gen|test)/|.*\.so$"
+
+LONGEST_S = 600
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,9 @@ def resolve(source: Source, cases: Sequence[Case]) -> list[Resolved]:
     """One answer a case. Raises NotInstalledError where a package that the resolver runs is missing, or it does not start."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise NotInstalledError(
-            [
-                Problem(
-                    f"{' and '.join(missing)} are not installed, and SGLang's resolver runs them",
-                    f"pip install {' '.join(missing)}",
-                )
-            ]
-        )
+        are = "is" if len(missing) == 1 else "are"
+        what = f"{' and '.join(missing)} {are} not installed, and SGLang's resolver runs on {'it' if len(missing) == 1 else 'them'}"
+        raise NotInstalledError([Problem(what, f"pip install {' '.join(missing)}")])
     order = sorted(range(len(cases)), key=lambda i: _host(cases[i]))
     found: dict[int, Resolved] = {}
     with _unpacked(source) as root, tempfile.TemporaryDirectory() as folder:
@@ -129,14 +127,18 @@ def _host(item: Case) -> str:
 
 @contextmanager
 def _unpacked(source: Source) -> Iterator[str]:
-    """A folder with the package; of a wheel its Python alone, for Python reads modules slowly out of an archive."""
+    """A folder with the package, for Python reads modules slowly out of an archive; without parts that no resolution reads."""
     if source.root.is_dir():
         yield str(source.root)
         return
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(source.root) as wheel:
-        names = [name for name in wheel.namelist() if name.endswith((".py", ".json")) or ".dist-info/" in name]
-        wheel.extractall(folder, names)
+        wheel.extractall(folder, [name for name in wheel.namelist() if read(name)])
         yield folder
+
+
+def read(name: str) -> bool:
+    """Whether a resolution may read a file of the wheel."""
+    return re.match(UNREAD, name) is None
 
 
 def _process(root: str, folder: str, host: Mapping[str, Any], cases: Sequence[Case]) -> Iterator[Resolved]:
@@ -157,7 +159,12 @@ def _process(root: str, folder: str, host: Mapping[str, Any], cases: Sequence[Ca
     if len(lines) != len(cases):
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise NotInstalledError(
-            [Problem(f"SGLang's resolver does not run here: {last}", "prove with the version that the rules are for")]
+            [
+                Problem(
+                    f"SGLang's resolver does not run here: {last}",
+                    "install what is missing, or prove with the version that the rules are for",
+                )
+            ]
         )
     return (Resolved(**json.loads(line)) for line in lines)
 

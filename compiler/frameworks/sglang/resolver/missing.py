@@ -28,7 +28,7 @@ class _Any(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """As a decorator it leaves alone what it decorates."""
         plain = len(args) == 1 and not kwargs and isinstance(args[0], FunctionType | type)
-        return args[0] if plain else cls.__new__(cls)
+        return args[0] if plain else super().__call__()
 
     def __getitem__(cls, key: object) -> Any:
         return cls
