@@ -14,7 +14,7 @@ from compiler.checks import Check
 from compiler.errors import ConfigError
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lifted import Source
-from compiler.frameworks.sglang.prove import prove
+from compiler.frameworks.sglang.prove import laid_out
 from compiler.passes import lay_out
 from compiler.pools import pool_config
 from compiler.specs.config import Config
@@ -66,7 +66,7 @@ def test_a_key_is_an_option_that_sglang_has(values: dict[str, Any], expected: li
     assert [text for text in words(config) if text not in words(usual)] == expected
     pytest.importorskip("torch")
     source = Source("sglang", wheel("sglang", version))
-    assert [item for item in prove(lay_out(config), source.root) if not item.equal] == []
+    assert [item for item in laid_out(lay_out(config), source) if not item.equal] == []
 
 
 def test_a_dense_model_has_no_tokens_to_exchange() -> None:

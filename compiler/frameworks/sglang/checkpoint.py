@@ -85,8 +85,9 @@ def config_json(model: Model, precision: str) -> dict[str, Any]:
 
 
 def _text(model: Model) -> dict[str, Any]:
+    """What the file says of the language model, less what nobody knows."""
     kind = {"KimiK25ForConditionalGeneration": "deepseek_v3", "Llama4ForConditionalGeneration": "llama4_text"}
-    return {
+    found = {
         "model_type": kind.get(architecture(model), ""),
         "torch_dtype": DTYPES.get(model.dtype, "bfloat16"),
         "hidden_act": model.hidden_act or "silu",
@@ -101,6 +102,7 @@ def _text(model: Model) -> dict[str, Any]:
             {"sliding_window": model.sliding_window, "layer_types": _layer_types(model)} if model.sliding_window else {}
         ),
     }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 _SAME = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from compiler.frameworks import versions
 from compiler.frameworks.asked import asked
 from compiler.frameworks.options import number, options
 from compiler.frameworks.proof import Finding, compared
@@ -14,6 +15,7 @@ from compiler.frameworks.sglang.arguments import A2A, backend, given
 from compiler.frameworks.sglang.caches import kept
 from compiler.frameworks.sglang.emit import running
 from compiler.frameworks.sglang.resolver.ask import Resolved
+from compiler.specs.config import Config
 from compiler.world import World
 
 CACHED = {"float8_e4m3fn": "fp8", "float8_e4m3fnuz": "fp8", "bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
@@ -84,8 +86,7 @@ def _planned(world: World) -> dict[str, dict[str, Any]]:
         "degrees": {
             "tp_size": stage_width(degrees),
             "pp_size": degrees.pp,
-            "dp_size": 1,
-            "attn_dp_size": degrees.adp,
+            **_replicas(config),
             "attn_cp_size": degrees.cp,
             "dcp_size": number(args, "--dcp-size", 1),
             "ep_size": degrees.ep,
@@ -101,6 +102,13 @@ def _planned(world: World) -> dict[str, dict[str, Any]]:
         },
     }
     return found | _passes(world)
+
+
+def _replicas(config: Config) -> dict[str, Any]:
+    """Attention DP, which releases before 0.5.22 have no field of its own for."""
+    adp = config.degrees.adp
+    own = any(text.startswith("--attn-dp-size") for text in versions.version(config).facts["attention_dp"])
+    return {"dp_size": 1, "attn_dp_size": adp} if own else {"dp_size": adp}
 
 
 def _passes(world: World) -> dict[str, dict[str, Any]]:
