@@ -8,22 +8,20 @@ from compiler.frameworks.asked import CACHE, asked
 from compiler.frameworks.devices import device
 from compiler.frameworks.options import options
 from compiler.frameworks.sglang.checkpoint import sparse
+from compiler.frameworks.sglang.resolver.child import HEARD
 from compiler.specs.config import Config
 from compiler.specs.workload import ROLES
-
-READ = ("fp8", "mxfp8", "modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
-"""Methods whose word about the cache it takes (`kv_cache_quant_algo` of `layers/quantization/{fp8,modelopt_quant}.py`); schemes of
-compressed-tensors and NVFP4 it does not (`mem_cache/kv_cache_dtype.py`)."""
 
 
 def own(config: Config) -> str | None:
     """What it takes by itself, where that is not as wide as activations: attention by an indexer has FP8 on Blackwell and BF16 before
-    (`arg_groups/overrides.py _dsa_kv_cache_dtype_default`), any other what the checkpoint asks for.
+    (`arg_groups/overrides.py _dsa_kv_cache_dtype_default`), any other FP8 where a checkpoint of some methods asks for it, and no
+    other format (`mem_cache/kv_cache_dtype.py`).
     """
     model = config.model
     if sparse(model):
         return "fp8" if device(config.hardware).capability[0] >= 10 else None
-    asked_for = model.quantization.kv_cache == "fp8" and model.quantization.method in READ
+    asked_for = model.quantization.kv_cache == "fp8" and model.quantization.method in HEARD
     return "fp8" if asked_for and model.keeps_quantization(config.workload.precision) else None
 
 

@@ -95,6 +95,7 @@ def _text(model: Model) -> dict[str, Any]:
         "max_position_embeddings": model.max_position_embeddings or 1 << 20,
         "num_key_value_heads": model.kv_heads,
         "rope_theta": model.rope_theta,
+        "rope_scaling": _rope(model) if model.scaled_rope else None,
         **{key: getattr(model, key) for key in _SAME},
         **(_latent_sizes(model) if model.mla else {}),
         **(_expert_sizes(model) if model.moe else {}),
@@ -103,6 +104,21 @@ def _text(model: Model) -> dict[str, Any]:
         ),
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _rope(model: Model) -> dict[str, Any]:
+    """Where the length that positions were trained for is the model's own, as its reader takes it, the file need not have said it."""
+    scaling = model.rope_scaling
+    original = scaling.original_max_position_embeddings
+    said = {} if original in (None, model.max_position_embeddings) else {"original_max_position_embeddings": original}
+    return {"rope_type": scaling.rope_type, "factor": scaling.factor or 1.0, **said}
+
+
+def longest(model: Model) -> int | None:
+    """Tokens of the longest request that a server of the checkpoint takes (`utils/hf_transformers/common.py get_context_length`)."""
+    most, scaling = model.max_position_embeddings, model.rope_scaling
+    own = scaling.original_max_position_embeddings in (None, most) and scaling.rope_type not in ("default", "llama3")
+    return None if most is None else int(most * (scaling.factor or 1.0)) if own else most
 
 
 _SAME = (
@@ -157,9 +173,11 @@ def _scheme(model: Model, method: str) -> Mapping[str, Any]:
     if form is None:
         return {}
     bits, group = int(form.bits), (form.block or [1, 128])[-1]
+    block = {"weight_block_size": form.block} if form.block else {}
     integers = {"bits": bits, "group_size": group}
     found: dict[str, Mapping[str, Any]] = {
-        "fp8": {"activation_scheme": "dynamic", "fmt": "e4m3", "weight_block_size": form.block},
+        "fp8": {"activation_scheme": "dynamic", "fmt": "e4m3", **block},
+        "mxfp8": {"activation_scheme": "dynamic", "weight_block_size": [1, 32]},
         "modelopt": {"quant_algo": "FP8" if form.scheme == "fp8" else form.scheme.upper(), "group_size": group},
         "compressed-tensors": {
             "config_groups": {"group_0": {"targets": ["Linear"], "weights": _args(form.scheme, bits, group)}}

@@ -80,7 +80,8 @@ def _planned(world: World) -> dict[str, dict[str, Any]]:
     config, degrees = world.config, world.degrees
     args, workload, model = given(config), config.workload, config.model
     wide = model.wide(workload.precision)
-    kept_as = model.quantization.method if model.keeps_quantization(workload.precision) else None
+    own = model.keeps_quantization(workload.precision) or not model.stored
+    kept_as = model.quantization.method if own else None
     method = options([*precision(config), *config.framework.args]).get("--quantization", kept_as)
     found: dict[str, dict[str, Any]] = {
         "degrees": {

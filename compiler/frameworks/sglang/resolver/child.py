@@ -17,6 +17,9 @@ from typing import Any
 
 from compiler.frameworks.sglang.resolver import device, missing
 
+HEARD = ("fp8", "mxfp8", "modelopt", "modelopt_fp8", "modelopt_fp4", "modelopt_mixed")
+"""Methods that have a word about the KV cache (`kv_cache_quant_algo` of `layers/quantization/{fp8,modelopt_quant}.py`)."""
+
 
 def main() -> None:
     """A request is {root, device, cases: [{arguments, environment}]}; an answer {stop} or what `_resolved` returns."""
@@ -109,8 +112,8 @@ def _model(args: Any) -> dict[str, Any]:
 
 
 def _quantized(model: Any) -> Any:
-    """The checkpoint's own quantisation as its loader reads it; None where it has none."""
-    if model.quantization is None:
+    """The checkpoint's own quantisation as its loader reads it; None where it says nothing of the cache."""
+    if model.quantization not in HEARD:
         return None
     loading = import_module("sglang.srt.configs.load_config").LoadConfig()
     return import_module("sglang.srt.model_loader.weight_utils").get_quant_config(model, loading, {}, None)

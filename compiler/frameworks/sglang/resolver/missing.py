@@ -23,7 +23,9 @@ class _Any(type):
     """A class whose attributes are classes like it: whatever is asked of it, it is there and does nothing."""
 
     def __getattr__(cls, name: str) -> Any:
-        return _attribute(name)
+        found = _attribute(name)
+        setattr(cls, name, found)  # the same one when it is asked for again
+        return found
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """As a decorator it leaves alone what it decorates."""
