@@ -23,7 +23,7 @@ LATENT: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "DeepSeek V3": ("deepseek_v3", {}),
     "Kimi K2": ("kimi_k2", {}),
     "DeepSeek V2": ("kimi_k2", {"model.architectures": ["DeepseekV2ForCausalLM"]}),
-    "DeepSeek V3.2": ("deepseek_v3", {"model.index_topk": 2048}),
+    "DeepSeek V3.2": ("deepseek_v3", {"model.index_topk": 2048, "model.architectures": ["DeepseekV32ForCausalLM"]}),
     "GLM 5": ("kimi_k2", {"model.index_topk": 2048, "model.architectures": ["GlmMoeDsaForCausalLM"]}),
 }
 """Models with latent attention, with and without an indexer: a model's file, and what is changed of it."""

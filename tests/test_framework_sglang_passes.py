@@ -18,6 +18,7 @@ from compiler.frameworks.sglang.prove import laid_out
 from compiler.passes import lay_out
 from compiler.pools import pool_config
 from compiler.specs.config import Config
+from tests import sglang_context_cases as contexts
 from tests.checks import by_id
 from tests.configs import changed, composed
 from tests.pooled_plans import pools
@@ -114,9 +115,7 @@ FULL = f"token_dispatcher/deepep.py: low-latency kernels have room for {ROOM}=12
 HALVE = "halves batches between the dispatch and combine of an all-to-all back end, and --moe-a2a-backend is "
 BUILT = "batch_overlap/operations_strategy.py halves batches of DeepSeek V2 to V4, Qwen3 MoE and MiMo V2 only; whether "
 NO_LAYERS = "--speculative-algorithm EAGLE drafts with the model's own multi-token-prediction layers: workload.draft_tokens=2, and "
-PAGES = (
-    "arg_groups/validation_hook.py: chunks of workload.prefill_chunk=100 tokens are not whole pages of --page-size=64"
-)
+PAGES = "arg_groups/validation_hook.py: chunks of workload.prefill_chunk=100 tokens are not whole pages of 64, those of --page-size"
 NO_ADP = (
     "arg_groups/overrides.py: --moe-a2a-backend deepep sets ep_size to tp_size=16 without a word, and the plan has ep=4"
 )
@@ -227,8 +226,9 @@ def test_every_rule_of_passes_has_a_case() -> None:
     modules = (compiler.frameworks.asked, compiler.frameworks.sglang.pass_rules)
     texts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     found = {name for text in texts for name in re.findall(r'"(?:sglang|\{config.framework.name\})-([a-z-]+)"', text)}
-    assert len(found) == 9
-    assert {f"sglang-{name}" for name in found} - {name for name, *_ in REFUSED} == {"sglang-dispatch-tokens"}
+    assert len(found) == 11
+    cases = {name for name, *_ in (*REFUSED, *contexts.CASES)}
+    assert {f"sglang-{name}" for name in found} - cases == {"sglang-dispatch-tokens"}
 
 
 def test_sequences_that_low_latency_kernels_have_no_room_for_wait() -> None:

@@ -89,7 +89,16 @@ TAMPERED = {
 
 REFUSED = {
     "heads": changed(CONTEXT, {"parallel.tp": 2, "parallel.cp": 4}),
-    "wide": changed(CONTEXT, {"model.index_topk": 2048, "parallel.cp": 16, "parallel.ep": 16, "hardware.nodes": 2}),
+    "wide": changed(
+        CONTEXT,
+        {
+            "model.index_topk": 2048,
+            "model.architectures": None,
+            "parallel.cp": 16,
+            "parallel.ep": 16,
+            "hardware.nodes": 2,
+        },
+    ),
 }
 """Plans that no compile lets through, laid out all the same."""
 

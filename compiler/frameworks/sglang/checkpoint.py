@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from compiler.specs.model import Model
@@ -68,9 +69,17 @@ def _dense(model: Model) -> str:
     return "Qwen2ForCausalLM" if model.qkv_bias else "LlamaForCausalLM"
 
 
+INDEXED = frozenset(
+    "DeepseekV3ForCausalLM DeepseekV32ForCausalLM MistralLarge3ForCausalLM PixtralForConditionalGeneration GlmMoeDsaForCausalLM "
+    "Glm5NextForConditionalGeneration LongcatFlashForCausalLM LongcatFlashForCausalLMNextN Dots3NoteForCausalLM HYV4ForCausalLM "
+    "HYV4ForCausalLMNextN".split()
+)
+"""Architectures that it reads an indexer of (`configs/model_config.py is_deepseek_dsa`)."""
+
+
 def sparse(model: Model) -> bool:
-    """Whether an indexer chooses the tokens that attention reads, as SGLang tells it (`configs/model_config.py is_deepseek_dsa`)."""
-    return model.mla and model.index_topk is not None
+    """Whether an indexer chooses the tokens that attention reads, as SGLang tells it."""
+    return model.mla and model.index_topk is not None and architecture(model) in INDEXED
 
 
 def config_json(model: Model, precision: str) -> dict[str, Any]:
@@ -108,10 +117,10 @@ def _text(model: Model) -> dict[str, Any]:
 
 def _rope(model: Model) -> dict[str, Any]:
     """Where the length that positions were trained for is the model's own, as its reader takes it, the file need not have said it."""
-    scaling = model.rope_scaling
-    original = scaling.original_max_position_embeddings
-    said = {} if original in (None, model.max_position_embeddings) else {"original_max_position_embeddings": original}
-    return {"rope_type": scaling.rope_type, "factor": scaling.factor or 1.0, **said}
+    scaling = asdict(model.rope_scaling)
+    if scaling["original_max_position_embeddings"] == model.max_position_embeddings:
+        del scaling["original_max_position_embeddings"]
+    return {key: value for key, value in scaling.items() if value is not None}
 
 
 def longest(model: Model) -> int | None:

@@ -99,7 +99,9 @@ def _whose(config: Config) -> str:
     if sparse(config.model):
         return ", those of attention with an indexer"
     found = ", ".join(sorted(kernels(config)))
-    return f", those of {found} on {config.hardware.gpu.name}" if found else ""
+    if found:
+        return f", those of {found} on {config.hardware.gpu.name}"
+    return ", those of --page-size" * ("--page-size" in given(config))
 
 
 def _halves(config: Config, source: str) -> Iterator[Check]:
