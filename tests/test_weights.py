@@ -85,6 +85,24 @@ def test_every_method(given: dict[str, Any], expected: dict[str, tuple[float, st
 
 
 @pytest.mark.parametrize(
+    ("given", "cache"),
+    [
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}, "fp8"),
+        ({"quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4"}}, "nvfp4"),
+        ({"quant_method": "modelopt", "quant_algo": None, "kv_cache_scheme": {"num_bits": 8, "type": "float"}}, "fp8"),
+        (groups(kv_cache_scheme={"num_bits": 8, "type": "int"}), "int8"),
+        (groups(kv_cache_scheme={"num_bits": 4, "type": "float"}), "nvfp4"),
+        ({"quant_method": "fp8", "kv_cache_quant_algo": "none"}, None),
+        ({"quant_method": "fp8"}, None),
+    ],
+)
+def test_the_format_of_the_cache_that_a_checkpoint_asks_for(given: dict[str, Any], cache: str | None) -> None:
+    where = str(DATA / "llama.json")
+    data = {**load(where, where), "quantization_config": given}
+    assert described(where, where, data).quantization.kv_cache == cache
+
+
+@pytest.mark.parametrize(
     ("given", "named"),
     [
         ({"quant_method": "aqlm"}, "quant_method=aqlm"),

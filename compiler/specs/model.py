@@ -42,6 +42,8 @@ class Model:
 
     name: str = MISSING
     """A name for the model."""
+    architectures: Optional[list[str]] = None
+    """The class that loads the checkpoint, by which servers choose much of what they do."""
     dtype: str = choice(tuple(BYTES), "bf16")
     """Precision of weights that are not quantised."""
     num_hidden_layers: int = between(1, LAYERS)

@@ -18,6 +18,10 @@ NARROW = ("fp8", "mxfp8", "fp4", "nvfp4", "int8")
 """Formats that activations may be quantised to for a product."""
 
 
+CACHES = ("fp8", "nvfp4", "int8")
+"""Formats of cached keys and values that a checkpoint may have scales for."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """How a class of weights is stored."""
@@ -46,3 +50,5 @@ class Quantization:
     # Stored, once it is read: frozen values of a mapping take no override
     weights: dict[str, Any] = field(default_factory=dict)
     """Class of weights -> its form; `model.dtype` for the others."""
+    kv_cache: Optional[str] = choice(CACHES, None)
+    """The format that it asks to have keys and values cached in; null where it does not say."""

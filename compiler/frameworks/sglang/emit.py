@@ -89,12 +89,20 @@ def _degrees(config: Config) -> tuple[str, ...]:
     )
 
 
-def _requests(config: Config) -> tuple[str, ...]:
-    """Lengths and batch: SGLang divides `--max-running-requests` by the attention DP. No more run than its kernels dispatch."""
+def running(config: Config) -> int:
+    """Requests at a time, which SGLang divides by the attention DP. No more run than its kernels dispatch."""
     adp, most = config.degrees.adp, dispatched(config)
     each = -(-config.workload.global_batch_size // adp)
-    running = (each if most is None else min(each, most)) * adp
-    return (f"--context-length={context_length(config)}", f"--max-running-requests={running}", *precision(config))
+    return (each if most is None else min(each, most)) * adp
+
+
+def _requests(config: Config) -> tuple[str, ...]:
+    """Lengths and batch."""
+    return (
+        f"--context-length={context_length(config)}",
+        f"--max-running-requests={running(config)}",
+        *precision(config),
+    )
 
 
 def _phase(config: Config) -> tuple[Argument, ...]:

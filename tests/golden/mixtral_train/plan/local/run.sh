@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan ec2cf6b5662643320c5ba68bd67644e47ed65598b12cc092b03a4ae53a39a0a3
+# plan 66cf58aaa91eb867a0a9aff58e706bbfd5d5120b6750fa1aa6fa4f3caf0ea6d3
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=6f3155c57360358fd912d211951b494b95d63f3138735d2d7c639c840d00349c \
+  RANKPLAN_DIGEST=5204e5cbd90494da4e9c26dfdea5867589da03e78cca412944a87c81c1828ded \
   python3 -I -S "$plan/runtime/spawn.py" --all
