@@ -59,6 +59,7 @@ class TestSame:
 
     def test_with_what_it_was_compiled_from(self, compiled: Path) -> None:
         assert run([str(compiled / "plan"), *sources(compiled)]) == 0
+        assert run([str(compiled / "plan"), *sources(compiled), "name=plan", "out=elsewhere"]) == 0
 
     def test_pools(self, tmp_path: Path) -> None:
         assert run([str(compile_plan(list(PLANS["pools"])).write(tmp_path, "pools"))]) == 0

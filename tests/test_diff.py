@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from compiler import ConfigError, compile_plan
+from compiler.config.again import compiled
 from compiler.diff.command import run
 from tests.command import ROOT
 from tests.diffed import POOLS, Folder, changes, compared, compiled_in, copied
@@ -50,6 +51,12 @@ class TestVerdict:
             [str(plan("moe")), str(plan("moe8")), "--json"]
         )
 
+    def test_claims_about_a_model_go_with_it(self, tmp_path: Path, capsys: Capture) -> None:
+        old = compile_plan(["scheduler=[]"]).write(tmp_path, "old")
+        run([str(old), "model=mixtral_8x7b", "parallel=ep8_tp4_pp4_dp8", "--json"])
+        found = {change["what"]: change["after"] for change in json.loads(capsys.readouterr().out)["changes"]}
+        assert (found["expect.model"], found["model.name"]) == ("none", "mixtral_8x7b")
+
     def test_overrides_of_a_group_replace_it(self, plan: Folder, capsys: Capture) -> None:
         run([str(plan("dense")), "parallel=tp8_adp2", "scheduler=[slurm]", "--json"])
         found = {change["what"]: change["after"] for change in json.loads(capsys.readouterr().out)["changes"]}
@@ -88,6 +95,23 @@ class TestForms:
     def test_no_escape_reaches_a_terminal(self, plan: Folder, capsys: Capture) -> None:
         run([str(plan("dense")), "launch.environment.A='\x1b[31m'"])
         assert "\x1b" not in capsys.readouterr().out
+
+
+class TestEstimates:
+    def test_warnings_come_and_go(self, plan: Folder, tmp_path: Path) -> None:
+        other = compiled(plan("dense"), ["scheduler=[slurm]"]).write(tmp_path, "other")
+        gone, come = (changes(compared(*pair), "checks") for pair in ((plan("dense"), other), (other, plan("dense"))))
+        assert [line for line in gone if line.startswith("warning gang: ") and line.endswith(" -> nothing")]
+        assert [line for line in come if line.startswith("warning gang: nothing -> ")]
+
+    @pytest.mark.parametrize(("part", "tie"), [(0.99, True), (0.1, False)])
+    def test_times_that_cannot_be_told_apart_are_a_tie(
+        self, plan: Folder, tmp_path: Path, part: float, tie: bool
+    ) -> None:
+        given = [f"hardware.gpu.memory_bandwidth={3.35e12 * part}", f"hardware.nvlink.bandwidth={450e9 * part}"]
+        new = compiled(plan("dense"), [*given, f"hardware.nic.bandwidth={50e9 * part}"]).write(tmp_path, "new")
+        step = next(line for line in changes(compared(plan("dense"), new), "costs") if line.startswith("step"))
+        assert ("a tie: the old one lies in its interval" in step) == tie
 
 
 class TestPools:

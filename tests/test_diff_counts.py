@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler import compile_plan
+from compiler import compile_plan, compile_pools
+from compiler.config.again import compiled
 from compiler.diff import side
 from tests.diffed import DENSE, HOSTS, Folder, changes, compared, compiled_in
 
@@ -59,6 +60,25 @@ class TestCounts:
 
 
 class TestPlaces:
+    def test_a_rank_that_takes_another_gpu_of_its_node_moves(self, tmp_path: Path) -> None:
+        given = ["framework=sglang", "model=llama3_1_8b", "hardware=h100_80gb", "hardware.nodes=1", "scheduler=[]"]
+        old, new = (
+            compile_pools(
+                [
+                    *given,
+                    f"workload.pools={{prefill: {{parallel: tp2, instances: {count}}}, decode: {{parallel: tp2}}}}",
+                ]
+            )
+            for count in (3, 1)
+        )
+        found = changes(compared(old.write(tmp_path, "old"), new.write(tmp_path, "new")), "ranks")
+        assert "decode 2 of 2 ranks move, the first is 0: slot 0 GPU 6 -> slot 0 GPU 2" in found
+
+    def test_links_that_are_crossed_otherwise_are_told(self, plan: Folder, tmp_path: Path) -> None:
+        new = compiled(plan("dense"), ["hardware.fabric.nodes_per_leaf=1"]).write(tmp_path, "new")
+        found = compared(plan("dense"), new)
+        assert "pp: links that are crossed: leaf 8 -> pod 8" in changes(found, "groups")
+
     @pytest.fixture
     def pinned(self, tmp_path: Path) -> Callable[[list[str]], Path]:
         def made(hosts: list[str]) -> Path:

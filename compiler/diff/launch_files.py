@@ -123,7 +123,8 @@ def names(side: Side) -> re.Pattern[str]:
 
 def is_name(path: str) -> bool:
     """Whether a path of a manifest holds what an object is called."""
-    return path.endswith((".metadata.name", ".subdomain", "app.kubernetes.io/instance", "app.kubernetes.io/part-of"))
+    ends = (".metadata.name", ".subdomain", "app.kubernetes.io/instance", "app.kubernetes.io/part-of", "rankplan/name")
+    return path.endswith(ends)
 
 
 def anonymous(value: Any, own: re.Pattern[str]) -> Any:
