@@ -15,7 +15,8 @@ from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.proof import NotInstalledError
-from compiler.passes import compile_config
+from compiler.frameworks.sglang.resolver import ask
+from compiler.passes import compile_config, lay_out
 from compiler.specs.config import Config
 from tests.configs import changed, composed
 from tests.wheels import wheel
@@ -117,11 +118,14 @@ def test_the_strategy_proves_from_its_folder(
 ) -> None:
     from compiler.render.folder import write_plan
 
+    for name in ask.NEEDED:
+        pytest.importorskip(name)
     path = write_plan(compile_config(changed(BASE, STRATEGY)), tmp_path)
     assert command.run([str(path), "--wheel", str(source.root)]) == 0
     printed = capsys.readouterr().out
     assert "equal   groups sglang.tp: 4 groups of 64" in printed
     assert "equal   nodes and GPUs: 256 ranks on 32 nodes" in printed
+    assert "equal   resolved degrees: tp_size=64 pp_size=4 dp_size=1 attn_dp_size=16 attn_cp_size=1" in printed
 
 
 @pytest.mark.parametrize("kind", ["ep", "etp", "sglang.tp", "tp"])
