@@ -102,6 +102,7 @@ def lay_out(config: Config) -> World:
         interleaved_group=rules.interleaved_group(config),
         graph_batch=rules.graph_batch(config),
         combine_bytes=rules.combine_bytes(config),
+        cached=rules.cached(config),
         copies=rules.copies(config),
     )
 

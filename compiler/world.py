@@ -20,6 +20,19 @@ from compiler.specs.degrees import Degrees
 
 
 @dataclass(frozen=True)
+class Cached:
+    """What a server caches of a token in a layer, in bytes: of an `element` of keys and values (None: as wide as the workload says),
+    or of the whole `row` of latent attention where that is packed in a form of its own; and of the key of an `index`er. `shards`:
+    ranks that share a sequence's tokens (None: those of cp).
+    """
+
+    element: float | None = None
+    row: float | None = None
+    index: float = 0.0
+    shards: int | None = None
+
+
+@dataclass(frozen=True)
 class World:
     """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers
     every instance's nodes, the first one's first. `mtp_stage` is the virtual stage of the MTP layers, counted from the last;
@@ -27,7 +40,7 @@ class World:
 
     `graph_batch`: sequences of an attention-DP rank up to which a server decodes by captured CUDA graphs; None for any number.
     `combine_bytes`: of an element that experts send back; None for as many as activations have.
-    `copies`: of what ZeRO cuts, each whole in itself.
+    `cached`: what a server's layers cache. `copies`: of what ZeRO cuts, each whole in itself.
     """
 
     config: Config
@@ -43,6 +56,7 @@ class World:
     interleaved_group: int
     graph_batch: int | None = None
     combine_bytes: float | None = None
+    cached: Cached = Cached()
     copies: int = 1
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 

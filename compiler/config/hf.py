@@ -114,7 +114,9 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
     if source.problems:
         raise ConfigError(dict.fromkeys(source.problems))
     dtype = _dtype(text)
-    model = Model(name=_name(path, data), dtype=dtype or "bf16", assumed=[] if dtype else ["dtype"], **found)
+    model = Model(
+        name=_name(path, data), model_type=family, dtype=dtype or "bf16", assumed=[] if dtype else ["dtype"], **found
+    )
     return replace(model, quantization=quantization.read(where, model, text, sidecar))
 
 

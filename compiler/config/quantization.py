@@ -60,7 +60,17 @@ def read(where: str, model: Model, data: Mapping[str, Any], sidecar: Sidecar | N
     if recipe.default is not None and not classes:
         kinds = " and ".join(recipe.kinds)
         raise ConfigError.of(f"{where} has quant_method={method}, which quantises {kinds}: the model has none", INSTEAD)
-    return Quantization(method, classes)
+    return Quantization(method, classes, _cache(found))
+
+
+def _cache(given: Mapping[str, Any]) -> str | None:
+    """The format that keys and values are calibrated for: ModelOpt's word, or bits of a `kv_cache_scheme`; None for none and others."""
+    scheme = given.get("kv_cache_scheme")
+    if isinstance(scheme, Mapping):
+        float_bits = scheme.get("num_bits") if scheme.get("type") == "float" else None
+        return {8: "fp8", 4: "nvfp4"}.get(float_bits) if isinstance(float_bits, int) else None
+    word = str(scheme or given.get("kv_cache_quant_algo")).lower()
+    return word if word in ("fp8", "nvfp4") else None
 
 
 def _unnamed(given: Mapping[str, Any]) -> str | None:

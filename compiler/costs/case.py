@@ -6,7 +6,7 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from compiler.layout import loads
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
-from compiler.world import World
+from compiler.world import Cached, World
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Case:
     `combine_bytes`: of an element that experts send back; None for as many as activations have. `group`: micro-batches that a
     virtual stage has in a row, pp where it is None. `chunks`: layers of the virtual stages, in order, where those of a rank are
     not alike. `copies`: of what ZeRO cuts.
+    `cached`: what a server's layers cache of a token.
     """
 
     model: Model
@@ -59,6 +60,7 @@ class Case:
     redundant_experts: int = 0
     graph_batch: float = math.inf
     combine_bytes: float | None = None
+    cached: Cached = field(default_factory=Cached)
     rebuilt: tuple[str, ...] = ()
     narrow_inputs: bool = True
     fused_loss: bool = True
@@ -146,6 +148,8 @@ class Case:
     def kv_bytes(self) -> float:
         """Bytes of a cached key or value. Servers cache them as wide as activations unless they are told otherwise."""
         said = self.workload.kv_cache_precision
+        if self.cached.element is not None:
+            return self.cached.element
         if said is None and self.framework in SERVERS:
             return self.activation_bytes
         return KV_BYTES[said or self.workload.precision]
@@ -190,6 +194,7 @@ def case(world: World) -> Case:
         redundant_experts=world.experts.redundant,
         graph_batch=math.inf if world.graph_batch is None else world.graph_batch,
         combine_bytes=world.combine_bytes,
+        cached=world.cached,
         rebuilt=rebuilt(config.workload, config.framework.name),
         narrow_inputs=config.framework.name not in WIDE_INPUTS,
         fused_loss=fuses_loss(config.framework),

@@ -16,7 +16,7 @@ from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
 from compiler.layout.stages import Stages
 from compiler.specs.config import Config
-from compiler.world import World
+from compiler.world import Cached, World
 
 
 class Empty(StrEnum):
@@ -136,6 +136,10 @@ class Adapter:
     def combine_bytes(self, config: Config) -> float | None:
         """Bytes of an element that experts send back; None for as many as activations have."""
         return None
+
+    def cached(self, config: Config) -> Cached:
+        """What a layer caches of a token."""
+        return Cached()
 
     def running(self, config: Config, sequences: int) -> Iterator[Check]:
         """What a server says of so many sequences of an instance that memory lets run at a time."""

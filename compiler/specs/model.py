@@ -41,10 +41,12 @@ class Model:
     `qk_norm_type`: over each head, over all heads of a token, or without weights (L2). `attention_sinks`: a learned logit a
     head beside those of the tokens. `no_rope_layers`: 1 where a layer rotates, as in Llama 4's files. `norm_topk_prob`: scores of
     chosen experts are divided by their sum; `use_routing_bias`: experts are chosen by scores with a bias that balances them;
-    `scale_expert_inputs`: scores multiply what goes into experts. `index_topk`: tokens that an indexer chooses for attention.
+    `scale_expert_inputs`: scores multiply what goes into experts. `index_topk`: tokens that an indexer chooses for attention,
+    by keys of `index_head_dim`, which it caches. `model_type`: the family, in transformers' words, that a server knows it by.
     """
 
     name: str = MISSING
+    model_type: Optional[str] = text(None, longest=64)
     dtype: str = choice(tuple(BYTES), "bf16")
     num_hidden_layers: int = between(1, LAYERS)
     hidden_size: int = between(1, WIDTH)
@@ -102,6 +104,7 @@ class Model:
     layer_types: Optional[list[str]] = None
     attention_chunk_size: Optional[int] = between(1, TOKENS, None)
     index_topk: Optional[int] = between(1, TOKENS, None)
+    index_head_dim: int = between(1, WIDTH, 128)
     quantization: Quantization = field(default_factory=Quantization)
     declared: Declared = field(default_factory=Declared)
     hf_config: Optional[str] = None

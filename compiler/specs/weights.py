@@ -39,8 +39,12 @@ class Stored:
 
 @dataclass(frozen=True)
 class Quantization:
-    """`method` as the checkpoint calls it, None where it is not quantised; `weights`: class -> its form, `model.dtype` for the others."""
+    """`method` as the checkpoint calls it, None where it is not quantised; `weights`: class -> its form, `model.dtype` for the others.
+
+    `kv_cache`: the format that it was calibrated to cache keys and values in.
+    """
 
     method: Optional[str] = None
     # Stored, once it is read: frozen values of a mapping take no override
     weights: dict[str, Any] = field(default_factory=dict)
+    kv_cache: Optional[str] = choice(("fp8", "nvfp4"), None)

@@ -14,6 +14,7 @@ from compiler.frameworks.vllm.arguments import (
     ALIASES,
     CACHES,
     CHUNKS,
+    chunked,
     decode_context,
     expert_parallel,
     expressible,
@@ -25,7 +26,7 @@ from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
 from compiler.specs.config import Config
-from compiler.world import World
+from compiler.world import Cached, World
 
 VOCABULARY_ROWS = 64
 """The embedding is padded to a multiple of this."""
@@ -38,7 +39,7 @@ class VllmAdapter(Adapter):
     """vLLM's rules: rank = ((dp*PP + pp)*PCP + pcp)*TP + tp, and one instance is one external DP rank."""
 
     def told(self, config: Config) -> Config:
-        return told(config, CHUNKS, CACHES)
+        return chunked(told(config, CHUNKS, CACHES))
 
     def written(self, config: Config) -> Iterable[str]:
         """Its parser takes - and _ alike, a key of a JSON behind a dot, and a level of optimization after -O."""
@@ -100,8 +101,13 @@ class VllmAdapter(Adapter):
         whole = args.get("--all2all-backend", "allgather_reducescatter") in ("allgather_reducescatter", "naive")
         return whole and not config.workload.train and "--enable-eplb" not in args
 
-    def graph_batch(self, config: Config) -> int | None:
+    def graph_batch(self, config: Config) -> int:
         return graph_batch(config)
+
+    def cached(self, config: Config) -> Cached:
+        from compiler.frameworks.vllm.cache import cached
+
+        return cached(config)
 
     def redundant_experts(self, config: Config) -> int:
         return max(redundant(config), 0)
