@@ -84,6 +84,7 @@ def plan(seed: int) -> Config:
             "workload.draft_tokens": 2 * (seed % 4 == 0),
             "workload.kv_cache_precision": "fp8" if seed % 3 == 1 else None,
             "model.num_nextn_predict_layers": 1,
+            "model.model_type": None,
             "workload.low_latency_dispatch": (
                 whole
                 and not dense

@@ -20,18 +20,21 @@ from compiler.frameworks import hf_file, resolved
 from compiler.frameworks.asked import asked, sequences, step_tokens
 from compiler.frameworks.emission import Computed
 from compiler.frameworks.lifted import Source
+from compiler.frameworks.options import nested
 from compiler.frameworks.proof import Finding, NotInstalledError, compared
 from compiler.frameworks.quantized import SAME
 from compiler.frameworks.resolved import Least, OneOf, Resolved
 from compiler.frameworks.serving import DTYPES, context_length
 from compiler.frameworks.vllm import budget, cache
 from compiler.frameworks.vllm.arguments import (
+    KV_TRANSFER,
     LOW_LATENCY,
     decode_context,
     expert_parallel,
     given,
     graph_batch,
     redundant,
+    transfers_by_nixl,
 )
 from compiler.frameworks.vllm.emit import emission
 from compiler.world import World
@@ -67,8 +70,17 @@ def planned(world: World) -> dict[str, Any]:
         "token_bytes": _token_bytes(world),
         "index_bytes": cache.cached(config).index,
         "graph_tokens": Least(min(sequences(config), graph_batch(config)) * (1 + wanted.drafts)),
-        "connector": "NixlConnector" if "--kv-transfer-config" in str(emission(world).arguments) else None,
+        "memory_share": _share(args.get("--gpu-memory-utilization", "0.92")),
+        "connector": "NixlConnector" if transfers_by_nixl(config) else nested(args, KV_TRANSFER, "kv_connector"),
     }
+
+
+def _share(text: str) -> float | str:
+    """What is no number stays text, for vLLM to refuse."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _methods(world: World) -> OneOf:
