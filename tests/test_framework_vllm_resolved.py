@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from compiler.frameworks.resolved import Resolved
 from compiler.frameworks.vllm import resolved
 from compiler.passes import lay_out
 from compiler.specs.config import Config
+from compiler.specs.weights import Quantization, Stored
 from compiler.world import World
 from tests.configs import changed, composed
 from tests.vllm_resolved_plans import HF, plan, refused
@@ -128,9 +128,9 @@ def test_an_unknown_option_stops_its_parser_and_the_plan(option: str, answers: d
 
 def test_checkpoints_that_are_calibrated_for_a_narrow_cache(source: Source) -> None:
     """ModelOpt's word and compressed-tensors' scheme halve what is cached; a word of the user's goes before."""
-    keys: dict[str, Any] = {"model.quantization.method": "modelopt", "model.quantization.kv_cache": "fp8"}
-    dense = composed(*ON_EIGHT, *SERVED["dense"])
-    calibrated = changed(dense, keys)
+    narrow = Stored("fp8", 8.0, "fp8")
+    checkpoint = Quantization("modelopt", {"attention": narrow, "mlp": narrow}, "fp8")
+    calibrated = changed(composed(*ON_EIGHT, *SERVED["dense"]), {"model.quantization": checkpoint})
     configs = [
         calibrated,
         changed(calibrated, {"model.quantization.method": "compressed-tensors"}),
