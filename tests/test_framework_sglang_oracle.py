@@ -16,7 +16,7 @@ from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.proof import NotInstalledError
 from compiler.frameworks.sglang.resolver import ask
-from compiler.passes import compile_config, lay_out
+from compiler.passes import compile_config
 from compiler.specs.config import Config
 from tests.configs import changed, composed
 from tests.wheels import wheel

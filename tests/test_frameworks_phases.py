@@ -80,7 +80,13 @@ def test_a_connector_of_the_users_own_goes_before(tmp_path: Path, spelling: str)
 
 def test_vllm_decodes_without_context_parallelism() -> None:
     pools = "prefill: {parallel: tp8}, decode: {parallel: tp4_cp2}"
-    given = [*ON, "framework=vllm"]
+    latent = [
+        "model.kv_lora_rank=512",
+        "model.qk_nope_head_dim=64",
+        "model.qk_rope_head_dim=64",
+        "model.v_head_dim=128",
+    ]
+    given = [*ON, "framework=vllm", *latent]
     with pytest.raises(InvariantError, match=r"vllm-decode-context: .* raises NotImplementedError where a server"):
         compile_plan([*given, f"workload.pools={{{pools}}}"])
     other = "decode: {parallel: tp8}, prefill: {parallel: tp4_cp2}"

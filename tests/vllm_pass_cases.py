@@ -46,6 +46,14 @@ REFUSED: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "write workload.draft_tokens=126",
     ),
     (
+        "vllm-draft-model",
+        changed(DRAFTING, {"model.model_type": "glm4_moe", DRAFTS: 1}),
+        {"model.model_type": "minimax_m2"},
+        "fail",
+        "config/speculative.py has no multi-token-prediction model of minimax_m2: workload.draft_tokens=1",
+        "write workload.draft_tokens=0, or --speculative-config of another method",
+    ),
+    (
         "vllm-cache-dtype",
         changed(WIDE, {CACHE: "bf16", "workload.precision": "fp8"}),
         {"workload.precision": "fp16"},

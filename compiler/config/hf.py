@@ -116,6 +116,7 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
     dtype = _dtype(text)
     model = Model(
         name=_name(path, data),
+        model_type=family,
         architectures=_architectures(data),
         dtype=dtype or "bf16",
         assumed=[] if dtype else ["dtype"],

@@ -133,6 +133,8 @@ class Case(Traits):
     def kv_bytes(self) -> float:
         """Bytes of a cached key or value. Servers cache them as wide as activations unless they are told otherwise."""
         said = self.workload.kv_cache_precision
+        if self.cached.element is not None:
+            return self.cached.element
         if said is None and self.serves:
             return self.activation_bytes
         return KV_BYTES[said or self.workload.precision]

@@ -162,10 +162,13 @@ def gathered(case: Case, held: Counts) -> Array:
 
 
 def kv_token(case: Case) -> Array:
-    """Bytes that one layer caches for a token on a TP rank: grouped heads, replicated where tp exceeds them; or MLA's latent."""
+    """Bytes that one layer caches for a token on a TP rank: grouped heads, replicated where tp exceeds them; or MLA's latent, and
+    what its indexer looks through.
+    """
     model, size = case.model, case.kv_bytes
     if model.mla:
-        return size * ((model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0)) * np.ones_like(case.tp)
+        row = size * ((model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0))
+        return (row if case.cached.row is None else case.cached.row) + case.cached.index + np.zeros_like(case.tp)
     return size * key_value_width(model, case.tp)
 
 
@@ -174,4 +177,4 @@ def kv_cache(case: Case) -> Array:
     length = case.workload.longest + case.workload.output_length
     window = min(case.model.sliding_window or length, length)
     tokens = case.stages.full * length + case.stages.sliding * window
-    return case.sequences * kv_token(case) * tokens / case.cp
+    return case.sequences * kv_token(case) * tokens / (case.cached.shards or case.cp)

@@ -16,7 +16,7 @@ from compiler.layout.experts import ExpertBlocks, contiguous
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
 from compiler.layout.stages import Stages
-from compiler.layout.traits import Traits
+from compiler.layout.traits import Cached, Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -133,6 +133,7 @@ class Adapter:
             serves=self.serves,
             graph_batch=self.graph_batch(config),
             combine_bytes=self.combine_bytes(config),
+            cached=self.cached(config),
         )
 
     def declared(self, config: Config) -> Iterator[Check]:
@@ -165,6 +166,10 @@ class Adapter:
     def combine_bytes(self, config: Config) -> float | None:
         """Bytes of an element that experts send back; None for as many as activations have."""
         return None
+
+    def cached(self, config: Config) -> Cached:
+        """What a layer caches of a token."""
+        return Cached()
 
     def running(self, config: Config, sequences: int) -> Iterator[Check]:
         """What a server says of so many sequences of an instance that memory lets run at a time."""

@@ -44,6 +44,19 @@ class Room:
         return replace(self, share=share, least=0.0) if 0 < share <= 1 else self
 
 
+@dataclass(frozen=True)
+class Cached:
+    """What a server caches of a token in a layer, in bytes: of an `element` of keys and values (None: as wide as the workload says),
+    or of the whole `row` of latent attention where that is packed in a form of its own; and of the key of an `index`er. `shards`:
+    ranks that share a sequence's tokens (None: those of cp).
+    """
+
+    element: float | None = None
+    row: float | None = None
+    index: float = 0.0
+    shards: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Traits:
     """Those of `framework=none` unless said otherwise. What depends on degrees is a number, or an array of one for each plan.
@@ -64,7 +77,7 @@ class Traits:
 
     Of a server (`serves`): `room` is what it makes of memory. Decode of more sequences than `graph_batch` on a rank is launched
     kernel by kernel; None for any number. `combine_bytes`: of an element that experts send back; None for as many as activations
-    have.
+    have. `cached`: what its layers cache.
     """
 
     padded_vocab_size: Any
@@ -84,6 +97,7 @@ class Traits:
     room: Room = Room()
     graph_batch: int | None = None
     combine_bytes: float | None = None
+    cached: Cached = Cached()
 
     def of(self, by_degrees: Mapping[str, Any]) -> Traits:
         """With others of those that depend on degrees."""

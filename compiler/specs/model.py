@@ -42,6 +42,8 @@ class Model:
 
     name: str = MISSING
     """A name for the model."""
+    model_type: Optional[str] = text(None, longest=64)
+    """The family, in transformers' words, that a server knows it by."""
     architectures: Optional[list[str]] = None
     """The class that loads the checkpoint, by which servers choose much of what they do."""
     dtype: str = choice(tuple(BYTES), "bf16")
@@ -158,6 +160,8 @@ class Model:
     """Tokens of a chunk of chunked attention."""
     index_topk: Optional[int] = between(1, TOKENS, None)
     """Tokens that an indexer chooses for attention."""
+    index_head_dim: int = between(1, WIDTH, 128)
+    """Width of the keys that the indexer looks through, and caches."""
     quantization: Quantization = field(default_factory=Quantization)
     """How the checkpoint stores its weights."""
     declared: Declared = field(default_factory=Declared)

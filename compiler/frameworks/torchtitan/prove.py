@@ -16,7 +16,8 @@ from typing import Any
 
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.proof import Finding, NotInstalledError, release
-from compiler.frameworks.torchtitan import meshes, tables
+from compiler.frameworks.resolved import values
+from compiler.frameworks.torchtitan import meshes, resolved, tables
 from compiler.world import World
 
 NEEDED = ("torch", "spmd_types", "tyro")
@@ -27,9 +28,9 @@ def prove(world: World, source: Path | None) -> Iterator[Finding]:
     """Compare everything that torchtitan builds. Raises NotInstalledError; leaves torch.distributed as it was."""
     with _imported(source):
         parsed = tables.parsed(world)
-        yield from tables.flags(world, parsed)
         with fake_ranks(world.size), meshes.recorded() as calls:
             dims = meshes.build(world, parsed.parallelism)
+            yield from values(resolved.planned(world), resolved.read(parsed, dims))
             yield from meshes.sizes(world, dims)
             yield from meshes.found(world, dims, calls)
         yield from tables.stages(world, parsed.parallelism)

@@ -13,6 +13,7 @@ from compiler.frameworks.emission import flags
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.options import options
 from compiler.frameworks.proof import Finding, compared, groups, release
+from compiler.frameworks.vllm import resolved
 from compiler.frameworks.vllm.arguments import ALIASES, decode_context, redundant
 from compiler.frameworks.vllm.emit import emission
 from compiler.world import World
@@ -28,8 +29,14 @@ BUILT = {"tp": "tp", "pcp": "cp", "pp": "pp", "dp": "dp", "ep": "vllm.ep", "eplb
 
 
 def prove(world: World, wheel: Path | None) -> Iterator[Finding]:
-    """Every group kind that vLLM builds, and its tables. Raises NotInstalledError."""
+    """What vLLM builds, and what it resolves. Raises NotInstalledError."""
     source = lifted.source("vllm", wheel, versions.version(world.config).number)
+    yield from findings(world, source)
+    yield from resolved.findings(world, source)
+
+
+def findings(world: World, source: Source) -> Iterator[Finding]:
+    """Every group kind that vLLM builds, and its tables."""
     if source.version():
         yield release(world.config, source.version())
     yield from _groups(world, source)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan 66cf58aaa91eb867a0a9aff58e706bbfd5d5120b6750fa1aa6fa4f3caf0ea6d3
+# plan a0734fafeb43f63a63f726be4539102d92a614649a7b0df5c7a74437aa75fb9c
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=5204e5cbd90494da4e9c26dfdea5867589da03e78cca412944a87c81c1828ded \
+  RANKPLAN_DIGEST=c1cc25f3b685ed975332c93e2f2f2f7f165c6d1fea4361159aeda68aa44c57e8 \
   python3 -I -S "$plan/runtime/spawn.py" --all
