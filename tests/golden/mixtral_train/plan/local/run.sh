@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan 3b7af52b3dd981dd4eee7e064aa5f1e9de6d22b9b01235de5a6f5a0695248413
+# plan 1ffbf7abb05f3631e94e8aaad83bfb9674087e52135332a190a6d179a32c5b35
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=be649955fa604fc9fa6bcb387828ca2b4e9b99387c5e8f4587ee009afea715f2 \
+  RANKPLAN_DIGEST=56a5670127d8b5c5f97562fb6eb4136193e8388c613353c1de090e8f7a070158 \
   python3 -I -S "$plan/runtime/spawn.py" --all
