@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from compiler import __version__
+from compiler.expert_map import expert_map
 from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
 from compiler.render import tables
@@ -15,6 +16,7 @@ from compiler.render.config_yaml import dump
 from compiler.render.engine import sh
 from compiler.render.report import report
 from compiler.schedulers.registry import artifacts as launch_artifacts
+from compiler.words import figures
 
 
 def write_plan(plan: Plan, out: Path, name: str | None = None) -> Path:
@@ -44,10 +46,19 @@ def files(plan: Plan) -> Iterator[Artifact]:
     yield from _framework(plan)
     if plan.config.hardware.inventory is not None:
         yield Artifact("runtime/inventory.csv", plan.config.hardware.inventory)
+    yield from _experts(plan)
     if plan.config.graph:
         from compiler.rank_graph import serialised
 
         yield Artifact("graph.json.gz", serialised(plan.world))
+
+
+def _experts(plan: Plan) -> Iterator[Artifact]:
+    """Where measured loads ask experts to be, and the same as the framework reads it."""
+    found = expert_map(plan.world)
+    if found is not None:
+        yield Artifact("experts.json", to_json(figures(found.to_dict())))
+        yield from adapter(plan.config.framework.name).located(plan.world, found)
 
 
 def _framework(plan: Plan) -> Iterator[Artifact]:
