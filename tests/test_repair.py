@@ -131,6 +131,7 @@ class TestOnSpares:
     def test_a_lost_gpu_takes_its_node(self, tmp_path: Path, capsys: Capture) -> None:
         found = repaired(capsys, written(tmp_path, *FOUR, hosts(tmp_path, 9), "launch.spare_nodes=1"), "gpu=n0003/7")
         assert len(found["moves"]) == 8
+        assert "n0003" not in {move["weights_from"]["host"] for move in found["moves"]}
 
     def test_slots_that_are_not_bound_have_a_spare_less(self, tmp_path: Path, capsys: Capture) -> None:
         folder = written(tmp_path, *FOUR, "hardware.nodes=8", "launch.spare_nodes=2")
@@ -382,3 +383,7 @@ class TestHosts:
         assert plan.world.slots.spares == ("n0008",)
         assert np.array_equal(plan.world.slots.leaf, [0, 0, 0, 0, 1, 1, 1, 1])
         assert plan.world.slots.leaf_names == ("l1", "l0")
+
+    def test_in_the_order_of_the_inventory_are_the_same_plan(self, tmp_path: Path) -> None:
+        given = [*FOUR, hosts(tmp_path, 8)]
+        assert compile_plan(given).fingerprint == compile_plan([*given, "hardware.hosts='n[0000-0007]'"]).fingerprint
