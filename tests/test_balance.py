@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import time
 import zipfile
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import yaml
 
+from compiler import compile_plan
+from compiler.errors import ConfigError
+from compiler.layout import recorded
 from compiler.layout.balance import balanced, imbalance, kept, moved
+from tests.command import BARE
 from tests.wheels import wheel
 
 ALGORITHM = "sglang/srt/eplb/eplb_algorithms/deepseek.py"
@@ -110,3 +117,82 @@ def test_naming_gpus_anew_moves_less() -> None:
     assert moved(named, before, 8) < moved(now, before, 8)
     assert np.allclose(imbalance(loads, named, 8), imbalance(loads, now, 8))
     assert moved(before, before, 8) == 0
+
+
+def loads_file(tmp_path: Path, layers: int = 6, experts: int = 64) -> Path:
+    """Two passes; the first two layers are dense, and nothing is counted there."""
+    counts = np.round(power_law(layers, experts, 1.5) * 1e6)
+    counts[:2] = 0
+    np.savez(tmp_path / "loads.npz", logical_count=np.stack([counts, counts]))
+    return tmp_path / "loads.npz"
+
+
+MODEL = [
+    *("model=moe_30b", "model.num_hidden_layers=6", "model.first_k_dense_replace=2", "model.intermediate_size=2048"),
+    *("~expect", BARE, "hardware=h200", "hardware.nodes=2", "workload.precision=bf16"),
+]
+
+
+class TestPlan:
+    def test_a_map_for_every_layer_lies_in_the_plan(self, tmp_path: Path) -> None:
+        args = ["framework=sglang", "framework.args=[--ep-num-redundant-experts,16]", "parallel=tp16_adp1_ep16_etp1"]
+        plan = compile_plan([*MODEL, *args, f"experts.load={loads_file(tmp_path)}"])
+        folder = plan.write(tmp_path, "plan")
+        found = json.loads((folder / "experts.json").read_text())
+        assert (found["gpus"], found["experts"], found["slots"]) == (16, 64, 80)
+        assert [row["layer"] for row in found["layers"]] == [2, 3, 4, 5]
+        assert 1 <= found["imbalance"] < 1.1 < found["imbalance_before"]
+        told = json.loads((folder / "framework/expert_location.json").read_text())
+        assert list(told) == ["physical_to_logical_map"]  # SGLang hands every key on, and knows no other
+        rows = told["physical_to_logical_map"]
+        assert rows[2:] == [row["experts"] for row in found["layers"]]
+        assert rows[0] == [slot % 64 for slot in range(80)]
+        assert all(set(row) == set(range(64)) for row in rows)
+
+    def test_as_tensorrt_llm_reads_it(self, tmp_path: Path) -> None:
+        given = [
+            *MODEL,
+            "framework=tensorrt_llm",
+            "parallel=tp16_adp1_ep16_etp1",
+            f"experts.load={loads_file(tmp_path)}",
+        ]
+        folder = compile_plan(given).write(tmp_path, "plan")
+        found = yaml.safe_load((folder / "framework/moe_load_balancer.yaml").read_text())
+        assert (found["num_slots"], found["layer_updates_per_iter"]) == (64, 0)
+        assert sorted(found["initial_global_assignments"]) == [2, 3, 4, 5]
+        assert sorted(found["initial_global_assignments"][2]) == list(range(64))
+
+    def test_none_without_loads_or_ranks_to_choose_from(self, tmp_path: Path) -> None:
+        plain = compile_plan([*MODEL, "parallel=tp16_adp1_ep16_etp1"]).write(tmp_path, "plain")
+        alone = compile_plan([*MODEL, "parallel=tp16", f"experts.load={loads_file(tmp_path)}"]).write(tmp_path, "alone")
+        assert not (plain / "experts.json").exists()
+        assert not (alone / "experts.json").exists()
+
+
+class TestRecords:
+    def test_of_numpy_torch_and_json_are_one(self, tmp_path: Path) -> None:
+        torch = pytest.importorskip("torch")
+        counts = np.arange(12.0).reshape(3, 4)
+        counts[0] = 0
+        np.savez(tmp_path / "a.npz", counts)
+        (tmp_path / "a.json").write_text(json.dumps({"logical_count": counts.tolist()}))
+        torch.save({"rank": 0, "logical_count": torch.tensor(counts)[None]}, tmp_path / "a.pt")
+        texts = {recorded.table(name, (tmp_path / name).read_bytes()) for name in ("a.npz", "a.json", "a.pt")}
+        assert texts == {"layer,expert,load\n" + "".join(f"{i // 4},{i % 4},{i}\n" for i in range(4, 12))}
+
+    @pytest.mark.parametrize(
+        ("data", "said"),
+        [
+            (b"PK\x03\x04 cut off", "is no archive of arrays"),
+            (b"{}", "holds none of logical_count, load"),
+            (b'{"load": ["a"]}', "holds no array of numbers"),
+            (b'{"load": [1, 2]}', "an array of shape (2,), which is no load"),
+            (b'{"load": [[1, -2]]}', "an array of shape (1, 2), which is no load"),
+            (b'{"load": [[0, 0]]}', "no expert of any layer got a token"),
+            (b"{", "is not JSON"),
+        ],
+    )
+    def test_of_nothing_are_refused(self, data: bytes, said: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            recorded.table("FILE", data)
+        assert said in str(caught.value)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compiler.cluster.hosts import of_plan
 from compiler.cluster.inventory import natural, read
 from compiler.cluster.slots import from_inventory, nominal
 from compiler.cluster.spans import SPANS, distinct, spans
@@ -67,6 +68,17 @@ def test_a_wide_nvlink_domain_is_a_rack() -> None:
     slots = from_inventory(hardware, read(TABLE), 4, pin=True)
     assert SPANS[spans(np.array([[0, 7]]), slots)[0]] == "nvlink"
     assert SPANS[spans(np.array([[0, 8]]), slots)[0]] == "pod"
+
+
+def test_a_rack_of_more_hosts_than_a_domain_holds_is_used_so_far_first() -> None:
+    """Three hosts, domains of two: the third is a spare, or where it is needed a domain of its own."""
+    rows = [f"n{i},l{i // 3},p,r{i // 3}" for i in range(6)]
+    table = "\n".join(["host,leaf,pod,rack", *rows]) + "\n"
+    hardware = replace(HARDWARE, nvlink=Nvlink(8, 1.0, 1.0), inventory=table)
+    for nodes, hosts, domains in ((4, "n0 n1 n3 n4", [0, 0, 1, 1]), (5, "n0 n1 n2 n3 n4", [0, 0, 1, 2, 2])):
+        slots = from_inventory(hardware, of_plan(replace(hardware, nodes=nodes)), nodes, pin=True)
+        assert slots.hosts == tuple(hosts.split())
+        assert slots.domain.tolist() == domains
 
 
 def test_digits_sort_as_numbers() -> None:

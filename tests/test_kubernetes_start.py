@@ -5,15 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from compiler import compile_plan
+from compiler.commands import edits, repair
 from compiler.schedulers import registry
 from compiler.specs.launch import Preflight
 from tests.controllers import CONTROLLERS, Pod, documents, pods
 from tests.kubelet import BY_SPAWN, specs, start, unpack
 from tests.kubernetes_plans import VALUES, kubernetes
-from tests.plans import files
+from tests.plans import SmallPlan, files
 
 
 @pytest.mark.parametrize("target", [name for name in BY_SPAWN if name != "lws"])
@@ -31,7 +34,8 @@ def test_what_pods_start_is_the_plan(target: str, tmp_path: Path) -> None:
 
 def test_a_pod_of_a_set_that_serves_stays_when_its_ranks_have_ended(tmp_path: Path) -> None:
     plan = kubernetes("lws", 1, 2, python=sys.executable)
-    (pod,) = pods(documents(plan))
+    (pod,), seen = pods(documents(plan)), tmp_path / "seen"
+    seen.mkdir()
     unpack(plan, pod.spec, tmp_path)
     command = [word.replace(pod.environment["RANKPLAN_PLAN"], str(tmp_path)) for word in pod.command]
     environment = {**pod.environment, "MASTER_ADDR": "127.0.0.1"}
@@ -86,3 +90,24 @@ def test_no_preflight_where_it_is_off_or_where_mpi_starts_the_ranks(target: str)
         "launch.preflight.bandwidth_command does not run under scheduler=mpijob, whose workers wait for MPI alone"
     ]
     assert said == (expected if target == "mpijob" else [])
+
+
+@pytest.mark.parametrize(("host", "code"), [("n1", 0), ("n0", 65)])
+def test_a_repaired_plan_starts_on_the_spare_alone(tmp_path: Path, host: str, code: int) -> None:
+    (tmp_path / "hosts.csv").write_text("host,leaf,pod,rack\nn0,l,p,r\nn1,l,p,r\n")
+    given = [f"hardware.inventory={tmp_path / 'hosts.csv'}", "launch.spare_nodes=1", f"launch.python={sys.executable}"]
+    shape = [
+        "model=llama3_1_8b",
+        "hardware=h100_80gb",
+        "parallel=tp2",
+        "hardware.node.gpus=2",
+        "hardware.nvlink.domain_gpus=2",
+    ]
+    folder = compile_plan([*shape, *given, "hardware.nic.per_node=2", "scheduler=jobset"]).write(tmp_path, "plan")
+    assert repair.run([str(folder), "--lost", "host=n0", "--out", str(tmp_path / "new")]) == 0
+    plan = cast("SmallPlan", edits.compiled(tmp_path / "new"))
+    (pod,), seen = pods(documents(plan)), tmp_path / "seen"
+    seen.mkdir()
+    unpack(plan, pod.spec, seen)
+    done = start(pod, seen, NODE_NAME=host)
+    assert done.returncode == code, done.stderr

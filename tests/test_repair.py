@@ -130,6 +130,7 @@ class TestOnSpares:
     def test_a_lost_gpu_takes_its_node(self, tmp_path: Path, capsys: Capture) -> None:
         found = repaired(capsys, written(tmp_path, *FOUR, hosts(tmp_path, 9), "launch.spare_nodes=1"), "gpu=n0003/7")
         assert len(found["moves"]) == 8
+        assert "n0003" not in {move["weights_from"]["host"] for move in found["moves"]}
 
     def test_slots_that_are_not_bound_have_a_spare_less(self, tmp_path: Path, capsys: Capture) -> None:
         folder = written(tmp_path, *FOUR, "hardware.nodes=8", "launch.spare_nodes=2")
@@ -247,6 +248,27 @@ class TestOnFewer:
         assert found.hosts == ("n0001", "n0002")
         assert found.seats.kept.tolist() == [2, 3, 4, 0]
         assert [(move.was, move.machine) for move in found.moves] == [(rank, 2) for rank in range(4)]
+
+    def test_a_lost_gpu_takes_those_who_share_its_node(self, tmp_path: Path) -> None:
+        given = [
+            BARE,
+            "model=llama3_1_8b",
+            "hardware=h100_80gb",
+            "parallel=tp4",
+            "framework=vllm",
+            "framework.instances=4",
+        ]
+        found = done(compile_plan([*given, hosts(tmp_path, 2)]), "gpu=n0000/0")
+        assert (found.hosts, found.seats.kept.tolist(), found.moves) == (("n0001",), [2, 3], ())
+
+    def test_many_replicas_are_tried_soon(self, tmp_path: Path) -> None:
+        """Of 512 replicas 504 are left, and 256 divide the batch."""
+        given = [*TRAIN, "parallel=tp1_dp512", "workload.global_batch_size=512", "hardware.gpu.memory_bytes=1e12"]
+        plan = compile_plan([*given, hosts(tmp_path, 64)])
+        start = time.process_time()
+        found = done(plan, "host=n0003")
+        assert time.process_time() - start < 10
+        assert found.part.parallel.dp == 256
 
     def test_nothing_is_left_of_one_replica(self, tmp_path: Path, capsys: Capture) -> None:
         folder = written(tmp_path, *TRAIN, "parallel=tp8_pp4", "workload.global_batch_size=8", hosts(tmp_path, 4))
@@ -381,3 +403,7 @@ class TestHosts:
         assert plan.world.slots.spares == ("n0008",)
         assert np.array_equal(plan.world.slots.leaf, [0, 0, 0, 0, 1, 1, 1, 1])
         assert plan.world.slots.leaf_names == ("l1", "l0")
+
+    def test_in_the_order_of_the_inventory_are_the_same_plan(self, tmp_path: Path) -> None:
+        given = [*FOUR, hosts(tmp_path, 8)]
+        assert compile_plan(given).fingerprint == compile_plan([*given, "hardware.hosts='n[0000-0007]'"]).fingerprint

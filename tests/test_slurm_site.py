@@ -107,6 +107,16 @@ def test_hosts_of_segments_are_known_by_name_alone() -> None:
     assert [check.status for check in told.checks if check.id == "slurm-blocks"] == ["pass"]
 
 
+def test_racks_of_an_inventory_are_used_as_far_as_a_segment_goes(tmp_path: Path) -> None:
+    """Sixteen of eighteen nodes of each rack hold ranks, and the other two are its spares."""
+    rows = [f"n{i:03d},l{i // 18},p,r{i // 18}" for i in range(72)]
+    (tmp_path / "hosts.csv").write_text("\n".join(["host,leaf,pod,rack", *rows]) + "\n")
+    given = [f"hardware.inventory={tmp_path / 'hosts.csv'}", "launch.spare_nodes=8", "scheduler.slurm.segment=16"]
+    made = compile_plan([*SEGMENTED, *given])
+    assert made.world.slots.spares == ("n016", "n017", "n034", "n035", "n052", "n053", "n070", "n071")
+    assert made.world.slots.domain.tolist() == [rack for rack in range(4) for _ in range(16)]
+
+
 def test_devices_are_named_to_nccl_and_bound() -> None:
     site = Site(name="test", nics=["mlx5_1", "mlx5_10"], numa=[0, 1], interface="eth0")
     made = plan(2, 2, site=site, fabric=RAILS, environment={"NCCL_CROSS_NIC": "1"})

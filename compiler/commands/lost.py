@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ HELP = f"{FORMS}; in front of it prefill: or decode: where a number is one pool'
 
 def parts(path: Path) -> dict[str, PlanFolder]:
     """The plan by an empty name, or that of each pool by its role. Raises ConfigError for what is no plan."""
-    if all((path / role / "plan.json").is_file() for role in ROLES):
+    if all(os.path.isfile(path / role / "plan.json") for role in ROLES):  # noqa: PTH113 - Path.is_file raises for a name too long
         return {role: folder.read(path / role) for role in ROLES}
     return {"": folder.read(path)}
 

@@ -19,9 +19,10 @@ from compiler.config.schema import writable
 from compiler.config.sealed import sealed
 from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks.adapter import adapter
-from compiler.inputs.file import MOST_JSON_BYTES
+from compiler.inputs.file import MOST_JSON_BYTES, decoded
+from compiler.inputs.file import data as data_of
 from compiler.inputs.file import text as text_of
-from compiler.layout import loads
+from compiler.layout import loads, recorded
 from compiler.schedulers import registry
 from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
@@ -208,10 +209,19 @@ def _with_calibration(hardware: Any) -> Any:
 
 def _with_loads(config: Config) -> Any:
     """Measured loads of experts, likewise."""
-    text = _content("experts.load", config.experts.load, "name a CSV file of layer,expert,load")
-    if text is not None:
-        loads.read(text)
+    given = config.experts.load
+    if given is None:
+        return config.experts
+    text = given if "\n" in given else _recorded(f"experts.load={given}", given)
+    loads.read(text)
     return dataclasses.replace(config.experts, load=text)
+
+
+def _recorded(what: str, path: str) -> str:
+    """The table of a file of loads, whoever wrote it. Raises ConfigError."""
+    data = data_of(what, path, recorded.INSTEAD, recorded.MOST_BYTES)
+    text = recorded.table(what, data) or decoded(what, data)
+    return text if "\n" in text else text + "\n"
 
 
 def _content(key: str, given: str | None, instead: str, most_json: int = 0) -> str | None:

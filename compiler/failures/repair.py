@@ -106,7 +106,7 @@ def seats(old: Cluster, copies: Copies, places: Machines, lost: Lost) -> Seating
 def fewer_seats(old: tuple[Cluster, Copies], new: tuple[Cluster, Copies], places: Machines, lost: Lost) -> Seating:
     """As many copies as the new plan has: those that lost the fewest ranks stay."""
     before, after = old[0], new[0]
-    kept = kept_copies(old[1], lost, new[1].count)
+    kept = kept_copies(old[1], lost.ranks | lost.slots[before.slot], new[1].count)
     was = np.empty(len(after.slot), dtype=np.int64)
     was[new[1].members] = old[1].members[kept]
     there = alive(before, places, lost)
@@ -132,9 +132,9 @@ def _homes(slot: Ranks, home: Ranks, slots: int, machines: int) -> Ranks:
     return found
 
 
-def kept_copies(copies: Copies, lost: Lost, count: int) -> Ranks:
+def kept_copies(copies: Copies, lost: Mask, count: int) -> Ranks:
     """The copies that lost the fewest ranks; whole ones first, so that those who share a node with them stay beside each other."""
-    hit = lost.ranks[copies.members].sum(axis=1)
+    hit = lost[copies.members].sum(axis=1)
     kept = np.sort(np.argsort(hit, kind="stable")[:count])
     return kept[np.argsort(hit[kept] > 0, kind="stable")]
 

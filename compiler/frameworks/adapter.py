@@ -9,6 +9,7 @@ from functools import cache
 from compiler import plugins
 from compiler.checks import Check, check
 from compiler.errors import ConfigError
+from compiler.expert_map import ExpertMap
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.needs import Need
 from compiler.frameworks.told import Said
@@ -17,6 +18,7 @@ from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
 from compiler.layout.stages import Stages
 from compiler.layout.traits import Cached, Traits
+from compiler.render.artifacts import Artifact
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -178,6 +180,10 @@ class Adapter:
     def widens(self, config: Config, precision: str) -> bool:
         """Whether it takes weights of a precision that the GPU has no units for, and computes in a wider one."""
         return False
+
+    def located(self, world: World, experts: ExpertMap) -> Iterator[Artifact]:
+        """A map of experts in the form that it reads, paths under `framework/`."""
+        yield from ()
 
     def emission(self, world: World) -> Emission:
         """What it is started with. Raises ConfigError where `framework.args` clash with it."""

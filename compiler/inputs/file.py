@@ -1,4 +1,4 @@
-"""A user's file -> its text: regular files of a bounded size, in UTF-8."""
+"""A user's file -> its bytes, or its text in UTF-8: regular files of a bounded size."""
 
 from __future__ import annotations
 
@@ -17,17 +17,26 @@ MOST_JSON_BYTES = 64 * MOST_BYTES
 
 
 def text(what: str, path: str | Path, instead: str, most_bytes: int = MOST_BYTES, most_json: int = 0) -> str:
-    """Its line ends are line feeds, and it has no byte order mark.
+    """Its line ends are line feeds, and it has no byte order mark. Raises ConfigError as `data` does, and for what is not UTF-8."""
+    return decoded(what, data(what, path, instead, most_bytes, most_json))
 
-    Raises ConfigError for what cannot be read, is no regular file (a pipe would be waited for), is larger than
-    `most_bytes` (`most_json`, where that is more and it begins as JSON does), or is not UTF-8.
+
+def data(what: str, path: str | Path, instead: str, most_bytes: int = MOST_BYTES, most_json: int = 0) -> bytes:
+    """Its bytes.
+
+    Raises ConfigError for what cannot be read, is no regular file (a pipe would be waited for), or is larger than `most_bytes`
+    (`most_json`, where that is more and it begins as JSON does).
     """
     try:
-        data = _bytes(what, Path(path).expanduser(), instead, most_bytes, most_json)
+        return _bytes(what, Path(path).expanduser(), instead, most_bytes, most_json)
     except OSError as error:
         raise ConfigError.of(f"{what} cannot be read: {error.strerror}", instead) from error
     except (ValueError, RuntimeError) as error:  # a NUL in the path, a ~user who is none
         raise ConfigError.of(f"{what} cannot be read: {error}", instead) from error
+
+
+def decoded(what: str, data: bytes) -> str:
+    """Bytes of a text file. Raises ConfigError for what is not UTF-8."""
     try:
         found = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from compiler import __version__
+from compiler.expert_map import expert_map
 from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
 from compiler.render import tables
@@ -16,6 +17,7 @@ from compiler.render.engine import sh
 from compiler.report import sections
 from compiler.report.markdown import markdown
 from compiler.schedulers.registry import artifacts as launch_artifacts
+from compiler.words import figures
 
 
 def write_plan(plan: Plan, out: Path, name: str | None = None) -> Path:
@@ -57,6 +59,7 @@ def files(plan: Plan) -> Iterator[Artifact]:
     yield from _framework(plan)
     if plan.config.hardware.inventory is not None:
         yield Artifact("runtime/inventory.csv", plan.config.hardware.inventory)
+    yield from _experts(plan)
     if plan.config.graph:
         from compiler.rank_graph import serialised
 
@@ -69,6 +72,14 @@ def _described(plan: Plan) -> Iterator[Artifact]:
     yield Artifact("plan.json", to_json(contents))
     yield Artifact("config.yaml", dump(plan.config))
     yield Artifact("report.md", markdown(plan.name, sections.of(plan, contents)))
+
+
+def _experts(plan: Plan) -> Iterator[Artifact]:
+    """Where measured loads ask experts to be, and the same as the framework reads it."""
+    found = expert_map(plan.world)
+    if found is not None:
+        yield Artifact("experts.json", to_json(figures(found.to_dict())))
+        yield from adapter(plan.config.framework.name).located(plan.world, found)
 
 
 def _framework(plan: Plan) -> Iterator[Artifact]:

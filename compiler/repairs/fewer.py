@@ -24,11 +24,19 @@ NEAREST = 8
 
 @dataclass(frozen=True)
 class Smaller:
-    """A configuration with fewer copies, and its layout, or why it has none."""
+    """A configuration with fewer copies, and its layout; None where it needs more nodes than there are, or breaks a rule."""
 
     config: Config
     world: World | None
-    why: str
+
+    @property
+    def why(self) -> str:
+        """The rule that it breaks."""
+        try:
+            passes.tried(_unbound(self.config))
+        except CompilerError as error:
+            return error.problems[0].what
+        return f"it needs {self.config.hardware.nodes} nodes"
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -47,7 +55,7 @@ class Smaller:
 
 def smaller(config: Config, copies: Copies, count: int, room: int) -> Smaller:
     """The plan with `count` of its copies on at most `room` nodes, none of which has a name yet."""
-    tries = [Smaller(given, *_laid_out(given, room)) for given in _with_copies(config, copies, count)]
+    tries = [Smaller(given, _laid_out(given, room)) for given in _with_copies(config, copies, count)]
     return next((found for found in tries if found.world is not None), tries[0])
 
 
@@ -82,15 +90,16 @@ def runs(config: Config) -> bool:
     return True
 
 
-def _laid_out(config: Config, room: int) -> tuple[World | None, str]:
-    if config.hardware.nodes > room:
-        return None, f"it needs {config.hardware.nodes} nodes"
-    unbound = replace(config, hardware=replace(config.hardware, inventory=None, pin=None))
-    try:
-        passes.tried(unbound)
-        return lay_out(unbound), ""
-    except CompilerError as error:
-        return None, error.problems[0].what
+def _laid_out(config: Config, room: int) -> World | None:
+    unbound = _unbound(config)
+    if config.hardware.nodes > room or not passes.holds(unbound) or not runs(unbound):
+        return None
+    return lay_out(unbound)
+
+
+def _unbound(config: Config) -> Config:
+    """The same on a cluster of which nobody knows the hosts."""
+    return replace(config, hardware=replace(config.hardware, inventory=None, pin=None))
 
 
 def what_would(config: Config, count: int, word: str, why: str) -> Iterator[str]:
@@ -106,5 +115,4 @@ def what_would(config: Config, count: int, word: str, why: str) -> Iterator[str]
 
 
 def _holds(config: Config, batch: int) -> bool:
-    unbound = replace(config.hardware, inventory=None, pin=None)
-    return passes.holds(replace(config, hardware=unbound, workload=replace(config.workload, global_batch_size=batch)))
+    return passes.holds(_unbound(replace(config, workload=replace(config.workload, global_batch_size=batch))))

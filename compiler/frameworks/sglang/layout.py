@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.checks import Check
+from compiler.expert_map import ExpertMap
 from compiler.frameworks import known, quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
@@ -19,6 +21,7 @@ from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
 from compiler.layout.traits import LEAST, Room, Traits
+from compiler.render.artifacts import Artifact
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -117,6 +120,11 @@ class SglangAdapter(Adapter):
 
     def widens(self, config: Config, precision: str) -> bool:
         return quantized.widens(config, precision)
+
+    def located(self, world: World, experts: ExpertMap) -> Iterator[Artifact]:
+        """What `--init-expert-location` reads: a row for every layer, dense ones too (`eplb/expert_location.py`)."""
+        rows = experts.of_model(world.config.model.num_hidden_layers)
+        yield Artifact("framework/expert_location.json", json.dumps({"physical_to_logical_map": rows}) + "\n")
 
     def emission(self, world: World) -> Emission:
         from compiler.frameworks.sglang.emit import emission

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.checks import Check
+from compiler.expert_map import ExpertMap
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.tensorrt_llm import emit, file_args, layout, rules
@@ -13,6 +14,7 @@ from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind
 from compiler.layout.stages import Stages
 from compiler.layout.traits import Room, Traits
+from compiler.render.artifacts import Artifact
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -56,6 +58,14 @@ class TensorRtLlm(Adapter):
 
     def laid_out(self, world: World) -> Iterator[Check]:
         yield from rules.laid_out(world)
+
+    def located(self, world: World, experts: ExpertMap) -> Iterator[Artifact]:
+        """A static load balancer (`modules/fused_moe/moe_load_balancer.py`): `moe_config.load_balancer` is the path of this file."""
+        lines = [f"num_slots: {len(experts.before)}", "layer_updates_per_iter: 0", "initial_global_assignments:"]
+        lines += [
+            f"  {layer}: {row}" for layer, row in zip(experts.layers, experts.balance.slots.tolist(), strict=True)
+        ]
+        yield Artifact("framework/moe_load_balancer.yaml", "\n".join(lines) + "\n")
 
     def emission(self, world: World) -> Emission:
         return emit.emission(world)

@@ -31,18 +31,18 @@ def requested(config: Config) -> Hardware:
     """The cluster in the segments that the job asks for, so that slots, spans and times are those of the request.
 
     Slurm keeps a segment in one block and promises nothing of two of them: where a segment is smaller than a block, as 16 of
-    18 trays, the nodes that a job sees together are the segment's. An inventory says itself what hangs where.
+    18 trays, the nodes that a job sees together are the segment's. An inventory says itself what hangs where, and so much of a
+    rack is used.
     """
     hardware, options = config.hardware, config.scheduler.get("slurm")
     size = None if options is None else options.segment
     whole = block(hardware)
     if size is None or whole is None or size >= whole:
         return hardware
-    if config.site.slurm.placement != "segment" or hardware.inventory is not None:
+    if config.site.slurm.placement != "segment":
         return hardware
     gpus = min(hardware.nvlink.domain_gpus, size * hardware.node.gpus)
-    return replace(
-        hardware,
-        nvlink=replace(hardware.nvlink, domain_gpus=gpus),
-        fabric=replace(hardware.fabric, nodes_per_leaf=size),
-    )
+    joined = replace(hardware, nvlink=replace(hardware.nvlink, domain_gpus=gpus))
+    if hardware.inventory is not None:
+        return joined if hardware.nvlink.domain_gpus > hardware.node.gpus else hardware
+    return replace(joined, fabric=replace(hardware.fabric, nodes_per_leaf=size))
