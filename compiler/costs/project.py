@@ -91,6 +91,6 @@ def _served(plan: Shape, by: Calibration) -> dict[str, Array]:
     let_in = replace(plan, case=room.running(plan.case, plan.held, length))
     return {
         "memory_bytes": room.served(plan.case, plan.held).total_bytes.max(axis=-1),
-        "ttft_s": prompts_seconds(let_in, length, by),
-        "tpot_s": token_seconds(let_in, length, by),
+        "ttft_s": prompts_seconds(let_in, length, by)[0],
+        "tpot_s": token_seconds(let_in, length, by)[0],
     }

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.costs import traffic
-from compiler.costs.arrays import Array, settled
+from compiler.costs.arrays import Array, array, settled
 from compiler.costs.calibration import Calibration
 from compiler.costs.exposed import Row, row, timed
 from compiler.costs.forward import busy_stages, chunked, drafting, one_token, whole_sequences
 from compiler.costs.room import fitting
 from compiler.costs.shape import Shape
-from compiler.costs.stage_time import by_stage, stage_seconds
+from compiler.costs.stage_time import stage_seconds
 
 
 @dataclass(frozen=True)
@@ -47,43 +47,54 @@ class Decode:
     largest_batch: int
 
 
-def prompts_seconds(plan: Shape, length: int, by: Calibration) -> Array:
-    """TTFT: a rank's micro-batches of prompts, or chunks of them, go through the stages one behind the other. Shape [] or [plans]."""
-    forward, chunks = chunked(plan.case, whole_sequences(plan.case, "prefill", length), length)
-    seconds, count = stage_seconds(plan, forward, by), plan.case.of_a_plan(plan.case.micro_batches) * chunks
-    return np.asarray(by.engine.first_s + seconds.sum(axis=-1) + (count - 1) * seconds.max(axis=-1))
+def prompts_seconds(plan: Shape, length: int, by: Calibration) -> tuple[Array, dict[str, Array]]:
+    """TTFT, shape [] or [plans], and its parts by stage: a rank's micro-batches of prompts, or chunks of them, go through the stages one
+    behind the other. All stages once, and the slowest once more for each further micro-batch: that is `pipeline_s`.
+    """
+    case = plan.case
+    forward, chunks = chunked(case, whole_sequences(case, "prefill", length), length)
+    seconds, parts = stage_seconds(plan, forward, by)
+    further = case.of_a_plan(case.micro_batches) * chunks - 1
+    ttft = by.engine.first_s + seconds.sum(axis=-1) + further * seconds.max(axis=-1)
+    slowest = sum(parts.values(), 0 * case.running.layers).max(axis=-1)
+    return np.asarray(ttft), {
+        **parts,
+        "pipeline_s": np.maximum(further, 0) * slowest,
+        "first_s": array(by.engine.first_s),
+    }
 
 
-def token_seconds(plan: Shape, context: int, by: Calibration) -> Array:
-    """TPOT: each group of a rank's sequences goes through the stages in turn, and waits where another one is on the next."""
-    seconds = drafting(plan.case) * stage_seconds(plan, one_token(plan.case, context), by)
-    busy = plan.case.of_a_plan(busy_stages(plan.case))
-    return np.asarray(np.maximum(seconds.sum(axis=-1), busy * seconds.max(axis=-1)))
+def token_seconds(plan: Shape, context: int, by: Calibration) -> tuple[Array, dict[str, Array]]:
+    """TPOT and its parts: each group of a rank's sequences goes through the stages in turn, and waits where another one is on the
+    next, which is `pipeline_s`.
+    """
+    case = plan.case
+    seconds, parts = stage_seconds(plan, one_token(case, context), by)
+    seconds, parts = drafting(case) * seconds, {name: drafting(case) * values for name, values in parts.items()}
+    busy, total = case.of_a_plan(busy_stages(case)), sum(parts.values(), 0 * case.running.layers)
+    waits = np.maximum(busy * total.max(axis=-1) - total.sum(axis=-1), 0.0)
+    tpot = np.maximum(seconds.sum(axis=-1), busy * seconds.max(axis=-1))
+    return np.asarray(tpot), {**parts, "pipeline_s": waits}
 
 
 def prefill(plan: Shape, length: int, by: Calibration) -> Prefill:
-    """Of one plan. All stages once, and the slowest once more for each further micro-batch: that is `pipeline_s`."""
-    case, ttft = plan.case, float(prompts_seconds(plan, length, by))
-    forward, chunks = chunked(case, whole_sequences(case, "prefill", length), length)
-    parts = by_stage(plan, forward, by)
-    found = {name: float(values.sum()) for name, values in parts.items()}
-    total = sum(parts.values(), 0 * case.running.layers)
-    found["pipeline_s"] = float(np.maximum(case.micro_batches * chunks - 1, 0) * total.max())
-    found["first_s"] = by.engine.first_s
-    rate = float(case.workload.global_batch_size * length / (np.float64(ttft) * case.ranks))
-    return Prefill(length, ttft, rate, None, None, settled(found), largest_batch(plan, length))
+    """Of one plan."""
+    found, parts = prompts_seconds(plan, length, by)
+    rate = float(plan.case.workload.global_batch_size * length / (found * plan.case.ranks))
+    return Prefill(length, float(found), rate, None, None, _summed(parts), largest_batch(plan, length))
 
 
 def decode(plan: Shape, context: int, by: Calibration) -> Decode:
-    """Of one plan. All stages once; `pipeline_s` is what a group of sequences waits for those before it on the slowest stage."""
-    case, tpot = plan.case, float(token_seconds(plan, context, by))
-    parts = {name: drafting(case) * values for name, values in by_stage(plan, one_token(case, context), by).items()}
-    found = {name: float(values.sum()) for name, values in parts.items()}
-    total = sum(parts.values(), 0 * case.running.layers)
+    """Of one plan."""
+    case, (found, parts) = plan.case, token_seconds(plan, context, by)
     busy, batch = int(busy_stages(case)), case.workload.global_batch_size
-    found["pipeline_s"] = max(0.0, float(busy * total.max() - total.sum()))
-    rate = float(batch / (np.float64(tpot) * case.ranks))
-    return Decode(context, batch, tpot, rate, busy, None, None, settled(found), largest_batch(plan, context))
+    rate = float(batch / (found * case.ranks))
+    return Decode(context, batch, float(found), rate, busy, None, None, _summed(parts), largest_batch(plan, context))
+
+
+def _summed(parts: Mapping[str, Array]) -> dict[str, float]:
+    """Parts over all stages."""
+    return settled({name: float(values.sum()) for name, values in parts.items()})
 
 
 def largest_batch(plan: Shape, length: float) -> int:

@@ -28,11 +28,18 @@ OF_A_PASS = {
 """Parts of a pass: dense products, routed experts, the attention core, memory-bound kernels, and collectives."""
 
 
-def stage_seconds(plan: Shape, forward: Forward, by: Calibration) -> Array:
-    """Seconds of a micro-batch on each stage, with the collectives that show."""
-    if plan.case.workload.two_batch_overlap or np.any(_directly(plan, forward)):
-        return sum(by_stage(plan, forward, by).values(), 0 * plan.case.running.layers)
-    return of_pass(plan.case, stage_pass(plan, by.gpu, forward), forward, by.engine)
+def stage_seconds(plan: Shape, forward: Forward, by: Calibration) -> tuple[Array, dict[str, Array]]:
+    """Seconds of a micro-batch on each stage, with the collectives that show; and the same by part."""
+    case, work = plan.case, stage_pass(plan, by.gpu, forward)
+    whole, parts = of_pass(case, work, forward, by.engine), _parts(plan, work, forward, by.engine)
+    overlapped = (forward.tokens >= 2) & case.workload.two_batch_overlap & case.model.moe
+    if np.any(overlapped):
+        half = halved(forward)
+        beside = _beside(case, _parts(plan, stage_pass(plan, by.gpu, half), half, by.engine))
+        parts = {name: np.where(overlapped, beside[name], value) for name, value in parts.items()}
+    if case.workload.two_batch_overlap or np.any(_directly(plan, forward)):
+        whole = sum(parts.values(), 0 * case.running.layers)
+    return whole, parts
 
 
 def of_pass(case: Case, work: Pass, forward: Forward, by: Engine) -> Array:
@@ -40,17 +47,6 @@ def of_pass(case: Case, work: Pass, forward: Forward, by: Engine) -> Array:
     if forward.phase == "decode":
         return decode_seconds(work, forward.sequences, by, share=1 / case.pp)
     return fill_seconds(work, by)
-
-
-def by_stage(plan: Shape, forward: Forward, by: Calibration) -> dict[str, Array]:
-    """The same by part, arrays over stages."""
-    case = plan.case
-    overlapped = (forward.tokens >= 2) & case.workload.two_batch_overlap & case.model.moe
-    found = _parts(plan, forward, by)
-    if not np.any(overlapped):
-        return found
-    beside = _beside(case, _parts(plan, halved(forward), by))
-    return {name: np.where(overlapped, beside[name], value) for name, value in found.items()}
 
 
 def _beside(case: Case, half: dict[str, Array]) -> dict[str, Array]:
@@ -62,20 +58,19 @@ def _beside(case: Case, half: dict[str, Array]) -> dict[str, Array]:
     return {name: 2 * value for name, value in alone.items()} | {"ep_s": shown}
 
 
-def _parts(plan: Shape, forward: Forward, by: Calibration) -> dict[str, Array]:
+def _parts(plan: Shape, work: Pass, forward: Forward, by: Engine) -> dict[str, Array]:
     """A part is what a GPU takes for its work alone; what a pass takes beyond the GPU is the host's."""
-    case, engine, none = plan.case, by.engine, 0 * plan.case.running.layers
-    work = stage_pass(plan, by.gpu, forward)
+    case, none = plan.case, 0 * plan.case.running.layers
 
     def busy(work: Pass) -> Array:
-        return of_pass(case, work, forward, engine) if forward.phase == "decode" else prompt_seconds(work, engine)
+        return of_pass(case, work, forward, by) if forward.phase == "decode" else prompt_seconds(work, by)
 
     listed = [item.name for item in fields(work) if any(item.name in names for names in OF_A_PASS.values())]
     idle, found = busy(replace(work, **dict.fromkeys(listed, none))), {}
     for part, names in OF_A_PASS.items():
         others = dict.fromkeys([name for name in listed if name not in names], none)
         found[part] = np.maximum(busy(replace(work, **others)) - idle, 0.0) + none
-    whole = of_pass(case, work, forward, engine)
+    whole = of_pass(case, work, forward, by)
     found["host_s"] = np.maximum(whole - sum(found.values(), none), 0.0)
     pairs = forward.routed * case.model.num_experts_per_tok * case.workload.imbalance
     sent = case.running.moe * direct(pairs * case.model.hidden_size, case.ep, case.hardware)
