@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record
 from compiler import calibrated
-from compiler.costs import collectives
-from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration, LinkCurve, completed
+from compiler.costs.comm import collectives
+from compiler.costs.comm.algorithms import ALGORITHMS
 from compiler.fitting import links
 
 FEWEST = 10

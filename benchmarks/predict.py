@@ -12,9 +12,9 @@ from benchmarks.rows.record import UNFIT, Record
 from compiler import calibrated
 from compiler.costs.calibration import Calibration
 from compiler.costs.engine import Demand, serve
-from compiler.costs.memory import allocated, reserved
 from compiler.costs.shape import shape
 from compiler.costs.step import Work, replayed, step
+from compiler.costs.work.memory import allocated, reserved
 from compiler.fitting import serving
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from compiler.cluster.spans import distinct
 from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
-from compiler.costs.flops import peak_flops
 from compiler.costs.numbers import whole
-from compiler.costs.params import attention, counts, stored_bytes, totals
+from compiler.costs.work.flops import peak_flops
+from compiler.costs.work.params import attention, counts, stored_bytes, totals
 from compiler.performance import performance
 from compiler.world import World
 

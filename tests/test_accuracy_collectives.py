@@ -15,8 +15,8 @@ from benchmarks.rows import transfers
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record, Row
 from compiler import calibrated
-from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.calibration import GpuCalibration, LinkCurve
+from compiler.costs.comm.algorithms import ALGORITHMS
 from compiler.fitting import links
 from tests.measured_rows import MOVED, SHARED, write
 

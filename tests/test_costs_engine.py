@@ -13,10 +13,10 @@ from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.constants import COHORT, MLA_KERNELS, MOST_REQUESTS, OFFLINE
 from compiler.costs.engine import Demand, Prompts, Served, closed_loop, demand, prompts, serve
-from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.forward_pass import Pass, chunk_seconds, decode_seconds, fill_seconds, one_pass
 from compiler.costs.shape import Shape, shape
 from compiler.costs.software import Engine
+from compiler.costs.work.forward import one_token, whole_sequences
 from compiler.fitting import serving
 from compiler.fitting.levels import Scheme, fit
 from compiler.specs.model import Model

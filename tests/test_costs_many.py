@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from benchmarks.rows.hardware import nominal
 from compiler import calibrated
-from compiler.costs.far import reaches
-from compiler.costs.links import reach
+from compiler.costs.comm.far import reaches
+from compiler.costs.comm.links import reach
 from compiler.costs.many import Many
 from compiler.costs.project import project, shapes
 from compiler.costs.shape import shape

@@ -13,10 +13,10 @@ from compiler.api import compile_plan
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import case
 from compiler.costs.forward_pass import Pass
-from compiler.costs.memory import memory
-from compiler.costs.params import counts, totals
 from compiler.costs.room import fitting
 from compiler.costs.stage_time import OF_A_PASS
+from compiler.costs.work.memory import memory
+from compiler.costs.work.params import counts, totals
 from compiler.performance import performance
 from compiler.specs.hardware import Hardware
 from tests.costed import cost

@@ -10,9 +10,9 @@ import pytest
 from benchmarks.rows.hardware import nominal
 from compiler.costs.case import Case, case
 from compiler.costs.constants import MOST_REQUESTS
-from compiler.costs.memory import kv_cache, kv_token, memory
-from compiler.costs.params import Counts, counts, totals
 from compiler.costs.room import admitted, fitting, given
+from compiler.costs.work.memory import kv_cache, kv_token, memory
+from compiler.costs.work.params import Counts, counts, totals
 from compiler.frameworks.adapter import adapter, servers
 from compiler.layout.traits import LEAST, Room
 from compiler.specs.config import Config, Framework

@@ -12,8 +12,8 @@ import numpy as np
 
 from compiler import calibrated
 from compiler.config.load import load_config
-from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.calibration import KernelCurve, LinkCurve
+from compiler.costs.comm.algorithms import ALGORITHMS
 from compiler.entry import Parser, finish
 from compiler.errors import ConfigError, WriteError, short, shown
 from compiler.fitting import kernels, links

@@ -12,11 +12,11 @@ import numpy as np
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.constants import CHUNK, COHORT
-from compiler.costs.forward import drafting, one_token, whole_sequences
 from compiler.costs.forward_pass import Pass, decode_seconds, fill_seconds, one_pass
 from compiler.costs.room import admitted
 from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
+from compiler.costs.work.forward import drafting, one_token, whole_sequences
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compiler.costs import traffic
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
+from compiler.costs.comm.timed import Timed, timed
 from compiler.costs.constants import MLA_KERNELS
-from compiler.costs.exposed import Timed, timed
-from compiler.costs.forward import Forward
-from compiler.costs.parts import parts
 from compiler.costs.shape import Shape
-from compiler.costs.shapes import gemms
 from compiler.costs.software import Engine
+from compiler.costs.work import traffic
+from compiler.costs.work.forward import Forward
+from compiler.costs.work.gemms import gemms
+from compiler.costs.work.parts import parts
 from compiler.specs.weights import WIDE
 
 

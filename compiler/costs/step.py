@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from compiler.costs import pipeline, replay, states, traffic
-from compiler.costs import uneven as closed
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration, GpuCalibration
 from compiler.costs.case import Case
+from compiler.costs.comm.timed import Timed, timed
 from compiler.costs.constants import CORE_BACKWARD, EDGE, SCORES_BACKWARD, SOFT_EDGE
-from compiler.costs.exposed import Timed, timed
-from compiler.costs.forward import whole_sequences
-from compiler.costs.memory import sharded
-from compiler.costs.params import rebuilt
-from compiler.costs.parts import parts
+from compiler.costs.pipeline import closed, flight, replay
 from compiler.costs.shape import Shape
 from compiler.costs.software import Software
+from compiler.costs.work import states, traffic
+from compiler.costs.work.forward import whole_sequences
+from compiler.costs.work.memory import sharded
+from compiler.costs.work.params import rebuilt
+from compiler.costs.work.parts import parts
 
 Waiting = Callable[[Array, Array], Array]
 """Seconds of a micro-batch forward and backward on each rank -> those that a step lasts beyond the slowest rank's own work."""
@@ -92,7 +92,7 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
     ahead, back = _by_kind(passes, none)
     moved = states.updated(case) * sharded(case, held, 1) + case.gradient_bytes * sharded(case, held, 2)
     found = Work(
-        schedule=pipeline.schedule(case),
+        schedule=flight.schedule(case),
         products=kernels.products,
         grouped=kernels.grouped,
         core=kernels.core,
@@ -225,7 +225,7 @@ def replayed(plan: Shape, by: Calibration) -> Waiting:
     sizes = (int(case.vpp), int(case.micro_batches), int(case.group), chunk_shares(plan, by))
 
     def waiting(forward: Array, backward: Array) -> Array:
-        return array(replay.bubble(pipeline.schedule(case), forward, backward, *sizes) if case.pp > 1 else 0.0)
+        return array(replay.bubble(flight.schedule(case), forward, backward, *sizes) if case.pp > 1 else 0.0)
 
     return waiting
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from compiler.costs import flops
-from compiler.costs.activations import elementwise_bytes, permuted_bytes
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
 from compiler.costs.constants import DROPOUT_PASSES, KERNELS_OF_LAYER, SCORE_PASSES, WIDE_HEAD
-from compiler.costs.forward import Forward, dispatched, touched_fraction
-from compiler.costs.memory import kv_token
-from compiler.costs.params import Counts, matrices, value_width
 from compiler.costs.shape import Shape
-from compiler.costs.shapes import gemms
-from compiler.costs.widths import ELEMENT_BYTES
+from compiler.costs.work import flops
+from compiler.costs.work.activations import elementwise_bytes, permuted_bytes
+from compiler.costs.work.forward import Forward, dispatched, touched_fraction
+from compiler.costs.work.gemms import gemms
+from compiler.costs.work.memory import kv_token
+from compiler.costs.work.params import Counts, matrices, value_width
+from compiler.costs.work.widths import ELEMENT_BYTES
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from compiler.costs.constants import (
     SCORE_WORK_BYTES,
     SOFTMAX_STATISTIC_BYTES,
 )
-from compiler.costs.forward import Forward, chunked, dispatched, whole_sequences
-from compiler.costs.params import key_value_width, matrices, query_width, value_width
-from compiler.costs.pipeline import in_flight
+from compiler.costs.pipeline.flight import in_flight
+from compiler.costs.work.forward import Forward, chunked, dispatched, whole_sequences
+from compiler.costs.work.params import key_value_width, matrices, query_width, value_width
 
 
 def in_training(case: Case) -> Array:
