@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from benchmarks.features import TRAINING
 from benchmarks.rows.record import Record
-from compiler import calibrated
+from compiler.speed import calibrated
 
 
 def releases(records: Iterable[Record]) -> list[str]:

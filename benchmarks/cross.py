@@ -9,8 +9,8 @@ from benchmarks import curves, fits
 from benchmarks.fits import Constants, Samples
 from benchmarks.predict import memory_bytes
 from benchmarks.rows.record import Record
-from compiler import calibrated
-from compiler.fitting.levels import Keys
+from compiler.speed import calibrated
+from compiler.speed.fit.levels import Keys
 
 PARTS: dict[str, Callable[[Record], str]] = {
     "source": lambda record: record.source,

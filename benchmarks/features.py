@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.rows.record import Record
-from compiler import calibrated
 from compiler.costs.constants import CHUNK
 from compiler.costs.engine import Demand, demand
 from compiler.costs.pooled import of_pools
 from compiler.costs.shape import shape
 from compiler.costs.step import Work, work
+from compiler.speed import calibrated
 from compiler.world import World
 
 TRAINING = ("dense_training", "dense_single_node", "moe_training")

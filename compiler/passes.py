@@ -64,7 +64,7 @@ def tried(config: Config) -> tuple[Check, ...]:
 
 def timed_by(config: Config) -> tuple[Calibration, Uncertainty]:
     """Curves and constants of what the plan runs on, measured or assumed; and how sure its figures are."""
-    from compiler import calibrated
+    from compiler.speed import calibrated
 
     found = calibrated.of(config)
     return found, calibrated.uncertainty(config, found)

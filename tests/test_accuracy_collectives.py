@@ -14,10 +14,10 @@ from benchmarks.predict import predict
 from benchmarks.rows import transfers
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record, Row
-from compiler import calibrated
 from compiler.costs.calibration import GpuCalibration, LinkCurve
 from compiler.costs.comm.algorithms import ALGORITHMS
-from compiler.fitting import links
+from compiler.speed import calibrated
+from compiler.speed.fit import links
 from tests.measured_rows import MOVED, SHARED, write
 
 MADE = LinkCurve(7e-6, 1e-6, 0.75, 0.1, 1e-5)

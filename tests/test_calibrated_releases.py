@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler import calibrated
+from compiler.speed import calibrated
 
 
 def test_products_and_generations_are_read_off_names() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler import calibrated
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.constants import COHORT, MLA_KERNELS, MOST_REQUESTS, OFFLINE
@@ -17,9 +16,10 @@ from compiler.costs.forward_pass import Pass, chunk_seconds, decode_seconds, fil
 from compiler.costs.shape import Shape, shape
 from compiler.costs.software import Engine
 from compiler.costs.work.forward import one_token, whole_sequences
-from compiler.fitting import serving
-from compiler.fitting.levels import Scheme, fit
 from compiler.specs.model import Model
+from compiler.speed import calibrated
+from compiler.speed.fit import serving
+from compiler.speed.fit.levels import Scheme, fit
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B, MOE_30B, SERVE, world
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from benchmarks.rows.hardware import nominal
-from compiler import calibrated
 from compiler.api import compile_plan
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import case
@@ -19,6 +18,7 @@ from compiler.costs.work.memory import memory
 from compiler.costs.work.params import counts, totals
 from compiler.performance import performance
 from compiler.specs.hardware import Hardware
+from compiler.speed import calibrated
 from tests.costed import cost
 from tests.worlds import DEEPSEEK_V3, LLAMA_70B, MOE_30B, SERVE, world
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from benchmarks.rows.hardware import gpu_file
 from benchmarks.rows.record import Row
-from compiler import calibrated
 from compiler.frameworks.adapter import servers
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
+from compiler.speed import calibrated
 
 CROWD = 16
 """Requests from which on SGLang is launched to look for more once in 30 steps."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from benchmarks.rows import software, specified
 from benchmarks.rows.hardware import cluster, gpu_file, segmented
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
-from compiler import calibrated
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
+from compiler.speed import calibrated
 from compiler.world import World
 
 FILES = {

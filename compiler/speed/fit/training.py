@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from compiler.costs.arrays import Array
 from compiler.costs.software import Software
 from compiler.costs.step import Work, step
-from compiler.fitting.levels import Evaluate, Scheme
+from compiler.speed.fit.levels import Evaluate, Scheme
 
 NAMES = tuple(item.name for item in fields(Software))
 NOISE = 0.06
