@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from compiler import invariants
 from compiler.checks import Check, Status
+from compiler.claims.judge import judge, strict_checks
 from compiler.costs.total import cost, held
 from compiler.errors import CompilerError, InvariantError
-from compiler.expectations import judge, strict_checks
 from compiler.frameworks.lay_out import lay_out
 from compiler.plan import Plan
 from compiler.schedulers import registry

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from compiler.checks import Check
+from compiler.claims.facts import facts
+from compiler.claims.judge import Verdict
 from compiler.cluster.share import Share
 from compiler.costs.case import busiest
 from compiler.costs.total import Costs
-from compiler.facts import facts
 from compiler.layout.grid import Grid
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
@@ -23,20 +24,6 @@ from compiler.words import figures
 from compiler.world import World
 
 SCHEMA = "rankplan/1"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A claim held against the plan: `verdict` is holds, fails or not_applicable."""
-
-    id: str
-    statement: str
-    metric: str
-    comparison: str
-    claimed: Any
-    computed: Any
-    verdict: str
-    reason: str
 
 
 @dataclass(frozen=True)

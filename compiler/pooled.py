@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from compiler.checks import Check
+from compiler.claims.judge import Verdict
 from compiler.costs.numbers import plain
 from compiler.costs.rates import Rate, rates
 from compiler.costs.together import Aggregated
-from compiler.plan import Plan, Verdict
+from compiler.plan import Plan
 from compiler.specs.config import Config
 from compiler.specs.workload import ROLES
 from compiler.words import figures

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.rows.hardware import nominal
 from compiler.api import compile_plan
+from compiler.claims.performance import performance
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import case
 from compiler.costs.forward_pass import Pass
@@ -16,7 +17,6 @@ from compiler.costs.room import fitting
 from compiler.costs.stage_time import OF_A_PASS
 from compiler.costs.work.memory import memory
 from compiler.costs.work.params import counts, totals
-from compiler.performance import performance
 from compiler.specs.hardware import Hardware
 from compiler.speed import calibrated
 from tests.costed import cost
