@@ -24,7 +24,7 @@ from compiler.costs.work import states, traffic
 from compiler.costs.work.forward import whole_sequences
 from compiler.costs.work.memory import sharded
 from compiler.costs.work.params import rebuilt
-from compiler.costs.work.parts import parts
+from compiler.costs.work.parts import Parts, parts
 
 Waiting = Callable[[Array, Array], Array]
 """Seconds of a micro-batch forward and backward on each rank -> those that a step lasts beyond the slowest rank's own work."""
@@ -32,24 +32,16 @@ Waiting = Callable[[Array, Array], Array]
 KINDS = ("tp", "cp", "ep", "ep_far", "ep_once", "beside", "etp", "pp")
 
 
-@dataclass(frozen=True)
-class Work:
-    """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
-    a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
-    of kernels, of layers with experts, and of those that keep the host busy beyond their kernels.
+@dataclass(frozen=True, kw_only=True)
+class Work(Parts):
+    """Seconds at the curves' own speed, the parts of a forward pass of a micro-batch among them; `ahead` and `back`: collectives of a
+    micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `experts` and `waits`: counts of
+    layers with experts, and of those that keep the host busy beyond their kernels.
     `rebuilt`: products of the pieces that backward makes again. `micro_batches` and `vpp`: one a plan, shape [] or [plans].
     """
 
     schedule: str
-
-    products: Array
-    grouped: Array
-    core: Array
-    scores: Array
-    elementwise: Array
-    permuted: Array
     accumulated: Array
-    launches: Array
     experts: Array
     waits: Array
     ahead: dict[str, Array]
@@ -92,16 +84,10 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
     ahead, back = _by_kind(passes, none)
     moved = states.updated(case) * sharded(case, held, 1) + case.gradient_bytes * sharded(case, held, 2)
     found = Work(
+        **vars(replace(kernels, launches=kernels.launches * (graphs == "none"))),
         schedule=flight.schedule(case),
-        products=kernels.products,
-        grouped=kernels.grouped,
-        core=kernels.core,
-        scores=kernels.scores,
-        elementwise=kernels.elementwise,
-        permuted=kernels.permuted,
         accumulated=states.accumulated(case) * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth
         + none,
-        launches=kernels.launches * (graphs == "none"),
         experts=case.running.moe * (graphs != "step") + none,
         waits=_waits(case) * (graphs != "step") + none,
         ahead=ahead,
