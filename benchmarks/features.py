@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from benchmarks.rows.record import Record
-from compiler.costs.constants import CHUNK
 from compiler.costs.engine import Demand, demand
 from compiler.costs.pooled import of_pools
 from compiler.costs.shape import shape
@@ -44,10 +43,9 @@ def step_work(record: Record) -> Work:
 def served(record: Record) -> Demand:
     """The worker that decodes, and in a disaggregated deployment the pass of the one that fills."""
     world, ask = known(record), dict(record.ask or {})
-    gpu, chunk = calibrated.curves(world.config.hardware), ask.get("chunk", CHUNK)
+    gpu = calibrated.curves(world.config.hardware)
     if "prefill" in ask:
         filling = ask["prefill"]
         gpus = calibrated.curves(filling.config.hardware), gpu
-        return of_pools(shape(filling), shape(world), ask["workers"], gpus, chunk)
-    batch = float("inf") if ask.get("batch", 1) is None else None
-    return demand(shape(world), gpu, batch=batch, interval=ask.get("interval", 1), chunk=chunk)
+        return of_pools(shape(filling), shape(world), ask["workers"], gpus)
+    return demand(shape(world), gpu, batch=float("inf") if ask.get("batch", 1) is None else None)

@@ -209,7 +209,7 @@ def test_passes_are_summed_over_stages() -> None:
 
 
 def test_an_engine_that_looks_seldom_lets_requests_wait_for_half_as_many_steps() -> None:
-    often, seldom = (served(asked(interval=x)) for x in (1.0, 31.0))
+    often, seldom = (served(replace(asked(), interval=array(x))) for x in (1.0, 31.0))
     step = served(asked(), poll=5.0).ttft_s - served(asked(), poll=4.0).ttft_s
     assert seldom.ttft_s - often.ttft_s == pytest.approx(15 * step)
     assert seldom.tpot_s == often.tpot_s

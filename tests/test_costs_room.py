@@ -129,3 +129,8 @@ def _of(name: str, *args: str) -> Config:
 def test_other_frameworks_are_no_servers() -> None:
     traits = adapter("megatron").traits(_of("megatron", "--gpu-memory-utilization=0.8"))
     assert (traits.serves, traits.room) == (False, Room())
+
+
+def test_an_engine_looks_for_requests_as_seldom_as_it_is_told() -> None:
+    asked = [adapter("sglang").traits(_of("sglang", *args)).interval for args in ([], ["--scheduler-recv-interval=30"])]
+    assert asked == [1, 30]

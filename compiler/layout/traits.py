@@ -63,7 +63,7 @@ class Traits:
 
     Of a server (`serves`): `room` is what it makes of memory. Decode of more sequences than `graph_batch` on a rank is launched
     kernel by kernel; None for any number. `combine_bytes`: of an element that experts send back; None for as many as activations
-    have.
+    have. It looks for requests once in `interval` decode steps.
     """
 
     padded_vocab_size: Any
@@ -82,6 +82,7 @@ class Traits:
     room: Room = Room()
     graph_batch: int | None = None
     combine_bytes: float | None = None
+    interval: int = 1
 
     def of(self, by_degrees: Mapping[str, Any]) -> Traits:
         """With others of those that depend on degrees."""
