@@ -11,7 +11,7 @@ from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration, LinkCurve, completed
 from compiler.costs.comm import collectives
 from compiler.costs.comm.algorithms import ALGORITHMS
-from compiler.speed import calibrated
+from compiler.speed import calibrated, selection
 from compiler.speed.fit import links
 
 FEWEST = 10
@@ -52,8 +52,8 @@ def fitted(records: Iterable[Record]) -> Mapping[str, GpuCalibration]:
 
 def kin(gpu: str, known: Iterable[str]) -> str:
     """The GPU whose curves a cluster without its own names: of the same architecture, else of the next; empty for none."""
-    order = list(calibrated.GENERATIONS)
-    place = {name: order.index(calibrated.generation(name)) for name in [*known, gpu] if calibrated.generation(name)}
+    order = list(selection.GENERATIONS)
+    place = {name: order.index(selection.generation(name)) for name in [*known, gpu] if selection.generation(name)}
     others = [name for name in place if name != gpu and gpu in place]
     return min(others, key=lambda name: (abs(place[name] - place[gpu]), name), default="")
 

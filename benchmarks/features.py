@@ -7,7 +7,7 @@ from compiler.costs.engine import Demand, demand
 from compiler.costs.pooled import of_pools
 from compiler.costs.shape import shape
 from compiler.costs.step import Work, work
-from compiler.speed import calibrated
+from compiler.speed import calibrated, selection
 from compiler.world import World
 
 TRAINING = ("dense_training", "dense_single_node", "moe_training")
@@ -27,9 +27,9 @@ def keys(record: Record) -> dict[str, str]:
     config = known(record).config
     return {
         level: family,
-        "product": calibrated.product(f"{family}/{release}"),
+        "product": selection.product(f"{family}/{release}"),
         "release": f"{family}/{release}",
-        "generation": calibrated.generation(config.hardware.name),
+        "generation": selection.generation(config.hardware.name),
         "gpu": config.hardware.name,
         "precision": config.workload.precision,
     }

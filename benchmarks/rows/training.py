@@ -14,7 +14,7 @@ from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
-from compiler.speed import calibrated
+from compiler.speed import selection
 from compiler.world import World
 
 FILES = {
@@ -146,7 +146,7 @@ def world(row: Row) -> World:
     architecture = model(row)
     degrees, gpus = parallel(row, architecture.num_hidden_layers)
     hardware = segmented(cluster(row, gpus), gpus)
-    fused = software.fused(row, architecture, calibrated.generation(hardware.name))
+    fused = software.fused(row, architecture, selection.generation(hardware.name))
     workload = Workload(
         kind="train",
         global_batch_size=whole(row, "gbs"),

@@ -17,13 +17,11 @@ from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
 from compiler.specs.ranges import problems
+from compiler.speed.selection import Table, constants, generation, product, release_key
 
 FOLDER = folder("conf") / "calibration"
 
 WRITE = "write the file with python -m compiler.calibrate"
-
-Table = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Level -> key -> constant: the shared ones as they are, the others as factors."""
 
 
 @cache
@@ -87,59 +85,10 @@ def _numbers(key: str, value: Any) -> Any:
     return value
 
 
-def release_key(table: Table, family: str, release: str) -> str:
-    """The release as it was measured, else the latest one of the product or else of the framework; empty where none was.
-
-    A build that is named instead of numbered is no latest one.
-    """
-    wanted = f"{family}/{release}"
-    known = [key for key in table.get("release", {}) if key.startswith(f"{family}/")]
-    known = [key for key in known if product(key) == product(wanted)] or known
-    return wanted if wanted in known else max(known, key=_latest, default="")
-
-
-def _latest(key: str) -> tuple[bool, list[tuple[int, str]]]:
-    return key.partition("/")[2][:1].isdigit(), natural(key)
-
-
-def product(release: str) -> str:
-    """What a release is a version of, "megatron/nemo" of "megatron/nemo-25.02"; empty where it is a version alone."""
-    found = re.match(r"\w[\w-]*/[a-z-]*[a-z](?=-\d)", release)
-    return found[0] if found else ""
-
-
-GENERATIONS = {
-    "ampere": ("a100", "a800"),
-    "hopper": ("h100", "h200", "h800", "h20", "gh200"),
-    "blackwell": ("b200", "b300", "gb200", "gb300"),
-}
-"""Cluster files by the architecture of their GPU, to the first underscore of their name."""
-
-
-def generation(hardware: str) -> str:
-    """The architecture of a cluster's GPU; empty where it is not known."""
-    name = hardware.partition("_")[0]
-    return next((key for key, names in GENERATIONS.items() if name in names), "")
-
-
 def on(hardware: str, curves: GpuCalibration) -> GpuCalibration:
     """Curves on a cluster, maybe of another GPU: no switch reduced before Hopper's (NVLS, NCCL 2.17)."""
     later = generation(hardware) == "ampere" != generation(curves.name)
     return curves.without_switch() if later else curves
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Numbers in a text count as such."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.findall(r"\d+|\D+", text)]
-
-
-def constants(table: Table, defaults: Mapping[str, float], keys: Mapping[str, str]) -> dict[str, float]:
-    """The shared constants times the factors of each level's key; a key that was not measured changes nothing."""
-    found = {**defaults, **table.get("shared", {}).get("", {})}
-    for level, key in keys.items():
-        for name, factor in table.get(level, {}).get(key, {}).items():
-            found[name] *= factor
-    return found
 
 
 def software(framework: str, release: str, hardware: str, precision: str) -> Software:
