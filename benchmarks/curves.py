@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record
+from compiler import gpus
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration, LinkCurve, completed
 from compiler.costs.comm import collectives
 from compiler.costs.comm.algorithms import ALGORITHMS
-from compiler.speed import calibrated, selection
 from compiler.speed.fit import links
 
 FEWEST = 10
@@ -52,8 +52,8 @@ def fitted(records: Iterable[Record]) -> Mapping[str, GpuCalibration]:
 
 def kin(gpu: str, known: Iterable[str]) -> str:
     """The GPU whose curves a cluster without its own names: of the same architecture, else of the next; empty for none."""
-    order = list(selection.GENERATIONS)
-    place = {name: order.index(selection.generation(name)) for name in [*known, gpu] if selection.generation(name)}
+    order = list(gpus.GENERATIONS)
+    place = {name: order.index(gpus.generation(name)) for name in [*known, gpu] if gpus.generation(name)}
     others = [name for name in place if name != gpu and gpu in place]
     return min(others, key=lambda name: (abs(place[name] - place[gpu]), name), default="")
 
@@ -61,7 +61,7 @@ def kin(gpu: str, known: Iterable[str]) -> str:
 def seconds(record: Record, curves: GpuCalibration | None) -> float:
     """One call; by assumed curves where there are none."""
     ask = dict(record.ask or {})
-    curves = calibrated.on(record.gpu, completed(curves or GpuCalibration(), ask["hardware"]))
+    curves = gpus.on(record.gpu, completed(curves or GpuCalibration(), ask["hardware"]))
     curves = curves.without_switch() if ask["algo"].startswith("Ring") else curves
     return float(collectives.seconds(ask["op"], array(ask["size"]), ask["reach"], ask["hardware"], curves))
 

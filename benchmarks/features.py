@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.rows.record import Record
+from compiler import gpus
 from compiler.costs.engine import Demand, demand
 from compiler.costs.pooled import of_pools
 from compiler.costs.shape import shape
@@ -29,7 +30,7 @@ def keys(record: Record) -> dict[str, str]:
         level: family,
         "product": selection.product(f"{family}/{release}"),
         "release": f"{family}/{release}",
-        "generation": selection.generation(config.hardware.name),
+        "generation": gpus.generation(config.hardware.name),
         "gpu": config.hardware.name,
         "precision": config.workload.precision,
     }

@@ -9,10 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compiler.api import compile_plan, compile_pools
+    from compiler.api import compile_plan
     from compiler.errors import CompilerError, ConfigError, InvariantError, WriteError
     from compiler.plan import Plan
-    from compiler.pooled import PooledPlan
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,18 +19,14 @@ __all__ = [
     "ConfigError",
     "InvariantError",
     "Plan",
-    "PooledPlan",
     "WriteError",
     "__version__",
     "compile_plan",
-    "compile_pools",
 ]
 
 _HOMES = {
     "compile_plan": "compiler.api",
-    "compile_pools": "compiler.api",
     "Plan": "compiler.plan",
-    "PooledPlan": "compiler.pooled",
 }
 
 

@@ -37,11 +37,11 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _compile(overrides: list[str], config_dir: str | None, config_name: str | None) -> int:
-    from compiler.api import compiled
+    from compiler.api import compile_plan
     from compiler.console import summary
 
     gc.disable()  # one plan, and then the process ends: looking for cycles takes 7 % of its time
-    plan = compiled(overrides, config_dir, config_name)
+    plan = compile_plan(overrides, config_dir, config_name)
     folder = plan.write(plan.config.out)
     summary(plan, folder)
     return 0

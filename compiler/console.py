@@ -11,16 +11,13 @@ from typing import Any, Self
 from compiler.checks import Status
 from compiler.errors import Problem, line
 from compiler.plan import Plan
-from compiler.pooled import PooledPlan
-from compiler.schedulers import registry
-from compiler.words import number, readable, seconds
-from compiler.world import World
+from compiler.report import sections
 
 
-def summary(plan: Plan | PooledPlan, folder: Path) -> None:
+def summary(plan: Plan, folder: Path) -> None:
     """Print what was compiled, what it costs, and what to look at."""
-    found = _rows(plan, folder) if isinstance(plan, Plan) else _pooled_rows(plan, folder)
-    rows = [(name, line(value)) for name, value in found]
+    found = [said for section in sections.of(plan, plan.contents, console=True) for said in section.lines]
+    rows = [(name, line(value)) for name, value in (("plan", plan.name), ("folder", str(folder)), *found)]
     if sys.stdout is not None and sys.stdout.isatty():
         _print_rich(rows, plan)
         return
@@ -32,7 +29,7 @@ def summary(plan: Plan | PooledPlan, folder: Path) -> None:
             print(f"warning: {check.problem}")
 
 
-def _print_rich(rows: list[tuple[str, str]], plan: Plan | PooledPlan) -> None:
+def _print_rich(rows: list[tuple[str, str]], plan: Plan) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -45,113 +42,6 @@ def _print_rich(rows: list[tuple[str, str]], plan: Plan | PooledPlan) -> None:
     for check in plan.checks:
         if check.status is Status.WARN:
             console.print(Text("warning: ", style="yellow").append(str(check.problem), style="none"), soft_wrap=True)
-
-
-def _rows(plan: Plan, folder: Path) -> Iterable[tuple[str, str]]:
-    contents = plan.to_dict()
-    world, memory, params = plan.world, contents["memory"], contents["params"]
-    instances = f" x {world.instances} instances" * (world.instances > 1)
-    yield "plan", plan.name
-    yield "folder", str(folder)
-    yield (
-        "ranks",
-        f"{world.size}{instances} on {plan.config.hardware.nodes} nodes x {world.slots.gpus} GPUs ({plan.config.hardware.name})",
-    )
-    yield "degrees", _degrees(contents["degrees"])
-    share = memory["total_bytes"] / memory["capacity_bytes"]
-    yield (
-        "memory",
-        f"{memory['total_bytes'] / 1e9:.2f} GB of {memory['capacity_bytes'] / 1e9:.4g} GB on the fullest rank ({share:.1%})",
-    )
-    yield from _projection(contents["projection"])
-    yield from (("ask it", command) for command in registry.asked(plan).values())
-    yield "checks", count(check.status for check in plan.checks)
-    if any(verdict.verdict != "not_applicable" for verdict in plan.expectations):
-        yield "claims", count(verdict.verdict.replace("_", " ") for verdict in plan.expectations)
-    yield (
-        "parameters",
-        f"{readable(params['total'])}, {readable(params['active'])} active, {readable(params['per_rank_max'])} on a rank",
-    )
-    yield "groups", _groups(world)
-
-
-def _degrees(degrees: dict[str, Any]) -> str:
-    """Each with its value; dp, where ep does not divide adp, has none."""
-    shown = {key: value for key, value in degrees.items() if key != "name" and value is not None}
-    return " ".join(f"{key}={value}" for key, value in shown.items())
-
-
-def _groups(world: World) -> str:
-    """Groups and ranks in each, of the plan's own kinds that join ranks; a framework's are only counted."""
-    own = {kind: found for kind, found in world.kinds.items() if "." not in kind}
-    joined = [f"{kind}:{found.count}x{found.size}" for kind, found in own.items() if found.size > 1]
-    others = len(world.kinds) - len(own)
-    more = [f"and {others} kinds of {world.config.framework.name}"] if others else []
-    return " ".join([*(joined or ["none of several ranks"]), *more])
-
-
-def _pooled_rows(plan: PooledPlan, folder: Path) -> Iterable[tuple[str, str]]:
-    contents = plan.to_dict()
-    yield "plan", plan.name
-    yield "folder", str(folder)
-    for role, pool in contents["pools"].items():
-        used = pool["memory"]["total_bytes"] / pool["memory"]["capacity_bytes"]
-        size = f"{pool['world_size']} ranks x {pool['instances']} instances on {pool['nodes']} nodes"
-        yield role, f"{pool['degrees']['name']}, {size}, memory {used:.1%}"
-    yield from _projection(contents["projection"])
-    yield from _served(contents["served"])
-    yield "checks", count(check.status for check in plan.checks)
-
-
-def _projection(projection: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    if "train" in projection:
-        row = projection["train"]
-        yield (
-            "step",
-            f"{seconds(row['step_time_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU, MFU {number(row['mfu'])}",
-        )
-        yield "run", _run(row)
-        return
-    for row in projection["serve"]["prefill"]:
-        yield (
-            f"prefill {row['sequence_length']}",
-            f"TTFT {seconds(row['ttft_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU",
-        )
-    for row in projection["serve"]["decode"]:
-        yield (
-            f"decode {row['context_length']}",
-            f"TPOT {seconds(row['tpot_s'])}, {number(row['tokens_per_s_per_gpu'])} tokens/s/GPU",
-        )
-    yield from _served(projection["serve"].get("aggregated", ()))
-
-
-def _served(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[str, str]]:
-    """What clients see who each ask again when they are answered, where an engine was measured."""
-    for row in rows:
-        if row["ttft_s"] is not None:
-            times = f"TTFT {seconds(row['ttft_s'])}, TPOT {seconds(row['tpot_s'])}"
-            rate = f"{number(row['requests_per_s'])} requests/s"
-            out = f"{number(row['output_tokens_per_s_per_gpu'])} output tokens/s/GPU"
-            some = f", {row['running']} of {row['batch']} clients at a time" * (row["running"] < row["batch"])
-            yield f"both {row['sequence_length']}", f"{times}, {rate}, {out}{some}"
-
-
-def _run(row: dict[str, Any]) -> str:
-    """What a step's speed comes to in days."""
-    said = [f"{readable(row['tokens_per_day'])} tokens/day"]
-    if row["goodput"] is not None:
-        said.append(f"goodput {row['goodput']:.1%} at {number(row['failures_per_day'])} failures/day")
-    if row["days"] is not None:
-        said.append(f"{number(row['days'])} days, {readable(row['gpu_hours'])} GPU-hours")
-    return ", ".join(said)
-
-
-def count(words: Iterable[str]) -> str:
-    """How often each word comes, in the order of first appearance: `40 pass, 3 warn`."""
-    found: dict[str, int] = {}
-    for word in words:
-        found[word] = found.get(word, 0) + 1
-    return ", ".join(f"{times} {word}" for word, times in sorted(found.items()))
 
 
 class Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 ALIKE = 0.6
 """Least similarity (difflib's ratio) of two spellings of one name."""
@@ -21,7 +22,13 @@ def near(word: str, names: Iterable[str], count: int = 3) -> list[str]:
             found = [name for name in known if holds(name.lower(), low)]
             if found:
                 return found[:count]
-    return difflib.get_close_matches(low, known, count, ALIKE)
+    return list(_alike(low, tuple(known), count))
+
+
+@cache
+def _alike(word: str, names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Kept: a search for what mends a plan asks the same of hundreds of plans, and each answer takes a tenth of a second."""
+    return tuple(difflib.get_close_matches(word, names, count, ALIKE))
 
 
 def one_of(word: str, names: Sequence[str], key: str = "") -> str:

@@ -2,41 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from compiler import invariants
 from compiler.checks import Check, Status
-from compiler.claims.judge import judge, strict_checks
-from compiler.costs.total import cost, held
+from compiler.claims.judge import Verdict, judge, strict_checks
+from compiler.costs.total import Costs, cost, held
 from compiler.errors import CompilerError, InvariantError
 from compiler.frameworks.lay_out import lay_out
-from compiler.plan import Plan
+from compiler.invariants import memory
+from compiler.plan import Part, Plan
 from compiler.schedulers import registry
 from compiler.specs.config import Config
+from compiler.world import World
 
 if TYPE_CHECKING:
     from compiler.costs.calibration import Calibration
     from compiler.costs.uncertainty import Uncertainty
 
 
-def compile_config(config: Config) -> Plan:
-    """Compile one plan. Raises InvariantError with every broken invariant, or with the declared ones alone where no rank can be
-    laid out; ConfigError for a bad input file.
+@dataclass(frozen=True)
+class Draft:
+    """A plan of one part, as far as it is made."""
+
+    config: Config
+    world: World | None = None
+    part: Part | None = None
+    checks: tuple[Check, ...] = ()
+    expectations: tuple[Verdict, ...] = ()
+
+    def checked(self, checks: Iterable[Check], **made: Any) -> Draft:
+        """With what a pass has made, and what it has against it."""
+        return replace(self, checks=(*self.checks, *checks), **made)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether no rank can be laid out."""
+        return any(check.id in invariants.BLOCKING and check.status is Status.FAIL for check in self.checks)
+
+    @property
+    def laid(self) -> World:
+        if self.world is None:
+            raise ValueError("no pass has laid ranks out")
+        return self.world
+
+    @property
+    def plan(self) -> Plan:
+        if self.part is None:
+            raise ValueError("no pass has summed costs")
+        return Plan.of(self.part, self.checks, self.expectations)
+
+
+Pass = Callable[[Draft], Draft]
+
+
+def declared(draft: Draft) -> Draft:
+    """What the configuration says, by itself."""
+    return draft.checked(invariants.declared(draft.config))
+
+
+def laid_out(draft: Draft) -> Draft:
+    """Grids, groups, stages, experts, slots."""
+    world = lay_out(draft.config)
+    return draft.checked(invariants.laid_out(world), world=world)
+
+
+def projected(draft: Draft) -> Draft:
+    """Memory and time."""
+    return _costed(draft, cost(draft.laid, *timed_by(draft.config)))
+
+
+def held_alone(draft: Draft) -> Draft:
+    """Memory without time."""
+    return _costed(draft, held(draft.laid))
+
+
+def _costed(draft: Draft, costs: Costs) -> Draft:
+    return draft.checked(invariants.costed(draft.laid, costs), part=Part(draft.laid, costs))
+
+
+def launched(draft: Draft) -> Draft:
+    """What the targets have against it: a value that none can carry is refused now, not when files are written."""
+    return draft.checked(registry.checks(draft.plan))
+
+
+def judged(draft: Draft) -> Draft:
+    """Claims."""
+    verdicts = judge(draft.config, draft.plan.contents)
+    return draft.checked(strict_checks(draft.config, verdicts), expectations=verdicts)
+
+
+def sure(draft: Draft) -> Draft:
+    """More memory than there is fails."""
+    return replace(
+        draft,
+        checks=tuple(replace(check, status=Status.FAIL) if memory.exceeded(check) else check for check in draft.checks),
+    )
+
+
+COMPILED: tuple[Pass, ...] = (declared, laid_out, projected, launched, judged)
+TRIED: tuple[Pass, ...] = (declared, laid_out, held_alone, launched, sure)
+
+
+def compile_config(config: Config, observe: Callable[[str, Draft], None] = lambda _name, _draft: None) -> Plan:
+    """Compile one plan. `observe` is called after each pass with its name and what there is by then: timing, progress, dumps.
+
+    Raises InvariantError with every broken invariant, or with the declared ones alone where no rank can be laid out;
+    ConfigError for a bad input file.
     """
-    checks = list(invariants.declared(config))
-    if any(check.id in invariants.BLOCKING and check.status is Status.FAIL for check in checks):
-        _refuse(checks)
-    world = lay_out(config)
-    checks += invariants.laid_out(world)
-    costs = cost(world, *timed_by(config))
-    checks += invariants.costed(world, costs)
-    plan = Plan(world, costs, tuple(checks))
-    checks += registry.checks(plan)  # a value that no target can carry is refused now, not when files are written
-    verdicts = judge(config, plan.to_dict())
-    checks += strict_checks(config, verdicts)
-    _refuse(checks)
-    return Plan(world, costs, tuple(checks), verdicts)
+    return _run(COMPILED, Draft(config), observe).plan
+
+
+def _run(
+    passes: Sequence[Pass], draft: Draft, observe: Callable[[str, Draft], None] = lambda _name, _draft: None
+) -> Draft:
+    """The one gate: raises InvariantError with all that failed once nothing can follow, or everything has."""
+    for one in passes:
+        draft = one(draft)
+        observe(one.__name__, draft)
+        if draft.blocked:
+            break
+    _refuse(draft.checks)
+    return draft
 
 
 def holds(config: Config, apart_from: frozenset[str] = frozenset()) -> bool:
@@ -48,18 +137,13 @@ def holds(config: Config, apart_from: frozenset[str] = frozenset()) -> bool:
 
 
 def tried(config: Config) -> tuple[Check, ...]:
-    """Its checks, none failed; raises what `compile_config` would, or the first of it, without a projection: a fix is tried so."""
+    """Its checks, none failed; raises what `compile_config` would, or the first of it, without a projection: a fix is tried so.
+
+    More memory than there is fails here whatever runs have come to: a fix is to be sure.
+    """
     timed_by(config)
-    checks = list(invariants.declared(config))
-    _refuse(checks)
-    if config.expect.strict:
-        return compile_config(config).checks
-    world = lay_out(config)
-    costs = held(world)
-    checks += [*invariants.laid_out(world), *invariants.costed(world, costs)]
-    checks += registry.checks(Plan(world, costs, tuple(checks)))
-    _refuse(checks)
-    return tuple(checks)
+    draft = _run([declared], Draft(config))
+    return _run(COMPILED[1:] if config.expect.strict else TRIED[1:], draft).checks
 
 
 def timed_by(config: Config) -> tuple[Calibration, Uncertainty]:

@@ -1,21 +1,23 @@
-"""The Plan: a frozen whole, its fingerprint, and its dictionary."""
+"""The Plan: frozen parts that are launched together, and their fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compiler import pooled
 from compiler.checks import Check
-from compiler.claims.facts import facts
 from compiler.claims.judge import Verdict
-from compiler.cluster.share import Share
-from compiler.costs.case import busiest
+from compiler.costs.together import Aggregated
 from compiler.costs.total import Costs
-from compiler.layout.grid import Grid
+from compiler.document import SCHEMA, document, grids
+from compiler.errors import ConfigError
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
@@ -23,25 +25,72 @@ from compiler.specs.hardware import Within
 from compiler.words import figures
 from compiler.world import World
 
-SCHEMA = "rankplan/1"
+
+@dataclass(frozen=True)
+class Part:
+    """One world in closed form, and what it costs; tables of ranks and groups are expanded when they are asked for."""
+
+    world: World
+    costs: Costs
+
+    @cached_property
+    def contents(self) -> Mapping[str, Any]:
+        """What `plan.json` says of it, to be read alone: all but its name, checks and claims."""
+        found: Mapping[str, Any] = figures(document(self.world, self.costs))
+        return found
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled plan in closed form; tables of ranks and groups are expanded when they are asked for."""
+    """What is compiled and launched as one: a single part, which has no name, or with pools prefill and decode.
 
-    world: World
-    costs: Costs
+    What is of one world (`world`, `costs`, `groups`, ...) is that of the single part; of pools ask `parts`.
+    `own` are checks of each of several parts, `served` is what clients see of pools, where an engine was measured.
+    """
+
+    config: Config
+    compiled: Mapping[str, Part]
     checks: tuple[Check, ...] = ()
-    expectations: tuple[Verdict, ...] = field(default=())
+    expectations: tuple[Verdict, ...] = ()
+    own: Mapping[str, tuple[Check, ...]] = field(default_factory=dict)
+    served: tuple[Aggregated, ...] = ()
+
+    @classmethod
+    def of(cls, part: Part, checks: tuple[Check, ...] = (), expectations: tuple[Verdict, ...] = ()) -> Plan:
+        """A plan of one part."""
+        return cls(part.world.config, {"": part}, checks, expectations)
+
+    @cached_property
+    def parts(self) -> Mapping[str, Plan]:
+        """Each part as a plan of its own, by its name."""
+        if self.alone:
+            return {"": self}
+        return {name: Plan.of(part, self.own.get(name, ())) for name, part in self.compiled.items()}
 
     @property
-    def config(self) -> Config:
-        return self.world.config
+    def alone(self) -> bool:
+        """Whether there is but one part."""
+        return "" in self.compiled
+
+    @property
+    def only(self) -> Part:
+        """The single part. Raises ConfigError where there are several."""
+        if not self.alone:
+            ask = " or ".join(f'plan.parts["{name}"]' for name in self.compiled)
+            raise ConfigError.of(f"the plan {self.name} has parts, {' and '.join(self.compiled)}", f"ask {ask}")
+        return self.compiled[""]
 
     @property
     def name(self) -> str:
         return self.config.plan_name
+
+    @property
+    def world(self) -> World:
+        return self.only.world
+
+    @property
+    def costs(self) -> Costs:
+        return self.only.costs
 
     @property
     def world_size(self) -> int:
@@ -60,49 +109,24 @@ class Plan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of what decides the plan; neither its name nor how it is launched is part of it."""
-        config, world = self.config, self.world
-        left_out = ("inventory", "pin", *["within"] * (config.hardware.within == Within()))
-        hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
-        decides = {
-            "schema": SCHEMA,
-            "grids": _grids(world),
-            "order": config.parallel.order,
-            "stages": world.stages.to_list(),
-            "experts": world.experts.blocks,
-            "loads": config.experts.load,
-            "slots": {
-                "hosts": world.slots.hosts,
-                "leaf": _digest(world.slots.leaf.tobytes()),
-                "pod": _digest(world.slots.pod.tobytes()),
-                "domain": _digest(world.slots.domain.tobytes()),
-            },
-            "model": asdict(config.model),
-            "hardware": hardware,
-            "workload": asdict(config.workload),
-            "framework": asdict(config.framework),
-        }
-        return _digest(json.dumps(decides, sort_keys=True, separators=(",", ":")).encode())
+        """sha256 of what decides the plan, or those of its parts; neither its name nor how it is launched is part of it."""
+        if self.alone:
+            return _digest(json.dumps(_decides(self.world), sort_keys=True, separators=(",", ":")).encode())
+        parts = {name: part.fingerprint for name, part in self.parts.items()}
+        return _digest(json.dumps(parts, sort_keys=True).encode())
 
     def to_dict(self) -> dict[str, Any]:
         """What `plan.json` holds: the plan in closed form, of a size that does not grow with the ranks."""
-        world, costs = self.world, self.costs.to_dict()
-        found = {
-            "schema": SCHEMA,
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "world_size": world.size,
-            "instances": world.instances,
-            "degrees": world.degrees.to_dict(),
-            "order": self.config.parallel.order,
-            **_layout(world),
-            "padded_vocab_size": world.traits.padded_vocab_size,
-            **costs,
-            "facts": facts(world, costs),
-            "assumed": _assumed(self.config),
-            "checks": [check.to_dict() for check in self.checks],
-        }
-        return {**figures(found), "expectations": [asdict(verdict) for verdict in self.expectations]}
+        return deepcopy(self.contents)
+
+    @cached_property
+    def contents(self) -> dict[str, Any]:
+        """The same, to be read alone."""
+        found = self.only.contents if self.alone else figures(pooled.document(self))
+        checks = figures([check.to_dict() for check in self.checks])
+        verdicts = [asdict(verdict) for verdict in self.expectations]
+        named = {"schema": found["schema"], "name": self.name, "fingerprint": self.fingerprint}
+        return {**named, **found, "checks": checks, "expectations": verdicts}
 
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.
@@ -114,50 +138,29 @@ class Plan:
         return write_plan(self, Path(out), name)
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _layout(world: World) -> dict[str, Any]:
-    """Where ranks, layers and experts are."""
-    groups = [
-        {"kind": kind, "count": found.count, "size": found.size, "members": found.members, "bases": found.bases}
-        for kind, found in world.kinds.items()
-    ]
-    experts, slots = world.experts, world.slots
+def _decides(world: World) -> dict[str, Any]:
+    config = world.config
+    left_out = ("inventory", "hosts", "pin", *["within"] * (config.hardware.within == Within()))
+    hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
     return {
-        "grids": _grids(world),
-        "groups": groups,
+        "schema": SCHEMA,
+        "grids": grids(world),
+        "order": config.parallel.order,
         "stages": world.stages.to_list(),
-        "experts": {
-            "blocks": experts.blocks,
-            "moe_stages": experts.stages,
-            "imbalance": busiest(world.config, experts),
-        },
+        "experts": world.experts.blocks,
+        "loads": config.experts.load,
         "slots": {
-            "count": slots.count,
-            "gpus": slots.gpus,
-            "pinned": slots.pinned,
-            "spares": list(slots.spares),
-            **_share(slots.share),
+            "hosts": world.slots.hosts,
+            "leaf": _digest(world.slots.leaf.tobytes()),
+            "pod": _digest(world.slots.pod.tobytes()),
+            "domain": _digest(world.slots.domain.tobytes()),
         },
+        "model": asdict(config.model),
+        "hardware": hardware,
+        "workload": asdict(config.workload),
+        "framework": asdict(config.framework),
     }
 
 
-def _share(share: Share) -> dict[str, Any]:
-    """What an instance has of its nodes, where that is not all of them."""
-    return (
-        {} if share.whole else {"share": {"gpus": share.ranks, "nodes": share.nodes, "first_gpu": share.first_gpu(0)}}
-    )
-
-
-def _grids(world: World) -> dict[str, list[dict[str, Any]]]:
-    def rows(grid: Grid) -> list[dict[str, Any]]:
-        return [asdict(axis) for axis in grid.axes]
-
-    return {"attention": rows(world.attention), "expert": rows(world.expert)}
-
-
-def _assumed(config: Config) -> list[str]:
-    groups = {"hardware": config.hardware.assumed, "model": config.model.assumed, "workload": config.workload.assumed}
-    return [f"{group}.{key}" for group, keys in groups.items() for key in keys]
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

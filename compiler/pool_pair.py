@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from compiler.checks import Check, Status, check
-from compiler.cluster import inventory
+from compiler.cluster.hosts import known
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.frameworks.adapter import adapter
 from compiler.specs.config import Config
@@ -48,5 +48,5 @@ def _slots(config: Config, count: int) -> Slots | None:
     hardware = config.hardware
     if hardware.inventory is None:
         return nominal(hardware, count)
-    hosts = inventory.read(hardware.inventory)
+    hosts = known(hardware)
     return None if len(hosts) < count else from_inventory(hardware, hosts, count, pin=False)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from compiler import passes, pool_pair
 from compiler.checks import Check, Status, check, failed
 from compiler.claims.judge import unjudged
 from compiler.cluster import inventory
+from compiler.cluster.hostlist import fold
+from compiler.cluster.hosts import known
 from compiler.cluster.seating import Seating, seated
 from compiler.costs.together import Aggregated, sure
-from compiler.errors import InvariantError, Problem
+from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
 from compiler.invariants.world_size import idle
 from compiler.passes import compile_config, timed_by
 from compiler.plan import Plan
-from compiler.pooled import PooledPlan
+from compiler.pool_words import own_words
 from compiler.schedulers import registry
 from compiler.specs.config import Config
 from compiler.specs.degrees import resolve
@@ -25,7 +27,7 @@ from compiler.specs.limits import RANKS
 from compiler.specs.workload import ROLES, Pool
 
 
-def compile_any(config: Config) -> Plan | PooledPlan:
+def compile_any(config: Config) -> Plan:
     """Compile one plan, or those of the pools. Raises InvariantError and ConfigError."""
     return compile_config(config) if config.workload.pools is None else compile_pools(config)
 
@@ -40,25 +42,32 @@ def tried(config: Config, *, whole: bool = False) -> tuple[Check, ...]:
     return compile_any(config).checks
 
 
-def compile_pools(config: Config) -> PooledPlan:
+def compile_pools(config: Config) -> Plan:
     """Compile a configuration with pools. Raises InvariantError with what is broken in both, and ConfigError."""
     checks = list(_declared(config))
     _refuse([found.problem for found in checks if found.status is Status.FAIL])
     pair = list(pool_pair.rules(config, *(pool_config(config, role) for role in ROLES)))
-    plans, broken = {}, [found.problem for found in pair if found.status is Status.FAIL]
+    kinds, plans = set[type[CompilerError]](), dict[str, Plan]()
+    broken = [found.problem for found in pair if found.status is Status.FAIL]
     checks += pair
     for role in ROLES:
         try:
             plans[role] = compile_config(pool_config(config, role))
-        except InvariantError as error:
-            broken += [Problem(f"{role}: {problem.what}", problem.instead) for problem in error.problems]
-    _refuse(broken)
+        except CompilerError as error:
+            broken += [
+                Problem(own_words(config, role, problem.what), problem.instead).of(role) for problem in error.problems
+            ]
+            kinds.add(type(error))
+    _refuse(broken, kinds)
     verdicts = unjudged(config, "it is about one plan, and prefill and decode are two")
-    checks += [replace(found, id=f"{role}.{found.id}") for role in plans for found in plans[role].checks]
-    pooled = PooledPlan(config, plans, tuple(checks), verdicts)
-    checks += registry.pooled_checks(pooled)
+    for role, plan in plans.items():
+        own = (replace(found, message=own_words(config, role, found.message)) for found in plan.checks)
+        checks += [replace(found, id=f"{role}.{found.id}") for found in own]
+    parts = {role: plan.only for role, plan in plans.items()}
+    checks += registry.checks(Plan(config, parts, tuple(checks), verdicts))
     _refuse([found.problem for found in checks if found.status is Status.FAIL])
-    return PooledPlan(config, plans, tuple(checks), verdicts, tuple(_served(plans)))
+    each = {role: plan.checks for role, plan in plans.items()}
+    return Plan(config, parts, tuple(checks), verdicts, each, tuple(_served(plans)))
 
 
 def _served(plans: Mapping[str, Plan]) -> Iterator[Aggregated]:
@@ -72,9 +81,10 @@ def _served(plans: Mapping[str, Plan]) -> Iterator[Aggregated]:
             yield sure(row, known)
 
 
-def _refuse(problems: list[Problem]) -> None:
+def _refuse(problems: list[Problem], kinds: Collection[type[CompilerError]] = ()) -> None:
+    """What is bad in itself goes before what is broken between values, as for one plan."""
     if problems:
-        raise InvariantError(problems)
+        raise (ConfigError if ConfigError in kinds else InvariantError)(problems)
 
 
 def pool_config(config: Config, role: str) -> Config:
@@ -131,12 +141,20 @@ def _hardware(config: Config, role: str) -> Hardware:
     if hardware.inventory is None:
         return own
     spares = {name: _pool(config, name).spare_nodes for name in ROLES}
-    fits = len(inventory.read(hardware.inventory)) == places.nodes + sum(spares.values())
+    hosts = [host.host for host in known(hardware)]
+    fits = hardware.hosts is not None or len(hosts) == places.nodes + sum(spares.values())
     if not (fits if hardware.pin is None else hardware.pin):
-        return replace(own, pin=False)
+        return replace(own, pin=False, hosts=None)
+    if places.shared:
+        return replace(own, pin=True)
     before = spares[ROLES[0]] if role == ROLES[1] else 0
-    part = inventory.part(hardware.inventory, place.first + before, place.nodes + spares[role])
-    return replace(own, pin=True, inventory=hardware.inventory if places.shared else part)
+    if hardware.hosts is None:
+        first = place.first + before
+        return replace(
+            own, pin=True, inventory=inventory.part(hardware.inventory, hosts[first:][: place.nodes + spares[role]])
+        )
+    named, left = hosts[place.first :][: place.nodes], hosts[places.nodes + before :][: spares[role]]
+    return replace(own, pin=True, hosts=fold(named), inventory=inventory.part(hardware.inventory, [*named, *left]))
 
 
 def _declared(config: Config) -> Iterator[Check]:

@@ -25,6 +25,10 @@ LAYOUTS = "linear contiguous round_robin trivial tensor tensor_data_first data_f
 ARGUMENTS = {"sglang": ["--cp-strategy=zigzag"]}
 """What a framework must be told by the user before it accepts a feature."""
 
+LATENT = {"kv_lora_rank": 512, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "v_head_dim": 64}
+MODELS: dict[str, dict[str, Any]] = {"vllm": {f"model.{key}": value for key, value in LATENT.items()}}
+"""What a model must have before a framework accepts a feature: vLLM's prefill context parallelism wants latent attention."""
+
 PLACEMENTS = {"deepspeed": (None, "contiguous", "autoep")}
 """Expert layouts that differ in the degrees that they allow."""
 
@@ -68,6 +72,7 @@ def drawn(name: str) -> Iterator[Config]:
             "model.vocab_size": 32768,
             "hardware.node.gpus": 1,
             "hardware.nodes": 64,
+            **MODELS.get(name, {}),
         },
     )
     serve = changed(base, {"workload": composed("workload=serve", "hardware=h100_80gb").workload})

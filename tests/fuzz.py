@@ -28,15 +28,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from compiler import compile_plan
+from compiler.rankplan import WORDS
 from tests.command import ROOT, tree
-from tests.fuzz_cases import KINDS, PIPE, PLAN, Case, case
+from tests.fuzz_cases import GOLDEN, KINDS, PIPE, PLAN, Case, case
 
 CPU_S = 10
 PATIENCE_S = 120
 """Of a case on a busy machine; one that waits for ever uses no processor."""
 MEMORY_BYTES = 2 * 2**30
 LONGEST = 2000
-GOLDEN = Path(__file__).parent / "golden" / "mixtral_train" / "plan"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _limit() -> None:
 
 def _forked(program: str, args: Sequence[str], folder: Path) -> tuple[int, resource.struct_rusage]:
     """In a fork of this process, which has imported everything already."""
-    main = importlib.import_module("compiler.cli" if program == "compiler" else f"compiler.commands.{program[9:]}").main
+    main = importlib.import_module(WORDS.get(program.partition(".")[2], "compiler.cli")).main
     _warm()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -151,8 +151,9 @@ def _program(program: str, args: Sequence[str], folder: Path) -> tuple[int, reso
 def wrong(case: Case, did: Outcome, folder: Path) -> Iterator[str]:
     """Everything in which an outcome breaks the contract."""
     # A sweep with failures, a plan that differs from its framework, and an edited one are findings and end with 1.
-    finds = "plans in" in did.out or case.program.endswith(("prove", "show"))
-    found = did.status == 1 and "Traceback" not in did.err and finds
+    finds = "plans in" in did.out or case.program.endswith(("prove", "show", "check", "diff"))
+    compares = did.status == 0 and case.program.endswith("diff") and did.err.startswith("warning: ")
+    found = compares or (did.status == 1 and "Traceback" not in did.err and finds)
     if did.status not in (0, 2, 3, 4) and not found:
         yield f"exit {did.status}: {did.err[-400:]}"
     yield from _said(did, found)

@@ -16,6 +16,7 @@ from compiler.render.assets import folder
 from compiler.specs.config import Config
 
 PLAN = "plan"
+GOLDEN = Path(__file__).parent / "golden" / "mixtral_train" / "plan"
 """Stands for the folder of a compiled plan, of which a case gets a copy."""
 PIPE = b"<pipe>"
 """Content of a file that is to be a named pipe."""
@@ -509,7 +510,7 @@ def measurements(rng: random.Random) -> Made:
 
 
 def plan_folder(rng: random.Random) -> Made:
-    """`show` and `prove` of a plan folder with a file changed: `files` are laid over a copy of a plan."""
+    """`show`, `prove`, `check` and `diff` of a plan folder with a file changed: `files` are laid over a copy of a plan."""
     name = rng.choice(("plan.json", "slots.csv", "config.yaml"))
     data = plan_file(name)
     if name == "plan.json" and rng.random() < 0.6:
@@ -518,14 +519,26 @@ def plan_folder(rng: random.Random) -> Made:
         ("rank=1", "rank=0", "group=ep/0", "group=tp/1", "slot=0", "host=n1", "rank=-1", "x", f"rank={value(rng)}")
     )
     files = {f"{PLAN}/{name}": _damaged(rng, data) if rng.random() < 0.7 else data}
-    if rng.random() < 0.7:
-        return "compiler.show", [PLAN, query, *rng.choice(([], ["--json"], ["--all"]))], files
-    return "compiler.prove", [PLAN], files
+    return (*_asked(rng, query), files)
+
+
+def _asked(rng: random.Random, query: str) -> tuple[str, list[str]]:
+    """A command that reads the folder."""
+    form = rng.choice(([], ["--json"]))
+    return rng.choice(
+        (
+            ("compiler.show", [PLAN, query, *form, *rng.choice(([], ["--all"]))]),
+            ("compiler.prove", [PLAN]),
+            ("compiler.check", [PLAN, *form]),
+            ("compiler.diff", [PLAN, *rng.choice(([str(GOLDEN)], [PLAN], ["name=other"])), *form]),
+            ("compiler.diff", [str(GOLDEN), PLAN, *form]),
+        )
+    )
 
 
 def plan_file(name: str) -> bytes:
     """A file of the golden plan that is copied."""
-    return (Path(__file__).parent / "golden" / "mixtral_train" / "plan" / name).read_bytes()
+    return (GOLDEN / name).read_bytes()
 
 
 KINDS: dict[str, Callable[[random.Random], Made]] = {

@@ -24,10 +24,10 @@ def pasted(overrides: Sequence[str], more: Sequence[str]) -> list[str]:
 
 def refused(overrides: Sequence[str]) -> list[str]:
     """The error lines of a compile, none where it succeeds; nothing is written."""
-    from compiler.api import compiled
+    from compiler.api import compile_plan
 
     try:
-        compiled(list(overrides))
+        compile_plan(list(overrides))
     except CompilerError as error:
         return [str(problem) for problem in error.problems]
     return []

@@ -52,7 +52,12 @@ class SmallPlan:
     def config(self) -> Config:
         return self.world.config
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def parts(self) -> dict[str, SmallPlan]:
+        return {"": self}
+
+    @property
+    def contents(self) -> dict[str, Any]:
         return {"name": self.name}
 
 
@@ -102,7 +107,7 @@ class SmallPools:
 
     name: str
     config: Config
-    pools: dict[str, SmallPlan]
+    parts: dict[str, SmallPlan]
     fingerprint: str = "fedcba9876543210" * 4
 
 
@@ -142,15 +147,12 @@ def _degrees(ranks: int, gpus: int) -> Parallel:
 
 def files(made: SmallPlan | SmallPools) -> dict[str, Artifact]:
     """Path -> artifact of everything that a launch needs."""
-    if isinstance(made, SmallPools):
-        found = {item.path: item for item in registry.pooled_artifacts(made)}
-        below = {role: files(part) for role, part in made.pools.items()}
-        return found | {f"{role}/{path}": item for role, part in below.items() for path, item in part.items()}
-    found = {item.path: item for item in registry.artifacts(made)}
-    found |= {path: Artifact(path, text) for path, text in job(made).shared}
-    if made.config.hardware.inventory is not None:
-        found["runtime/inventory.csv"] = Artifact("runtime/inventory.csv", made.config.hardware.inventory)
-    return found
+    own = [*registry.artifacts(made)]
+    for name, part in made.parts.items():
+        own += [Artifact(path, text).within(name) for path, text in job(part).shared]
+        if part.config.hardware.inventory is not None:
+            own.append(Artifact("runtime/inventory.csv", part.config.hardware.inventory).within(name))
+    return {item.path: item for item in own}
 
 
 def write(made: SmallPlan | SmallPools, folder: Path) -> Path:

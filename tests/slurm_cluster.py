@@ -115,8 +115,7 @@ class Started:
 
     def await_logs(self, text: str, attempt: int = 0) -> None:
         """Wait until every rank has written `text`."""
-        parts = self.plan.pools if isinstance(self.plan, SmallPools) else {"": self.plan}
-        for pool, made in parts.items():
+        for pool, made in self.plan.parts.items():
             ready = [text] * made.world.size
             for instance in range(made.world.instances):
                 until(

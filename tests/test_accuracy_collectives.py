@@ -14,9 +14,9 @@ from benchmarks.predict import predict
 from benchmarks.rows import transfers
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record, Row
+from compiler import gpus
 from compiler.costs.calibration import GpuCalibration, LinkCurve
 from compiler.costs.comm.algorithms import ALGORITHMS
-from compiler.speed import calibrated
 from compiler.speed.fit import links
 from tests.measured_rows import MOVED, SHARED, write
 
@@ -83,7 +83,7 @@ def test_kin_is_of_the_same_architecture_or_of_the_next() -> None:
 
 def test_no_curves_of_later_gpus_reduce_in_the_switch_of_an_earlier_one() -> None:
     found = GpuCalibration("h100_80gb", links={"all_reduce": replace(MADE, switched=0.7)})
-    switched = [calibrated.on(name, found).links["all_reduce"].switched for name in ("h200", "lab", "a100_40gb")]
+    switched = [gpus.on(name, found).links["all_reduce"].switched for name in ("h200", "lab", "a100_40gb")]
     assert switched == [0.7, 0.7, 1.0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compiler import gpus
 from compiler.speed import selection
 
 
@@ -9,7 +10,7 @@ def test_products_and_generations_are_read_off_names() -> None:
     releases = ("megatron/nemo-25.11", "megatron/megatron-lm-2022", "llm-foundry/2023")
     assert [selection.product(name) for name in releases] == ["megatron/nemo", "megatron/megatron-lm", ""]
     clusters = ("a100_40gb", "h200", "gb300_nvl72", "mi300x")
-    assert [selection.generation(name) for name in clusters] == ["ampere", "hopper", "blackwell", ""]
+    assert [gpus.generation(name) for name in clusters] == ["ampere", "hopper", "blackwell", ""]
 
 
 def test_an_unknown_release_is_its_frameworks_latest() -> None:

@@ -228,3 +228,20 @@ class TestCompiling:
         monkeypatch.setattr(cli, "run", interrupt)
         ran = call(cwd=tmp_path)
         assert (ran.code, ran.out, ran.err) == (130, "", "")
+
+
+def test_help_looks_into_the_groups_of_a_folder_alone(tmp_path: Path) -> None:
+    from hydra.core.object_type import ObjectType
+
+    from compiler.config.source import FileConfigSource
+
+    for name in ("hardware", "notes/deep/deeper", "hardware/old/older"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "hardware" / "lab.yaml").write_text("name: lab\n", encoding="utf-8")
+    source = FileConfigSource("main", f"file://{tmp_path}")
+    assert source.list("", ObjectType.GROUP) == ["hardware"]
+    assert source.list("hardware", ObjectType.GROUP) == []
+    ran = call("--help", "--config-path", str(tmp_path), cwd=tmp_path)
+    assert ran.code == 0
+    assert ", lab, " in ran.out
+    assert "deeper" not in ran.out

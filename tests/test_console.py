@@ -8,7 +8,8 @@ import pytest
 
 from compiler.api import compile_plan
 from compiler.console import summary
-from compiler.render.report import report
+from compiler.report import sections
+from compiler.report.markdown import markdown
 
 BARE = ["scheduler=[]"]
 
@@ -37,7 +38,7 @@ def test_claims_about_other_models_are_not_counted(capsys: pytest.CaptureFixture
     assert "claims" not in shown(capsys, "model.name=mine")
     assert "not applicable" not in shown(capsys)["claims"]
     plan = compile_plan([*BARE, "model.name=mine"])
-    assert "## Claims" not in report(plan, plan.to_dict())
+    assert "## Claims" not in markdown(plan.name, sections.of(plan, plan.to_dict()))
 
 
 def test_groups_of_one_rank_and_a_frameworks_own_are_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +52,7 @@ def test_groups_of_one_rank_and_a_frameworks_own_are_not_listed(capsys: pytest.C
 def test_a_single_stage_waits_for_no_other() -> None:
     for degrees, words in (("parallel=tp8_dp8", "other prompts"), ("parallel=tp8_pp4_dp2", "waiting for stages")):
         plan = compile_plan([*BARE, "~expect", "model=llama3_1_8b", "hardware.nodes=8", degrees])
-        text = report(plan, plan.to_dict())
+        text = markdown(plan.name, sections.of(plan, plan.to_dict()))
         assert words in text
         assert ("waiting for stages" in text) == ("pp4" in degrees)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from compiler.costs.arrays import array
 from compiler.costs.case import case
 from compiler.costs.pipeline.flight import in_flight
 from compiler.costs.work.activations import in_training, passing, stored_each
 from compiler.costs.work.memory import allocated, reserved
+from compiler.frameworks.lifted import Source
 from tests.costed import held, parts, under
 from tests.worlds import DEEPSEEK_V3, GPT3, LLAMA_8B, MIXTRAL, TRAIN, world
 
@@ -78,7 +83,7 @@ def test_recomputation_saves_memory_in_order() -> None:
     ("piece", "each"),
     [
         ("layernorm", 2 * 2 * 7168),
-        ("mla_up_proj", 2 * 128 * (192 + 192 + 128)),
+        ("mla_up_proj", 2 * (128 * (192 + 192 + 128) + 1536 + 512)),
         ("mlp", 3 / 61 * 2 * 3 * 18_432),
         ("moe_act", 58 / 61 * 2 * 8 * 2048),
         ("shared_experts", 58 / 61 * 2 * 3 * 2048),
@@ -136,3 +141,25 @@ def test_micro_batches_in_flight(schedule: str, vpp: int, batches: int, expected
     """Interleaved, first stage: p * (1 + (p-1)/(p*v)) = 5.5."""
     workload = replace(TRAIN, schedule=schedule, global_batch_size=batches)
     assert in_flight(case(world("pp4", LLAMA_8B, workload, vpp=vpp))).tolist() == expected
+
+
+@pytest.mark.skipif(find_spec("megatron") is None, reason="megatron-core is not installed")
+@pytest.mark.parametrize("overlapped", [False, True])
+@pytest.mark.parametrize(
+    ("pp", "vpp", "group", "batches"), [(4, 1, 4, 64), (4, 2, 4, 64), (4, 2, 6, 66), (8, 4, 8, 16), (2, 8, 2, 2)]
+)
+def test_chunks_in_flight_are_megatrons(pp: int, vpp: int, group: int, batches: int, overlapped: bool) -> None:
+    """Those that Megatron-Core's own function warms up with, and the one that runs before the first goes back."""
+    spec = find_spec("megatron")
+    assert spec
+    assert spec.submodule_search_locations
+    source = Source("megatron", Path(next(iter(spec.submodule_search_locations))).parent)
+    lifted = source.lift("core/pipeline_parallel/schedules.py", "get_pp_rank_microbatches")
+    workload = replace(TRAIN, schedule="interleaved", global_batch_size=batches, overlapped_dispatch=overlapped)
+    plan = replace(case(world(f"pp{pp}", MIXTRAL, workload, vpp=vpp)), group=array(group))
+    for rank, stages in enumerate(in_flight(plan).tolist()):
+        ranks = SimpleNamespace(size=lambda: pp, rank=lambda at=rank: at)
+        sent = SimpleNamespace(pp_group=ranks, virtual_pipeline_model_parallel_size=vpp if vpp > 1 else None)
+        early = overlapped and vpp > 1
+        warm = lifted.get_pp_rank_microbatches(batches, vpp, group, False, early, sent)[2]
+        assert stages * vpp == min(warm + 1, batches * vpp)

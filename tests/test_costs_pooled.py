@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.predict import predict
-from compiler import PooledPlan, compile_pools
+from compiler import Plan, compile_plan
 from compiler.costs.pooled import served
 from tests.pooled_plans import pools
 from tests.served_rows import SIDES, planned, times
@@ -16,11 +16,11 @@ LARGE = ["hardware=h200", "model=llama3_1_70b", "workload=serve", "workload.prec
 LARGE += ["workload.output_length=512", "framework.args=[org/model]"]
 
 
-def compiled(fillers: int, batch: int, *more: str) -> PooledPlan:
+def compiled(fillers: int, batch: int, *more: str) -> Plan:
     """Prefill on servers of four GPUs, decode on one of eight."""
     both = pools(f"parallel: tp4, instances: {fillers}", f"parallel: tp8, global_batch_size: {batch}")
     nodes = f"hardware.nodes={fillers // 2 + 1}"
-    return compile_pools([*LARGE, nodes, "workload.sequence_lengths=[2048]", both, *more])
+    return compile_plan([*LARGE, nodes, "workload.sequence_lengths=[2048]", both, *more])
 
 
 def test_pools_print_what_a_row_is_predicted_by(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_equal_stages_wait_as_the_papers_say_and_as_the_closed_form_says(
 ) -> None:
     """F = 1, B = 2, W = 1 (half of B): (pp-1)/vpp of F+B, a third of it (ZB1P), (pp/2-1)(F&B + B - 3W)."""
     forward, backward = np.ones(pp), 2 * np.ones(pp)
-    found = replay.makespan(name, forward, backward, vpp, micro_batches)
+    found = replay.Pipeline(name, forward, backward, vpp, micro_batches).makespan()
     expected = 3 * (pp - 1) * {"zero_bubble": 1 / 3, "dualpipe": (pp - 2) / (3 * (pp - 1))}.get(name, 1 / vpp)
     assert found == pytest.approx(3 * micro_batches + expected)
     said = closed.bubble(name, forward, backward, array(vpp), array(micro_batches))
@@ -65,7 +65,7 @@ def test_the_closed_form_stays_within_two_per_cent_of_the_replay() -> None:
         errors = []
         for _ in range(250):
             forward, backward, vpp, count = random_stages(rng, name)
-            end = replay.makespan(name, forward, backward, vpp, count)
+            end = replay.Pipeline(name, forward, backward, vpp, count).makespan()
             assert end is not None
             total = forward + backward
             slowest = (closed.mirrored(total) if name == "dualpipe" else total).max()
@@ -92,15 +92,15 @@ def test_a_long_step_is_a_short_one_and_more_of_the_slowest_stage(name: str) -> 
     orders = ORDERS[name](8, 1, 300)
     assert orders is not None
     whole = replay.replay(orders, replay.Times(forward.tolist(), (2 * forward).tolist()), 8)
-    assert replay.makespan(name, forward, 2 * forward, 1, 300) == pytest.approx(whole, rel=2e-3)
+    assert replay.Pipeline(name, forward, 2 * forward, 1, 300).makespan() == pytest.approx(whole, rel=2e-3)
 
 
 def test_a_slow_last_stage_costs_less_than_its_share_of_the_sum() -> None:
     """The head makes the last stage slow; the others' waiting for it is not counted twice."""
     forward = np.array([1.0, 1.0, 1.0, 1.5])
-    found = replay.bubble("1f1b", forward, 2 * forward, 1, 16)
+    found = replay.Pipeline("1f1b", forward, 2 * forward, 1, 16).bubble()
     assert found == pytest.approx(9.0)
-    assert replay.bubble("1f1b", forward[::-1], 2 * forward[::-1], 1, 16) < 7
+    assert replay.Pipeline("1f1b", forward[::-1], 2 * forward[::-1], 1, 16).bubble() < 7
 
 
 def test_orders_that_wait_for_each_other_are_seen() -> None:
@@ -114,8 +114,8 @@ def test_orders_that_wait_for_each_other_are_seen() -> None:
 )
 def test_a_schedule_that_does_not_exist_is_costed_in_closed_form(name: str, pp: int, vpp: int, count: int) -> None:
     forward = np.ones(pp)
-    assert replay.makespan(name, forward, 2 * forward, vpp, count) is None
-    assert replay.bubble(name, forward, 2 * forward, vpp, count) > 0
+    assert replay.Pipeline(name, forward, 2 * forward, vpp, count).makespan() is None
+    assert replay.Pipeline(name, forward, 2 * forward, vpp, count).bubble() > 0
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,11 @@ def test_a_last_group_that_is_smaller_than_the_stages_does_not_exist() -> None:
 def test_seconds_of_chunks_are_those_of_their_shares() -> None:
     """All of a rank's time in one chunk keeps the others waiting; equal shares are what is left unsaid."""
     forward = np.ones(4)
-    equal = replay.makespan("interleaved", forward, 2 * forward, 2, 16)
-    assert replay.makespan("interleaved", forward, 2 * forward, 2, 16, 0, [0.5] * 8) == pytest.approx(equal)
-    last = replay.makespan("interleaved", forward, 2 * forward, 2, 16, 0, [0.5] * 3 + [0.1] + [0.5] * 3 + [0.9])
+    equal = replay.Pipeline("interleaved", forward, 2 * forward, 2, 16).makespan()
+    assert replay.Pipeline("interleaved", forward, 2 * forward, 2, 16, 0, [0.5] * 8).makespan() == pytest.approx(equal)
+    last = replay.Pipeline(
+        "interleaved", forward, 2 * forward, 2, 16, 0, [0.5] * 3 + [0.1] + [0.5] * 3 + [0.9]
+    ).makespan()
     assert last is not None
     assert equal is not None
     assert last > equal

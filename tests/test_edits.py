@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler import compile_plan, compile_pools
+from compiler import compile_plan
 from compiler.commands import prove, show
 
 PLAN = ["parallel=tp8_pp2_ep8_adp1_etp1", "hardware=h100_80gb", "hardware.nodes=2", "model=mixtral_8x7b"]
@@ -161,7 +161,7 @@ def test_it_is_in_the_json(plan: Path) -> None:
 
 def test_a_file_of_a_pool(tmp_path: Path) -> None:
     pools = "workload.pools={prefill:{parallel:tp8_ep8_adp1_etp1,instances:1},decode:{parallel:tp8_ep8_adp1_etp1,instances:1}}"
-    folder = compile_pools([*PLAN[1:], *SERVED, "hardware.nodes=2", pools]).write(tmp_path, "plan")
+    folder = compile_plan([*PLAN[1:], *SERVED, "hardware.nodes=2", pools]).write(tmp_path, "plan")
     assert ran(prove.run, str(folder))[0] == 0
     replaced("decode/runtime/launch.json", '"port": 0', '"port": 1')(folder)
     assert "DIFFERS decode/runtime/launch.json: " in ran(prove.run, str(folder))[1]

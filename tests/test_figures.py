@@ -14,7 +14,8 @@ from compiler.costs.arrays import settled
 from compiler.errors import InvariantError
 from compiler.passes import compile_config
 from compiler.plan import Plan
-from compiler.render.report import report
+from compiler.report import sections
+from compiler.report.markdown import markdown
 from compiler.specs.config import Config, Framework
 from compiler.words import DIGITS, figures
 from tests.configs import changed, composed
@@ -107,7 +108,9 @@ def test_nothing_written_is_negative_or_no_number(kind: str) -> None:
             assert value >= 0
             if isinstance(value, float):
                 assert value == float(f"{value:.{DIGITS}g}")
-        text = report(plan, contents) + "".join(check.message + check.observed for check in plan.checks)
+        text = markdown(plan.name, sections.of(plan, contents)) + "".join(
+            check.message + check.observed for check in plan.checks
+        )
         assert not re.search(r"\b(inf|nan)\b", text.replace("num.nan", ""))
 
 

@@ -27,6 +27,7 @@ def test_the_json_says_batch_precision_and_zero() -> None:
         "gradient_accumulation_steps": 16,
         "zero_optimization": {"stage": 1},
         "bf16": {"enabled": True},
+        "data_types": {"grad_accum_dtype": "fp32"},
     }
     plain = changed(TRAIN, {"workload.precision": "fp32", "workload.distributed_optimizer": False})
     assert files(plain)["framework/ds_config.json"]["zero_optimization"] == {"stage": 0}

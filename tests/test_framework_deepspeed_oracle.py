@@ -75,7 +75,7 @@ def test_a_part_of_the_optimizer_is_what_deepspeed_reads() -> None:
     assert differences(world) == []
     other = replace(world, config=replace(given, workload=replace(workload, optimizer_offload=1.0)))
     with mock.patch.object(host, "zero", return_value={"offload_optimizer": {"device": "cpu", "ratio": 0.5}}):
-        assert [found.what for found in differences(other)] == ["ds_config.json offload_optimizer"]
+        assert [found.what for found in differences(other)] == ["resolved offload_optimizer"]
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 4])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from compiler import invariants
@@ -12,30 +10,72 @@ from compiler.fixes import change
 from compiler.frameworks import lifted
 from compiler.frameworks.sglang import prove as sglang
 from compiler.frameworks.vllm import prove as vllm
-from tests.megatron_plans import newest_megatron
+from tests.parsers import TABLES, path, text
 from tests.pasted import refused
 from tests.test_framework_told import args
 from tests.wheels import wheel
 
 TRAIN = ("workload=train", "scheduler=[]")
-FOLDER = Path(vllm.__file__).parents[1]
 
 UNKNOWN = [
     # framework, arguments, which of them it does not know, what it may have meant
     ("megatron", "--moe-permut-fusion", "--moe-permut-fusion", "--moe-permute-fusion"),
     ("megatron", "--qk-layernorm,--qk_layernorm", "--qk_layernorm", "--qk-layernorm"),
     ("torchtitan", "--compile.enabled", "--compile.enabled", "--compile.enable"),
+    ("torchtitan", "--traning.steps=3", "--traning.steps", "--training.steps"),
+    ("torchtitan", "--metric.log_freq=3", "--metric.log_freq", "--metrics.log_freq"),
     ("maxtext", "remat_polici=full", "remat_polici", "remat_policy"),
     ("vllm", "--enable-prefix-cachin", "--enable-prefix-cachin", "--enable-prefix-caching"),
     ("sglang", "--moe-runner-backen2", "--moe-runner-backen2", "--moe-runner-backend"),
 ]
 KNOWN = [
-    ("megatron", "--moe-permute-fusion,--seed=3"),
+    (
+        "megatron",
+        "--moe-permute-fusion,--seed=3,--lr=1e-4,--lr-warmup-init,-1,--rerun-mode=disabled,--attention-backend,flash,--cp-comm-type,p2p,a2a",
+    ),
+    ("megatron", "--data-path,0.3,/a,0.7,/b"),
+    ("vllm", "--max-model-len=128k,--max-num-batched-tokens=8k,--kv-cache-dtype=fp8,--max-num-seqs=None"),
     ("torchtitan", "--compile.enable,--optimizer.lr=1e-3,--metrics.no_enable_wandb"),
-    ("maxtext", "steps=30"),
+    ("maxtext", "steps=30,steps=3e2,learning_rate=3.e-5,enable_checkpointing=False,max_num_checkpoints_to_keep=null"),
     ("vllm", "--enable_prefix_caching,--no-enable-prefix-caching,-O3,--compilation-config.level=3"),
     ("sglang", "--moe-runner-backend=triton,--moe-runner-back=triton"),
 ]
+
+
+WRONG = [
+    # framework, arguments, what is said, what is written instead
+    ("megatron", "--fp8-recipe,foo", "--fp8-recipe foo, and megatron 0.19.2 takes tensorwise, delayed, ", "give --fp8-recipe tensorwise, "),
+    ("megatron", "--fp8-recipe,blockwis", "--fp8-recipe blockwis", "write --fp8-recipe blockwise, or leave --fp8-recipe out"),
+    ("megatron", "--lr,fast", "--lr fast, and megatron 0.19.2 takes a number", "give --lr a number, or leave --lr out"),
+    ("megatron", "--train-iters,1.5", "--train-iters 1.5, and megatron 0.19.2 takes a whole number", "leave --train-iters out"),
+    ("megatron", "--save,--load,/c", "--save nothing, and megatron 0.19.2 takes a value", "leave --save out"),
+    ("megatron", "--moe-permute-fusion=true", "--moe-permute-fusion true, and megatron 0.19.2 takes no value", "write --moe-permute-fusion alone"),
+    ("vllm", "--gpu-memory-utilization=7", "takes a number above 0 and of at most 1", "leave --gpu-memory-utilization out"),
+    ("vllm", "--max-num-seqs,-8", "--max-num-seqs -8, and vllm 0.33.0 takes a whole number of at least 1", "write --max-num-seqs 1, or"),
+    ("vllm", "--max_num_seqs=0", "--max-num-seqs 0, and", "write --max-num-seqs 1, or"),
+    ("sglang", "--mem-fraction-static=1.5", "takes a number above 0 and below 1", "leave --mem-fraction-static out"),
+    ("sglang", "--max-running-req=-1", "takes a whole number of at least 1", "write --max-running-req 1, or"),
+    ("sglang", "--fp8-gemm-backend=cutlas", "--fp8-gemm-backend cutlas, and sglang ", "write --fp8-gemm-backend cutlass"),
+    ("torchtitan", "--training.dtype=bf16", "--training.dtype bf16, and torchtitan 0.3.0 takes bfloat16 or float32", "leave --training.dtype out"),
+    ("torchtitan", "--training.steps=many", "takes a whole number", "leave --training.steps out"),
+    ("maxtext", "steps=many", "takes a whole number of at least -1", "give steps a whole number"),
+    ("maxtext", "enable_checkpointing=maybe", "takes true or false", "leave enable_checkpointing out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("framework", "arguments", "message", "fix"), WRONG)
+def test_a_value_that_its_parser_does_not_take_is_refused(
+    framework: str, arguments: str, message: str, fix: str
+) -> None:
+    [(status, found, instead)] = said(framework, args(arguments))
+    assert status == "fail"
+    assert message in found
+    assert fix in instead
+
+
+def test_a_configuration_of_ones_own_may_have_other_sections() -> None:
+    own = args("--module=mine,--config=mine_8b,--rollout.steps=3")
+    assert [status for status, *_ in said("torchtitan", own)] == ["warn"]
 
 
 def said(framework: str, *overrides: str) -> list[tuple[str, str, str]]:
@@ -82,17 +122,13 @@ def test_a_parser_that_is_not_at_hand_is_warned_of(other: str) -> None:
     )
 
 
+@pytest.mark.parametrize(("framework", "release"), TABLES, ids=str)
+def test_tables_are_as_the_frameworks_source_has_them(framework: str, release: str) -> None:
+    assert path(framework, release).read_text(encoding="utf-8") == text(TABLES[framework, release]())
+
+
 def table(framework: str, release: str) -> set[str]:
-    return set((FOLDER / framework / "parser" / f"{release}.txt").read_text(encoding="utf-8").split())
-
-
-def test_megatrons_own_parser_has_these_options() -> None:
-    with newest_megatron():
-        from compiler.frameworks.megatron.installed import module
-
-        arguments = module("megatron.training.arguments")
-        parser = arguments.add_megatron_arguments(arguments.argparse.ArgumentParser(allow_abbrev=False))
-        assert table("megatron", "0.19.2") == {name for name in parser._option_string_actions if name != "-h"} | {"-h"}
+    return {line.split()[0] for line in path(framework, release).read_text(encoding="utf-8").splitlines()}
 
 
 @pytest.mark.parametrize("release", ["0.5.21", "0.5.23"])

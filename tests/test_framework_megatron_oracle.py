@@ -92,7 +92,14 @@ def test_the_command_proves_a_folder_and_sees_a_difference(tmp_path: Path, capsy
     assert command.run([str(folder), "--wheel", str(wheel(NEWEST))]) == 0
     assert "groups megatron.embd" in capsys.readouterr().out
     assert command.run([str(folder), "--wheel", str(wheel(OLDEST))]) == 1
-    assert "DIFFERS version: plan 0.19.2 | found 0.16.1" in capsys.readouterr().out
+    found = capsys.readouterr().out
+    assert "DIFFERS version: plan 0.19.2 | found 0.16.1" in found
+    assert found.splitlines()[-1] == (
+        "the plan is for release 0.19.2 and 0.16.1 is what was found: differences may be the release's ; name a wheel of 0.19.2 "
+        "with --wheel, or compile with framework.version=0.16.1"
+    )
+    older = compile_config(changed(config, {"workload.global_batch_size": 16, "framework.version": "0.16.1"}))
+    assert command.run([str(older.write(tmp_path)), "--wheel", str(wheel(OLDEST))]) == 0
 
 
 def test_a_wrong_table_is_found(newest: None) -> None:

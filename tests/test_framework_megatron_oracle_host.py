@@ -56,7 +56,7 @@ def test_a_fraction_that_is_not_emitted_is_found(newest: None) -> None:
     args.optimizer_offload_fraction, args.cpu_offloading_num_layers = 1.0, 7
     with mock.patch.object(recorded, "parsed", return_value=args):
         found = [finding.what for finding in prove.findings(world) if not finding.equal]
-    assert found == ["optimizer states on the host", "layers whose activations are on the host"]
+    assert found == ["resolved optimizer states on the host", "resolved layers whose activations are on the host"]
 
 
 @pytest.mark.parametrize(

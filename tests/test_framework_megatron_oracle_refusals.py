@@ -68,7 +68,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "megatron-positions",
-        {"framework.args": ["--max-position-embeddings", "64"]},
+        {"model.position_embedding_type": "absolute", "framework.args": ["--max-position-embeddings", "64"]},
         "arguments: max_position_embeddings (64)",
     ),
     (
@@ -150,6 +150,20 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "configuration: Delayed scaling does not support moe_act and layernorm",
     ),
     (
+        "megatron-offload-modules",
+        {"workload.offload_modules": ["attn_proj"]},
+        "configuration: attn_proj cannot be set to offload_modules alone",
+    ),
+    (
+        "megatron-offload-modules",
+        {
+            "workload.offload_modules": ["moe_act"],
+            "workload.recompute": "selective",
+            "workload.recompute_modules": ["moe"],
+        },
+        "configuration: Cannot offload {'moe_act'} while recomputing",
+    ),
+    (
         "megatron-cuda-graphs",
         {"workload.recompute": "full", "workload.cuda_graphs": "layer"},
         "configuration: full recompute is only supported with full iteration",
@@ -169,6 +183,26 @@ def test_what_a_rule_refuses_megatron_refuses(newest: None, rule: str, values: d
     assert rule in refusals(config)
     said = verdict(config)
     assert said.startswith(how), said
+
+
+def test_modules_whose_activations_go_to_the_host(newest: None) -> None:
+    config = changed(TRAIN, {"workload.offload_modules": ["core_attn", "attn_proj", "expert_fc1", "moe_act"]})
+    assert refusals(config) == []
+    assert verdict(config) == ""
+
+
+EASED: list[dict[str, Any]] = [
+    {"framework.args": ["--max-position-embeddings", "64"]},
+    {"parallel.tp": 1, "parallel.dp": 16, "framework.args": ["--tp-comm-overlap"]},
+]
+"""Options that stop Megatron as they are, of plans that lose nothing without them."""
+
+
+@pytest.mark.parametrize("values", EASED, ids=[values["framework.args"][0] for values in EASED])
+def test_what_is_left_out_lets_megatron_start(newest: None, values: dict[str, Any]) -> None:
+    config = changed(TRAIN, values)
+    assert refusals(config) == []
+    assert verdict(config) == ""
 
 
 def test_experts_that_fill_no_world(newest: None) -> None:

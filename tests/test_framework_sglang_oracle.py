@@ -15,6 +15,7 @@ from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.proof import NotInstalledError
+from compiler.frameworks.sglang.resolver import ask
 from compiler.passes import compile_config
 from compiler.specs.config import Config
 from tests.configs import changed, composed
@@ -89,11 +90,11 @@ def plan(seed: int) -> Config:
 
 @pytest.mark.parametrize("seed", range(120))
 def test_random_plans_are_what_sglang_builds(seed: int, source: Source) -> None:
-    from compiler.frameworks.sglang.prove import prove
+    from compiler.frameworks.sglang.prove import laid_out
 
     config = plan(seed)
     assert [item for item in adapter("sglang").declared(config) if item.status == "fail"] == []
-    findings = list(prove(lay_out(config), source.root))
+    findings = list(laid_out(lay_out(config), source))
     assert [finding for finding in findings if not finding.equal] == []
     assert len(findings) >= 13
 
@@ -117,20 +118,23 @@ def test_the_strategy_proves_from_its_folder(
 ) -> None:
     from compiler.render.folder import write_plan
 
+    for name in ask.NEEDED:
+        pytest.importorskip(name)
     path = write_plan(compile_config(changed(BASE, STRATEGY)), tmp_path)
     assert command.run([str(path), "--wheel", str(source.root)]) == 0
     printed = capsys.readouterr().out
     assert "equal   groups sglang.tp: 4 groups of 64" in printed
     assert "equal   nodes and GPUs: 256 ranks on 32 nodes" in printed
+    assert "equal   resolved degrees: tp_size=64 pp_size=4 dp_size=1 attn_dp_size=16 attn_cp_size=1" in printed
 
 
 @pytest.mark.parametrize("kind", ["ep", "etp", "sglang.tp", "tp"])
 def test_a_wrong_group_is_found(kind: str, source: Source) -> None:
-    from compiler.frameworks.sglang.prove import prove
+    from compiler.frameworks.sglang.prove import laid_out
 
     world = lay_out(changed(BASE, STRATEGY))
     wrong = replace(world, kinds={**world.kinds, kind: world.kinds["pp"]})
-    assert [item.what for item in prove(wrong, source.root) if not item.equal] == [f"groups {kind}"]
+    assert [item.what for item in laid_out(wrong, source) if not item.equal] == [f"groups {kind}"]
 
 
 def accepted(source: Source, config: Config) -> bool:
@@ -201,10 +205,10 @@ def test_a_missing_wheel_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_an_older_version_is_asked_in_its_own_words(seed: int) -> None:
-    from compiler.frameworks.sglang.prove import prove
+    from compiler.frameworks.sglang.prove import laid_out
 
     pytest.importorskip("torch")
     world = lay_out(changed(plan(seed), {"framework.version": "0.5.21"}))
-    findings = list(prove(world, wheel("sglang", "0.5.21")))
+    findings = list(laid_out(world, Source("sglang", wheel("sglang", "0.5.21"))))
     assert [finding for finding in findings if not finding.equal] == []
     assert findings[0].what == "version"

@@ -15,9 +15,10 @@ from compiler.errors import ConfigError
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.lifted import Source
-from compiler.frameworks.sglang.prove import prove
+from compiler.frameworks.sglang.prove import laid_out
 from compiler.pools import pool_config
 from compiler.specs.config import Config
+from tests import sglang_context_cases as contexts
 from tests.checks import by_id
 from tests.configs import changed, composed
 from tests.pooled_plans import pools
@@ -66,7 +67,7 @@ def test_a_key_is_an_option_that_sglang_has(values: dict[str, Any], expected: li
     assert [text for text in words(config) if text not in words(usual)] == expected
     pytest.importorskip("torch")
     source = Source("sglang", wheel("sglang", version))
-    assert [item for item in prove(lay_out(config), source.root) if not item.equal] == []
+    assert [item for item in laid_out(lay_out(config), source) if not item.equal] == []
 
 
 def test_a_dense_model_has_no_tokens_to_exchange() -> None:
@@ -114,9 +115,7 @@ FULL = f"token_dispatcher/deepep.py: low-latency kernels have room for {ROOM}=12
 HALVE = "halves batches between the dispatch and combine of an all-to-all back end, and --moe-a2a-backend is "
 BUILT = "batch_overlap/operations_strategy.py halves batches of DeepSeek V2 to V4, Qwen3 MoE and MiMo V2 only; whether "
 NO_LAYERS = "--speculative-algorithm EAGLE drafts with the model's own multi-token-prediction layers: workload.draft_tokens=2, and "
-PAGES = (
-    "arg_groups/validation_hook.py: chunks of workload.prefill_chunk=100 tokens are not whole pages of --page-size=64"
-)
+PAGES = "arg_groups/validation_hook.py: chunks of workload.prefill_chunk=100 tokens are not whole pages of 64, those of --page-size"
 NO_ADP = (
     "arg_groups/overrides.py: --moe-a2a-backend deepep sets ep_size to tp_size=16 without a word, and the plan has ep=4"
 )
@@ -227,8 +226,9 @@ def test_every_rule_of_passes_has_a_case() -> None:
     modules = (compiler.frameworks.asked, compiler.frameworks.sglang.pass_rules)
     texts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     found = {name for text in texts for name in re.findall(r'"(?:sglang|\{config.framework.name\})-([a-z-]+)"', text)}
-    assert len(found) == 9
-    assert {f"sglang-{name}" for name in found} - {name for name, *_ in REFUSED} == {"sglang-dispatch-tokens"}
+    assert len(found) == 11
+    cases = {name for name, *_ in (*REFUSED, *contexts.CASES)}
+    assert {f"sglang-{name}" for name in found} - cases == {"sglang-dispatch-tokens"}
 
 
 def test_sequences_that_low_latency_kernels_have_no_room_for_wait() -> None:

@@ -15,7 +15,7 @@ from compiler.errors import ConfigError
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.lifted import Source
-from compiler.frameworks.vllm.prove import prove
+from compiler.frameworks.vllm.prove import findings
 from compiler.pools import pool_config
 from compiler.specs.config import Config
 from tests.checks import by_id
@@ -116,7 +116,7 @@ def test_every_rule_of_passes_has_a_case() -> None:
     names = {
         f"vllm-{name}" for text in texts for name in re.findall(r'"(?:vllm|\{config.framework.name\})-([a-z-]+)"', text)
     }
-    assert len(names) == 8
+    assert len(names) == 9
     assert names - {name for name, *_ in REFUSED} == set()
 
 
@@ -124,4 +124,4 @@ def test_vllm_knows_every_option() -> None:
     pytest.importorskip("torch")
     source = Source("vllm", wheel("vllm", "0.33.0"))
     config = changed(DRAFTING, {CHUNK: 2048, DRAFTS: 1, QUICK: True, HALVES: True, CACHE: "fp8"})
-    assert [item for item in prove(lay_out(config), source.root) if not item.equal] == []
+    assert [item for item in findings(lay_out(config), source) if not item.equal] == []

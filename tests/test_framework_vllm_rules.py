@@ -10,6 +10,7 @@ import pytest
 
 import compiler.frameworks.deepep
 import compiler.frameworks.serving
+import compiler.frameworks.vllm.attention_rules
 import compiler.frameworks.vllm.feature_rules
 import compiler.frameworks.vllm.flag_rules
 import compiler.frameworks.vllm.rules
@@ -93,6 +94,7 @@ def test_every_rule_has_a_case() -> None:
         compiler.frameworks.vllm.rules,
         compiler.frameworks.vllm.flag_rules,
         compiler.frameworks.vllm.feature_rules,
+        compiler.frameworks.vllm.attention_rules,
         compiler.frameworks.serving,
         compiler.frameworks.deepep,
     )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from compiler import ConfigError, InvariantError, compile_pools
+from compiler import ConfigError, InvariantError, compile_plan
 from compiler.config.load import load_config
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.options import options
@@ -80,11 +80,17 @@ def test_a_connector_of_the_users_own_goes_before(tmp_path: Path, spelling: str)
 
 def test_vllm_decodes_without_context_parallelism() -> None:
     pools = "prefill: {parallel: tp8}, decode: {parallel: tp4_cp2}"
-    given = [*ON, "framework=vllm"]
+    latent = [
+        "model.kv_lora_rank=512",
+        "model.qk_nope_head_dim=64",
+        "model.qk_rope_head_dim=64",
+        "model.v_head_dim=128",
+    ]
+    given = [*ON, "framework=vllm", *latent]
     with pytest.raises(InvariantError, match=r"vllm-decode-context: .* raises NotImplementedError where a server"):
-        compile_pools([*given, f"workload.pools={{{pools}}}"])
+        compile_plan([*given, f"workload.pools={{{pools}}}"])
     other = "decode: {parallel: tp8}, prefill: {parallel: tp4_cp2}"
-    compile_pools([*given, f"workload.pools={{{other}}}"])
+    compile_plan([*given, f"workload.pools={{{other}}}"])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def test_vllm_decodes_without_context_parallelism() -> None:
     ],
 )  # fmt: skip
 def test_tensorrt_llm_moves_caches_of_whole_prompts(role: str, expected: dict[str, Any]) -> None:
-    plan = compile_pools([*ON, "framework=tensorrt_llm", f"workload.pools={{{SHARED}}}"]).pools[role]
+    plan = compile_plan([*ON, "framework=tensorrt_llm", f"workload.pools={{{SHARED}}}"]).parts[role]
     (file,) = adapter("tensorrt_llm").emission(plan.world).files
     found = yaml.safe_load(str(file.text))
     phases = ("cache_transceiver_config", "disable_overlap_scheduler")
@@ -105,7 +111,7 @@ def test_tensorrt_llm_moves_caches_of_whole_prompts(role: str, expected: dict[st
 def test_what_the_plan_says_of_phases_is_not_the_users() -> None:
     given = [*ON, "framework=sglang", f"workload.pools={{{SHARED}}}", "framework.args=['--disaggregation-mode=null']"]
     with pytest.raises(ConfigError, match=r"framework\.args sets --disaggregation-mode, and so does the plan"):
-        compile_pools(given)
+        compile_plan(given)
 
 
 def test_the_servers_know_these_options() -> None:

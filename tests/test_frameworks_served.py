@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from compiler import compile_plan, compile_pools
+from compiler import compile_plan
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.options import sizes
 from compiler.plan import Plan
@@ -56,7 +56,7 @@ def test_of_pools_the_chunk_is_of_what_fills_and_the_cache_of_both() -> None:
         f'parallel: adp8_ep8_etp1, args: ["--chunked-prefill-size=65536",{own}]',
         f"parallel: adp8_ep8_etp1, args: [{own}]",
     )
-    plans = compile_pools([*SERVER, "hardware.nodes=2", "framework=sglang", parts]).pools
+    plans = compile_plan([*SERVER, "hardware.nodes=2", "framework=sglang", parts]).parts
     assert plans["prefill"].config.workload.prefill_chunk == 8192
     assert {plan.config.workload.kv_cache_precision for plan in plans.values()} == {"fp8"}
     assert [plan.config.framework.args for plan in plans.values()] == [[], []]

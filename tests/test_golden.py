@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler import compile_plan, compile_pools
+from compiler import compile_plan
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/overrides.txt"))
@@ -23,8 +23,7 @@ def compiled(case: str, out: Path) -> Path:
     folder = GOLDEN / case
     overrides = shlex.split((folder / "overrides.txt").read_text(), comments=True)
     overrides = [item.replace("@/", f"{folder}/") for item in overrides]
-    pooled = any(item.startswith("workload.pools") for item in overrides)
-    return (compile_pools(overrides) if pooled else compile_plan(overrides)).write(out)
+    return compile_plan(overrides).write(out)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -116,7 +116,7 @@ def test_reads_real_files(path: Path) -> None:
         (
             "moonshotai--Kimi-K2.5",
             "kimi_k2",
-            ("quantization", "rope_scaling", "rms_norm_eps", "max_position_embeddings"),
+            ("architectures", "quantization", "rope_scaling", "rms_norm_eps", "max_position_embeddings"),
         ),
         ("openai--gpt-oss-120b", "gpt_oss_120b", ()),
         ("Qwen--Qwen3-30B-A3B", "qwen3_30b_a3b", ()),

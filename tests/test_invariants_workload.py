@@ -21,6 +21,8 @@ OTHER: dict[str, Any] = {
     "output_length": 7,
     "recompute": "full",
     "recompute_modules": ["mlp"],
+    "offload_modules": ["core_attn"],
+    "lora_rank": 8,
     "states": States(gradients="bf16"),
     "wide_layers": [1, 1],
     "optimizer": "muon",
@@ -119,3 +121,22 @@ def test_a_framework_that_reads_no_arguments_says_so() -> None:
         "framework.version=1.0 has no effect on framework=none",
         "framework.args=['--x'] has no effect on framework=none",
     ]
+
+
+def test_drafts_that_no_step_keeps_are_said() -> None:
+    serve = [
+        "model=deepseek_v3",
+        "hardware=h200",
+        "hardware.nodes=2",
+        "parallel=ep16_adp16",
+        "scheduler=[]",
+        "~expect",
+    ]
+    serve += ["framework=sglang", "workload.sequence_lengths=[1024]"]
+    few, many = (compile_plan([*serve, f"workload.draft_tokens={count}"]) for count in (3, 21))
+    assert [check.status for check in few.checks if check.id == "draft-tokens"] == ["pass"]
+    [warned] = [check for check in many.checks if check.id == "draft-tokens"]
+    assert warned.status == "warn"
+    assert "21 tokens are drafted by each step and 0.8 of them accepted" in warned.message
+    assert "what follows the first 20 is kept by less than 1 of 100 steps" in warned.message
+    assert warned.fix == "write workload.draft_tokens=20, or workload.draft_acceptance as it was measured"

@@ -51,3 +51,9 @@ def test_the_degrees_proposed_for_a_cluster_compile(degrees: str, nodes: int, pr
     assert proposed is None or names[0] == proposed
     for name in names:
         assert refused(pasted(given, [f"parallel={name}"])) == []
+
+
+def test_ranks_as_many_as_gpus_that_do_not_fill_nodes() -> None:
+    given = ["model=llama3_1_8b", "hardware=h100_80gb", "hardware.nodes=3", "parallel=tp2_dp3", "framework.instances=4"]
+    (line,) = [line for line in refused([*given, "scheduler=[]"]) if "world-size" in line]
+    assert " = 24 ranks on 4 nodes, at most 6 of 8 GPUs on each; the cluster has 3 nodes x 8 GPUs = 24 ; " in line

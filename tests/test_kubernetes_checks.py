@@ -24,8 +24,7 @@ from tests.kubernetes_plans import checks, kubernetes
         ("kubernetes_job", {"queue": "q"}, "does not start again as a whole"),
         ("jobset", {}, "nothing starts a JobSet's pods all or none"),
         ("jobset", {"queue": "q"}, None),
-        ("lws", {}, "nothing starts a group's pods all or none"),
-        ("lws", {"queue": "q"}, None),
+        ("lws", {}, None),
         ("trainjob", {}, "nothing starts a TrainJob's pods all or none"),
         ("trainjob", {"queue": "q"}, None),
         ("trainjob", {"gang": "coscheduling"}, None),
@@ -40,6 +39,11 @@ def test_what_does_not_start_whole_is_said(target: str, options: dict[str, Any],
         assert found.status == "warn"
         assert expected in found.message
     assert "gang" not in checks(kubernetes(target, 1, 8, options=options))
+
+
+def test_groups_of_a_leader_worker_set_may_wait_for_each_other() -> None:
+    assert "two groups may each hold half" in checks(kubernetes("lws", 4, 8, instances=2))["gang"].message
+    assert checks(kubernetes("lws", 4, 8, instances=2, options={"queue": "q"})).get("gang") is None
 
 
 @pytest.mark.parametrize(

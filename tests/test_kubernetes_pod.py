@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from compiler.schedulers import registry
-from compiler.schedulers.job import job
+from compiler.schedulers.job import jobs
 from compiler.specs.site import KubernetesSite, Site
 from tests.controllers import CONTROLLERS, documents, pods
 from tests.kubelet import BY_SPAWN, of_kind, specs
@@ -129,7 +129,7 @@ def test_instances_that_share_a_node_ask_for_their_own_share(target: str) -> Non
 def test_a_parser_reads_the_typed_data_back(target: str) -> None:
     plan = made(target, "full")
     controller: Any = registry.target(target).artifacts
-    written = controller.__self__.documents(job(plan), plan.config.scheduler[target])
+    written = controller.__self__.documents(jobs(plan), plan.config.scheduler[target])
     assert documents(plan) == [item for part in written.values() for item in part]
 
 

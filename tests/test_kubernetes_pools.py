@@ -42,7 +42,7 @@ def config_maps(found: list[Node]) -> list[Node]:
 
 def checks(made: SmallPools) -> dict[str, Check]:
     """The checks that do not pass, by id."""
-    return {item.id: item for item in registry.pooled_checks(made) if item.status != "pass"}
+    return {item.id: item for item in registry.checks(made) if item.status != "pass"}
 
 
 @crds.needed
@@ -66,7 +66,7 @@ def test_manifests_pass_yamllint(target: str, name: str, tmp_path: Path) -> None
 def test_every_rank_of_each_pool_is_where_its_plan_says(target: str, name: str) -> None:
     made = made_pools(target, name)
     started = pods(documents(made))
-    for role, part in made.pools.items():
+    for role, part in made.parts.items():
         launch, table = json.loads(launch_json(job(part))), expected(part)
         if launch["ranks_per_node"] < launch["gpus_per_node"]:  # which pods share a node is the scheduler's choice
             table = {(instance, rank): (instance, rank) for instance, rank in table}
@@ -82,7 +82,7 @@ def test_every_pod_finds_rank_0_of_every_instance_of_both(target: str, name: str
     (text,) = {item["data"]["endpoints"] for item in config_maps(found) if "endpoints" in item.get("data", {})}
     lines = [line.split() for line in text.splitlines()]
     assert [(role, int(instance)) for role, instance, _, _ in lines] == [
-        (role, instance) for role, part in made.pools.items() for instance in range(part.world.instances)
+        (role, instance) for role, part in made.parts.items() for instance in range(part.world.instances)
     ]
     for role, instance, address, port in lines:
         mine = [pod.environment for pod in of(role, started) if pod.environment.get("RANKPLAN_INSTANCE") == instance]

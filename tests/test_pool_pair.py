@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compiler import CompilerError, compile_pools
+from compiler import CompilerError, compile_plan
 from compiler.checks import Check
 from tests.pooled_plans import pools
 
@@ -17,12 +17,12 @@ DEEP = ["model=deepseek_v3", "hardware=h200", "scheduler=slurm"]
 
 def refused(*overrides: str) -> str:
     with pytest.raises(CompilerError) as error:
-        compile_pools(list(overrides))
+        compile_plan(list(overrides))
     return str(error.value)
 
 
 def checks(*overrides: str) -> dict[str, Check]:
-    return {check.id: check for check in compile_pools(list(overrides)).checks}
+    return {check.id: check for check in compile_plan(list(overrides)).checks}
 
 
 def on(framework: str, prefill: str, decode: str, nodes: int = 2, *more: str) -> list[str]:
@@ -84,7 +84,7 @@ def test_a_fix_of_stages_compiles() -> None:
     )
     assert fixes
     for fix in fixes:
-        compile_pools([*overrides, *fix.split()])
+        compile_plan([*overrides, *fix.split()])
 
 
 def test_tp_of_six_and_four_is_no_whole_number_of_ranks() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from compiler import ConfigError, PooledPlan, compile_pools
+from compiler import ConfigError, Plan, compile_plan
 from compiler.commands import prove, show
 from tests.command import call, program, tree, whole
 from tests.pooled_plans import ON, POOLS, pools
@@ -19,12 +19,12 @@ NAME = "qwen3_30b_a3b_prefill_tp4_x4_decode_ep8"
 
 
 @pytest.fixture(scope="module")
-def plan() -> PooledPlan:
-    return compile_pools([*ON, POOLS])
+def plan() -> Plan:
+    return compile_plan([*ON, POOLS])
 
 
 @pytest.fixture(scope="module")
-def folder(plan: PooledPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """For reading only."""
     return plan.write(tmp_path_factory.mktemp("pools"))
 
@@ -34,24 +34,24 @@ def contents(path: Path) -> dict[str, Any]:
 
 
 class TestPlans:
-    def test_each_pool_is_a_plan_on_nodes_of_its_own(self, plan: PooledPlan) -> None:
-        prefill, decode = plan.pools["prefill"], plan.pools["decode"]
+    def test_each_pool_is_a_plan_on_nodes_of_its_own(self, plan: Plan) -> None:
+        prefill, decode = plan.parts["prefill"], plan.parts["decode"]
         assert (prefill.world_size, prefill.world.instances, prefill.world.slots.count) == (4, 4, 2)
         assert (decode.world_size, decode.world.instances, decode.world.slots.count) == (8, 1, 1)
         assert decode.groups["ep"].tolist() == [list(range(8))]
-        assert plan.ranks == 24
+        assert plan.to_dict()["ranks"] == 24
         assert plan.name == NAME
 
-    def test_each_does_its_own_phase(self, plan: PooledPlan) -> None:
-        alone = {role: part.to_dict()["projection"]["serve"] for role, part in plan.pools.items()}
+    def test_each_does_its_own_phase(self, plan: Plan) -> None:
+        alone = {role: part.to_dict()["projection"]["serve"] for role, part in plan.parts.items()}
         assert (len(alone["prefill"]["prefill"]), alone["prefill"]["decode"]) == (3, [])
         assert (alone["decode"]["prefill"], len(alone["decode"]["decode"])) == ([], 3)
-        assert {row["phase"] for row in plan.pools["decode"].to_dict()["communication"]} == {"decode"}
+        assert {row["phase"] for row in plan.parts["decode"].to_dict()["communication"]} == {"decode"}
         both = plan.to_dict()["projection"]["serve"]
         assert both == {"prefill": alone["prefill"]["prefill"], "decode": alone["decode"]["decode"]}
         assert alone["prefill"]["aggregated"] == alone["decode"]["aggregated"] == []
 
-    def test_the_slower_pool_sets_the_rate(self, plan: PooledPlan) -> None:
+    def test_the_slower_pool_sets_the_rate(self, plan: Plan) -> None:
         found = plan.to_dict()
         for rate, fill, step in zip(found["rates"], *found["projection"]["serve"].values(), strict=True):
             assert rate["prefill_requests_per_s"] == pytest.approx(0.9 * 4 * 128 / fill["ttft_s"])
@@ -61,7 +61,7 @@ class TestPlans:
             assert rate["limited_by"] == ("prefill" if both[0] < both[1] else "decode")
             assert rate["output_tokens_per_s_per_gpu"] == pytest.approx(min(both) * 1024 / 24)
 
-    def test_matched_instances_do_the_same(self, plan: PooledPlan) -> None:
+    def test_matched_instances_do_the_same(self, plan: Plan) -> None:
         for rate in plan.to_dict()["rates"]:
             fill = rate["prefill_requests_per_s"] / 4 * rate["matched_prefill_instances"]
             step = rate["decode_requests_per_s"] * rate["matched_decode_instances"]
@@ -70,10 +70,10 @@ class TestPlans:
 
     def test_what_a_pool_does_not_name_is_the_plans(self) -> None:
         own = "global_batch_size: 16, args: [--log-level, debug]"
-        plan = compile_pools(
+        plan = compile_plan(
             [*ON, "parallel=ep8", "parallel.order=tp-cp-pp-ep-dp", pools(own, "parallel: tp8, instances: 2")]
         )
-        configs = {role: part.config for role, part in plan.pools.items()}
+        configs = {role: part.config for role, part in plan.parts.items()}
         assert [configs[role].degrees.name for role in configs] == ["ep8", "tp8"]
         assert [configs[role].workload.global_batch_size for role in configs] == [16, 128]
         assert [configs[role].parallel.order for role in configs] == ["tp-cp-pp-ep-dp"] * 2
@@ -84,18 +84,18 @@ class TestPlans:
         (tmp_path / "parallel" / "mine.yaml").write_text("tp: 2\nep: 4\n")
         (tmp_path / "parallel" / "tp4.yaml").write_text("tp: 2\nadp: 2\n")
         given = pools("parallel: tp4, instances: 4", "parallel: {tp: 8}")
-        plan = compile_pools([*ON, given], tmp_path)
-        assert [part.world.degrees.name for part in plan.pools.values()] == ["tp2_dp2", "tp8"]
+        plan = compile_plan([*ON, given], tmp_path)
+        assert [part.world.degrees.name for part in plan.parts.values()] == ["tp2_dp2", "tp8"]
         given = pools("parallel: mine, instances: 2", "parallel: ep8")
-        assert compile_pools([*ON, given], tmp_path).pools["prefill"].world.degrees.name == "ep4_tp2"
+        assert compile_plan([*ON, given], tmp_path).parts["prefill"].world.degrees.name == "ep4_tp2"
         shipped = pools("parallel: deepseek_v3_prefill_32", "parallel: deepseek_v3_prefill_32, instances: 2")
         sizes = ["model=deepseek_v3", "hardware=h200", "hardware.nodes=12", "workload.sequence_lengths=[1024]"]
-        assert compile_pools([*sizes, shipped]).pools["prefill"].world.degrees.name == "ep32_etp1_tp4_adp8"
+        assert compile_plan([*sizes, shipped]).parts["prefill"].world.degrees.name == "ep32_etp1_tp4_adp8"
 
-    def test_launches_do_not_change_the_fingerprint_and_a_pool_does(self, plan: PooledPlan) -> None:
-        assert compile_pools([*ON, POOLS, "launch.python=python3.12"]).fingerprint == plan.fingerprint
+    def test_launches_do_not_change_the_fingerprint_and_a_pool_does(self, plan: Plan) -> None:
+        assert compile_plan([*ON, POOLS, "launch.python=python3.12"]).fingerprint == plan.fingerprint
         other = pools("parallel: tp8, instances: 2")
-        assert compile_pools([*ON, other]).fingerprint != plan.fingerprint
+        assert compile_plan([*ON, other]).fingerprint != plan.fingerprint
 
 
 class TestHosts:
@@ -105,8 +105,8 @@ class TestHosts:
         path = tmp_path / "hosts.csv"
         path.write_text(self.TABLE)
         spare = pools("parallel: tp4, instances: 4, spare_nodes: 1", "parallel: ep8, spare_nodes: 2")
-        plan = compile_pools([*ON, spare, f"hardware.inventory={path}", *overrides])
-        return {role: (part.world.slots.hosts, part.world.slots.spares) for role, part in plan.pools.items()}
+        plan = compile_plan([*ON, spare, f"hardware.inventory={path}", *overrides])
+        return {role: (part.world.slots.hosts, part.world.slots.spares) for role, part in plan.parts.items()}
 
     def test_pinned_hosts_are_parted_in_the_order_of_slots(self, tmp_path: Path) -> None:
         assert self.hosts(tmp_path) == {"prefill": (("n0", "n1"), ("n2",)), "decode": (("n3",), ("n4", "n5"))}
@@ -114,8 +114,8 @@ class TestHosts:
     def test_each_pools_own_table_keeps_its_columns(self, tmp_path: Path) -> None:
         path = tmp_path / "hosts.csv"
         path.write_text("".join(self.TABLE.splitlines(keepends=True)[:4]))
-        plan = compile_pools([*ON, POOLS, f"hardware.inventory={path}"])
-        assert plan.pools["decode"].config.hardware.inventory == "host,leaf,pod,rack,note\nn5,leaf1,p,r,x5\n"
+        plan = compile_plan([*ON, POOLS, f"hardware.inventory={path}"])
+        assert plan.parts["decode"].config.hardware.inventory == "host,leaf,pod,rack,note\nn5,leaf1,p,r,x5\n"
 
     def test_hosts_that_are_not_pinned_are_for_both(self, tmp_path: Path) -> None:
         assert self.hosts(tmp_path, "hardware.pin=false") == {"prefill": ((), ()), "decode": ((), ())}
@@ -142,7 +142,7 @@ class TestFolder:
 
     def test_local_starts_both_and_ends_with_the_first_failure(self, tmp_path: Path) -> None:
         command = "launch.command=[bash,-c,'echo $RANKPLAN_POOL $RANKPLAN_INSTANCE $RANK of $WORLD_SIZE']"
-        plan = compile_pools([*ON, POOLS, "scheduler=local", command])
+        plan = compile_plan([*ON, POOLS, "scheduler=local", command])
         done = subprocess.run(
             [plan.write(tmp_path) / "local" / "run.sh"], capture_output=True, text=True, check=False, timeout=120
         )
@@ -152,7 +152,7 @@ class TestFolder:
 
     def test_a_failing_pool_ends_the_other(self, tmp_path: Path) -> None:
         command = "launch.command=[bash,-c,'[[ $RANKPLAN_POOL == prefill ]] || exit 7; sleep 100']"
-        script = compile_pools([*ON, POOLS, "scheduler=local", command]).write(tmp_path) / "local" / "run.sh"
+        script = compile_plan([*ON, POOLS, "scheduler=local", command]).write(tmp_path) / "local" / "run.sh"
         done = subprocess.run([script], capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 7, done.stderr
 
@@ -184,6 +184,6 @@ class TestCommands:
         assert show.run([str(folder / "decode"), "rank=5"]) == 0
 
     def test_prove_looks_at_both(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        plan = compile_pools([*ON, POOLS, "framework=tensorrt_llm"])
+        plan = compile_plan([*ON, POOLS, "framework=tensorrt_llm"])
         assert prove.run([str(plan.write(tmp_path))]) == 0
         assert "equal   groups ep in plan.json: 1 groups of 8" in capsys.readouterr().out

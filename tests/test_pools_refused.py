@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from compiler import ConfigError, compile_plan, compile_pools
+from compiler import ConfigError, compile_plan
 from tests.command import call, tree
 from tests.pooled_plans import ON, POOLS, pools
+
+SGLANG = "framework=sglang"
+
+
+def mine(more: str) -> str:
+    """Pools of which prefill has something more of its own."""
+    return pools(f"parallel: tp4, instances: 4, {more}".removesuffix(", "), "parallel: tp8")
 
 
 class TestRefusals:
@@ -27,7 +34,37 @@ class TestRefusals:
                 "workload.pools.prefill.parallel=5 is no set of degrees ; write a name such as",
             ),
             ([pools("parallel: nope")], 2, "workload.pools.prefill.parallel=nope is not known ; write degrees, as in"),
-            ([pools("parallel: tp0")], 2, "parallel=tp0: tp=0 is below 1"),
+            ([pools("parallel: tp0")], 2, "workload.pools.prefill.parallel=tp0: tp=0 is below 1"),
+            ([pools("parallel: {tp: x}")], 2, "workload.pools.prefill.parallel.tp: Value 'x' of type 'str' could not"),
+            ([pools("parallel: {tq: 8}")], 2, "workload.pools.prefill.parallel.tq is not a setting"),
+            ([pools("instances: two")], 2, "workload.pools.prefill.instances: Value 'two' of type 'str' could not be"),
+            ([pools("args: 5")], 2, "workload.pools.prefill.args=5 is no list ; write [A,B]"),
+            (
+                [pools("environment: [A]")],
+                2,
+                "workload.pools.prefill.environment=['A'] is no mapping ; write {NAME: VALUE}",
+            ),
+            (
+                [mine("args: ['--tp-size=2']"), SGLANG],
+                2,
+                "prefill: workload.pools.prefill.args sets --tp-size, and so does the plan",
+            ),
+            (
+                [mine("args: [--foo]"), SGLANG],
+                3,
+                "prefill: framework-arguments: workload.pools.prefill.args sets --foo, which",
+            ),
+            (
+                [mine(""), SGLANG, "framework.args=[--foo]"],
+                3,
+                "prefill: framework-arguments: framework.args sets --foo, which",
+            ),
+            (
+                [mine("environment: {A B: c}"), "scheduler=slurm"],
+                2,
+                "prefill: workload.pools.prefill.environment holds 'A B', which is no",
+            ),
+            ([mine("draft_tokens: 2"), SGLANG], 3, "layers: workload.pools.prefill.draft_tokens=2, and"),
             ([pools("instances: 0")], 2, "workload.pools.prefill.instances=0 is below 1"),
             ([POOLS, "name=" + "n" * 95], 2, "the plan's name has 95 characters, and its pools' names would have more"),
             (
@@ -83,8 +120,10 @@ class TestRefusals:
         assert ran.code == 3
         assert "inventory: the inventory has 2 hosts, the pools and their spares 3 ; pin exactly 3 hosts" in ran.err
 
-    def test_each_function_names_the_other(self) -> None:
-        with pytest.raises(ConfigError, match=r"workload\.pools makes two plans of one ; call compile_pools"):
-            compile_plan([*ON, POOLS])
-        with pytest.raises(ConfigError, match=r"workload\.pools has no value ; call compile_plan"):
-            compile_pools(ON)
+    def test_what_is_of_one_world_is_asked_of_a_part(self) -> None:
+        plan = compile_plan([*ON, POOLS])
+        with pytest.raises(ConfigError, match=r'has parts, prefill and decode ; ask plan\.parts\["prefill"\] or plan'):
+            _ = plan.groups
+        assert plan.parts["decode"].groups["ep"].tolist() == [list(range(8))]
+        alone = compile_plan([*ON, "parallel=tp8_dp3"])
+        assert alone.parts[""] is alone

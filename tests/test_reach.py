@@ -11,8 +11,9 @@ import pytest
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lifted import Source
 from compiler.passes import compile_config
-from compiler.pools import compile_pools
-from compiler.render import report
+from compiler.pools import compile_any
+from compiler.report import sections
+from compiler.report.markdown import markdown
 from compiler.schedulers import reach, registry
 from compiler.schedulers.job import job
 from compiler.specs.config import Config
@@ -159,7 +160,7 @@ def test_pods_share_no_ports_unless_they_share_their_nodes(framework: str, step:
 def test_a_router_finds_each_server_of_both_pools_once_it_is_ready(target: str) -> None:
     given = ("hardware.nodes=5", "framework=sglang", f"scheduler={target}")
     config = composed(*ON, *given, "workload.pools={prefill: {parallel: tp8, instances: 3}, decode: {parallel: tp16}}")
-    files = [item for item in registry.pooled_artifacts(compile_pools(config)) if item.path.startswith("kubernetes/")]
+    files = [item for item in registry.artifacts(compile_any(config)) if item.path.startswith("kubernetes/")]
     found = [document for item in files for document in loaded(str(item.text))]
     manifests.fit(found)
     services = {item["metadata"]["name"]: item["spec"] for item in found if item["kind"] == "Service"}
@@ -191,7 +192,7 @@ def test_a_person_is_told_what_to_type() -> None:
         "slurm": "curl \"$(sed -n '1s/.* //p' rankplan-JOB/endpoints)/v1/models\"",
         "jobset": "kubectl port-forward -n team service/served-http 8000 & sleep 2; curl http://localhost:8000/v1/models",
     }
-    text = report.report(made, made.to_dict())
+    text = markdown(made.name, sections.of(made, made.to_dict()))
     assert all(f"- {name}: `{command}`" in text for name, command in registry.asked(made).items())
     assert registry.asked(compile_config(composed(*ON, "parallel=tp8", "hardware.nodes=1"))) == {}
 

@@ -17,6 +17,8 @@ VLLM = composed("framework=vllm", "model=mixtral_8x7b", "parallel=tp2_adp3_ep6_e
 VLLM = changed(VLLM, {"hardware.nodes": 1, "hardware.node.gpus": 6, "workload.global_batch_size": 8})
 CP = composed("framework=vllm", "model=qwen3_30b_a3b", "parallel=tp2_cp4_adp1_ep8_etp1", "hardware=h200")
 CP = changed(CP, {"hardware.nodes": 1, "workload.sequence_lengths": [1001]})
+LATENT = {"kv_lora_rank": 512, "qk_nope_head_dim": 64, "qk_rope_head_dim": 64, "v_head_dim": 128}
+CP = changed(CP, {f"model.{key}": value for key, value in LATENT.items()})
 TRAIN = composed("workload=train", "model=qwen3_30b_a3b", "parallel=tp2_cp2_ep4_etp1_adp2", "hardware=h200")
 
 

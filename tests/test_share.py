@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler import InvariantError, compile_plan, compile_pools
+from compiler import InvariantError, compile_plan
 from compiler.cluster.seating import seat
 from compiler.cluster.share import Share, split
 from compiler.commands.show import run
@@ -124,7 +124,7 @@ class TestPools:
     POOLS = pools("parallel: tp2, instances: 6", "parallel: tp2, instances: 2")
 
     def test_decode_begins_where_prefill_ends(self, tmp_path: Path) -> None:
-        folder = compile_pools([*self.OVERRIDES, self.POOLS]).write(tmp_path)
+        folder = compile_plan([*self.OVERRIDES, self.POOLS]).write(tmp_path)
         assert [row["gpus"] for row in rows(folder / "prefill/slots.csv")] == ["0:0-1;1:2-3;2:4-5;3:6-7", "4:0-1;5:2-3"]
         assert [row["gpus"] for row in rows(folder / "decode/slots.csv")] == ["0:4-5;1:6-7"]
         assert [row["nic"] for row in rows(folder / "decode/rank_map.csv")] == ["4", "5"]
@@ -133,7 +133,7 @@ class TestPools:
         assert not any(word in script for word in ("hetjob", "--het-group", "HET_GROUP"))
 
     def test_ports_on_a_shared_node_are_different(self, tmp_path: Path) -> None:
-        folder = compile_pools([*self.OVERRIDES, self.POOLS]).write(tmp_path)
+        folder = compile_plan([*self.OVERRIDES, self.POOLS]).write(tmp_path)
         seen = []
         for role, instances in (("prefill", 6), ("decode", 2)):
             launch = json.loads((folder / role / "runtime/launch.json").read_text())
@@ -144,7 +144,7 @@ class TestPools:
         assert len(set(seen)) == 8
 
     def test_apart_where_the_nodes_are_there(self, tmp_path: Path) -> None:
-        plan = compile_pools([*self.OVERRIDES, "hardware.nodes=3", self.POOLS])
+        plan = compile_plan([*self.OVERRIDES, "hardware.nodes=3", self.POOLS])
         folder = plan.write(tmp_path)
         assert "hetjob" in (folder / "slurm/job.sbatch").read_text()
         assert {check.id for check in plan.checks if check.id.endswith("idle-gpus")} == {
@@ -156,7 +156,7 @@ class TestPools:
         (tmp_path / "hosts.csv").write_text("host,leaf,pod,rack\na,l,p,r\nb,l,p,r\nc,l,p,r\n")
         chosen = [*self.OVERRIDES, f"hardware.inventory={tmp_path}/hosts.csv", "hardware.pin=true", "scheduler=jobset"]
         parts = pools("parallel: tp2, instances: 6", "parallel: tp2, instances: 2, spare_nodes: 1")
-        folder = compile_pools([*chosen, parts]).write(tmp_path)
+        folder = compile_plan([*chosen, parts]).write(tmp_path)
         for role, own in (("prefill", ["a", "b"]), ("decode", ["b"])):
             launch = json.loads((folder / role / "runtime/launch.json").read_text())
             assert (launch["hosts"], launch["spares"]) == (["a", "b"], ["c"])
@@ -166,7 +166,7 @@ class TestPools:
             assert named == set(own)
 
     def test_a_pool_compiles_alone_to_the_same_bytes(self, tmp_path: Path) -> None:
-        folder = compile_pools([*self.OVERRIDES, self.POOLS]).write(tmp_path)
+        folder = compile_plan([*self.OVERRIDES, self.POOLS]).write(tmp_path)
         again = call(f"--config-dir={folder}/decode", "--config-name=config", cwd=tmp_path)
         assert again.code == 0, again.err
         (alone,) = (tmp_path / "out").iterdir()
@@ -185,7 +185,7 @@ def test_more_nodes_than_a_server_needs_are_too_many_and_not_too_few_ranks(tmp_p
 
 
 def test_show_says_which_gpu_a_rank_of_a_shared_node_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = compile_pools([*TestPools.OVERRIDES, TestPools.POOLS]).write(tmp_path) / "decode"
+    folder = compile_plan([*TestPools.OVERRIDES, TestPools.POOLS]).write(tmp_path) / "decode"
     assert run([str(folder), "slot=0"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[:4] for row in lines if row[1:2] in (["0"], ["1"]) and len(row) > 6] == [

@@ -14,7 +14,7 @@ from compiler import Plan, compile_plan
 from compiler.cluster.spans import SPANS
 from compiler.errors import CompilerError, ConfigError, InvariantError
 from compiler.schedulers import registry
-from compiler.schedulers.job import job
+from compiler.schedulers.job import Jobs, job
 from compiler.schedulers.registry import artifacts
 from compiler.schedulers.slurm import request, rules
 from compiler.schedulers.slurm.checks import checks
@@ -260,7 +260,8 @@ def test_columns_of_the_rank_map_name_a_ranks_devices() -> None:
 @pytest.mark.parametrize(("instances", "status"), [(19_999, "pass"), (20_000, "fail")])
 def test_every_instance_of_a_job_has_a_port(instances: int, status: str) -> None:
     given = replace(job(plan(4, 4)), instances=instances)
-    found = next(check for check in checks(given, registry.target("slurm").options()) if check.id == "slurm-ports")
+    jobs = Jobs("small", "0" * 64, (("", given),))
+    found = next(check for check in checks(jobs, registry.target("slurm").options()) if check.id == "slurm-ports")
     assert (found.status, found.limit) == (status, "19999")
     assert found.message.startswith(f"{instances} instances of one job have ports of their own, and there are 20000")
     assert (request.of(given, registry.target("slurm").options()).ports > 0) is (status == "pass")

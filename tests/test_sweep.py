@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from compiler import sweep as sweeping
-from compiler.api import compile_pools
+from compiler.api import compile_plan
 from compiler.console import Progress
 from compiler.naming import default_name, job_name
 from compiler.ranking import best, figures
@@ -327,9 +327,9 @@ class TestBest:
 def test_pools_are_ranked_by_what_both_do() -> None:
     base = ["framework=vllm", "model=llama3_1_8b", "hardware=h100_80gb", "hardware.nodes=2", "scheduler=[]", "~expect"]
     base += ["workload.pools={prefill: {parallel: tp8}, decode: {parallel: tp8}}"]
-    plan = compile_pools([*base, "workload.sequence_lengths=[1024]"]).to_dict()
+    plan = compile_plan([*base, "workload.sequence_lengths=[1024]"]).to_dict()
     found = figures(plan)
     assert found["tokens_per_s_per_gpu"] == plan["served"][0]["output_tokens_per_s_per_gpu"]
     assert found["requests_per_s_per_gpu"] == figures_cut(plan["served"][0]["requests_per_s"] / 16)
-    rough = compile_pools([*base, "hardware.calibration=null"]).to_dict()
+    rough = compile_plan([*base, "hardware.calibration=null"]).to_dict()
     assert figures(rough)["requests_per_s"] == rough["rates"][-1]["requests_per_s"]

@@ -69,6 +69,8 @@ FORMS: list[tuple[dict[str, Any], dict[str, tuple[float, str | None]]]] = [
     ({"quantization": {"quant_algo": "W4A16_AWQ", "group_size": 64}}, both(4.25)),
     ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {"model.layers.0.mlp": {"quant_algo": "FP8"}}}, {"mlp": (12, "fp8")}),
     ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}, "input_tensors": {"dtype": "fp8_e4m3"}}}, both(8, "fp8")),
+    ({"quant_method": "quark", "global_quant_config": {"weight": [{"dtype": "fp8_e4m3"}, {"dtype": "int4"}], "input_tensors": {"dtype": "fp8_e4m3"}}}, both(4, "fp8")),
+    ({"quant_method": "quark", "global_quant_config": {"weight": [{"dtype": "fp4", "group_size": 16}, {"dtype": "fp8_e4m3"}]}}, both(4.5)),
     ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp4", "group_size": 32}}, "exclude": ["*self_attn*"]}, {"mlp": (4.25, None)}),
     ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig", "_data": {"group_size": 64}}}}, both(4.5)),
     ({"quant_method": "torchao", "quant_type": "float8_dynamic_activation_float8_weight"}, both(8, "fp8")),
@@ -80,6 +82,24 @@ def test_every_method(given: dict[str, Any], expected: dict[str, tuple[float, st
     found = stored(given)
     assert {kind: act for kind, (_, act) in found.items()} == {kind: act for kind, (_, act) in expected.items()}
     assert [bits for bits, _ in found.values()] == pytest.approx([expected[kind][0] for kind in found])
+
+
+@pytest.mark.parametrize(
+    ("given", "cache"),
+    [
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}, "fp8"),
+        ({"quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4"}}, "nvfp4"),
+        ({"quant_method": "modelopt", "quant_algo": None, "kv_cache_scheme": {"num_bits": 8, "type": "float"}}, "fp8"),
+        (groups(kv_cache_scheme={"num_bits": 8, "type": "int"}), "int8"),
+        (groups(kv_cache_scheme={"num_bits": 4, "type": "float"}), "nvfp4"),
+        ({"quant_method": "fp8", "kv_cache_quant_algo": "none"}, None),
+        ({"quant_method": "fp8"}, None),
+    ],
+)
+def test_the_format_of_the_cache_that_a_checkpoint_asks_for(given: dict[str, Any], cache: str | None) -> None:
+    where = str(DATA / "llama.json")
+    data = {**load(where, where), "quantization_config": given}
+    assert described(where, where, data).quantization.kv_cache == cache
 
 
 @pytest.mark.parametrize(

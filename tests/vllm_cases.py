@@ -11,9 +11,12 @@ BASE = changed(
     composed("framework=vllm"),
     {"parallel.dp": None, "parallel.adp": 4, "parallel.etp": 1, "hardware.nodes": 8, "framework.args": ["org/model"]},
 )
+BASE = changed(BASE, {"workload.prefill_chunk": None})  # left to vLLM
 WIDE = changed(BASE, {"parallel.tp": 1, "parallel.pp": 1, "parallel.adp": 64, "parallel.ep": 64})
 DENSE = changed(composed("framework=vllm", "model=llama3_1_8b"), {"hardware.nodes": 4, "framework.args": ["org/model"]})
 DENSE = changed(DENSE, {"parallel.tp": 8, "parallel.pp": 4, "parallel.ep": 1, "parallel.dp": None, "parallel.adp": 1})
+DENSE = changed(DENSE, {"workload.prefill_chunk": None})
+H200, A100 = (composed(f"hardware={name}").hardware for name in ("h200", "a100_80gb"))
 KUBERNETES = composed("framework=vllm", "scheduler=kubernetes_job")
 ARGS = "framework.args"
 DCP, KV = "--decode-context-parallel-size", "--kv-transfer-config"
@@ -248,6 +251,22 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "fail",
         "only the V2 model runner",
         "VLLM_USE_V2_MODEL_RUNNER=0",
+    ),
+    (
+        "vllm-prefill-context-attention",
+        DENSE,
+        {"parallel.cp": 2},
+        "fail",
+        "has prefill context parallelism for latent attention (MLA) alone, and cp=2 beside 8 KV heads",
+        "write parallel.cp=1 parallel.tp=16",
+    ),
+    (
+        "vllm-sparse-attention",
+        changed(BASE, {"model.index_topk": 2048, "hardware.gpu": H200.gpu}),
+        {"hardware.gpu": A100.gpu},
+        "fail",
+        "no kernel of sparse attention (model.index_topk=2048) for NVIDIA A100-SXM4-80GB",
+        "hardware=h200",
     ),
     (
         "vllm-environment",

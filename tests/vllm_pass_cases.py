@@ -35,6 +35,25 @@ REFUSED: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
         "write workload.draft_tokens=2, or 4",
     ),
     (
+        "vllm-most-drafts",
+        changed(DRAFTING, {DRAFTS: 128}),
+        {DRAFTS: 130, LAYERS: 3},
+        "fail",
+        (
+            "v1/sample/rejection_sampler.py checks at most 128 drafts of a request in a step, and "
+            "workload.draft_tokens=130"
+        ),
+        "write workload.draft_tokens=126",
+    ),
+    (
+        "vllm-draft-model",
+        changed(DRAFTING, {"model.model_type": "glm4_moe", DRAFTS: 1}),
+        {"model.model_type": "minimax_m2"},
+        "fail",
+        "config/speculative.py has no multi-token-prediction model of minimax_m2: workload.draft_tokens=1",
+        "write workload.draft_tokens=0, or --speculative-config of another method",
+    ),
+    (
         "vllm-cache-dtype",
         changed(WIDE, {CACHE: "bf16", "workload.precision": "fp8"}),
         {"workload.precision": "fp16"},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from benchmarks.rows.hardware import gpu_file
 from benchmarks.rows.record import Row
+from compiler import gpus
 from compiler.frameworks.adapter import servers
 from compiler.specs.config import Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
-from compiler.speed import calibrated, selection
+from compiler.speed import calibrated
 
 CROWD = 16
 """Requests from which on SGLang is launched to look for more once in 30 steps."""
@@ -40,7 +41,7 @@ def cached(row: Row, weights: str) -> str | None:
     FP8 on Blackwell, and TensorRT-LLM's everywhere; else that of activations, as where weights alone are quantised: INT4,
     and FP4 without units for it.
     """
-    narrow, blackwell = weights in ("fp8", "nvfp4"), selection.generation(gpu_file(row)) == "blackwell"
+    narrow, blackwell = weights in ("fp8", "nvfp4"), gpus.generation(gpu_file(row)) == "blackwell"
     if not narrow:
         return None
     unset = row["backend"] == "vllm" and weights == "fp8" and row["backend_version"].startswith(UNSET)
@@ -63,7 +64,7 @@ def interval(row: Row, requests: int) -> int:
     after each step.
     """
     named = row["backend_version"][:1].isalpha()
-    if row["backend"] != "sglang" or named or selection.generation(gpu_file(row)) != "blackwell":
+    if row["backend"] != "sglang" or named or gpus.generation(gpu_file(row)) != "blackwell":
         return 1
     return 30 if requests >= CROWD else 10
 

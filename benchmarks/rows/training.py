@@ -10,11 +10,11 @@ from pathlib import Path
 from benchmarks.rows import software, specified
 from benchmarks.rows.hardware import cluster, gpu_file, segmented
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
+from compiler.gpus import generation
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
-from compiler.speed import selection
 from compiler.world import World
 
 FILES = {
@@ -146,7 +146,7 @@ def world(row: Row) -> World:
     architecture = model(row)
     degrees, gpus = parallel(row, architecture.num_hidden_layers)
     hardware = segmented(cluster(row, gpus), gpus)
-    fused = software.fused(row, architecture, selection.generation(hardware.name))
+    fused = software.fused(row, architecture, generation(hardware.name))
     workload = Workload(
         kind="train",
         global_batch_size=whole(row, "gbs"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,6 +27,11 @@ class Host:
     rack: str
 
 
+def is_host(name: str) -> bool:
+    """Whether a name can be a machine's."""
+    return bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name))
+
+
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key that reads digits as numbers, so that node7 comes before node66."""
     return tuple(
@@ -44,7 +50,7 @@ def read(text: str) -> tuple[Host, ...]:
     for number, row in rows:
         values = {name: row[name].strip() for name in REQUIRED}
         name = values["host"]
-        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
+        if not is_host(name):
             raise ConfigError.of(
                 f"hardware.inventory line {number}: '{short(name)}' is not a host name", "write a host name"
             )
@@ -59,9 +65,9 @@ def read(text: str) -> tuple[Host, ...]:
     return tuple(sorted(hosts.values(), key=lambda h: (natural(h.pod), natural(h.leaf), natural(h.host))))
 
 
-def part(text: str, first: int, count: int) -> str:
-    """The table of `count` hosts alone, from the one at `first` in the order of slots; every column is kept."""
-    kept = {host.host for host in read(text)[first : first + count]}
+def part(text: str, hosts: Collection[str]) -> str:
+    """The table of some hosts alone, in the order of the file; every column is kept."""
+    kept = set(hosts)
     columns, rows = table.read("hardware.inventory", text, REQUIRED)
     found = io.StringIO()
     writer = csv.DictWriter(found, columns, lineterminator="\n")

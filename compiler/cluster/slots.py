@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from compiler.cluster.inventory import Host
+from compiler.cluster.inventory import Host, natural
 from compiler.cluster.share import Share
 from compiler.layout.grid import Ranks
 from compiler.specs.hardware import Hardware
@@ -94,24 +94,36 @@ def nominal(hardware: Hardware, count: int) -> Slots:
 def from_inventory(hardware: Hardware, hosts: tuple[Host, ...], count: int, pin: bool) -> Slots:
     """Slots of known machines, in the order of `hosts`; those after the first `count` are spares.
 
-    An NVLink domain that is larger than a node is a rack.
+    An NVLink domain that is larger than a node is a rack, or the part of one that a domain holds.
     """
     used = hosts[:count]
     leaf_names = tuple(dict.fromkeys(f"{h.pod}/{h.leaf}" for h in used))
     pod_names = tuple(dict.fromkeys(h.pod for h in used))
-    racks = list(dict.fromkeys((h.pod, h.rack) for h in used))
-    wide = hardware.nvlink.domain_gpus > hardware.node.gpus
+    domains = _domains(used, hardware.nvlink.domain_gpus // hardware.node.gpus)
     return Slots(
         gpus=hardware.node.gpus,
         leaf=_ids([f"{h.pod}/{h.leaf}" for h in used], leaf_names),
         pod=_ids([h.pod for h in used], pod_names),
-        domain=_ids([(h.pod, h.rack) for h in used], racks) if wide else np.arange(len(used), dtype=np.int64),
+        domain=_ids(domains, list(dict.fromkeys(domains))),
         domain_gpus=hardware.nvlink.domain_gpus,
         leaf_names=tuple(name.split("/", 1)[1] for name in leaf_names),
         pod_names=pod_names,
         hosts=tuple(h.host for h in used) if pin else (),
         spares=tuple(h.host for h in hosts[count:]) if pin else (),
     )
+
+
+def _domains(hosts: Sequence[Host], most: int) -> list[Hashable]:
+    """The NVLink domain of each host: itself, or its rack, of which no domain has more than `most` hosts (by name)."""
+    if most <= 1:
+        return list(range(len(hosts)))
+    racks: dict[tuple[str, str], list[str]] = {}
+    for host in hosts:
+        racks.setdefault((host.pod, host.rack), []).append(host.host)
+    if max(map(len, racks.values()), default=0) <= most:
+        return [(host.pod, host.rack) for host in hosts]
+    place = {name: at for names in racks.values() for at, name in enumerate(sorted(names, key=natural))}
+    return [(host.pod, host.rack, place[host.host] // most) for host in hosts]
 
 
 def _ids(names: Sequence[Hashable], order: Sequence[Hashable]) -> Ranks:

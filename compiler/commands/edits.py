@@ -14,7 +14,6 @@ from typing import Any
 from compiler import __version__
 from compiler.errors import CompilerError, short
 from compiler.plan import Plan
-from compiler.pooled import PooledPlan
 from compiler.render import owned
 from compiler.render.artifacts import Artifact
 
@@ -38,8 +37,7 @@ def of_folder(folder: Path) -> list[Edit]:
 
     Empty for a folder with no manifest of ours: whoever reads it says what it is.
     """
-    digests = _digests(folder)
-    changed = [path for path, digest in digests.items() if _sha256(folder / path) != digest]
+    changed = [path for path, digest in digests(folder).items() if sha256(folder / path) != digest]
     found = {edit.file: edit.what for edit in _explained(folder)} if changed and is_ours(folder) else {}
     if CONFIG not in changed:
         return [Edit(path, found.get(path, _plainly(folder / path))) for path in changed]
@@ -55,7 +53,7 @@ def _explained(folder: Path) -> list[Edit]:
         return [Edit(CONFIG, f"it does not compile: {error.problems[0].what}")]
 
 
-def compiled(folder: Path) -> Plan | PooledPlan:
+def compiled(folder: Path) -> Plan:
     """What a plan folder's config.yaml compiles to. Raises CompilerError."""
     from compiler.config.load import load_config  # for a folder that nobody has edited nothing heavy is loaded
     from compiler.pools import compile_any
@@ -65,21 +63,29 @@ def compiled(folder: Path) -> Plan | PooledPlan:
 
 def is_ours(folder: Path) -> bool:
     """Whether this version has compiled the folder, and would give the same bytes again."""
-    return _manifest(folder).get("rankplan") == __version__
+    return made_by(folder) == __version__
 
 
-def again(folder: Path, plan: Plan | PooledPlan) -> Iterator[Edit]:
+def made_by(folder: Path) -> str | None:
+    """The version that compiled the folder; None where none of ours did."""
+    found: str | None = _manifest(folder).get("rankplan")
+    return found
+
+
+def again(folder: Path, plan: Plan) -> Iterator[Edit]:
     """Every file that is not what `plan` writes, with the first thing that differs."""
     from compiler.render import folder as plan_folder
-    from compiler.render import pooled
 
-    digests: dict[str, str] = {}
-    for item in plan_folder.everything(plan) if isinstance(plan, Plan) else pooled.everything(plan):
-        artifact = item if isinstance(item, Artifact) else item(dict(sorted(digests.items())))
+    made: dict[str, str] = {}
+    for item in plan_folder.everything(plan):
+        artifact = item if isinstance(item, Artifact) else item(dict(sorted(made.items())))
         content = _bytes(artifact)
-        digests[artifact.path] = hashlib.sha256(content).hexdigest()
-        if _sha256(folder / artifact.path) != digests[artifact.path]:
+        made[artifact.path] = hashlib.sha256(content).hexdigest()
+        if sha256(folder / artifact.path) != made[artifact.path]:
             yield Edit(artifact.path, _difference(folder / artifact.path, content))
+    for path in digests(folder):
+        if path not in made:
+            yield Edit(path, "nothing writes it any more" if _is_file(folder / path) else _plainly(folder / path))
 
 
 def _bytes(artifact: Artifact) -> bytes:
@@ -87,7 +93,8 @@ def _bytes(artifact: Artifact) -> bytes:
     return b"".join(chunk.encode() if isinstance(chunk, str) else chunk for chunk in chunks)
 
 
-def _digests(folder: Path) -> Mapping[str, str]:
+def digests(folder: Path) -> Mapping[str, str]:
+    """File -> sha256, as its manifest has it; empty for a folder with no manifest of ours."""
     return dict(_manifest(folder).get("files", {}))
 
 
@@ -100,7 +107,7 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _sha256(path: Path) -> str | None:
+def sha256(path: Path) -> str | None:
     """None for what is no file, cannot be read, or is larger than any of ours."""
     digest = hashlib.sha256()
     try:
@@ -135,10 +142,14 @@ def _difference(path: Path, compiled: bytes) -> str:
         return _plainly(path)
     if path.suffix == ".json" and (what := _json_difference(found, compiled)):
         return what
-    lines = enumerate(zip_longest(compiled.splitlines(), found.splitlines()), start=1)
-    for number, (wanted, there) in lines:
+    return difference(compiled, found, ("compiled", "found"))
+
+
+def difference(one: bytes, other: bytes, words: tuple[str, str]) -> str:
+    """The first line that differs between two texts, each after its word."""
+    for number, (wanted, there) in enumerate(zip_longest(one.splitlines(), other.splitlines()), start=1):
         if wanted != there:
-            return f"line {number}: compiled {_line(wanted)}, found {_line(there)}"
+            return f"line {number}: {words[0]} {_line(wanted)}, {words[1]} {_line(there)}"
     return "other bytes"
 
 

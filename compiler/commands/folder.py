@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from compiler.cluster import inventory
+from compiler.cluster.hosts import of_plan
+from compiler.cluster.inventory import Host
 from compiler.cluster.share import split
 from compiler.cluster.slots import Slots, from_inventory, nominal
+from compiler.document import SCHEMA
 from compiler.errors import ConfigError
 from compiler.inputs import json_object, table, yaml_mapping
 from compiler.inputs.file import text as text_of
@@ -21,9 +24,9 @@ from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Axis, Grid, GroupKind, Run
 from compiler.layout.groups import Groups
 from compiler.layout.stages import Stages
-from compiler.plan import SCHEMA
 from compiler.pooled import SCHEMA as POOLS
-from compiler.specs.hardware import Hardware, Node, Nvlink
+from compiler.specs.hardware import Hardware, Node, Nvlink, Within
+from compiler.specs.limits import EXPERTS, LAYERS, RANKS
 
 AGAIN = "compile the plan again"
 MOST_BYTES = 2**26
@@ -42,6 +45,7 @@ class PlanFolder:
     experts: ExpertBlocks
     slots: Slots
     kinds: Mapping[str, GroupKind]
+    spare_hosts: tuple[Host, ...]
 
     @property
     def name(self) -> str:
@@ -82,6 +86,7 @@ def _expand(
     stages = Stages(tuple(tuple((int(a), int(b)) for a, b in stage["chunks"]) for stage in contents["stages"]))
     experts = contents["experts"]
     blocks = tuple(_runs(ranges) for ranges in experts["blocks"])
+    cluster = _cluster(hardware, int(contents["slots"]["gpus"]))
     return PlanFolder(
         path=path,
         contents=contents,
@@ -89,8 +94,9 @@ def _expand(
         expert=_grid(contents["grids"]["expert"]),
         stages=stages,
         experts=ExpertBlocks(blocks, tuple(map(bool, experts["moe_stages"]))),
-        slots=_slots(contents["slots"], int(contents["world_size"]), rows, hardware),
+        slots=_slots(contents["slots"], int(contents["world_size"]), rows, cluster),
         kinds={str(row["kind"]): GroupKind(_runs(row["members"]), _runs(row["bases"])) for row in contents["groups"]},
+        spare_hosts=of_plan(cluster)[len(rows) :],
     )
 
 
@@ -102,9 +108,7 @@ def _grid(axes: Sequence[Mapping[str, Any]]) -> Grid:
     return Grid(tuple(Axis(str(axis["axis"]), int(axis["size"]), int(axis["stride"])) for axis in axes))
 
 
-def _slots(
-    stated: Mapping[str, Any], size: int, rows: Sequence[Mapping[str, str]], hardware: Mapping[str, Any]
-) -> Slots:
+def _slots(stated: Mapping[str, Any], size: int, rows: Sequence[Mapping[str, str]], cluster: Hardware) -> Slots:
     """Hosts, leaves and pods as slots.csv has them; NVLink domains, which it has not, from the declared cluster."""
     gpus, spares = int(stated["gpus"]), tuple(stated["spares"])
     leaves = [(row["pod"], row["leaf"]) for row in rows]
@@ -112,7 +116,7 @@ def _slots(
     pod_ids = {pod: index for index, pod in enumerate(dict.fromkeys(pod for pod, _ in leaves))}
     hosts = tuple(row["host"] for row in rows)
     return replace(
-        _declared(hardware, gpus, len(rows)),
+        _declared(cluster, len(rows)),
         leaf=np.array([leaf_ids[leaf] for leaf in leaves], dtype=np.int64),
         pod=np.array([pod_ids[pod] for pod, _ in leaves], dtype=np.int64),
         leaf_names=tuple(leaf for _, leaf in leaf_ids),
@@ -123,14 +127,25 @@ def _slots(
     )
 
 
-def _declared(hardware: Mapping[str, Any], gpus: int, count: int) -> Slots:
+def _declared(cluster: Hardware, count: int) -> Slots:
     """Slots of the declared cluster, of which only the NVLink domains are kept."""
-    domain_gpus, table = int(hardware["nvlink"]["domain_gpus"]), hardware["inventory"]
+    found = of_plan(cluster)
+    return from_inventory(cluster, found, count, pin=False) if len(found) >= count else nominal(cluster, count)
+
+
+def _cluster(hardware: Mapping[str, Any], gpus: int) -> Hardware:
+    """What of the declared cluster says where slots are."""
+    domain_gpus, hosts = int(hardware["nvlink"]["domain_gpus"]), hardware.get("hosts")
     if gpus < 1 or domain_gpus < 1:
         raise ValueError(f"{gpus} GPUs a node, {domain_gpus} in an NVLink domain")
-    cluster = Hardware(node=Node(gpus), nvlink=Nvlink(domain_gpus))
-    hosts = inventory.read(table) if table is not None else ()
-    return from_inventory(cluster, hosts, count, pin=False) if len(hosts) >= count else nominal(cluster, count)
+    return Hardware(
+        nodes=int(hardware["nodes"]),
+        node=Node(gpus),
+        nvlink=Nvlink(domain_gpus),
+        inventory=hardware["inventory"],
+        hosts=None if hosts is None else str(hosts),
+        within=Within(**hardware.get("within", {})),
+    )
 
 
 def _holes(contents: Mapping[str, Any]) -> Iterator[str]:
@@ -155,6 +170,7 @@ def _mismatches(found: PlanFolder, rows: int) -> Iterator[str]:
         last = sum((axis.size - 1) * axis.stride for axis in grid.axes)
         if min(axis.size for axis in grid.axes) < 1 or grid.world_size != size or last != size - 1:
             yield f"a grid of {grid.world_size} ranks up to {last} for a world of {size}"
+    yield from _endless(found)
     for kind, runs in found.kinds.items():
         last = sum((size - 1) * stride for size, stride in runs.members + runs.bases)
         if min((size for size, _ in runs.members + runs.bases), default=1) < 1 or not 0 <= last < size:
@@ -171,6 +187,24 @@ def _mismatches(found: PlanFolder, rows: int) -> Iterator[str]:
     share = found.slots.share
     if share.size != size or share.all_nodes(found.instances) > rows:
         yield f"{size} x {found.instances} ranks on {rows} slots of {share.ranks} GPUs"
+
+
+def _endless(found: PlanFolder) -> Iterator[str]:
+    """What would be expanded into more than any plan has."""
+    if found.size * max(found.instances, 1) > RANKS:
+        yield f"{found.size} x {found.instances} ranks, of which a plan has at most {RANKS}"
+    layers = max((last for stage in found.stages.chunks for _, last in stage), default=0)
+    experts = max((last for block in found.experts.blocks for _, last in block), default=0)
+    for what, last, most in (("layer", layers, LAYERS), ("expert", experts, EXPERTS)):
+        if last >= most:
+            yield f"{what} {last}, of which a plan has at most {most}"
+    least = [first for ranges in (*found.stages.chunks, *found.experts.blocks) for first, _ in ranges]
+    if min(least, default=0) < 0:
+        yield f"{min(least)} as a layer or an expert"
+    for kind, runs in found.kinds.items():
+        ranks = math.prod(size for size, _ in runs.members + runs.bases)
+        if ranks > found.size:
+            yield f"groups {kind} of {ranks} ranks in a world of {found.size}"
 
 
 def _plan_json(path: Path) -> Mapping[str, Any]:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from compiler import plugins
 from compiler.commands import folder
 from compiler.commands.edits import again, compiled, is_ours, of_folder
 from compiler.commands.steady import steady
 from compiler.entry import Parser, finish
 from compiler.errors import ConfigError, InvariantError, shown
-from compiler.frameworks.proof import Finding, compared, groups
+from compiler.frameworks.proof import RELEASE, Finding, compared, groups
 from compiler.plan import Plan
-from compiler.pooled import PooledPlan
 from compiler.world import World
 
 
@@ -40,6 +40,12 @@ def run(argv: Sequence[str]) -> int:
         findings += _said(_tables(written, part.world)) + _said(_oracle(part.world, args.wheel))
     different = sum(not finding.equal for finding in findings)
     print(f"{len(findings) - different} of {len(findings)} equal")
+    other = {finding.planned: finding.found for finding in findings if finding.what == RELEASE and not finding.equal}
+    for planned, found in other.items():
+        print(
+            f"the plan is for release {planned} and {found} is what was found: differences may be the release's ; name a wheel "
+            f"of {planned} with --wheel, or compile with framework.version={found}"
+        )
     return 1 if different else 0
 
 
@@ -59,7 +65,7 @@ def _read(path: Path) -> tuple[list[Finding], list[tuple[folder.PlanFolder, Plan
     return findings, [] if plan is None else _parts(path, plan)
 
 
-def _files(path: Path) -> tuple[Plan | PooledPlan | None, list[Finding]]:
+def _files(path: Path) -> tuple[Plan | None, list[Finding]]:
     """What config.yaml compiles to, None where it does not; and every file that is not as the manifest says.
 
     Where this version wrote them, files are held against what it would write too. Raises ConfigError.
@@ -78,11 +84,9 @@ def _files(path: Path) -> tuple[Plan | PooledPlan | None, list[Finding]]:
     return plan, findings or [compared("files", "as compiled", "as compiled")]
 
 
-def _parts(path: Path, plan: Plan | PooledPlan) -> list[tuple[folder.PlanFolder, Plan]]:
+def _parts(path: Path, plan: Plan) -> list[tuple[folder.PlanFolder, Plan]]:
     """The plan as its folder holds it and as it compiles, or those of each pool."""
-    if isinstance(plan, Plan):
-        return [(folder.read(path), plan)]
-    return [(folder.read(path / role), part) for role, part in plan.pools.items()]
+    return [(folder.read(path / name), part) for name, part in plan.parts.items()]
 
 
 def _tables(plan: folder.PlanFolder, world: World) -> Iterator[Finding]:
@@ -94,10 +98,11 @@ def _tables(plan: folder.PlanFolder, world: World) -> Iterator[Finding]:
 
 def _oracle(world: World, wheel: Path | None) -> Iterator[Finding]:
     name = world.config.framework.name
+    place = f"{plugins.module(plugins.FRAMEWORKS, name)}.prove"
     try:
-        oracle = importlib.import_module(f"compiler.frameworks.{name}.prove")
+        oracle = importlib.import_module(place)
     except ModuleNotFoundError as error:
-        if error.name != f"compiler.frameworks.{name}.prove":
+        if error.name != place:
             raise
         raise ConfigError.of(
             f"framework {name} has nothing to prove a plan against", "compile with framework=..."

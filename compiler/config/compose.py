@@ -19,11 +19,12 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from compiler import plugins
 from compiler.config import choices
 from compiler.config.choices import GROUPS
 from compiler.config.messages import of_degrees, translated
 from compiler.config.sealed import sealed
-from compiler.config.source import SCHEME, FileConfigSource, RankplanSource
+from compiler.config.source import PLUGINS, SCHEME, FileConfigSource, RankplanSource
 from compiler.errors import ConfigError, Problem
 from compiler.nearest import one_of
 from compiler.render.assets import folder
@@ -93,7 +94,8 @@ def _misspelt(override: str) -> Problem | None:
 
 def known(group: str, word: str = "", key: str = "") -> str:
     """What to write in the place of `word` (of `key=word`): one of the options of a group that ship with the package."""
-    options = [path.stem for path in _files(group)]
+    others = plugins.theirs(PLUGINS[group][0]) if group in PLUGINS else ()
+    options = sorted({*(path.stem for path in _files(group)), *others})
     return of_degrees(word, options) if group == "parallel" else one_of(word, options, key)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from compiler import plugins
 from compiler.errors import Problem, short
 from compiler.frameworks.adapter import names as framework_names
 from compiler.nearest import one_of
@@ -29,7 +30,7 @@ def problems(config: Config) -> Iterator[Problem]:
             f"parallel.order={short(config.parallel.order)} is no order of the axes",
             "write each of tp, cp, ep, dp, pp once, as in tp-cp-ep-dp-pp",
         )
-    if config.framework.name not in framework_names():
+    if plugins.module(plugins.FRAMEWORKS, config.framework.name) is None:
         yield Problem(
             f"framework.name={short(config.framework.name)} is not a known framework",
             one_of(config.framework.name, framework_names()),

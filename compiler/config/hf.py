@@ -114,7 +114,14 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
     if source.problems:
         raise ConfigError(dict.fromkeys(source.problems))
     dtype = _dtype(text)
-    model = Model(name=_name(path, data), dtype=dtype or "bf16", assumed=[] if dtype else ["dtype"], **found)
+    model = Model(
+        name=_name(path, data),
+        model_type=family,
+        architectures=_architectures(data),
+        dtype=dtype or "bf16",
+        assumed=[] if dtype else ["dtype"],
+        **found,
+    )
     return replace(model, quantization=quantization.read(where, model, text, sidecar))
 
 
@@ -149,6 +156,12 @@ def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def _dtype(data: Mapping[str, Any]) -> str | None:
     """Precision of the weights that are not quantised; None where the file does not say."""
     return _DTYPES.get(str(data.get("dtype") or data.get("torch_dtype")).removeprefix("torch."))
+
+
+def _architectures(data: Mapping[str, Any]) -> list[str] | None:
+    """The classes that the file names, of which there is one; None where it names none."""
+    found = data.get("architectures")
+    return [str(name) for name in found[:1]] if isinstance(found, list) and found else None
 
 
 def _name(path: str, data: Mapping[str, Any]) -> str:

@@ -178,4 +178,4 @@ def llama4_router(source: Source) -> dict[str, Any]:
 
 
 def sparse_attention(source: Source) -> dict[str, Any]:
-    return {"index_topk": source.positive("index_topk")}
+    return {"index_topk": source.positive("index_topk"), "index_head_dim": source.positive("index_head_dim") or 128}

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from compiler.cluster import inventory
+from compiler.cluster import inventory, topology
+from compiler.cluster.hosts import names
 from compiler.config import exposed, grammar, pools
 from compiler.config.compose import compose, known
 from compiler.config.keys import check_keys, check_missing, mistyped, suggestion
@@ -18,6 +19,7 @@ from compiler.config.schema import writable
 from compiler.config.sealed import sealed
 from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks.adapter import adapter
+from compiler.inputs.file import MOST_JSON_BYTES
 from compiler.inputs.file import text as text_of
 from compiler.layout import loads
 from compiler.schedulers import registry
@@ -25,6 +27,7 @@ from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
 from compiler.specs.model import Model
 from compiler.specs.ranges import problems
+from compiler.specs.site import KubernetesSite, TopologyKeys
 from compiler.specs.weights import CLASSES, Stored
 from compiler.specs.workload import ROLES, Workload
 
@@ -108,7 +111,7 @@ def _read_nodes(cfg: DictConfig, overrides: Sequence[str]) -> None:
         return
     places = [f"workload.pools.{role}" for role in ROLES] if cfg.workload.pools else ["launch"]
     spares = [OmegaConf.select(cfg, f"{place}.spare_nodes") for place in places]
-    text = _content("hardware.inventory", path, "name a CSV file of hosts") or ""
+    text = _hosts(path, _labels(cfg)) or ""
     nodes = len(inventory.read(text)) - sum(spare for spare in spares if isinstance(spare, int))
     if nodes > 0:
         cfg.hardware.nodes = nodes
@@ -169,11 +172,29 @@ def _with_precision(workload: Workload, model: Model) -> Workload:
 
 
 def _with_inventory(config: Config) -> Any:
-    """Hardware with the inventory's text in the place of its path, so that it enters the plan by content."""
-    text = _content("hardware.inventory", config.hardware.inventory, "name a CSV file of hosts")
+    """Hardware with the table of hosts in the place of its path, so that it enters the plan by content."""
+    text = _hosts(config.hardware.inventory, config.site.kubernetes)
     if text is not None:
         inventory.read(text)
+    if config.hardware.hosts is not None:
+        names(config.hardware.hosts)
     return dataclasses.replace(config.hardware, inventory=text)
+
+
+def _hosts(given: str | None, site: KubernetesSite) -> str | None:
+    """The table of hosts of an inventory, in whatever form it was given. Raises ConfigError."""
+    text = _content("hardware.inventory", given, f"name a file: {topology.FORMS}", MOST_JSON_BYTES)
+    what = "hardware.inventory" if given is None or "\n" in given else f"hardware.inventory={given}"
+    return None if text is None else topology.table(what, text, site)
+
+
+def _labels(cfg: DictConfig) -> KubernetesSite:
+    """The site's names for what nodes are labelled with, before the rest of the site is read."""
+    keys = {key: OmegaConf.select(cfg, f"site.kubernetes.topology.{key}") for key in ("domain", "leaf", "pod")}
+    return KubernetesSite(
+        gpu_resource=str(OmegaConf.select(cfg, "site.kubernetes.gpu_resource")),
+        topology=TopologyKeys(**{key: None if value is None else str(value) for key, value in keys.items()}),
+    )
 
 
 def _with_calibration(hardware: Any) -> Any:
@@ -193,11 +214,11 @@ def _with_loads(config: Config) -> Any:
     return dataclasses.replace(config.experts, load=text)
 
 
-def _content(key: str, given: str | None, instead: str) -> str | None:
+def _content(key: str, given: str | None, instead: str, most_json: int = 0) -> str | None:
     """The text of a file that is named by its path; what has a line break is the text itself. Raises ConfigError."""
     if given is None or "\n" in given:
         return given
-    text = text_of(f"{key}={given}", given, instead)
+    text = text_of(f"{key}={given}", given, instead, most_json=most_json)
     return text if "\n" in text else text + "\n"
 
 

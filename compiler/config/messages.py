@@ -169,10 +169,17 @@ def _of_key(said: str, first: str) -> tuple[str, str] | None:
         file = re.search(r"In '(.+?)':", said)
         what, instead = _unknown(key[1])
         return (f"{what} (in {file[1]})" if file else what), instead
+    return _of_value(said)
+
+
+def _of_value(said: str) -> tuple[str, str] | None:
+    """What is said of a value of another type."""
     if typed := re.search(
         r"In '(.+?)': Validation ?Error raised while composing config:\s*\n(.+)\n\s*full_key: (.+)", said
     ):
         return f"{typed[3]}: {typed[2]} (in {typed[1]})", TYPE
+    if typed := re.match(r"(Value .+|Cannot assign .+)\n\s*full_key: (\S+)", said):
+        return f"{typed[2]}: {typed[1]}", TYPE
     return None
 
 

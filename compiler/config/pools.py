@@ -54,6 +54,7 @@ def _typed(given: Any) -> Pools:
         )
     unknown = list(_unknown("workload.pools", given, Pools))
     unknown += [bad for role in ROLES for bad in _unknown(f"workload.pools.{role}", given.get(role), Pool)]
+    unknown += [bad for role in ROLES for bad in _shapes(f"workload.pools.{role}", given.get(role))]
     if unknown:
         raise ConfigError(unknown)
     schema = OmegaConf.create({"workload": {"pools": writable(Pools)}})
@@ -71,6 +72,18 @@ def _unknown(path: str, given: Any, spec: type[Pool | Pools]) -> Iterator[Proble
             yield Problem(f"{path}.{short(key)} is not a setting", one_of(str(key), known))
 
 
+def _shapes(path: str, given: Any) -> Iterator[Problem]:
+    """What OmegaConf refuses without a key: another shape than the setting's."""
+    for item in fields(Pool) if isinstance(given, dict) else ():
+        value, usual = given.get(item.name), item.default_factory() if callable(item.default_factory) else None
+        if usual is not None and not isinstance(value, (type(usual), type(None))):
+            form = "[A,B]" if isinstance(usual, list) else "{NAME: VALUE}"
+            yield Problem(
+                f"{path}.{item.name}={short(value)} is no {'list' if isinstance(usual, list) else 'mapping'}",
+                f"write {form}",
+            )
+
+
 def _degrees(key: str, given: Any, order: str, config_dir: str | None) -> Parallel:
     """`order` is the plan's own, for degrees that name none."""
     values = _named(key, given, config_dir) if isinstance(given, str) else given
@@ -78,7 +91,10 @@ def _degrees(key: str, given: Any, order: str, config_dir: str | None) -> Parall
         raise ConfigError.of(
             f"{key}={short(given)} is no set of degrees", "write a name such as tp8_ep8, or {tp: 8, ep: 8}"
         )
-    return cast("Parallel", OmegaConf.to_object(OmegaConf.merge(writable(Parallel(order=order)), values)))
+    found = OmegaConf.create()
+    OmegaConf.update(found, key, writable(Parallel(order=order)))
+    OmegaConf.update(found, key, values, merge=True)  # below its key, which errors name
+    return cast("Parallel", OmegaConf.to_object(OmegaConf.select(found, key)))
 
 
 def _named(key: str, name: str, config_dir: str | None) -> Any:
@@ -90,4 +106,10 @@ def _named(key: str, name: str, config_dir: str | None) -> Any:
         return source.values(file, text_of(str(file), file, "name a YAML file"))
     if not looks_like_degrees(name):
         raise ConfigError.of(f"{key}={short(name)} is not known", compose.known("parallel", name))
-    return parse(name)
+    try:
+        return parse(name)
+    except ConfigError as error:
+        raise ConfigError(
+            replace(problem, what=problem.what.replace(f"parallel={name}", f"{key}={name}", 1))
+            for problem in error.problems
+        ) from error

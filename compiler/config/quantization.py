@@ -14,7 +14,7 @@ from compiler.config.quantization_methods import METHODS
 from compiler.errors import ConfigError, short
 from compiler.specs.model import BYTES, Model
 from compiler.specs.ranges import problems
-from compiler.specs.weights import Quantization, Stored
+from compiler.specs.weights import CACHES, Quantization, Stored
 
 INSTEAD = "take a checkpoint in another format, or describe it in a model file under quantization"
 
@@ -60,7 +60,17 @@ def read(where: str, model: Model, data: Mapping[str, Any], sidecar: Sidecar | N
     if recipe.default is not None and not classes:
         kinds = " and ".join(recipe.kinds)
         raise ConfigError.of(f"{where} has quant_method={method}, which quantises {kinds}: the model has none", INSTEAD)
-    return Quantization(method, classes)
+    return Quantization(method, classes, _cache(found))
+
+
+def _cache(given: Mapping[str, Any]) -> str | None:
+    """The format that the checkpoint asks for of cached keys and values: ModelOpt's name of one, or a scheme of compressed-tensors'."""
+    scheme = given.get("kv_cache_scheme")
+    name = str(given.get("kv_cache_quant_algo") or (scheme if isinstance(scheme, str) else "")).lower()
+    if isinstance(scheme, Mapping) and not name:
+        kind = f"{scheme.get('type', 'float')}{scheme.get('num_bits')}"
+        name = {"float8": "fp8", "float4": "nvfp4", "int8": "int8"}.get(kind, "")
+    return name if name in CACHES else None
 
 
 def _unnamed(given: Mapping[str, Any]) -> str | None:

@@ -150,7 +150,7 @@ def torchao(given: Given) -> Recipe:
 
 def _quark_spec(own: Given) -> Stored | None:
     """Quark's tensors: a type, scaled by group, channel or tensor; `e8m0` scales are those of the MX formats."""
-    weight, inputs = (_first(own.get(key)) for key in ("weight", "input_tensors"))
+    weight, inputs = (_stored(own.get(key)) for key in ("weight", "input_tensors"))
     if weight is None:
         return None
     name = str(weight["dtype"])
@@ -166,8 +166,11 @@ def _quark_spec(own: Given) -> Stored | None:
     return number({**numbers, "symmetric": not zeros}, _activations(act[0] if act else None, bits))
 
 
-def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, list) else value
+def _stored(value: Any) -> Any:
+    """Of several steps of one tensor the narrowest: the others widen it for its product (INT4 to FP8), or narrow its scales (NVFP4)."""
+    if not isinstance(value, list):
+        return value
+    return min(value, key=lambda own: int((re.findall(r"\d+", str(own.get("dtype"))) or ["64"])[0]), default=None)
 
 
 def _activations(name: str | None, bits: int) -> Given | None:

@@ -1,4 +1,6 @@
-"""Two things Hydra finds with no file: the schema, and `parallel=<degrees>`. And files, read safely and fast."""
+"""What Hydra finds with no file: the schema, `parallel=<degrees>`, and frameworks and schedulers of other packages. And files, read
+safely and fast.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
 
-from compiler.config.schema import schema
+from compiler import plugins
+from compiler.config.choices import GROUPS
+from compiler.config.schema import schema, writable
 from compiler.errors import ConfigError
 from compiler.inputs import yaml_mapping
 from compiler.inputs.file import MOST_YAML_BYTES
@@ -25,6 +29,8 @@ from compiler.specs.degrees import looks_like_degrees, parse
 
 SCHEMA = "rankplan_schema"
 SCHEME = "rankplan"
+PLUGINS = {"framework": (plugins.FRAMEWORKS, "framework"), "scheduler": (plugins.SCHEDULERS, "scheduler.{}")}
+"""Group -> the entry points that may be options of it, and where such an option goes."""
 
 
 class RankplanSource(ConfigSource):
@@ -38,6 +44,11 @@ class RankplanSource(ConfigSource):
         name = self._bare(config_path)
         if name == SCHEMA:
             return ConfigResult(SCHEME, config_path, schema(), {"package": ""})
+        group, _, option = name.rpartition("/")
+        if group in PLUGINS:
+            return ConfigResult(
+                SCHEME, config_path, _plugin(group, option), {"package": PLUGINS[group][1].format(option)}
+            )
         try:
             degrees = parse(name.removeprefix("parallel/"))
         except ConfigError as error:
@@ -45,18 +56,23 @@ class RankplanSource(ConfigSource):
         return ConfigResult(SCHEME, config_path, OmegaConf.create(degrees), {"package": "parallel"})
 
     def is_group(self, config_path: str) -> bool:
-        return config_path in ("", "parallel")
+        return config_path in ("", "parallel", *PLUGINS)
 
     def is_config(self, config_path: str) -> bool:
         name = self._bare(config_path)
         group, _, option = name.rpartition("/")
+        if group in PLUGINS:
+            kind = PLUGINS[group][0]
+            return option not in plugins.ours(kind) and option in plugins.theirs(kind)
         return name == SCHEMA or (group == "parallel" and looks_like_degrees(option))
 
     def available(self) -> bool:
         return True
 
     def list(self, config_path: str, results_filter: Optional[ObjectType]) -> list[str]:
-        """Examples for help and completion: any list of degrees is accepted."""
+        """For help and completion. Of degrees examples: any list of them is accepted."""
+        if config_path in PLUGINS and results_filter is not ObjectType.GROUP:
+            return sorted(plugins.theirs(PLUGINS[config_path][0]))
         if config_path != "parallel" or results_filter is ObjectType.GROUP:
             return []
         return ["ep16_tp4_pp4_dp4", "tp8_pp4_adp16_ep8"]
@@ -64,6 +80,13 @@ class RankplanSource(ConfigSource):
     @staticmethod
     def _bare(config_path: str) -> str:
         return config_path.removesuffix(".yaml")
+
+
+def _plugin(group: str, name: str) -> DictConfig:
+    """The defaults of a framework or scheduler that lives elsewhere, and needs no file for them."""
+    if group == "framework":
+        return OmegaConf.create({"name": name})
+    return writable(plugins.load(plugins.SCHEDULERS, name, "TARGET").options)
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
@@ -81,6 +104,13 @@ class FileConfigSource(file_config_source.FileConfigSource):
         return ConfigResult(
             self.provider, f"file://{self.path}", values(path, text, known=path.is_relative_to(folder("conf"))), header
         )
+
+    def list(self, config_path: str, results_filter: Optional[ObjectType]) -> list[str]:
+        """Of the user's folder the groups that a plan has, and none below: Hydra's help would walk all that lies in it."""
+        if results_filter is not ObjectType.GROUP or Path(self.path).is_relative_to(folder("conf")):
+            found: list[str] = super().list(config_path, results_filter)
+            return found
+        return [] if config_path else [name for name in GROUPS if Path(self.path, name).is_dir()]
 
 
 def values(path: Path, text: str, *, known: bool = False) -> DictConfig:

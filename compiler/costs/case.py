@@ -115,8 +115,8 @@ class Case(Traits):
 
     @property
     def saved_bytes(self) -> Array:
-        """Bytes of an element that a product reads, as it is kept for the gradient of its weights."""
-        kept = self.narrow_inputs and self.workload.train
+        """Bytes of an element that a product reads, as it is kept for the gradient of its weights, or of the adapter beside them."""
+        kept = self.narrow_inputs and self.workload.train and self.workload.lora_rank is None
         narrow = SAVED_BYTES.get(self.workload.precision, self.activation_bytes) if kept else self.activation_bytes
         return narrow + (self.activation_bytes - narrow) * self.wide_share
 
@@ -133,6 +133,8 @@ class Case(Traits):
     def kv_bytes(self) -> float:
         """Bytes of a cached key or value. Servers cache them as wide as activations unless they are told otherwise."""
         said = self.workload.kv_cache_precision
+        if self.cached.element is not None:
+            return self.cached.element
         if said is None and self.serves:
             return self.activation_bytes
         return KV_BYTES[said or self.workload.precision]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compiler.costs import moved
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
 from compiler.costs.constants import HOST_UPDATE_BANDWIDTH, PCIE_BANDWIDTH, UPDATE_BYTES
@@ -24,10 +25,10 @@ def seconds_of_update(case: Case, shard: Array) -> Array:
 
 
 def exposed(case: Case, activations: Array, forward_s: Array | float) -> Array:
-    """Seconds that moving a micro-batch's activations out and back adds on the worst stage: out beside its forward pass, in
+    """Seconds that moving what goes of a micro-batch's `activations` out and back adds on the worst stage: out beside its forward pass, in
     beside its backward pass, which lasts twice as long.
     """
-    each = (case.workload.activation_offload * activations).max(axis=-1) / PCIE_BANDWIDTH
+    each = moved.each(case, activations).max(axis=-1) / PCIE_BANDWIDTH
     return np.asarray(np.maximum(0.0, each - forward_s) + np.maximum(0.0, each - 2 * forward_s))
 
 
@@ -56,8 +57,9 @@ def stretched(step: Train, update_s: float, pipeline_s: float) -> Train:
 
 
 def added(case: Case, shard: Array, activations: Array, step: Train) -> Train:
-    """A step with what offloading adds; `shard`: weights that a rank updates, `activations`: bytes of a micro-batch."""
-    if not case.workload.optimizer_offload and not case.workload.activation_offload:
+    """A step with what offloading adds; `shard`: weights that a rank updates, `activations`: bytes that a micro-batch keeps."""
+    workload = case.workload
+    if not workload.optimizer_offload and not workload.activation_offload and not workload.offload_modules:
         return step
     update_s, moved_s = seconds(case, shard, activations, step.pipeline_s)
     return stretched(step, float(update_s), float(moved_s))

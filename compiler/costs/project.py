@@ -18,7 +18,7 @@ from compiler.costs.serve import prompts_seconds, token_seconds
 from compiler.costs.shape import Shape, kinds
 from compiler.costs.step import step, work
 from compiler.costs.work.activations import stored_each
-from compiler.costs.work.memory import memory, sharded
+from compiler.costs.work.memory import memory, updated
 from compiler.costs.work.params import counts, totals
 from compiler.costs.work.stages import chunks, layers
 from compiler.frameworks.adapter import adapter
@@ -81,7 +81,7 @@ def _step(plan: Shape, by: Calibration) -> dict[str, Array]:
     case = plan.case
     parts = step(work(plan, by.gpu)[0], by.software)
     busy = parts.kernels_s + parts.exposed_s + parts.waiting_s
-    moved = offload.seconds(case, sharded(case, plan.held, 1), stored_each(case), busy)
+    moved = offload.seconds(case, updated(case, plan.held), stored_each(case), busy)
     used = memory(case, plan.held).total_bytes.max(axis=-1)
     return {"memory_bytes": used, "step_time_s": parts.total + sum(moved)}
 

@@ -20,6 +20,7 @@ from compiler.costs.constants import CORE_BACKWARD, EDGE, SCORES_BACKWARD, SOFT_
 from compiler.costs.pipeline import closed, flight, replay
 from compiler.costs.shape import Shape
 from compiler.costs.software import Software
+from compiler.costs.trained import share, trained
 from compiler.costs.work import states, traffic
 from compiler.costs.work.forward import whole_sequences
 from compiler.costs.work.memory import sharded
@@ -37,7 +38,7 @@ class Work(Parts):
     """Seconds at the curves' own speed, the parts of a forward pass of a micro-batch among them; `ahead` and `back`: collectives of a
     micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `experts` and `waits`: counts of
     layers with experts, and of those that keep the host busy beyond their kernels.
-    `rebuilt`: products of the pieces that backward makes again. `micro_batches` and `vpp`: one a plan, shape [] or [plans].
+    `weights`: 1 where backward has products for the gradients of weights. `rebuilt`: products of the pieces that backward makes again. `micro_batches` and `vpp`: one a plan, shape [] or [plans].
     """
 
     schedule: str
@@ -53,6 +54,7 @@ class Work(Parts):
     again: Array
     again_core: Array
     again_experts: Array
+    weights: Array
     rebuilt: Array
     micro_batches: Array
     vpp: Array
@@ -82,11 +84,12 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
     syncs = timed(traffic.synchronising(case, held), plan, gpu)
     none, graphs = 0 * case.running.layers, case.workload.cuda_graphs
     ahead, back = _by_kind(passes, none)
-    moved = states.updated(case) * sharded(case, held, 1) + case.gradient_bytes * sharded(case, held, 2)
+    own = trained(case, held)
+    moved = states.updated(case) * sharded(case, own, 1) + case.gradient_bytes * sharded(case, own, 2)
     found = Work(
         **vars(replace(kernels, launches=kernels.launches * (graphs == "none"))),
         schedule=flight.schedule(case),
-        accumulated=states.accumulated(case) * (held.dense_gemm + held.moe_gemm) / case.hardware.gpu.memory_bandwidth
+        accumulated=states.accumulated(case) * (own.dense_gemm + own.moe_gemm) / case.hardware.gpu.memory_bandwidth
         + none,
         experts=case.running.moe * (graphs != "step") + none,
         waits=_waits(case) * (graphs != "step") + none,
@@ -99,6 +102,7 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
         again=none + (case.workload.recompute == "full"),
         again_core=none + ("core_attn" in case.rebuilt),
         again_experts=none + ("moe" in case.rebuilt),
+        weights=none + share(case),
         rebuilt=kernels.products * rebuilt(case) / np.maximum(held.dense_gemm, 1),
         micro_batches=case.of_a_plan(case.micro_batches),
         vpp=case.of_a_plan(case.vpp),
@@ -151,13 +155,13 @@ def stages(work: Work, by: Software) -> Stages:
     core, scores, rest = by.core * work.core, by.scores * work.scores, by.elementwise * work.elementwise
     rest = rest + by.permuted * work.permuted
     once = products + core + scores + rest
-    backward = 2 * products + CORE_BACKWARD * core + SCORES_BACKWARD * scores + 2 * rest
+    backward = (1 + work.weights) * products + CORE_BACKWARD * core + SCORES_BACKWARD * scores + 2 * rest
     backward = backward + work.again * once + work.again_core * (core + scores)
     backward = backward + work.again_experts * (by.grouped * work.grouped + by.permuted * work.permuted)
     backward = backward + by.products * work.rebuilt + by.accumulated * work.accumulated
-    share = {kind: getattr(by, "ep" if kind == "etp" else kind) for kind in KINDS}
-    shown_ahead = sum((share[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
-    shown_back = sum((share[kind] * work.back[kind] for kind in KINDS), 0 * once)
+    shown = {kind: getattr(by, "ep" if kind == "etp" else kind) for kind in KINDS}
+    shown_ahead = sum((shown[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
+    shown_back = sum((shown[kind] * work.back[kind] for kind in KINDS), 0 * once)
     waits = exceeding(by.fsdp * work.gathered_ahead, once + shown_ahead, EDGE)
     waits = waits + exceeding(by.fsdp * work.gathered_back, backward + shown_back, EDGE)
     host = by.kernel_s * work.launches + by.expert_s * work.experts + by.wait_s * work.waits
@@ -211,7 +215,9 @@ def replayed(plan: Shape, by: Calibration) -> Waiting:
     sizes = (int(case.vpp), int(case.micro_batches), int(case.group), chunk_shares(plan, by))
 
     def waiting(forward: Array, backward: Array) -> Array:
-        return array(replay.bubble(flight.schedule(case), forward, backward, *sizes) if case.pp > 1 else 0.0)
+        if case.pp == 1:
+            return array(0.0)
+        return array(replay.Pipeline(flight.schedule(case), forward, backward, *sizes).bubble())
 
     return waiting
 

@@ -168,11 +168,11 @@ def _trained(common: Costs, plan: Shape, by: Calibration) -> Costs:
     from compiler.costs.campaign import campaign
     from compiler.costs.train import train
     from compiler.costs.work.activations import stored_each
-    from compiler.costs.work.memory import sharded
+    from compiler.costs.work.memory import updated
 
     case = plan.case
     step, rows = train(plan, by)
-    step = offload.added(case, sharded(case, plan.held, 1), stored_each(case), step)
+    step = offload.added(case, updated(case, plan.held), stored_each(case), step)
     run = campaign(case.workload, step, int(case.ranks))
     return replace(common, communication=tuple(rows), projection=step, campaign=run)
 

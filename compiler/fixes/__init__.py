@@ -78,8 +78,12 @@ def _said(problem: Problem, alternatives: Sequence[Overrides], *, lead: bool = T
         if _EXAMPLE.search(problem.instead):
             return problem
         return replace(problem, instead=text.prose(problem.instead))
+    key = text.owner(problem.instead)
+    named = [item for item in alternatives if any(change.key(override) == key for override in item)]
+    alternatives = [*named, *(item for item in alternatives if item not in named)]
     written = " or ".join(" ".join(item) for item in alternatives)
     before = text.prose(text.lead(problem.instead)) if lead or text.meant(problem.instead) else ""
+    before = f"its key is {key}: " if key and not named else before
     return replace(problem, instead=f"{before}write {written}")
 
 

@@ -42,6 +42,13 @@ def _of_text(problem: Problem, config: Config) -> Iterator[Overrides]:
     meant = text.meant(problem.instead)
     if meant is not None:
         yield (_args([_spelt(word, *meant) for word in config.framework.args]),)
+    if problem.instead.startswith("leave it out, and write "):
+        left = tuple(_told(config, problem.what))
+        yield from (
+            (*left, *found)
+            for found in text.named(problem.instead)
+            if all(_known(config, change.key(item)) for item in found)
+        )
     for found in text.named(problem.instead):
         if all(_known(config, change.key(item)) for item in found):
             yield found

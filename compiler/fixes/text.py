@@ -66,6 +66,12 @@ def flags(text: str) -> Iterator[tuple[str, str, str]]:
         yield found[1], found[2] if value else "", value
 
 
+def owner(text: str) -> str:
+    """The key that says what an option of a program says, which is to be left out; empty where a text names none."""
+    found = re.match(r"leave it out, and write ([a-z]\w*\.[\w.]+)", text)
+    return found[1] if found else ""
+
+
 def meant(text: str) -> tuple[str, str] | None:
     """The name that a misspelt one may have meant, and the misspelt one."""
     found = _MEANT.match(text)
@@ -79,7 +85,11 @@ def lead(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """The same without `key=value`, which nobody has tried; `key=...` is no value."""
-    return _PAIR.sub(
-        lambda found: f"{found[1]}{' ' if found[1].startswith('-') or '.' not in found[1] else ': '}", text
-    )
+    """The same without `key=value`, which nobody has tried and which would be pasted; `key=...` is no value."""
+
+    def said(found: re.Match[str]) -> str:
+        option = found[1].startswith("-") or "." not in found[1]
+        plain = re.match(r"[0-9a-z]", text[found.end() :])
+        return f"{found[1]}{' ' if option else ' of ' if plain else ': '}"
+
+    return _PAIR.sub(said, text)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 
+from compiler import plugins
 from compiler.checks import Check, check
 from compiler.errors import ConfigError
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.needs import Need
+from compiler.frameworks.told import Said
 from compiler.layout.experts import ExpertBlocks, contiguous
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
 from compiler.layout.stages import Stages
-from compiler.layout.traits import Traits
+from compiler.layout.traits import Cached, Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -43,8 +44,16 @@ class Adapter:
     serves = False
     varies: Collection[str] = ("tp",)
 
-    def written(self, config: Config) -> Iterable[str]:
+    def written(self, config: Config) -> Iterable[Said]:
         """Options of `framework.args` as the table of its parser spells them; none where it has no table (`known.py`)."""
+        return ()
+
+    def registered(self, config: Config) -> bool:
+        """Whether the table of its parser has all that it takes."""
+        return True
+
+    def needs(self, config: Config) -> Iterable[Need]:
+        """What its program wants of the user and is not given."""
         return ()
 
     def told(self, config: Config) -> Config:
@@ -124,6 +133,7 @@ class Adapter:
             serves=self.serves,
             graph_batch=self.graph_batch(config),
             combine_bytes=self.combine_bytes(config),
+            cached=self.cached(config),
         )
 
     def declared(self, config: Config) -> Iterator[Check]:
@@ -157,6 +167,10 @@ class Adapter:
         """Bytes of an element that experts send back; None for as many as activations have."""
         return None
 
+    def cached(self, config: Config) -> Cached:
+        """What a layer caches of a token."""
+        return Cached()
+
     def running(self, config: Config, sequences: int) -> Iterator[Check]:
         """What a server says of so many sequences of an instance that memory lets run at a time."""
         yield from ()
@@ -172,9 +186,8 @@ class Adapter:
 
 @cache
 def names() -> tuple[str, ...]:
-    """Every framework there is, found by its package."""
-    package = importlib.import_module("compiler.frameworks")
-    return tuple(sorted(item.name for item in pkgutil.iter_modules(package.__path__) if item.ispkg))
+    """Every framework there is, found by its package or its entry point."""
+    return tuple(plugins.names(plugins.FRAMEWORKS))
 
 
 def servers() -> list[str]:
@@ -184,7 +197,7 @@ def servers() -> list[str]:
 
 def adapter(name: str) -> Adapter:
     """Load a framework's adapter. Raises ConfigError for an unknown name."""
-    if name not in names():
+    found: Adapter | None = plugins.load(plugins.FRAMEWORKS, name, "ADAPTER")
+    if found is None:
         raise ConfigError.of(f"framework.name={name} is not a known framework", f"write one of {', '.join(names())}")
-    found: Adapter = importlib.import_module(f"compiler.frameworks.{name}").ADAPTER
     return found

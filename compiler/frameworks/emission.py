@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler.errors import ConfigError
 from compiler.render.artifacts import Artifact
 from compiler.specs.config import Config
+
+if TYPE_CHECKING:
+    from compiler.frameworks.router import Router
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Emission:
     `unit` is what the launcher starts where `launch.unit` is not given: a process a `rank` or a `node`.
     `http_port` is where an inference server answers /health, on the first node of an instance; `http_host` is the address
     that it listens on there, `http_scheme` is https where it is given a certificate.
+    `router` stands before a server that does one phase.
     `mpi` is the interface to MPI that ranks find each other by, as srun names it, where they do.
     """
 
@@ -56,6 +60,7 @@ class Emission:
     http_port: Computed | None = None
     http_host: str = ANYWHERE
     http_scheme: str = "http"
+    router: Router | None = None
 
 
 def flags(arguments: Sequence[Argument]) -> set[str]:
@@ -76,11 +81,12 @@ def merged(
     aliases: Mapping[str, str] | None = None,
     decided: Collection[str] = (),
     abbreviates: bool = False,
+    keys: Mapping[str, str] | None = None,
 ) -> tuple[Argument, ...]:
     """Our arguments and then the user's `framework.args`. `aliases` maps other spellings of an option to ours.
 
     `decided` are options that a plan decides though it may leave them at their defaults; `abbreviates` says that the
-    framework's parser takes the beginning of a long option for the whole.
+    framework's parser takes the beginning of a long option for the whole. `keys`: option of ours -> the key that it comes from.
     Raises ConfigError where the user sets an option that the plan does: the plan is proved for ours.
     """
     planned = flags(ours) | set(decided)
@@ -91,9 +97,10 @@ def merged(
         if flag in planned or (abbreviates and flag[:2] == "--" and any(name.startswith(flag) for name in planned))
     )
     if clashes:
-        listed = ", ".join(clashes)
-        raise ConfigError.of(
-            f"framework.args sets {listed}, and so does the plan",
-            "leave it out, and change the degree, model or workload that it comes from",
-        )
+        from compiler.frameworks import owned
+        from compiler.frameworks.options import options
+
+        named = {flag: (keys or {}).get((aliases or {}).get(flag, flag)) for flag in clashes}
+        known = {flag: key for flag, key in named.items() if key is not None}
+        raise ConfigError(owned.problems(clashes, known, options(config.framework.args)))
     return (*ours, *config.framework.args)

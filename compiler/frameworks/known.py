@@ -1,77 +1,113 @@
-"""Options that a framework's parser knows, by release: `<name>/parser/<release>.txt`, an option a line, as its own source has them."""
+"""Options that a framework's parser knows, and what each takes: `<name>/parser/<release>.txt`, an option a line, as its own source
+has them (`python -m tests.parsers` writes them; `kinds.py` says how).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
+from compiler import plugins
 from compiler.checks import Check, Status, check
-from compiler.frameworks.emission import flags
+from compiler.errors import short
+from compiler.frameworks.kinds import Kind, kind
+from compiler.frameworks.told import Said, words
 from compiler.frameworks.versions import version
 from compiler.nearest import near
 from compiler.specs.config import Config
 
+ANY = ".*"
+"""Behind a section: its options are of a part that a model or a configuration brings along."""
+
 
 @dataclass(frozen=True)
 class Parser:
-    """`abbreviates`: the beginning of an option stands for the whole, as in argparse. Options whose section (what stands before
-    a dot) is none of the parser's are of a part of it that a model brings along.
-    """
+    """`abbreviates`: the beginning of an option stands for the whole, as in argparse."""
 
     release: str
-    options: frozenset[str]
+    options: Mapping[str, str]
     abbreviates: bool = False
 
     def knows(self, option: str) -> bool:
         if option in self.options or option.replace("--no-", "--", 1) in self.options:
             return True
-        section, dot, _ = option.partition(".")
-        if dot and not any(known.startswith(section + dot) for known in self.options):
+        if f"{option.partition('.')[0]}{ANY}" in self.options:
             return True
         return self.abbreviates and any(known.startswith(option) for known in self.options)
 
+    def kind(self, option: str) -> Kind:
+        """What it takes; a beginning of several options takes anything."""
+        whole = [known for known in self.options if known.startswith(option)] if self.abbreviates else []
+        name = whole[0] if option not in self.options and len(whole) == 1 else option
+        return kind(self.options.get(name, ""))
 
-def unknown(config: Config, written: Iterable[str], *, abbreviates: bool = False) -> Iterator[Check]:
-    """One check for each option that the parser does not know: an error where the release's own parser is at hand and reads
-    the arguments, a warning where another one's is, or a program of the user's may have more. One check where it knows all.
+
+def rules(config: Config, said: Iterable[Said], *, abbreviates: bool = False, own: bool = True) -> Iterator[Check]:
+    """One check for each option that the parser does not know or whose value it does not take: an error where the release's own
+    parser is at hand and reads the arguments, a warning where another one's is, or a program or configuration of the user's
+    (not `own`) may have more. One check where it takes all.
     """
-    options = sorted(set(written))
-    if not options:
+    items = list({item.words: item for item in said}.values())
+    if not items:
         return
     release = version(config).number
-    parser = _parser(config.framework.name, release, abbreviates)
-    whose = f"{config.framework.name} {parser.release}"
-    sure = parser.release == release and not config.launch.command
-    for option in [option for option in options if not parser.knows(option)] or [""]:
-        alike = near(option, sorted(parser.options), 1) if option else []
+    parser = table(config.framework.name, release, abbreviates=abbreviates)
+    sure = parser.release == release and not config.launch.command and own
+    whose, found = f"{config.framework.name} {parser.release}", list(_wrong(parser, items))
+    for option, message, fix in found or [(f"{len(items)} options", "", "")]:
         yield check(
             "framework-arguments",
-            holds=not option,
-            observed=option or f"{len(options)} options",
+            holds=not message,
+            observed=option,
             limit=f"options of {whose}",
-            message=f"framework.args sets {option}, which {whose} does not know"
-            if option
-            else f"{whose} knows all options",
-            fix=f"{alike[0]} may be meant: write it in its place, or leave {option} out"
-            if alike
-            else f"leave {option} out",
+            message=message.format(whose) if message else f"{whose} knows all options",
+            fix=fix,
             otherwise=Status.FAIL if sure else Status.WARN,
         )
 
 
-def written(config: Config) -> list[str]:
+def _wrong(parser: Parser, items: Iterable[Said]) -> Iterator[tuple[str, str, str]]:
+    """Option, message with a place for whose parser it is, and fix, by option."""
+    for item in sorted(items, key=lambda item: item.name):
+        option, leave = item.name, f"leave {item.name} out"
+        if not parser.knows(option):
+            alike = near(option, sorted(parser.options), 1)
+            fix = f"{alike[0]} may be meant: write it in its place, or {leave}" if alike else leave
+            yield option, f"framework.args sets {_plain(option)}, which {{}} does not know", fix
+            continue
+        takes = parser.kind(option)
+        wanted = takes.wrong(item.values, joined="=" in item.words[0])
+        if wanted is not None:
+            value = short(" ".join(item.values if takes.many else item.values[:1])) or "nothing"
+            better = takes.instead(item.values[0] if item.values else "")
+            joint = " " if option.startswith("-") else "="
+            fix = f"write {option}{joint}{better}, or {leave}" if better else f"give {option} {wanted}, or {leave}"
+            fix = f"write {option} alone, or {leave}" if takes.type == "switch" else fix
+            yield option, f"framework.args gives {_plain(option)} {_plain(value)}, and {{}} takes {_plain(wanted)}", fix
+
+
+def _plain(text: str) -> str:
+    """A text whose braces are none of a template."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def written(config: Config) -> list[Said]:
     """The options of `framework.args` as they are written."""
-    return sorted(flags(config.framework.args))
+    return [item for item in words(config.framework.args) if item.name.startswith("-")]
+
+
+def table(name: str, release: str, *, abbreviates: bool = False) -> Parser:
+    """The parser of the release, else of the newest one that is known."""
+    return _table(name, release, abbreviates)
 
 
 @cache
-def _parser(name: str, release: str, abbreviates: bool) -> Parser:
-    """That of the release, else of the newest one that is known."""
-    folder = Path(__file__).with_name(name) / "parser"
+def _table(name: str, release: str, abbreviates: bool) -> Parser:
+    folder = plugins.folder(name) / "parser"
     known = sorted(
         (file.stem for file in folder.glob("*.txt")), key=lambda text: [int(part) for part in text.split(".")]
     )
     chosen = release if release in known else known[-1]
-    return Parser(chosen, frozenset((folder / f"{chosen}.txt").read_text(encoding="utf-8").split()), abbreviates)
+    lines = (folder / f"{chosen}.txt").read_text(encoding="utf-8").splitlines()
+    return Parser(chosen, {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}, abbreviates)

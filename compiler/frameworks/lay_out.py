@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.cluster import inventory
+from compiler.cluster.hosts import of_plan
 from compiler.cluster.share import share
 from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.frameworks.adapter import adapter
@@ -37,13 +37,9 @@ def _slots(config: Config) -> Slots:
 
 
 def _places(config: Config, count: int) -> Slots:
-    hardware, within = config.hardware, config.hardware.within
-    if hardware.inventory is None:
-        return nominal(hardware, count)
-    hosts = inventory.read(hardware.inventory)
-    if within.nodes:
-        hosts = hosts[within.first : within.first + count] + hosts[within.nodes :]
+    hardware = config.hardware
+    hosts = of_plan(hardware)
     if len(hosts) < count:  # for a check of what is laid out to say
         return nominal(hardware, count)
-    fits = len(hosts) == hardware.nodes + config.launch.spare_nodes
+    fits = hardware.hosts is not None or len(hosts) == hardware.nodes + config.launch.spare_nodes
     return from_inventory(hardware, hosts, count, pin=fits if hardware.pin is None else hardware.pin)

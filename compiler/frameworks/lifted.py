@@ -66,6 +66,14 @@ class Source:
         found = (name.removeprefix(start) for name in self._files if name.startswith(start))
         return sorted(f"{folder}/{name}" for name in found if name.endswith(".py") and "/" not in name)
 
+    def extensions(self) -> list[str]:
+        """Compiled modules of the package, by their dotted names."""
+        inside = self.root / self.package
+        files = (
+            [str(item.relative_to(self.root)) for item in inside.rglob("*.so")] if self.root.is_dir() else self._files
+        )
+        return sorted(name.split(".")[0].replace("/", ".") for name in files if name.endswith(".so"))
+
     def version(self) -> str:
         """The version in the package's metadata, empty where there is none."""
         pattern = f"{self.package}-*.dist-info"

@@ -7,10 +7,12 @@ framework from, None for the installed package. It raises NotInstalledError wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compiler.errors import ConfigError
+from compiler.frameworks.versions import version
 from compiler.layout.grid import Ranks
+from compiler.specs.config import Config
 
 
 class NotInstalledError(ConfigError):
@@ -30,6 +32,16 @@ class Finding:
 def compared(what: str, planned: object, found: object) -> Finding:
     """A finding about two values."""
     return Finding(what, planned == found, str(planned), str(found))
+
+
+RELEASE = "version"
+
+
+def release(config: Config, number: str) -> Finding:
+    """Whether the framework that is found is a release of the range whose rules the plan follows."""
+    found = replace(config, framework=replace(config.framework, version=number))
+    ours, theirs = version(config), version(found)
+    return Finding(RELEASE, theirs.known and theirs.span == ours.span, ours.number, number)
 
 
 def groups(kind: str, planned: Ranks, found: Sequence[Sequence[int]]) -> Finding:

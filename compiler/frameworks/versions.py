@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from compiler import plugins
 from compiler.checks import Check, Status, check
 from compiler.specs.config import Config
 
@@ -35,7 +35,7 @@ class Version:
 def _table(name: str) -> Mapping[str, Any]:
     import yaml
 
-    text = Path(__file__).with_name(name).joinpath("versions.yaml").read_text(encoding="utf-8")
+    text = plugins.folder(name).joinpath("versions.yaml").read_text(encoding="utf-8")
     found: Mapping[str, Any] = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     return found
 

@@ -23,10 +23,10 @@ def read(what: str, text: str, resolvers: Mapping[Any, Any] | None = None, *, kn
     """
     import yaml
 
-    loader = _loader(None if resolvers is None else tuple((key, tuple(found)) for key, found in resolvers.items()))
+    loader = safe_loader(None if resolvers is None else tuple((key, tuple(found)) for key, found in resolvers.items()))
     try:
         if not known:
-            _refuse_unbounded(what, text, loader)
+            bounded(what, text, loader)
         found = yaml.load(text, loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, OverflowError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -40,7 +40,7 @@ def read(what: str, text: str, resolvers: Mapping[Any, Any] | None = None, *, kn
     return found
 
 
-def _refuse_unbounded(what: str, text: str, loader: Any) -> None:
+def bounded(what: str, text: str, loader: Any, most_bytes: int = MOST_BYTES) -> None:
     """Raises ConfigError before a value is built: a few lines of anchors can stand for more than a machine holds."""
     import yaml
 
@@ -69,15 +69,15 @@ def _refuse_unbounded(what: str, text: str, loader: Any) -> None:
         if anchor is not None:
             sizes[anchor] = size
         totals[-1] += size
-        if totals[-1] > MOST_BYTES:
+        if totals[-1] > most_bytes:
             raise ConfigError.of(
-                f"{where}: with aliases written out, and {VALUE_BYTES:,} bytes for each value, it has more than {MOST_BYTES:,}",
+                f"{where}: with aliases written out, and {VALUE_BYTES:,} bytes for each value, it has more than {most_bytes:,}",
                 "write fewer values, or shorter ones",
             )
 
 
 @cache
-def _loader(resolvers: tuple[tuple[Any, tuple[Any, ...]], ...] | None) -> Any:
+def safe_loader(resolvers: tuple[tuple[Any, tuple[Any, ...]], ...] | None = None) -> Any:
     """A safe loader that takes no key twice, and no integer too long to print."""
     import yaml
 

@@ -9,7 +9,7 @@ from compiler.checks import Check, Status, check, warned
 from compiler.costs import room
 from compiler.costs.case import case
 from compiler.costs.total import Costs
-from compiler.frameworks import known
+from compiler.frameworks import known, needs
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.uncosted import uncosted
 from compiler.invariants.registry import costed, declared, laid_out
@@ -23,7 +23,14 @@ def of_the_configuration(config: Config) -> Iterator[Check]:
     yield from adapter(config.framework.name).declared(config)
 
 
-KEPT: Mapping[str, Any] = {"recompute_modules": [], "wide_layers": [], "optimizer": "adam", "cuda_graphs": "none"}
+KEPT: Mapping[str, Any] = {
+    "recompute_modules": [],
+    "offload_modules": [],
+    "lora_rank": None,
+    "wide_layers": [],
+    "optimizer": "adam",
+    "cuda_graphs": "none",
+}
 """Keys of training that a framework may have no argument for, and what they are where nobody asks, beside `states`."""
 
 
@@ -52,8 +59,16 @@ def untold(config: Config) -> Iterator[Check]:
 def arguments(config: Config) -> Iterator[Check]:
     """Arguments that the framework's parser stops at, and those that costs do not follow."""
     own = adapter(config.framework.name)
-    yield from known.unknown(config, own.written(config), abbreviates=own.abbreviates)
+    yield from known.rules(config, own.written(config), abbreviates=own.abbreviates, own=own.registered(config))
     yield from uncosted(config)
+
+
+@declared()
+def inputs(config: Config) -> Iterator[Check]:
+    """What the program still wants of its user: it would stop, or run with what nobody means."""
+    found = list(adapter(config.framework.name).needs(config))
+    if found:
+        yield needs.unmet(config.framework.name, found)
 
 
 UNREAD = {

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 
 from compiler.checks import Check, Status, check, failed, warned
 from compiler.cluster import inventory
+from compiler.cluster.hosts import names
+from compiler.errors import short
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
 
@@ -19,14 +22,17 @@ def hosts(config: Config) -> Iterator[Check]:
     """A pinned plan names exactly its hosts; any inventory has enough of them."""
     hardware, spares = config.hardware, config.launch.spare_nodes
     if hardware.inventory is None:
-        if hardware.pin:
-            yield failed(
+        if hardware.pin or hardware.hosts is not None:
+            yield check(
+                "inventory",
+                holds=False,
                 observed="no inventory",
                 limit="hosts",
-                message="hardware.pin=true has no hosts to pin",
-                fix="write hardware.pin=false, or hardware.inventory=FILE",
+                message=f"hardware.{'pin=true' if hardware.pin else 'hosts'} has no hosts to pin",
+                fix=f"write hardware.{'pin=false' if hardware.pin else 'hosts=null'}, or hardware.inventory=FILE",
             )
         return
+    yield from _named(config)
     count, own = len(inventory.read(hardware.inventory)), hardware.within.nodes or hardware.nodes
     wanted = own + spares
     yield check(
@@ -37,6 +43,29 @@ def hosts(config: Config) -> Iterator[Check]:
         fix=f"pin exactly {wanted} hosts, or write hardware.pin=false"
         if hardware.pin
         else f"list at least {wanted} hosts" + f", or write hardware.nodes={count - spares}" * (count > spares),
+    )
+
+
+def _named(config: Config) -> Iterator[Check]:
+    """Hosts that are named one by one are a host of the inventory for each node."""
+    hardware = config.hardware
+    if hardware.hosts is None or hardware.inventory is None:
+        return
+    named = names(hardware.hosts)
+    known = {host.host for host in inventory.read(hardware.inventory)}
+    wrong = [name for name in named if name not in known] + [
+        name for name, times in Counter(named).items() if times > 1
+    ]
+    own = hardware.within.nodes or hardware.nodes
+    yield check(
+        "hosts",
+        holds=not wrong and len(named) == own,
+        observed=wrong[0] if wrong else len(named),
+        limit=own,
+        message=f"hardware.hosts names {short(wrong[0])}, which the inventory {'lists once' if wrong[0] in known else 'does not list'}"
+        if wrong
+        else f"hardware.hosts names {len(named)} hosts, the plan has {own} nodes",
+        fix="write hardware.hosts=null, or a host of the inventory for each node, in the order of slots",
     )
 
 

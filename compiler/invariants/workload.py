@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from compiler.checks import Check, warned
+from compiler.checks import Check, Status, check, warned
 from compiler.costs.constants import SAVED_BYTES
 from compiler.frameworks.adapter import adapter, servers
 from compiler.invariants.registry import declared
@@ -20,6 +21,8 @@ OF_TRAINING = (
     *("sequence_length", "recompute", "distributed_optimizer", "zero_stage", "optimizer_offload", "activation_offload"),
     *(
         "recompute_modules",
+        "offload_modules",
+        "lora_rank",
         "states",
         "wide_layers",
         "optimizer",
@@ -135,6 +138,31 @@ def passes(config: Config) -> Iterator[Check]:
             message=f"costed, and not told to {name}: workload.{', workload.'.join(chosen)}",
             fix="give its own options in framework.args, or leave them out",
         )
+
+
+RARELY = 0.01
+"""A draft that fewer steps keep costs its verification and gives nothing; a draft counts only where all before it are kept."""
+
+
+@declared()
+def drafts(config: Config) -> Iterator[Check]:
+    """Drafts that next to no step keeps."""
+    workload = config.workload
+    count, each = workload.draft_tokens, workload.draft_acceptance
+    if workload.train or not count or each >= 1:
+        return
+    useful = max(int(math.log(RARELY) / math.log(each)), 1) if each > 0 else 0
+    kept = (1 - each ** (count + 1)) / (1 - each)
+    yield check(
+        "draft-tokens",
+        holds=count <= useful,
+        observed=f"{count} drafts",
+        limit=f"{useful}",
+        message=f"{count} tokens are drafted by each step and {each:g} of them accepted, one after the other: a step keeps {kept:.2f}"
+        + ("" if count <= useful else f", and what follows the first {useful} is kept by less than 1 of 100 steps"),
+        fix=f"write workload.draft_tokens={useful}, or workload.draft_acceptance as it was measured",
+        otherwise=Status.WARN,
+    )
 
 
 @declared("dispatch")

@@ -34,11 +34,20 @@ def gpus(config: Config) -> Iterator[Check]:
         holds=fits,
         observed=ranks,
         limit=hardware.gpus,
-        message=f"{product_}; the cluster has {size}",
+        message=f"{product_}{_apart(config)}; the cluster has {size}",
         fix=_fix(config),
     )
     if fits and hardware.within == Within():
         yield from idle(ranks, hardware)
+
+
+def _apart(config: Config) -> str:
+    """Why ranks that the cluster has GPUs for do not fit: an instance has its share of each of its nodes, and none of another's."""
+    own, taken = share(config), nodes(config)
+    if config.workload.train or config.ranks > config.hardware.gpus or taken <= config.hardware.nodes:
+        return ""
+    used = own.ranks * (own.seats if own.nodes == 1 else 1)
+    return f" on {taken} nodes, at most {used} of {own.gpus} GPUs on each"
 
 
 def idle(ranks: int, hardware: Hardware) -> Iterator[Check]:

@@ -1,0 +1,1 @@
+"""One frozen Grid of axes with sizes and strides; groups, stages and experts read off it."""

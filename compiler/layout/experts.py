@@ -46,11 +46,12 @@ def placed(experts: Iterable[Iterable[int]], moe_layers: tuple[bool, ...], stage
     """Blocks from the ids of each ep rank, in ascending order; none where no layer has experts."""
     if not any(moe_layers):
         return ExpertBlocks((), (False,) * stages.pp)
-    blocks = tuple(_ranges(ids) for ids in experts)
+    blocks = tuple(ranges(ids) for ids in experts)
     return ExpertBlocks(blocks, tuple(any(moe_layers[i] for i in layers) for layers in stages.layers))
 
 
-def _ranges(ids: Iterable[int]) -> Block:
+def ranges(ids: Iterable[int]) -> Block:
+    """Ascending ids as inclusive ranges."""
     found: list[tuple[int, int]] = []
     for expert in ids:
         if found and found[-1][1] == expert - 1:

@@ -44,6 +44,19 @@ class Room:
         return replace(self, share=share, least=0.0) if 0 < share <= 1 else self
 
 
+@dataclass(frozen=True)
+class Cached:
+    """What a server caches of a token in a layer, in bytes: of an `element` of keys and values (None: as wide as the workload says),
+    or of the whole `row` of latent attention where that is packed in a form of its own; and of the key of an `index`er. `shards`:
+    ranks that share a sequence's tokens (None: those of cp).
+    """
+
+    element: float | None = None
+    row: float | None = None
+    index: float = 0.0
+    shards: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Traits:
     """Those of `framework=none` unless said otherwise. What depends on degrees is a number, or an array of one for each plan.
@@ -53,7 +66,8 @@ class Traits:
     that a layer has beside one of each.
 
     `rebuilt`: modules of a layer that backward runs again, or "products" where every second one is kept. `narrow_inputs`: products
-    in FP8 and FP4 keep what they read as narrow as they read it (Transformer Engine). `shards_masters`: FSDP's shards are the FP32
+    in FP8 and FP4 keep what they read as narrow as they read it (Transformer Engine). `viewed_values`: a core attention that runs
+    again keeps values as a part of the product that puts out queries, keys and values together, and so all of it. `shards_masters`: FSDP's shards are the FP32
     weights themselves, narrower ones being made as layers are gathered. `pipelined_tp`: hidden states are gathered and scattered
     piece by piece beside their GEMMs (async TP of torch).
 
@@ -63,7 +77,7 @@ class Traits:
 
     Of a server (`serves`): `room` is what it makes of memory. Decode of more sequences than `graph_batch` on a rank is launched
     kernel by kernel; None for any number. `combine_bytes`: of an element that experts send back; None for as many as activations
-    have. It looks for requests once in `interval` decode steps.
+    have. It looks for requests once in `interval` decode steps. `cached`: what its layers cache.
     """
 
     padded_vocab_size: Any
@@ -73,6 +87,7 @@ class Traits:
     redundant_experts: int = 0
     rebuilt: tuple[str, ...] = ()
     narrow_inputs: bool = True
+    viewed_values: bool = False
     shards_masters: bool = False
     pipelined_tp: bool = False
     fused_loss: bool = True
@@ -83,6 +98,7 @@ class Traits:
     graph_batch: int | None = None
     combine_bytes: float | None = None
     interval: int = 1
+    cached: Cached = Cached()
 
     def of(self, by_degrees: Mapping[str, Any]) -> Traits:
         """With others of those that depend on degrees."""

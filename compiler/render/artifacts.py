@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -15,6 +15,10 @@ class Artifact:
     path: str
     text: str | bytes | Iterable[str]
     executable: bool = False
+
+    def within(self, folder: str) -> Artifact:
+        """The same file in a folder of the plan's; in the plan folder itself where that has no name."""
+        return replace(self, path=f"{folder}/{self.path}") if folder else self
 
 
 def to_json(contents: Mapping[str, Any]) -> str:

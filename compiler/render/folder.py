@@ -13,7 +13,8 @@ from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import Made, write_folder
 from compiler.render.config_yaml import dump
 from compiler.render.engine import sh
-from compiler.render.report import report
+from compiler.report import sections
+from compiler.report.markdown import markdown
 from compiler.schedulers.registry import artifacts as launch_artifacts
 
 
@@ -28,19 +29,31 @@ def write_plan(plan: Plan, out: Path, name: str | None = None) -> Path:
 
 
 def everything(plan: Plan) -> list[Artifact | Made]:
-    """Every file of a plan folder, in the order that they are written. Raises ConfigError as `write_plan` does."""
-    return [*files(plan), *launch_artifacts(plan), manifest]
+    """Every file of a plan folder, in the order that they are written. Raises ConfigError as `write_plan` does.
+
+    A part with a name has a plan folder of its own in it, with the manifest that it would have alone.
+    """
+    below = [item.within(name) for name, part in plan.parts.items() for item in files(part)]
+    above = [] if plan.alone else [*_described(plan)]
+    return [*below, *above, *launch_artifacts(plan), *(_manifest_of(name) for name in plan.compiled if name), manifest]
+
+
+def _manifest_of(part: str) -> Made:
+
+    def own(digests: Mapping[str, str]) -> Artifact:
+        start = f"{part}/"
+        found = {path.removeprefix(start): digest for path, digest in digests.items() if path.startswith(start)}
+        return manifest(found).within(part)
+
+    return own
 
 
 def files(plan: Plan) -> Iterator[Artifact]:
-    """What every plan folder holds, whatever it is launched with."""
-    contents = plan.to_dict()
-    yield Artifact("plan.json", to_json(contents))
-    yield Artifact("config.yaml", dump(plan.config))
+    """What the folder of one part holds, whatever it is launched with."""
+    yield from _described(plan)
     yield Artifact("rank_map.csv", tables.rank_map(plan))
     yield Artifact("nccl_groups.csv", tables.nccl_groups(plan.world))
     yield Artifact("slots.csv", tables.slots(plan.world))
-    yield Artifact("report.md", report(plan, contents))
     yield from _framework(plan)
     if plan.config.hardware.inventory is not None:
         yield Artifact("runtime/inventory.csv", plan.config.hardware.inventory)
@@ -48,6 +61,14 @@ def files(plan: Plan) -> Iterator[Artifact]:
         from compiler.rank_graph import serialised
 
         yield Artifact("graph.json.gz", serialised(plan.world))
+
+
+def _described(plan: Plan) -> Iterator[Artifact]:
+    """What says what a plan is, of one part or of several."""
+    contents = plan.contents
+    yield Artifact("plan.json", to_json(contents))
+    yield Artifact("config.yaml", dump(plan.config))
+    yield Artifact("report.md", markdown(plan.name, sections.of(plan, contents)))
 
 
 def _framework(plan: Plan) -> Iterator[Artifact]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from compiler.cluster import inventory
+from compiler.checks import Check
+from compiler.cluster.hosts import known
 from compiler.cluster.share import Share
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Argument, Computed, Emission
+from compiler.frameworks.router import Router
+from compiler.pool_words import own_words
 from compiler.render.artifacts import to_json
 from compiler.schedulers import fabric, torchrun, values
 from compiler.schedulers.values import Mount, Secret
@@ -32,11 +35,12 @@ class Planned(Protocol):
     def config(self) -> Config: ...
     @property
     def world(self) -> World: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    @property
+    def contents(self) -> Mapping[str, Any]: ...
 
 
-class PooledPlanned(Protocol):
-    """The same of pools."""
+class Launched(Protocol):
+    """The same of what is launched together: its parts by name, one without a name where a plan is alone."""
 
     @property
     def name(self) -> str: ...
@@ -45,7 +49,7 @@ class PooledPlanned(Protocol):
     @property
     def config(self) -> Config: ...
     @property
-    def pools(self) -> Mapping[str, Planned]: ...
+    def parts(self) -> Mapping[str, Planned]: ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Job:
     http_port: Computed | None
     http_host: str
     http_scheme: str
+    router: Router | None
     command: tuple[Argument, ...]
     other_command: tuple[Argument, ...] | None
     environment: tuple[tuple[str, str], ...]
@@ -139,17 +144,50 @@ class Job:
 
 
 @dataclass(frozen=True)
-class PooledJob:
-    """Launches that are one: a job for each role, prefill first, and the name and fingerprint of both together."""
+class Jobs:
+    """Jobs that start together, prefill's first, or a plan's only one, whose part has no name; name and fingerprint of all."""
 
     name: str
     fingerprint: str
-    pools: tuple[tuple[str, Job], ...]
+    parts: tuple[tuple[str, Job], ...]
+
+    @property
+    def alone(self) -> Job | None:
+        """The only job of a plan without pools."""
+        (part, job), *others = self.parts
+        return None if part or others else job
+
+    @property
+    def instances(self) -> int:
+        return sum(job.instances for _, job in self.parts)
 
     @property
     def together(self) -> bool:
-        """Whether they share nodes, and so an allocation."""
-        return any(job.within.nodes for _, job in self.pools)
+        """Whether parts share nodes, and so an allocation."""
+        return any(job.within.nodes for _, job in self.parts)
+
+    def each(self, checks: Callable[[Job], Iterable[Check]]) -> Iterator[Check]:
+        """Checks of every job, with its part in front where it has a name."""
+        for part, job in self.parts:
+            for found in checks(job):
+                yield replace(found, id=f"{part}.{found.id}" if part else found.id)
+
+
+def jobs(plan: Launched) -> Jobs:
+    """Decide what is launched together. Raises ConfigError with every bad value, by the key that the user wrote."""
+    found, bad = [], list[Problem]()
+    for part, own in plan.parts.items():
+        try:
+            found.append((part, job(own)))
+        except ConfigError as error:
+            if not part:
+                raise
+            bad += [
+                replace(problem, what=own_words(plan.config, part, problem.what)).of(part) for problem in error.problems
+            ]
+    if bad:
+        raise ConfigError(bad)
+    return Jobs(plan.name, plan.fingerprint, tuple(found))
 
 
 def job(plan: Planned) -> Job:
@@ -173,6 +211,7 @@ def job(plan: Planned) -> Job:
         http_port=emission.http_port,
         http_host=emission.http_host,
         http_scheme=emission.http_scheme,
+        router=emission.router,
         command=(*(agent or program), *emission.arguments),
         other_command=None if emission.others is None else (*(agent or program), *emission.others),
         environment=tuple((name, value) for name, value in variables if isinstance(value, str)),
@@ -182,7 +221,7 @@ def job(plan: Planned) -> Job:
         time_limit_s=time_limit_s,
         hosts=_hosts(world),
         spares=world.slots.spares[: launch.spare_nodes],
-        shared=(("plan.json", to_json(plan.to_dict())), *((file.path, str(file.text)) for file in emission.files)),
+        shared=(("plan.json", to_json(plan.contents)), *((file.path, str(file.text)) for file in emission.files)),
         world=world,
     )
 
@@ -190,8 +229,8 @@ def job(plan: Planned) -> Job:
 def _hosts(world: World) -> tuple[str, ...]:
     """Where a plan is pinned, hosts of its nodes; of those of both where pools share some."""
     slots, hardware = world.slots, world.config.hardware
-    if slots.hosts and hardware.within.nodes and hardware.inventory is not None:
-        return tuple(host.host for host in inventory.read(hardware.inventory)[: hardware.within.nodes])
+    if slots.hosts and hardware.within.nodes:
+        return tuple(host.host for host in known(hardware)[: hardware.within.nodes])
     return slots.hosts[: slots.share.all_nodes(world.instances)]
 
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterable, Iterator
 
+from compiler import plugins
 from compiler.checks import Check
 from compiler.errors import ConfigError
 from compiler.nearest import one_of
 from compiler.render.artifacts import Artifact
-from compiler.schedulers import job, runtime_files
-from compiler.schedulers.job import Planned, PooledJob, PooledPlanned
+from compiler.schedulers import runtime_files
+from compiler.schedulers.job import Launched, jobs
 from compiler.schedulers.target import Target
 
 
 def names() -> list[str]:
     """Every known target, found without importing any."""
-    package = importlib.import_module("compiler.schedulers.targets")
-    return sorted(item.name for item in pkgutil.iter_modules(package.__path__))
+    return plugins.names(plugins.SCHEDULERS)
 
 
 def target(name: str) -> Target:
     """Load a target. Raises ConfigError for an unknown name."""
-    if name not in names():
+    found: Target | None = plugins.load(plugins.SCHEDULERS, name, "TARGET")
+    if found is None:
         raise ConfigError.of(f"scheduler={name} is not a known scheduler", one_of(name, names()))
-    found: Target = importlib.import_module(f"compiler.schedulers.targets.{name}").TARGET
     return found
 
 
@@ -41,61 +39,59 @@ def choose(chosen: Iterable[str]) -> tuple[Target, ...]:
     return targets
 
 
-def checks(plan: Planned) -> Iterator[Check]:
-    """What the targets of a plan hold against it. Raises ConfigError for a value that none could carry."""
+def checks(plan: Launched) -> Iterator[Check]:
+    """What the targets of a plan hold against it. Raises ConfigError for a value that none could carry, and for pools under a
+    target that cannot start them.
+    """
     options = plan.config.scheduler
     targets = choose(options)
-    if not targets:
+    if not targets and plan.config.workload.pools is None:
         return
-    decided = job.job(plan)
+    decided = jobs(plan)  # of pools also where nothing starts them: their servers must not contradict the plan
+    if decided.alone is None:
+        _refuse_pools(targets)
     for item in targets:
         yield from item.checks(decided, options[item.name])
 
 
-def asked(plan: Planned) -> dict[str, str]:
-    """Target -> the command by which a person asks the server that it runs; none where nothing serves."""
-    options = plan.config.scheduler
-    targets = choose(options)
-    decided = job.job(plan) if targets else None
-    found = {item.name: item.asked(decided, options[item.name]) for item in targets if decided is not None}
-    return {name: command for name, command in found.items() if command is not None}
-
-
-def artifacts(plan: Planned) -> Iterator[Artifact]:
-    """Every file of the targets in `plan.config.scheduler`, and what they share under `runtime/`; a pool is started from above."""
-    options = plan.config.scheduler
-    if not options and plan.config.workload.role is None:
-        return
-    decided = job.job(plan)
-    yield from runtime_files.artifacts(decided)
-    for item in choose(options):
-        yield from item.artifacts(decided, options[item.name])
-
-
-def pooled_checks(plan: PooledPlanned) -> Iterator[Check]:
-    """`checks` for pools. Raises ConfigError for a value that none could carry, and for a target that knows no pools."""
-    options = plan.config.scheduler
-    targets = choose(options)
-    bad = [item.name for item in targets if item.pooled is None]
+def _refuse_pools(targets: Iterable[Target]) -> None:
+    bad = [item.name for item in targets if not item.pools]
     if bad:
-        able = [name for name in names() if target(name).pooled is not None]
+        able = [name for name in names() if target(name).pools]
         raise ConfigError.of(
             f"scheduler={bad[0]} cannot start prefill and decode together",
             "write " + " or ".join(f"scheduler={name}" for name in able),
         )
-    jobs = _jobs(plan)
-    for item in targets:
-        yield from item.checks_of_pools(jobs, options[item.name])
 
 
-def pooled_artifacts(plan: PooledPlanned) -> Iterator[Artifact]:
-    """Files that start both pools; those of one pool are in its own plan folder."""
-    jobs = _jobs(plan)
-    for item in choose(plan.config.scheduler):
-        if item.pooled is not None:
-            yield from item.pooled(jobs, plan.config.scheduler[item.name])
+def asked(plan: Launched) -> dict[str, str]:
+    """Target -> the command by which a person asks the server that it runs; none where nothing serves, and for pools."""
+    options = plan.config.scheduler
+    targets = choose(options)
+    decided = jobs(plan).alone if targets else None
+    found = {item.name: item.asked(decided, options[item.name]) for item in targets if decided is not None}
+    return {name: command for name, command in found.items() if command is not None}
 
 
-def _jobs(plan: PooledPlanned) -> PooledJob:
-    pools = tuple((role, job.job(part)) for role, part in plan.pools.items())
-    return PooledJob(plan.name, plan.fingerprint, pools)
+def routed(plan: Launched) -> dict[str, str]:
+    """Target -> the command by which a person starts the router of both pools; none where it has none."""
+    options = plan.config.scheduler
+    targets = choose(options)
+    decided = jobs(plan) if targets else None
+    found = {item.name: item.routed(decided, options[item.name]) for item in targets if decided is not None}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+def artifacts(plan: Launched) -> Iterator[Artifact]:
+    """Every file of the targets in `plan.config.scheduler`, and `runtime/` of each part, in the part's folder.
+
+    A pool by itself has no target: it is started from above.
+    """
+    options = plan.config.scheduler
+    if not options and plan.config.workload.role is None and plan.config.workload.pools is None:
+        return
+    decided = jobs(plan)
+    for part, own in decided.parts:
+        yield from (item.within(part) for item in runtime_files.artifacts(own))
+    for item in choose(options):
+        yield from item.artifacts(decided, options[item.name])

@@ -22,17 +22,23 @@ class Framework:
     """Which program runs the plan; its rules order the ranks."""
 
     name: str = MISSING
+    """Which program runs the plan; `none` for one of your own."""
     version: Optional[str] = None
+    """The release whose options and rules are taken; the newest known one where it is null, the nearest known one where it is another."""
     args: list[str] = text(list, longest=ARGUMENT)
+    """Arguments of your own, behind the plan's. Those that set what a key sets are refused, those that change what is costed are read."""
     instances: int = between(1, RANKS, 1)
+    """Independent worlds of the framework; degrees, world size and groups are of one."""
     expert_layout: Optional[str] = None
+    """Which of its layouts of experts to ranks, where a framework has several."""
 
 
 @dataclass(frozen=True)
 class Experts:
-    """Measured loads of experts: the path of a CSV with the columns layer,expert,load, or (with a line break in it) its text."""
+    """What is known of experts."""
 
     load: Optional[str] = text(None, longest=CONTENT)
+    """Measured loads of experts: the path of a CSV with the columns layer,expert,load, or (with a line break in it) its text."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +46,35 @@ class Config:
     """`scheduler` maps each chosen target to its own options, a frozen dataclass of that target."""
 
     hardware: Hardware = field(default_factory=Hardware)
+    """The cluster."""
     model: Model = field(default_factory=Model)
+    """The model."""
     parallel: Parallel = field(default_factory=Parallel)
+    """The degrees."""
     workload: Workload = field(default_factory=Workload)
+    """What the model is run for."""
     framework: Framework = field(default_factory=Framework)
+    """The program that runs it; its rules order the ranks."""
     scheduler: dict[str, Any] = field(default_factory=dict)
+    """Targets that the plan is launched with, each with options of its own."""
     site: Site = field(default_factory=Site)
+    """What is particular to a cluster for every scheduler."""
     launch: Launch = field(default_factory=Launch)
+    """What runs on the ranks."""
     expect: Expect = field(default_factory=Expect)
+    """Claims to hold against the plan."""
     experts: Experts = field(default_factory=Experts)
+    """Measured loads of experts."""
     placement: str = choice(("default", "best"), "default")
+    """Order of the slots: as the cluster is declared, or searched for the least time."""
     graph: bool = False
+    """Write `graph.json.gz`, the rank graph in networkx's node-link format."""
     name: Optional[str] = None
+    """The plan's name and folder; made from model, degrees and whatever is not the default where it is null."""
     out: str = "out"
+    """The folder that plan folders are written to; no plan depends on it."""
     sweep: Optional[str] = None
+    """The folder of a sweep below `out/sweeps/`; made from its overrides where it is null."""
 
     @property
     def degrees(self) -> Degrees:

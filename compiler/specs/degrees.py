@@ -24,15 +24,25 @@ class Parallel:
     """Degrees as written; what is not written is None (resolved later) or 1."""
 
     tp: int = between(1, RANKS, 1)
+    """Tensor parallelism: ranks that share each matrix of attention and dense layers."""
     cp: int = between(1, RANKS, 1)
+    """Context parallelism: ranks that share each sequence."""
     pp: int = between(1, LAYERS, 1)
+    """Pipeline parallelism: stages of layers."""
     vpp: int = between(1, LAYERS, 1)
+    """Virtual stages (chunks) of each pipeline rank."""
     ep: int = between(1, RANKS, 1)
+    """Expert parallelism: ranks that the experts of a layer are spread over."""
     etp: Optional[int] = between(1, RANKS, None)
+    """Tensor parallelism of experts; that of `tp` where it is null, 1 without experts."""
     dp: Optional[int] = between(1, RANKS, None)
+    """Data parallelism with ep as a factor of its own: attention data parallelism is ep x dp. Excludes `adp`."""
     adp: Optional[int] = between(1, RANKS, None)
+    """Attention data parallelism itself, ep folded into it. Excludes `dp`."""
     order: str = DEFAULT_ORDER
+    """Axes from the fastest on; a framework may have one of its own."""
     stages: Optional[list[int]] = numbers(0, LAYERS, LAYERS, None)
+    """Layers of each stage, of each chunk in order with vpp; even, or by the framework's own rule, where it is null."""
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,18 @@ from compiler.specs.fields import choice
 
 @dataclass(frozen=True)
 class States:
-    """Precisions. `weights`: of matrices, as they are kept and gathered (None: as wide as activations); `gradients`: as they
-    are added up and reduced; `masters`: the copy that the optimizer updates; `exp_avg`, `exp_avg_sq`: Adam's moments.
-    """
+    """Precisions of what training keeps of each weight."""
 
     weights: Optional[str] = choice(("fp8", "fp4"), None)
+    """Of matrices, as they are kept and gathered; as wide as activations where it is null."""
     gradients: str = choice(("fp32", "bf16"), "fp32")
+    """As they are added up and reduced."""
     masters: str = choice(("fp32", "fp16"), "fp32")
+    """The copy that the optimizer updates."""
     exp_avg: str = choice(("fp32", "fp16", "bf16", "fp8"), "fp32")
+    """Adam's first moment."""
     exp_avg_sq: str = choice(("fp32", "fp16", "bf16", "fp8"), "fp32")
+    """Adam's second moment."""
 
     @property
     def of_optimizer(self) -> bool:

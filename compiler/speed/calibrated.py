@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from compiler import gpus
 from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve, assumed_curves, completed
 from compiler.costs.software import Engine, Software
 from compiler.costs.uncertainty import Residuals, Uncertainty
@@ -17,7 +18,7 @@ from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
 from compiler.specs.ranges import problems
-from compiler.speed.selection import Table, constants, generation, product, release_key
+from compiler.speed.selection import Table, constants, product, release_key
 
 FOLDER = folder("conf") / "calibration"
 
@@ -85,18 +86,12 @@ def _numbers(key: str, value: Any) -> Any:
     return value
 
 
-def on(hardware: str, curves: GpuCalibration) -> GpuCalibration:
-    """Curves on a cluster, maybe of another GPU: no switch reduced before Hopper's (NVLS, NCCL 2.17)."""
-    later = generation(hardware) == "ampere" != generation(curves.name)
-    return curves.without_switch() if later else curves
-
-
 def software(framework: str, release: str, hardware: str, precision: str) -> Software:
     """A training framework's constants on a GPU."""
     table = load("training").get("constants", {})
     key = release_key(table, framework, release)
     keys = {"framework": framework, "product": product(key), "release": key}
-    keys |= {"generation": generation(hardware), "gpu": hardware, "precision": precision}
+    keys |= {"generation": gpus.generation(hardware), "gpu": hardware, "precision": precision}
     return Software(**constants(table, vars(Software()), keys))
 
 
@@ -117,15 +112,15 @@ def of(config: Config) -> Calibration:
     unknown ones.
     """
     name, version = BACKENDS.get(config.framework.name, config.framework.name), config.framework.version or ""
-    keys = (name, version, config.hardware.name, config.workload.precision)
-    train = config.workload.train
+    keys = (name, version, gpus.measured_as(config.hardware), config.workload.precision)
+    train, measured = config.workload.train, curves(config.hardware)
     file = load("training" if train else "serving")
     return Calibration(
-        curves(config.hardware),
+        measured,
         software=software(*keys) if train else Software(),
         engine=Engine() if train else engine(*keys),
         spreads=residuals(file.get("rows", {}), "moe" if config.model.moe else "dense"),
-        unseen=(*unseen(file.get("constants", {}), config, name, version), *far(config)),
+        unseen=(*unseen(file.get("constants", {}), config, measured, name, version), *far(config)),
     )
 
 
@@ -142,7 +137,7 @@ def curves(hardware: Hardware) -> GpuCalibration:
             f"hardware.calibration={called} has no GEMM curves",
             f"{one_of('' if called != wanted else wanted, known)}, or null",
         )
-    return on(hardware.name, completed(found, hardware))
+    return gpus.on(gpus.measured_as(hardware), completed(found, hardware))
 
 
 def uncertainty(config: Config, by: Calibration) -> Uncertainty:
@@ -191,11 +186,14 @@ def far(config: Config) -> Iterator[str]:
             yield f"{size:,} {words}: {low:,} to {high:,} were measured"
 
 
-def unseen(table: Table, config: Config, name: str, version: str) -> Iterator[str]:
-    """What selects constants and was not measured."""
+def unseen(table: Table, config: Config, curves: GpuCalibration, name: str, version: str) -> Iterator[str]:
+    """What selects constants or curves and was not measured."""
     level = "framework" if config.workload.train else "backend"
-    if config.hardware.name not in table.get("gpu", {}):
-        kin = generation(config.hardware.name)
+    hardware = gpus.measured_as(config.hardware)
+    kin = gpus.generation(hardware)
+    if kin and gpus.generation(curves.name) not in ("", kin):
+        yield f"hardware.calibration={curves.name}: curves of another GPU than {config.hardware.gpu.name}"
+    if hardware not in table.get("gpu", {}):
         kind = f"all {kin} GPUs" if kin in table.get("generation", {}) else "all GPUs"
         yield f"hardware {config.hardware.name}: the constants of {kind} together"
     if config.workload.precision not in table.get("precision", {}):

@@ -1,4 +1,4 @@
-"""What selects the constants of a plan: releases of software, and generations of GPUs."""
+"""What selects the constants of a plan: the releases of its software."""
 
 from __future__ import annotations
 
@@ -33,20 +33,6 @@ def product(release: str) -> str:
 def natural(text: str) -> list[tuple[int, str]]:
     """Numbers in a text count as such."""
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.findall(r"\d+|\D+", text)]
-
-
-GENERATIONS = {
-    "ampere": ("a100", "a800"),
-    "hopper": ("h100", "h200", "h800", "h20", "gh200"),
-    "blackwell": ("b200", "b300", "gb200", "gb300"),
-}
-"""Cluster files by the architecture of their GPU, to the first underscore of their name."""
-
-
-def generation(hardware: str) -> str:
-    """The architecture of a cluster's GPU; empty where it is not known."""
-    name = hardware.partition("_")[0]
-    return next((key for key, names in GENERATIONS.items() if name in names), "")
 
 
 def constants(table: Table, defaults: Mapping[str, float], keys: Mapping[str, str]) -> dict[str, float]:

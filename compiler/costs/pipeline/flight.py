@@ -31,7 +31,8 @@ def bubble_fraction(case: Case) -> float:
 def in_flight(case: Case) -> Array:
     """Micro-batches whose activations a stage holds at the peak, in whole stages, arrays over stages.
 
-    1F1B: pp - i on stage i. Interleaved: 2(pp-i-1) + (vpp-1)*group + 1 chunks of a vpp-th stage. ZB1P: as 1F1B.
+    1F1B: pp - i on stage i. Interleaved: 2(pp-i-1) + (vpp-1)*group + 1 chunks of a vpp-th stage, and one more where tokens travel
+    beside another micro-batch's computation (Megatron-LM pipeline_parallel/schedules.py, get_pp_rank_microbatches). ZB1P: as 1F1B.
     """
     if case.chunks is not None and schedule(case) == "interleaved":
         return _of_chunks(case, case.chunks)
@@ -42,8 +43,14 @@ def in_flight(case: Case) -> Array:
     elif schedule(case) == "zero_bubble":
         held = behind + 1
     else:
-        held = np.where(case.vpp > 1, (2 * behind + (case.vpp - 1) * case.group + 1) / case.vpp, behind + 1)
+        chunks = 2 * behind + (case.vpp - 1) * case.group + 1 + _early(case)
+        held = np.where(case.vpp > 1, chunks / case.vpp, behind + 1)
     return np.minimum(held, case.micro_batches) * np.ones_like(case.stages.layers)
+
+
+def _early(case: Case) -> int:
+    """Chunks that run forward before they would have to."""
+    return int(case.workload.overlapped_dispatch and case.model.moe)
 
 
 ROUNDS = 4
@@ -56,13 +63,14 @@ def _of_chunks(case: Case, chunks: Layers) -> Array:
     weights = chunks.with_mtp(case.model.moe).layers if case.workload.train else chunks.layers
     sizes = np.stack(np.broadcast_arrays(case.micro_batches, case.group), axis=-1).astype(int)
     kinds, index = np.unique(sizes.reshape(-1, 2), axis=0, return_inverse=True)
-    held = np.stack([_of_orders(pp, vpp, int(count), int(group), weights) for count, group in kinds])
+    held = np.stack([_of_orders((pp, vpp, int(count), int(group), _early(case)), weights) for count, group in kinds])
     return held[index.ravel()].reshape(*case.tp.shape[:-1], pp)
 
 
-def _of_orders(pp: int, vpp: int, micro_batches: int, group: int, weights: Array) -> Array:
-    """Shape [pp]; `weights`: layers of each virtual stage."""
-    orders = interleaved(pp, vpp, min(micro_batches, ROUNDS * group + micro_batches % group), group)
+def _of_orders(sizes: tuple[int, int, int, int, int], weights: Array) -> Array:
+    """Shape [pp]; `sizes` are pp, vpp, micro-batches, those in a row and `early` chunks; `weights`: layers of each virtual stage."""
+    pp, vpp, micro_batches, group, early = sizes
+    orders = interleaved(pp, vpp, min(micro_batches, ROUNDS * group + micro_batches % group), group, early)
     held = np.ones(pp)
     for rank, order in enumerate(orders or ()):
         steps = [(1 if op.kind == FORWARD else -1) * weights[op.stage] for slot in order for op in slot]

@@ -27,16 +27,16 @@ Slot = tuple[Op, ...]
 Orders = list[list[Slot]]
 
 
-def interleaved(pp: int, vpp: int, micro_batches: int, group: int = 0) -> Orders | None:
-    """With one chunk it is 1F1B. `group` micro-batches go through a chunk in a row, pp of them unless said. None where chunks do not
-    come round: the last group is smaller than the stages.
+def interleaved(pp: int, vpp: int, micro_batches: int, group: int = 0, early: int = 0) -> Orders | None:
+    """With one chunk it is 1F1B. `group` micro-batches go through a chunk in a row, pp of them unless said; `early`: how many more of
+    them run forward before the first one runs backward. None where chunks do not come round: the last group is smaller than the stages.
     """
     if vpp > 1 and 0 < micro_batches % (group or pp) < pp:
         return None
-    return [list(_interleaved(pp, vpp, micro_batches, rank, group or pp)) for rank in range(pp)]
+    return [list(_interleaved(pp, vpp, micro_batches, rank, group or pp, early)) for rank in range(pp)]
 
 
-def _interleaved(pp: int, vpp: int, micro_batches: int, rank: int, group: int) -> Iterator[Slot]:
+def _interleaved(pp: int, vpp: int, micro_batches: int, rank: int, group: int, early: int) -> Iterator[Slot]:
     table = [
         (micro_batch, chunk)
         for first in range(0, micro_batches, group)
@@ -45,7 +45,7 @@ def _interleaved(pp: int, vpp: int, micro_batches: int, rank: int, group: int) -
     ]
     ahead = [(Op(FORWARD, number, chunk * pp + rank),) for number, chunk in table]
     back = [(Op(BACKWARD, number, (vpp - 1 - chunk) * pp + rank),) for number, chunk in table]
-    warm = (pp - rank - 1) * 2 + (vpp - 1) * group if vpp > 1 else pp - rank - 1
+    warm = (pp - rank - 1) * 2 + (vpp - 1) * group + early if vpp > 1 else pp - rank - 1
     warm = min(warm, len(table))
     yield from ahead[:warm]
     for forward, backward in zip(ahead[warm:], back, strict=False):

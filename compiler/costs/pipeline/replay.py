@@ -39,48 +39,43 @@ class Times:
         return self.forward[stage] if kind == FORWARD else SHARES[kind] * self.backward[stage]
 
 
-def makespan(
-    name: str,
-    forward: Array,
-    backward: Array,
-    vpp: int,
-    micro_batches: int,
-    group: int = 0,
-    shares: Sequence[float] = (),
-) -> float | None:
-    """Seconds from the first operation to the last; None where the schedule does not exist for these numbers.
+@dataclass(frozen=True)
+class Pipeline:
+    """A schedule's `name`, and seconds of one micro-batch on each pipeline rank, all its chunks together.
 
-    `forward` and `backward`: seconds of one micro-batch on each pipeline rank, all its chunks together. `group` micro-batches go
-    through a chunk in a row (0: as many as ranks). `shares`: the part of its rank's seconds that each chunk takes, in the order in
-    which a micro-batch meets them; equal parts where there are none.
+    `group` micro-batches go through a chunk in a row (0: as many as ranks). `shares`: the part of its rank's seconds that each
+    chunk takes, in the order in which a micro-batch meets them; equal parts where there are none.
     """
-    pp, group = len(forward), group or len(forward)
-    rounds = max(FEWEST, SLOTS // (2 * pp * vpp * group))
-    shown = min(micro_batches, rounds * group + micro_batches % group)
-    orders = ORDERS[name](pp, vpp, shown, group)
-    if orders is None:
-        return None
-    times = Times(_chunked(forward, vpp, shares), _chunked(backward, vpp, shares))
-    end = replay(orders, times, pp * vpp)
-    if end is None:
-        return None
-    return end + (micro_batches - shown) * float(np.max(_each(name, forward + backward)))
 
+    name: str
+    forward: Array
+    backward: Array
+    vpp: int
+    micro_batches: int
+    group: int = 0
+    shares: Sequence[float] = ()
 
-def bubble(
-    name: str,
-    forward: Array,
-    backward: Array,
-    vpp: int,
-    micro_batches: int,
-    group: int = 0,
-    shares: Sequence[float] = (),
-) -> float:
-    """Seconds beyond the slowest rank's own work; in closed form where the schedule does not exist for these numbers."""
-    end = makespan(name, forward, backward, vpp, micro_batches, group, shares)
-    if end is None:
-        return float(closed.bubble(name, forward, backward, array(vpp), array(micro_batches)))
-    return max(0.0, end - micro_batches * float(np.max(_each(name, forward + backward))))
+    def makespan(self) -> float | None:
+        """Seconds from the first operation to the last; None where the schedule does not exist for these numbers."""
+        pp, group = len(self.forward), self.group or len(self.forward)
+        rounds = max(FEWEST, SLOTS // (2 * pp * self.vpp * group))
+        shown = min(self.micro_batches, rounds * group + self.micro_batches % group)
+        orders = ORDERS[self.name](pp, self.vpp, shown, group)
+        if orders is None:
+            return None
+        times = Times(_chunked(self.forward, self.vpp, self.shares), _chunked(self.backward, self.vpp, self.shares))
+        end = replay(orders, times, pp * self.vpp)
+        if end is None:
+            return None
+        return end + (self.micro_batches - shown) * float(np.max(_each(self.name, self.forward + self.backward)))
+
+    def bubble(self) -> float:
+        """Seconds beyond the slowest rank's own work; in closed form where the schedule does not exist for these numbers."""
+        end = self.makespan()
+        if end is None:
+            vpp, count = array(self.vpp), array(self.micro_batches)
+            return float(closed.bubble(self.name, self.forward, self.backward, vpp, count))
+        return max(0.0, end - self.micro_batches * float(np.max(_each(self.name, self.forward + self.backward))))
 
 
 def _each(name: str, total: Array) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import BACKWARD_RATIO
+from compiler.costs.trained import share
 from compiler.costs.work.forward import Forward, mean_keys
 from compiler.costs.work.params import ONE, Totals, chosen_fraction, dense, experts, query_width, value_width
 from compiler.costs.work.stages import layers
@@ -60,7 +61,9 @@ def model_forward_per_token(model: Model, whole: Totals, length: float, train: b
 
 
 def model_step(case: Case, whole: Totals) -> float:
-    """Model FLOPs of a training step over all ranks; recomputation is not counted."""
+    """Model FLOPs of a training step over all ranks; recomputation is not counted, nor gradients of frozen weights (two thirds are
+    left, as Megatron-Bridge counts them).
+    """
     length = float(case.workload.longest)
     tokens = case.workload.global_batch_size * length
-    return (1 + BACKWARD_RATIO) * model_forward_per_token(case.model, whole, length, train=True) * tokens
+    return (BACKWARD_RATIO + share(case)) * model_forward_per_token(case.model, whole, length, train=True) * tokens

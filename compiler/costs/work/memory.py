@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.costs import trained
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.comm.communicators import extra_bytes
@@ -80,7 +81,7 @@ def temporary(case: Case, held: Counts) -> Array:
     model, tp = case.model, case.tp
     dense = (case.running.dense > 0) * mlp(model, model.intermediate_size, tp)
     largest = attention(model, tp) + np.maximum(dense, (case.running.moe > 0) * moe_dense(model, tp))
-    return WORKSPACE_BYTES + case.activation_bytes * largest
+    return WORKSPACE_BYTES + case.activation_bytes * largest * trained.share(case)
 
 
 def sharded(case: Case, held: Counts, from_stage: int) -> Array:
@@ -116,7 +117,7 @@ def weights(case: Case, held: Counts) -> Array:
     if not case.workload.train:
         return held.dense_bytes + held.moe_bytes
     kept = 0 * held.total if of_masters(case) else cut(case, held.dense_bytes, held.moe_bytes, 3)
-    return kept + narrow_copies(case, held)
+    return kept + narrow_copies(case, held) + trained.added(case, held)
 
 
 def narrow_copies(case: Case, held: Counts) -> Array:
@@ -137,12 +138,18 @@ def _tables(case: Case) -> Array:
 
 
 def gradients(case: Case, held: Counts) -> Array:
-    return case.gradient_bytes * np.where(between(case), held.total, sharded(case, held, 2))
+    own = trained.trained(case, held)
+    return case.gradient_bytes * np.where(between(case), own.total, sharded(case, own, 2))
 
 
 def optimizer(case: Case, held: Counts) -> Array:
     """What the optimizer keeps; what is offloaded is the host's."""
-    return (1 - case.workload.optimizer_offload) * states.of_optimizer(case) * sharded(case, held, 1)
+    return (1 - case.workload.optimizer_offload) * states.of_optimizer(case) * updated(case, held)
+
+
+def updated(case: Case, held: Counts) -> Array:
+    """Parameters of a rank that its optimizer updates."""
+    return sharded(case, trained.trained(case, held), 1)
 
 
 def gathered(case: Case, held: Counts) -> Array:
@@ -156,10 +163,13 @@ def gathered(case: Case, held: Counts) -> Array:
 
 
 def kv_token(case: Case) -> Array:
-    """Bytes that one layer caches for a token on a TP rank: grouped heads, replicated where tp exceeds them; or MLA's latent."""
+    """Bytes that one layer caches for a token on a TP rank: grouped heads, replicated where tp exceeds them; or MLA's latent, and
+    what its indexer looks through.
+    """
     model, size = case.model, case.kv_bytes
     if model.mla:
-        return size * ((model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0)) * np.ones_like(case.tp)
+        row = size * ((model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0))
+        return (row if case.cached.row is None else case.cached.row) + case.cached.index + np.zeros_like(case.tp)
     return size * key_value_width(model, case.tp)
 
 
@@ -168,4 +178,4 @@ def kv_cache(case: Case) -> Array:
     length = case.workload.longest + case.workload.output_length
     window = min(case.model.sliding_window or length, length)
     tokens = case.stages.full * length + case.stages.sliding * window
-    return case.sequences * kv_token(case) * tokens / case.cp
+    return case.sequences * kv_token(case) * tokens / (case.cached.shards or case.cp)

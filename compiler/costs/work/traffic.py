@@ -9,6 +9,7 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
+from compiler.costs.trained import trained
 from compiler.costs.work.forward import Forward, dispatched
 from compiler.costs.work.memory import zero
 from compiler.costs.work.params import Counts, key_value_width
@@ -111,7 +112,9 @@ def synchronising(case: Case, held: Counts) -> Iterator[Flow]:
     backward, and reduces its gradients, in every micro-batch.
     """
     dense_kind = "dp_cp" if (case.cp > 1).any() else "dp"
-    classes = [(dense_kind, held.dense, held.dense_bytes)] + [("edp", held.moe, held.moe_bytes)] * case.model.moe
+    own = trained(case, held)
+    read = held if zero(case, 3) else own
+    classes = [(dense_kind, own.dense, read.dense_bytes)] + [("edp", own.moe, read.moe_bytes)] * case.model.moe
     none, one = np.zeros_like(held.dense), np.ones_like(held.dense)
     count = np.maximum(case.running.layers, 1)
     for kind, params, whole in classes:

@@ -9,7 +9,7 @@ from compiler.checks import Check
 from compiler.frameworks import told
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.deepspeed import json_args
-from compiler.frameworks.deepspeed.emit import emission
+from compiler.frameworks.deepspeed.emit import emission, precision, zero_stage
 from compiler.frameworks.deepspeed.layout import attention_grid, expert_grid, group_kinds, uniform
 from compiler.frameworks.deepspeed.rules import declared
 from compiler.frameworks.emission import Emission
@@ -25,7 +25,7 @@ class DeepSpeed(Adapter):
     hears = ("states.gradients",)
 
     def told(self, config: Config) -> Config:
-        return told.read(config, json_args.KEYS, told.words(config.framework.args))
+        return _as_weights(told.read(config, json_args.KEYS, told.words(config.framework.args)))
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """PipeModelDataParallelTopology's ranks. A plan that is refused gets the plan's own expert grid."""
@@ -46,6 +46,14 @@ class DeepSpeed(Adapter):
 
     def emission(self, world: World) -> Emission:
         return emission(world)
+
+
+def _as_weights(config: Config) -> Config:
+    """Without ZeRO gradients are as wide as weights, and another type is an error (runtime/engine.py, _do_optimizer_sanity_check)."""
+    workload = config.workload
+    if not workload.train or not precision(config) or zero_stage(config):
+        return config
+    return replace(config, workload=replace(workload, states=replace(workload.states, gradients="bf16")))
 
 
 ADAPTER = DeepSpeed()

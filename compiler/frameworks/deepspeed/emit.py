@@ -43,7 +43,7 @@ def ds_config(config: Config) -> dict[str, Any]:
     }
     if precision(config):
         found[precision(config)] = {"enabled": True}
-    if workload.train and workload.states.gradients != "fp32":
+    if workload.train and precision(config) and zero_stage(config):  # without ZeRO it takes that of the weights alone
         found["data_types"] = {"grad_accum_dtype": workload.states.gradients}
     if config.model.moe and layout.chosen(config).data_first:
         found["use_data_before_expert_parallelism"] = True

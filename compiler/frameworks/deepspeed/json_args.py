@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compiler.errors import ConfigError, Problem
+from compiler.frameworks import owned
 from compiler.frameworks.told import Key
 from compiler.inputs import plain
 from compiler.specs.config import Config
@@ -75,6 +76,17 @@ def _value(text: str) -> Any:
         return text
 
 
+OWNED = {
+    f"{PREFIX}train_batch_size": "workload.global_batch_size",
+    f"{PREFIX}train_micro_batch_size_per_gpu": "workload.micro_batch_size",
+    f"{PREFIX}zero_optimization.stage": "workload.zero_stage",
+    f"{PREFIX}tensor_parallel.autotp_size": "parallel.tp",
+    f"{PREFIX}expert_parallel.autoep_size": "parallel.ep",
+    f"{PREFIX}sequence_parallel_size": "parallel.cp",
+}
+"""Keys of the JSON, and the key that each comes from."""
+
+
 def others(config: Config) -> list[str]:
     """The arguments of the user's program."""
     return [argument for argument in config.framework.args if not argument.startswith(PREFIX)]
@@ -91,12 +103,8 @@ def laid_over(config: Config, ours: Mapping[str, Any]) -> dict[str, Any]:
                 Problem(f"framework.args sets {PREFIX}{UNPLANNED}, whose groups are not planned", "leave it out")
             )
         elif clashes:
-            bad.append(
-                Problem(
-                    f"framework.args sets {PREFIX}{', '.join(clashes)}, and so does the plan",
-                    "leave it out, and change the degree, model or workload that it comes from",
-                )
-            )
+            names = [f"{PREFIX}{clashes[0]}", *clashes[1:]]
+            bad += owned.problems(names, OWNED, {names[0]: str(value)})
         elif not _set(found, key.split("."), value):
             bad.append(
                 Problem(f"framework.args: {PREFIX}{key} goes into a value that is no mapping", "write its key whole")

@@ -155,7 +155,11 @@ def program(config: Config) -> Iterator[Check]:
         observed="a command" if command else "none",
         limit="launch.command",
         message=f"{named(config)} is a library without a program"
-        + ("" if command else ": the job runs the self-check alone, with its files in framework/"),
+        + (
+            ""
+            if command
+            else ": the job runs the self-check alone, with its files in framework/; model, data and optimizer are your program's"
+        ),
         fix="write launch.command=[python3,train.py]",
         otherwise=Status.WARN,
     )

@@ -9,7 +9,9 @@ from compiler.checks import Check
 from compiler.frameworks import told
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.maxtext import emit, host, layout, rules
+from compiler.frameworks.maxtext import emit, host, layout, needs, rules
+from compiler.frameworks.needs import Need
+from compiler.frameworks.told import Said
 from compiler.layout.grid import Grid, GroupKind
 from compiler.layout.traits import Traits
 from compiler.specs.config import Config
@@ -21,6 +23,9 @@ class MaxText(Adapter):
 
     hears = ("states.gradients", "states.exp_avg")
     varies = ("tp", "cp", "ep", "adp")
+
+    def needs(self, config: Config) -> Iterable[Need]:
+        return needs.needs(config)
 
     def told(self, config: Config) -> Config:
         return told.read(config, host.KEYS, told.words(config.framework.args, starts=bool))
@@ -34,8 +39,8 @@ class MaxText(Adapter):
     def padded_vocab_size(self, config: Config) -> int:
         return config.model.vocab_size
 
-    def written(self, config: Config) -> Iterable[str]:
-        return emit.given(config)
+    def written(self, config: Config) -> Iterable[Said]:
+        return [item for item in told.words(config.framework.args, starts=bool) if item.values]
 
     def copies(self, config: Config) -> int:
         found = layout.replicas(config)

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from compiler.errors import ConfigError
-from compiler.frameworks import told
+from compiler.frameworks import owned, told
 from compiler.frameworks.emission import Computed, Emission
 from compiler.frameworks.maxtext import described, host, model
 from compiler.frameworks.maxtext.layout import UNDERSTOOD, data_axis, mesh_axes, sizes
@@ -20,6 +20,23 @@ KEYS = {"stage": "pipeline"}
 
 SOFT = frozenset({"decoder_block"})
 """Keys beside those of `described` that framework.args may set: the plan has no word for them, and ours is a guess."""
+
+OWNED = {
+    "ici_tensor_parallelism": "parallel.tp",
+    "ici_context_parallelism": "parallel.cp",
+    "ici_expert_parallelism": "parallel.ep",
+    "ici_pipeline_parallelism": "parallel.pp",
+    "max_target_length": "workload.sequence_length",
+    "base_emb_dim": "model.hidden_size",
+    "base_num_decoder_layers": "model.num_hidden_layers",
+    "base_num_query_heads": "model.num_attention_heads",
+    "base_num_kv_heads": "model.num_key_value_heads",
+    "base_mlp_dim": "model.intermediate_size",
+    "vocab_size": "model.vocab_size",
+    "num_experts": "model.num_experts",
+    "num_experts_per_tok": "model.num_experts_per_tok",
+}
+"""Keys of MaxText, and the key that each comes from."""
 
 PLANNED = re.compile(
     r"(ici|dcn)_(?!sequence_)\w+_parallelism|(ici|dcn)_parallelism|mesh_axes|logical_axis_rules|custom_mesh\w*"
@@ -74,10 +91,7 @@ def _merged(config: Config, ours: dict[str, Any]) -> tuple[str, ...]:
     planned = {key for key in user if (key in ours and key not in free) or PLANNED.fullmatch(key)}
     clashes = sorted(planned - {*UNDERSTOOD})
     if clashes:
-        raise ConfigError.of(
-            f"framework.args sets {', '.join(clashes)}, and so does the plan",
-            "leave it out, and change the degree, model or workload that it comes from",
-        )
+        raise ConfigError(owned.problems(clashes, OWNED, user))
     kept = {key: value for key, value in ours.items() if key in UNDERSTOOD or key not in user}
     own = (word for word in config.framework.args if word.split("=", 1)[0] not in UNDERSTOOD)
     return (*(f"{key}={_text(value)}" for key, value in kept.items()), *own)

@@ -50,6 +50,13 @@ VALUES = (
     "tensors_to_offload",
     "optimizer_memory_host_offload",
     "attention",
+    "dtype",
+    "weight_dtype",
+    "grad_dtype",
+    "mu_dtype",
+    "quantization",
+    "remat_policy",
+    "shard_optimizer_over_data",
 )
 
 
@@ -142,7 +149,7 @@ def answer(case: dict[str, Any], question: dict[str, Any], real: Sequence[Any]) 
         filled = importlib.import_module("maxtext.utils.max_utils").fill_unspecified_mesh_axes
         axes, sizes = list(found.mesh_axes), filled(list(found.ici_parallelism), len(gpus), "ICI")
         rules = {axis: _rule(found.logical_axis_rules, names) for axis, names in RULES.items()}
-        values = {name: _plain(getattr(found, name)) for name in (*VALUES, *case["described"])}
+        values = {name: _plain(getattr(found, name, None)) for name in (*VALUES, *case["described"])}
     return {
         "mesh_axes": axes,
         "values": values,
@@ -152,8 +159,13 @@ def answer(case: dict[str, Any], question: dict[str, Any], real: Sequence[Any]) 
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: the word of an enumeration."""
-    return getattr(value, "value", value)
+    """A value as JSON has it: the word of an enumeration, the name of a type."""
+    value = getattr(value, "value", value)
+    return (
+        value
+        if value is None or isinstance(value, (str, int, float, list, dict))
+        else getattr(value, "__name__", str(value))
+    )
 
 
 def _rule(rules: Sequence[Any], names: Sequence[str]) -> list[str]:

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from compiler.errors import Problem
-from compiler.frameworks.maxtext import described, host
-from compiler.frameworks.maxtext.emit import emission, given, micro_batches
+from compiler.frameworks import resolved
+from compiler.frameworks.maxtext import described
+from compiler.frameworks.maxtext import resolved as own
+from compiler.frameworks.maxtext.emit import emission
 from compiler.frameworks.maxtext.layout import ATTENTION, EXPERT, mesh_axes, sizes
 from compiler.frameworks.proof import Finding, NotInstalledError, compared, groups
 from compiler.frameworks.versions import version
 from compiler.layout.groups import ATTENTION_KINDS, EXPERT_KINDS
-from compiler.specs.config import Config
 from compiler.world import World
 
 BASE = Path("maxtext") / "configs" / "base.yml"
@@ -62,42 +63,14 @@ def findings(world: World, found: Answer, root: Path | None) -> Iterator[Finding
 
 
 def _values(world: World, values: Mapping[str, Any]) -> Iterator[Finding]:
-    """Layers, batches and sizes as MaxText's configuration has them."""
-    config, pp = world.config, world.config.degrees.pp
+    """Layers of each stage, and every value that the plan rests on, as MaxText's configuration has them."""
+    pp = world.degrees.pp
     if pp > 1:
         share, repeats = values["num_layers_per_pipeline_stage"], values["num_pipeline_repeats"]
         starts = [[(again * pp + stage) * share for again in range(repeats)] for stage in range(pp)]
         layers = [[start + i for start in own for i in range(share)] for own in starts]
         yield compared("layers of each stage", [list(stage) for stage in world.stages.layers], layers)
-    if config.workload.train:
-        yield compared("sequences a step", config.workload.global_batch_size, values["global_batch_size_to_train_on"])
-        steps = values["num_pipeline_microbatches"] if pp > 1 else values["gradient_accumulation_steps"]
-        yield compared("micro-batches", micro_batches(config), steps)
-        yield from _host(config, values)
-    model = config.model
-    wanted = {
-        "num_decoder_layers": model.num_hidden_layers,
-        "emb_dim": model.hidden_size,
-        "vocab_size": model.vocab_size,
-    }
-    wanted |= {"num_query_heads": model.num_attention_heads, "num_kv_heads": model.kv_heads}
-    if model.moe:
-        wanted |= {"num_experts": model.num_experts, "num_experts_per_tok": model.num_experts_per_tok}
-        wanted |= {"moe_mlp_dim": model.expert_size}
-    yield compared("sizes of the model", wanted, {name: values[name] for name in wanted})
-    said = {name: value for name, value in described.settings(config).items() if name not in given(config)}
-    yield compared("layers of the model", said, {name: values[name] for name in said})
-
-
-def _host(config: Config, values: Mapping[str, Any]) -> Iterator[Finding]:
-    """What goes to the host. Tensors of one layer have one policy, so that a name is all of them."""
-    workload = config.workload
-    names = {"decoder_layer_input", *host.KEPT[workload.recompute]} if workload.activation_offload else set()
-    yield compared("tensors on the host", sorted(names), sorted(values["tensors_to_offload"] or ()))
-    if workload.optimizer_offload:
-        yield compared("optimizer on the host", True, values["optimizer_memory_host_offload"])
-    if not workload.fused_attention:
-        yield compared("attention", "dot_product", values["attention"])
+    yield from resolved.values(own.planned(world), own.read(values))
 
 
 def ask(worlds: Sequence[World], root: Path | None) -> list[Answer]:
@@ -156,13 +129,13 @@ def _case(world: World) -> dict[str, Any]:
     config, moe = world.config, world.config.model.moe
     kinds = {name: [name] for name in world.kinds if name.startswith("maxtext.")}
     kinds |= {name: list(axes) for name, axes in {**ATTENTION_KINDS, **(EXPERT_KINDS if moe else {})}.items()}
-    own = sizes(config)
+    degrees = sizes(config)
     return {
         "devices": world.size,
         "gpus_per_node": config.hardware.node.gpus,
         "arguments": [str(word) for word in emission(world).arguments],
         "mesh_axes": list(mesh_axes(config)),
-        "sizes": [own.get(axis, 1) for axis in mesh_axes(config)],
+        "sizes": [degrees.get(axis, 1) for axis in mesh_axes(config)],
         "kinds": kinds,
         "moe": moe,
         "ep": config.degrees.ep,

@@ -9,12 +9,14 @@ from compiler.checks import Check
 from compiler.frameworks import known
 from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.megatron import keys, late, stage_args
+from compiler.frameworks.megatron import keys, late, needs, stage_args
 from compiler.frameworks.megatron.communicators import laid_out
 from compiler.frameworks.megatron.emit import emission
 from compiler.frameworks.megatron.layout import kinds
 from compiler.frameworks.megatron.options import number, optimizer_instances
 from compiler.frameworks.megatron.rules import declared
+from compiler.frameworks.needs import Need
+from compiler.frameworks.told import Said
 from compiler.layout.grid import Grid, GroupKind
 from compiler.layout.traits import Traits
 from compiler.specs.config import Config
@@ -35,6 +37,9 @@ class Megatron(Adapter):
     def interleaved_group(self, config: Config) -> int:
         return late.group_size(config)
 
+    def needs(self, config: Config) -> Iterable[Need]:
+        return needs.needs(config)
+
     def told(self, config: Config) -> Config:
         return keys.read(config)
 
@@ -46,7 +51,7 @@ class Megatron(Adapter):
         step = number(config, "--make-vocab-size-divisible-by", 128) * config.degrees.tp
         return -(-config.model.vocab_size // step) * step
 
-    def written(self, config: Config) -> Iterable[str]:
+    def written(self, config: Config) -> Iterable[Said]:
         return known.written(config)
 
     def copies(self, config: Config) -> int:
@@ -54,7 +59,10 @@ class Megatron(Adapter):
 
     def traits(self, config: Config) -> Traits:
         """The cross entropy is one kernel where it is asked to be."""
-        return replace(super().traits(config), fused_loss="--cross-entropy-loss-fusion" in config.framework.args)
+        fused = "--cross-entropy-loss-fusion" in config.framework.args
+        return replace(
+            super().traits(config), fused_loss=fused, viewed_values=True
+        )  # transformer/attention.py, mixed_qkv
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from declared(config)

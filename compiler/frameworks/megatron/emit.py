@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from compiler.cluster.spans import SPANS
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
-from compiler.frameworks.megatron import host, keys, layer, layout, model, pipeline, positions, states
+from compiler.frameworks.megatron import eased, host, keys, layer, layout, model, pipeline, positions, states
 from compiler.frameworks.megatron.options import dispatching, fully_sharded, given, needs_one_connection
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.render.artifacts import Artifact
@@ -33,7 +33,7 @@ _OTHER_NAMES = {
 
 def emission(world: World) -> Emission:
     """A training plan starts pretrain_gpt.py, a serving plan the text generation server. Raises ConfigError."""
-    config = world.config
+    config = eased.eased(world.config)
     sure = [*degrees(config), *pipeline.options(config), *model.options(config), *workload(config)]
     user, said = given(config), keys.said(config)
     sure = [option for option in sure if option[0] not in said]
@@ -45,9 +45,16 @@ def emission(world: World) -> Emission:
     return Emission(
         program=(config.launch.python, TRAINER if config.workload.train else SERVER),
         arguments=merged(config, arguments),
-        environment={"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if needs_one_connection(config) else {},
+        environment=environment(config),
         files=(Artifact(COMMUNICATORS, file),) if file else (),
     )
+
+
+def environment(config: Config) -> dict[str, str]:
+    """Variables that arguments.py asserts: an order of kernels, and Transformer Engine's way to offload that leaves weights alone."""
+    found = {"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if needs_one_connection(config) else {}
+    sent = config.workload.train and bool(config.workload.offload_modules)
+    return found | ({"NVTE_CPU_OFFLOAD_V1": "1"} if sent else {})
 
 
 def _named(flag: str, user: dict[str, tuple[str, ...]]) -> bool:

@@ -12,6 +12,8 @@ from compiler.specs.config import Config
 WHOLE = 0.01
 """Of a layer: how near to a whole number of layers a part of the activations must come, which is written in decimals."""
 
+MODULES = "--fine-grained-activation-offloading"
+
 KERNELS = {"NVTE_FLASH_ATTN": "0", "NVTE_FUSED_ATTN": "0", "NVTE_UNFUSED_ATTN": "1"}
 """What `--attention-backend unfused` sets itself, and asserts where it is set (models/common/language_module.py)."""
 
@@ -24,6 +26,9 @@ def options(config: Config) -> Iterator[Option]:
         yield "--optimizer-offload-fraction", f"{workload.optimizer_offload:g}"
     if workload.activation_offload:
         yield "--cpu-offloading-num-layers", str(round(_layers(config)))
+    if workload.offload_modules:
+        yield (MODULES,)
+        yield "--offload-modules", *workload.offload_modules
 
 
 def _layers(config: Config) -> float:
@@ -39,6 +44,8 @@ def declared(config: Config) -> Iterator[Check]:
         yield from _optimizer(config)
     if config.workload.activation_offload:
         yield _activations(config)
+    if config.workload.offload_modules or MODULES in given(config):
+        yield _modules(config)
     if not config.workload.fused_attention:
         yield from _attention(config)
 
@@ -110,6 +117,30 @@ def _activations(config: Config) -> Check:
         fix=f"write workload.activation_offload={count / layers:g}"
         if alone and count > 0
         else "leave workload.activation_offload out",
+    )
+
+
+def _modules(config: Config) -> Check:
+    """Assertions of TransformerConfig about modules that send what they keep to the host."""
+    workload, modules = config.workload, set(config.workload.offload_modules)
+    experts = modules & {"expert_fc1", "moe_act", "mlp_norm"}
+    needs = {
+        "a module": bool(modules),
+        "attn_proj with core_attn": "attn_proj" not in modules or "core_attn" in modules,
+        "activation_offload=0": not workload.activation_offload,
+        "a model with experts": config.model.moe or not experts,
+        "no recompute_modules=moe": "moe" not in workload.recompute_modules or not experts - {"mlp_norm"},
+        "no recompute=full": workload.recompute != "full",
+    }
+    lacking = [need for need, holds in needs.items() if not holds]
+    listed = ",".join(workload.offload_modules)
+    return check(
+        "megatron-offload-modules",
+        holds=not lacking,
+        observed=listed,
+        limit=", ".join(lacking or needs),
+        message=f"workload.offload_modules=[{listed}] needs {' and '.join(lacking or needs)} ({source(config, 'transformer_config.py')})",
+        fix="leave workload.offload_modules out",
     )
 
 

@@ -36,6 +36,11 @@ def _again(values: tuple[str, ...]) -> str | None:
     return "selective" if values[0] == "selective" else "full" if values == ("full", "uniform", "1") else None
 
 
+def _sent(values: tuple[str, ...]) -> list[str] | None:
+    """Modules that send what they keep to the host."""
+    return texts(tuple(filter(None, values)))
+
+
 KEYS: Mapping[str, Key] = {
     "--recompute-granularity": Key("recompute", _again),
     "--recompute-modules": Key("recompute_modules", texts),
@@ -53,6 +58,7 @@ KEYS: Mapping[str, Key] = {
     "--overlap-moe-expert-parallel-comm": Key("overlapped_dispatch", {"": True}),
     "--optimizer": Key("optimizer", {"muon": "muon", "sgd": "sgd"}),
     "--optimizer-cpu-offload": Key("optimizer_offload", part),
+    "--fine-grained-activation-offloading": Key("offload_modules", _sent),
     "--first-last-layers-bf16": Key("wide_layers", whole_numbers, eight_bits),
     **dict.fromkeys(GRAPHED, Key("cuda_graphs", _captured)),
     "--attention-backend": Key("fused_attention", {"unfused": False}),
@@ -63,6 +69,7 @@ KEYS: Mapping[str, Key] = {
 _MORE: Mapping[str, Mapping[str, str]] = {
     "--recompute-granularity": {"--recompute-method": "uniform", "--recompute-num-layers": "1"},
     "--optimizer-cpu-offload": {"--optimizer-offload-fraction": "1"},
+    "--fine-grained-activation-offloading": {"--offload-modules": ""},
     **{flag: {"--cuda-graph-scope": "", "--cuda-graph-modules": ""} for flag in GRAPHED},
     "--first-last-layers-bf16": {"--num-layers-at-start-in-bf16": "1", "--num-layers-at-end-in-bf16": "1"},
 }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
 
-from compiler.errors import ConfigError, Problem, short
+from compiler.errors import ConfigError, short
 from compiler.frameworks.emission import is_flag
 from compiler.frameworks.megatron.keys import said
+from compiler.frameworks.owned import problem
+from compiler.frameworks.owned import said as said_as
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 from compiler.specs.limits import INT32
+from compiler.specs.workload import Workload
 from compiler.words import whole
 
 _SIZE = {
@@ -81,7 +83,8 @@ _ASKED: Mapping[str, str] = {
     "--optimizer-cpu-offload": "optimizer_offload",
     "--optimizer-offload-fraction": "optimizer_offload",
     "--cpu-offloading-num-layers": "activation_offload",
-    "--fine-grained-activation-offloading": "activation_offload",
+    "--fine-grained-activation-offloading": "offload_modules",
+    "--offload-modules": "offload_modules",
     "--attention-backend": "fused_attention",
 }
 """Options that are the user's while the workload leaves a key at its default, and the plan's where it asks for more."""
@@ -135,15 +138,47 @@ def refuse_owned(config: Config) -> None:
     owned = {**OWNED, **asked(config)}
     bad = [flag for flag in given(config) if flag in owned and flag not in said(config)]
     if bad:
-        raise ConfigError(
-            Problem(f"framework.args sets {flag}, and so does the plan", f"leave it out, and write {owned[flag]}")
-            for flag in bad
-        )
+        values = given(config)
+        raise ConfigError(problem(flag, owned[flag], _key_value(flag, owned[flag], values[flag])) for flag in bad)
+
+
+_SAYS: Mapping[str, str] = {
+    "--swiglu": "true",
+    "--untie-embeddings-and-output-weights": "false",
+    "--sequence-parallel": "true",
+    "--use-distributed-optimizer": "true",
+    "--use-megatron-fsdp": "2",
+    "--use-torch-fsdp2": "3",
+    "--bf16": "bf16",
+    "--fp16": "fp16",
+    "--fp8-format": "fp8",
+    "--fp4-format": "nvfp4",
+    "--recompute-activations": "selective",
+    "--recompute-method": "full",
+    "--recompute-num-layers": "full",
+    "--use-tp-pp-dp-mapping": "tp-cp-ep-pp-dp",
+}
+"""What an option says of its key whatever its own value is."""
+
+_OTHERWISE = (
+    "--num-layers-per-virtual-pipeline-stage",
+    "--window-size",
+    "--moe-layer-freq",
+    "--cpu-offloading-num-layers",
+)
+"""Options whose values are not their keys'."""
+
+
+def _key_value(flag: str, key: str, values: tuple[str, ...]) -> str:
+    """What to write for the key in the place of the option; empty where its value does not say it."""
+    if flag in _SAYS or flag in _OTHERWISE:
+        return _SAYS.get(flag, "")
+    return said_as(key, values[-1] if values else "")
 
 
 def asked(config: Config) -> dict[str, str]:
     """Options that are the plan's because a key of the user's is not at its default, and that key."""
-    usual = {item.name: item.default for item in fields(config.workload)}
+    usual = {key: getattr(Workload(kind="train"), key) for key in _ASKED.values()}
     stages = {} if config.parallel.stages is None else dict.fromkeys(_STAGES, "parallel.stages")
     return stages | {
         flag: f"workload.{key}"

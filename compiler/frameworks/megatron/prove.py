@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from compiler.frameworks import versions
 from compiler.frameworks.adapter import adapter
-from compiler.frameworks.megatron import placed, recorded
+from compiler.frameworks.megatron import placed, recorded, resolved
 from compiler.frameworks.megatron.installed import has_training, megatron
 from compiler.frameworks.megatron.recorded import Refused
-from compiler.frameworks.proof import Finding, compared, groups
+from compiler.frameworks.proof import Finding, groups, release
+from compiler.frameworks.resolved import values
 from compiler.world import World
 
 DESCRIBED: Mapping[str, str] = {
@@ -48,7 +48,7 @@ OWN: Mapping[str, str] = {"mp": "tp_pp", "ep_tp": "etp", "tp_ep_mp": "etp_ep", "
 def prove(world: World, source: Path | None) -> Iterator[Finding]:
     """Raises NotInstalledError, and ConfigError where `source` is no Megatron."""
     with megatron(source):
-        yield _version(world)
+        yield release(world.config, placed.found(world.config).number)
         yield from findings(world)
 
 
@@ -61,43 +61,11 @@ def findings(world: World) -> Iterator[Finding]:
         yield Finding("arguments taken by parse_args and validate_args", not refused, "accepted", refused or "accepted")
         if refused:
             return
-        yield from _sizes(world, args)
+        config = placed.configured(world, args)
+        if not isinstance(config, Refused):
+            yield from values(resolved.planned(world), resolved.read(args, config))
     yield from _groups(world, args)
     yield from placed.findings(world, args)
-
-
-def _version(world: World) -> Finding:
-    """Whether the package falls in the range of versions whose rules the plan follows."""
-    theirs, ours = placed.found(world.config), versions.version(world.config)
-    return Finding("version", theirs.known and theirs.source == ours.source, ours.number, theirs.number)
-
-
-def _sizes(world: World, args: Any) -> Iterator[Finding]:
-    """Parsed degrees, and what follows from them in Megatron's own arithmetic."""
-    degrees, workload = world.degrees, world.config.workload
-    names = ("tensor_model", "pipeline_model", "context", "expert_model", "data")
-    planned = (degrees.tp, degrees.pp, degrees.cp, degrees.ep, degrees.adp)
-    for name, size in zip(names, planned, strict=True):
-        yield compared(f"args.{name}_parallel_size", size, getattr(args, f"{name}_parallel_size"))
-    if world.config.model.moe:
-        yield compared("args.expert_tensor_parallel_size", degrees.etp, args.expert_tensor_parallel_size)
-    virtual = args.virtual_pipeline_model_parallel_size or 1
-    yield compared("args.virtual_pipeline_model_parallel_size", degrees.vpp, virtual)
-    if workload.train:
-        micro = args.global_batch_size / (args.micro_batch_size * args.data_parallel_size)
-        yield compared("micro-batches", workload.global_batch_size / (workload.micro_batch_size * degrees.adp), micro)
-        parallel = world.config.sequence_parallel and degrees.tp > 1
-        yield compared("args.sequence_parallel", parallel, args.sequence_parallel)
-        yield from _host(world, args)
-
-
-def _host(world: World, args: Any) -> Iterator[Finding]:
-    """What the workload keeps in the host's memory."""
-    workload = world.config.workload
-    states = args.optimizer_offload_fraction if args.optimizer_cpu_offload else 0.0
-    yield compared("optimizer states on the host", workload.optimizer_offload, states)
-    layers = round(workload.activation_offload * world.config.model.num_hidden_layers)
-    yield compared("layers whose activations are on the host", layers, args.cpu_offloading_num_layers)
 
 
 def _groups(world: World, args: Any) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from compiler.frameworks.megatron import (
     alignment,
     communicators,
     described,
+    eased,
     expressible,
     host,
     late,
@@ -25,5 +26,7 @@ def declared(config: Config) -> Iterator[Check]:
     """Raises ConfigError where `framework.args` set what the plan decides."""
     refuse_owned(config)
     yield from versions.checked(config)
+    yield from eased.declared(config)
+    asked = eased.eased(config)
     for rules in (expressible, stage_args, start, described, host, late, states, alignment, communicators):
-        yield from rules.declared(config)
+        yield from rules.declared(asked)

@@ -17,11 +17,17 @@ SHARDED_MUON = "0.18"
 """
 
 
+WIDE_GRADIENTS = "--accumulate-allreduce-grads-in-fp32"
+"""What training in FP16 has to be told; that in BF16 does it by itself (training/arguments.py, validate_args)."""
+
+
 def options(config: Config) -> Iterator[Option]:
     """What is kept of a weight, of a plan that trains."""
     states, user = config.workload.states, given(config)
     if states.gradients == "bf16":
         yield ("--grad-reduce-in-bf16",)
+    elif config.workload.precision == "fp16" and WIDE_GRADIENTS not in user:
+        yield (WIDE_GRADIENTS,)
     if states.of_optimizer and states.gradients == "bf16" and "--main-grads-dtype" not in user:
         yield "--main-grads-dtype", "bf16"
     if states.of_optimizer:
@@ -58,10 +64,14 @@ def declared(config: Config) -> Iterator[Check]:
     workload = config.workload
     if not workload.train:
         return
+    if workload.states.gradients == "bf16":
+        yield _gradients(config)
     if workload.states.of_optimizer:
         yield _optimizer(config)
     if workload.states.weights:
         yield _weights(config)
+    if workload.lora_rank is not None:
+        yield _adapters(config)
     if "muon" in optimizer(config):
         yield _muon(config)
     if workload.wide_layers:
@@ -70,6 +80,20 @@ def declared(config: Config) -> Iterator[Check]:
         yield _captured(config)
     if workload.recompute == "selective":
         yield from _modules(config)
+
+
+def _gradients(config: Config) -> Check:
+    """Gradients are never narrower than weights are kept."""
+    precision = config.workload.precision
+    return check(
+        "megatron-gradients",
+        holds=precision != "fp32",
+        observed=f"precision={precision}",
+        limit="16 bits or fewer",
+        message=f"workload.states.gradients=bf16 with workload.precision={precision}: {source(config, 'training/arguments.py')} adds up and "
+        "reduces gradients of FP32 weights in FP32, whatever --grad-reduce-in-bf16 says",
+        fix="leave workload.states.gradients out, or write workload.precision=bf16",
+    )
 
 
 def _captured(config: Config) -> Check:
@@ -99,6 +123,18 @@ def _optimizer(config: Config) -> Check:
         fix="write workload.distributed_optimizer=true"
         if name == "adam"
         else "write workload.optimizer=adam, or leave workload.states out",
+    )
+
+
+def _adapters(config: Config) -> Check:
+    """Megatron-Bridge has them, and starts by programs of its own."""
+    return check(
+        "megatron-lora",
+        holds=bool(config.launch.command),
+        observed="pretrain_gpt.py",
+        limit="a program with adapters",
+        message=f"workload.lora_rank={config.workload.lora_rank}: Megatron-LM's pretrain_gpt.py has no adapters; Megatron-Bridge's recipes do",
+        fix="write launch.command=[...] of a recipe of Megatron-Bridge, or leave workload.lora_rank out",
     )
 
 
@@ -144,21 +180,21 @@ def _wide(config: Config) -> Check:
     """A ValueError of TransformerConfig; without FP8 it does nothing."""
     workload, least = config.workload, config.model.num_hidden_layers // config.degrees.pp
     found = [min(count, least) for count in workload.wide_layers]
-    scaled = workload.precision != "fp8" or _recipe(config) != "delayed"
+    scaled = workload.precision != "fp8" or recipe(config) != "delayed"
     fits = found == list(workload.wide_layers)
     return check(
         "megatron-wide-layers",
         holds=scaled and fits and eight_bits(workload),
-        observed=f"{_text(workload.wide_layers)}, precision={workload.precision}, {_recipe(config)}",
+        observed=f"{_text(workload.wide_layers)}, precision={workload.precision}, {recipe(config)}",
         limit=f"first and last, 0 to {least} each, of FP8, not delayed",
         message=f"workload.wide_layers={_text(workload.wide_layers)} with workload.precision={workload.precision} and --fp8-recipe "
-        f"{_recipe(config)}: {source(config, 'transformer/transformer_config.py')} keeps a number of first and one of last layers "
+        f"{recipe(config)}: {source(config, 'transformer/transformer_config.py')} keeps a number of first and one of last layers "
         f"in BF16, each 0 to {least}, and not with delayed scaling",
         fix="leave workload.wide_layers out",
     )
 
 
-def _recipe(config: Config) -> str:
+def recipe(config: Config) -> str:
     """How FP8 is scaled."""
     usual = "mxfp8" if config.workload.precision == "mxfp8" else "delayed"
     return given(config).get("--fp8-recipe", (usual,))[-1]
@@ -167,7 +203,7 @@ def _recipe(config: Config) -> str:
 def _modules(config: Config) -> Iterator[Check]:
     """Modules that a layer has, and that run again as they ran."""
     workload, modules, user = config.workload, config.workload.recompute_modules, given(config)
-    scaled = workload.precision != "fp8" or _recipe(config) != "delayed"
+    scaled = workload.precision != "fp8" or recipe(config) != "delayed"
     needs = (
         ("mla_up_proj", config.model.mla, "multi-head latent attention"),
         ("moe", not workload.overlapped_dispatch, "workload.overlapped_dispatch=false"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.frameworks.asked import CACHE, asked, cache_option
 from compiler.frameworks.options import options, sizes
+from compiler.frameworks.sglang.contexts import forced, strategy
 from compiler.specs.config import Config
 
 ALIASES = {
@@ -27,13 +28,25 @@ DECIDED = (
 ).split()
 """Options that a plan decides, also where it leaves them at their defaults."""
 
+KEYS = {
+    "--tp-size": "parallel.tp",
+    "--pp-size": "parallel.pp",
+    "--attn-cp-size": "parallel.cp",
+    "--attn-dp-size": "parallel.adp",
+    "--dp-size": "parallel.adp",
+    "--ep-size": "parallel.ep",
+    "--dtype": "workload.precision",
+    "--max-running-requests": "workload.global_batch_size",
+    "--context-length": "workload.sequence_lengths",
+}
+"""Options of ours, and the key that each comes from; `--tp-size` is tp alone where adp and cp are 1."""
+
 SPANNING = "ascend_fuseep deepep deepep_v2 flashinfer flashinfer_megamoe megamoe mooncake mori nixl pplx".split()
 """All-to-all back ends that set ep_size to tp_size without a word (`arg_groups/overrides.py _a2a_ep_size`)."""
 
 
 STRATEGY = "--cp-strategy"
-"""How prompts are cut for context parallelism. Interleaved goes with every model that is known here; zigzag with none of sparse
-attention (`arg_groups/parallel_hook.py`)."""
+"""How prompts are cut for context parallelism (`arg_groups/parallel_hook.py`)."""
 
 A2A, HALVES = "--moe-a2a-backend", "--enable-two-batch-overlap"
 SETTINGS = {
@@ -68,9 +81,11 @@ def planned(config: Config) -> tuple[str, ...]:
         *[f"--chunked-prefill-size={(wanted.chunk or 0) * config.degrees.adp}"] * (wanted.chunk is not None),
         *drafts * (wanted.drafts > 0),
         *[f"{A2A}=deepep", f"--deepep-mode={mode}"] * wanted.low_latency,
+        *[f"{name}={value}" for name, value in forced(config).items() if name != A2A or not wanted.low_latency],
         *[HALVES] * wanted.overlap,
         *cache_option(config, DTYPES),
-        *[f"{STRATEGY}=interleave"] * (config.degrees.cp > 1 and STRATEGY not in options(config.framework.args)),
+        *[f"{STRATEGY}={strategy(config)}"]
+        * (config.degrees.cp > 1 and STRATEGY not in options(config.framework.args)),
     )
 
 
@@ -80,7 +95,9 @@ def given(config: Config) -> dict[str, str]:
 
 
 def spelt(config: Config, flag: str) -> str:
-    """How the user wrote an option: itself, or the key of the workload that it comes from."""
+    """How the user wrote an option: itself, or the key that it comes from."""
+    if flag in forced(config) and not (flag == A2A and asked(config).low_latency):
+        return "parallel.cp"
     return SETTINGS.get(flag, flag) if flag in options(planned(config)) else flag
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from compiler.frameworks import versions
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
 from compiler.frameworks.options import options
+from compiler.frameworks.router import Router
 from compiler.frameworks.serving import (
     context_length,
     default_weights,
@@ -18,9 +19,10 @@ from compiler.frameworks.serving import (
     stage_width,
     weights,
 )
-from compiler.frameworks.sglang.arguments import ALIASES, DECIDED, planned
+from compiler.frameworks.sglang.arguments import ALIASES, DECIDED, KEYS, planned
 from compiler.frameworks.sglang.pass_rules import dispatched
 from compiler.specs.config import Config
+from compiler.words import whole
 from compiler.world import World
 
 PROGRAM = ("python3", "-m", "sglang.launch_server")
@@ -32,6 +34,11 @@ HOST = "--host"
 
 BOOTSTRAP_PORT = 8998
 """Where servers of decode find one of prefill (`--disaggregation-bootstrap-port`)."""
+
+
+ROUTER = "python3 -m sglang_router.launch_router --pd-disaggregation {prefill} {decode} --host 0.0.0.0 --port {port}"
+"""Of the package sglang-router, as sglang/test/server_fixtures/disaggregation_fixture.py of 0.5.23 starts it."""
+BOOTSTRAP = "--disaggregation-bootstrap-port"
 
 
 def emission(world: World) -> Emission:
@@ -47,12 +54,13 @@ def emission(world: World) -> Emission:
     partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
     return Emission(
         PROGRAM,
-        merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True),
+        merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True, keys=KEYS),
         environment=partition,
         unit="node",
         http_port=http_port(config, PORT, PORT_STEP),
         http_host=http_host(config),
         http_scheme=http_scheme(config),
+        router=Router(ROUTER, "--prefill {url} {port}", "--decode {url}", second=_bootstrap(config)),
     )
 
 
@@ -81,12 +89,20 @@ def _degrees(config: Config) -> tuple[str, ...]:
     )
 
 
-def _requests(config: Config) -> tuple[str, ...]:
-    """Lengths and batch: SGLang divides `--max-running-requests` by the attention DP. No more run than its kernels dispatch."""
+def running(config: Config) -> int:
+    """Requests at a time, which SGLang divides by the attention DP. No more run than its kernels dispatch."""
     adp, most = config.degrees.adp, dispatched(config)
     each = -(-config.workload.global_batch_size // adp)
-    running = (each if most is None else min(each, most)) * adp
-    return (f"--context-length={context_length(config)}", f"--max-running-requests={running}", *precision(config))
+    return (each if most is None else min(each, most)) * adp
+
+
+def _requests(config: Config) -> tuple[str, ...]:
+    """Lengths and batch."""
+    return (
+        f"--context-length={context_length(config)}",
+        f"--max-running-requests={running(config)}",
+        *precision(config),
+    )
 
 
 def _phase(config: Config) -> tuple[Argument, ...]:
@@ -95,8 +111,13 @@ def _phase(config: Config) -> tuple[Argument, ...]:
     if role is None:
         return ()
     listens = role == "prefill" and shares_nodes(config)
-    port = Computed("--disaggregation-bootstrap-port={PORT}", port=BOOTSTRAP_PORT)
-    return (f"--disaggregation-mode={role}", *[port] * listens)
+    return (f"--disaggregation-mode={role}", *[_bootstrap(config)] * listens)
+
+
+def _bootstrap(config: Config) -> Computed:
+    """The port of prefill that servers of decode ask, one further for each server before it on its node."""
+    said = whole(options(config.framework.args).get(BOOTSTRAP, ""))
+    return Computed(f"{BOOTSTRAP}={{PORT}}", times=0 if said else 1, port=said or BOOTSTRAP_PORT)
 
 
 def _nodes(world: World) -> tuple[Argument, ...]:

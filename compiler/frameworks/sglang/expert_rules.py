@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.frameworks import copies
+from compiler.frameworks import copies, versions
+from compiler.frameworks.asked import args_key
 from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang.arguments import A2A, SPANNING, backend, given, spelt
+from compiler.frameworks.sglang.checkpoint import architecture
+from compiler.frameworks.sglang.chunks import chunk
 from compiler.specs.config import Config
+
+ROOMS = {
+    "pplx": ("SGLANG_PPLX_NUM_MAX_DISPATCH_TOKENS_PER_RANK", 128),
+    "mori": ("SGLANG_MORI_NUM_MAX_DISPATCH_TOKENS_PER_RANK", 4096),
+}
+"""All-to-all back ends with room for so many tokens of a rank, a whole chunk of prompts (`environ.py`, `arg_groups/moe_hook.py`)."""
 
 ATTENTION_EVERYWHERE = ("flashinfer", "flashinfer_megamoe")
 """All-to-all back ends that want an attention DP rank on every rank of the stage."""
@@ -50,8 +59,57 @@ def _all_to_all(config: Config, source: str) -> Iterator[Check]:
         message=f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} with attn_dp_size={degrees.adp} on {width} ranks a stage",
         fix=f"write tp1, cp1 and adp{width}" if chosen in ATTENTION_EVERYWHERE else "write adp2 or more",
     )
+    yield from _room(config, chosen, source)
+    yield from _kernels(config, chosen, source)
     if chosen == "deepep" and args.get("--deepep-mode") != "low_latency":
         yield from deepep(config, chosen, width, source)
+
+
+RUNNERS = ("flashinfer_cutlass", "flashinfer_cutedsl", "flashinfer_trtllm", "flashinfer_trtllm_routed", "deep_gemm")
+"""Kernels of experts that FlashInfer's all-to-all goes with; beside it SGLang chooses none by itself (`arg_groups/moe_hook.py`)."""
+
+
+def _kernels(config: Config, chosen: str, source: str) -> Iterator[Check]:
+    """Back ends that a model, or the kernels of experts, must be known to go with."""
+    runner, name = given(config).get("--moe-runner-backend", "auto"), architecture(config.model)
+    if chosen == "flashinfer":
+        fit = "deep_gemm" if config.model.quantization.method == "fp8" else "flashinfer_cutlass"
+        yield check(
+            "sglang-a2a-runner",
+            holds=runner in RUNNERS or config.model.quantization.method == "mxfp8",
+            observed=runner,
+            limit=", ".join(RUNNERS),
+            message=f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} goes with {len(RUNNERS)} kernels of experts, and "
+            f"--moe-runner-backend is {runner}",
+            fix=f"add --moe-runner-backend={fit} to {args_key(config)}",
+        )
+    if chosen == "deepep_v2":
+        known = versions.version(config).facts["deepep_v2"]
+        yield check(
+            "sglang-a2a-model",
+            holds=name in known,
+            observed=name,
+            limit=", ".join(known),
+            message=f"{source} configs/moe_model_registry.py: --moe-a2a-backend {chosen} is not validated for {name}, and stops",
+            fix=f"leave {A2A} out, or write deepep in its place",
+        )
+
+
+def _room(config: Config, chosen: str, source: str) -> Iterator[Check]:
+    """Buffers that hold a pass of prompts; servers of decode alone have none to hold."""
+    if chosen not in ROOMS or config.workload.role == "decode":
+        return
+    name, usual = ROOMS[chosen]
+    tokens, room = chunk(config), number({**config.site.environment, **config.launch.environment}, name, usual)
+    yield check(
+        "sglang-a2a-room",
+        holds=tokens <= room,
+        observed=f"{tokens} tokens",
+        limit=f"{room} tokens",
+        message=f"{source} arg_groups/moe_hook.py: --moe-a2a-backend {chosen} has room for {name}={room} tokens of a rank, and a pass of prompts "
+        f"has {tokens}",
+        fix=f"write launch.environment.{name}={tokens}, or workload.prefill_chunk={room}",
+    )
 
 
 def _runner(config: Config, source: str) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from compiler.checks import Check, check, failed, warned
 from compiler.frameworks import choices
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
-from compiler.frameworks.sglang import expert_rules
+from compiler.frameworks.sglang import contexts, expert_rules
 from compiler.frameworks.sglang.arguments import backend, given
 from compiler.specs.config import Config
 
@@ -16,6 +16,7 @@ from compiler.specs.config import Config
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about options; `source` names SGLang and its version."""
     yield from expert_rules.rules(config, source)
+    yield from contexts.rules(config, source)
     yield from _context(config, source)
     yield from _replicas(config, source)
     yield from _widths(config, source)

@@ -13,6 +13,8 @@ from compiler.frameworks.options import number
 from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots, stage_width
 from compiler.frameworks.sglang.arguments import CACHES, CHUNKS, given, graph_batch
+from compiler.frameworks.sglang.caches import cached
+from compiler.frameworks.told import Said
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -37,9 +39,9 @@ class SglangAdapter(Adapter):
     varies = ("tp", "cp", "adp")
 
     def told(self, config: Config) -> Config:
-        return told(config, CHUNKS, CACHES)
+        return cached(told(config, CHUNKS, CACHES))
 
-    def written(self, config: Config) -> Iterable[str]:
+    def written(self, config: Config) -> Iterable[Said]:
         return known.written(config)
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:

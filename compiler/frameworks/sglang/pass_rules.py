@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from compiler.checks import Check, Status, check
 from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers
 from compiler.frameworks.options import number
+from compiler.frameworks.sglang import chunks
 from compiler.frameworks.sglang.arguments import A2A, backend, given
+from compiler.frameworks.sglang.checkpoint import sparse
+from compiler.frameworks.sglang.pages import kernels, page
 from compiler.specs.config import Config
 
 WHOLE = ("none", "deepep_v2", "megamoe")
@@ -51,17 +54,54 @@ def _drafts(config: Config, source: str) -> Iterator[Check]:
 
 
 def _chunk(config: Config, source: str) -> Iterator[Check]:
-    chunk, page = asked(config).chunk, number(given(config), "--page-size", 1)
+    """Chunks are whole pages, of a size that is the kernels' and not always what is asked for."""
+    chunk, tokens = asked(config).chunk, page(config)
     if chunk is not None:
         yield check(
             "sglang-chunk-page",
-            holds=chunk % page == 0,
-            observed=f"{chunk} % {page} = {chunk % page}",
+            holds=chunk % tokens == 0,
+            observed=f"{chunk} % {tokens} = {chunk % tokens}",
             limit="0",
             message=f"{source} arg_groups/validation_hook.py: chunks of workload.prefill_chunk={chunk} tokens are not whole pages of "
-            f"--page-size={page}",
-            fix=f"write workload.prefill_chunk={-(-chunk // page) * page}",
+            f"{tokens}{_whose(config)}",
+            fix=f"write workload.prefill_chunk={-(-chunk // tokens) * tokens}",
         )
+    elif config.workload.role != "decode" and config.degrees.adp > 1:
+        yield _divided(config, source)
+    written = number(given(config), "--page-size", tokens)
+    yield check(
+        "sglang-page",
+        holds=written == tokens,
+        observed=written,
+        limit=tokens,
+        message=f"{source} arg_groups/overrides.py: the cache has pages of {tokens} tokens{_whose(config)}, whatever --page-size={written} asks for",
+        fix="leave --page-size out",
+    )
+
+
+def _divided(config: Config, source: str) -> Check:
+    """A chunk that nobody chose is divided by the attention DP too, and a prompt that is planned in one pass takes several."""
+    tokens, longest, adp = chunks.own(config), config.workload.longest, config.degrees.adp
+    return check(
+        "sglang-chunk-divided",
+        holds=tokens >= longest,
+        observed=f"{tokens} tokens",
+        limit=f"{longest} tokens",
+        message=f"{source} arg_groups/parallel_hook.py divides its own chunk by adp={adp}: prompts of {longest} tokens run in passes of {tokens}, "
+        "and are timed in one",
+        fix=f"write workload.prefill_chunk={tokens}, or a larger one",
+        otherwise=Status.WARN,
+    )
+
+
+def _whose(config: Config) -> str:
+    """Why pages are as they are."""
+    if sparse(config.model):
+        return ", those of attention with an indexer"
+    found = ", ".join(sorted(kernels(config)))
+    if found:
+        return f", those of {found} on {config.hardware.gpu.name}"
+    return ", those of --page-size" * ("--page-size" in given(config))
 
 
 def _halves(config: Config, source: str) -> Iterator[Check]:

@@ -1,4 +1,6 @@
-"""A plan held against SGLang's own functions, taken from its wheel: groups, coordinates, places, layers, experts, flags."""
+"""A plan held against SGLang's own functions, taken from its wheel: groups, coordinates, places, layers, experts, flags, and what
+its resolver makes of them.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,12 @@ from compiler.frameworks import lifted, versions
 from compiler.frameworks.emission import flags
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.options import number
-from compiler.frameworks.proof import Finding, compared, groups
+from compiler.frameworks.proof import Finding, compared, groups, release
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang.arguments import given
 from compiler.frameworks.sglang.emit import emission
+from compiler.frameworks.sglang.resolved import findings
+from compiler.frameworks.sglang.resolver.ask import case, resolve
 from compiler.world import World
 
 STATE, CONTEXT = "srt/distributed/parallel_state.py", "srt/runtime_context.py"
@@ -50,9 +54,14 @@ DENSE = {"_MOE_TP": "sglang.moe_tp", "_MOE_EP": "sglang.moe_ep"}
 
 
 def prove(world: World, wheel: Path | None) -> Iterator[Finding]:
-    """Every group kind that SGLang builds, and its tables. Raises NotInstalledError."""
-    number_ = versions.version(world.config).number
-    source = lifted.source("sglang", wheel, number_)
+    """Every group kind that SGLang builds, its tables, and its arguments as it resolves them. Raises NotInstalledError."""
+    source = lifted.source("sglang", wheel, versions.version(world.config).number)
+    yield from laid_out(world, source)
+    yield from findings(world, resolve(source, [case(world)])[0])
+
+
+def laid_out(world: World, source: Source) -> Iterator[Finding]:
+    """What single functions of it say."""
     yield from _version(world, source)
     yield from _groups(world, source)
     yield _coordinates(world, source)
@@ -64,8 +73,8 @@ def prove(world: World, wheel: Path | None) -> Iterator[Finding]:
 
 
 def _version(world: World, source: Source) -> Iterator[Finding]:
-    if world.config.framework.version is not None and source.version():
-        yield compared("version", world.config.framework.version, source.version())
+    if source.version():
+        yield release(world.config, source.version())
 
 
 def _widths(world: World) -> dict[str, Any]:

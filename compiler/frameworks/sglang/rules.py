@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from compiler.checks import Check, Status, check
 from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
-from compiler.frameworks.serving import apart, stage_width, whole
-from compiler.frameworks.sglang import flag_rules, pass_rules
+from compiler.frameworks.serving import apart, context_length, stage_width, whole
+from compiler.frameworks.sglang import device_rules, flag_rules, pass_rules
 from compiler.frameworks.sglang.arguments import ALIASES, backend, given
+from compiler.frameworks.sglang.checkpoint import longest
 from compiler.specs.config import Config
 
+LONGER = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
 VARIABLES = {
     "SGLANG_PP_LAYER_PARTITION": "cuts layers past the plan: write parallel.stages",
     "SGLANG_DISTRIBUTED_INIT_METHOD_OVERRIDE": "makes nodes meet elsewhere than at the plan's MASTER_ADDR",
@@ -34,7 +36,10 @@ def rules(config: Config) -> Iterator[Check]:
         yield from _dense(config)
         yield from flag_rules.rules(config, source(config))
         yield from pass_rules.rules(config, source(config))
+        yield from device_rules.rules(config, source(config))
     yield from _launch(config)
+    yield from _length(config)
+    yield from _nothing(config)
     yield from quantized.rules(config, source(config), ALIASES)
     yield from blocks.rules(config, source(config), _over(config))
     yield from serving.common(config, source(config), ("--model-path", "--model"))
@@ -150,6 +155,37 @@ def _dense(config: Config) -> Iterator[Check]:
         f"a stage, not over tp={degrees.tp}, and --dp-size is for one node only",
         fix=f"write parallel.dp=null parallel.adp=1{apart(config, degrees.world_size // degrees.adp, degrees.adp)}",
     )
+
+
+def _length(config: Config) -> Iterator[Check]:
+    """Requests longer than the checkpoint's positions, which it stops at."""
+    tokens, most = context_length(config), longest(config.model)
+    variables = {**config.site.environment, **config.launch.environment}
+    if most is not None:
+        yield check(
+            "sglang-context-length",
+            holds=tokens <= most or variables.get(LONGER, "").lower() in ("1", "true", "yes"),
+            observed=f"{tokens} tokens",
+            limit=f"{most} tokens",
+            message=f"{source(config)} configs/model_config.py stops at --context-length={tokens} of a model of {most} positions: prompts of "
+            f"{config.workload.longest} tokens and answers of {config.workload.output_length}",
+            fix=f"write launch.environment.{LONGER}=1, or shorter workload.sequence_lengths",
+        )
+
+
+def _nothing(config: Config) -> Iterator[Check]:
+    """A checkpoint of ModelOpt's that has scales of the cache alone."""
+    quantization = config.model.quantization
+    if (quantization.method or "").startswith("modelopt"):
+        yield check(
+            "sglang-quantization-none",
+            holds=bool(quantization.weights),
+            observed=f"{len(quantization.weights)} classes",
+            limit="1 or more",
+            message=f"{source(config)} layers/quantization/modelopt_quant.py stops at a checkpoint of {quantization.method} that has no quant_algo "
+            "of its weights",
+            fix="start the checkpoint without its quantization_config, and write workload.kv_cache_precision=fp8",
+        )
 
 
 def _launch(config: Config) -> Iterator[Check]:

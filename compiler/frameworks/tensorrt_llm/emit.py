@@ -11,6 +11,7 @@ from compiler.cluster.share import share
 from compiler.frameworks.asked import asked, sequences
 from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
 from compiler.frameworks.options import options as given
+from compiler.frameworks.router import Router
 from compiler.frameworks.serving import context_length, default_weights, http_flag, http_host, http_port
 from compiler.frameworks.tensorrt_llm import file_args
 from compiler.frameworks.tensorrt_llm.layout import Sizes, sizes, stages
@@ -35,6 +36,16 @@ ALIASES = {
 DECIDED = ("--tp_size", "--pp_size", "--ep_size", "--cp_size", "--cluster_size", "--moe_cluster_parallel_size")
 """Options that a plan decides, also where it leaves them at their defaults."""
 
+KEYS = {
+    "--tp_size": "parallel.tp",
+    "--pp_size": "parallel.pp",
+    "--ep_size": "parallel.ep",
+    "--cp_size": "parallel.cp",
+    "--max_batch_size": "workload.global_batch_size",
+    "--max_seq_len": "workload.sequence_lengths",
+}
+"""Options of ours, and the key that each comes from."""
+
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 FIRST_PORT = 8000
 """Where it serves, unless it is told."""
@@ -43,6 +54,15 @@ HOST = "--host"
 
 DEFAULT_NUM_TOKENS = 8192
 """Tokens of a forward pass where none are asked for; without chunked prefill, no prompt may be longer."""
+
+
+ROUTER = (
+    'printf "%s\\n" "hostname: 0.0.0.0" "port: {port}" "backend: pytorch" '
+    '"context_servers: {{num_instances: {prefills}, urls: [{prefill}]}}" '
+    '"generation_servers: {{num_instances: {decodes}, urls: [{decode}]}}" >disagg.yaml '
+    "&& trtllm-serve disaggregated -c disagg.yaml"
+)
+"""Its own, told where servers are by a file (examples/disaggregated/disagg_config.yaml)."""
 
 
 def emission(world: World) -> Emission:
@@ -59,6 +79,7 @@ def emission(world: World) -> Emission:
         mpi="pmix" if several else None,
         http_port=http_port(config, FIRST_PORT, 1),
         http_host=http_host(config),
+        router=Router(ROUTER, "{address}", "{address}", joint=","),
     )
 
 
@@ -101,7 +122,7 @@ def _arguments(config: Config, found: Sizes) -> tuple[Argument, ...]:
     ours += [HOST, http_host(config)] if HOST not in given(config.framework.args) else []
     ours += ["--extra_llm_api_options", Computed(f"{{RANKPLAN_PLAN}}/{FILE}"), *http_flag(config, FIRST_PORT, 1)]
     own = replace(config, framework=replace(config.framework, args=file_args.others(config)))
-    return merged(own, ours, aliases=ALIASES, decided=DECIDED)
+    return merged(own, ours, aliases=ALIASES, decided=DECIDED, keys=KEYS)
 
 
 def pass_tokens(config: Config) -> int:

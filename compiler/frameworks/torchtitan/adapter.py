@@ -8,7 +8,9 @@ from dataclasses import replace
 from compiler.checks import Check
 from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.torchtitan import arguments, emit, layout, rules, stages
+from compiler.frameworks.needs import Need
+from compiler.frameworks.told import Said
+from compiler.frameworks.torchtitan import arguments, emit, layout, needs, rules, stages
 from compiler.frameworks.torchtitan.arguments import replicas
 from compiler.layout.grid import Grid, GroupKind
 from compiler.layout.traits import Traits
@@ -30,6 +32,9 @@ class Torchtitan(Adapter):
 
     hears = ()
     varies = ("tp", "adp")
+
+    def needs(self, config: Config) -> Iterable[Need]:
+        return needs.needs(config)
 
     def told(self, config: Config) -> Config:
         return arguments.told(config)
@@ -58,8 +63,12 @@ class Torchtitan(Adapter):
         """DTensor shards rows unevenly rather than adding some."""
         return config.model.vocab_size
 
-    def written(self, config: Config) -> Iterable[str]:
-        return [name for name in arguments.given(config) if "." in name]
+    def written(self, config: Config) -> Iterable[Said]:
+        return arguments.written(config)
+
+    def registered(self, config: Config) -> bool:
+        """A configuration of the user's own may have further sections."""
+        return "--config" not in arguments.given(config)
 
     def copies(self, config: Config) -> int:
         return replicas(config)

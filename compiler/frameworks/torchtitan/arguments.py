@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.frameworks.emission import flags, is_flag
 from compiler.frameworks.options import number, options
-from compiler.frameworks.told import Key, read, words
+from compiler.frameworks.told import Key, Said, read, words
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 
@@ -63,6 +63,16 @@ def named(config: Config) -> list[list[str]]:
         elif taking:
             found.append(word)
     return [word.split(",") for word in found]
+
+
+def written(config: Config) -> list[Said]:
+    """Options as its table spells them; subcommands, `--module` and `--config` are read apart."""
+    said = words(config.framework.args, lambda word: is_flag(word) or ":" in word)
+    return [
+        replace(item, name=spelling(item.name))
+        for item in said
+        if is_flag(item.name) and item.name not in ("--module", "--config")
+    ]
 
 
 def told(config: Config) -> Config:

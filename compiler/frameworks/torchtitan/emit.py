@@ -22,6 +22,20 @@ from compiler.frameworks.torchtitan.layout import sharded
 from compiler.specs.config import Config
 from compiler.world import World
 
+OWNED = {
+    "--parallelism.tensor_parallel_degree": "parallel.tp",
+    "--parallelism.pipeline_parallel_degree": "parallel.pp",
+    "--parallelism.context_parallel_degree": "parallel.cp",
+    "--parallelism.expert_parallel_degree": "parallel.ep",
+    "--parallelism.data_parallel_shard_degree": "parallel.adp",
+    "--parallelism.pipeline_parallel_schedule": "workload.schedule",
+    "--training.global_batch_size": "workload.global_batch_size",
+    "--training.local_batch_size": "workload.micro_batch_size",
+    "--training.seq_len": "workload.sequence_length",
+    "--training.mixed_precision_param": "workload.precision",
+}
+"""Options of ours, and the key that each comes from."""
+
 PRECISION = {"bf16": "bfloat16", "fp8": "bfloat16", "fp32": "float32"}
 """`mixed_precision_param`; eight-bit layers are converters of the model's config, around bf16."""
 
@@ -30,7 +44,7 @@ def emission(world: World) -> Emission:
     """Raises ConfigError where `framework.args` set what the plan does."""
     config, user = world.config, world.config.framework.args
     ours = [*_model(config), *_parallelism(config), *_training(config)]
-    arguments = merged(config, ours, aliases=spellings(user), decided=DECIDED)
+    arguments = merged(config, ours, aliases=spellings(user), decided=DECIDED, keys=OWNED)
     if named(config):  # a list would take in the subcommand behind it
         arguments = (*user, *ours)
     return Emission(

@@ -9,8 +9,8 @@ from typing import Any
 from unittest import mock
 
 from compiler.frameworks.proof import Finding, compared, groups
-from compiler.frameworks.torchtitan.arguments import backend, replicas
-from compiler.frameworks.torchtitan.layout import PREFIX, expert_shards, sharded
+from compiler.frameworks.torchtitan.arguments import backend
+from compiler.frameworks.torchtitan.layout import PREFIX, expert_shards
 from compiler.world import World
 
 Calls = Mapping[str, list[list[int]]]
@@ -55,15 +55,10 @@ def build(world: World, parallelism: Any) -> Any:
 
 
 def sizes(world: World, dims: Any) -> Iterator[Finding]:
-    """The degrees that torchtitan arrives at."""
-    degrees, config = world.degrees, world.config
-    planned = {"dp_replicate": replicas(config), "dp_shard": sharded(config), "cp": degrees.cp, "tp": degrees.tp}
-    planned |= {"pp": degrees.pp, "ep": degrees.ep if config.model.moe else 1}
-    for name, value in planned.items():
-        yield compared(f"degree {name}", value, getattr(dims, name))
-    if degrees.ep > 1:
+    """Ranks that share an expert's weights, which no argument says."""
+    if world.degrees.ep > 1:
         found = dims._single_axis_meshes["efsdp"].size()  # noqa: SLF001 - it has no other door
-        yield compared("degree efsdp", expert_shards(config), found)
+        yield compared("degree efsdp", expert_shards(world.config), found)
 
 
 def found(world: World, dims: Any, calls: Calls) -> Iterator[Finding]:

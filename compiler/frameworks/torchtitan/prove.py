@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from compiler.errors import ConfigError, Problem
-from compiler.frameworks.proof import Finding, NotInstalledError, compared
-from compiler.frameworks.torchtitan import meshes, tables
-from compiler.frameworks.versions import version
+from compiler.frameworks.proof import Finding, NotInstalledError, release
+from compiler.frameworks.resolved import values
+from compiler.frameworks.torchtitan import meshes, resolved, tables
 from compiler.world import World
 
 NEEDED = ("torch", "spmd_types", "tyro")
@@ -28,9 +28,9 @@ def prove(world: World, source: Path | None) -> Iterator[Finding]:
     """Compare everything that torchtitan builds. Raises NotInstalledError; leaves torch.distributed as it was."""
     with _imported(source):
         parsed = tables.parsed(world)
-        yield from tables.flags(world, parsed)
         with fake_ranks(world.size), meshes.recorded() as calls:
             dims = meshes.build(world, parsed.parallelism)
+            yield from values(resolved.planned(world), resolved.read(parsed, dims))
             yield from meshes.sizes(world, dims)
             yield from meshes.found(world, dims, calls)
         yield from tables.stages(world, parsed.parallelism)
@@ -42,8 +42,7 @@ def prove(world: World, source: Path | None) -> Iterator[Finding]:
 def _tested(world: World) -> Finding:
     import torchtitan
 
-    number = str(torchtitan.__version__)
-    return compared("version", version(world.config).number, number)
+    return release(world.config, str(torchtitan.__version__))
 
 
 @contextmanager

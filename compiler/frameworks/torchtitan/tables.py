@@ -14,7 +14,7 @@ from typing import Any
 from compiler.errors import ConfigError
 from compiler.frameworks.proof import Finding, compared
 from compiler.frameworks.torchtitan.arguments import known_model
-from compiler.frameworks.torchtitan.emit import PRECISION, emission
+from compiler.frameworks.torchtitan.emit import emission
 from compiler.layout.stages import span
 from compiler.specs.model import Model
 from compiler.world import World
@@ -55,25 +55,6 @@ def _ours(world: World) -> Iterator[str]:
         )
         if mine or text.replace("-", "_").startswith("activation_checkpoint:"):
             yield text
-
-
-def flags(world: World, read: Any) -> Iterator[Finding]:
-    """Batches, sequences, precision and recomputation as torchtitan reads them."""
-    workload, training, parallelism = world.config.workload, read.training, read.parallelism
-    accumulated = training.local_batch_size * world.degrees.adp
-    yield compared("global batch", workload.global_batch_size, training.global_batch_size)
-    yield compared("sequence length", workload.longest, training.seq_len)
-    yield compared("accumulation", 0, training.global_batch_size % accumulated)
-    yield compared("precision", PRECISION.get(workload.precision), training.mixed_precision_param)
-    policy = {"NoneType": "none", "FullAC.Config": "full", "SelectiveAC.Config": "selective"}
-    found = policy.get(type(read.activation_checkpoint).__qualname__, "other")
-    yield compared("recompute", workload.recompute, found)
-    if workload.optimizer_offload:
-        yield compared("optimizer on the host", True, training.enable_cpu_offload)
-    if world.degrees.tp > 1:
-        yield compared("sequence parallel", world.config.sequence_parallel, parallelism.enable_sequence_parallel)
-    if world.degrees.pp > 1:
-        yield compared("micro-batch", workload.micro_batch_size, parallelism.pipeline_parallel_microbatch_size)
 
 
 def stages(world: World, parallelism: Any) -> Iterator[Finding]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from compiler.frameworks import copies
-from compiler.frameworks.asked import CACHE, asked, cache_option
+from compiler.frameworks.asked import CACHE, asked, cache_option, sequences, step_tokens
 from compiler.frameworks.options import nested, number, options, sizes
 from compiler.frameworks.serving import stage_width
+from compiler.frameworks.vllm.budget import BATCHED, BUDGET, by_gpu, chosen, graph_tokens
+from compiler.frameworks.vllm.budget import tokens as budget
 from compiler.specs.config import Config
 from compiler.specs.degrees import Degrees
 
@@ -52,6 +56,17 @@ DECIDED = (
 """Options that a plan decides, also where it leaves them at their defaults."""
 
 
+KEYS = {
+    "--tensor-parallel-size": "parallel.tp",
+    "--pipeline-parallel-size": "parallel.pp",
+    "--prefill-context-parallel-size": "parallel.cp",
+    "--data-parallel-size": "parallel.adp",
+    "--dtype": "workload.precision",
+    "--max-num-seqs": "workload.global_batch_size",
+    "--max-model-len": "workload.sequence_lengths",
+}
+"""Options of ours, and the key that each comes from."""
+
 OPPOSITES = {
     f"--no-{name[2:]}": name for name in ("--enable-chunked-prefill", "--enable-dbo", "--enable-expert-parallel")
 }
@@ -75,17 +90,44 @@ CHUNKS = {"--max-num-batched-tokens": lambda tokens, _: tokens}
 """Options that the keys of the workload say, as they are read where a user writes them."""
 
 
+def chunked(config: Config) -> Config:
+    """With prompts in the passes that vLLM cuts longer ones into by itself, where nobody says another size; all sequences that
+    decode go into one of them.
+    """
+    workload, args = config.workload, options(config.framework.args, ALIASES)
+    said = workload.prefill_chunk is not None or workload.train or workload.role == "decode"
+    if said or BUDGET in args or args.get("--all2all-backend") in BATCHED or "--no-enable-chunked-prefill" in args:
+        return config
+    tokens = by_gpu(config)
+    if workload.longest <= tokens or asked(config).low_latency:
+        return config
+    return replace(config, workload=replace(workload, prefill_chunk=max(tokens, step_tokens(config))))
+
+
 def planned(config: Config) -> tuple[str, ...]:
     """Options of the workload's passes; what it leaves alone stays the user's."""
     wanted = asked(config)
+    wide = _widened(config)
     drafts = f'{{"method":"mtp","num_speculative_tokens":{wanted.drafts}}}'
     return (
-        *["--enable-chunked-prefill", f"--max-num-batched-tokens={wanted.chunk}"] * (wanted.chunk is not None),
+        *["--enable-chunked-prefill", f"{BUDGET}={wanted.chunk}"] * (wanted.chunk is not None),
+        *[f"{BUDGET}={wide}"] * (wide > 0),
         *[f"{DRAFTS}={drafts}"] * (wanted.drafts > 0),
         *[f"--all2all-backend={LOW_LATENCY}"] * wanted.low_latency,
         *["--enable-dbo"] * wanted.overlap,
         *cache_option(config, DTYPES),
     )
+
+
+def _widened(config: Config) -> int:
+    """Tokens of a pass that all sequences of a rank need, where vLLM would choose fewer and stop; 0 where it chooses enough, or
+    somebody else does.
+    """
+    wanted, args = asked(config), options(config.framework.args, ALIASES)
+    if wanted.chunk is not None or wanted.low_latency or BUDGET in args or not config.degrees.factors:
+        return 0
+    need = sequences(config) if config.workload.role == "prefill" else step_tokens(config)
+    return need if need > chosen(config, args.get("--all2all-backend")) else 0
 
 
 def given(config: Config) -> dict[str, str]:
@@ -131,8 +173,8 @@ GRAPH_SIZES = ("--max-cudagraph-capture-size", "--cudagraph-capture-sizes")
 COMPILATION = "--compilation-config"
 
 
-def graph_batch(config: Config) -> int | None:
-    """Sequences up to which a graph is captured, whose sizes are in tokens; None where vLLM chooses them."""
+def graph_batch(config: Config) -> int:
+    """Sequences up to which a graph is captured, whose sizes are in tokens."""
     args = given(config)
     if "--enforce-eager" in args or nested(args, COMPILATION, "cudagraph_mode") == "NONE":
         return 0
@@ -141,4 +183,6 @@ def graph_batch(config: Config) -> int | None:
     )
     found = [*sizes(config.framework.args, GRAPH_SIZES), *(several if isinstance(several, list) else [most])]
     tokens = max((size for size in found if isinstance(size, int)), default=None)
-    return None if tokens is None else tokens // (1 + asked(config).drafts)
+    if tokens is None:
+        tokens = min(graph_tokens(config), budget(config, args))
+    return tokens // (1 + asked(config).drafts)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from compiler.frameworks.asked import sequences
 from compiler.frameworks.emission import Argument, Computed, Emission, flags, merged
-from compiler.frameworks.options import without
+from compiler.frameworks.options import nested, without
+from compiler.frameworks.router import Router
 from compiler.frameworks.serving import (
     context_length,
     default_weights,
@@ -21,9 +22,11 @@ from compiler.frameworks.vllm.arguments import (
     ALIASES,
     DECIDED,
     DRAFTS,
+    KEYS,
     KV_TRANSFER,
     OPPOSITES,
     expert_parallel,
+    given,
     planned,
     transfers_by_nixl,
 )
@@ -49,7 +52,9 @@ def emission(world: World) -> Emission:
     fixed = (*_degrees(config), *_requests(config), *planned(config), *_phase(config), *_numa(config))
     first, others = _nodes(world)
     ours = (*fixed, *first, *(others or ()))
-    merged(config, ours, aliases=_spellings(config), decided=DECIDED, abbreviates=True)  # refuses what both set
+    merged(
+        config, ours, aliases=_spellings(config), decided=DECIDED, abbreviates=True, keys=KEYS
+    )  # refuses what both set
     texts = tuple(without(config.framework.args, "--model"))
     texts = texts[1:] if texts[:1] == (model,) else texts
     stages = config.parallel.stages
@@ -64,7 +69,19 @@ def emission(world: World) -> Emission:
         http_port=http_port(config, PORT, 1),
         http_host=http_host(config),
         http_scheme=http_scheme(config),
+        router=_router(config),
     )
+
+
+ROUTER = "vllm-router --vllm-pd-disaggregation{connector} {prefill} {decode} --host 0.0.0.0 --port {port}"
+"""Of the package vllm-router; CONNECTORS are its names of what moves KV caches."""
+CONNECTORS = {"NixlConnector": "nixl", "MooncakeConnector": "mooncake"}
+
+
+def _router(config: Config) -> Router:
+    named = "NixlConnector" if transfers_by_nixl(config) else str(nested(given(config), KV_TRANSFER, "kv_connector"))
+    connector = f" --kv-connector {CONNECTORS[named]}" if named in CONNECTORS else ""
+    return Router(ROUTER.replace("{connector}", connector), "--prefill {url}", "--decode {url}")
 
 
 def _spellings(config: Config) -> dict[str, str]:

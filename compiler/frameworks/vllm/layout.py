@@ -11,10 +11,12 @@ from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots
+from compiler.frameworks.told import Said
 from compiler.frameworks.vllm.arguments import (
     ALIASES,
     CACHES,
     CHUNKS,
+    chunked,
     decode_context,
     expert_parallel,
     expressible,
@@ -25,7 +27,7 @@ from compiler.frameworks.vllm.arguments import (
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
-from compiler.layout.traits import LEAST, Room, Traits
+from compiler.layout.traits import LEAST, Cached, Room, Traits
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -47,12 +49,14 @@ class VllmAdapter(Adapter):
     serves = True
 
     def told(self, config: Config) -> Config:
-        return told(config, CHUNKS, CACHES)
+        return chunked(told(config, CHUNKS, CACHES))
 
-    def written(self, config: Config) -> Iterable[str]:
+    def written(self, config: Config) -> Iterable[Said]:
         """Its parser takes - and _ alike, a key of a JSON behind a dot, and a level of optimization after -O."""
-        names = (ALIASES.get(name, name).partition(".")[0] for name in known.written(config))
-        return [name.replace("_", "-") for name in names if not name.startswith("-O")]
+        for item in known.written(config):
+            name = ALIASES.get(item.name, item.name).partition(".")[0]
+            if not name.startswith("-O"):
+                yield replace(item, name=name.replace("_", "-"))
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1.
@@ -109,8 +113,13 @@ class VllmAdapter(Adapter):
         whole = args.get("--all2all-backend", "allgather_reducescatter") in ("allgather_reducescatter", "naive")
         return whole and not config.workload.train and "--enable-eplb" not in args
 
-    def graph_batch(self, config: Config) -> int | None:
+    def graph_batch(self, config: Config) -> int:
         return graph_batch(config)
+
+    def cached(self, config: Config) -> Cached:
+        from compiler.frameworks.vllm.cache import cached
+
+        return cached(config)
 
     def redundant_experts(self, config: Config) -> int:
         return max(redundant(config), 0)

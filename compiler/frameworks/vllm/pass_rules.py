@@ -8,12 +8,15 @@ from compiler.checks import Check, Status, check
 from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers, sequences, step_tokens
 from compiler.frameworks.options import number
 from compiler.frameworks.vllm.arguments import LOW_LATENCY, given
+from compiler.frameworks.vllm.budget import BUDGET, tokens
 from compiler.specs.config import Config
 
-LOW_LATENCY_TOKENS = 256
-"""Tokens of a pass with low-latency kernels where none are asked for (`config/scheduler.py`)."""
+DRAFTING = (
+    "bailing_hybrid deepseek_v3 deepseek_v32 ernie4_5_moe exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa kimi_k2 longcat_flash "
+    "mimo nemotron_h qwen3_5 qwen3_5_moe qwen3_next step3p5"
+).split()
+"""Families whose multi-token-prediction layers it loads; a kimi_k2 is loaded as a deepseek_v3."""
 
-BUDGET = "--max-num-batched-tokens"
 THRESHOLDS = {"decode": ("--dbo-decode-token-threshold", 32), "prefill": ("--dbo-prefill-token-threshold", 512)}
 """Phase -> the option, and its default, below which dual batch overlap leaves a batch whole (`config/parallel.py`)."""
 
@@ -29,9 +32,38 @@ def rules(config: Config, source: str) -> Iterator[Check]:
         yield from _halves(config, source)
 
 
+DRAFTED_MOST = 128
+"""MAX_SPEC_LEN, which every step asserts."""
+
+
+def _drafted(layers: int) -> int:
+    """The most drafts that layers make in turns; none without layers."""
+    return DRAFTED_MOST // layers * layers if layers else 0
+
+
 def _drafts(config: Config, source: str) -> Iterator[Check]:
     drafts, layers = asked(config).drafts, config.model.num_nextn_predict_layers
-    if drafts and layers:
+    kind = config.model.model_type
+    if drafts and layers and kind is not None:
+        yield check(
+            "vllm-draft-model",
+            holds=kind in DRAFTING,
+            observed=kind,
+            limit=", ".join(DRAFTING),
+            message=f"{source} config/speculative.py has no multi-token-prediction model of {kind}: workload.draft_tokens={drafts}",
+            fix="write workload.draft_tokens=0, or --speculative-config of another method",
+        )
+    if drafts:
+        yield check(
+            "vllm-most-drafts",
+            holds=drafts <= DRAFTED_MOST,
+            observed=drafts,
+            limit=DRAFTED_MOST,
+            message=f"{source} v1/sample/rejection_sampler.py checks at most {DRAFTED_MOST} drafts of a request in a step, and "
+            f"workload.draft_tokens={drafts}",
+            fix=f"write workload.draft_tokens={_drafted(layers)}",
+        )
+    if drafts and layers and drafts <= DRAFTED_MOST:
         yield check(
             "vllm-draft-tokens",
             holds=drafts <= layers or drafts % layers == 0,
@@ -61,9 +93,7 @@ def _cache(config: Config, source: str) -> Iterator[Check]:
 
 def _budget(config: Config, source: str) -> Iterator[Check]:
     """All sequences of a rank decode in one pass; fewer than one token for each is a ValueError."""
-    wanted, budget = asked(config), _tokens(config)
-    if budget == 0 or (wanted.chunk is None and not wanted.low_latency):
-        return
+    wanted, budget = asked(config), tokens(config, given(config))
     need = sequences(config) if config.workload.role == "prefill" else step_tokens(config)
     fix = (
         f"write workload.prefill_chunk={need} or more" if wanted.chunk else f"add {BUDGET}={need} to {args_key(config)}"
@@ -77,12 +107,6 @@ def _budget(config: Config, source: str) -> Iterator[Check]:
         f"of a DP rank need {need}" + f", {wanted.drafts} of each drafted" * (need > sequences(config)),
         fix=f"{fix}, or a smaller workload.global_batch_size",
     )
-
-
-def _tokens(config: Config) -> int:
-    """Tokens of a pass, 0 where vLLM chooses them by the GPU (`EngineArgs.get_batch_defaults`)."""
-    batched = asked(config).low_latency and config.degrees.adp > 1
-    return number(given(config), BUDGET, LOW_LATENCY_TOKENS * batched)
 
 
 def _prompts(config: Config, source: str) -> Iterator[Check]:

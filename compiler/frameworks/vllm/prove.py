@@ -12,7 +12,8 @@ from compiler.frameworks import lifted, versions
 from compiler.frameworks.emission import flags
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.options import options
-from compiler.frameworks.proof import Finding, compared, groups
+from compiler.frameworks.proof import Finding, compared, groups, release
+from compiler.frameworks.vllm import resolved
 from compiler.frameworks.vllm.arguments import ALIASES, decode_context, redundant
 from compiler.frameworks.vllm.emit import emission
 from compiler.world import World
@@ -28,10 +29,16 @@ BUILT = {"tp": "tp", "pcp": "cp", "pp": "pp", "dp": "dp", "ep": "vllm.ep", "eplb
 
 
 def prove(world: World, wheel: Path | None) -> Iterator[Finding]:
-    """Every group kind that vLLM builds, and its tables. Raises NotInstalledError."""
+    """What vLLM builds, and what it resolves. Raises NotInstalledError."""
     source = lifted.source("vllm", wheel, versions.version(world.config).number)
-    if world.config.framework.version is not None and source.version():
-        yield compared("version", world.config.framework.version, source.version())
+    yield from findings(world, source)
+    yield from resolved.findings(world, source)
+
+
+def findings(world: World, source: Source) -> Iterator[Finding]:
+    """Every group kind that vLLM builds, and its tables."""
+    if source.version():
+        yield release(world.config, source.version())
     yield from _groups(world, source)
     yield _places(world, source)
     yield _layers(world, source)

@@ -8,7 +8,7 @@ from compiler.checks import Check, Status, check
 from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
-from compiler.frameworks.vllm import feature_rules, flag_rules, pass_rules
+from compiler.frameworks.vllm import attention_rules, feature_rules, flag_rules, pass_rules
 from compiler.frameworks.vllm.arguments import ALIASES, expert_parallel, expressible, transfers_by_nixl
 from compiler.frameworks.vllm.layout import VOCABULARY_ROWS, round_robin_obstacles
 from compiler.specs.config import Config
@@ -41,6 +41,7 @@ def rules(config: Config) -> Iterator[Check]:
     yield from _service(config)
     yield from flag_rules.rules(config, source(config))
     yield from feature_rules.rules(config, source(config))
+    yield from attention_rules.rules(config, source(config))
     yield from pass_rules.rules(config, source(config))
     yield from quantized.rules(config, source(config), ALIASES)
     yield from blocks.rules(config, source(config), _over(config))

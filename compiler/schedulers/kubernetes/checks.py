@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.checks import Check, Status, check, warned
 from compiler.errors import Problem
-from compiler.schedulers.job import Job
+from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.kubernetes import kueue, objects
 from compiler.schedulers.kubernetes.options import Queued
 
@@ -35,6 +35,20 @@ def hosts(target: str, job: Job, kept: bool) -> Iterator[Check]:
             fix="write hardware.pin=false, so that no host is promised"
             + (" or scheduler=jobset" if objects.role(job) is None else ""),
             otherwise=Status.WARN,
+        )
+
+
+def ports(jobs: Jobs) -> Iterator[Check]:
+    """Instances of one pool have ports of their own; those of two pools count from the same."""
+    shared = [role for role, job in jobs.parts if job.ranks_per_node < job.gpus_per_node]
+    if any(job.site.kubernetes.host_network for _, job in jobs.parts):
+        yield check(
+            "pools-ports",
+            holds=len(shared) < len(jobs.parts),
+            observed=" and ".join(shared) or "none",
+            limit="one pool at most",
+            message="pods of both pools may share a node and, by site.kubernetes.host_network, its ports",
+            fix="write site.kubernetes.host_network=false, or instances of whole nodes in one of the pools",
         )
 
 

@@ -5,38 +5,36 @@ Its controller names a role's LeaderWorkerSet after a hash that only it knows, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from compiler.checks import Check
 from compiler.errors import Problem
-from compiler.schedulers.job import Job, PooledJob
+from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.kubernetes import kueue, leader_worker, names, topology
 from compiler.schedulers.kubernetes.compute_domain import domains
 from compiler.schedulers.kubernetes.container import port
-from compiler.schedulers.kubernetes.controller import Controller
+from compiler.schedulers.kubernetes.controller import Documents, Together
 from compiler.schedulers.kubernetes.objects import INSTANCE, Node, labels, metadata, role, service
 from compiler.schedulers.kubernetes.order import Tie
-from compiler.schedulers.kubernetes.pools import Documents, Pools
-from compiler.schedulers.target import Target
 
 
-def set_name(jobs: PooledJob, options: Any) -> str:
+def set_name(jobs: Jobs, options: Any) -> str:
     queued = options.queue is not None
-    budget = min(names.disaggregated(own, job.instances, kueue=queued) for own, job in jobs.pools)
+    budget = min(names.disaggregated(own, job.instances, kueue=queued) for own, job in jobs.parts)
     return names.within(names.dns(jobs.name), budget)
 
 
-def leaders(jobs: PooledJob, job: Job, options: Any) -> list[tuple[str, int]]:
+def leaders(jobs: Jobs, job: Job, options: Any) -> list[tuple[str, int]]:
     """Names of the Services of a role's leaders, and their port, which all pods of a role share."""
     return [(f"{set_name(jobs, options)}-{role(job)}-{instance}", port(job, 0)) for instance in range(job.instances)]
 
 
-def objects(jobs: PooledJob, options: Any, plans: Mapping[str, Node]) -> Documents:
+def objects(jobs: Jobs, options: Any, plans: Mapping[str, Node]) -> Documents:
     name, placed = set_name(jobs, options), placement(jobs, options)
-    found: Documents = {(own, "service"): _services(jobs, job, options) for own, job in jobs.pools}
+    found: Documents = {(own, "service"): _services(jobs, job, options) for own, job in jobs.parts}
     extra: list[Node] = []
-    for own, job in jobs.pools:
+    for own, job in jobs.parts:
         extra += domains(f"{name}-{own}", job, options)
     document = {
         "apiVersion": "disaggregatedset.x-k8s.io/v1",
@@ -45,13 +43,13 @@ def objects(jobs: PooledJob, options: Any, plans: Mapping[str, Node]) -> Documen
         "spec": {
             "slices": 1,
             **({} if placed is None else {"placementPolicy": placed}),
-            "roles": [_role(f"{name}-{own}", own, jobs, job, options, plans[own]) for own, job in jobs.pools],
+            "roles": [_role(f"{name}-{own}", own, jobs, job, options, plans[own]) for own, job in jobs.parts],
         },
     }
     return {**found, ("", "disaggregatedset"): [*extra, document]}
 
 
-def _role(name: str, own: str, jobs: PooledJob, job: Job, options: Any, plan: Node) -> Node:
+def _role(name: str, own: str, jobs: Jobs, job: Job, options: Any, plan: Node) -> Node:
     """Labels and annotations are those of the LeaderWorkerSet that is made of it: Kueue knows no DisaggregatedSet."""
     alone = exclusive(jobs, job, options)
     given = {
@@ -63,7 +61,7 @@ def _role(name: str, own: str, jobs: PooledJob, job: Job, options: Any, plan: No
     return {"name": own, "metadata": {key: value for key, value in given.items() if value}, "spec": spec}
 
 
-def _services(jobs: PooledJob, job: Job, options: Any) -> list[Node]:
+def _services(jobs: Jobs, job: Job, options: Any) -> list[Node]:
     """One for each instance, whose name is that of its leader's pod, whatever its set is called."""
     found = []
     for instance, (name, number) in enumerate(leaders(jobs, job, options)):
@@ -72,7 +70,7 @@ def _services(jobs: PooledJob, job: Job, options: Any) -> list[Node]:
     return found
 
 
-def placement(jobs: PooledJob, options: Any) -> Node | None:
+def placement(jobs: Jobs, options: Any) -> Node | None:
     """One domain for the whole set, where the plan has one that holds it and the site names its label.
 
     Not beside groups that have smaller domains to themselves, which the controller refuses, nor where Kueue places.
@@ -83,8 +81,8 @@ def placement(jobs: PooledJob, options: Any) -> Node | None:
     return {"type": "ExclusiveTopology" if options.exclusive else "ExclusiveSlice", "topology": level.key}
 
 
-def _around(jobs: PooledJob, options: Any) -> topology.Level | None:
-    parts = [job for _, job in jobs.pools]
+def _around(jobs: Jobs, options: Any) -> topology.Level | None:
+    parts = [job for _, job in jobs.parts]
     if options.topology is not None or options.exclusive is False:
         return None
     level = next((level for level in topology.around(parts) if level.key is not None), None)
@@ -98,22 +96,22 @@ def _smallest(level: topology.Level, job: Job) -> bool:
     return level.name == topology.levels(job)[0].name
 
 
-def exclusive(jobs: PooledJob, job: Job, options: Any) -> str | None:
+def exclusive(jobs: Jobs, job: Job, options: Any) -> str | None:
     """As a LeaderWorkerSet's, where the set as a whole has no domain."""
     return None if placement(jobs, options) is not None else leader_worker.exclusive(job, options)
 
 
-def target(controller: Controller) -> Target:
-    """LeaderWorkerSet's target, which starts pools as one set."""
+def order(jobs: Jobs, job: Job, options: Any) -> Problem | None:
+    level = _around(jobs, options)
+    ties = leader_worker.ties(job, options) if level is None else lambda _: [Tie(level, (job.nodes,))]
+    return leader_worker.order(job, options, ties)
 
-    def order(jobs: PooledJob, job: Job, options: Any) -> Problem | None:
-        level = _around(jobs, options)
-        if level is None:
-            return controller.order(job, options)
-        return leader_worker.order(job, options, lambda _: [Tie(level, (job.nodes,))])
 
-    def own(jobs: PooledJob, job: Job, options: Any) -> Iterator[Check]:
+def together(own: Callable[[Job, Any], Iterator[Check]]) -> Together:
+    """Pools as one set. `own` are a LeaderWorkerSet's checks."""
+
+    def apart(jobs: Jobs, job: Job, options: Any) -> Iterator[Check]:
         placed = placement(jobs, options) is not None
-        yield from (item for item in controller.own(job, options) if not (placed and item.id == "exclusive-topology"))
+        yield from (item for item in own(job, options) if not (placed and item.id == "exclusive-topology"))
 
-    return Pools(controller, leaders, objects, order, own).target()
+    return Together(leaders, objects, order, apart)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.schedulers.job import Job, PooledJob
+from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.kubernetes import names
 
 Node = dict[str, Any]
@@ -14,7 +14,7 @@ PLAN = "rankplan/plan"
 PART_OF = "app.kubernetes.io/part-of"
 
 
-def metadata(name: str, job: Job | PooledJob, options: Any, **more: Node) -> Node:
+def metadata(name: str, job: Job | Jobs, options: Any, **more: Node) -> Node:
     """`more` are further labels and annotations."""
     namespace = {} if options.namespace is None else {"namespace": options.namespace}
     own = {"rankplan/name": job.name, "rankplan/fingerprint": job.fingerprint}
@@ -26,10 +26,10 @@ def metadata(name: str, job: Job | PooledJob, options: Any, **more: Node) -> Nod
     }
 
 
-def labels(job: Job | PooledJob) -> Node:
+def labels(job: Job | Jobs) -> Node:
     """What an object is of: a plan, or with pools a pool's plan, its role, and the plan that is both."""
     found = {"app.kubernetes.io/name": "rankplan", INSTANCE: names.label(job.name)}
-    if isinstance(job, PooledJob):
+    if isinstance(job, Jobs):
         return {**found, PART_OF: names.label(job.name)}
     own = role(job)
     if own is None:

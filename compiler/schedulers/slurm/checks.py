@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from compiler.checks import Check, Status, check
-from compiler.schedulers.job import Job, PooledJob
+from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import blocks, rules
 from compiler.schedulers.slurm.containers import MANY_NODES, container
 from compiler.schedulers.slurm.request import PORTS
 
 
-def checks(job: Job, options: Any) -> Iterator[Check]:
+def checks(jobs: Jobs, options: Any) -> Iterator[Check]:
     """Raises ConfigError for a value that Slurm cannot carry."""
-    yield from _own(job, options, job.requested_nodes)
-    yield from _ports(job.instances, "framework.instances")
-
-
-def pooled_checks(jobs: PooledJob, options: Any) -> Iterator[Check]:
-    """The same of both pools, with the role in front. Raises ConfigError as `checks` does."""
-    nodes = max(job.requested_nodes for _, job in jobs.pools) if jobs.together else _sum(jobs)
+    if jobs.alone is not None:
+        yield from _own(jobs.alone, options, jobs.alone.requested_nodes)
+        yield from _ports(jobs.instances, "framework.instances")
+        return
+    nodes = [job.requested_nodes for _, job in jobs.parts]
+    at_once = max(nodes) if jobs.together else sum(nodes)
     yield check(
         "slurm-array",
         holds=options.array is None,
@@ -30,14 +28,8 @@ def pooled_checks(jobs: PooledJob, options: Any) -> Iterator[Check]:
         message=f"scheduler.slurm.array={options.array}: Slurm takes no array of jobs that have components, as two pools are",
         fix="write scheduler.slurm.array=null, and submit the job as often",
     )
-    yield from _ports(sum(job.instances for _, job in jobs.pools), "workload.pools.ROLE.instances")
-    for role, job in jobs.pools:
-        for found in _own(job, options, nodes):
-            yield replace(found, id=f"{role}.{found.id}")
-
-
-def _sum(jobs: PooledJob) -> int:
-    return sum(job.requested_nodes for _, job in jobs.pools)
+    yield from _ports(jobs.instances, "workload.pools.ROLE.instances")
+    yield from jobs.each(lambda job: _own(job, options, at_once))
 
 
 def _own(job: Job, options: Any, together: int) -> Iterator[Check]:

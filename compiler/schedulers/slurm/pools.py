@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compiler.render.engine import render
-from compiler.schedulers.job import Job, PooledJob
+from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import request
 from compiler.schedulers.slurm.request import PORTS, Request
 
@@ -28,10 +28,10 @@ class Component:
     option: str
 
 
-def script(jobs: PooledJob, options: Any) -> str:
+def script(jobs: Jobs, options: Any) -> str:
     """The batch script of both pools."""
     pools, instances = [], 0
-    for number, (role, job) in enumerate(jobs.pools):
+    for number, (role, job) in enumerate(jobs.parts):
         names = ("", "") if jobs.together else (f"_HET_GROUP_{number}", f"--het-group={number}")
         pools.append(Component(role, job, request.of(job, options, jobs), instances, *names))
         instances += job.instances

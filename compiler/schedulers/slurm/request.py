@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from compiler.schedulers import reach, runtime_files
-from compiler.schedulers.job import Job, PooledJob
+from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import blocks
 from compiler.schedulers.slurm.containers import Container, container
 
@@ -71,7 +71,7 @@ class Request:
         return "node" if self.container is None else self.container.kind
 
 
-def of(job: Job, options: Any, whole: PooledJob | None = None) -> Request:
+def of(job: Job, options: Any, whole: Jobs | None = None) -> Request:
     """The request of a job; `options` are the target's own. A pool's bears the name of the `whole` that it is part of."""
     files, site, inventory = runtime_files.files(job), job.site.slurm, job.world.config.hardware.inventory
     if inventory is not None:

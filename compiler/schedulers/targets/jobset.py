@@ -10,7 +10,7 @@ from typing import Optional
 from compiler.checks import Check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools, topology
+from compiler.schedulers.kubernetes import failure, kueue, names, pod, topology
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, field_ref
 from compiler.schedulers.kubernetes.controller import Controller
@@ -30,13 +30,12 @@ Shape = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """`exclusive` gives each child Job a domain to itself, where the site names its label (None: unless Kueue places).
-
-    `ttl_s` is how long a finished JobSet is kept.
-    """
+    """Of JobSets."""
 
     exclusive: Optional[bool] = None
+    """Each child Job has a domain to itself, where the site names its label; null: unless Kueue places."""
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished JobSet is kept."""
 
 
 def shape(job: Job, instance: int, options: Options) -> Shape:
@@ -168,4 +167,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
     yield from topology.exclusive_check("jobset", wanted=options.exclusive, given=_exclusive(job, options))
 
 
-TARGET = pools.apart(Controller("jobset", Options, objects, order, gang, first, own=own), leaders)
+TARGET = Controller("jobset", Options, objects, order, gang, first, leaders, own=own).target()

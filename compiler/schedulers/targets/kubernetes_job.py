@@ -7,7 +7,7 @@ from typing import Optional
 
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
+from compiler.schedulers.kubernetes import failure, kueue, names, pod
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container, port
 from compiler.schedulers.kubernetes.controller import Controller
@@ -22,9 +22,10 @@ JOB, INDEX = "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """`ttl_s` is how long a finished Job is kept."""
+    """Of Indexed Jobs."""
 
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished Job is kept."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
@@ -87,4 +88,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     return Problem(f"an Indexed Job {start} again as a whole: one failed pod ends it", "write scheduler=jobset")
 
 
-TARGET = pools.apart(Controller("kubernetes_job", Options, objects, order, gang, first), leaders)
+TARGET = Controller("kubernetes_job", Options, objects, order, gang, first, leaders).target()

@@ -8,7 +8,7 @@ from typing import Optional
 
 from compiler.render.artifacts import Artifact
 from compiler.render.engine import render
-from compiler.schedulers.job import Job, PooledJob
+from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.runtime_files import digest, launch_json
 from compiler.schedulers.target import Target
 from compiler.specs.fields import between
@@ -16,24 +16,26 @@ from compiler.specs.fields import between
 
 @dataclass(frozen=True)
 class Options:
-    """`master_port` is the first instance's, the next instance has the next one; None for free ports."""
+    """Of processes on this machine."""
 
     master_port: Optional[int] = between(1, 65535, None)
+    """The first instance's, the next instance has the next one; free ports where it is null."""
 
 
-def artifacts(job: Job, options: Options) -> Iterator[Artifact]:
-    """The script that starts all ranks."""
-    text = render("local/run.sh.j2", job=job, options=options, digest=digest(launch_json(job)))
+def artifacts(jobs: Jobs, options: Options) -> Iterator[Artifact]:
+    """The script that starts all ranks; parts side by side, each with ports of its own."""
+    if jobs.alone is not None:
+        text = render("local/run.sh.j2", job=jobs.alone, options=options, digest=digest(launch_json(jobs.alone)))
+    else:
+        text = render("local/pools.sh.j2", jobs=jobs, pools=list(_pools(jobs, options.master_port)))
     yield Artifact("local/run.sh", text, executable=True)
 
 
-def pooled(jobs: PooledJob, options: Options) -> Iterator[Artifact]:
-    """The script that starts both pools, side by side."""
-    port, pools = options.master_port, []
-    for role, job in jobs.pools:
-        pools.append((role, job, port, digest(launch_json(job))))
+def _pools(jobs: Jobs, port: int | None) -> Iterator[tuple[str, Job, int | None, str]]:
+    """Part, job, first port and digest of its launch."""
+    for part, job in jobs.parts:
+        yield part, job, port, digest(launch_json(job))
         port = None if port is None else port + job.instances
-    yield Artifact("local/run.sh", render("local/pools.sh.j2", jobs=jobs, pools=pools), executable=True)
 
 
-TARGET = Target("local", Options, artifacts, pooled=pooled)
+TARGET = Target("local", Options, artifacts)

@@ -15,18 +15,16 @@ from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import disaggregated, kueue, leader_worker, names, topology
 from compiler.schedulers.kubernetes.compute_domain import domains
 from compiler.schedulers.kubernetes.controller import Controller
-from compiler.schedulers.kubernetes.objects import Node, metadata
+from compiler.schedulers.kubernetes.objects import Node, metadata, role
 from compiler.schedulers.kubernetes.options import Queued
 
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """`exclusive` gives each group (or each of its domains) a domain to itself, where the site names its label.
-
-    Pools that one domain holds are kept together in it, and with `exclusive` no other set comes there.
-    """
+    """Of LeaderWorkerSets. Pools that one domain holds are kept together in it, and with `exclusive` no other set comes there."""
 
     exclusive: Optional[bool] = None
+    """Each group (or each of its domains) has a domain to itself, where the site names its label."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
@@ -47,7 +45,9 @@ def order(job: Job, options: Options) -> Problem | None:
 
 
 def gang(job: Job, options: Options) -> Problem | None:
-    if job.nodes == 1 or options.queue is not None:
+    """A set of one group has none that it could wait for; with pools there are two sets at least."""
+    alone = job.instances == 1 and role(job) is None
+    if job.nodes == 1 or alone or options.queue is not None:
         return None
     return Problem(
         "nothing starts a group's pods all or none: two groups may each hold half of the nodes",
@@ -77,6 +77,14 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = disaggregated.target(
-    Controller("lws", Options, objects, order, gang, leader_worker.first, by_host=leader_worker.by_host, own=own)
-)
+TARGET = Controller(
+    "lws",
+    Options,
+    objects,
+    order,
+    gang,
+    leader_worker.first,
+    by_host=leader_worker.by_host,
+    own=own,
+    pools=disaggregated.together(own),
+).target()

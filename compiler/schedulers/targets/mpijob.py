@@ -9,7 +9,7 @@ from typing import Optional
 from compiler.checks import Check, warned
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import kueue, names, pod, pools, serving
+from compiler.schedulers.kubernetes import kueue, names, pod, serving
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import (
     DEFAULT_IMAGE,
@@ -38,13 +38,18 @@ WORKERS = {f"{PREFIX}job-role": "worker"}
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """What the image has: `sshd`, its port, where the keys go (the operator's default where None), and `mpirun`. `ttl_s` is how long a finished job is kept."""
+    """What the image has, of MPIJobs."""
 
     sshd: list[str] = field(default_factory=lambda: ["/usr/sbin/sshd", "-De"])
+    """What the image's workers run."""
     ssh_port: int = between(1, 65535, 22)
+    """Its port."""
     ssh_auth_mount_path: Optional[str] = None
+    """Where the image's user looks for keys; the operator's default where it is null."""
     mpirun: list[str] = field(default_factory=lambda: ["mpirun", "--bind-to", "none"])
+    """Open MPI, and options of your own."""
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished job is kept."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
@@ -174,6 +179,4 @@ def own(job: Job, _: Options) -> Iterator[Check]:
         )
 
 
-TARGET = pools.apart(
-    Controller("mpijob", Options, objects, order, gang, first, WORKERS, follows, own, mpi=True), leaders
-)
+TARGET = Controller("mpijob", Options, objects, order, gang, first, leaders, WORKERS, follows, own, mpi=True).target()

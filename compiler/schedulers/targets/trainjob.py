@@ -10,7 +10,7 @@ from typing import Optional
 
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import failure, kueue, names, pod, pools
+from compiler.schedulers.kubernetes import failure, kueue, names, pod
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
@@ -26,13 +26,12 @@ NODE = "node"
 
 @dataclass(frozen=True)
 class Options(Queued):
-    """`gang` is the scheduler that starts all pods or none where no queue does; it must be installed with the trainer.
-
-    `ttl_s` is how long a finished job's pods are kept.
-    """
+    """Of TrainJobs."""
 
     gang: Optional[str] = choice(("coscheduling", "volcano"), None)
+    """The scheduler that starts all pods or none where no queue does; it must be installed with the trainer."""
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished job's pods are kept."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
@@ -131,4 +130,4 @@ def gang(job: Job, options: Options) -> Problem | None:
     )
 
 
-TARGET = pools.apart(Controller("trainjob", Options, objects, order, gang, first), leaders)
+TARGET = Controller("trainjob", Options, objects, order, gang, first, leaders).target()

@@ -9,7 +9,7 @@ from typing import Optional
 from compiler.checks import Check, check
 from compiler.errors import Problem
 from compiler.schedulers.job import Job
-from compiler.schedulers.kubernetes import names, pod, pools, topology
+from compiler.schedulers.kubernetes import names, pod, topology
 from compiler.schedulers.kubernetes.compute_domain import claim, domains
 from compiler.schedulers.kubernetes.container import Place, container
 from compiler.schedulers.kubernetes.controller import Controller
@@ -26,15 +26,16 @@ CONTAINER = "ranks"
 
 @dataclass(frozen=True)
 class Options(Pods):
-    """`tier` is the HyperNode tier that must hold an instance, `domain_tier` one that must hold each of its domains.
-
-    `ttl_s` is how long a finished Job is kept.
-    """
+    """Of Volcano Jobs."""
 
     queue: Optional[str] = None
+    """A Volcano queue."""
     tier: Optional[int] = between(1, 64, None)
+    """The HyperNode tier that must hold an instance."""
     domain_tier: Optional[int] = between(1, 64, None)
+    """The HyperNode tier that must hold each of its domains."""
     ttl_s: Optional[int] = quantity("s", (0, INT32), (1, 1e8), None)
+    """How long a finished Job is kept."""
 
 
 def objects(job: Job, options: Options, plan: Node) -> list[Node]:
@@ -171,4 +172,4 @@ def own(job: Job, options: Options) -> Iterator[Check]:
         )
 
 
-TARGET = pools.apart(Controller("volcano", Options, objects, order, gang, first, own=own), leaders)
+TARGET = Controller("volcano", Options, objects, order, gang, first, leaders, own=own).target()

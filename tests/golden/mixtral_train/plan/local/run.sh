@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan 3b7af52b3dd981dd4eee7e064aa5f1e9de6d22b9b01235de5a6f5a0695248413
+# plan a0734fafeb43f63a63f726be4539102d92a614649a7b0df5c7a74437aa75fb9c
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=be649955fa604fc9fa6bcb387828ca2b4e9b99387c5e8f4587ee009afea715f2 \
+  RANKPLAN_DIGEST=c1cc25f3b685ed975332c93e2f2f2f7f165c6d1fea4361159aeda68aa44c57e8 \
   python3 -I -S "$plan/runtime/spawn.py" --all

@@ -1,0 +1,1 @@
+"""Configurations of plans that lost machines."""

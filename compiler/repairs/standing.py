@@ -1,0 +1,145 @@
+"""A plan and what it lost -> the configuration of the repaired plan: compiling that is all that a repair is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from compiler.cluster import inventory
+from compiler.cluster.hostlist import fold
+from compiler.cluster.hosts import of_plan
+from compiler.failures import repair
+from compiler.failures.losses import Cluster, Lost, cluster
+from compiler.failures.moves import Move, Stored, moves, stored
+from compiler.failures.repair import Copies, Machines, Seating
+from compiler.failures.replicas import Replicas, replicas
+from compiler.layout.grid import Ranks
+from compiler.plan import Plan
+from compiler.repairs.fewer import Smaller, runs, smaller, what_would
+from compiler.specs.config import Config
+from compiler.world import World
+
+
+@dataclass(frozen=True)
+class Unrepairable:
+    """Why no plan is left, and what would make one."""
+
+    what: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """`config` is what the repaired plan declares, but for its machines; `notes` are for whoever decides."""
+
+    standing: Standing
+    config: Config
+    seats: Seating
+    moves: tuple[Move, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return self.standing.names(self.seats.machine)
+
+    @property
+    def spares(self) -> tuple[str, ...]:
+        return self.standing.names(self.seats.left)
+
+    @cached_property
+    def part(self) -> Config:
+        """The configuration on what is left: where slots are bound, the hosts by name and nobody else in the inventory; else as
+        many spares as the rules let it ask for: those that are left, fewer, or as many as before.
+        """
+        hardware, left = self.config.hardware, len(self.seats.left)
+        if self.standing.plan.world.slots.pinned and hardware.inventory is not None:
+            table = inventory.part(hardware.inventory, [*self.hosts, *self.spares])
+            hardware = replace(hardware, hosts=fold(self.hosts), inventory=table)
+            return replace(self.config, hardware=hardware, launch=replace(self.config.launch, spare_nodes=left))
+        asked = [
+            replace(self.config, launch=replace(self.config.launch, spare_nodes=n))
+            for n in (*range(left, -1, -1), self.config.launch.spare_nodes)
+        ]
+        return next((config for config in asked if runs(config)), asked[0])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A plan, its machines and what they hold, read once for any number of losses."""
+
+    plan: Plan
+    _smaller: dict[tuple[int, int], Smaller] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        slots, hardware = self.plan.world.slots, self.plan.config.hardware
+        return cluster(self.plan.world, of_plan(hardware)[slots.count :] if slots.pinned else ())
+
+    @cached_property
+    def places(self) -> Machines:
+        hosts = of_plan(self.plan.config.hardware) if self.plan.world.slots.pinned else ()
+        return repair.machines(self.cluster, hosts, self.plan.config.launch.spare_nodes)
+
+    @cached_property
+    def replicas(self) -> Replicas:
+        return replicas(self.plan.world)
+
+    @cached_property
+    def copies(self) -> Copies:
+        return repair.copies_of(self.plan.world, self.replicas)
+
+    @cached_property
+    def held(self) -> Stored:
+        return stored(self.plan.costs.to_dict()["memory"]["stages"], self.zero_stage)
+
+    @property
+    def zero_stage(self) -> int:
+        workload = self.plan.config.workload
+        return max(workload.zero_stage, int(workload.distributed_optimizer)) if workload.train else 0
+
+    def names(self, machines: Ranks) -> tuple[str, ...]:
+        return tuple(self.places.names[machine] for machine in machines.tolist())
+
+    def without(self, lost: Lost) -> Repaired | Unrepairable:
+        """The plan on what is left: on spares where there are enough, else with as many copies of the model as can run."""
+        room = int(repair.alive(self.cluster, self.places, lost).sum())
+        if room < self.cluster.slots.count:
+            return self._with_fewer(lost, room)
+        seats = repair.seats(self.cluster, self.copies, self.places, lost)
+        return Repaired(self, self.plan.config, seats, self._moves(self.plan.world, self.cluster, lost, seats))
+
+    def _moves(self, world: World, new: Cluster, lost: Lost, seats: Seating) -> tuple[Move, ...]:
+        return tuple(moves(world, (self.cluster, new), self.replicas, self.places, lost, seats, self.held))
+
+    def _with_fewer(self, lost: Lost, room: int) -> Repaired | Unrepairable:
+        notes: list[str] = []
+        for count in range(self.copies.count - 1, 0, -1):
+            new = self._with(count, room)
+            if new.world is not None:
+                seats = repair.fewer_seats((self.cluster, self.copies), (new.cluster, new.copies), self.places, lost)
+                found = self._moves(new.world, new.cluster, lost, seats)
+                return Repaired(self, new.config, seats, found, (*notes, *self._after(count)))
+            if not notes and new.config.hardware.nodes <= room:
+                notes += what_would(new.config, count, self.copies.word, new.why)
+        total, word = self.cluster.slots.count, self.copies.word
+        why = "; ".join(notes) or f"and no {word} fits on them" if self.copies.count > 1 else f"the plan has one {word}"
+        return Unrepairable(
+            f"{room} of {total} nodes are left and no spare, {why}",
+            f"add {total - room} hosts to the inventory as spares, and compile again",
+        )
+
+    def _with(self, count: int, room: int) -> Smaller:
+        """The plan with so many copies, on a cluster without names."""
+        if (count, room) not in self._smaller:
+            self._smaller[count, room] = smaller(self.plan.config, self.copies, count, room)
+        return self._smaller[count, room]
+
+    def _after(self, count: int) -> Iterator[str]:
+        if self.plan.config.workload.train and self.zero_stage > 0 and self.copies.word == "replica":
+            yield (
+                f"optimizer states are cut over {count} replicas, no longer {self.copies.count}:"
+                " every rank loads its share of them from the checkpoint"
+            )
+        if not self.plan.world.slots.pinned:
+            yield "slots are not bound to hosts: with one more free node in the cluster the plan itself starts as it is"

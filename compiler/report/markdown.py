@@ -1,0 +1,34 @@
+"""Sections as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from compiler.report.blocks import Block, Command, Items, Section, Table
+
+
+def markdown(name: str, sections: Iterable[Section]) -> str:
+    """A page with the sections that have something to say."""
+    return "\n\n".join([f"# {name}", *_parts(sections)]) + "\n"
+
+
+def _parts(sections: Iterable[Section]) -> Iterator[str]:
+    for section in sections:
+        if section.blocks:
+            yield from [f"## {section.title}"] * bool(section.title)
+            yield from map(_block, section.blocks)
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Table):
+        return "\n".join([_row(block.head), f"|{'---|' * len(block.head)}", *map(_row, block.rows)])
+    if isinstance(block, Items):
+        return "\n".join(f"- {item}" for item in block.items)
+    if isinstance(block, Command):
+        return f"- {block.name}:\n\n      {block.command}"
+    return block
+
+
+def _row(cells: Iterable[str]) -> str:
+    """A row stays whole, whatever is in its cells."""
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"

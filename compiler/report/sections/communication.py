@@ -1,0 +1,44 @@
+"""Collectives of a rank, and the forms of dispatch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from compiler.plan import Plan
+from compiler.report import breakdown
+from compiler.report.blocks import Block, Section, Table, shown
+from compiler.words import readable, seconds
+
+REPORT, CONSOLE = (100, 90)
+
+
+def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
+    if plan.alone:
+        yield Section("Communication", shown(_blocks(contents)))
+
+
+def _blocks(contents: Mapping[str, Any]) -> Iterator[Block]:
+    forms = breakdown.forms(contents["dispatch"])
+    yield breakdown.made(contents["communicators"])
+    yield _communication(contents["communication"])
+    if forms.rows:
+        yield "Ways to send a rank's tokens to their experts, for one MoE layer:"
+        yield forms
+
+
+def _communication(flows: list[Mapping[str, Any]]) -> Table:
+    rows = tuple(
+        (
+            flow.get("phase", ""),
+            flow["kind"],
+            f"{flow['op']} ({flow['role']})" if flow.get("role") else flow["op"],
+            readable(flow["count"]),
+            readable(flow["bytes_per_rank"]),
+            flow["span"],
+            seconds(flow["seconds"]),
+            "yes" if flow["overlapped"] else "no",
+        )
+        for flow in flows
+    )
+    return Table(("phase", "group", "collective", "calls", "bytes a rank", "span", "time", "overlapped"), rows)

@@ -1,0 +1,58 @@
+"""Topics of the report: each is one module, and is laid out in the report and on the console alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compiler.api import compile_plan
+from compiler.console import summary
+from compiler.report import sections
+from compiler.report.blocks import Command, Items, Section, Table
+from compiler.report.markdown import markdown
+from tests.pooled_plans import ON, POOLS
+
+TOPIC = """
+from compiler.report.blocks import Section, Table
+
+REPORT, CONSOLE = 55, 15
+
+
+def sections(plan, contents):
+    rows = ((str(contents["world_size"]), "a|b"),)
+    yield Section("Mine", ("Of mine.", Table(("ranks", "cell"), rows)), lines=(("mine", "of mine"),))
+"""
+
+
+def test_a_topic_is_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "of_mine.py").write_text(TOPIC)
+    monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(tmp_path)])
+    plan = compile_plan(["scheduler=[]"])
+    text = markdown(plan.name, sections.of(plan, plan.to_dict()))
+    mine = "## Mine\n\nOf mine.\n\n| ranks | cell |\n|---|---|\n| 1024 | a\\|b |\n\n## Stages"
+    assert mine in text
+    assert text.index("## Groups") < text.index("## Mine")
+    summary(plan, Path("out/x"))
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names[:5] == ["plan", "folder", "ranks", "degrees", "mine"]
+
+
+def test_blocks_are_laid_out_with_a_line_between() -> None:
+    found = [Section("", ("Text.",)), Section("Silent"), Section("B", (Items(("a", "b")), Command("c", "run x")))]
+    assert markdown("n", found) == "# n\n\nText.\n\n## B\n\n- a\n- b\n\n- c:\n\n      run x\n"
+    broken = Section("T", (Table(("h",), (("two\nlines  |",),)),))
+    assert markdown("n", [broken]).endswith("| h |\n|---|\n| two lines \\| |\n")
+
+
+@pytest.mark.parametrize("overrides", [["scheduler=[]"], [*ON, POOLS]])
+def test_every_topic_speaks_once_of_a_plan_or_of_pools(overrides: list[str]) -> None:
+    plan = compile_plan(overrides)
+    found = sections.of(plan, plan.to_dict())
+    titles = [section.title for section in found]
+    assert len(set(titles)) == len(titles)
+    assert ("Rates" in titles, "Groups" in titles) == (not plan.alone, plan.alone)
+    again = sections.of(plan, plan.to_dict(), console=True)
+    assert sorted(map(repr, again)) == sorted(map(repr, found))
