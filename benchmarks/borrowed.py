@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from benchmarks.features import TRAINING
 from benchmarks.rows.record import Record
-from compiler import calibrated
+from compiler.speed import calibrated, selection
 
 
 def releases(records: Iterable[Record]) -> list[str]:
@@ -21,7 +21,7 @@ def _release(record: Record) -> str:
         return ""
     name, release = record.software
     file = "training" if record.family in TRAINING else "serving"
-    latest = calibrated.release_key(calibrated.load(file).get("constants", {}), name, release)
+    latest = selection.release_key(calibrated.load(file).get("constants", {}), name, release)
     if latest == f"{name}/{release}":
         return ""
     instead = f"its latest, {latest.partition('/')[2]}" if latest else f"all {file} frameworks together"

@@ -28,7 +28,7 @@ print(time.process_time() - start)
 
 MANY = """
 import itertools, time, numpy as np
-from compiler import calibrated
+from compiler.speed import calibrated
 from compiler.config.load import load_config
 from compiler.costs.many import Many
 from compiler.costs.project import project
@@ -45,7 +45,7 @@ assert all(len(values) == {plans} and np.isfinite(values).all() for values in fo
 
 ONE = """
 import statistics, time
-from compiler import calibrated
+from compiler.speed import calibrated
 from compiler.config.load import load_config
 from compiler.costs.total import cost
 from compiler.frameworks.lay_out import lay_out

@@ -9,8 +9,8 @@ from benchmarks import curves, fits
 from benchmarks.fits import Constants, Samples
 from benchmarks.predict import memory_bytes
 from benchmarks.rows.record import Record
-from compiler import calibrated
-from compiler.fitting.levels import Keys
+from compiler.speed import selection
+from compiler.speed.fit.levels import Keys
 
 PARTS: dict[str, Callable[[Record], str]] = {
     "source": lambda record: record.source,
@@ -37,8 +37,8 @@ def as_released(keys: Keys, samples: Samples, constants: Constants) -> Keys:
     if not samples.training:
         return keys
     family, _, release = keys["release"].partition("/")
-    chosen = calibrated.release_key(fits.table(samples.scheme, constants), family, release)
-    return {**keys, "release": chosen, "product": calibrated.product(chosen)}
+    chosen = selection.release_key(fits.table(samples.scheme, constants), family, release)
+    return {**keys, "release": chosen, "product": selection.product(chosen)}
 
 
 def _left_out(samples: Samples, key: Callable[[Record], str]) -> list[tuple[Record, float]]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record
 from compiler import gpus
-from compiler.costs import collectives
-from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration, LinkCurve, completed
-from compiler.fitting import links
+from compiler.costs.comm import collectives
+from compiler.costs.comm.algorithms import ALGORITHMS
+from compiler.speed.fit import links
 
 FEWEST = 10
 """Calls of an operation on a GPU that make a curve."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.rows.record import Record
-from compiler import calibrated, gpus
-from compiler.costs.constants import CHUNK
+from compiler import gpus
 from compiler.costs.engine import Demand, demand
 from compiler.costs.pooled import of_pools
 from compiler.costs.shape import shape
 from compiler.costs.step import Work, work
+from compiler.speed import calibrated, selection
 from compiler.world import World
 
 TRAINING = ("dense_training", "dense_single_node", "moe_training")
@@ -28,7 +28,7 @@ def keys(record: Record) -> dict[str, str]:
     config = known(record).config
     return {
         level: family,
-        "product": calibrated.product(f"{family}/{release}"),
+        "product": selection.product(f"{family}/{release}"),
         "release": f"{family}/{release}",
         "generation": gpus.generation(config.hardware.name),
         "gpu": config.hardware.name,
@@ -44,10 +44,9 @@ def step_work(record: Record) -> Work:
 def served(record: Record) -> Demand:
     """The worker that decodes, and in a disaggregated deployment the pass of the one that fills."""
     world, ask = known(record), dict(record.ask or {})
-    gpu, chunk = calibrated.curves(world.config.hardware), ask.get("chunk", CHUNK)
+    gpu = calibrated.curves(world.config.hardware)
     if "prefill" in ask:
         filling = ask["prefill"]
         gpus = calibrated.curves(filling.config.hardware), gpu
-        return of_pools(shape(filling), shape(world), ask["workers"], gpus, chunk)
-    batch = float("inf") if ask.get("batch", 1) is None else None
-    return demand(shape(world), gpu, batch=batch, interval=ask.get("interval", 1), chunk=chunk)
+        return of_pools(shape(filling), shape(world), ask["workers"], gpus)
+    return demand(shape(world), gpu, batch=float("inf") if ask.get("batch", 1) is None else None)

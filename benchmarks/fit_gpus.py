@@ -17,8 +17,8 @@ from benchmarks import curves
 from benchmarks.rows import transfers
 from benchmarks.rows.hardware import gpu_file, nominal
 from benchmarks.rows.record import Row, read
-from compiler.fitting import kernels
-from compiler.fitting.written import digest, plain
+from compiler.speed.fit import kernels
+from compiler.speed.fit.written import digest, plain
 
 PRECISIONS = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4"}
 OUT = Path("conf/calibration")

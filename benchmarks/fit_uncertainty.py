@@ -17,9 +17,9 @@ import yaml
 
 from benchmarks import accuracy, cross, fits, predict
 from benchmarks.rows.record import UNFIT, Record
-from compiler import calibrated
 from compiler.costs.total import cost
-from compiler.fitting.written import digest, figures
+from compiler.speed import calibrated
+from compiler.speed.fit.written import digest, figures
 
 OUT = Path("conf/calibration/uncertainty.yaml")
 HEAD = (

@@ -14,8 +14,8 @@ from benchmarks.rows.record import UNFIT, Record
 from compiler.costs.arrays import Array
 from compiler.costs.engine import Demand
 from compiler.costs.step import Work
-from compiler.fitting import serving, training
-from compiler.fitting.levels import Evaluate, Keys, Scheme, Slot, balanced, fit, predicted
+from compiler.speed.fit import serving, training
+from compiler.speed.fit.levels import Evaluate, Keys, Scheme, Slot, balanced, fit, predicted
 
 Constants = Mapping[Slot, float]
 KINDS = {"tpot": serving.TPOT, "ttft": serving.TTFT, "serving_throughput": serving.RATE}

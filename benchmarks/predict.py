@@ -9,13 +9,13 @@ import numpy as np
 
 from benchmarks import curves, features, fits
 from benchmarks.rows.record import UNFIT, Record
-from compiler import calibrated
 from compiler.costs.calibration import Calibration
 from compiler.costs.engine import Demand, serve
-from compiler.costs.memory import allocated, reserved
 from compiler.costs.shape import shape
 from compiler.costs.step import Work, replayed, step
-from compiler.fitting import serving
+from compiler.costs.work.memory import allocated, reserved
+from compiler.speed import calibrated
+from compiler.speed.fit import serving
 
 
 def predict(records: Sequence[Record]) -> list[float]:

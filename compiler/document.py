@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from compiler.claims.facts import facts
 from compiler.cluster.share import Share
 from compiler.costs.case import busiest
 from compiler.costs.total import Costs
-from compiler.facts import facts
 from compiler.layout.grid import Grid
 from compiler.specs.config import Config
 from compiler.world import World

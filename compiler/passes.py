@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from compiler import invariants
 from compiler.checks import Check, Status
+from compiler.claims.judge import Verdict, judge, strict_checks
 from compiler.costs.total import Costs, cost, held
 from compiler.errors import CompilerError, InvariantError
-from compiler.expectations import judge, strict_checks
 from compiler.frameworks.lay_out import lay_out
 from compiler.invariants import memory
-from compiler.plan import Part, Plan, Verdict
+from compiler.plan import Part, Plan
 from compiler.schedulers import registry
 from compiler.specs.config import Config
 from compiler.world import World
@@ -148,7 +148,7 @@ def tried(config: Config) -> tuple[Check, ...]:
 
 def timed_by(config: Config) -> tuple[Calibration, Uncertainty]:
     """Curves and constants of what the plan runs on, measured or assumed; and how sure its figures are."""
-    from compiler import calibrated
+    from compiler.speed import calibrated
 
     found = calibrated.of(config)
     return found, calibrated.uncertainty(config, found)

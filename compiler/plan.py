@@ -13,6 +13,7 @@ from typing import Any
 
 from compiler import pooled
 from compiler.checks import Check
+from compiler.claims.judge import Verdict
 from compiler.costs.together import Aggregated
 from compiler.costs.total import Costs
 from compiler.document import SCHEMA, document, grids
@@ -23,20 +24,6 @@ from compiler.specs.config import Config
 from compiler.specs.hardware import Within
 from compiler.words import figures
 from compiler.world import World
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A claim held against the plan: `verdict` is holds, fails or not_applicable."""
-
-    id: str
-    statement: str
-    metric: str
-    comparison: str
-    claimed: Any
-    computed: Any
-    verdict: str
-    reason: str
 
 
 @dataclass(frozen=True)

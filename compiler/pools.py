@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from compiler import passes, pool_pair
 from compiler.checks import Check, Status, check, failed
+from compiler.claims.judge import unjudged
 from compiler.cluster import inventory
 from compiler.cluster.hostlist import fold
 from compiler.cluster.hosts import known
 from compiler.cluster.seating import Seating, seated
 from compiler.costs.together import Aggregated, sure
 from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
-from compiler.expectations import unjudged
 from compiler.invariants.world_size import idle
 from compiler.passes import compile_config, timed_by
 from compiler.plan import Plan

@@ -26,7 +26,7 @@ Nothing that is compiled knows the clock, the host, the environment or the order
    parameters, memory, time by measured or assumed curves       compiler/costs
         |
         v
-   checks and claims                                            compiler/invariants, expectations
+   checks and claims                                            compiler/invariants, claims
         |
         v
    Plan: named parts, launched together                         compiler/plan

@@ -8,8 +8,8 @@ from typing import Any
 from compiler.costs import total
 from compiler.costs.calibration import Calibration, assumed_curves
 from compiler.costs.case import case
-from compiler.costs.params import Counts, counts, totals
 from compiler.costs.uncertainty import Uncertainty
+from compiler.costs.work.params import Counts, counts, totals
 from compiler.frameworks.adapter import adapter
 from compiler.specs.config import Framework
 from compiler.specs.model import Model

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks import accuracy
 from benchmarks.rows.record import Record, Row
-from compiler import calibrated
 from compiler.costs.calibration import Calibration
+from compiler.speed import calibrated
 from compiler.world import World
 from tests.measured_rows import write
 

@@ -12,8 +12,8 @@ from benchmarks import accuracy, cross, fits
 from benchmarks.predict import predict
 from benchmarks.rows import training
 from benchmarks.rows.record import Record
-from compiler import calibrated
 from compiler.costs.calibration import Calibration
+from compiler.speed import calibrated
 from tests.costed import cost
 from tests.measured_rows import SHARED, TRAIN, steps_of, write
 

@@ -15,9 +15,9 @@ from benchmarks.rows import transfers
 from benchmarks.rows.hardware import nominal
 from benchmarks.rows.record import Record, Row
 from compiler import gpus
-from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.calibration import GpuCalibration, LinkCurve
-from compiler.fitting import links
+from compiler.costs.comm.algorithms import ALGORITHMS
+from compiler.speed.fit import links
 from tests.measured_rows import MOVED, SHARED, write
 
 MADE = LinkCurve(7e-6, 1e-6, 0.75, 0.1, 1e-5)

@@ -14,8 +14,8 @@ from benchmarks.rows.hardware import nominal
 from compiler.costs.calibration import KernelCurve, LinkCurve
 from compiler.costs.software import Software
 from compiler.costs.step import step
-from compiler.fitting import kernels, levels, links
-from compiler.fitting import training as steps
+from compiler.speed.fit import kernels, levels, links
+from compiler.speed.fit import training as steps
 from tests.measured_rows import TRAIN, write
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from compiler import calibrated, compile_plan
+from compiler import compile_plan
 from compiler.errors import ConfigError
+from compiler.speed import calibrated
 
 LLAMA = ["model=llama3_1_70b", "parallel=tp8_pp4_adp4", "workload=train", "hardware.nodes=16"]
 

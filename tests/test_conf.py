@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from compiler.claims.judge import holds
 from compiler.config.schema import writable
-from compiler.expectations import holds
 from compiler.render.assets import folder
 from compiler.specs.config import Framework
 from compiler.specs.degrees import Parallel, looks_like_degrees, parse, resolve

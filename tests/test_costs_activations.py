@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from compiler.costs.activations import in_training, passing, stored_each
 from compiler.costs.arrays import array
 from compiler.costs.case import case
-from compiler.costs.memory import allocated, reserved
-from compiler.costs.pipeline import in_flight
+from compiler.costs.pipeline.flight import in_flight
+from compiler.costs.work.activations import in_training, passing, stored_each
+from compiler.costs.work.memory import allocated, reserved
 from compiler.frameworks.lifted import Source
 from tests.costed import held, parts, under
 from tests.worlds import DEEPSEEK_V3, GPT3, LLAMA_8B, MIXTRAL, TRAIN, world

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.rows.hardware import nominal
-from compiler import calibrated
 from compiler.costs.calibration import Calibration
 from compiler.costs.train import Train
+from compiler.speed import calibrated
 from tests.costed import cost
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B, TRAIN, world
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration, LinkCurve, assumed_curves
-from compiler.costs.collectives import seconds as seconds_by
-from compiler.costs.collectives import wire_bytes
-from compiler.costs.links import Reach, reach
+from compiler.costs.comm.algorithms import ALGORITHMS
+from compiler.costs.comm.collectives import seconds as seconds_by
+from compiler.costs.comm.collectives import wire_bytes
+from compiler.costs.comm.links import Reach, reach
 from compiler.specs.hardware import Fabric, Hardware, Nvlink
 from tests.worlds import GENERIC, world
 

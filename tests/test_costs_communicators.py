@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from compiler.costs.case import case
-from compiler.costs.communicators import communicators
+from compiler.costs.comm.communicators import communicators
 from compiler.costs.constants import BUFFERS_BYTES
-from compiler.costs.memory import allocated, memory
-from compiler.costs.params import counts, totals
+from compiler.costs.work.memory import allocated, memory
+from compiler.costs.work.params import counts, totals
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from tests.costed import cost

@@ -10,9 +10,9 @@ import pytest
 from benchmarks.rows.hardware import nominal
 from compiler.costs.calibration import assumed_curves
 from compiler.costs.case import case
-from compiler.costs.dispatch import Form, distinct, forms
-from compiler.costs.forward import whole_sequences
-from compiler.costs.links import reach
+from compiler.costs.comm.dispatch import Form, distinct, forms
+from compiler.costs.comm.links import reach
+from compiler.costs.work.forward import whole_sequences
 from tests.costed import cost
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B, SERVE, TRAIN, world
 

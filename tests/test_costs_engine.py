@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler import calibrated
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.constants import COHORT, MLA_KERNELS, MOST_REQUESTS, OFFLINE
 from compiler.costs.engine import Demand, Prompts, Served, closed_loop, demand, prompts, serve
-from compiler.costs.forward import one_token, whole_sequences
 from compiler.costs.forward_pass import Pass, chunk_seconds, decode_seconds, fill_seconds, one_pass
 from compiler.costs.shape import Shape, shape
 from compiler.costs.software import Engine
-from compiler.fitting import serving
-from compiler.fitting.levels import Scheme, fit
+from compiler.costs.work.forward import one_token, whole_sequences
 from compiler.specs.model import Model
+from compiler.speed import calibrated
+from compiler.speed.fit import serving
+from compiler.speed.fit.levels import Scheme, fit
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B, MOE_30B, SERVE, world
 
 
@@ -209,7 +209,7 @@ def test_passes_are_summed_over_stages() -> None:
 
 
 def test_an_engine_that_looks_seldom_lets_requests_wait_for_half_as_many_steps() -> None:
-    often, seldom = (served(asked(interval=x)) for x in (1.0, 31.0))
+    often, seldom = (served(replace(asked(), interval=array(x))) for x in (1.0, 31.0))
     step = served(asked(), poll=5.0).ttft_s - served(asked(), poll=4.0).ttft_s
     assert seldom.ttft_s - often.ttft_s == pytest.approx(15 * step)
     assert seldom.tpot_s == often.tpot_s

@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.rows.hardware import nominal
-from compiler import calibrated
-from compiler.costs.far import reaches
-from compiler.costs.links import reach
+from compiler.costs.comm.far import reaches
+from compiler.costs.comm.links import reach
 from compiler.costs.many import Many
 from compiler.costs.project import project, shapes
 from compiler.costs.shape import shape
@@ -29,6 +28,7 @@ from compiler.specs.degrees import Parallel
 from compiler.specs.hardware import Fabric, Nvlink
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
+from compiler.speed import calibrated
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B, MIXTRAL, QWEN_30B, SERVE, TRAIN
 
 H100 = nominal("h100_80gb")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.costs.activations import passing
 from compiler.costs.arrays import array
 from compiler.costs.case import case
-from compiler.costs.memory import gathered, kv_token, memory
-from compiler.costs.params import counts, totals
+from compiler.costs.work.activations import passing
+from compiler.costs.work.memory import gathered, kv_token, memory
+from compiler.costs.work.params import counts, totals
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from tests.costed import cost, held, parts, under

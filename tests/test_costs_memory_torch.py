@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from compiler.costs.activations import in_training
 from compiler.costs.case import case
-from compiler.costs.memory import gathered
-from compiler.costs.params import counts, totals
+from compiler.costs.work.activations import in_training
+from compiler.costs.work.memory import gathered
+from compiler.costs.work.params import counts, totals
 from tests.costed import under
 from tests.worlds import LLAMA_8B, TRAIN, world
 

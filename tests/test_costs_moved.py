@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from compiler.costs import moved, offload
-from compiler.costs.activations import in_training, stored_each
 from compiler.costs.case import Case, case
-from compiler.costs.pipeline import in_flight
+from compiler.costs.pipeline.flight import in_flight
+from compiler.costs.work.activations import in_training, stored_each
 from compiler.specs.model import Model
 from tests.costed import cost
 from tests.worlds import DEEPSEEK_V3, MIXTRAL, TRAIN, world

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from benchmarks.rows.hardware import nominal
-from compiler import calibrated
 from compiler.costs.calibration import Calibration
 from compiler.costs.constants import HOST_UPDATE_BANDWIDTH, PCIE_BANDWIDTH
 from compiler.costs.total import Costs
 from compiler.costs.train import Train
+from compiler.speed import calibrated
 from tests.costed import cost
 from tests.worlds import LLAMA_8B, TRAIN, world
 

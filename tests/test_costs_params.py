@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compiler.costs.case import case
-from compiler.costs.params import counts, norms, totals
+from compiler.costs.work.params import counts, norms, totals
 from compiler.specs.model import Declared, Model
 from tests.costed import cost
 from tests.worlds import (

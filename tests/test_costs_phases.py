@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from benchmarks.rows.hardware import nominal
-from compiler import calibrated
 from compiler.api import compile_plan
+from compiler.claims.performance import performance
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import case
 from compiler.costs.forward_pass import Pass
-from compiler.costs.memory import memory
-from compiler.costs.params import counts, totals
 from compiler.costs.room import fitting
 from compiler.costs.stage_time import OF_A_PASS
-from compiler.performance import performance
+from compiler.costs.work.memory import memory
+from compiler.costs.work.params import counts, totals
 from compiler.specs.hardware import Hardware
+from compiler.speed import calibrated
 from tests.costed import cost
 from tests.worlds import DEEPSEEK_V3, LLAMA_70B, MOE_30B, SERVE, world
 

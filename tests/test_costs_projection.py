@@ -10,10 +10,10 @@ import pytest
 from compiler.costs.arrays import array
 from compiler.costs.calibration import assumed_curves
 from compiler.costs.case import case
-from compiler.costs.flops import model_forward_per_token, model_step, peak_flops
-from compiler.costs.forward import dispatched, mean_keys, one_token, touched_fraction, whole_sequences
-from compiler.costs.params import counts, totals
-from compiler.costs.pipeline import bubble_fraction
+from compiler.costs.pipeline.flight import bubble_fraction
+from compiler.costs.work.flops import model_forward_per_token, model_step, peak_flops
+from compiler.costs.work.forward import dispatched, mean_keys, one_token, touched_fraction, whole_sequences
+from compiler.costs.work.params import counts, totals
 from compiler.specs.hardware import Gpu, PeakFlops
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload

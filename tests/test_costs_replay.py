@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compiler.costs import replay, uneven
 from compiler.costs.arrays import array
-from compiler.costs.orders import ORDERS, WEIGHT, Op
+from compiler.costs.pipeline import closed, replay
+from compiler.costs.pipeline.orders import ORDERS, WEIGHT, Op
 from compiler.frameworks.lifted import Source
 from tests.wheels import wheel
 
@@ -32,8 +32,8 @@ def test_equal_stages_wait_as_the_papers_say_and_as_the_closed_form_says(
     found = replay.Pipeline(name, forward, backward, vpp, micro_batches).makespan()
     expected = 3 * (pp - 1) * {"zero_bubble": 1 / 3, "dualpipe": (pp - 2) / (3 * (pp - 1))}.get(name, 1 / vpp)
     assert found == pytest.approx(3 * micro_batches + expected)
-    closed = uneven.bubble(name, forward, backward, array(vpp), array(micro_batches))
-    assert float(closed) == pytest.approx(expected)
+    said = closed.bubble(name, forward, backward, array(vpp), array(micro_batches))
+    assert float(said) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("name", "pp", "vpp", "micro_batches"), PLANS)
@@ -68,9 +68,9 @@ def test_the_closed_form_stays_within_two_per_cent_of_the_replay() -> None:
             end = replay.Pipeline(name, forward, backward, vpp, count).makespan()
             assert end is not None
             total = forward + backward
-            slowest = (uneven.mirrored(total) if name == "dualpipe" else total).max()
-            closed = uneven.bubble(name, forward, backward, array(vpp), array(count))
-            errors.append(abs((count * slowest + float(closed)) / end - 1))
+            slowest = (closed.mirrored(total) if name == "dualpipe" else total).max()
+            said = closed.bubble(name, forward, backward, array(vpp), array(count))
+            errors.append(abs((count * slowest + float(said)) / end - 1))
         off[name] = max(errors)
     assert all(error < 0.02 for error in off.values()), off
 
@@ -79,8 +79,8 @@ def test_many_plans_at_once_are_each_of_them() -> None:
     rng = np.random.default_rng(1)
     forward = rng.uniform(0.5, 2, (6, 4))
     vpp, count = array([1, 2, 4, 1, 2, 4]), array([8, 8, 16, 32, 64, 4])
-    together = uneven.bubble("interleaved", forward, 2 * forward, vpp, count)
-    alone = [uneven.bubble("interleaved", forward[i], 2 * forward[i], vpp[i], count[i]) for i in range(6)]
+    together = closed.bubble("interleaved", forward, 2 * forward, vpp, count)
+    alone = [closed.bubble("interleaved", forward[i], 2 * forward[i], vpp[i], count[i]) for i in range(6)]
     assert together == pytest.approx(np.array(alone))
 
 

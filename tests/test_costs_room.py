@@ -10,9 +10,9 @@ import pytest
 from benchmarks.rows.hardware import nominal
 from compiler.costs.case import Case, case
 from compiler.costs.constants import MOST_REQUESTS
-from compiler.costs.memory import kv_cache, kv_token, memory
-from compiler.costs.params import Counts, counts, totals
 from compiler.costs.room import admitted, fitting, given
+from compiler.costs.work.memory import kv_cache, kv_token, memory
+from compiler.costs.work.params import Counts, counts, totals
 from compiler.frameworks.adapter import adapter, servers
 from compiler.layout.traits import LEAST, Room
 from compiler.specs.config import Config, Framework
@@ -129,3 +129,8 @@ def _of(name: str, *args: str) -> Config:
 def test_other_frameworks_are_no_servers() -> None:
     traits = adapter("megatron").traits(_of("megatron", "--gpu-memory-utilization=0.8"))
     assert (traits.serves, traits.room) == (False, Room())
+
+
+def test_an_engine_looks_for_requests_as_seldom_as_it_is_told() -> None:
+    asked = [adapter("sglang").traits(_of("sglang", *args)).interval for args in ([], ["--scheduler-recv-interval=30"])]
+    assert asked == [1, 30]

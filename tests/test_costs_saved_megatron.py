@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from compiler.costs.activations import stored_each
 from compiler.costs.case import case
+from compiler.costs.work.activations import stored_each
 from compiler.specs.model import Model
 from tests.costed import under
 from tests.worlds import TRAIN, world

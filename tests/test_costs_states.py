@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compiler.costs import states
-from compiler.costs.activations import stored_each
 from compiler.costs.case import Case, case
-from compiler.costs.memory import memory
-from compiler.costs.params import totals
-from compiler.costs.traffic import synchronising
+from compiler.costs.work import states
+from compiler.costs.work.activations import stored_each
+from compiler.costs.work.memory import memory
+from compiler.costs.work.params import totals
+from compiler.costs.work.traffic import synchronising
 from compiler.specs.states import States
 from tests.costed import held
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B, TRAIN, world

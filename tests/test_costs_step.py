@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from benchmarks.rows.hardware import nominal
-from compiler import calibrated
 from compiler.costs.constants import SOFT_EDGE
 from compiler.costs.shape import shape
 from compiler.costs.software import Software
 from compiler.costs.step import Work, exceeding, stages, step, work
 from compiler.specs.model import Model
+from compiler.speed import calibrated
 from tests.worlds import DEEPSEEK_V3, GPT3, GPT_OSS, LLAMA_8B, TRAIN, world
 
 H100 = nominal("h100_80gb")

@@ -10,11 +10,11 @@ import pytest
 
 from benchmarks.predict import predict
 from benchmarks.rows.hardware import nominal
-from compiler import calibrated
 from compiler.costs.calibration import Calibration
 from compiler.costs.constants import MOST_REQUESTS
 from compiler.costs.serve import Decode, Prefill
 from compiler.costs.together import rough
+from compiler.speed import calibrated
 from tests.costed import cost
 from tests.served_rows import planned, times
 from tests.worlds import DEEPSEEK_V3, LLAMA_70B, SERVE, world

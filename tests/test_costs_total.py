@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler import calibrated
 from compiler.costs.calibration import Calibration
 from compiler.costs.constants import BUFFERS_BYTES
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
+from compiler.speed import calibrated
 from compiler.world import World
 from tests.costed import cost
 from tests.worlds import (

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from compiler.costs.case import Case, case
-from compiler.costs.memory import memory
-from compiler.costs.params import Counts, counts, totals
 from compiler.costs.trained import trained
+from compiler.costs.work.memory import memory
+from compiler.costs.work.params import Counts, counts, totals
 from compiler.invariants import declared
 from compiler.specs.workload import Workload
 from tests.configs import changed, composed

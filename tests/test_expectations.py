@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from compiler.claims.judge import judge
 from compiler.errors import ConfigError, InvariantError
-from compiler.expectations import judge
 from compiler.passes import compile_config
 from compiler.plan import Plan
 from tests.configs import changed, compiled, composed

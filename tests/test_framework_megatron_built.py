@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from compiler.config.hf import FAMILIES, NESTED
-from compiler.costs import params
+from compiler.costs.work import params
 from compiler.frameworks.megatron import placed
 from compiler.frameworks.megatron.installed import module
 from tests.configs import changed

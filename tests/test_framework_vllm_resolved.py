@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 from compiler.costs.case import case as costed
-from compiler.costs.memory import kv_token
+from compiler.costs.work.memory import kv_token
 from compiler.frameworks import resolved as driver
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lay_out import lay_out

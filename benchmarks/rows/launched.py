@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from benchmarks.rows.hardware import gpu_file
 from benchmarks.rows.record import Row
-from compiler import calibrated, gpus
+from compiler import gpus
 from compiler.frameworks.adapter import servers
+from compiler.specs.config import Framework
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
+from compiler.speed import calibrated
 
 CROWD = 16
 """Requests from which on SGLang is launched to look for more once in 30 steps."""
@@ -69,6 +69,12 @@ def interval(row: Row, requests: int) -> int:
     return 30 if requests >= CROWD else 10
 
 
-def chunk(row: Row) -> dict[str, Any]:
+def chunk(row: Row) -> int | None:
     """Tokens of prompts in a step, where scripts set them."""
-    return {"chunk": CHUNKS[row["backend"]]} if row["backend"] in CHUNKS else {}
+    return CHUNKS.get(row["backend"])
+
+
+def framework(row: Row, requests: int) -> Framework:
+    """The server of a row, as it looks for requests."""
+    steps = interval(row, requests)
+    return Framework(name=server(row), args=[f"--scheduler-recv-interval={steps}"] * (steps > 1))

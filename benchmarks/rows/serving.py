@@ -11,7 +11,7 @@ from benchmarks.rows import launched
 from benchmarks.rows.hardware import cluster, gpu_file, nominal
 from benchmarks.rows.models import model
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
-from compiler.specs.config import Config, Framework
+from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
 from compiler.specs.weights import Quantization
@@ -59,8 +59,10 @@ def degrees(row: Row, prefix: str = "", per_node: int = 8) -> Parallel:
     return Parallel(tp=tp, pp=pp, ep=ep, etp=etp, adp=adp)
 
 
-def world(row: Row, architecture: Model, parallel: Parallel, batch: int, lengths: tuple[int, int]) -> World:
-    """A worker with `batch` requests over its attention-DP ranks. Raises Skip."""
+def world(
+    row: Row, architecture: Model, parallel: Parallel, batch: int, lengths: tuple[int, int], *, together: bool = False
+) -> World:
+    """A worker with `batch` requests over its attention-DP ranks, which fills and decodes (`together`) or one of both. Raises Skip."""
     gpus = parallel.tp * parallel.pp * (parallel.adp or 1)
     prompt, output = lengths
     layers, pp = architecture.num_hidden_layers, parallel.pp
@@ -77,10 +79,11 @@ def world(row: Row, architecture: Model, parallel: Parallel, batch: int, lengths
             output_length=output,
             precision=precision(row, architecture),
             kv_cache_precision=launched.cached(row, precision(row, architecture)),
+            prefill_chunk=launched.chunk(row) if row["mode"] in ("agg", "disagg") else None,
             draft_tokens=launched.drafts(row, architecture, parallel),
             draft_acceptance=launched.ACCEPTED,
         ),
-        framework=Framework(name=launched.server(row)),
+        framework=launched.framework(row, batch if together else 1),
     )
     return planned(config)
 
@@ -116,12 +119,10 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
     lengths = whole(row, "isl"), whole(row, "osl")
     offline = "max throughput" in row["phase"]
     ask: dict[str, Any] = {"mode": row["mode"], "isl": lengths[0], "osl": lengths[1]}
-    ask |= launched.chunk(row)
     if row["mode"] == "agg":
         parallel = degrees(row)
         batch = 1 if offline else whole(row, "concurrency", whole(row, "batch_per_gpu", 0) * (parallel.adp or 1))
-        found = world(row, architecture, parallel, batch, lengths)
-        ask["interval"] = launched.interval(row, batch)
+        found = world(row, architecture, parallel, batch, lengths, together=True)
         return {"world": found, "ask": {**ask, "batch": None if offline else max(1, batch)}}
     if not row["decode_workers"] or not row["prefill_workers"]:
         raise Skip("number of workers of each pool not given")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.rows.hardware import cluster, gpu_file
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, read, reason, whole
-from compiler.costs.links import Reach
+from compiler.costs.comm.links import Reach
 
 OPS = {
     "all_reduce": "all_reduce",

@@ -10,19 +10,19 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from compiler import calibrated
 from compiler.config.load import load_config
-from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.calibration import KernelCurve, LinkCurve
+from compiler.costs.comm.algorithms import ALGORITHMS
 from compiler.entry import Parser, finish
 from compiler.errors import ConfigError, WriteError, short, shown
-from compiler.fitting import kernels, links
-from compiler.fitting.written import digest, plain
 from compiler.inputs import table
 from compiler.inputs.file import text as text_of
 from compiler.render.atomic import write_file
 from compiler.specs.hardware import Hardware
 from compiler.specs.ranges import problems
+from compiler.speed import calibrated
+from compiler.speed.fit import kernels, links
+from compiler.speed.fit.written import digest, plain
 
 OPS = (("all_?reduce", "all_reduce"), ("all_?gather", "all_gather"), ("reduce_?scatter", "reduce_scatter"))
 OPERATIONS = (*OPS, ("all_?to_?all", "all_to_all"))

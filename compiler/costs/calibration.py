@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from compiler.costs.algorithms import ALGORITHMS, Algorithm
 from compiler.costs.arrays import Array
+from compiler.costs.comm.algorithms import ALGORITHMS, Algorithm
 from compiler.costs.constants import ASSUMED_SHARPNESS, COLLECTIVE_LAUNCH_S, KERNEL_LAUNCH_S, scale_up_efficiency
 from compiler.costs.software import Engine, Software
 from compiler.specs.fields import REQUIRED, between, numbers

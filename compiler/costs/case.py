@@ -14,8 +14,8 @@ import numpy as np
 from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
-from compiler.costs.stages import Layers, chunks, layers
-from compiler.costs.widths import ELEMENT_BYTES, Widths, products, widths
+from compiler.costs.work.stages import Layers, chunks, layers
+from compiler.costs.work.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.traits import BY_DEGREES, Traits

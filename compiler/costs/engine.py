@@ -12,11 +12,11 @@ import numpy as np
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.constants import CHUNK, COHORT
-from compiler.costs.forward import drafting, one_token, whole_sequences
 from compiler.costs.forward_pass import Pass, decode_seconds, fill_seconds, one_pass
 from compiler.costs.room import admitted
 from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
+from compiler.costs.work.forward import drafting, one_token, whole_sequences
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,10 @@ class Demand:
     drafted: Array
 
 
-def prompts(plan: Shape, gpu: GpuCalibration, waiting: float, chunk: int = CHUNK) -> Prompts:
+def prompts(plan: Shape, gpu: GpuCalibration, waiting: float) -> Prompts:
     """Of a worker where `waiting` requests at most are in flight on each attention-DP rank."""
     length, ranks = plan.case.workload.longest, int(np.max(plan.case.adp))
+    chunk = plan.case.workload.prefill_chunk or CHUNK
 
     def filled(count: int) -> Pass:
         these = plan.at(global_batch_size=count * ranks, micro_batch_size=count)
@@ -77,8 +78,6 @@ def demand(
     batch: float | None = None,
     fill: Prompts | None = None,
     fillers: float = 0.0,
-    interval: float = 1.0,
-    chunk: int = CHUNK,
 ) -> Demand:
     """The steady state of the plan's batch, or of `batch` requests a rank (inf: all that fit): contexts are half way."""
     case, workload = plan.case, plan.case.workload
@@ -86,7 +85,7 @@ def demand(
     asked = workload.global_batch_size / case.adp if batch is None else array(batch)
     running = np.maximum(np.minimum(asked, admitted(case, plan.held)), 1.0)
     full = plan.at(global_batch_size=round(float(np.max(running * case.adp))))
-    filled = fill or prompts(plan, gpu, float(np.max(running)), chunk)
+    filled = fill or prompts(plan, gpu, float(np.max(running)))
     return Demand(
         decode=one_pass(full, gpu, one_token(full.case, prompt + output / 2)),
         prompt=filled.alone,
@@ -100,7 +99,7 @@ def demand(
         running=running,
         apart=array(fill is not None),
         fillers=array(fillers),
-        interval=array(interval),
+        interval=array(case.interval),
         drafted=array(drafting(case)),
     )
 

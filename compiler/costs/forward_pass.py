@@ -10,33 +10,28 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compiler.costs import traffic
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
+from compiler.costs.comm.timed import Timed, timed
 from compiler.costs.constants import MLA_KERNELS
-from compiler.costs.exposed import Timed, timed
-from compiler.costs.forward import Forward
-from compiler.costs.parts import parts
 from compiler.costs.shape import Shape
-from compiler.costs.shapes import gemms
 from compiler.costs.software import Engine
+from compiler.costs.work import traffic
+from compiler.costs.work.forward import Forward
+from compiler.costs.work.gemms import gemms
+from compiler.costs.work.parts import Parts, parts
 from compiler.specs.weights import WIDE
 
 
-@dataclass(frozen=True)
-class Pass:
+@dataclass(frozen=True, kw_only=True)
+class Pass(Parts):
     """A forward pass through all stages: seconds at the curves' own speed; `launches`, `experts` and `calls` are counts.
 
     `wire`: what of `tp` grows with the message; the rest of a call is latency. `eager` is above 0 where no graph was captured for
     a step of decode.
     """
 
-    products: Array
-    grouped: Array
-    core: Array
-    elementwise: Array
-    launches: Array
     experts: Array
     latent: Array
     tp: Array
@@ -69,11 +64,7 @@ def stage_pass(plan: Shape, gpu: GpuCalibration, forward: Forward) -> Pass:
     small = [item for item in flows if item.flow.kind in ("tp", "cp")]
     calls = sum((item.flow.forward * (array(item.reach.size) > 1) for item in small), none)
     return Pass(
-        products=kernels.products,
-        grouped=kernels.grouped,
-        core=kernels.core,
-        elementwise=kernels.elementwise,
-        launches=kernels.launches + _others(case),
+        **vars(replace(kernels, launches=kernels.launches + _others(case))),
         experts=case.running.moe + none,
         latent=case.model.mla * case.running.layers + none,
         tp=spent(flows, "tp", "cp"),

@@ -15,8 +15,8 @@ from compiler.costs.constants import (
     LOGIT_BYTES,
     SOFTMAX_STATISTIC_BYTES,
 )
-from compiler.costs.forward import Forward, dispatched
-from compiler.costs.params import key_value_width, matrices, query_width, value_width
+from compiler.costs.work.forward import Forward, dispatched
+from compiler.costs.work.params import key_value_width, matrices, query_width, value_width
 
 
 def blocks(case: Case, forward: Forward) -> tuple[Array, Array]:

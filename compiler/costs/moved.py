@@ -11,8 +11,8 @@ import numpy as np
 from compiler.costs import kept
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
-from compiler.costs.forward import Forward, whole_sequences
-from compiler.costs.params import matrices, value_width
+from compiler.costs.work.forward import Forward, whole_sequences
+from compiler.costs.work.params import matrices, value_width
 
 
 def each(case: Case, stored: Array) -> Array:

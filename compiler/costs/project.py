@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.costs import offload, room
-from compiler.costs.activations import stored_each
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import Case, busiest, shaped
-from compiler.costs.far import reaches
+from compiler.costs.comm.far import reaches
 from compiler.costs.many import Many
-from compiler.costs.memory import memory, updated
-from compiler.costs.params import counts, totals
 from compiler.costs.serve import prompts_seconds, token_seconds
 from compiler.costs.shape import Shape, kinds
-from compiler.costs.stages import chunks, layers
 from compiler.costs.step import step, work
+from compiler.costs.work.activations import stored_each
+from compiler.costs.work.memory import memory, updated
+from compiler.costs.work.params import counts, totals
+from compiler.costs.work.stages import chunks, layers
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.layout.stages import Stages, split

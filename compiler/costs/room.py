@@ -10,9 +10,9 @@ import numpy as np
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
 from compiler.costs.constants import MOST_REQUESTS, OTHER_BYTES
-from compiler.costs.memory import Memory, kv_cache, memory
-from compiler.costs.params import Counts
 from compiler.costs.uncertainty import Uncertainty
+from compiler.costs.work.memory import Memory, kv_cache, memory
+from compiler.costs.work.params import Counts
 
 Around = tuple[float, float] | tuple[None, None]
 

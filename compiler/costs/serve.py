@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.costs import traffic
 from compiler.costs.arrays import Array, array, settled
 from compiler.costs.calibration import Calibration
-from compiler.costs.exposed import Row, row, timed
-from compiler.costs.forward import busy_stages, chunked, drafting, one_token, whole_sequences
+from compiler.costs.comm.timed import Row, row, timed
 from compiler.costs.room import fitting
 from compiler.costs.shape import Shape
 from compiler.costs.stage_time import stage_seconds
+from compiler.costs.work import traffic
+from compiler.costs.work.forward import busy_stages, chunked, drafting, one_token, whole_sequences
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from compiler.costs.case import Case, case
-from compiler.costs.links import Reach, reach
-from compiler.costs.params import Counts, Totals, counts, totals
+from compiler.costs.comm.links import Reach, reach
+from compiler.costs.work.params import Counts, Totals, counts, totals
 from compiler.world import World
 
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import Case
-from compiler.costs.collectives import direct
-from compiler.costs.forward import Forward, halved
+from compiler.costs.comm.collectives import direct
 from compiler.costs.forward_pass import Pass, decode_seconds, fill_seconds, prompt_seconds, stage_pass
 from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
+from compiler.costs.work.forward import Forward, halved
 
 OF_A_PASS = {
     "products_s": ("products",),

@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from compiler.costs import pipeline, replay, states, traffic
-from compiler.costs import uneven as closed
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration, GpuCalibration
 from compiler.costs.case import Case
+from compiler.costs.comm.timed import Timed, timed
 from compiler.costs.constants import CORE_BACKWARD, EDGE, SCORES_BACKWARD, SOFT_EDGE
-from compiler.costs.exposed import Timed, timed
-from compiler.costs.forward import whole_sequences
-from compiler.costs.memory import sharded
-from compiler.costs.params import rebuilt
-from compiler.costs.parts import parts
+from compiler.costs.pipeline import closed, flight, replay
 from compiler.costs.shape import Shape
 from compiler.costs.software import Software
 from compiler.costs.trained import share, trained
+from compiler.costs.work import states, traffic
+from compiler.costs.work.forward import whole_sequences
+from compiler.costs.work.memory import sharded
+from compiler.costs.work.params import rebuilt
+from compiler.costs.work.parts import Parts, parts
 
 Waiting = Callable[[Array, Array], Array]
 """Seconds of a micro-batch forward and backward on each rank -> those that a step lasts beyond the slowest rank's own work."""
@@ -33,25 +33,16 @@ Waiting = Callable[[Array, Array], Array]
 KINDS = ("tp", "cp", "ep", "ep_far", "ep_once", "beside", "etp", "pp")
 
 
-@dataclass(frozen=True)
-class Work:
-    """Seconds at the curves' own speed. Kernels: of a forward pass of a micro-batch; `ahead_*` and `back_*`: collectives of
-    a micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `launches`, `experts`: counts
-    of kernels, of layers with experts, and of those that keep the host busy beyond their kernels.
-    `weights`: 1 where backward has products for the gradients of weights. `rebuilt`: products of the pieces that backward makes again.
-    `micro_batches` and `vpp`: one a plan, shape [] or [plans].
+@dataclass(frozen=True, kw_only=True)
+class Work(Parts):
+    """Seconds at the curves' own speed, the parts of a forward pass of a micro-batch among them; `ahead` and `back`: collectives of a
+    micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `experts` and `waits`: counts of
+    layers with experts, and of those that keep the host busy beyond their kernels.
+    `weights`: 1 where backward has products for the gradients of weights. `rebuilt`: products of the pieces that backward makes again. `micro_batches` and `vpp`: one a plan, shape [] or [plans].
     """
 
     schedule: str
-
-    products: Array
-    grouped: Array
-    core: Array
-    scores: Array
-    elementwise: Array
-    permuted: Array
     accumulated: Array
-    launches: Array
     experts: Array
     waits: Array
     ahead: dict[str, Array]
@@ -96,16 +87,10 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
     own = trained(case, held)
     moved = states.updated(case) * sharded(case, own, 1) + case.gradient_bytes * sharded(case, own, 2)
     found = Work(
-        schedule=pipeline.schedule(case),
-        products=kernels.products,
-        grouped=kernels.grouped,
-        core=kernels.core,
-        scores=kernels.scores,
-        elementwise=kernels.elementwise,
-        permuted=kernels.permuted,
+        **vars(replace(kernels, launches=kernels.launches * (graphs == "none"))),
+        schedule=flight.schedule(case),
         accumulated=states.accumulated(case) * (own.dense_gemm + own.moe_gemm) / case.hardware.gpu.memory_bandwidth
         + none,
-        launches=kernels.launches * (graphs == "none"),
         experts=case.running.moe * (graphs != "step") + none,
         waits=_waits(case) * (graphs != "step") + none,
         ahead=ahead,
@@ -232,7 +217,7 @@ def replayed(plan: Shape, by: Calibration) -> Waiting:
     def waiting(forward: Array, backward: Array) -> Array:
         if case.pp == 1:
             return array(0.0)
-        return array(replay.Pipeline(pipeline.schedule(case), forward, backward, *sizes).bubble())
+        return array(replay.Pipeline(flight.schedule(case), forward, backward, *sizes).bubble())
 
     return waiting
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from compiler.costs.calibration import Calibration
-from compiler.costs.constants import CHUNK
 from compiler.costs.engine import Demand, demand, serve
 from compiler.costs.serve import Decode, Prefill
 from compiler.costs.shape import Shape
@@ -59,7 +58,7 @@ def served(plan: Shape, by: Calibration) -> Iterator[Aggregated]:
     """By continuous batching with an engine's constants, at each length of prompts."""
     workload = plan.case.workload
     for length in lengths(workload):
-        load = demand(plan.at(sequence_lengths=[length]), by.gpu, chunk=workload.prefill_chunk or CHUNK)
+        load = demand(plan.at(sequence_lengths=[length]), by.gpu)
         yield steady(load, by.engine, workload.global_batch_size, float(plan.case.adp), int(plan.case.ranks))
 
 

@@ -9,15 +9,15 @@ import numpy as np
 
 from compiler.costs import room, serve, together
 from compiler.costs.calibration import Calibration
-from compiler.costs.communicators import Communicators, communicators
-from compiler.costs.dispatch import Form, forms
-from compiler.costs.exposed import Row
-from compiler.costs.forward import one_token, whole_sequences
-from compiler.costs.memory import Memory, memory
+from compiler.costs.comm.communicators import Communicators, communicators
+from compiler.costs.comm.dispatch import Form, forms
+from compiler.costs.comm.timed import Row
 from compiler.costs.numbers import plain, whole
-from compiler.costs.params import Counts, Totals, stored_bytes
 from compiler.costs.shape import Shape, shape
 from compiler.costs.uncertainty import Uncertainty
+from compiler.costs.work.forward import one_token, whole_sequences
+from compiler.costs.work.memory import Memory, memory
+from compiler.costs.work.params import Counts, Totals, stored_bytes
 from compiler.world import World
 
 if TYPE_CHECKING:
@@ -165,10 +165,10 @@ def _held(world: World, plan: Shape) -> Costs:
 def _trained(common: Costs, plan: Shape, by: Calibration) -> Costs:
     """With a step, its traffic, and what a run of steps comes to. A plan that serves has no need of these modules."""
     from compiler.costs import offload
-    from compiler.costs.activations import stored_each
     from compiler.costs.campaign import campaign
-    from compiler.costs.memory import updated
     from compiler.costs.train import train
+    from compiler.costs.work.activations import stored_each
+    from compiler.costs.work.memory import updated
 
     case = plan.case
     step, rows = train(plan, by)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.costs import flops, pipeline
 from compiler.costs.arrays import settled
 from compiler.costs.calibration import Calibration
-from compiler.costs.exposed import Row, row
+from compiler.costs.comm.timed import Row, row
+from compiler.costs.pipeline import flight
 from compiler.costs.shape import Shape
 from compiler.costs.step import replayed, step, work
+from compiler.costs.work import flops
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _projection(plan: Shape, seconds: Mapping[str, float]) -> Train:
         tokens_per_s_per_gpu=float(tokens / gpus),
         model_tflops_per_gpu=float(rate / 1e12),
         mfu=float(rate / flops.peak_flops(case.hardware.gpu, case.workload.precision)),
-        bubble_fraction=pipeline.bubble_fraction(case),
+        bubble_fraction=flight.bubble_fraction(case),
         model_flops=model_flops,
         pipeline_s=pipeline_s,
         **seconds,

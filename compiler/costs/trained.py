@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
-from compiler.costs.params import ONE, Counts, key_value_width, matrices, query_width, value_width
+from compiler.costs.work.params import ONE, Counts, key_value_width, matrices, query_width, value_width
 from compiler.specs.model import Model
 
 

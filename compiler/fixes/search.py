@@ -9,7 +9,6 @@ from dataclasses import field as of
 from itertools import chain, count, islice
 
 from compiler import passes, pools
-from compiler.checks import Status
 from compiler.errors import CompilerError, Problem
 from compiler.fixes import candidates, change, degrees, text
 from compiler.fixes.budget import DEAR, DEPTH, FOUND, LONGER, LOOKS, RANKS, SHOWN, WEIGHED, WIDTH, Budget
@@ -197,7 +196,7 @@ class Search:
         except Exception:  # noqa: BLE001 - a bug that one trial meets loses that one, and not the user's own error
             return None
         self.budget.left -= _whole(config)
-        self.warnings[frozenset(chosen)] = sum(found.status is Status.WARN for found in checks)
+        self.warnings[frozenset(chosen)] = sum(found.status == "warn" for found in checks)
         return ()
 
     def _config(self, chosen: Overrides) -> Config | None:

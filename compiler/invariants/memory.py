@@ -9,8 +9,8 @@ import numpy as np
 from compiler.checks import Check, Status, check
 from compiler.costs import room
 from compiler.costs.case import case
-from compiler.costs.memory import memory
 from compiler.costs.total import Costs
+from compiler.costs.work.memory import memory
 from compiler.frameworks.adapter import adapter
 from compiler.invariants.registry import costed
 from compiler.specs.config import Config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, Status, check, warned
-from compiler.costs.widths import products
+from compiler.costs.work.widths import products
 from compiler.frameworks.adapter import adapter
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config

@@ -77,7 +77,7 @@ class Traits:
 
     Of a server (`serves`): `room` is what it makes of memory. Decode of more sequences than `graph_batch` on a rank is launched
     kernel by kernel; None for any number. `combine_bytes`: of an element that experts send back; None for as many as activations
-    have. `cached`: what its layers cache.
+    have. It looks for requests once in `interval` decode steps. `cached`: what its layers cache.
     """
 
     padded_vocab_size: Any
@@ -97,6 +97,7 @@ class Traits:
     room: Room = Room()
     graph_batch: int | None = None
     combine_bytes: float | None = None
+    interval: int = 1
     cached: Cached = Cached()
 
     def of(self, by_degrees: Mapping[str, Any]) -> Traits:

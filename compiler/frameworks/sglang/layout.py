@@ -98,7 +98,8 @@ class SglangAdapter(Adapter):
         return -(-config.model.vocab_size // rows) * rows
 
     def traits(self, config: Config) -> Traits:
-        return replace(super().traits(config), room=ROOM.asked(config.framework.args))
+        looks = max(number(given(config), "--scheduler-recv-interval", 1), 1)
+        return replace(super().traits(config), room=ROOM.asked(config.framework.args), interval=looks)
 
     def declared(self, config: Config) -> Iterator[Check]:
         from compiler.frameworks.sglang.rules import rules

@@ -57,7 +57,7 @@ def _measured_on(calibration: str | None) -> str | None:
     """The name of a plan's curves."""
     if calibration is None or "\n" not in calibration:
         return calibration
-    from compiler import calibrated
+    from compiler.speed import calibrated
 
     found = calibrated.gpu(calibration)
     return found.name if found and found.name != calibration else "a file of the site"

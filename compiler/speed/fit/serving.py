@@ -13,7 +13,7 @@ from compiler.costs.constants import OFFLINE
 from compiler.costs.engine import Demand, Served, serve
 from compiler.costs.forward_pass import Pass
 from compiler.costs.software import Engine
-from compiler.fitting.levels import Evaluate, Scheme
+from compiler.speed.fit.levels import Evaluate, Scheme
 
 NAMES = tuple(item.name for item in fields(Engine))
 TPOT, TTFT, RATE, FILL = 0, 1, 2, 3

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from compiler.costs.arrays import Array
-from compiler.fitting.least_squares import STEP, minimise
+from compiler.speed.fit.least_squares import STEP, minimise
 
 Keys = Mapping[str, str]
 """What selects the constants of a sample: level -> key."""

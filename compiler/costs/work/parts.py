@@ -9,23 +9,23 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from compiler.costs import flops
-from compiler.costs.activations import elementwise_bytes, permuted_bytes
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
 from compiler.costs.constants import DROPOUT_PASSES, KERNELS_OF_LAYER, SCORE_PASSES, WIDE_HEAD
-from compiler.costs.forward import Forward, dispatched, touched_fraction
-from compiler.costs.memory import kv_token
-from compiler.costs.params import Counts, matrices, value_width
 from compiler.costs.shape import Shape
-from compiler.costs.shapes import gemms
-from compiler.costs.widths import ELEMENT_BYTES
+from compiler.costs.work import flops
+from compiler.costs.work.activations import elementwise_bytes, permuted_bytes
+from compiler.costs.work.forward import Forward, dispatched, touched_fraction
+from compiler.costs.work.gemms import gemms
+from compiler.costs.work.memory import kv_token
+from compiler.costs.work.params import Counts, matrices, value_width
+from compiler.costs.work.widths import ELEMENT_BYTES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
-    """`launches` is a count of kernels, all else seconds. `products` are dense GEMMs, `grouped` those of routed experts, `core` fused
+    """The words for work that training, prefill and decode share. `launches` is a count of kernels, all else seconds. `products` are dense GEMMs, `grouped` those of routed experts, `core` fused
     attention and `scores` attention that is not; `elementwise` what moves through memory, `permuted` copies of tokens among it.
     """
 
@@ -64,8 +64,9 @@ def _alike(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> P
     elementwise = elementwise_bytes(case, forward) / peak.memory_bandwidth
     launches = launches + KERNELS_OF_LAYER * case.running.layers
     permuted = permuted_bytes(case, forward) / peak.memory_bandwidth
-    found = (products, grouped, np.maximum(core, cached), scores, elementwise, launches, permuted)
-    return Parts(*(part + 0 * case.running.layers for part in found))
+    found = {"products": products, "grouped": grouped, "core": np.maximum(core, cached), "scores": scores}
+    found |= {"elementwise": elementwise, "launches": launches, "permuted": permuted}
+    return Parts(**{name: part + 0 * case.running.layers for name, part in found.items()})
 
 
 def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:

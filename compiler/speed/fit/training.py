@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from compiler.costs.arrays import Array
 from compiler.costs.software import Software
 from compiler.costs.step import Work, step
-from compiler.fitting.levels import Evaluate, Scheme
+from compiler.speed.fit.levels import Evaluate, Scheme
 
 NAMES = tuple(item.name for item in fields(Software))
 NOISE = 0.06
@@ -54,7 +54,9 @@ def stack(works: Sequence[Work]) -> Iterator[tuple[NDArray[np.intp], Work]]:
 
 def _joined(works: Sequence[Work]) -> Work:
     found: dict[str, Any] = {"schedule": works[0].schedule}
-    for item in fields(Work)[1:]:
+    for item in fields(Work):
+        if item.name == "schedule":
+            continue
         columns = [getattr(work, item.name) for work in works]
         if isinstance(columns[0], dict):
             found[item.name] = {key: np.stack([column[key] for column in columns]) for key in columns[0]}

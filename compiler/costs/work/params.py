@@ -13,8 +13,8 @@ import numpy as np
 
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
-from compiler.costs.stages import Layers, layers
-from compiler.costs.widths import COUNT, Widths
+from compiler.costs.work.stages import Layers, layers
+from compiler.costs.work.widths import COUNT, Widths
 from compiler.specs.model import Model
 
 ONE = array(1.0)

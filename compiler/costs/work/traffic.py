@@ -9,10 +9,10 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
-from compiler.costs.forward import Forward, dispatched
-from compiler.costs.memory import zero
-from compiler.costs.params import Counts, key_value_width
 from compiler.costs.trained import trained
+from compiler.costs.work.forward import Forward, dispatched
+from compiler.costs.work.memory import zero
+from compiler.costs.work.params import Counts, key_value_width
 
 
 @dataclass(frozen=True)

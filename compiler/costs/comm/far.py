@@ -8,7 +8,7 @@ import numpy as np
 
 from compiler.cluster.spans import SPANS
 from compiler.costs.arrays import Array, array
-from compiler.costs.links import Reach, reach
+from compiler.costs.comm.links import Reach, reach
 from compiler.costs.many import Many
 from compiler.frameworks.adapter import Adapter, adapter
 from compiler.frameworks.lay_out import lay_out

@@ -13,9 +13,9 @@ from math import comb
 
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
-from compiler.costs.collectives import call
-from compiler.costs.forward import Forward
-from compiler.costs.links import Reach
+from compiler.costs.comm.collectives import call
+from compiler.costs.comm.links import Reach
+from compiler.costs.work.forward import Forward
 
 
 @dataclass(frozen=True)

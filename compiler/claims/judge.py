@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from compiler.checks import Check, failed
 from compiler.errors import ConfigError
-from compiler.plan import Verdict
 from compiler.specs.config import Config
 from compiler.specs.expect import Claim
 from compiler.words import readable
@@ -20,6 +20,20 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim held against the plan: `verdict` is holds, fails or not_applicable."""
+
+    id: str
+    statement: str
+    metric: str
+    comparison: str
+    claimed: Any
+    computed: Any
+    verdict: str
+    reason: str
 
 
 def judge(config: Config, plan: Mapping[str, Any]) -> tuple[Verdict, ...]:

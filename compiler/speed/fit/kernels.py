@@ -8,8 +8,8 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import KernelCurve
-from compiler.fitting.least_squares import minimise
 from compiler.specs.hardware import Gpu
+from compiler.speed.fit.least_squares import minimise
 
 WEIGHT_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "nvfp4": 0.5625}
 PEAKS = {"bf16": "bf16", "fp8": "fp8", "fp8_block": "fp8", "nvfp4": "fp4"}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.costs import uneven
 from compiler.costs.arrays import Array, array
 from compiler.costs.constants import WEIGHT_SHARE
-from compiler.costs.orders import BACKWARD, FORWARD, INPUT, ORDERS, WEIGHT, Op, Slot
+from compiler.costs.pipeline import closed
+from compiler.costs.pipeline.orders import BACKWARD, FORWARD, INPUT, ORDERS, WEIGHT, Op, Slot
 
 SLOTS = 16_000
 """Slots that are replayed, some 30 ms of them; the steps of a longer pipeline go on as its slowest rank does (within 0.7 % on stages
@@ -74,13 +74,13 @@ class Pipeline:
         end = self.makespan()
         if end is None:
             vpp, count = array(self.vpp), array(self.micro_batches)
-            return float(uneven.bubble(self.name, self.forward, self.backward, vpp, count))
+            return float(closed.bubble(self.name, self.forward, self.backward, vpp, count))
         return max(0.0, end - self.micro_batches * float(np.max(_each(self.name, self.forward + self.backward))))
 
 
 def _each(name: str, total: Array) -> Array:
     """Seconds that a further micro-batch takes on each rank."""
-    return uneven.mirrored(total) if name == "dualpipe" else total
+    return closed.mirrored(total) if name == "dualpipe" else total
 
 
 def _chunked(seconds: Array, vpp: int, shares: Sequence[float]) -> list[float]:

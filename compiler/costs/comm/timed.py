@@ -9,10 +9,10 @@ import numpy as np
 
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.collectives import kept, seconds, wire_bytes
-from compiler.costs.links import Reach
+from compiler.costs.comm.collectives import kept, seconds, wire_bytes
+from compiler.costs.comm.links import Reach
 from compiler.costs.shape import Shape
-from compiler.costs.traffic import Flow
+from compiler.costs.work.traffic import Flow
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.costs import uneven as closed
 from compiler.costs.arrays import Array, array
 from compiler.costs.case import Case
 from compiler.costs.constants import DUALPIPE_MICRO_BATCHES
-from compiler.costs.orders import FORWARD, interleaved
-from compiler.costs.stages import Layers
+from compiler.costs.pipeline import closed
+from compiler.costs.pipeline.orders import FORWARD, interleaved
+from compiler.costs.work.stages import Layers
 
 
 def schedule(case: Case) -> str:

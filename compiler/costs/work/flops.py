@@ -8,10 +8,10 @@ from __future__ import annotations
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import BACKWARD_RATIO
-from compiler.costs.forward import Forward, mean_keys
-from compiler.costs.params import ONE, Totals, chosen_fraction, dense, experts, query_width, value_width
-from compiler.costs.stages import layers
 from compiler.costs.trained import share
+from compiler.costs.work.forward import Forward, mean_keys
+from compiler.costs.work.params import ONE, Totals, chosen_fraction, dense, experts, query_width, value_width
+from compiler.costs.work.stages import layers
 from compiler.specs.hardware import Gpu
 from compiler.specs.model import Model
 

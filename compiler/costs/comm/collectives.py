@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.costs.algorithms import ALGORITHMS
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration, LinkCurve
+from compiler.costs.comm.algorithms import ALGORITHMS
+from compiler.costs.comm.links import Reach, inner, outer, within
 from compiler.costs.constants import (
     COLLECTIVE_LAUNCH_S,
     DEEPEP_BANDWIDTH,
@@ -22,7 +23,6 @@ from compiler.costs.constants import (
     DEEPEP_PAIRS,
     DEEPEP_RANKS,
 )
-from compiler.costs.links import Reach, inner, outer, within
 from compiler.specs.hardware import Hardware
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import LinkCurve
 from compiler.costs.constants import COLLECTIVE_LAUNCH_S
-from compiler.fitting.least_squares import minimise
+from compiler.speed.fit.least_squares import minimise
 
 KNOTS = tuple(float(4**power) for power in range(8, 18))
 """64 KiB to 16 GiB."""

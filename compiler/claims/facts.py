@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from compiler.claims.performance import performance
 from compiler.cluster.spans import distinct
 from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
-from compiler.costs.flops import peak_flops
 from compiler.costs.numbers import whole
-from compiler.costs.params import attention, counts, stored_bytes, totals
-from compiler.performance import performance
+from compiler.costs.work.flops import peak_flops
+from compiler.costs.work.params import attention, counts, stored_bytes, totals
 from compiler.world import World
 
 COUNTED = re.compile(r"_bytes$|params")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from compiler.costs.case import Case
-from compiler.costs.flops import model_forward_per_token, peak_flops
-from compiler.costs.forward import Forward, dispatched, one_token, touched_fraction, whole_sequences
-from compiler.costs.params import totals
+from compiler.costs.work.flops import model_forward_per_token, peak_flops
+from compiler.costs.work.forward import Forward, dispatched, one_token, touched_fraction, whole_sequences
+from compiler.costs.work.params import totals
 
 Fact = float | int | None
 NAMES = (

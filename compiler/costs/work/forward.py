@@ -9,7 +9,7 @@ import numpy as np
 
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
-from compiler.costs.params import chosen_fraction
+from compiler.costs.work.params import chosen_fraction
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
-from compiler.costs.params import key_value_width, matrices, query_width, value_width
+from compiler.costs.work.params import key_value_width, matrices, query_width, value_width
 
 
 @dataclass(frozen=True)

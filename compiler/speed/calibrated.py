@@ -18,13 +18,11 @@ from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
 from compiler.specs.ranges import problems
+from compiler.speed.selection import Table, constants, product, release_key
 
 FOLDER = folder("conf") / "calibration"
 
 WRITE = "write the file with python -m compiler.calibrate"
-
-Table = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Level -> key -> constant: the shared ones as they are, the others as factors."""
 
 
 @cache
@@ -86,41 +84,6 @@ def _numbers(key: str, value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(r"[0-9]+e[-+]?[0-9]{1,3}", value):
         return float(value)  # YAML 1.1 reads 1e-5, which has no point, as a text
     return value
-
-
-def release_key(table: Table, family: str, release: str) -> str:
-    """The release as it was measured, else the latest one of the product or else of the framework; empty where none was.
-
-    A build that is named instead of numbered is no latest one.
-    """
-    wanted = f"{family}/{release}"
-    known = [key for key in table.get("release", {}) if key.startswith(f"{family}/")]
-    known = [key for key in known if product(key) == product(wanted)] or known
-    return wanted if wanted in known else max(known, key=_latest, default="")
-
-
-def _latest(key: str) -> tuple[bool, list[tuple[int, str]]]:
-    return key.partition("/")[2][:1].isdigit(), natural(key)
-
-
-def product(release: str) -> str:
-    """What a release is a version of, "megatron/nemo" of "megatron/nemo-25.02"; empty where it is a version alone."""
-    found = re.match(r"\w[\w-]*/[a-z-]*[a-z](?=-\d)", release)
-    return found[0] if found else ""
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Numbers in a text count as such."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.findall(r"\d+|\D+", text)]
-
-
-def constants(table: Table, defaults: Mapping[str, float], keys: Mapping[str, str]) -> dict[str, float]:
-    """The shared constants times the factors of each level's key; a key that was not measured changes nothing."""
-    found = {**defaults, **table.get("shared", {}).get("", {})}
-    for level, key in keys.items():
-        for name, factor in table.get(level, {}).get(key, {}).items():
-            found[name] *= factor
-    return found
 
 
 def software(framework: str, release: str, hardware: str, precision: str) -> Software:

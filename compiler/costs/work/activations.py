@@ -23,8 +23,8 @@ from compiler.costs.constants import (
     SCORE_BYTES,
     SCORE_WORK_BYTES,
 )
-from compiler.costs.forward import Forward, chunked, whole_sequences
-from compiler.costs.pipeline import in_flight
+from compiler.costs.pipeline.flight import in_flight
+from compiler.costs.work.forward import Forward, chunked, whole_sequences
 
 
 def in_training(case: Case) -> Array:

@@ -10,11 +10,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.costs import states, trained
-from compiler.costs.activations import in_training, passing, working_set
+from compiler.costs import trained
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
-from compiler.costs.communicators import extra_bytes
+from compiler.costs.comm.communicators import extra_bytes
 from compiler.costs.constants import (
     GATHERED_LAYERS,
     OTHER_BYTES,
@@ -22,7 +21,9 @@ from compiler.costs.constants import (
     SAVED_BYTES,
     WORKSPACE_BYTES,
 )
-from compiler.costs.params import Counts, attention, key_value_width, mlp, moe_dense
+from compiler.costs.work import states
+from compiler.costs.work.activations import in_training, passing, working_set
+from compiler.costs.work.params import Counts, attention, key_value_width, mlp, moe_dense
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Claims about a plan: facts that they are held against, and what judges them."""

@@ -1,0 +1,1 @@
+"""What a rank holds and does: parameters, products, activations, memory, traffic."""
