@@ -19,6 +19,7 @@ from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
 from compiler.specs.hardware import Within
+from compiler.specs.model import said
 from compiler.words import figures
 from compiler.world import World
 
@@ -90,7 +91,7 @@ class Plan:
                 "pod": _digest(world.slots.pod.tobytes()),
                 "domain": _digest(world.slots.domain.tobytes()),
             },
-            "model": asdict(config.model),
+            "model": said(asdict(config.model)),
             "hardware": hardware,
             "workload": asdict(config.workload),
             "framework": asdict(config.framework),

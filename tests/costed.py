@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from compiler.costs.case import case
+from compiler.blocks.block import whole
+from compiler.blocks.stack import stack
+from compiler.costs.case import Case, case
+from compiler.costs.memory import cached_bytes
 from compiler.costs.params import Counts, counts, totals
 from compiler.costs.total import cost
 from compiler.specs.model import Model
@@ -17,6 +20,16 @@ from tests.worlds import LLAMA_8B, ROOMY, TRAIN, world
 def held(found: World) -> Counts:
     plan = case(found)
     return counts(plan, totals(plan.model))
+
+
+def kv_token(found: Case) -> Any:
+    """Bytes that a layer caches of a token."""
+    return found.stages.mean(lambda block: cached_bytes(found, block, lambda cache: cache.entries(1.0)))
+
+
+def norms(model: Model) -> float:
+    """Weights of a layer that no product reads."""
+    return float(sum(whole(block.others) for block in stack(model).layers[0]))
 
 
 def parts(degrees: str, model: Model = LLAMA_8B, workload: Workload = TRAIN, **changes: Any) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import pytest
 from compiler.costs.activations import passing
 from compiler.costs.arrays import array
 from compiler.costs.case import case
-from compiler.costs.memory import gathered, kv_token, memory
+from compiler.costs.memory import gathered, memory
 from compiler.costs.params import counts, totals
 from compiler.costs.total import cost
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
-from tests.costed import held, parts
+from tests.costed import held, kv_token, parts
 from tests.worlds import DEEPSEEK_V3, GPT_OSS, LLAMA_8B, QWEN_30B, SERVE, TRAIN, world
 
 PARTS = ["weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes", "kv_cache_bytes", "other_bytes"]

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from compiler.blocks.block import local
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import (
@@ -27,7 +28,7 @@ from compiler.costs.constants import (
     SOFTMAX_STATISTIC_BYTES,
 )
 from compiler.costs.forward import Forward, chunked, dispatched, whole_sequences
-from compiler.costs.params import key_value_width, matrices, query_width, value_width
+from compiler.costs.params import matrices
 from compiler.costs.pipeline import in_flight
 
 
@@ -159,8 +160,7 @@ def _products(case: Case, forward: Forward) -> Array:
     values, the MLP's first and its last before it is summed (torchtitan activation_checkpoint.py); tokens sent to experts.
     """
     model, running = case.model, case.running
-    values = key_value_width(model, case.tp) / 2
-    width = ceil_div(model.num_attention_heads, case.tp) * (query_width(model) + value_width(model)) + values
+    width = running.mean(lambda block: local(block.kept, case.tp) - local(block.ring, case.tp) / 2)
     first = running.dense * ceil_div(model.intermediate_size, case.tp) + running.moe * ceil_div(
         model.shared_size, case.tp
     )
@@ -195,12 +195,12 @@ def _attention(case: Case, forward: Forward) -> Array:
 def _heads(case: Case, forward: Forward) -> Array:
     """Queries, keys, values and the output of attention; with MLA also the latents, replicated over tp."""
     model = case.model
-    heads = ceil_div(model.num_attention_heads, case.tp)
-    width = heads * (query_width(model) + value_width(model)) + key_value_width(model, case.tp)
+    values = case.running.mean(lambda block: local(block.values, case.tp))
+    width = case.running.mean(lambda block: local(block.kept, case.tp))
     if model.mla and "mla_up_proj" in case.rebuilt:
-        width = heads * value_width(model)
-    output = _narrow_copy(case) * heads * value_width(model)
-    latent = (model.q_lora_rank or 0) + (model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0) if model.mla else 0
+        width = values
+    output = _narrow_copy(case) * values
+    latent = case.running.mean(lambda block: local(block.latent, case.tp))
     return forward.tokens * (case.activation_bytes * (width + latent / case.split) + output)
 
 

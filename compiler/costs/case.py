@@ -165,6 +165,11 @@ def busiest(world: World) -> float:
     return imbalance.measured(loads.read(config.experts.load), world.experts.blocks, layers)
 
 
+def drafting(stages: Layers, workload: Workload) -> Layers:
+    """A server holds multi-token-prediction layers where it drafts with them alone (vLLM, SGLang: the target's loader skips them)."""
+    return stages if workload.train or workload.draft_tokens else stages.without_mtp
+
+
 def case(world: World) -> Case:
     """The case of one plan. An expert grid that does not fit (refused elsewhere) counts as expert DP of at least 1."""
     config, degrees = world.config, world.degrees
@@ -182,7 +187,9 @@ def case(world: World) -> Case:
         etp=array(degrees.etp),
         adp=array(degrees.adp),
         edp=array(max(1, degrees.edp)),
-        stages=layers(config.model, world.stages.layers, world.mtp_stage, config.workload.wide_layers),
+        stages=drafting(
+            layers(config.model, world.stages.layers, world.mtp_stage, config.workload.wide_layers), config.workload
+        ),
         group=array(world.interleaved_group),
         chunks=chunks(world),
         framework=config.framework.name,

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compiler.blocks.block import Block, local
 from compiler.costs import flops
 from compiler.costs.activations import elementwise_bytes
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
 from compiler.costs.constants import KERNEL_LAUNCH_S, KERNELS_PER_LAYER
 from compiler.costs.forward import Forward, touched_fraction
-from compiler.costs.memory import kv_token
+from compiler.costs.memory import cached_bytes
 from compiler.costs.params import Counts
 from compiler.specs.hardware import Gpu
 
@@ -75,5 +76,11 @@ def _in(case: Case, kind: str, work: Array) -> Array:
 
 def cache_bytes(case: Case, forward: Forward) -> Array:
     """KV cache that a pass reads, arrays over stages."""
-    tokens = case.running.full * forward.cached + case.running.sliding * forward.window_cached
-    return forward.sequences * kv_token(case) * tokens
+    return forward.sequences * case.running.sum(
+        lambda block: cached_bytes(case, block, forward.read) + _state(case, block)
+    )
+
+
+def _state(case: Case, block: Block) -> Array:
+    """Bytes of a sequence's state that are read, and written again; of a prompt once."""
+    return 2 * local(block.state, case.tp)

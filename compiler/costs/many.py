@@ -13,7 +13,7 @@ from compiler.costs import bubble, imbalance, offload
 from compiler.costs.activations import stored_each
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
-from compiler.costs.case import Case
+from compiler.costs.case import Case, drafting
 from compiler.costs.links import Reach
 from compiler.costs.memory import memory, sharded
 from compiler.costs.params import counts, totals
@@ -89,7 +89,7 @@ def _case(model: Model, workload: Workload, hardware: Hardware, plans: Many) -> 
         sequence_parallel=workload.sequence_parallel is not False,
         padded_vocab_size=np.ceil(model.vocab_size / tp) * tp,
         edp=np.maximum(1, ranks // (columns["etp"] * columns["ep"])),
-        stages=layers(model, held, wide=workload.wide_layers),
+        stages=drafting(layers(model, held, wide=workload.wide_layers), workload),
         rebuilt=rebuilt(workload),
         **columns,
     )

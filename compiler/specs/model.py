@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, between, choice, numbers, quantity, text
+from compiler.specs.fields import MISSING, between, choice, counts, numbers, quantity, text
 from compiler.specs.limits import EXPERTS, LAYERS, PARAMETERS, TOKENS, VOCABULARY, WIDTH
 from compiler.specs.rope import RopeScaling
 from compiler.specs.weights import WIDE, Quantization, Stored
@@ -15,6 +15,28 @@ BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.03125, "f
 
 
 _EPSILON = (0.0, 0.1)
+
+NEWER = (
+    *(
+        "index_n_heads",
+        "index_head_dim",
+        "mlp_layer_types",
+        "blocks",
+        "norm_weights",
+        "moe_latent_size",
+        "zero_expert_num",
+    ),
+    *("other_params", "towers"),
+)
+"""Keys that a plan leaves out where nothing is said of them, so that plans of models that need none of them stay what they were."""
+
+
+def said(values: dict[str, Any]) -> dict[str, Any]:
+    """A model's values without the newer keys that say nothing."""
+    nothing = {"zero_expert_num": (0,)}
+    return {
+        key: value for key, value in values.items() if key not in NEWER or value not in nothing.get(key, (None, {}))
+    }
 
 
 def _parameters() -> Any:
@@ -32,7 +54,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class Model:
-    """A decoder-only transformer, dense or MoE, with grouped-query or multi-head latent attention (MLA).
+    """A decoder-only model: a list of layers, by default of grouped-query or latent attention (MLA) and an MLP or experts.
 
     `dtype` is that of weights that are not quantised. Norms are RMSNorm where `rms_norm_eps` is given, LayerNorm where
     `layer_norm_epsilon` is; where neither is, what a gated MLP (RMSNorm) or a plain one (LayerNorm) usually comes with.
@@ -41,7 +63,14 @@ class Model:
     `qk_norm_type`: over each head, over all heads of a token, or without weights (L2). `attention_sinks`: a learned logit a
     head beside those of the tokens. `no_rope_layers`: 1 where a layer rotates, as in Llama 4's files. `norm_topk_prob`: scores of
     chosen experts are divided by their sum; `use_routing_bias`: experts are chosen by scores with a bias that balances them;
-    `scale_expert_inputs`: scores multiply what goes into experts. `index_topk`: tokens that an indexer chooses for attention.
+    `scale_expert_inputs`: scores multiply what goes into experts. `index_topk`: tokens that an indexer chooses for attention,
+    with `index_n_heads` of `index_head_dim`.
+
+    `layer_types` names what mixes the tokens of each layer, `mlp_layer_types` what follows (dense or sparse), several joined by a +,
+    "none" where there is nothing. `blocks` says what is behind a word: its kind and the sizes that differ from the model's own keys
+    (compiler/blocks/kinds.py). `norm_weights`: of a norm for each element, 2 where it has a bias. `moe_latent_size`: width that experts
+    work in. `other_params`: weights beside layers, embedding and head, such as a table of positions; `towers`: those of parts that
+    read images or sound, which no count of the language model includes.
     """
 
     name: str = MISSING
@@ -102,6 +131,15 @@ class Model:
     layer_types: Optional[list[str]] = None
     attention_chunk_size: Optional[int] = between(1, TOKENS, None)
     index_topk: Optional[int] = between(1, TOKENS, None)
+    index_n_heads: Optional[int] = between(1, WIDTH, None)
+    index_head_dim: Optional[int] = between(1, WIDTH, None)
+    mlp_layer_types: Optional[list[str]] = None
+    blocks: dict[str, Any] = field(default_factory=dict)
+    norm_weights: Optional[int] = between(0, 2, None)
+    moe_latent_size: Optional[int] = between(1, WIDTH, None)
+    zero_expert_num: int = between(0, EXPERTS, 0)
+    other_params: dict[str, float] = counts(PARAMETERS)
+    towers: dict[str, float] = counts(PARAMETERS)
     quantization: Quantization = field(default_factory=Quantization)
     declared: Declared = field(default_factory=Declared)
     hf_config: Optional[str] = None
@@ -174,6 +212,16 @@ class Model:
         return self.moe_intermediate_size or self.intermediate_size
 
     @property
+    def routed_experts_per_tok(self) -> float:
+        """Experts that a token is sent to, on average: those that do nothing are none."""
+        return self.num_experts_per_tok * self.num_experts / max(1, self.num_experts + self.zero_expert_num)
+
+    @property
+    def expert_hidden(self) -> int:
+        """Width of what a routed expert reads and writes."""
+        return self.moe_latent_size or self.hidden_size
+
+    @property
     def shared_size(self) -> int:
         """Hidden width of all shared experts of a layer together."""
         return self.shared_expert_intermediate_size or self.num_shared_experts * self.expert_size
@@ -181,16 +229,41 @@ class Model:
     @property
     def moe_layers(self) -> tuple[bool, ...]:
         """Which layers route to experts, one entry a layer; `moe_layer_freq` is a period or such a list."""
-        layers = range(self.num_hidden_layers)
-        freq = self.moe_layer_freq
+        if self.mlp_layer_types is not None:
+            return tuple(self.moe and "sparse" in word.split("+") for word in self.mlp_layer_types)
+        return self._routed
+
+    @property
+    def _routed(self) -> tuple[bool, ...]:
+        layers, freq = range(self.num_hidden_layers), self.moe_layer_freq
         if isinstance(freq, (list, tuple)):
             return tuple(self.moe and bool(freq[i]) for i in layers)
         return tuple(self.moe and i >= self.first_k_dense_replace and i % freq == 0 for i in layers)
+
+    @property
+    def feed_words(self) -> tuple[str, ...]:
+        """What follows the mixer of each layer, in the words of `mlp_layer_types`."""
+        if self.mlp_layer_types is not None:
+            return tuple(self.mlp_layer_types)
+        return tuple("sparse" if moe else "dense" for moe in self._routed)
+
+    @property
+    def mixer_words(self) -> tuple[str, ...]:
+        """What mixes the tokens of each layer, in the words of `layer_types`."""
+        usual = "full_attention" if self.sliding_window is None else "sliding_attention"
+        return tuple(self.layer_types or [usual] * self.num_hidden_layers)
+
+    @property
+    def norm_width(self) -> int:
+        """Weights of a norm for each element of a hidden state."""
+        if self.norm_weights is not None:
+            return self.norm_weights
+        return 1 if self.layer_norm_epsilon is None else 2
 
     @property
     def windows(self) -> tuple[Optional[int], ...]:
         """Attention window of each layer in tokens; None is full attention."""
         if self.sliding_window is None:
             return (None,) * self.num_hidden_layers
-        kinds = self.layer_types or ["sliding_attention"] * self.num_hidden_layers
-        return tuple(self.sliding_window if kind == "sliding_attention" else None for kind in kinds)
+        slides = ("sliding_attention", "chunked_attention")
+        return tuple(self.sliding_window if kind in slides else None for kind in self.mixer_words)
