@@ -21,7 +21,8 @@ class Grouped:
 
     `gate`: of the output, an element or a head, by a product of its own. `keys`: "own" keys and values, "tied" ones (values are
     the keys before their norm), or those that an earlier layer has "shared". `norms`: norms over hidden states that come
-    with it. `extra`: other weights, replicated over tp.
+    with it. With `index_topk` an indexer of `index_heads` heads chooses what a query attends to. `extra`: other weights, replicated
+    over tp.
     """
 
     hidden: int = _size()
@@ -38,7 +39,9 @@ class Grouped:
     sinks: bool = False
     norms: int = between(0, 8, 1)
     norm_weights: int = between(0, 2, 1)
-    input_dim: Optional[int] = between(1, WIDTH, None)
+    index_heads: int = _size(0)
+    index_dim: int = _size(0)
+    index_topk: Optional[int] = between(1, TOKENS, None)
     extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
@@ -47,19 +50,37 @@ class Grouped:
         cached: Parts = () if self.keys == "shared" else (keys, values)
         joined: Parts = (query, *({"own": (keys, values), "tied": (keys,), "shared": ()}[self.keys]))
         first = Matrix(
-            "attention", ("q_proj", "k_proj", "v_proj", "qkv_proj"), Part(1, self.input_dim or self.hidden), joined
+            "attention", ("q_proj", "k_proj", "v_proj", "qkv_proj"), Part(1, self.hidden), joined
         )
         last = Matrix("attention", ("o_proj",), value, (Part(1, self.hidden),))
         return Block(
             kind="attention",
-            matrices=(first, *self._gate(), last),
+            matrices=(first, *self._gate(), *self._index(), last),
             others=self._others(joined),
-            caches=(Cache(cached, self.window),) if cached else (),
-            scores=(Score(self.heads, self.head_dim + self.value_dim, self.head_dim + self.value_dim, self.window),),
+            caches=self._caches(cached),
+            scores=self._scores(),
             kept=(query, value, keys, values),
             ring=(keys, values),
             values=(value,),
         )
+
+    def _index(self) -> tuple[Matrix, ...]:
+        """An indexer chooses blocks of keys that a query attends to (MiniMax-M3)."""
+        if self.index_topk is None:
+            return ()
+        columns = (Part(1, (self.index_heads + 1) * self.index_dim),)
+        return (Matrix("attention", ("index_q_proj", "index_k_proj"), Part(1, self.hidden), columns),)
+
+    def _caches(self, cached: Parts) -> tuple[Cache, ...]:
+        if not cached:
+            return ()
+        index = (Cache((Part(1, self.index_dim),)),) if self.index_topk else ()
+        return (Cache(cached, self.window, reads=self.index_topk), *index)
+
+    def _scores(self) -> tuple[Score, ...]:
+        width, limit = self.head_dim + self.value_dim, self.index_topk or self.window
+        index = (Score(self.index_heads, self.index_dim, self.index_dim),) if self.index_topk else ()
+        return (Score(self.heads, width, width, limit), *index)
 
     def _gate(self) -> tuple[Matrix, ...]:
         width = {"none": 0, "elements": self.value_dim, "heads": 1}[self.gate]
@@ -75,7 +96,8 @@ class Grouped:
         found += joined if self.qkv_bias else ()
         found += (Part(1, self.hidden),) if self.output_bias else ()
         found += (Part(self.heads),) if self.sinks else ()
-        return (*found, Part(1, self.norms * self.norm_weights * self.hidden + self.extra))
+        inner = 2 * self.index_dim if self.index_topk else 0
+        return (*found, Part(1, self.norms * self.norm_weights * self.hidden + inner + self.extra))
 
 
 @dataclass(frozen=True)
@@ -96,6 +118,7 @@ class Latent:
     index_dim: int = _size(0)
     index_topk: Optional[int] = between(1, TOKENS, None)
     own_index: bool = True
+    sinks: bool = False
     gate: str = choice(("none", "elements", "heads"), "none")
     norms: int = between(0, 8, 1)
     norm_weights: int = between(0, 2, 1)
@@ -117,7 +140,7 @@ class Latent:
             matrices=(*self._queries(), *self._keys(), *index, *gates, self._output()),
             others=(
                 Part(
-                    1, self.norms * self.norm_weights * self.hidden + ranked + latent + self._index_norm() + self.extra
+                    1, self.norms * self.norm_weights * self.hidden + ranked + latent + self._index_norm() + self.sinks * self.heads + self.extra
                 ),
             ),
             caches=(Cache((cached,), reads=self.index_topk), *((Cache((Part(1, self.index_dim),)),) if index else ())),

@@ -266,4 +266,4 @@ class Model:
         if self.sliding_window is None:
             return (None,) * self.num_hidden_layers
         slides = ("sliding_attention", "chunked_attention")
-        return tuple(self.sliding_window if kind in slides else None for kind in self.mixer_words)
+        return tuple(self.sliding_window if kind.startswith(slides) else None for kind in self.mixer_words)
