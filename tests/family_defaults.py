@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from compiler.config.families.table import FAMILIES, NAMED
@@ -19,7 +18,7 @@ def keys() -> set[str]:
     """Every name that a part may ask for."""
     text = "".join(path.read_text() for path in FOLDER.glob("*.py") if path.name != "table.py")
     table = (FOLDER / "table.py").read_text()
-    return {*re.findall(r'"([a-z_0-9]+)"', text + table)} - LEFT_OUT
+    return {*re.findall(r'"([A-Za-z_0-9]+)"', text + table)} - LEFT_OUT
 
 
 def classes() -> dict[str, Any]:
@@ -35,6 +34,7 @@ def classes() -> dict[str, Any]:
 def entry(kind: Any, wanted: set[str]) -> dict[str, Any]:
     """Defaults that are plain values, and the names that stand for each other."""
     base = {item.name for item in dataclasses.fields(_base())}
+    wanted = wanted | {name for pair in dict(kind.attribute_map).items() if wanted & {*pair} for name in pair}
     found = {}
     for item in dataclasses.fields(kind):
         value = item.default

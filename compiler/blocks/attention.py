@@ -49,9 +49,8 @@ class Grouped:
         keys, values = Part(self.kv_heads, self.head_dim), Part(self.kv_heads, self.value_dim)
         cached: Parts = () if self.keys == "shared" else (keys, values)
         joined: Parts = (query, *({"own": (keys, values), "tied": (keys,), "shared": ()}[self.keys]))
-        first = Matrix(
-            "attention", ("q_proj", "k_proj", "v_proj", "qkv_proj"), Part(1, self.hidden), joined
-        )
+        names = ("q_proj", "k_proj", "v_proj")[: len(joined)]
+        first = Matrix("attention", (*names, "qkv_proj"), Part(1, self.hidden), joined, apart=True)
         last = Matrix("attention", ("o_proj",), value, (Part(1, self.hidden),))
         return Block(
             kind="attention",
@@ -140,7 +139,13 @@ class Latent:
             matrices=(*self._queries(), *self._keys(), *index, *gates, self._output()),
             others=(
                 Part(
-                    1, self.norms * self.norm_weights * self.hidden + ranked + latent + self._index_norm() + self.sinks * self.heads + self.extra
+                    1,
+                    self.norms * self.norm_weights * self.hidden
+                    + ranked
+                    + latent
+                    + self._index_norm()
+                    + self.sinks * self.heads
+                    + self.extra,
                 ),
             ),
             caches=(Cache((cached,), reads=self.index_topk), *((Cache((Part(1, self.index_dim),)),) if index else ())),

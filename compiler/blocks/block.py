@@ -38,13 +38,24 @@ def whole(parts: Parts) -> float:
 class Matrix:
     """A product of every token: `rows` elements in, `columns` out. `names`: what checkpoints call it, or parts of it.
 
-    `role`: the class of its weights (attention, mlp, shared_experts), or router.
+    `role`: the class of its weights (attention, mlp, shared_experts), or router. `apart`: the first names are those of its columns,
+    one by one, and the rest what checkpoints call it as a whole.
     """
 
     role: str
     names: tuple[str, ...]
     rows: Part
     columns: Parts
+    apart: bool = False
+
+    def named(self) -> list[tuple[tuple[str, ...], float]]:
+        """Names and weights of each column that checkpoints have apart; else of all of it."""
+        rows, count = self.rows.pieces * self.rows.width, len(self.columns)
+        if not self.apart:
+            return [(self.names, rows * whole(self.columns))]
+        joined = self.names[count:]
+        each = zip(self.names[:count], self.columns, strict=True)
+        return [((name, *joined), rows * whole((part,))) for name, part in each]
 
     def weights(self, tp: Array | float) -> Array:
         return np.asarray(local((self.rows,), tp) * local(self.columns, tp))

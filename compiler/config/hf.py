@@ -22,6 +22,8 @@ from compiler.config.families.table import CORE, FAMILIES, LIKE, NAMED, WRAPPERS
 from compiler.errors import ConfigError, short
 from compiler.inputs import json_object
 from compiler.inputs.file import text as text_of
+from compiler.nearest import near
+from compiler.specs.limits import LAYERS
 from compiler.specs.model import Model
 
 CONFIG, SIDECAR = "config.json", "hf_quant_config.json"
@@ -29,7 +31,15 @@ CONFIG, SIDECAR = "config.json", "hf_quant_config.json"
 DEFAULTS = Path(__file__).parent / "families" / "defaults.json"
 """model_type -> what its configuration class in transformers says of keys that a file leaves out, and names that stand for each other."""
 
-SHARED = ("quantization_config", "compression_config", "dtype", "torch_dtype", "expert_dtype", "tie_word_embeddings", "_name_or_path")
+SHARED = (
+    "quantization_config",
+    "compression_config",
+    "dtype",
+    "torch_dtype",
+    "expert_dtype",
+    "tie_word_embeddings",
+    "_name_or_path",
+)
 """What such a file says of all its parts."""
 
 LONGEST_NAME = 60
@@ -69,11 +79,27 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
         raise ConfigError(dict.fromkeys(source.problems))
     dtype = _dtype(text)
     towers = vision.towers(data) if text is not data else vision.flat(data)
-    assumed = [*([] if dtype else ["dtype"]), *dict.fromkeys(source.assumed), *(f"towers.{name}" for name in towers.assumed)]
+    assumed = [
+        *([] if dtype else ["dtype"]),
+        *dict.fromkeys(source.assumed),
+        *(f"towers.{name}" for name in towers.assumed),
+    ]
     model = Model(name=_name(path, data), dtype=dtype or "bf16", assumed=assumed, towers=towers.params, **found)
     if bad := list(kinds.problems(model)):
         raise ConfigError(dict.fromkeys(bad))
     return replace(model, quantization=quantization.read(where, model, text, sidecar))
+
+
+LISTS = ("layer_types", "mlp_layer_types", "no_rope_layers", "moe_layer_freq")
+"""Keys with an entry a layer."""
+
+
+def resized(model: Model, layers: int) -> Model:
+    """The model with so many layers, where somebody says so: lists of its file are cut, or repeated from their start."""
+    old = {key: getattr(model, key) for key in LISTS}
+    lists = {key: value for key, value in old.items() if isinstance(value, list) and 0 < layers <= LAYERS}
+    cut: dict[str, Any] = {key: (value * -(-layers // len(value)))[:layers] for key, value in lists.items()}
+    return replace(model, **cut)
 
 
 def _source(where: str, kind: str, text: Mapping[str, Any], core: frozenset[str]) -> Source:
@@ -118,16 +144,21 @@ def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     inner = str(nested.get("model_type")) if nested else kind
     found = next((name for name in (inner, kind, f"{kind}_text") if family(name) in FAMILIES), None)
     if found is None:
-        known = ", ".join(sorted({*FAMILIES, *NAMED}))
         several = f"{short(inner)} in {short(kind)}" if nested else short(kind)
-        raise ConfigError.of(
-            f"{where} has model_type={several}, not a known family",
-            f"take a model of {known}, or write its fields as a model file",
-        )
+        raise ConfigError.of(f"{where} has model_type={several}, not a known family", _other_families(inner))
     if nested is None:
         return found, data
     outer = {key: value for key, value in data.items() if key in SHARED}
     return found, outer | {key: value for key, value in nested.items() if value is not None or key not in outer}
+
+
+def _other_families(kind: str) -> str:
+    known = sorted({*FAMILIES, *NAMED})
+    found = near(kind, known, 1)
+    first = f"{found[0]}, or of another of the" if found else "one of the"
+    return (
+        f"take a model of {first} {len(known)} families that docs/models.md lists, or write its fields as a model file"
+    )
 
 
 def _nested(data: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -13,7 +13,10 @@ RATIOS = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_com
 def layers(source: Source) -> dict[str, Any]:
     """Which layers compress how much: by `layer_types`, else by the numbers of `compress_ratios`."""
     count, said = source.layers(), source.each("layer_types", str, source.layers())
-    rates = {**RATIOS, **{word: rate for word, rate in source.mapping("compress_rates").items() if isinstance(rate, int)}}
+    rates = {
+        **RATIOS,
+        **{word: rate for word, rate in source.mapping("compress_rates").items() if isinstance(rate, int)},
+    }
     names = {ratio: word for word, ratio in RATIOS.items()}
     listed = source.each("compress_ratios", int, count)
     types = said or (listed and [names.get(ratio, str(ratio)) for ratio in listed])

@@ -32,7 +32,11 @@ def sizes(**keys: str) -> Part:
 
 
 def tied(source: Source) -> dict[str, Any]:
-    return {"tie_word_embeddings": source.flag("tie_word_embeddings", default=bool(source.defaults.get("tie_word_embeddings")))}
+    return {
+        "tie_word_embeddings": source.flag(
+            "tie_word_embeddings", default=bool(source.defaults.get("tie_word_embeddings"))
+        )
+    }
 
 
 decoder = sizes()
@@ -44,7 +48,11 @@ def rms(key: str = "rms_norm_eps") -> Part:
 
 def layer_norm(key: str = "layer_norm_epsilon", weights: int = 2) -> Part:
     """LayerNorm: with a bias for each weight, or without one, or without weights."""
-    return lambda source: {"layer_norm_epsilon": source.number(key, 1e-5), "norm_weights": weights, "rms_norm_eps": None}
+    return lambda source: {
+        "layer_norm_epsilon": source.number(key, 1e-5),
+        "norm_weights": weights,
+        "rms_norm_eps": None,
+    }
 
 
 def norms(count: int, *words: str) -> Part:
@@ -122,7 +130,11 @@ def positions(**defaults: Any) -> Part:
 
 def _of_full(found: Mapping[str, Any]) -> Mapping[str, Any]:
     inner = found.get("full_attention")
-    return inner if isinstance(inner, Mapping) else {key: value for key, value in found.items() if not isinstance(value, Mapping)}
+    return (
+        inner
+        if isinstance(inner, Mapping)
+        else {key: value for key, value in found.items() if not isinstance(value, Mapping)}
+    )
 
 
 def rope_scaling(source: Source, longest: int | None) -> RopeScaling:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from compiler.config.families.source import Part, Source
+
+NOTHING: Mapping[str, str] = {}
 
 SCORES = ("softmax", "sigmoid", "sqrtsoftplus")
 
@@ -41,7 +44,7 @@ def qwen(source: Source) -> dict[str, Any]:
     }
 
 
-def listed(first: str | int = "first_k_dense_replace", default: int = 0, **keys: str) -> Part:
+def listed(keys: Mapping[str, str] = NOTHING, *, first: str | int = "first_k_dense_replace", default: int = 0) -> Part:
     """Experts on the layers that `mlp_layer_types` calls sparse, else on those after the first few: the file's key `first`, or a number.
     `keys` are a family's own names; shared experts are as wide as routed ones, or of a width of their own.
     """
@@ -68,7 +71,10 @@ def listed(first: str | int = "first_k_dense_replace", default: int = 0, **keys:
 def _places(source: Source, first: str | int, default: int) -> dict[str, Any]:
     types, freq = source.entries("mlp_layer_types", str), source.data.get("moe_layer_freq")
     if types:
-        return {"first_k_dense_replace": 0, "moe_layer_freq": frequency([kind != "dense" for kind in types[: source.layers()]])}
+        return {
+            "first_k_dense_replace": 0,
+            "moe_layer_freq": frequency([kind != "dense" for kind in types[: source.layers()]]),
+        }
     if isinstance(freq, list):
         marks = source.each("moe_layer_freq", int, source.layers())
         return {"moe_layer_freq": frequency([bool(mark) for mark in marks or [1]])}

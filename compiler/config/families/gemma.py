@@ -32,7 +32,10 @@ def _reusing(source: Source, types: list[str]) -> list[str]:
 
 def _reused(full: dict[str, Any], sliding: dict[str, Any]) -> dict[str, Any]:
     """What the words of such layers stand for."""
-    return {f"shared_{FULL}": {"kind": "attention", **full, "keys": "shared"}, f"shared_{SLIDING}": {"kind": "attention", **sliding, "keys": "shared"}}
+    return {
+        f"shared_{FULL}": {"kind": "attention", **full, "keys": "shared"},
+        f"shared_{SLIDING}": {"kind": "attention", **sliding, "keys": "shared"},
+    }
 
 
 def gemma3n(source: Source) -> dict[str, Any]:
@@ -66,13 +69,24 @@ def gemma4(source: Source) -> dict[str, Any]:
     kv = own if tied and isinstance(own, int) and own > 0 else source.positive("num_key_value_heads") or 1
     both = {"norms": 2, "extra": inputs}
     full = {**both, "head_dim": size, "value_dim": size, "kv_heads": kv}
-    near = {**both, "head_dim": head, "value_dim": head, "kv_heads": source.positive("num_key_value_heads") or 1, "window": window}
-    found = {
+    near = {
+        **both,
+        "head_dim": head,
+        "value_dim": head,
+        "kv_heads": source.positive("num_key_value_heads") or 1,
+        "window": window,
+    }
+    found: dict[str, Any] = {
         "sliding_window": window,
         "layer_types": _reusing(source, types),
         "use_qk_norm": True,
         "other_params": tables,
-        "blocks": {FULL: {**full, "keys": "tied" if tied else "own"}, SLIDING: {**near, "keys": "own"}, "dense": {"norms": 2}, **_reused(full, near)},
+        "blocks": {
+            FULL: {**full, "keys": "tied" if tied else "own"},
+            SLIDING: {**near, "keys": "own"},
+            "dense": {"norms": 2},
+            **_reused(full, near),
+        },
     }
     return {**found, **_feeds(source, found["layer_types"], found["blocks"])}
 

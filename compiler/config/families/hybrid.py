@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from compiler.config.families.feeds import frequency, shared
-from compiler.config.families.mixers import FULL, LINEAR, words
+from compiler.config.families.mixers import FULL, LINEAR, SLIDING, words
 from compiler.config.families.source import Part, Source
 
 
@@ -51,18 +51,34 @@ def bailing(source: Source) -> dict[str, Any]:
     count, heads = source.layers(), source.required("num_attention_heads")
     types = types or [FULL if (i + 1) % size == 0 else LINEAR for i in range(count)]
     head = source.positive("linear_head_dim") or source.positive("head_dim")
-    said = {**_fine(source.positive("linear_num_heads") or heads, head), "conv_kernel": source.positive("short_conv_kernel_size")}
+    said = {
+        **_fine(source.positive("linear_num_heads") or heads, head),
+        "conv_kernel": source.positive("short_conv_kernel_size"),
+    }
     return {"layer_types": types, "blocks": {LINEAR: said, FULL: {"kind": "latent", "gate": "heads"}}}
 
 
+MAMBA2 = {
+    "n_heads": "mamba_n_heads",
+    "d_head": "mamba_d_head",
+    "n_groups": "mamba_n_groups",
+    "d_state": "mamba_d_state",
+    "d_conv": "mamba_d_conv",
+    "expand": "mamba_expand",
+    "conv_bias": "mamba_conv_bias",
+    "proj_bias": "mamba_proj_bias",
+}
+"""What most hybrids call the sizes of Mamba-2."""
+
+
 def mamba2(word: str = LINEAR, **keys: str) -> Part:
-    """Sizes of Mamba-2 by the names that most hybrids share; `keys` are a family's own, "" for what it does not have."""
+    """Sizes of Mamba-2 by the names that most hybrids share; `keys` are a family's own."""
 
     def part(source: Source) -> dict[str, Any]:
         def name(key: str) -> str:
-            return keys.get(key, f"mamba_{key}")
+            return keys.get(key, MAMBA2[key])
 
-        heads, inner = source.positive(name("n_heads")) or 1, source.find(name("d_ssm")) if keys.get("d_ssm") else None
+        heads, inner = source.positive(name("n_heads")) or 1, source.find(keys["d_ssm"]) if "d_ssm" in keys else None
         width = inner or (source.positive(name("expand")) or 2) * source.required("hidden_size")
         said = source.find(name("d_head"))
         return {
@@ -110,7 +126,11 @@ def jamba(source: Source) -> dict[str, Any]:
     at = {key: [i % period == offset for i in range(count)] for key, (period, offset) in marks.items()}
     experts = source.required("num_experts")
     width = source.required("intermediate_size")
-    routed = {"num_experts": experts, "num_experts_per_tok": source.required("num_experts_per_tok"), "moe_intermediate_size": width}
+    routed = {
+        "num_experts": experts,
+        "num_experts_per_tok": source.required("num_experts_per_tok"),
+        "moe_intermediate_size": width,
+    }
     return {
         "layer_types": [FULL if full else LINEAR for full in at["attn"]],
         **({**routed, "moe_layer_freq": frequency(at["expert"])} if experts > 1 else {}),
@@ -149,9 +169,16 @@ SINGLE = {"linear_attention": LINEAR, "mamba": LINEAR, "attention": FULL, FULL: 
 def nemotron_h(source: Source) -> dict[str, Any]:
     """Each layer is a single block: a mixer, an MLP or experts, by a pattern of letters or a list."""
     pattern, listed = source.data.get("hybrid_override_pattern"), source.find("layers_block_type")
-    said = [PATTERN.get(letter, letter) for letter in pattern] if isinstance(pattern, str) and not isinstance(listed, list) else listed
-    if not isinstance(said, list) or any(word not in SINGLE for word in said):
-        source.note("has a hybrid_override_pattern or layers_block_type that is none", f"write letters of {''.join(PATTERN)}")
+    said = (
+        [PATTERN.get(letter, letter) for letter in pattern]
+        if isinstance(pattern, str) and not isinstance(listed, list)
+        else listed
+    )
+    said = ["mamba", "moe", FULL, "mlp"] if said is None else said
+    if not isinstance(said, list) or not said or any(not isinstance(word, str) or word not in SINGLE for word in said):
+        source.note(
+            "has a hybrid_override_pattern or layers_block_type that is none", f"write letters of {''.join(PATTERN)}"
+        )
         said = [FULL]
     names = [SINGLE[word] for word in said]
     feeds = [name if name in ("dense", "sparse") else "none" for name in names]
@@ -175,13 +202,17 @@ def nemotron_h(source: Source) -> dict[str, Any]:
 
 def convolution(source: Source) -> dict[str, Any]:
     """LFM2: short convolutions, and attention where `layer_types` or `full_attn_idxs` says so."""
-    count, types = source.layers(), words(source, "layer_types", (FULL, "conv"))
+    count, types = source.layers(), words(source, "layer_types", (FULL, SLIDING, "conv"))
     if types is None:
         full = source.entries("full_attn_idxs", int)
         types = [FULL if full is None or i in full else "conv" for i in range(count)]
     said = {"kind": "convolution", "conv_kernel": source.positive("conv_L_cache"), "bias": source.flag("conv_bias")}
     tied = source.data.get("tie_embedding")
-    return {"layer_types": types, "blocks": {"conv": said}, **({"tie_word_embeddings": tied} if isinstance(tied, bool) else {})}
+    return {
+        "layer_types": types,
+        "blocks": {"conv": said},
+        **({"tie_word_embeddings": tied} if isinstance(tied, bool) else {}),
+    }
 
 
 def lfm2_mlp(source: Source) -> dict[str, Any]:
@@ -203,7 +234,12 @@ def spaces(kind: str) -> Part:
         inner = source.positive("intermediate_size") or (source.positive("expand") or 2) * hidden
         heads = source.positive("num_heads") or inner
         bias, conv = source.flag("use_bias"), source.flag("use_conv_bias", default=True)
-        said = {"kind": kind, "state_dim": source.positive("state_size"), "conv_kernel": source.positive("conv_kernel"), "bias": bias}
+        said = {
+            "kind": kind,
+            "state_dim": source.positive("state_size"),
+            "conv_kernel": source.positive("conv_kernel"),
+            "bias": bias,
+        }
         if kind == "mamba":
             rank = source.find("time_step_rank")
             said |= {"inner": inner, "dt_rank": rank if isinstance(rank, int) else math.ceil(hidden / 16)}

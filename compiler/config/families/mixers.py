@@ -11,9 +11,11 @@ from compiler.errors import short
 FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"
 
 WORDS = {
-    **{word: FULL for word in ("attention", "full", "global", "global_attention", "indexed_attention", "f", "a", "hybrid_full")},
-    **{word: SLIDING for word in ("sliding", "local", "local_attention", "swa", "sliding_window", "hybrid_sliding")},
-    **{word: LINEAR for word in ("linear", "mamba", "mamba2", "recurrent", "gated_deltanet", "kda", "lightning")},
+    **dict.fromkeys(
+        ("attention", "full", "global", "global_attention", "indexed_attention", "f", "a", "hybrid_full"), FULL
+    ),
+    **dict.fromkeys(("sliding", "local", "local_attention", "swa", "sliding_window", "hybrid_sliding"), SLIDING),
+    **dict.fromkeys(("linear", "mamba", "mamba2", "recurrent", "gated_deltanet", "kda", "lightning"), LINEAR),
 }
 """What files call the words of `layer_types`."""
 
@@ -32,12 +34,20 @@ def words(source: Source, key: str, known: tuple[str, ...]) -> list[str] | None:
         return None
     named = [WORDS.get(word, word) for word in found]
     for word in dict.fromkeys(said for said, name in zip(found, named, strict=True) if name not in known):
-        source.note(f"has {short(word)} in {key}, which model_type {source.family} does not know", f"write one of {', '.join(known)}")
+        source.note(
+            f"has {short(word)} in {key}, which model_type {source.family} does not know",
+            f"write one of {', '.join(known)}",
+        )
     return named
 
 
 def windowed(
-    rule: Rule | None = None, *, pattern: str | None = None, size: str = "sliding_window", other: str = SLIDING, default: int = 0
+    rule: Rule | None = None,
+    *,
+    pattern: str | None = None,
+    size: str = "sliding_window",
+    other: str = SLIDING,
+    default: int = 0,
 ) -> Part:
     """A window on the layers that `layer_types` names, else on those that `rule` does not call full, or that are not every so many of
     the file's key `pattern`, else on all.
@@ -81,7 +91,10 @@ def early(source: Source) -> dict[str, Any]:
     if size is None or not source.flag("use_sliding_window", default=False):
         return {}
     types, last = words(source, "layer_types", (FULL, SLIDING)), source.integer("max_window_layers", 0)
-    return {"sliding_window": size, "layer_types": types or kinds([i % 2 == 0 and i < last for i in range(source.layers())])}
+    return {
+        "sliding_window": size,
+        "layer_types": types or kinds([i % 2 == 0 and i < last for i in range(source.layers())]),
+    }
 
 
 def chunked(source: Source) -> dict[str, Any]:
@@ -124,8 +137,10 @@ def gated(key: str | None, how: str = "elements") -> Part:
 
 
 def latent(source: Source) -> dict[str, Any]:
-    keys = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+    keys = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim")
     found: dict[str, Any] = {key: source.required(key) for key in keys}
+    usual = source.required("hidden_size") // source.required("num_attention_heads")
+    found["v_head_dim"] = source.positive("v_head_dim") or usual
     return found | {"q_lora_rank": source.positive("q_lora_rank"), "head_dim": None}
 
 
@@ -147,7 +162,9 @@ def _shared_indexers(source: Source) -> dict[str, Any]:
     return {"layer_types": types, "blocks": {"shared_index": {"kind": "latent", "own_index": False}}}
 
 
-def linear(kind: str, *, interval: str | None = None, default: int = 4, rule: Rule | None = None, key: str = "layer_types") -> Part:
+def linear(
+    kind: str, *, interval: str | None = None, default: int = 4, rule: Rule | None = None, key: str = "layer_types"
+) -> Part:
     """Layers of that kind beside those with attention: by the file's list, else all but every so many (its key `interval`)."""
 
     def part(source: Source) -> dict[str, Any]:

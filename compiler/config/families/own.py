@@ -33,7 +33,10 @@ def minimax_attention(source: Source) -> dict[str, Any]:
 def minimax_m3(source: Source) -> dict[str, Any]:
     """Attention to chosen blocks of keys, where `layer_types` or `sparse_attention_config` says so; dense layers are wider."""
     inner, count = source.inside("sparse_attention_config"), source.layers()
-    names = (("index_heads", "index_n_heads", "sparse_num_index_heads"), ("index_dim", "index_head_dim", "sparse_index_dim"))
+    names = (
+        ("index_heads", "index_n_heads", "sparse_num_index_heads"),
+        ("index_dim", "index_head_dim", "sparse_index_dim"),
+    )
     found: dict[str, Any] = {key: inner.positive(old) or source.positive(new) for key, new, old in names}
     size = inner.positive("sparse_block_size") or source.positive("index_block_size") or 128
     found["index_topk"] = size * (inner.positive("sparse_topk_blocks") or source.positive("index_topk_blocks") or 16)
@@ -110,7 +113,10 @@ def opt(source: Source) -> dict[str, Any]:
     """Embeddings may be narrower than hidden states, in the smallest model alone."""
     narrow, hidden = source.positive("word_embed_proj_dim"), source.required("hidden_size")
     if narrow not in (None, hidden):
-        source.note(f"has word_embed_proj_dim={narrow}, not the hidden_size", "take a model whose embedding is as wide as its layers")
+        source.note(
+            f"has word_embed_proj_dim={narrow}, not the hidden_size",
+            "take a model whose embedding is as wide as its layers",
+        )
     bias = source.flag("enable_bias", default=True)
     return {"attention_bias": bias, "mlp_bias": bias, "hidden_act": source.word("activation_function", "relu")}
 
@@ -165,7 +171,9 @@ def phimoe(source: Source) -> dict[str, Any]:
 
 def hunyuan(source: Source) -> dict[str, Any]:
     """Experts a token, and shared ones, may be listed by layer: alike in all of them, in every model that was published."""
-    chosen, shares, widths = (source.find(key) for key in ("num_experts_per_tok", "num_shared_expert", "moe_intermediate_size"))
+    chosen, shares, widths = (
+        source.find(key) for key in ("num_experts_per_tok", "num_shared_expert", "moe_intermediate_size")
+    )
     first = [value[0] if isinstance(value, list) and value else value for value in (chosen, shares, widths)]
     if any(not isinstance(value, (int, type(None))) for value in first):
         source.note("has a list of experts that is none of whole numbers", "write one number, or one a layer")
@@ -223,7 +231,11 @@ def post_norms(source: Source) -> dict[str, Any]:
 
 def qwen1(source: Source) -> dict[str, Any]:
     """Qwen's first file counts gate and up together, and has biases of queries, keys and values unless `no_bias` is about them."""
-    return {"intermediate_size": source.required("intermediate_size") // 2, "qkv_bias": True, "num_key_value_heads": None}
+    return {
+        "intermediate_size": source.required("intermediate_size") // 2,
+        "qkv_bias": True,
+        "num_key_value_heads": None,
+    }
 
 
 def output_bias(source: Source) -> dict[str, Any]:
@@ -263,7 +275,11 @@ def beam(source: Source) -> dict[str, Any]:
     types = words(source, "layer_types", (FULL, SLIDING))
     types = types or [FULL if (i + 1) % 6 == 0 or i == count - 1 else SLIDING for i in range(count)]
     extra = source.required("num_attention_heads")
-    return {"sliding_window": source.positive("sliding_window"), "layer_types": types, "blocks": {FULL: {"extra": extra}}}
+    return {
+        "sliding_window": source.positive("sliding_window"),
+        "layer_types": types,
+        "blocks": {FULL: {"extra": extra}},
+    }
 
 
 def cohere2_moe(source: Source) -> dict[str, Any]:
@@ -286,6 +302,15 @@ def never(_i: int, _n: int) -> bool:
 
 def flint_full(i: int, n: int) -> bool:
     return i < 2 or i % 4 == 1 or i == n - 1
+
+
+def flint_experts(source: Source) -> dict[str, Any]:
+    """The first two layers are dense where the file does not say."""
+    return (
+        {}
+        if source.find("mlp_only_layers") is not None
+        else {"moe_layer_freq": frequency([i > 1 for i in range(source.layers())])}
+    )
 
 
 def flat_experts(source: Source) -> dict[str, Any]:
@@ -324,7 +349,11 @@ def minimax_m3_experts(source: Source) -> dict[str, Any]:
 
 
 def hy_router(source: Source) -> dict[str, Any]:
-    return {"scoring_func": "sigmoid", "use_routing_bias": True, "routed_scaling_factor": source.number("router_scaling_factor", 1.0)}
+    return {
+        "scoring_func": "sigmoid",
+        "use_routing_bias": True,
+        "routed_scaling_factor": source.number("router_scaling_factor", 1.0),
+    }
 
 
 def lfm2_router(source: Source) -> dict[str, Any]:
@@ -335,7 +364,11 @@ def lfm3(source: Source) -> dict[str, Any]:
     """Norms after each block too, and a gate a head, where the file says so."""
     count = 2 if source.flag("use_sandwich_norm") else 1
     gate = {"gate": "heads" if source.flag("use_attention_gate") else "none"}
-    return {"blocks": {FULL: {"norms": count, **gate}, "conv": {"norms": count}, "dense": {"norms": count}}}
+    blocks = {FULL: {"norms": count, **gate}, "conv": {"norms": count}, "dense": {"norms": count}}
+    turns = {2: FULL, 0: SLIDING}
+    usual = [turns.get(i % 4, "conv") if i else "conv" for i in range(source.layers())]
+    types = {} if source.find("layer_types") else {"layer_types": usual}
+    return {"sliding_window": source.positive("sliding_window"), "blocks": blocks, **types}
 
 
 def qkv_flag(source: Source) -> dict[str, Any]:

@@ -51,9 +51,16 @@ GLM_MOE: Parts = (
 )
 COUNTED = {"n_routed_experts": "num_experts", "n_shared_experts": "num_shared_experts"}
 COHERE: Parts = (*LLAMA, attention_bias, layer_norm("layer_norm_eps", weights=1), norms(0, "dense", "sparse"))
-NEXT: Parts = (*LLAMA, attention_bias, hybrid.delta, mixers.linear("delta", interval="full_attention_interval"), gated("attn_output_gate"), head_norms)
+DELTA: Parts = (
+    layers(),
+    attention_bias,
+    hybrid.delta,
+    mixers.linear("delta", interval="full_attention_interval"),
+    gated("attn_output_gate"),
+    head_norms,
+)
+NEXT: Parts = (sizes(), *DELTA)
 EXAONE: Parts = (*LLAMA, head_norms, windowed(pattern="sliding_window_pattern", default=4))
-QWEN_VL = "qwen3"
 
 DENSE: Mapping[str, Parts] = {
     "apertus": (*BIASED, plain_mlp, head_norms, extra("dense", plain=2)),
@@ -85,7 +92,14 @@ DENSE: Mapping[str, Parts] = {
     "gpt2": (*GPT, decoder.gpt2, learned_positions("n_positions")),
     "gpt_bigcode": (*GPT, decoder.gpt2, learned_positions("n_positions"), own.alone),
     "gpt_neo": (*GPT, own.wide_mlp, plain_mlp, own.gpt_neo, learned_positions()),
-    "gpt_neox": (sizes(num_key_value_heads=""), layers(), layer_norm("layer_norm_eps"), plain_mlp, attention_bias, always(mlp_bias=True)),
+    "gpt_neox": (
+        sizes(num_key_value_heads=""),
+        layers(),
+        layer_norm("layer_norm_eps"),
+        plain_mlp,
+        attention_bias,
+        always(mlp_bias=True),
+    ),
     "gptj": (*GPT, own.wide_mlp, plain_mlp, always(mlp_bias=True), norms(0, "dense"), other("head_bias", vocabulary=1)),
     "granite": BIASED,
     "granite_swa": (*BIASED, always(attention_sinks=True), windowed(every(4, 0))),
@@ -149,11 +163,16 @@ ROUTED: Mapping[str, Parts] = {
         head_norms,
         gated(None),
         windowed(pattern="global_attn_every_n_layers", default=4),
-        feeds.listed("num_dense_layers", **COUNTED),
+        feeds.listed(COUNTED, first="num_dense_layers"),
         own.afmoe_router,
     ),
-    "axk1": (*LATENT, feeds.deepseek_router(factor=2.5), norms(2, "sparse")),
-    "bailing_moe": (*LLAMA, own.bailing_attention, feeds.listed(**COUNTED), feeds.deepseek_router(scoring_func="softmax")),
+    "axk1": (*MLA, feeds.listed(default=1), feeds.deepseek_router(factor=2.5), norms(2, "sparse")),
+    "bailing_moe": (
+        *LLAMA,
+        own.bailing_attention,
+        feeds.listed(COUNTED),
+        feeds.deepseek_router(scoring_func="softmax"),
+    ),
     "beam": (
         *LLAMA,
         attention_bias,
@@ -161,13 +180,13 @@ ROUTED: Mapping[str, Parts] = {
         head_norms,
         gated(None),
         own.beam,
-        feeds.listed(3, **COUNTED),
+        feeds.listed(COUNTED, first=3),
         feeds.deepseek_router(factor=2.5),
     ),
     "cohere2_moe": (
         *COHERE,
         windowed(pattern="sliding_window_pattern", default=4),
-        feeds.listed(**COUNTED, moe_intermediate_size="intermediate_size"),
+        feeds.listed({**COUNTED, "moe_intermediate_size": "intermediate_size"}),
         own.cohere2_moe,
     ),
     "dbrx": (*GPT, layer_norm(weights=1), own.dbrx, feeds.softmax),
@@ -178,32 +197,55 @@ ROUTED: Mapping[str, Parts] = {
     "deepseek_v4": (
         sizes(intermediate_size=""),
         layers(),
-        feeds.listed(0),
+        feeds.listed(first=0),
         feeds.deepseek_router(scoring_func="sqrtsoftplus", factor=1.5),
         compressed.layers,
         compressed.feeds,
     ),
     "dots1": (*LLAMA, attention_bias, head_norms, windowed(own.late), feeds.deepseek, feeds.deepseek_router()),
     "ernie4_5_moe": (*LLAMA, decoder.biases(attention_bias="use_bias", mlp_bias="use_bias"), own.ernie, feeds.softmax),
-    "exaone_moe": (*EXAONE, feeds.listed(**COUNTED), feeds.deepseek_router(factor=2.5)),
+    "exaone_moe": (*EXAONE, feeds.listed(COUNTED), feeds.deepseek_router(factor=2.5)),
     "flex_olmo": (*LLAMA, attention_bias, token_norms, own.flat_experts, feeds.qwen_router),
-    "flint": (*LLAMA, attention_bias, head_norms, always(attention_sinks=True), windowed(own.flint_full), feeds.qwen, feeds.qwen_router),
+    "flint": (
+        *LLAMA,
+        attention_bias,
+        head_norms,
+        always(attention_sinks=True),
+        windowed(own.flint_full),
+        feeds.qwen,
+        own.flint_experts,
+        feeds.qwen_router,
+    ),
     "glm4_moe": GLM_MOE,
-    "glm4_moe_lite": (*MLA, feeds.listed(1), feeds.deepseek_router(factor=1.8)),
+    "glm4_moe_lite": (*MLA, feeds.listed(first=1), feeds.deepseek_router(factor=1.8)),
     "glm_moe_dsa": (*DEEPSEEK, mixers.indexed),
-    "gpt_oss": (sizes(), layers(rms_norm_eps=1e-5, rope_theta=150000.0), own.gpt_oss, windowed(every(2)), feeds.local, feeds.softmax),
+    "gpt_oss": (
+        sizes(),
+        layers(rms_norm_eps=1e-5, rope_theta=150000.0),
+        own.gpt_oss,
+        windowed(every(2)),
+        feeds.local,
+        feeds.softmax,
+    ),
     "granitemoe": EXPERTS,
     "granitemoe_swa": (*EXPERTS, always(attention_sinks=True), windowed(every(4, 0))),
     "granitemoeshared": EXPERTS,
     "hunyuan_v1_moe": (*LLAMA, attention_bias, head_norms, own.hunyuan),
-    "hy_v3": (*LLAMA, attention_bias, head_norms, feeds.listed(1, **COUNTED), own.hy_router),
+    "hy_v3": (*LLAMA, attention_bias, head_norms, feeds.listed(COUNTED, first=1), own.hy_router),
     "kimi_k2": DEEPSEEK,
     "laguna": (
         *LLAMA,
         attention_bias,
         head_norms,
         own.laguna,
-        feeds.listed(1, n_routed_experts="num_experts", n_shared_experts="", shared_width="shared_expert_intermediate_size"),
+        feeds.listed(
+            {
+                "n_routed_experts": "num_experts",
+                "n_shared_experts": "",
+                "shared_width": "shared_expert_intermediate_size",
+            },
+            first=1,
+        ),
         extra("sparse", plain=256),
     ),
     "llama4_text": (
@@ -221,8 +263,22 @@ ROUTED: Mapping[str, Parts] = {
         own.longcat,
         feeds.deepseek_router(scoring_func="softmax", norm_topk_prob=False),
     ),
-    "mellum": (*LLAMA, attention_bias, head_norms, windowed(), feeds.listed(0, n_routed_experts="num_experts"), feeds.qwen_router),
-    "mimo_v2_flash": (*LLAMA, qkv_bias, windowed(own.sixth), own.mimo_v2, feeds.listed(1), feeds.deepseek_router()),
+    "mellum": (
+        *LLAMA,
+        attention_bias,
+        head_norms,
+        windowed(),
+        feeds.listed({"n_routed_experts": "num_experts"}, first=0),
+        feeds.qwen_router,
+    ),
+    "mimo_v2_flash": (
+        *LLAMA,
+        qkv_bias,
+        windowed(own.sixth),
+        own.mimo_v2,
+        feeds.listed(first=1),
+        feeds.deepseek_router(),
+    ),
     "minimax_m2": (*LLAMA, own.minimax_attention, feeds.local, feeds.minimax_router),
     "minimax_m3_vl_text": (*LLAMA, own.minimax_m3_experts, own.minimax_m3),
     "mistral4": (*LATENT, feeds.deepseek_router()),
@@ -233,12 +289,12 @@ ROUTED: Mapping[str, Parts] = {
     "qwen3_moe": (*QWEN, attention_bias, head_norms, feeds.qwen, feeds.qwen_router),
     "sarvam_mla": (*LATENT, feeds.deepseek_router(factor=2.5)),
     "sarvam_moe": GLM_MOE,
-    "solar_open": (sizes(intermediate_size=""), *GLM_MOE[1:4], feeds.listed(0), feeds.deepseek_router()),
+    "solar_open": (sizes(intermediate_size=""), *GLM_MOE[1:4], feeds.listed(first=0), feeds.deepseek_router()),
 }
 """Families with routed experts."""
 
 HYBRID: Mapping[str, Parts] = {
-    "bailing_hybrid": (*MLA, feeds.listed(**COUNTED), feeds.deepseek_router(factor=2.5), hybrid.bailing),
+    "bailing_hybrid": (*MLA, feeds.listed(COUNTED), feeds.deepseek_router(factor=2.5), hybrid.bailing),
     "bamba": (*BIASED, hybrid.mamba2(), hybrid.bamba),
     "falcon_h1": (
         *BIASED,
@@ -246,11 +302,17 @@ HYBRID: Mapping[str, Parts] = {
         hybrid.side_by_side,
     ),
     "falcon_mamba": (hybrid.spaces("mamba"), rms("layer_norm_epsilon")),
-    "granitemoehybrid": (*LLAMA, attention_bias, hybrid.mamba2(), mixers.linear("mamba2", rule=own.never), hybrid.granite_feed),
+    "granitemoehybrid": (
+        *LLAMA,
+        attention_bias,
+        hybrid.mamba2(),
+        mixers.linear("mamba2", rule=own.never),
+        hybrid.granite_feed,
+    ),
     "jamba": (*LLAMA, hybrid.mamba1, hybrid.jamba, feeds.softmax),
     "kimi_linear": (
         *MLA,
-        feeds.listed(default=1, **COUNTED),
+        feeds.listed(COUNTED, default=1),
         feeds.deepseek_router(factor=2.446),
         hybrid.kimi,
     ),
@@ -260,7 +322,7 @@ HYBRID: Mapping[str, Parts] = {
         rms("norm_eps"),
         head_norms,
         hybrid.convolution,
-        feeds.listed("num_dense_layers", **COUNTED),
+        feeds.listed(COUNTED, first="num_dense_layers"),
         own.lfm2_router,
     ),
     "lfm3": (*LLAMA, rms("norm_eps"), attention_bias, head_norms, hybrid.convolution, own.lfm3),
@@ -286,10 +348,21 @@ HYBRID: Mapping[str, Parts] = {
         feeds.deepseek_router(),
     ),
     "olmo_hybrid": (*LLAMA, attention_bias, token_norms, hybrid.delta, mixers.linear("delta", rule=every(4))),
-    "qwen3_5_moe_text": (*NEXT, positions(partial_rotary_factor=0.25), own.plain_experts, feeds.gated_shared),
+    "qwen3_5_moe_text": (
+        sizes(intermediate_size=""),
+        *DELTA,
+        positions(partial_rotary_factor=0.25),
+        own.plain_experts,
+        feeds.gated_shared,
+    ),
     "qwen3_5_text": (*NEXT, positions(partial_rotary_factor=0.25)),
     "qwen3_next": (*NEXT, positions(partial_rotary_factor=0.25), feeds.qwen, feeds.gated_shared),
-    "recurrent_gemma": (*LLAMA, attention_bias, activation("hidden_activation", "gelu_pytorch_tanh"), hybrid.recurrent_gemma),
+    "recurrent_gemma": (
+        *LLAMA,
+        attention_bias,
+        activation("hidden_activation", "gelu_pytorch_tanh"),
+        hybrid.recurrent_gemma,
+    ),
 }
 """Families whose layers keep a state."""
 
@@ -319,7 +392,21 @@ NAMED: Mapping[str, str] = {
 }
 """Other model_types of a family: whose layers are the same, or whose file describes it under `text_config`."""
 
-WRAPPERS = frozenset({"gemma3", "gemma3n", "gemma4", "kimi_k25", "llama4", "llava", "mistral3", "qwen3_5", "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe"})
+WRAPPERS = frozenset(
+    {
+        "gemma3",
+        "gemma3n",
+        "gemma4",
+        "kimi_k25",
+        "llama4",
+        "llava",
+        "mistral3",
+        "qwen3_5",
+        "qwen3_5_moe",
+        "qwen3_vl",
+        "qwen3_vl_moe",
+    }
+)
 """model_types whose file says nothing of its language model but under `text_config`."""
 
 LIKE: Mapping[str, str] = {

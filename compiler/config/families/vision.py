@@ -35,7 +35,9 @@ def towers(data: Mapping[str, Any]) -> Towers:
 
 def flat(data: Mapping[str, Any]) -> Towers:
     """Of a file whose language model stands beside the description of a tower."""
-    return towers(data) if any(isinstance(data.get(key), Mapping) for keys in PARTS.values() for key in keys) else Towers()
+    return (
+        towers(data) if any(isinstance(data.get(key), Mapping) for keys in PARTS.values() for key in keys) else Towers()
+    )
 
 
 def _encoder(said: Mapping[str, Any]) -> float | None:
@@ -46,7 +48,11 @@ def _encoder(said: Mapping[str, Any]) -> float | None:
         return next((value for value in values if type(value) is int and 0 < value <= most), None)
 
     depth = first("depth", "num_hidden_layers", "num_layers", "encoder_layers", "vt_num_hidden_layers", most=LAYERS)
-    hidden = first("embed_dim", "d_model", "vt_hidden_size") if "embed_dim" in said else first("hidden_size", "d_model", "vt_hidden_size")
+    hidden = (
+        first("embed_dim", "d_model", "vt_hidden_size")
+        if "embed_dim" in said
+        else first("hidden_size", "d_model", "vt_hidden_size")
+    )
     if depth is None or hidden is None:
         return None
     ratio = said.get("mlp_ratio")
