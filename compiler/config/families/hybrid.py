@@ -168,11 +168,12 @@ SINGLE = {"linear_attention": LINEAR, "mamba": LINEAR, "attention": FULL, FULL: 
 
 def nemotron_h(source: Source) -> dict[str, Any]:
     """Each layer is a single block: a mixer, an MLP or experts, by a pattern of letters or a list."""
-    pattern, listed = source.data.get("hybrid_override_pattern"), source.find("layers_block_type")
+    pattern = source.data.get("hybrid_override_pattern")
+    letters = [PATTERN.get(letter, letter) for letter in pattern] if isinstance(pattern, str) else None
     said = (
-        [PATTERN.get(letter, letter) for letter in pattern]
-        if isinstance(pattern, str) and not isinstance(listed, list)
-        else listed
+        source.find("layers_block_type")
+        if letters is None or isinstance(source.data.get("layers_block_type"), list)
+        else letters
     )
     said = ["mamba", "moe", FULL, "mlp"] if said is None else said
     if not isinstance(said, list) or not said or any(not isinstance(word, str) or word not in SINGLE for word in said):
