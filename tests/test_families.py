@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 
 from compiler.blocks.block import whole
 from compiler.blocks.stack import stack
+from compiler.config import hf
+from compiler.config.families import table
 from compiler.config.families.table import CORE, FAMILIES, NAMED
 from compiler.config.hf import DEFAULTS
 from compiler.costs.params import totals
 from compiler.specs.model import Model
-from tests import family_defaults
+from tests import engines, family_defaults, model_table
 from tests.families import COMPLETED, built, count, known, ours, transformers
 
 ZERO_EXPERTS = {"longcat_flash"}
@@ -148,3 +151,31 @@ def test_defaults_are_those_of_the_classes() -> None:
 def test_other_names_lead_to_families() -> None:
     assert {*NAMED.values()} <= {*FAMILIES}
     assert not {*NAMED} & {*FAMILIES}
+
+
+def test_a_family_is_added_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry of CONTRIBUTING.md, word by word."""
+    page = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    entry = re.search(r"^\"acme\": .*$", page, re.MULTILINE)
+    assert entry is not None
+    made: dict[str, Any] = eval(f"{{{entry[0]}}}", vars(table))
+    monkeypatch.setattr(hf, "FAMILIES", {**FAMILIES, **made})
+    data = json.loads((DATA / "qwen3_moe.json").read_text())
+    more = {
+        "model_type": "acme",
+        "sliding_window": 512,
+        "shared_expert_intermediate_size": 1024,
+        "num_hidden_layers": 8,
+    }
+    found = ours({**data, **more})
+    assert found.windows == (512, 512, 512, None) * 2
+    assert (found.shared_size, found.use_qk_norm, found.num_experts) == (1024, True, data["num_experts"])
+
+
+def test_the_page_of_models_is_current() -> None:
+    assert model_table.PAGE.read_text() == model_table.page(), "run `python -m tests.model_table`"
+
+
+def test_engines_are_those_of_the_wheels() -> None:
+    transformers()
+    assert engines.ENGINES.read_text() == engines.written(), "run `python -m tests.engines`"

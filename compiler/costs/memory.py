@@ -118,9 +118,16 @@ def between(case: Case) -> NDArray[np.bool_]:
 
 def weights(case: Case, held: Counts) -> Array:
     if not case.workload.train:
-        return held.dense_bytes + held.moe_bytes
+        return held.dense_bytes + held.moe_bytes + towers(case)
     kept = 0 * held.total if of_masters(case) else cut(case, held.dense_bytes, held.moe_bytes, 3)
     return kept + narrow_copies(case, held)
+
+
+def towers(case: Case) -> Array:
+    """What reads images or sound, whole and wide on every rank of the first stage (vLLM --mm-encoder-tp-mode data, its usual way for
+    towers that tp does not divide); training plans are of the language model.
+    """
+    return case.stages.first * case.activation_bytes * sum(case.model.towers.values())
 
 
 def narrow_copies(case: Case, held: Counts) -> Array:

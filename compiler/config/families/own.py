@@ -348,6 +348,11 @@ def minimax_m3_experts(source: Source) -> dict[str, Any]:
     }
 
 
+def predicted(source: Source) -> dict[str, Any]:
+    """Qwen's name of multi-token-prediction layers."""
+    return {"num_nextn_predict_layers": source.integer("mtp_num_hidden_layers", 0)}
+
+
 def hy_router(source: Source) -> dict[str, Any]:
     return {
         "scoring_func": "sigmoid",

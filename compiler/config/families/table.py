@@ -59,7 +59,7 @@ DELTA: Parts = (
     gated("attn_output_gate"),
     head_norms,
 )
-NEXT: Parts = (sizes(), *DELTA)
+NEXT: Parts = (sizes(), *DELTA, own.predicted)
 EXAONE: Parts = (*LLAMA, head_norms, windowed(pattern="sliding_window_pattern", default=4))
 
 DENSE: Mapping[str, Parts] = {
@@ -351,6 +351,7 @@ HYBRID: Mapping[str, Parts] = {
     "qwen3_5_moe_text": (
         sizes(intermediate_size=""),
         *DELTA,
+        own.predicted,
         positions(partial_rotary_factor=0.25),
         own.plain_experts,
         feeds.gated_shared,
@@ -418,6 +419,7 @@ LIKE: Mapping[str, str] = {
     "mimo": "qwen2",
     "minicpm": "llama",
     "orion": "llama",
+    "qwen": "llama",
     "solar": "llama",
     "telechat3": "llama",
     "xverse": "llama",
