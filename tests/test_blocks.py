@@ -116,3 +116,28 @@ def test_an_unknown_word_of_a_layer_is_told() -> None:
 def test_kinds_without_a_curve_widen_the_interval() -> None:
     assert unmeasured(composed("model=llama3_1_8b")) == ()
     assert unmeasured(composed("model=qwen3_next_80b_a3b")) == ("gated_delta",)
+
+
+SERVERS = (
+    "hardware=h200",
+    "hardware.nodes=2",
+    "parallel=tp2_adp8_ep16_etp1",
+    "workload.sequence_lengths=[4096]",
+    "workload.global_batch_size=64",
+)
+TRAINER = (
+    "hardware=h200",
+    "hardware.nodes=8",
+    "parallel=tp2_ep8_etp1_adp32",
+    "workload=train",
+    "workload.sequence_length=4096",
+    "workload.global_batch_size=64",
+)
+
+
+@pytest.mark.parametrize("model", ["qwen3_next_80b_a3b", "nemotron_3_nano", "nemotron_3_super"])
+@pytest.mark.parametrize(("framework", "degrees"), [("vllm", SERVERS), ("sglang", SERVERS), ("megatron", TRAINER)])
+def test_hybrids_compile_under_the_engines_own_rules(model: str, framework: str, degrees: tuple[str, ...]) -> None:
+    plan = compile_plan([f"model={model}", f"framework={framework}", *degrees])
+    assert plan.to_dict()["memory"]["total_bytes"] > 0
+    assert not [check for check in plan.to_dict()["checks"] if check["status"] == "fail"]
