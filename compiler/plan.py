@@ -19,7 +19,7 @@ from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
 from compiler.specs.hardware import Within
-from compiler.specs.model import said
+from compiler.specs.newer import said
 from compiler.words import figures
 from compiler.world import World
 

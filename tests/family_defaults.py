@@ -16,9 +16,8 @@ LEFT_OUT = {"model_type", "quantization_config", "dtype", "rope_parameters", "la
 
 def keys() -> set[str]:
     """Every name that a part may ask for."""
-    text = "".join(path.read_text() for path in FOLDER.glob("*.py") if path.name != "table.py")
-    table = (FOLDER / "table.py").read_text()
-    return {*re.findall(r'"([A-Za-z_0-9]+)"', text + table)} - LEFT_OUT
+    text = "".join(path.read_text() for path in FOLDER.glob("*.py"))
+    return {*re.findall(r'"([A-Za-z_0-9]+)"', text)} - LEFT_OUT
 
 
 def classes() -> dict[str, Any]:

@@ -127,8 +127,8 @@ SERVERS = (
 )
 TRAINER = (
     "hardware=h200",
-    "hardware.nodes=8",
-    "parallel=tp2_ep8_etp1_adp32",
+    "hardware.nodes=16",
+    "parallel=tp2_ep16_etp1_adp64",
     "workload=train",
     "workload.sequence_length=4096",
     "workload.global_batch_size=64",

@@ -14,7 +14,7 @@ import pytest
 from compiler.blocks.block import whole
 from compiler.blocks.stack import stack
 from compiler.config import hf
-from compiler.config.families import table
+from compiler.config.families import routed
 from compiler.config.families.table import CORE, FAMILIES, NAMED
 from compiler.config.hf import DEFAULTS
 from compiler.costs.params import totals
@@ -158,7 +158,7 @@ def test_a_family_is_added_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -
     page = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
     entry = re.search(r"^\"acme\": .*$", page, re.MULTILINE)
     assert entry is not None
-    made: dict[str, Any] = eval(f"{{{entry[0]}}}", vars(table))
+    made: dict[str, Any] = eval(f"{{{entry[0]}}}", vars(routed))
     monkeypatch.setattr(hf, "FAMILIES", {**FAMILIES, **made})
     data = json.loads((DATA / "qwen3_moe.json").read_text())
     more = {

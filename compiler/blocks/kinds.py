@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from compiler.blocks import attention, feed, recurrent
+from compiler.blocks import attention, feed, latent, recurrent, spaces
 from compiler.blocks.block import Block
 from compiler.errors import Problem, short
 from compiler.nearest import one_of
@@ -15,14 +15,14 @@ from compiler.specs.model import Model
 
 KINDS: Mapping[str, type[Any]] = {
     "attention": attention.Grouped,
-    "latent": attention.Latent,
-    "compressed": attention.Compressed,
+    "latent": latent.Latent,
+    "compressed": latent.Compressed,
     "delta": recurrent.Delta,
     "lightning": recurrent.Lightning,
     "convolution": recurrent.Convolution,
-    "mamba": recurrent.Mamba,
-    "mamba2": recurrent.Mamba2,
-    "recurrence": recurrent.GatedRecurrence,
+    "mamba": spaces.Mamba,
+    "mamba2": spaces.Mamba2,
+    "recurrence": spaces.GatedRecurrence,
     "dense": feed.Dense,
     "routed": feed.Routed,
 }

@@ -21,19 +21,19 @@ def _size(default: Optional[int] = None) -> int:
     return found
 
 
-def _joined(hidden: int, names: tuple[str, ...], *columns: Part) -> Matrix:
+def joined(hidden: int, names: tuple[str, ...], *columns: Part) -> Matrix:
     return Matrix("attention", names, Part(1, hidden), columns)
 
 
-def _output(hidden: int, rows: Part) -> Matrix:
+def output(hidden: int, rows: Part) -> Matrix:
     return Matrix("attention", ("out_proj", "o_proj"), rows, (Part(1, hidden),))
 
 
-def _convolved(kernel: int, *channels: Part, bias: bool = False) -> Parts:
+def convolved(kernel: int, *channels: Part, bias: bool = False) -> Parts:
     return tuple(Part(part.pieces, part.width * (kernel + bias)) for part in channels)
 
 
-def _inputs(kernel: int, *channels: Part) -> Parts:
+def inputs(kernel: int, *channels: Part) -> Parts:
     """Bytes of the last inputs of a convolution."""
     return tuple(Part(part.pieces, part.width * kernel * INPUT_BYTES) for part in channels)
 
@@ -65,17 +65,17 @@ class Delta:
         return Block(
             kind="kimi_delta" if self.fine else "gated_delta",
             matrices=(
-                _joined(self.hidden, ("in_proj_qkv", "q_proj", "k_proj", "v_proj", "in_proj_qkvz"), *channels),
+                joined(self.hidden, ("in_proj_qkv", "q_proj", "k_proj", "v_proj", "in_proj_qkvz"), *channels),
                 *self._gates(values),
-                _output(self.hidden, values),
+                output(self.hidden, values),
             ),
             others=(
-                *_convolved(self.conv_kernel, *channels),
+                *convolved(self.conv_kernel, *channels),
                 heads,
                 decays,
                 Part(1, self.value_dim + self.norms * self.norm_weights * self.hidden + self.extra),
             ),
-            state=(Part(self.value_heads, state * STATE_BYTES), *_inputs(self.conv_kernel, *channels)),
+            state=(Part(self.value_heads, state * STATE_BYTES), *inputs(self.conv_kernel, *channels)),
             scan=(Part(self.value_heads, 4 * state),),
             kept=(*channels, values, values),
             values=(values,),
@@ -85,11 +85,11 @@ class Delta:
         """How fast the state decays, how much is written to it, and the gate of the output."""
         heads, keys = Part(self.value_heads), Part(self.key_heads, self.key_dim)
         if not self.fine:
-            return (_joined(self.hidden, ("in_proj_ba", "in_proj_b", "in_proj_a", "in_proj_z"), heads, heads, values),)
+            return (joined(self.hidden, ("in_proj_ba", "in_proj_b", "in_proj_a", "in_proj_z"), heads, heads, values),)
         if self.gate_rank is None:
-            return (_joined(self.hidden, ("f_proj", "b_proj", "g_proj"), keys, heads, values),)
+            return (joined(self.hidden, ("f_proj", "b_proj", "g_proj"), keys, heads, values),)
         rank = Part(1, self.gate_rank)
-        down = _joined(self.hidden, ("f_a_proj", "g_a_proj", "b_proj"), rank, rank, heads)
+        down = joined(self.hidden, ("f_a_proj", "g_a_proj", "b_proj"), rank, rank, heads)
         return (
             down,
             Matrix("attention", ("f_b_proj",), rank, (keys,)),
@@ -113,9 +113,9 @@ class Lightning:
         return Block(
             kind="lightning",
             matrices=(
-                _joined(self.hidden, ("qkv_proj", "query_key_value"), each, each, each),
-                _joined(self.hidden, ("output_gate", "g_proj"), each),
-                _output(self.hidden, each),
+                joined(self.hidden, ("qkv_proj", "query_key_value"), each, each, each),
+                joined(self.hidden, ("output_gate", "g_proj"), each),
+                output(self.hidden, each),
             ),
             others=(each, Part(1, self.norms * self.norm_weights * self.hidden + self.extra)),
             state=(Part(self.heads, state * STATE_BYTES),),
@@ -141,133 +141,14 @@ class Convolution:
         biases: Parts = (each, each, each, Part(1, self.hidden)) if self.bias else ()
         return Block(
             kind="short_conv",
-            matrices=(_joined(self.hidden, ("conv.in_proj",), each, each, each), _output(self.hidden, each)),
+            matrices=(joined(self.hidden, ("conv.in_proj",), each, each, each), output(self.hidden, each)),
             others=(
-                *_convolved(self.conv_kernel, each, bias=self.bias),
+                *convolved(self.conv_kernel, each, bias=self.bias),
                 *biases,
                 Part(1, self.norms * self.norm_weights * self.hidden + self.extra),
             ),
-            state=_inputs(self.conv_kernel, each),
+            state=inputs(self.conv_kernel, each),
             scan=(Part(self.hidden, self.conv_kernel),),
-            kept=(each, each, each, each),
-            values=(each,),
-        )
-
-
-@dataclass(frozen=True)
-class Mamba:
-    """Selective state space (2312.00752): `inner` channels with a state of `state_dim` each, and steps through `dt_rank` elements."""
-
-    hidden: int = _size()
-    inner: int = _size()
-    state_dim: int = _size()
-    dt_rank: int = _size()
-    conv_kernel: int = between(1, WIDTH, 4)
-    conv_bias: bool = True
-    bias: bool = False
-    inner_norms: bool = False
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
-
-    def block(self) -> Block:
-        each, steps = Part(self.inner), Part(1, self.dt_rank + 2 * self.state_dim)
-        inside = self.inner_norms * (self.dt_rank + 2 * self.state_dim)
-        biases: Parts = (each, each, Part(1, self.hidden)) if self.bias else ()
-        return Block(
-            kind="mamba",
-            matrices=(
-                _joined(self.hidden, ("mamba.in_proj", "mixer.in_proj"), each, each),
-                Matrix("attention", ("x_proj",), each, (steps,)),
-                Matrix("attention", ("dt_proj",), Part(1, self.dt_rank), (each,)),
-                _output(self.hidden, each),
-            ),
-            others=(
-                *_convolved(self.conv_kernel, each, bias=self.conv_bias),
-                Part(self.inner, self.state_dim + 2),
-                *biases,
-                Part(1, inside + self.norms * self.norm_weights * self.hidden + self.extra),
-            ),
-            state=(Part(self.inner, self.state_dim * STATE_BYTES), *_inputs(self.conv_kernel, each)),
-            scan=(Part(self.inner, 3 * self.state_dim),),
-            kept=(each, each, each, each),
-            values=(each,),
-        )
-
-
-@dataclass(frozen=True)
-class Mamba2:
-    """State spaces with a decay a head (2405.21060): `heads` of `head_dim` channels, whose `groups` share inputs and outputs of the
-    state. Groups that are fewer than tp ranks are copied (vLLM mamba_mixer2.py).
-    """
-
-    hidden: int = _size()
-    heads: int = _size()
-    head_dim: int = _size()
-    groups: int = between(1, WIDTH, 1)
-    state_dim: int = _size()
-    conv_kernel: int = between(1, WIDTH, 4)
-    conv_bias: bool = True
-    bias: bool = False
-    gated_norm: bool = True
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
-
-    def block(self) -> Block:
-        each, heads = Part(self.heads, self.head_dim), Part(self.heads)
-        states = Part(self.groups, 2 * self.state_dim)
-        joined = (each, each, states, heads)
-        norm: Parts = (each,) if self.gated_norm else ()
-        biases: Parts = (*joined, Part(1, self.hidden)) if self.bias else ()
-        return Block(
-            kind="mamba2",
-            matrices=(_joined(self.hidden, ("mamba.in_proj", "mixer.in_proj"), *joined), _output(self.hidden, each)),
-            others=(
-                *_convolved(self.conv_kernel, each, states, bias=self.conv_bias),
-                Part(self.heads, 3),
-                *norm,
-                *biases,
-                Part(1, self.norms * self.norm_weights * self.hidden + self.extra),
-            ),
-            state=(
-                Part(self.heads, self.head_dim * self.state_dim * STATE_BYTES),
-                *_inputs(self.conv_kernel, each, states),
-            ),
-            scan=(Part(self.heads, 3 * self.head_dim * self.state_dim),),
-            kept=(each, each, each, states),
-            values=(each,),
-        )
-
-
-@dataclass(frozen=True)
-class GatedRecurrence:
-    """A linear recurrence an element with gates by blocks of heads, RG-LRU (2402.19427; RecurrentGemma)."""
-
-    hidden: int = _size()
-    inner: int = _size()
-    heads: int = _size()
-    conv_kernel: int = between(1, WIDTH, 4)
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
-
-    def block(self) -> Block:
-        each, size = Part(self.inner), self.inner // max(1, self.heads)
-        return Block(
-            kind="recurrence",
-            matrices=(
-                _joined(self.hidden, ("linear_x", "linear_y"), each, each),
-                Matrix("attention", ("rg_lru",), Part(self.heads, size), (Part(1, 2 * size),)),
-                _output(self.hidden, each),
-            ),
-            others=(
-                *_convolved(self.conv_kernel, each, bias=True),
-                Part(self.inner, 5),
-                Part(1, self.hidden + self.norms * self.norm_weights * self.hidden + self.extra),
-            ),
-            state=(Part(self.inner, STATE_BYTES), *_inputs(self.conv_kernel, each)),
-            scan=(Part(self.inner, 3),),
             kept=(each, each, each, each),
             values=(each,),
         )

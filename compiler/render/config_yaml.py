@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.render.yaml import document
 from compiler.specs.config import Config
-from compiler.specs.model import said
+from compiler.specs.newer import said
 
 HEADER = "defaults: [rankplan_schema, _self_]\n"
 LEFT_OUT = ("out", "sweep")
