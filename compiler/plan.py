@@ -22,6 +22,7 @@ from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
 from compiler.specs.hardware import Within
+from compiler.specs.newer import said
 from compiler.words import figures
 from compiler.world import World
 
@@ -155,7 +156,7 @@ def _decides(world: World) -> dict[str, Any]:
             "pod": _digest(world.slots.pod.tobytes()),
             "domain": _digest(world.slots.domain.tobytes()),
         },
-        "model": asdict(config.model),
+        "model": said(asdict(config.model)),
         "hardware": hardware,
         "workload": asdict(config.workload),
         "framework": asdict(config.framework),

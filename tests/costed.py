@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from compiler.blocks.block import whole
+from compiler.blocks.stack import stack
 from compiler.costs import total
 from compiler.costs.calibration import Calibration, assumed_curves
-from compiler.costs.case import case
+from compiler.costs.case import Case, case
 from compiler.costs.uncertainty import Uncertainty
+from compiler.costs.work.memory import cached_bytes
 from compiler.costs.work.params import Counts, counts, totals
 from compiler.frameworks.adapter import adapter
 from compiler.specs.config import Framework
@@ -32,6 +35,16 @@ def under(found: World, framework: str, *args: str) -> World:
 def held(found: World) -> Counts:
     plan = case(found)
     return counts(plan, totals(plan.model))
+
+
+def kv_token(found: Case) -> Any:
+    """Bytes that a layer caches of a token."""
+    return found.stages.mean(lambda block: cached_bytes(found, block, lambda cache: cache.entries(1.0)))
+
+
+def norms(model: Model) -> float:
+    """Weights of a layer that no product reads."""
+    return float(sum(whole(block.others) for block in stack(model).layers[0]))
 
 
 def parts(degrees: str, model: Model = LLAMA_8B, workload: Workload = TRAIN, **changes: Any) -> dict[str, Any]:

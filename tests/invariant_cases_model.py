@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.configs import changed
-from tests.invariant_configs import DEEPSEEK, DENSE, MIXTRAL, STRATEGY, TRAIN, Case
+from tests.invariant_configs import COMPRESSED, DEEPSEEK, DENSE, HYBRID, MIXTRAL, STRATEGY, TRAIN, Case
 
 MODEL: list[Case] = [
     (
@@ -29,6 +29,22 @@ MODEL: list[Case] = [
         "fail",
         "num_key_value_heads 8 over tp=3",
         "a divisor or a multiple of 8",
+    ),
+    (
+        "state-heads",
+        HYBRID,
+        {"parallel.tp": 3},
+        "fail",
+        "heads, groups or channels of gated delta 16 over tp=3 is 5.33333 each",
+        "divisor of 16",
+    ),
+    (
+        "output-groups",
+        COMPRESSED,
+        {"parallel.tp": 16},
+        "fail",
+        "o_groups of compressed attention 8 over tp=16",
+        "divisor of 8",
     ),
     ("hidden-size", STRATEGY, {"parallel.tp": 3}, "fail", "hidden_size 1024 over tp=3", "divisor of 1024"),
     ("ffn-size", DENSE, {"parallel.tp": 5}, "fail", "intermediate_size 14336 over tp=5", "divisor of 14336"),

@@ -20,6 +20,8 @@ STRATEGY = composed()
 TRAIN = composed("workload=train")
 MIXTRAL = composed("model=mixtral_8x7b", "parallel=ep8_tp4_pp4_dp8", "workload.global_batch_size=1024")
 DEEPSEEK = composed("model=deepseek_v3", "parallel=ep64_tp1_pp1_dp16", "workload.global_batch_size=1024")
+HYBRID = composed("model=qwen3_next_80b_a3b", "parallel=ep8_tp1_dp128")
+COMPRESSED = composed("model=deepseek_v4_flash", "parallel=ep8_tp1_dp128")
 DENSE = composed("model=llama3_1_8b", "parallel=tp8_pp4_adp32")
 
 

@@ -35,7 +35,7 @@ def test_gated_activations_are_known_by_name(tmp_path: Path, act: str, *, gated:
     [
         ({"mbs": ""}, "no mbs"),
         ({"dp": "3"}, "degrees do not make the number of GPUs"),
-        ({"attn": "hybrid mamba2+gqa"}, "Mamba layers or compressed attention"),
+        ({"attn": "hybrid mamba2+gqa"}, "no layers of a hybrid"),
         ({"gpu": "Gaudi 3"}, "no file for GPU Gaudi 3"),
         ({"step_time_s": ""}, "no step time and no tokens/s"),
         ({"precision": ""}, "no precision"),

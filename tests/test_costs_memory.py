@@ -11,11 +11,11 @@ import pytest
 from compiler.costs.arrays import array
 from compiler.costs.case import case
 from compiler.costs.work.activations import passing
-from compiler.costs.work.memory import gathered, kv_token, memory
+from compiler.costs.work.memory import gathered, memory
 from compiler.costs.work.params import counts, totals
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
-from tests.costed import cost, held, parts, under
+from tests.costed import cost, held, kv_token, parts, under
 from tests.worlds import DEEPSEEK_V3, GPT_OSS, LLAMA_8B, QWEN_30B, SERVE, TRAIN, world
 
 PARTS = ["weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes", "kv_cache_bytes", "other_bytes"]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from compiler.costs.case import case
-from compiler.costs.work.params import counts, norms, totals
+from compiler.costs.work.params import counts, totals
 from compiler.specs.model import Declared, Model
-from tests.costed import cost
+from tests.costed import cost, norms
 from tests.worlds import (
     DEEPSEEK_V3,
     GPT3,
@@ -115,7 +115,9 @@ def test_tied_embedding_is_held_once_or_at_both_ends(tied: bool, pp: int, tables
 
 def test_mtp_sits_on_the_last_stage_with_a_copy_of_the_embedding() -> None:
     plain = replace(DEEPSEEK_V3, num_nextn_predict_layers=0)
-    with_mtp, without = (counts(case(world("ep8_pp4", m)), totals(m)) for m in (DEEPSEEK_V3, plain))
+    drafts, idle = replace(SERVE, draft_tokens=1), counts(case(world("ep8_pp4", DEEPSEEK_V3)), totals(DEEPSEEK_V3))
+    with_mtp, without = (counts(case(world("ep8_pp4", m, drafts)), totals(m)) for m in (DEEPSEEK_V3, plain))
+    assert np.array_equal(idle.total, without.total)  # a server that drafts nothing loads no MTP layer
     assert np.array_equal(with_mtp.total[:-1], without.total[:-1])
     added = with_mtp.dense[-1] - without.dense[-1] + 8 * (with_mtp.moe[-1] - without.moe[-1])
     assert added == totals(DEEPSEEK_V3).mtp + 129_280 * 7168

@@ -11,12 +11,12 @@ from benchmarks.rows.hardware import nominal
 from compiler.costs.case import Case, case
 from compiler.costs.constants import MOST_REQUESTS
 from compiler.costs.room import admitted, fitting, given
-from compiler.costs.work.memory import kv_cache, kv_token, memory
+from compiler.costs.work.memory import kv_cache, memory
 from compiler.costs.work.params import Counts, counts, totals
 from compiler.frameworks.adapter import adapter, servers
 from compiler.layout.traits import LEAST, Room
 from compiler.specs.config import Config, Framework
-from tests.costed import under
+from tests.costed import kv_token, under
 from tests.worlds import LLAMA_70B, SERVE, world
 
 H100 = nominal("h100_80gb")
@@ -45,7 +45,7 @@ def test_a_server_caches_as_wide_as_activations_unless_it_is_told(
     framework: str, precision: str, asked: str | None, size: int
 ) -> None:
     this, _ = served(framework, precision=precision, kv_cache_precision=asked)
-    assert float(kv_token(this)) == size * 2 * 128 * 8 / 4
+    assert float(kv_token(this)[0]) == size * 2 * 128 * 8 / 4
 
 
 def room(this: Case, held: Counts, answered: float) -> float:

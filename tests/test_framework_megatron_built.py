@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 import torch
 
-from compiler.config.hf import FAMILIES, NESTED
+from compiler.config.families.table import FAMILIES, NAMED
 from compiler.costs.work import params
 from compiler.frameworks.megatron import placed
 from compiler.frameworks.megatron.installed import module
@@ -56,7 +56,7 @@ def listed() -> dict[str, int]:
     return {
         str(path): count
         for path, count in found.items()
-        if kinds[path] in {*FAMILIES, *NESTED} and path.stem not in UNBUILT and count < LARGE
+        if kinds[path] in {*FAMILIES, *NAMED} and path.stem not in UNBUILT and count < LARGE
     }
 
 

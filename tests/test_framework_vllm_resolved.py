@@ -7,7 +7,6 @@ import importlib.util
 import pytest
 
 from compiler.costs.case import case as costed
-from compiler.costs.work.memory import kv_token
 from compiler.frameworks import resolved as driver
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lay_out import lay_out
@@ -18,6 +17,7 @@ from compiler.specs.config import Config
 from compiler.specs.weights import Quantization, Stored
 from compiler.world import World
 from tests.configs import changed, composed
+from tests.costed import kv_token
 from tests.vllm_resolved_plans import HF, plan, refused
 from tests.wheels import wheel
 

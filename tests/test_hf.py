@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from compiler.config.hf import FAMILIES, NESTED, read
+from compiler.config.families.table import FAMILIES, NAMED
+from compiler.config.hf import read, resized
 from compiler.config.schema import writable
 from compiler.errors import ConfigError
 from compiler.render.assets import folder
@@ -51,8 +52,8 @@ def message(path: Path) -> str:
     return str(caught.value)
 
 
-def test_every_family_has_a_file_here() -> None:
-    assert {path.stem for path in DATA.glob("*.json")} == {*FAMILIES, *NESTED} - {"llama4_text"}
+def test_every_file_here_is_of_a_family() -> None:
+    assert {path.stem for path in DATA.glob("*.json")} <= {*FAMILIES, *NAMED}
 
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.json")), ids=lambda path: path.stem)
@@ -116,7 +117,7 @@ def test_reads_real_files(path: Path) -> None:
         (
             "moonshotai--Kimi-K2.5",
             "kimi_k2",
-            ("architectures", "quantization", "rope_scaling", "rms_norm_eps", "max_position_embeddings"),
+            ("architectures", "quantization", "rope_scaling", "rms_norm_eps", "max_position_embeddings", "towers"),
         ),
         ("openai--gpt-oss-120b", "gpt_oss_120b", ()),
         ("Qwen--Qwen3-30B-A3B", "qwen3_30b_a3b", ()),
@@ -205,12 +206,12 @@ def test_greedy_routing_has_no_groups(tmp_path: Path) -> None:
     ],
 )
 def test_precision(tmp_path: Path, changes: dict[str, Any], dtype: str, precision: str) -> None:
-    model = changed(tmp_path, "llama", **changes)
+    model = changed(tmp_path, "llama", head_dim=128, **changes)
     assert (model.dtype, model.precision, model.assumed) == (dtype, precision, [])
 
 
 def test_a_precision_that_is_not_given_is_assumed(tmp_path: Path) -> None:
-    assert changed(tmp_path, "llama", torch_dtype=...).assumed == ["dtype"]
+    assert changed(tmp_path, "llama", head_dim=128, torch_dtype=...).assumed == ["dtype"]
 
 
 @pytest.mark.parametrize(
@@ -252,9 +253,14 @@ def test_an_unknown_family_names_the_known_ones(tmp_path: Path, family: str | No
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"model_type": family}))
     found = message(path)
-    assert f"has model_type={family}, not a known family ; take a model of deepseek_v2, deepseek_v3, " in found
-    assert "kimi_k25" in found
-    assert "qwen3_moe" in found
+    assert f"has model_type={family}, not a known family ; take a model of " in found
+    assert found.endswith("families that docs/models.md lists, or write its fields as a model file")
+
+
+def test_a_misspelt_family_is_answered_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "qwen3moe"}')
+    assert "take a model of qwen3_moe, or of another of the " in message(path)
 
 
 def test_a_nested_family_without_its_text_model(tmp_path: Path) -> None:
@@ -333,3 +339,66 @@ def test_numbers_that_are_none_matter_where_they_are_used(tmp_path: Path, number
     path.write_text(text.replace('"hidden_size": ', f'"hidden_size": {number}, "was": '))
     assert "has hidden_size=" in message(path)
     assert " ; write a whole number, 1 or more" in message(path)
+
+
+WRAPPED = {"model_type": "llama", **{key: value for key, value in data("llama").items() if key != "model_type"}}
+
+
+@pytest.mark.parametrize("kind", ["llava", "mistral3", "some_new_wrapper"])
+def test_a_language_model_within_a_file_of_several_parts(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps(
+            {"model_type": kind, "text_config": WRAPPED, "vision_config": {"hidden_size": 64, "num_hidden_layers": 2}}
+        )
+    )
+    model = read(str(path))
+    assert (model.num_hidden_layers, model.hidden_size) == (32, 4096)
+    assert model.towers == {"vision": 2 * (4 * 64**2 + 2 * 64 * 256) + 14**2 * 3 * 64}
+    assert "towers.vision" not in model.assumed
+
+
+def test_a_tower_without_sizes_is_assumed(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "llava", "text_config": {"model_type": "llama"}}))
+    model = read(str(path))
+    assert {"towers.vision", "hidden_size", "num_hidden_layers"} <= {*model.assumed}
+    assert (model.hidden_size, model.towers) == (4096, {"vision": 4e8})
+
+
+def test_a_long_name_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / f"{'m' * 150}.json"
+    path.write_text(json.dumps(data("llama", _name_or_path=...)))
+    assert read(str(path)).name == "m" * 60
+
+
+def test_names_of_keys_that_stand_for_each_other(tmp_path: Path) -> None:
+    """transformers 5.8 and later write `num_local_experts` of a qwen3_moe."""
+    there = changed(tmp_path, "qwen3_moe")
+    assert changed(tmp_path, "qwen3_moe", num_experts=..., num_local_experts=there.num_experts) == there
+
+
+def test_lists_of_layers_follow_the_number_of_layers() -> None:
+    model = read(str(DATA / "gpt_oss.json"))
+    longer, shorter = resized(model, 50), resized(model, 3)
+    assert longer.layer_types == (model.layer_types or []) * 1 + (model.layer_types or [])[:14]
+    assert shorter.layer_types == ["sliding_attention", "full_attention", "sliding_attention"]
+
+
+def test_an_unknown_word_of_layer_types_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(data("mistral", layer_types=["full_attention"] * 31 + ["mystery"])))
+    assert (
+        "has mystery in layer_types, which model_type mistral does not know ; write one of full_attention"
+        in message(path)
+    )
+    path.write_text(json.dumps(data("mistral", layer_types=["full_attention"])))
+    assert "has 1 entries in layer_types for 32 layers ; write one a layer" in message(path)
+
+
+def test_values_of_other_kinds_are_quoted_short(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "x" * 5000}))
+    assert len(message(path)) < 500 + len(str(path))
+    path.write_text(json.dumps({"model_type": ["llama"]}))
+    assert "not a known family" in message(path)

@@ -15,7 +15,7 @@ from compiler.specs.config import Config
 from tests.configs import changed, composed
 from tests.invariant_cases_cluster import CLUSTER
 from tests.invariant_cases_model import MODEL
-from tests.invariant_configs import DEEPSEEK, DENSE, STRATEGY, TRAIN, checks
+from tests.invariant_configs import COMPRESSED, DEEPSEEK, DENSE, HYBRID, STRATEGY, TRAIN, checks
 
 CASES = [*MODEL, *CLUSTER]
 
@@ -45,6 +45,8 @@ def test_every_rule_holds_somewhere(rule: str) -> None:
             STRATEGY, {"hardware.inventory": "host,leaf,pod,rack\n" + "".join(f"n{i},l,p,r\n" for i in range(128))}
         ),
         DEEPSEEK,
+        HYBRID,
+        COMPRESSED,
         changed(DENSE, {"parallel.adp": 16, "framework.instances": 2}),
         DENSE,
         composed("framework=vllm"),

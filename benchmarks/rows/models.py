@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rows.record import Skip
-from compiler.config.hf import FAMILIES, NESTED, described, load
+from compiler.config.families.table import FAMILIES, NAMED
+from compiler.config.hf import described, load
 from compiler.errors import CompilerError
 from compiler.specs.model import Model
 
@@ -38,7 +39,7 @@ def model(path: Path) -> Model:
 
 def known(data: dict[str, Any]) -> dict[str, Any]:
     """The object as a family that is known would have it. Raises Skip for layers of another kind."""
-    if str(data.get("model_type")) in {*FAMILIES, *NESTED}:
+    if str(data.get("model_type")) in {*FAMILIES, *NAMED}:
         return data
     nested = data.get("text_config")
     text: Mapping[str, Any] = data | (nested if isinstance(nested, dict) else {})

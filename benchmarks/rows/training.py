@@ -6,11 +6,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
+
+from omegaconf import OmegaConf
 
 from benchmarks.rows import software, specified
 from benchmarks.rows.hardware import cluster, gpu_file, segmented
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
+from compiler.config.schema import writable
 from compiler.gpus import generation
+from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
@@ -48,10 +53,10 @@ def precision(row: Row) -> str:
 
 
 def model(row: Row) -> Model:
-    """Raises Skip for layers that a transformer of ours does not have, and for sizes that are not given."""
+    """Raises Skip for sizes that are not given."""
     attention = row["attn"].lower()
     if re.search("mamba|hybrid|compressed", attention):
-        raise Skip("Mamba layers or compressed attention")
+        return hybrid(row)
     if not row["layers"] and not row["hidden"]:
         raise Skip("no architecture")
     hidden, experts = whole(row, "hidden"), whole(row, "experts", 0)
@@ -74,6 +79,27 @@ def model(row: Row) -> Model:
         num_nextn_predict_layers=0 if "w/o MTP" in row["notes"] else whole(row, "mtp_layers", 0),
     )
     return _attention(found, row, attention)
+
+
+HYBRIDS = {
+    "DeepSeekV4 Flash": "deepseek_v4_flash",
+    "Nemotron_3_Nano": "nemotron_3_nano",
+    "Nemotron_3_Super": "nemotron_3_super",
+}
+"""Models of rows whose layers no column says -> their file under conf/model."""
+
+
+def hybrid(row: Row) -> Model:
+    """Raises Skip for a model that is not at hand, and for rows of other sizes."""
+    name = HYBRIDS.get(row["model"])
+    if name is None:
+        raise Skip("no layers of a hybrid")
+    file = OmegaConf.load(folder("conf") / "model" / f"{name}.yaml")
+    found = cast("Model", OmegaConf.to_object(OmegaConf.merge(writable(Model), file)))
+    if (found.num_hidden_layers, found.hidden_size) != (whole(row, "layers"), whole(row, "hidden")):
+        raise Skip("no layers of a hybrid")
+    predicted = 0 if "w/o MTP" in row["notes"] else whole(row, "mtp_layers", 0)
+    return replace(found, num_nextn_predict_layers=predicted)
 
 
 def _attention(found: Model, row: Row, attention: str) -> Model:

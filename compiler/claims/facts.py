@@ -16,7 +16,7 @@ from compiler.costs.arrays import array
 from compiler.costs.case import Case, case
 from compiler.costs.numbers import whole
 from compiler.costs.work.flops import peak_flops
-from compiler.costs.work.params import attention, counts, stored_bytes, totals
+from compiler.costs.work.params import counts, mixing_params, stored_bytes, totals
 from compiler.world import World
 
 COUNTED = re.compile(r"_bytes$|params")
@@ -56,7 +56,7 @@ def _parameters(world: World, costs: Mapping[str, Any]) -> dict[str, float | int
         "weights_total_bytes": stored_bytes(model, totals(model), plan.widths),
         "architecture_params": params["derived_dense"] + params["derived_moe"],
         "architecture_params_gated": gated.derived_dense + gated.derived_moe,
-        "architecture_attention_params": float(attention(model, array(1))) * model.num_hidden_layers,
+        "architecture_attention_params": mixing_params(model),
         "architecture_moe_params": params["derived_moe"],
         "params_per_expert_all_layers": params["moe"] / model.num_experts if model.moe else None,
         "params_per_expert_per_layer": params["moe"] / (model.num_experts * layers) if layers else None,

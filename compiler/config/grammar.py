@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compiler import plugins
+from compiler.blocks import kinds as blocks
+from compiler.blocks.kinds import FEEDS, MIXERS
+from compiler.blocks.stack import BETWEEN
 from compiler.errors import Problem, short
 from compiler.frameworks.adapter import names as framework_names
 from compiler.nearest import one_of
@@ -62,8 +65,21 @@ def _layers(config: Config) -> Iterator[Problem]:
             f"model.moe_layer_freq={short(freq)} is neither a period nor a list",
             f"write 1 for MoE in every layer, or a period of up to {LAYERS}",
         )
-    if kinds is not None and len(kinds) != layers:
-        yield Problem(f"model.layer_types has {len(kinds)} entries for {layers} layers", "write one entry a layer")
+    yield from blocks.problems(model)
+    for key, words, standard in (("layer_types", kinds, MIXERS), ("mlp_layer_types", model.mlp_layer_types, FEEDS)):
+        yield from _words(f"model.{key}", words, layers, blocks.words(model, standard))
+
+
+def _words(key: str, words: list[str] | None, layers: int, known: tuple[str, ...]) -> Iterator[Problem]:
+    """One entry a layer, and each of it a word that stands for something, or several with a + between."""
+    if words is None:
+        return
+    if len(words) != layers:
+        yield Problem(f"{key} has {len(words)} entries for {layers} layers", "write one entry a layer")
+    names = dict.fromkeys(name for word in words for name in word.split(BETWEEN))
+    for name in names:
+        if name not in known:
+            yield Problem(f"{key} has {short(name)}, which model.blocks does not describe", one_of(name, known))
 
 
 def _lengths(config: Config) -> Iterator[Problem]:

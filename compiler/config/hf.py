@@ -1,86 +1,52 @@
 """Read a model's own Hugging Face `config.json` into the Model of the specs.
 
-A family, named by `model_type`, is a tuple of parts; a part reads some of Model's fields from the file.
+A family, named by `model_type`, is a tuple of parts; a part reads some of Model's fields from the file (families/table.py).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from compiler.config import hf_layers as layers
-from compiler.config import hf_parts as parts
+from compiler.blocks import kinds
 from compiler.config import quantization
-from compiler.config.hf_parts import Part, Source
-from compiler.errors import ConfigError
+from compiler.config.families import vision
+from compiler.config.families.source import Source, merged
+from compiler.config.families.table import CORE, FAMILIES, LIKE, NAMED, WRAPPERS
+from compiler.errors import ConfigError, short
 from compiler.inputs import json_object
 from compiler.inputs.file import text as text_of
+from compiler.nearest import near
+from compiler.specs.limits import LAYERS
 from compiler.specs.model import Model
 
 CONFIG, SIDECAR = "config.json", "hf_quant_config.json"
 
-_QUERY_BIASES, _HEAD_NORMS = layers.always(qkv_bias=True), layers.always(use_qk_norm=True)
-_LATENT: tuple[Part, ...] = (parts.decoder, layers.layers(), parts.latent_attention, parts.deepseek_experts)
-_DEEPSEEK: tuple[Part, ...] = (*_LATENT, layers.deepseek_router(factor=2.5))
-_QWEN: tuple[Part, ...] = (parts.decoder, layers.layers(), parts.window)
-FAMILIES: Mapping[str, tuple[Part, ...]] = {
-    "deepseek_v2": (*_LATENT, layers.deepseek_router(scoring_func="softmax", norm_topk_prob=False)),
-    "deepseek_v3": _DEEPSEEK,
-    "glm4_moe": (
-        parts.decoder,
-        layers.layers(rms_norm_eps=1e-5, partial_rotary_factor=0.5),
-        layers.glm_attention,
-        parts.deepseek_experts,
-        layers.deepseek_router(),
-    ),
-    "glm_moe_dsa": (*_DEEPSEEK, layers.sparse_attention),
-    "gpt2": (parts.gpt2, layers.gpt2_layers),
-    "gpt_oss": (
-        parts.decoder,
-        layers.layers(rms_norm_eps=1e-5, rope_theta=150000.0),
-        layers.gpt_oss_layers,
-        parts.alternating_window,
-        parts.local_experts,
-        layers.softmax_router,
-    ),
-    "kimi_k2": _DEEPSEEK,
-    "llama": (parts.decoder, layers.layers(), layers.biases),
-    "llama4_text": (
-        parts.decoder,
-        layers.layers(rms_norm_eps=1e-5, rope_theta=500000.0),
-        layers.llama4_layers,
-        parts.chunked_attention,
-        parts.llama4_experts,
-        layers.llama4_router,
-    ),
-    "minimax_m2": (
-        parts.decoder,
-        layers.layers(),
-        layers.minimax_attention,
-        parts.local_experts,
-        layers.minimax_router,
-    ),
-    "mistral": _QWEN,
-    "mixtral": (
-        parts.decoder,
-        layers.layers(rms_norm_eps=1e-5, rope_theta=1e6),
-        parts.window,
-        parts.local_experts,
-        layers.softmax_router,
-    ),
-    "qwen2": (*_QWEN, _QUERY_BIASES),
-    "qwen2_moe": (*_QWEN, _QUERY_BIASES, parts.qwen_experts, layers.qwen2_router),
-    "qwen3": (*_QWEN, layers.biases, _HEAD_NORMS),
-    "qwen3_moe": (*_QWEN, layers.biases, _HEAD_NORMS, parts.qwen_experts, layers.qwen_router),
-}
-"""model_type -> its parts; a later part wins over an earlier one."""
+DEFAULTS = Path(__file__).parent / "families" / "defaults.json"
+"""model_type -> what its configuration class in transformers says of keys that a file leaves out, and names that stand for each other."""
 
-NESTED: Mapping[str, str] = {"kimi_k25": "kimi_k2", "llama4": "llama4_text"}
-"""model_type of a file that describes its language model under `text_config` -> that model's family."""
+SHARED = (
+    "quantization_config",
+    "compression_config",
+    "dtype",
+    "torch_dtype",
+    "expert_dtype",
+    "tie_word_embeddings",
+    "_name_or_path",
+)
+"""What such a file says of all its parts."""
+
+LONGEST_NAME = 60
+"""Characters of a model's name: a plan's own has its degrees too, and 100 at most."""
+
+TEXTS = ("text_config", "llm_config", "language_config", "thinker_config")
+"""Where a file of several parts describes its language model."""
 
 _DTYPES: Mapping[str, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float8_e4m3fn": "fp8"}
 
@@ -106,23 +72,64 @@ def _home(path: str) -> str:
 
 def described(where: str, path: str, data: dict[str, Any], sidecar: quantization.Sidecar | None = None) -> Model:
     """The model that a config.json's object describes; `where` is what messages call it. Raises ConfigError."""
-    family, text = _text(where, data)
-    source = Source(where, family, text)
-    found: dict[str, Any] = {}
-    for part in FAMILIES[family]:
-        found |= part(source)
+    kind, text = _text(where, data)
+    source = _source(where, kind, text, core=CORE if text is data else frozenset())
+    found = merged(FAMILIES[family(kind)], source)
     if source.problems:
         raise ConfigError(dict.fromkeys(source.problems))
     dtype = _dtype(text)
+    towers = vision.towers(data) if text is not data else vision.flat(data)
+    assumed = [
+        *([] if dtype else ["dtype"]),
+        *dict.fromkeys(source.assumed),
+        *(f"towers.{name}" for name in towers.assumed),
+    ]
     model = Model(
         name=_name(path, data),
-        model_type=family,
+        model_type=family(kind),
         architectures=_architectures(data),
         dtype=dtype or "bf16",
-        assumed=[] if dtype else ["dtype"],
+        assumed=assumed,
+        towers=towers.params,
         **found,
     )
+    if bad := list(kinds.problems(model)):
+        raise ConfigError(dict.fromkeys(bad))
     return replace(model, quantization=quantization.read(where, model, text, sidecar))
+
+
+LISTS = ("layer_types", "mlp_layer_types", "no_rope_layers", "moe_layer_freq")
+"""Keys with an entry a layer."""
+
+
+def resized(model: Model, layers: int) -> Model:
+    """The model with so many layers, where somebody says so: lists of its file are cut, or repeated from their start."""
+    old = {key: getattr(model, key) for key in LISTS}
+    lists = {key: value for key, value in old.items() if isinstance(value, list) and 0 < layers <= LAYERS}
+    cut: dict[str, Any] = {key: (value * -(-layers // len(value)))[:layers] for key, value in lists.items()}
+    return replace(model, **cut)
+
+
+def _source(where: str, kind: str, text: Mapping[str, Any], core: frozenset[str]) -> Source:
+    """The object with its class's defaults; those of the family where its own class is not known."""
+    known = _defaults()
+    said = known.get(kind) or known.get(family(kind)) or known.get(LIKE.get(family(kind), ""), {})
+    pairs = list(said.get("aliases", {}).items())
+    aliases: dict[str, tuple[str, ...]] = {}
+    for key, other in [*pairs, *((other, key) for key, other in pairs)]:
+        aliases[key] = (*aliases.get(key, ()), other)
+    return Source(where, kind, text, defaults=said.get("defaults", {}), aliases=aliases, core=core)
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(DEFAULTS.read_text())
+    return found
+
+
+def family(kind: str) -> str:
+    """The family of a model_type that is known."""
+    return NAMED.get(kind, kind)
 
 
 def load(where: str, path: str) -> dict[str, Any]:
@@ -136,21 +143,39 @@ def load(where: str, path: str) -> dict[str, Any]:
 
 
 def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The family and what describes the language model: the file's object, or it with its `text_config` on top."""
-    kind, nested = str(data.get("model_type")), data.get("text_config")
-    if kind in NESTED:
-        if not isinstance(nested, dict):
-            raise ConfigError.of(
-                f"{where} has no text_config, which model_type {kind} needs", "take the model's own config.json"
-            )
-        return NESTED[kind], data | {key: value for key, value in nested.items() if value is not None}
-    if kind not in FAMILIES:
-        known = ", ".join(sorted([*FAMILIES, *NESTED]))
+    """The model_type and what describes the language model: the file's object, or it with what is nested on top."""
+    kind, nested = str(data.get("model_type")), _nested(data)
+    if nested is None and kind in WRAPPERS and "hidden_size" not in data:
         raise ConfigError.of(
-            f"{where} has model_type={kind}, not a known family",
-            f"take a model of {known}, or write its fields as a model file",
+            f"{where} has no text_config, which model_type {short(kind)} needs", "take the model's own config.json"
         )
-    return kind, data
+    inner = str(nested.get("model_type")) if nested else kind
+    found = next((name for name in (inner, kind, f"{kind}_text") if family(name) in FAMILIES), None)
+    if found is None:
+        several = f"{short(inner)} in {short(kind)}" if nested else short(kind)
+        raise ConfigError.of(f"{where} has model_type={several}, not a known family", _other_families(inner))
+    if nested is None:
+        return found, data
+    outer = {key: value for key, value in data.items() if key in SHARED}
+    return found, outer | {key: value for key, value in nested.items() if value is not None or key not in outer}
+
+
+def _other_families(kind: str) -> str:
+    known = sorted({*FAMILIES, *NAMED})
+    found = near(kind, known, 1)
+    first = f"{found[0]}, or of another of the" if found else "one of the"
+    return (
+        f"take a model of {first} {len(known)} families that docs/models.md lists, or write its fields as a model file"
+    )
+
+
+def _nested(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The description of the language model within a file of several parts."""
+    for key in TEXTS:
+        inner = data.get(key)
+        if isinstance(inner, dict):
+            return _nested(inner) or inner
+    return None
 
 
 def _dtype(data: Mapping[str, Any]) -> str | None:
@@ -175,4 +200,4 @@ def _name(path: str, data: Mapping[str, Any]) -> str:
         folder = folder.parent.parent
     written = Path(said).name if isinstance(said, str) else ""
     name = written or (file.stem if file.stem != "config" else folder.name.lstrip(".~") or str(data["model_type"]))
-    return re.sub(r"[^a-z0-9._-]+", "-", name.lower().rpartition("--")[2]).lstrip("._-") or "model"
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower().rpartition("--")[2]).lstrip("._-")[:LONGEST_NAME] or "model"

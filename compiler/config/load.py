@@ -97,7 +97,9 @@ def _read_model(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
     keys = [override.lstrip("+").split("=", 1)[0] for override in overrides]
     written = {key: OmegaConf.select(cfg, key) for key in keys if key.startswith("model.") and key != "model.hf_config"}
-    cfg.model = writable(hf.read(path))
+    read = hf.read(path)
+    layers = written.get("model.num_hidden_layers")
+    cfg.model = writable(read if type(layers) is not int else hf.resized(read, layers))
     for key, value in written.items():
         OmegaConf.update(cfg, key, value, merge=True)
 

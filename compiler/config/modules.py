@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+from compiler.blocks.block import Block
+from compiler.blocks.stack import stack
 from compiler.specs.model import Model
 
 LAYERS = ("model.layers", "language_model.model.layers", "model.language_model.layers")
@@ -19,6 +21,9 @@ BLOCKS = {
     "experts": ("mlp.experts.0", "mlp.experts", "block_sparse_moe.experts.0", "feed_forward.experts"),
 }
 """Where the families of `hf.py` have an MLP, a layer's shared experts, and its routed ones."""
+
+MIXERS = ("self_attn", "linear_attn", "attn", "mamba", "mixer", "conv", "attention")
+"""Where they have what mixes tokens."""
 
 LEAVES = {
     "gate": ("gate_proj", "gate_up_proj", "w1", "gate_up"),
@@ -42,41 +47,32 @@ def modules(model: Model) -> Iterator[Module]:
     yield Module("embedding", TABLES, table)
     if not model.tie_word_embeddings:
         yield Module("head", HEADS, table)
-    routed = [*model.moe_layers, *[model.moe] * model.num_nextn_predict_layers]
-    for layer, moe in enumerate(routed):
-        for leaves, count in _attention(model):
-            yield _module("attention", layer, ("self_attn",), leaves, count)
-        sizes = {"experts": model.num_experts * model.expert_size, "shared_experts": model.shared_size}
-        for kind, width in sizes.items() if moe else (("mlp", model.intermediate_size),):
-            for leaf in LEAVES if model.gated_mlp else ("up", "down"):
-                if width:
-                    yield _module(kind, layer, BLOCKS[kind], LEAVES[leaf], model.hidden_size * width)
+    found = stack(model)
+    for layer, blocks in enumerate([*found.layers, *[found.mtp] * model.num_nextn_predict_layers]):
+        for block in blocks:
+            yield from _mixer(block, layer) if block.mixes else _feed(model, block, layer)
+
+
+def _mixer(block: Block, layer: int) -> Iterator[Module]:
+    """The projections of attention, and of what stands in its place; those that a product joins, each by its own name."""
+    for names, count in (found for matrix in block.matrices for found in matrix.named()):
+        yield _module("attention", layer, MIXERS, names, count)
+
+
+def _feed(model: Model, block: Block, layer: int) -> Iterator[Module]:
+    sizes = {"mlp": (block.width, model.hidden_size)}
+    if block.routed:
+        experts = (model.num_experts * model.expert_size, model.expert_hidden)
+        sizes = {"experts": experts, "shared_experts": (block.width, model.hidden_size)}
+    for kind, (width, hidden) in sizes.items():
+        for leaf in LEAVES if model.gated_mlp else ("up", "down"):
+            if width:
+                yield _module(kind, layer, BLOCKS[kind], LEAVES[leaf], hidden * width)
 
 
 def _module(kind: str, layer: int, blocks: Iterable[str], leaves: Iterable[str], count: float) -> Module:
     names = tuple(f"{start}.{layer}.{block}.{leaf}" for start, block, leaf in product(LAYERS, blocks, leaves))
     return Module(kind, names, float(count))
-
-
-def _attention(model: Model) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Names of each projection, and its weights."""
-    hidden, heads = model.hidden_size, model.num_attention_heads
-    if not model.mla:
-        yield ("q_proj", "qkv_proj"), hidden * heads * model.head_size
-        yield ("k_proj", "qkv_proj"), hidden * model.kv_heads * model.head_size
-        yield ("v_proj", "qkv_proj"), hidden * model.kv_heads * model.head_size
-        yield ("o_proj",), hidden * heads * model.head_size
-        return
-    nope, rope, value = model.qk_nope_head_dim or 0, model.qk_rope_head_dim or 0, model.v_head_dim or 0
-    latent, rank = model.kv_lora_rank or 0, model.q_lora_rank
-    if rank is None:
-        yield ("q_proj",), hidden * heads * (nope + rope)
-    else:
-        yield ("q_a_proj", "fused_qkv_a_proj"), hidden * rank
-        yield ("q_b_proj",), rank * heads * (nope + rope)
-    yield ("kv_a_proj_with_mqa", "fused_qkv_a_proj"), hidden * (latent + rope)
-    yield ("kv_b_proj",), latent * heads * (nope + value)
-    yield ("o_proj",), hidden * heads * value
 
 
 @dataclass(frozen=True)

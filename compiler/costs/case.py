@@ -153,6 +153,11 @@ def busiest(config: Config, experts: ExpertBlocks) -> float:
     return imbalance.measured(loads.read(config.experts.load), experts.blocks, layers)
 
 
+def drafting(stages: Layers, workload: Workload) -> Layers:
+    """A server holds multi-token-prediction layers where it drafts with them alone (vLLM, SGLang: the target's loader skips them)."""
+    return stages if workload.train or workload.draft_tokens else stages.without_mtp
+
+
 def case(world: World) -> Case:
     """The case of one plan. An expert grid that does not fit (refused elsewhere) counts as expert DP of at least 1."""
     config, traits, degrees = world.config, world.traits, world.degrees
@@ -189,6 +194,6 @@ def shaped(
         workload=replace(workload, imbalance=busiest, imbalance_exponent=None),
         hardware=config.hardware,
         sequence_parallel=workload.train if chosen is None else chosen,
-        stages=stages,
+        stages=drafting(stages, workload),
         chunks=apart,
     )

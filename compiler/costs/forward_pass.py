@@ -66,7 +66,7 @@ def stage_pass(plan: Shape, gpu: GpuCalibration, forward: Forward) -> Pass:
     return Pass(
         **vars(replace(kernels, launches=kernels.launches + _others(case))),
         experts=case.running.moe + none,
-        latent=case.model.mla * case.running.layers + none,
+        latent=_latents(case) + none,
         tp=spent(flows, "tp", "cp"),
         wire=np.maximum(spent(flows, "tp", "cp") - spent(idle, "tp", "cp"), 0.0),
         calls=np.asarray(calls + none),
@@ -85,9 +85,12 @@ def _others(case: Case) -> Array:
         return case.products(kind) not in WIDE
 
     narrow = sum((item.count for item in gemms(case) if quantises(item.role)), 0 * case.running.layers)
-    return np.asarray(
-        MLA_KERNELS * case.model.mla * case.running.layers + narrow + quantises("experts") * case.running.moe
-    )
+    return np.asarray(MLA_KERNELS * _latents(case) + narrow + quantises("experts") * case.running.moe)
+
+
+def _latents(case: Case) -> Array:
+    """Layers whose attention works on latents."""
+    return case.running.sum(lambda block: float(bool(block.latent)))
 
 
 def decode_seconds(work: Pass, batch: Array, by: Engine, share: Array | float = 1.0) -> Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from compiler.blocks.block import local
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import (
@@ -16,7 +17,7 @@ from compiler.costs.constants import (
     SOFTMAX_STATISTIC_BYTES,
 )
 from compiler.costs.work.forward import Forward, dispatched
-from compiler.costs.work.params import key_value_width, matrices, query_width, value_width
+from compiler.costs.work.params import matrices
 
 
 def blocks(case: Case, forward: Forward) -> tuple[Array, Array]:
@@ -51,8 +52,7 @@ def products(case: Case, forward: Forward) -> Array:
     values, the MLP's first and its last before it is summed (torchtitan activation_checkpoint.py); tokens sent to experts.
     """
     model, running = case.model, case.running
-    values = key_value_width(model, case.tp) / 2
-    width = ceil_div(model.num_attention_heads, case.tp) * (query_width(model) + value_width(model)) + values
+    width = running.mean(lambda block: local(block.kept, case.tp) - local(block.ring, case.tp) / 2)
     first = running.dense * ceil_div(model.intermediate_size, case.tp) + running.moe * ceil_div(
         model.shared_size, case.tp
     )
@@ -85,28 +85,27 @@ def attention(case: Case, forward: Forward) -> Array:
 
 
 def heads(case: Case, forward: Forward) -> Array:
-    """Queries, keys, values and the output of attention; with MLA also the latents, replicated over tp."""
-    model = case.model
-    heads = ceil_div(model.num_attention_heads, case.tp)
-    width = heads * (query_width(model) + value_width(model)) + key_value_width(model, case.tp)
+    """Queries, keys, values and the output of attention, or what stands in its place; with MLA also the latents, replicated over tp."""
+    model, running = case.model, case.running
+    values, width = (
+        running.mean(lambda block: local(block.values, case.tp)),
+        running.mean(lambda block: local(block.kept, case.tp)),
+    )
+    viewed = width - values - running.mean(lambda block: local(block.ring, case.tp)) / 2
     if model.mla and "mla_up_proj" in case.rebuilt:
-        width = heads * value_width(model)
+        width = values
     if not model.mla and "core_attn" in case.rebuilt and case.viewed_values:
-        width = width + heads * query_width(model) + key_value_width(model, case.tp) / 2
-    output = narrow_copy(case) * heads * value_width(model)
-    return forward.tokens * (case.activation_bytes * width + latents(case) / case.split + output)
+        width = width + viewed
+    return forward.tokens * (case.activation_bytes * width + latents(case) / case.split + narrow_copy(case) * values)
 
 
 def latents(case: Case) -> Array:
-    """Bytes of MLA's latents of a token: what the norms before the up projections read, with the rotated keys, and, unless they run
-    again with them, what those norms put out.
+    """Bytes of latents of a token: what the norms before the up projections read, with the rotated keys, and, unless they run again
+    with them, what those norms put out.
     """
-    model = case.model
-    if not model.mla:
-        return np.zeros(())
-    normed = (model.q_lora_rank or 0) + (model.kv_lora_rank or 0)
-    kept = 0 if "mla_up_proj" in case.rebuilt else normed
-    return case.activation_bytes * (normed + (model.qk_rope_head_dim or 0)) + case.saved_bytes * kept
+    found = case.running.mean(lambda block: local(block.latent, case.tp))
+    normed = case.running.mean(lambda block: local(block.normed, case.tp))
+    return case.activation_bytes * found + case.saved_bytes * normed * ("mla_up_proj" not in case.rebuilt)
 
 
 def scores(case: Case, forward: Forward) -> Array:

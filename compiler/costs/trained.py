@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
-from compiler.costs.work.params import ONE, Counts, key_value_width, matrices, query_width, value_width
+from compiler.costs.work.params import Counts, matrices, query_width, value_width
 from compiler.specs.model import Model
 
 
@@ -58,7 +58,7 @@ def _attention(model: Model) -> float:
     heads, hidden = model.num_attention_heads, model.hidden_size
     queries, out = heads * query_width(model), heads * value_width(model)
     if not model.mla:
-        return hidden + queries + float(key_value_width(model, ONE)) + out + hidden
+        return hidden + queries + 2 * model.kv_heads * model.head_size + out + hidden
     latent, rope, low = model.kv_lora_rank or 0, model.qk_rope_head_dim or 0, model.q_lora_rank
     asked = hidden + queries if low is None else hidden + low + low + queries
     up = latent + heads * (query_width(model) - rope + value_width(model))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.blocks.stack import stack
 from compiler.checks import Check, check, passed, warned
 from compiler.frameworks.adapter import adapter
 from compiler.invariants.registry import declared
@@ -44,6 +45,21 @@ def heads(config: Config) -> Iterator[Check]:
         message=f"tp={tp} is larger than num_key_value_heads={kv}: each KV head is held {tp // kv} times, and so is the KV cache",
         fix=f"write parallel.tp={kv} or less to save that memory",
     )
+
+
+@declared()
+def states(config: Config) -> Iterator[Check]:
+    """What keeps a state of a sequence is dealt out by heads, groups or channels; one group alone is copied (vLLM mamba_mixer2.py,
+    SGLang qwen3_next.py, Megatron-LM mamba_mixer.py), and so are groups of DeepSeek-V4's outputs, but for the copy.
+    """
+    tp = config.degrees.tp
+    for block in dict.fromkeys(block for layer in stack(config.model).layers for block in layer):
+        if block.kind == "compressed":
+            groups = block.matrices[-1].rows.pieces
+            yield divides("output-groups", "o_groups of compressed attention", groups, "tp", tp)
+        for pieces in dict.fromkeys(part.pieces for part in block.state if part.pieces > 1):
+            what = f"heads, groups or channels of {block.kind.replace('_', ' ')}"
+            yield divides("state-heads", what, pieces, "tp", tp)
 
 
 @declared()

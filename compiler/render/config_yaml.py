@@ -8,6 +8,7 @@ from typing import Any
 
 from compiler.render.yaml import document
 from compiler.specs.config import Config
+from compiler.specs.newer import said
 
 HEADER = "defaults: [rankplan_schema, _self_]\n"
 LEFT_OUT = ("out", "sweep")
@@ -17,6 +18,7 @@ LEFT_OUT = ("out", "sweep")
 def dump(config: Config) -> str:
     """YAML text of every resolved value; `${` in a value is escaped, so that it is read back as it is."""
     values = dataclasses.asdict(config)
+    values["model"] = said(values["model"])
     kept = {key: _escaped(value) for key, value in values.items() if key not in LEFT_OUT}
     return HEADER + document(kept)
 

@@ -80,6 +80,11 @@ def numbers(least: float, greatest: float, entries: int, default: Any = list) ->
     return _ruled(Rule(least, greatest, entries=entries), default)
 
 
+def counts(greatest: float) -> Any:
+    """A mapping of names to counts."""
+    return _ruled(Rule(0, greatest), dict)
+
+
 def text(default: Any = MISSING, *, shortest: int = 0, longest: int = CHARACTERS) -> Any:
     """A text, or a list or mapping of them, of other lengths than usual."""
     return _ruled(Rule(shortest=shortest, longest=longest), default)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from compiler.specs.fields import MISSING, between, choice, numbers, quantity, text
+from compiler.specs.fields import MISSING, between, choice, counts, numbers, quantity, text
 from compiler.specs.limits import EXPERTS, LAYERS, PARAMETERS, TOKENS, VOCABULARY, WIDTH
 from compiler.specs.rope import RopeScaling
 from compiler.specs.weights import WIDE, Quantization, Stored
@@ -35,7 +35,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class Model:
-    """A decoder-only transformer, dense or MoE, with grouped-query or multi-head latent attention (MLA).
+    """A decoder-only model: a list of layers, by default of grouped-query or latent attention (MLA) and an MLP or experts.
 
     Where no epsilon of a norm is given it is what a gated MLP (RMSNorm) or a plain one (LayerNorm) usually comes with.
     """
@@ -155,13 +155,29 @@ class Model:
     sliding_window: Optional[int] = between(1, TOKENS, None)
     """Tokens that a windowed layer looks back; full attention where it is null."""
     layer_types: Optional[list[str]] = None
-    """Kind of each layer, in transformers' words."""
+    """What mixes the tokens of each layer, in transformers' words, or in those of `blocks`."""
     attention_chunk_size: Optional[int] = between(1, TOKENS, None)
     """Tokens of a chunk of chunked attention."""
     index_topk: Optional[int] = between(1, TOKENS, None)
     """Tokens that an indexer chooses for attention."""
-    index_head_dim: int = between(1, WIDTH, 128)
+    index_n_heads: Optional[int] = between(1, WIDTH, None)
+    """Heads of the indexer."""
+    index_head_dim: Optional[int] = between(1, WIDTH, None)
     """Width of the keys that the indexer looks through, and caches."""
+    mlp_layer_types: Optional[list[str]] = None
+    """What follows the mixer of each layer: dense or sparse, several joined by a +, "none" where there is nothing."""
+    blocks: dict[str, Any] = field(default_factory=dict)
+    """What is behind a word of `layer_types` or `mlp_layer_types`: its kind, and the sizes that differ from the model's own keys (`compiler/blocks/kinds.py`)."""
+    norm_weights: Optional[int] = between(0, 2, None)
+    """Weights of a norm for each element; 2 where it has a bias."""
+    moe_latent_size: Optional[int] = between(1, WIDTH, None)
+    """Width that experts work in, where it is not that of a token."""
+    zero_expert_num: int = between(0, EXPERTS, 0)
+    """Experts that do nothing."""
+    other_params: dict[str, float] = counts(PARAMETERS)
+    """Weights beside layers, embedding and head, such as a table of positions."""
+    towers: dict[str, float] = counts(PARAMETERS)
+    """Weights of parts that read images or sound, which no count of the language model includes."""
     quantization: Quantization = field(default_factory=Quantization)
     """How the checkpoint stores its weights."""
     declared: Declared = field(default_factory=Declared)
@@ -238,6 +254,16 @@ class Model:
         return self.moe_intermediate_size or self.intermediate_size
 
     @property
+    def routed_experts_per_tok(self) -> float:
+        """Experts that a token is sent to, on average: those that do nothing are none."""
+        return self.num_experts_per_tok * self.num_experts / max(1, self.num_experts + self.zero_expert_num)
+
+    @property
+    def expert_hidden(self) -> int:
+        """Width of what a routed expert reads and writes."""
+        return self.moe_latent_size or self.hidden_size
+
+    @property
     def shared_size(self) -> int:
         """Hidden width of all shared experts of a layer together."""
         return self.shared_expert_intermediate_size or self.num_shared_experts * self.expert_size
@@ -245,16 +271,41 @@ class Model:
     @property
     def moe_layers(self) -> tuple[bool, ...]:
         """Which layers route to experts, one entry a layer; `moe_layer_freq` is a period or such a list."""
-        layers = range(self.num_hidden_layers)
-        freq = self.moe_layer_freq
+        if self.mlp_layer_types is not None:
+            return tuple(self.moe and "sparse" in word.split("+") for word in self.mlp_layer_types)
+        return self._routed
+
+    @property
+    def _routed(self) -> tuple[bool, ...]:
+        layers, freq = range(self.num_hidden_layers), self.moe_layer_freq
         if isinstance(freq, (list, tuple)):
             return tuple(self.moe and bool(freq[i]) for i in layers)
         return tuple(self.moe and i >= self.first_k_dense_replace and i % freq == 0 for i in layers)
+
+    @property
+    def feed_words(self) -> tuple[str, ...]:
+        """What follows the mixer of each layer, in the words of `mlp_layer_types`."""
+        if self.mlp_layer_types is not None:
+            return tuple(self.mlp_layer_types)
+        return tuple("sparse" if moe else "dense" for moe in self._routed)
+
+    @property
+    def mixer_words(self) -> tuple[str, ...]:
+        """What mixes the tokens of each layer, in the words of `layer_types`."""
+        usual = "full_attention" if self.sliding_window is None else "sliding_attention"
+        return tuple(self.layer_types or [usual] * self.num_hidden_layers)
+
+    @property
+    def norm_width(self) -> int:
+        """Weights of a norm for each element of a hidden state."""
+        if self.norm_weights is not None:
+            return self.norm_weights
+        return 1 if self.layer_norm_epsilon is None else 2
 
     @property
     def windows(self) -> tuple[Optional[int], ...]:
         """Attention window of each layer in tokens; None is full attention."""
         if self.sliding_window is None:
             return (None,) * self.num_hidden_layers
-        kinds = self.layer_types or ["sliding_attention"] * self.num_hidden_layers
-        return tuple(self.sliding_window if kind == "sliding_attention" else None for kind in kinds)
+        slides = ("sliding_attention", "chunked_attention")
+        return tuple(self.sliding_window if kind.startswith(slides) else None for kind in self.mixer_words)

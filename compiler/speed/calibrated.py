@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from compiler import gpus
+from compiler.blocks.stack import stack
 from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve, assumed_curves, completed
 from compiler.costs.software import Engine, Software
 from compiler.costs.uncertainty import Residuals, Uncertainty
@@ -140,6 +141,13 @@ def curves(hardware: Hardware) -> GpuCalibration:
     return gpus.on(gpus.measured_as(hardware), completed(found, hardware))
 
 
+MEASURED = {"attention", "latent", "dense", "routed"}
+"""Kinds of blocks that rows which constants were fitted to have."""
+
+UNMEASURED = 0.25
+"""Spread of a time whose model has blocks of other kinds, beyond what it has anyway (assumed)."""
+
+
 def uncertainty(config: Config, by: Calibration) -> Uncertainty:
     """Residuals of each family: of a fit where there are curves, wider where a plan's software or GPU was not in it; of assumed
     curves where there are none.
@@ -158,7 +166,15 @@ def uncertainty(config: Config, by: Calibration) -> Uncertainty:
         elif family in by.spreads:
             fitted = Residuals(spread=by.spreads[family])
             families[family] = fitted.wider(kept("left_out", name).spread) if by.unseen else fitted
+    if unmeasured(config):
+        families |= {name: found.wider(UNMEASURED) for name, found in families.items() if name in names}
     return Uncertainty({name: found for name, found in families.items() if found.spread > 0})
+
+
+def unmeasured(config: Config) -> tuple[str, ...]:
+    """Kinds of blocks that no measured row has, which take a roofline of their bytes and FLOPs."""
+    kinds = {block.kind for layer in stack(config.model).layers for block in layer}
+    return tuple(sorted(kinds - MEASURED))
 
 
 def residuals(rows: Mapping[str, Any], kind: str) -> dict[str, float]:

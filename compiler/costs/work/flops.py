@@ -5,12 +5,15 @@ Megatron-LM's convention: a forward pass is 2 FLOPs for a weight and token, atte
 
 from __future__ import annotations
 
+import numpy as np
+
+from compiler.blocks.block import Block, local
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import BACKWARD_RATIO
 from compiler.costs.trained import share
-from compiler.costs.work.forward import Forward, mean_keys
-from compiler.costs.work.params import ONE, Totals, chosen_fraction, dense, experts, query_width, value_width
+from compiler.costs.work.forward import Forward
+from compiler.costs.work.params import ONE, Totals, chosen_fraction, dense, experts
 from compiler.costs.work.stages import layers
 from compiler.specs.hardware import Gpu
 from compiler.specs.model import Model
@@ -33,18 +36,20 @@ def peak_flops(gpu: Gpu, precision: str) -> float:
     return next((float(value) for value in found if value is not None), float("nan"))
 
 
-def score_width(model: Model, phase: str) -> int:
-    """Multiplications of a head for a query and key. MLA in decode works on the latent instead of the keys and values."""
-    if model.mla and phase == "decode":
-        return 2 * (model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0)
-    return query_width(model) + value_width(model)
-
-
 def core(case: Case, forward: Forward) -> Array:
     """The attention core of a rank, arrays over stages: scores and weighted values, without projections."""
-    heads = ceil_div(case.model.num_attention_heads, case.tp)
-    keys = case.running.full * forward.keys + case.running.sliding * forward.window_keys
-    return 2 * heads * score_width(case.model, forward.phase) * forward.tokens * keys
+    return case.running.sum(lambda block: forward.tokens * mixed(block, case.tp, forward))
+
+
+def mixed(block: Block, tp: Array, forward: Forward) -> Array:
+    """FLOPs of a token on a rank where it meets others: scores and weighted values of all that it meets, or the scan of a state.
+    MLA in decode works on the latent instead of the keys and values.
+    """
+    found = 2 * local(block.scan, tp)
+    for score in block.scores:
+        width = score.decode if forward.phase == "decode" else score.width
+        found = found + 2 * ceil_div(score.heads, tp) * width * forward.met(score.limit, score.every)
+    return np.asarray(found)
 
 
 def model_forward_per_token(model: Model, whole: Totals, length: float, train: bool) -> float:
@@ -55,9 +60,8 @@ def model_forward_per_token(model: Model, whole: Totals, length: float, train: b
     routed = experts(model, running.moe, array(model.num_experts), ONE)
     used = whole.dense if whole.dense > whole.derived_dense else float(linear[0])
     used += (whole.moe if whole.moe > whole.derived_moe else float(routed[0])) * chosen_fraction(model)
-    window_keys = mean_keys(length, model.sliding_window)
-    keys = float(running.full[0]) * mean_keys(length, None) + float(running.sliding[0]) * window_keys
-    return 2 * used + 2 * model.num_attention_heads * (query_width(model) + value_width(model)) * keys
+    seen = Forward.of_length("train", length)
+    return 2 * used + float(running.sum(lambda block: mixed(block, ONE, seen))[0])
 
 
 def model_step(case: Case, whole: Totals) -> float:

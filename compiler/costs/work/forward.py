@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compiler.blocks.block import Cache
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.work.params import chosen_fraction
@@ -16,18 +17,35 @@ from compiler.costs.work.params import chosen_fraction
 class Forward:
     """Arrays that broadcast with degrees. `tokens` are the rows of a TP rank's GEMMs, `routed` what its TP group routes.
 
-    `keys` and `window_keys` are the keys that a query meets on this CP rank, in layers without and with a window;
-    `cached` and `window_cached` the tokens of KV cache that are read for a sequence.
+    `length`: tokens of a sequence (the context of a decode step), of which `shared` CP ranks have a part each where they do not see
+    all in turns. `cached`: the tokens of KV cache that are read for a sequence.
     """
 
     phase: str
     sequences: Array
     tokens: Array
     routed: Array
-    keys: Array
-    window_keys: Array
+    length: float
+    shared: Array
     cached: Array
-    window_cached: Array
+
+    @classmethod
+    def of_length(cls, phase: str, length: float) -> Forward:
+        """One token of a sequence, on one rank."""
+        one = array(1.0)
+        return cls(phase, one, one, one, length, one, array(length))
+
+    def met(self, limit: int | None, every: int = 1) -> Array:
+        """Keys that a query meets on this CP rank: of one entry for `every` tokens, and `limit` of them at most."""
+        if self.phase != "decode":
+            return array(mean_keys(self.length / every, limit))
+        return np.asarray(min(float(limit or np.inf), self.length / every) / self.shared)
+
+    def read(self, cache: Cache) -> Array:
+        """Entries of a sequence's cache that a pass reads on this CP rank."""
+        if self.phase == "decode":
+            return self.met(cache.limit, cache.every)
+        return np.asarray(self.cached / cache.every)
 
 
 def mean_keys(length: float, window: int | None) -> float:
@@ -44,27 +62,24 @@ def whole_sequences(case: Case, phase: str, length: float) -> Forward:
         sequences=case.micro_batch,
         tokens=tokens,
         routed=tokens,
-        keys=array(mean_keys(length, None)),
-        window_keys=array(mean_keys(length, case.model.sliding_window)),
+        length=length,
+        shared=array(1.0),
         cached=length / case.cp,
-        window_cached=length / case.cp,
     )
 
 
 def one_token(case: Case, context: float) -> Forward:
     """A decode step of one of the groups of sequences that keep the stages busy; CP ranks share the KV cache only."""
     sequences = ceil_div(case.sequences, np.maximum(busy_stages(case), 1))
-    window = min(float(case.model.sliding_window or context), float(context))
     tokens = sequences * (1 + case.workload.draft_tokens)
     return Forward(
         phase="decode",
         sequences=sequences,
         tokens=tokens,
         routed=tokens / case.cp,
-        keys=context / case.cp,
-        window_keys=window / case.cp,
+        length=float(context),
+        shared=case.cp,
         cached=context / case.cp,
-        window_cached=window / case.cp,
     )
 
 
@@ -86,8 +101,8 @@ def chunked(case: Case, forward: Forward, length: float) -> tuple[Forward, int]:
     chunks = max(1, math.ceil(length / size)) if size else 1
     if size is None or chunks == 1:
         return forward, 1
-    half = {name: np.maximum(getattr(forward, name) / 2, size) for name in ("cached", "window_cached")}
-    return replace(forward, tokens=forward.tokens / chunks, routed=forward.routed / chunks, **half), chunks
+    half = np.maximum(forward.cached / 2, size)
+    return replace(forward, tokens=forward.tokens / chunks, routed=forward.routed / chunks, cached=half), chunks
 
 
 def halved(forward: Forward) -> Forward:
@@ -105,7 +120,7 @@ def dispatched(case: Case, forward: Forward) -> Array:
 
     The etp*ep ranks of a block hold the tokens of etp*ep/tp TP groups, and every ETP rank sees all that its EP rank gets.
     """
-    return case.model.num_experts_per_tok * forward.routed * case.etp / case.tp
+    return case.model.routed_experts_per_tok * forward.routed * case.etp / case.tp
 
 
 def touched_fraction(case: Case, forward: Forward) -> Array:

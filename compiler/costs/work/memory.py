@@ -5,11 +5,13 @@ Weights, gradients and optimizer follow Megatron-LM's theoretical_memory_usage.p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.blocks.block import Block, Cache, local
 from compiler.costs import trained
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
@@ -23,7 +25,7 @@ from compiler.costs.constants import (
 )
 from compiler.costs.work import states
 from compiler.costs.work.activations import in_training, passing, working_set
-from compiler.costs.work.params import Counts, attention, key_value_width, mlp, moe_dense
+from compiler.costs.work.params import Counts, block_weights
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,11 @@ def temporary(case: Case, held: Counts) -> Array:
     """What lives only at the peak of a step: gathered layers, or one layer's gradients in the precision of its weights."""
     if not case.workload.train or zero(case, 3):
         return gathered(case, held) + WORKSPACE_BYTES * case.workload.train
-    model, tp = case.model, case.tp
-    dense = (case.running.dense > 0) * mlp(model, model.intermediate_size, tp)
-    largest = attention(model, tp) + np.maximum(dense, (case.running.moe > 0) * moe_dense(model, tp))
-    return WORKSPACE_BYTES + case.activation_bytes * largest * trained.share(case)
+    mixers, feeds = 0.0 * case.running.layers, 0.0 * case.running.layers
+    for block, count in case.running.blocks:
+        found = (count > 0) * block_weights(block, case.tp)[0]
+        mixers, feeds = (np.maximum(mixers, found), feeds) if block.mixes else (mixers, np.maximum(feeds, found))
+    return WORKSPACE_BYTES + case.activation_bytes * (mixers + feeds) * trained.share(case)
 
 
 def sharded(case: Case, held: Counts, from_stage: int) -> Array:
@@ -115,9 +118,16 @@ def between(case: Case) -> NDArray[np.bool_]:
 
 def weights(case: Case, held: Counts) -> Array:
     if not case.workload.train:
-        return held.dense_bytes + held.moe_bytes
+        return held.dense_bytes + held.moe_bytes + towers(case)
     kept = 0 * held.total if of_masters(case) else cut(case, held.dense_bytes, held.moe_bytes, 3)
     return kept + narrow_copies(case, held) + trained.added(case, held)
+
+
+def towers(case: Case) -> Array:
+    """What reads images or sound, whole and wide on every rank of the first stage (vLLM --mm-encoder-tp-mode data, its usual way for
+    towers that tp does not divide); training plans are of the language model.
+    """
+    return case.stages.first * case.activation_bytes * sum(case.model.towers.values())
 
 
 def narrow_copies(case: Case, held: Counts) -> Array:
@@ -162,20 +172,24 @@ def gathered(case: Case, held: Counts) -> Array:
     return case.activation_bytes * (tables + (held.total - tables) * part) * (1 - own)
 
 
-def kv_token(case: Case) -> Array:
-    """Bytes that one layer caches for a token on a TP rank: grouped heads, replicated where tp exceeds them; or MLA's latent, and
-    what its indexer looks through.
+def cached_bytes(case: Case, block: Block, entries: Callable[[Cache], Array]) -> Array:
+    """Bytes of a sequence's keys and values on a TP rank, where so many entries of a cache count: grouped heads, replicated where tp
+    exceeds them, or latents, as a server packs them.
     """
-    model, size = case.model, case.kv_bytes
-    if model.mla:
-        row = size * ((model.kv_lora_rank or 0) + (model.qk_rope_head_dim or 0))
-        return (row if case.cached.row is None else case.cached.row) + case.cached.index + np.zeros_like(case.tp)
-    return size * key_value_width(model, case.tp)
+    sizes = [case.kv_bytes * local(cache.parts, case.tp) for cache in block.caches]
+    if block.kind == "sparse_latent":
+        row, index = case.cached.row, case.cached.index
+        sizes = [
+            sizes[0] if row is None else row + 0 * case.tp,
+            *(index + 0 * case.tp if index else size for size in sizes[1:]),
+        ]
+    found = (size * entries(cache) for size, cache in zip(sizes, block.caches, strict=True))
+    return np.asarray(sum(found, 0.0 * case.tp))
 
 
 def kv_cache(case: Case) -> Array:
-    """KV cache of all sequences of a rank at their longest; a layer with a window keeps no more than that."""
+    """KV cache and states of all sequences of a rank at their longest; a layer with a window keeps no more than that."""
     length = case.workload.longest + case.workload.output_length
-    window = min(case.model.sliding_window or length, length)
-    tokens = case.stages.full * length + case.stages.sliding * window
-    return case.sequences * kv_token(case) * tokens / (case.cached.shards or case.cp)
+    cached = case.stages.sum(lambda block: cached_bytes(case, block, lambda cache: cache.entries(length)))
+    states = case.stages.sum(lambda block: local(block.state, case.tp))
+    return case.sequences * (cached / (case.cached.shards or case.cp) + states)

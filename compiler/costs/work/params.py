@@ -2,15 +2,16 @@
 
 Two classes: dense (attention, dense MLP, shared experts, norms, embeddings, router) and experts (routed). In each, the
 larger of the declared and the derived count wins. A declared class is spread evenly over shards and stages; a derived
-one is placed matrix by matrix. Totals are the same functions at degree 1. Biases and QK norms are left out (< 0.1 %).
+one is placed block by block. Totals are the same functions at degree 1.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from compiler.blocks.block import Block, local
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.work.stages import Layers, layers
@@ -72,50 +73,33 @@ def value_width(model: Model) -> int:
     return model.v_head_dim or model.qk_nope_head_dim or 0 if model.mla else model.head_size
 
 
-def key_value_width(model: Model, tp: Array) -> Array:
-    """Elements of a token's keys and values on one TP rank: replicated where tp exceeds the KV heads, all heads for MLA."""
-    heads = ceil_div(model.num_attention_heads if model.mla else model.kv_heads, tp)
-    return heads * (query_width(model) + value_width(model))
-
-
-def attention(model: Model, tp: Array) -> Array:
-    """One layer's projections on one TP rank. KV heads are replicated where tp exceeds them.
-
-    MLA: the down projections are replicated over tp, the up projections and the output are split by heads (Megatron-LM).
-    """
-    hidden, heads = model.hidden_size, ceil_div(model.num_attention_heads, tp)
-    query, value = query_width(model), value_width(model)
-    if not model.mla:
-        return hidden * (heads * (query + value) + key_value_width(model, tp))
-    latent, rope = model.kv_lora_rank or 0, model.qk_rope_head_dim or 0
-    rank = model.q_lora_rank
-    queries = hidden * heads * query if rank is None else hidden * rank + rank * heads * query
-    keys_values = hidden * (latent + rope) + latent * heads * (query - rope + value)
-    return queries + keys_values + heads * value * hidden
-
-
-def norms(model: Model) -> int:
-    """One layer's norms, replicated over tp."""
-    return 2 * model.hidden_size + (model.q_lora_rank or 0) + (model.kv_lora_rank or 0)
-
-
 def mlp(model: Model, width: int, shards: Array) -> Array:
     """An MLP of a hidden width, split over `shards` ranks."""
     return matrices(model) * model.hidden_size * ceil_div(width, shards)
 
 
-def moe_dense(model: Model, tp: Array, each: Widths = COUNT) -> Array:
-    """What a MoE layer has in the dense class: shared experts, and the router, replicated over tp."""
-    return each.shared_experts * mlp(model, model.shared_size, tp) + each.rest * model.hidden_size * model.num_experts
+def block_weights(block: Block, tp: Array, each: Widths = COUNT) -> tuple[Array, Array]:
+    """Dense class of a block on one TP rank, its products and its other weights; in parameters, or whatever `each` says of one."""
+    products = sum((_width(each, matrix.role) * matrix.weights(tp) for matrix in block.matrices), 0.0 * tp)
+    return np.asarray(products), each.rest * local(block.others, tp)
 
 
-def mtp_layer(model: Model, tp: Array, each: Widths = COUNT) -> tuple[Array, float]:
-    """Dense class of one MTP layer, its matrices and its norms: a layer and a projection of two hidden states to one."""
-    block = moe_dense(model, tp, each) if model.moe else each.mlp * mlp(model, model.intermediate_size, tp)
+def _width(each: Widths, role: str) -> float:
+    return float(getattr(each, role, each.rest))
+
+
+def mixing_params(model: Model) -> float:
+    """Weights of the products of attention, and of what stands in its place, in all layers."""
+    whole = layers(model, (tuple(range(model.num_hidden_layers)),))
+    return float(whole.sum(lambda block: block.mixes * block_weights(block, ONE)[0])[0])
+
+
+def mtp_layer(model: Model, stages: Layers, tp: Array, each: Widths = COUNT) -> tuple[Array, Array]:
+    """Dense class of one MTP layer, its matrices and its other weights: a layer and a projection of two hidden states to one."""
     projection = each.mlp * 2 * model.hidden_size * ceil_div(model.hidden_size, tp)
-    return each.attention * attention(model, tp) + block + projection, each.rest * (
-        norms(model) + 3 * model.hidden_size
-    )
+    parts = [block_weights(block, tp, each) for block in stages.mtp_blocks]
+    norms = each.rest * 3 * model.norm_width * model.hidden_size
+    return np.asarray(sum((part[0] for part in parts), projection)), np.asarray(sum((part[1] for part in parts), norms))
 
 
 def dense(
@@ -125,41 +109,45 @@ def dense(
     or whatever `each` says of one.
 
     The last stage holds a copy of the embedding where it is tied to the head across stages, and so does the stage of the MTP
-    layers. They run in training only (no speculative decoding), and use the head, where it is, once more each.
+    layers. They run in training only (no speculative decoding), and use the head, where it is, once more each. What a model has
+    beside layers, embedding and head is on the first stage.
     """
     hidden, table = model.hidden_size, ceil_div(vocab, tp) * model.hidden_size
-    linear = each.attention * stages.layers * attention(model, tp)
-    linear = linear + each.mlp * stages.dense * mlp(model, model.intermediate_size, tp)
-    linear = linear + stages.moe * moe_dense(model, tp, each)
-    mtp_linear, mtp_norms = mtp_layer(model, tp, each)
+    linear = stages.sum(lambda block: block_weights(block, tp, each)[0])
+    mtp_linear, mtp_others = mtp_layer(model, stages, tp, each)
     apart, tied = 1 - stages.first, float(model.tie_word_embeddings)
     copies = apart * np.maximum(tied * stages.last, stages.mtp > 0)
     tables = each.embedding * (stages.first + copies) + each.head * (1 - tied) * stages.last
-    norm = each.rest * (stages.layers * norms(model) + stages.last * hidden)
-    held = linear + norm + stages.mtp * (mtp_linear + mtp_norms) + tables * table
+    others = stages.sum(lambda block: block_weights(block, tp, each)[1])
+    others = others + each.rest * stages.last * model.norm_width * hidden
+    others = others + each.rest * stages.first * sum(model.other_params.values())
+    held = linear + others + stages.mtp * (mtp_linear + mtp_others) + tables * table
     used = linear + each.head * stages.last * table
     return held, used + train * (stages.mtp * mtp_linear + (stages.heads - stages.last) * each.head * table)
 
 
-def experts(model: Model, moe_layers: Array, local: Array, etp: Array) -> Array:
-    """Routed experts of a rank, array over stages."""
-    return moe_layers * local * mlp(model, model.expert_size, etp)
+def experts(model: Model, moe_layers: Array, held: Array, etp: Array) -> Array:
+    """Routed experts of a rank, array over stages, with their biases where they have some."""
+    each = matrices(model) * model.expert_hidden * ceil_div(model.expert_size, etp)
+    if model.mlp_bias:
+        each = each + (matrices(model) - 1) * ceil_div(model.expert_size, etp) + model.expert_hidden
+    return moe_layers * held * each
 
 
 def derived(model: Model) -> tuple[float, float, float]:
     """Dense class, experts, and MTP layers beside them: all layers, the official vocabulary."""
     whole, count = layers(model, (tuple(range(model.num_hidden_layers)),)), array(model.num_experts)
-    main = replace(whole, mtp=0 * whole.mtp)
+    main = whole.without_mtp
     held, _ = dense(model, main, ONE, array(model.vocab_size), train=False)
     routed = experts(model, main.moe, count, ONE)
-    linear, norm = mtp_layer(model, ONE)
-    mtp = whole.mtp * (linear + norm) + experts(model, whole.mtp, count, ONE)
+    linear, others = mtp_layer(model, whole, ONE)
+    mtp = whole.mtp * (linear + others) + experts(model, whole.mtp, count, ONE)
     return float(held[0]), float(routed[0]), float(mtp[0])
 
 
 def chosen_fraction(model: Model) -> float:
     """Part of the routed experts that one token uses."""
-    return min(1.0, model.num_experts_per_tok / model.num_experts) if model.moe else 1.0
+    return min(1.0, model.num_experts_per_tok / (model.num_experts + model.zero_expert_num)) if model.moe else 1.0
 
 
 def totals(model: Model) -> Totals:
@@ -209,7 +197,7 @@ def counts(case: Case, whole: Totals) -> Counts:
 def mean_width(model: Model, widths: Widths) -> float:
     """Bytes of a weight of the dense class, on average."""
     whole = layers(model, (tuple(range(model.num_hidden_layers)),))
-    main = (model, replace(whole, mtp=0 * whole.mtp), ONE, array(model.vocab_size), False)
+    main = (model, whole.without_mtp, ONE, array(model.vocab_size), False)
     return float(dense(*main, widths)[0][0] / dense(*main)[0][0])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from compiler.blocks.block import Block, local
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
@@ -18,8 +19,8 @@ from compiler.costs.work import flops
 from compiler.costs.work.activations import elementwise_bytes, permuted_bytes
 from compiler.costs.work.forward import Forward, dispatched, touched_fraction
 from compiler.costs.work.gemms import gemms
-from compiler.costs.work.memory import kv_token
-from compiler.costs.work.params import Counts, matrices, value_width
+from compiler.costs.work.memory import cached_bytes
+from compiler.costs.work.params import Counts, matrices, query_width, value_width
 from compiler.costs.work.widths import ELEMENT_BYTES
 
 
@@ -50,8 +51,14 @@ def parts(plan: Shape, forward: Forward, gpu: GpuCalibration) -> Parts:
 
 def cache_bytes(case: Case, forward: Forward) -> Array:
     """KV cache that a pass reads, arrays over stages."""
-    tokens = case.running.full * forward.cached + case.running.sliding * forward.window_cached
-    return forward.sequences * kv_token(case) * tokens
+    return forward.sequences * case.running.sum(
+        lambda block: cached_bytes(case, block, forward.read) + _state(case, block)
+    )
+
+
+def _state(case: Case, block: Block) -> Array:
+    """Bytes of a sequence's state that are read, and written again; of a prompt once."""
+    return 2 * local(block.state, case.tp)
 
 
 def _alike(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Parts:
@@ -78,9 +85,9 @@ def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array
     if case.workload.fused_attention or not case.workload.train:
         return fused / speed, 0 * fused
     heads = np.ceil(case.model.num_attention_heads / case.tp)
-    pairs = heads * forward.tokens * 2 * forward.keys * case.running.layers
+    pairs = heads * forward.tokens * 2 * forward.met(None) * case.running.layers
     passes = SCORE_PASSES + (0.0 if case.model.gated_mlp else DROPOUT_PASSES)
-    work = 2 * flops.score_width(case.model, forward.phase) * pairs / gpu.kernel(gpu.gemm, precision).efficiency
+    work = 2 * (query_width(case.model) + value_width(case.model)) * pairs / gpu.kernel(gpu.gemm, precision).efficiency
     return 0 * fused, work / speed + passes * case.activation_bytes * pairs / peak.memory_bandwidth
 
 
@@ -109,10 +116,11 @@ def _grouped(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) ->
     curve = gpu.kernel(gpu.grouped or gpu.gemm, precision)
     pairs = dispatched(case, forward) * case.workload.imbalance
     width = np.ceil(model.expert_size / case.etp)
-    work = 2 * matrices(model) * pairs * model.hidden_size * width / flops.peak_flops(peak, precision)
-    weight = case.read_bytes("experts") * matrices(model) * case.local_experts * model.hidden_size * width
-    moved = weight * touched_fraction(case, forward) + pairs * (4 * model.hidden_size + 6 * width)
+    hidden = model.expert_hidden
+    work = 2 * matrices(model) * pairs * hidden * width / flops.peak_flops(peak, precision)
+    weight = case.read_bytes("experts") * matrices(model) * case.local_experts * hidden * width
+    moved = weight * touched_fraction(case, forward) + pairs * (4 * hidden + 6 * width)
     each = curve.seconds(work, moved / peak.memory_bandwidth, pairs / case.local_experts)
     each = np.maximum(each - curve.launch_s, 0.0)  # no work, where no expert is chosen, takes no launch either
-    derived = case.running.moe * case.local_experts * matrices(model) * model.hidden_size * width
+    derived = case.running.moe * case.local_experts * matrices(model) * hidden * width
     return case.running.moe * each * np.maximum(1.0, held.moe_gemm / np.maximum(derived, 1))

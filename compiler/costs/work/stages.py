@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compiler.blocks.block import Block
+from compiler.blocks.stack import Stack, stack
 from compiler.costs.arrays import Array, array
 from compiler.layout.stages import Stages
 from compiler.specs.config import Config
@@ -18,7 +21,7 @@ class Layers:
     """How many layers of each kind a stage holds (`moe` and `sliding` are among `layers`), arrays over stages.
 
     `first` and `last` are 1 where the stage has the embedding, and the LM head; `mtp` are its MTP layers. `wide` of its layers
-    compute in BF16 where others do in FP8.
+    compute in BF16 where others do in FP8. `blocks`: how many of each block; `reduced`: how many of them end in a sum over tp.
     """
 
     layers: Array
@@ -28,10 +31,26 @@ class Layers:
     last: Array
     mtp: Array
     wide: Array
+    blocks: tuple[tuple[Block, Array], ...]
+    mtp_blocks: tuple[Block, ...]
+    reduced: Array
+
+    def sum(self, each: Callable[[Block], Array | float]) -> Array:
+        """What all blocks of a stage have together."""
+        return np.asarray(sum((count * each(block) for block, count in self.blocks), 0.0 * self.layers))
+
+    def mean(self, each: Callable[[Block], Array | float]) -> Array:
+        """The same of a layer, on average; of a stage without layers, what a layer of the model has."""
+        found = self.sum(each)
+        if not np.all(self.layers):
+            other = sum(count.sum(axis=-1, keepdims=True) * each(block) for block, count in self.blocks)
+            found = np.where(self.layers > 0, found, other / np.maximum(1, self.layers.sum(axis=-1, keepdims=True)))
+        return np.asarray(found / np.maximum(1, self.layers))
 
     @property
     def dense(self) -> Array:
-        return self.layers - self.moe
+        """Layers with an MLP of their own."""
+        return array(sum((count for block, count in self.blocks if block.kind == "dense"), 0.0 * self.layers))
 
     @property
     def heads(self) -> Array:
@@ -45,7 +64,19 @@ class Layers:
 
     def with_mtp(self, moe: bool) -> Layers:
         """The same with MTP layers among them: full attention, and experts where the model has some."""
-        return replace(self, layers=self.layers + self.mtp, moe=self.moe + self.mtp * moe)
+        more = tuple((block, self.mtp) for block in self.mtp_blocks)
+        return replace(
+            self,
+            layers=self.layers + self.mtp,
+            moe=self.moe + self.mtp * moe,
+            blocks=_joined((*self.blocks, *more)),
+            reduced=self.reduced + len(more) * self.mtp,
+        )
+
+    @property
+    def without_mtp(self) -> Layers:
+        """The same where no MTP layer is held."""
+        return replace(self, mtp=0 * self.mtp)
 
 
 def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -1, wide: Sequence[int] = ()) -> Layers:
@@ -53,7 +84,7 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -
     stage of the MTP layers, which with virtual stages counts all of them from the last. `wide`: how many of the first and of the
     last layers compute in BF16 whatever the others do.
     """
-    moe, windows, count = model.moe_layers, model.windows, len(stages)
+    moe, windows, count, made = model.moe_layers, model.windows, len(stages), stack(model)
     before, after = (wide[0], model.num_hidden_layers - wide[-1]) if wide else (0, model.num_hidden_layers)
     slides = [window is not None for window in windows]
     ends = np.eye(count)
@@ -66,7 +97,28 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -
         last=last,
         mtp=ends[mtp_stage % count] * model.num_nextn_predict_layers,
         wide=array([sum(i < before or i >= after for i in ids) for ids in stages]),
+        blocks=_blocks(made, stages),
+        mtp_blocks=made.mtp,
+        reduced=array([sum(len(_of(made, i)) for i in ids) for ids in stages]),
     )
+
+
+def _of(made: Stack, layer: int) -> tuple[Block, ...]:
+    """The blocks of a layer; those of the last one where the model has no such layer."""
+    return made.layers[min(layer, len(made.layers) - 1)]
+
+
+def _blocks(made: Stack, stages: tuple[tuple[int, ...], ...]) -> tuple[tuple[Block, Array], ...]:
+    """Each block and how many of it every stage has."""
+    counts = [Counter(block for i in ids for block in _of(made, i)) for ids in stages]
+    order = dict.fromkeys(block for layer in made.layers for block in layer)
+    return tuple((block, array([found[block] for found in counts])) for block in order)
+
+
+def _joined(found: tuple[tuple[Block, Array], ...]) -> tuple[tuple[Block, Array], ...]:
+    """Counts of the same block added up."""
+    order = dict.fromkeys(block for block, _ in found)
+    return tuple((block, np.asarray(sum(count for other, count in found if other == block))) for block in order)
 
 
 def chunks(found: Stages, config: Config, mtp_stage: int) -> Layers | None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compiler.blocks.block import local
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
 from compiler.costs.trained import trained
 from compiler.costs.work.forward import Forward, dispatched
 from compiler.costs.work.memory import zero
-from compiler.costs.work.params import Counts, key_value_width
+from compiler.costs.work.params import Counts
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,18 @@ def tensor(case: Case, forward: Forward) -> Iterator[Flow]:
     held = case.running
     payload = case.activation_bytes * case.model.hidden_size * forward.tokens
     if not case.sequence_parallel:
-        each = 2 * held.layers
+        each = held.reduced
         yield _flow(case, "tp", "all_reduce", "activations", payload, (each + held.first, each + held.last), False)
         return
-    each = 2 * held.dense + held.moe * (2 if case.model.shared_size else 1)
+    each = held.reduced - held.moe * (0 if case.model.shared_size else 1)
     yield _flow(case, "tp", "all_gather", "activations", payload, (each + held.last, each + held.first), False)
     yield _flow(case, "tp", "reduce_scatter", "activations", payload, (each + held.first, each + held.last), False)
 
 
 def context(case: Case, forward: Forward) -> Iterator[Flow]:
     """CP: keys and values (of all heads, also with MLA) go round the ring, twice as many in backward (with their gradients)."""
-    payload = case.activation_bytes * key_value_width(case.model, case.tp) * forward.tokens
+    width = case.running.mean(lambda block: local(block.ring, case.tp))
+    payload = case.activation_bytes * width * forward.tokens
     ring = case.running.layers * (case.cp - 1)
     yield _flow(case, "cp", "send_recv", "keys and values", payload, (ring, 2 * ring), True)
 
@@ -80,7 +82,7 @@ def experts(case: Case, forward: Forward) -> Iterator[Flow]:
     """EP: dispatch and combine of every MoE layer; ETP: the dispatched tokens are gathered and their results reduced."""
     if not case.model.moe:
         return
-    hidden = case.activation_bytes * case.model.hidden_size
+    hidden = case.activation_bytes * case.model.expert_hidden
     pairs = dispatched(case, forward) * case.workload.imbalance
     calls = case.running.moe
     train = case.workload.train

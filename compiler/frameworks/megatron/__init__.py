@@ -9,7 +9,7 @@ from compiler.checks import Check
 from compiler.frameworks import known
 from compiler.frameworks.adapter import Adapter, Empty
 from compiler.frameworks.emission import Emission
-from compiler.frameworks.megatron import keys, late, needs, stage_args
+from compiler.frameworks.megatron import hybrid, keys, late, needs, stage_args
 from compiler.frameworks.megatron.communicators import laid_out
 from compiler.frameworks.megatron.emit import emission
 from compiler.frameworks.megatron.layout import kinds
@@ -29,7 +29,7 @@ class Megatron(Adapter):
     empty_stages = Empty.ANY
 
     def said_stages(self, config: Config) -> Sequence[int] | None:
-        return stage_args.counts(config)
+        return hybrid.counts(config) or stage_args.counts(config)
 
     def mtp_stage(self, config: Config) -> int:
         return stage_args.mtp_stage(config)
@@ -41,7 +41,7 @@ class Megatron(Adapter):
         return needs.needs(config)
 
     def told(self, config: Config) -> Config:
-        return keys.read(config)
+        return keys.read(hybrid.told_pattern(config))
 
     def kinds(self, config: Config, attention: Grid, expert: Grid) -> Mapping[str, GroupKind]:
         return kinds(config, attention, expert)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, Status, check
-from compiler.frameworks.megatron import layer, positions
+from compiler.frameworks.megatron import hybrid, layer, positions
 from compiler.frameworks.megatron.options import source
 from compiler.frameworks.unsaid import unsaid
 from compiler.specs.config import Config
@@ -14,6 +14,7 @@ from compiler.specs.config import Config
 def declared(config: Config) -> Iterator[Check]:
     lost = (*layer.unsaid(config), *positions.unsaid(config))
     yield from unsaid("megatron", source(config, "arguments.py"), lost)
+    yield from hybrid.declared(config, source(config, "core"))
     yield from _expert_biases(config)
     yield from _learned(config)
     yield from _predicted(config)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from compiler.cluster.spans import SPANS
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
-from compiler.frameworks.megatron import eased, host, keys, layer, layout, model, pipeline, positions, states
+from compiler.frameworks.megatron import eased, host, hybrid, keys, layer, layout, model, pipeline, positions, states
 from compiler.frameworks.megatron.options import dispatching, fully_sharded, given, needs_one_connection
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.render.artifacts import Artifact
@@ -14,6 +14,8 @@ from compiler.specs.config import Config
 from compiler.world import World
 
 TRAINER, SERVER = "pretrain_gpt.py", "tools/run_dynamic_text_generation_server.py"
+HYBRID = "pretrain_hybrid.py"
+"""Starts models whose layers a pattern says (Megatron-LM, examples/mamba)."""
 COMMUNICATORS = "framework/nccl_communicators.yaml"
 _OTHER_NAMES = {
     "--position-embedding-type": ("--use-rotary-position-embeddings", "--no-position-embedding"),
@@ -43,7 +45,7 @@ def emission(world: World) -> Emission:
     if file:
         arguments += ["--nccl-communicator-config-path", Computed(f"{{RANKPLAN_PLAN}}/{COMMUNICATORS}")]
     return Emission(
-        program=(config.launch.python, TRAINER if config.workload.train else SERVER),
+        program=(config.launch.python, _trainer(config) if config.workload.train else SERVER),
         arguments=merged(config, arguments),
         environment=environment(config),
         files=(Artifact(COMMUNICATORS, file),) if file else (),
@@ -55,6 +57,10 @@ def environment(config: Config) -> dict[str, str]:
     found = {"CUDA_DEVICE_MAX_CONNECTIONS": "1"} if needs_one_connection(config) else {}
     sent = config.workload.train and bool(config.workload.offload_modules)
     return found | ({"NVTE_CPU_OFFLOAD_V1": "1"} if sent else {})
+
+
+def _trainer(config: Config) -> str:
+    return HYBRID if hybrid.patterned(config) else TRAINER
 
 
 def _named(flag: str, user: dict[str, tuple[str, ...]]) -> bool:

@@ -15,8 +15,6 @@ _UNPLANNED = {
     "--hybrid-context-parallel": "makes data-parallel groups of every power of two at run time",
     "--inference-shards": "splits the world into models with degrees of their own",
     "--rl-inference-tensor-model-parallel-size": "builds a second model with degrees of its own",
-    "--hybrid-layer-pattern": "gives layers and stages by a pattern of its own",
-    "--hybrid-override-pattern": "gives layers and stages by a pattern of its own",
     "--heterogeneous-layers-config-path": "replaces the model layer by layer",
     "--heterogeneous-layers-config-encoded-json": "replaces the model layer by layer",
     "--experimental-attention-variant": "replaces the attention that the plan counts with",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from compiler.frameworks import told
+from compiler.frameworks.megatron import hybrid
 from compiler.frameworks.told import Key, part, texts, whole_numbers
 from compiler.specs.config import Config
 from compiler.specs.workload import Workload
@@ -83,7 +84,7 @@ def read(config: Config) -> Config:
 
 def said(config: Config) -> frozenset[str]:
     """Options of `framework.args` that say what the plan's keys say."""
-    return told.agreeing(config, KEYS, _said(config))
+    return told.agreeing(config, KEYS, _said(config)) | hybrid.said(config)
 
 
 def _said(config: Config) -> Iterator[told.Said]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from compiler.frameworks.megatron import hybrid
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.specs.config import Config
 from compiler.specs.model import Model
@@ -97,8 +98,7 @@ def unsaid(config: Config) -> Iterator[tuple[str, Any, str]]:
             yield key, "true", "biases are in all of attention and MLPs, in queries, keys and values alone, or nowhere"
     if model.attention_chunk_size:
         yield "attention_chunk_size", model.attention_chunk_size, "it has windows, and the chunk is taken for one"
-    if model.index_topk:
-        yield "index_topk", model.index_topk, "attention is over all tokens, without an indexer"
+    yield from hybrid.lost(model)
     if model.moe:
         yield from _unsaid_of_routing(model)
 

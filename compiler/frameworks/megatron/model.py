@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.frameworks.megatron import hybrid
 from compiler.frameworks.megatron.layer import all_biases
 from compiler.frameworks.megatron.patterns import pattern
 from compiler.frameworks.megatron.pipeline import Option
@@ -14,8 +15,10 @@ from compiler.specs.model import Model
 def options(config: Config) -> list[Option]:
     """The sizes that the plan counts with, and biases, which it leaves out."""
     model = config.model
+    other = list(hybrid.options(model))
+    counted = [("--num-layers", str(model.num_hidden_layers))] * (not hybrid.patterned(config))
     found: list[Option] = [
-        ("--num-layers", str(model.num_hidden_layers)),
+        *counted,
         ("--hidden-size", str(model.hidden_size)),
         ("--num-attention-heads", str(model.num_attention_heads)),
         ("--vocab-size", str(model.vocab_size)),
@@ -28,7 +31,7 @@ def options(config: Config) -> list[Option]:
         found.append(("--untie-embeddings-and-output-weights",))
     if model.num_nextn_predict_layers:
         found.append(("--mtp-num-layers", str(model.num_nextn_predict_layers)))
-    return [*found, *_attention(model), *_windows(model), *_experts(model)]
+    return [*found, *_attention(model), *_windows(model), *_experts(model), *other]
 
 
 def _attention(model: Model) -> Iterator[Option]:
@@ -69,7 +72,9 @@ def _experts(model: Model) -> Iterator[Option]:
     yield "--moe-ffn-hidden-size", str(model.expert_size)
     if model.shared_size:
         yield "--moe-shared-expert-intermediate-size", str(model.shared_size)
-    if not all(model.moe_layers):
+    if model.moe_latent_size:
+        yield "--moe-latent-size", str(model.moe_latent_size)
+    if not all(model.moe_layers) and "none" not in model.feed_words:
         yield "--moe-layer-freq", pattern([int(routed) for routed in model.moe_layers])
     if model.n_group > 1:
         yield "--moe-router-num-groups", str(model.n_group)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan a0734fafeb43f63a63f726be4539102d92a614649a7b0df5c7a74437aa75fb9c
+# plan b4c7f0bb0533a348ab6d820ff98e337c1a7e93ab64abc8d577f46eb0e7620d8c
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=c1cc25f3b685ed975332c93e2f2f2f7f165c6d1fea4361159aeda68aa44c57e8 \
+  RANKPLAN_DIGEST=b08b06fa8d7d86da61d9381f3c90e2a7dfe44bca66fd504640633705965f3e94 \
   python3 -I -S "$plan/runtime/spawn.py" --all

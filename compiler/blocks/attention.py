@@ -1,0 +1,99 @@
+"""Attention with groups of heads that share keys and values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from compiler.blocks.block import Block, Cache, Matrix, Part, Parts, Score
+from compiler.specs.fields import between, choice
+from compiler.specs.limits import PARAMETERS, TOKENS, WIDTH
+
+
+def _size(default: Optional[int] = None) -> int:
+    found: int = between(0, WIDTH, default)
+    return found
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Softmax attention with groups of heads that share keys and values, as far back as `window`.
+
+    `gate`: of the output, an element or a head, by a product of its own. `keys`: "own" keys and values, "tied" ones (values are
+    the keys before their norm), or those that an earlier layer has "shared". `norms`: norms over hidden states that come
+    with it. With `index_topk` an indexer of `index_heads` heads chooses what a query attends to. `extra`: other weights, replicated
+    over tp.
+    """
+
+    hidden: int = _size()
+    heads: int = _size()
+    kv_heads: int = _size()
+    head_dim: int = _size()
+    value_dim: int = _size()
+    window: Optional[int] = between(1, TOKENS, None)
+    gate: str = choice(("none", "elements", "heads"), "none")
+    keys: str = choice(("own", "tied", "shared"), "own")
+    qkv_bias: bool = False
+    output_bias: bool = False
+    qk_norm: str = choice(("none", "per_head", "per_layer", "every_head"), "none")
+    sinks: bool = False
+    norms: int = between(0, 8, 1)
+    norm_weights: int = between(0, 2, 1)
+    index_heads: int = _size(0)
+    index_dim: int = _size(0)
+    index_topk: Optional[int] = between(1, TOKENS, None)
+    extra: float = between(0, PARAMETERS, 0)
+
+    def block(self) -> Block:
+        query, value = Part(self.heads, self.head_dim), Part(self.heads, self.value_dim)
+        keys, values = Part(self.kv_heads, self.head_dim), Part(self.kv_heads, self.value_dim)
+        cached: Parts = () if self.keys == "shared" else (keys, values)
+        joined: Parts = (query, *({"own": (keys, values), "tied": (keys,), "shared": ()}[self.keys]))
+        names = ("q_proj", "k_proj", "v_proj")[: len(joined)]
+        first = Matrix("attention", (*names, "qkv_proj"), Part(1, self.hidden), joined, apart=True)
+        last = Matrix("attention", ("o_proj",), value, (Part(1, self.hidden),))
+        return Block(
+            kind="attention",
+            matrices=(first, *self._gate(), *self._index(), last),
+            others=self._others(joined),
+            caches=self._caches(cached),
+            scores=self._scores(),
+            kept=(query, value, keys, values),
+            ring=(keys, values),
+            values=(value,),
+        )
+
+    def _index(self) -> tuple[Matrix, ...]:
+        """An indexer chooses blocks of keys that a query attends to (MiniMax-M3)."""
+        if self.index_topk is None:
+            return ()
+        columns = (Part(1, (self.index_heads + 1) * self.index_dim),)
+        return (Matrix("attention", ("index_q_proj", "index_k_proj"), Part(1, self.hidden), columns),)
+
+    def _caches(self, cached: Parts) -> tuple[Cache, ...]:
+        if not cached:
+            return ()
+        index = (Cache((Part(1, self.index_dim),)),) if self.index_topk else ()
+        return (Cache(cached, self.window, reads=self.index_topk), *index)
+
+    def _scores(self) -> tuple[Score, ...]:
+        width, limit = self.head_dim + self.value_dim, self.index_topk or self.window
+        index = (Score(self.index_heads, self.index_dim, self.index_dim),) if self.index_topk else ()
+        return (Score(self.heads, width, width, limit), *index)
+
+    def _gate(self) -> tuple[Matrix, ...]:
+        width = {"none": 0, "elements": self.value_dim, "heads": 1}[self.gate]
+        found = Matrix("attention", ("g_proj", "gate_proj"), Part(1, self.hidden), (Part(self.heads, width),))
+        return (found,) if width else ()
+
+    def _others(self, joined: Parts) -> Parts:
+        keys = Part(self.kv_heads * (self.keys != "shared"), self.head_dim)
+        query = Part(self.heads, self.head_dim)
+        norms = {"none": (), "per_layer": (query, keys), "every_head": (query, keys)}
+        ones = Part(1, self.head_dim * (1 + (self.keys != "shared")))
+        found = norms.get(self.qk_norm, (ones,))
+        found += joined if self.qkv_bias else ()
+        found += (Part(1, self.hidden),) if self.output_bias else ()
+        found += (Part(self.heads),) if self.sinks else ()
+        inner = 2 * self.index_dim if self.index_topk else 0
+        return (*found, Part(1, self.norms * self.norm_weights * self.hidden + inner + self.extra))

@@ -1,0 +1,97 @@
+"""Kinds of feed-forward blocks: an MLP, and what a layer with routed experts has beside them. Experts are costed apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from compiler.blocks.block import Block, Matrix, Part, Parts
+from compiler.specs.fields import between
+from compiler.specs.limits import EXPERTS, PARAMETERS, WIDTH
+
+
+def _size(default: Optional[int] = None) -> int:
+    found: int = between(0, WIDTH, default)
+    return found
+
+
+def _mlp(role: str, hidden: int, width: int, *, gated: bool) -> tuple[Matrix, ...]:
+    """Gate and up as one product, and down."""
+    if not width:
+        return ()
+    up = (Part(width),) * (1 + gated)
+    return (
+        Matrix(role, ("gate_proj", "up_proj"), Part(1, hidden), up),
+        Matrix(role, ("down_proj",), Part(width), (Part(1, hidden),)),
+    )
+
+
+@dataclass(frozen=True)
+class Dense:
+    """An MLP of `width`, gated or not. `inner_norm`: a norm over what its last product reads (BitNet)."""
+
+    hidden: int = _size()
+    width: int = _size()
+    gated: bool = True
+    bias: bool = False
+    inner_norm: bool = False
+    norms: int = between(0, 8, 1)
+    norm_weights: int = between(0, 2, 1)
+    extra: float = between(0, PARAMETERS, 0)
+
+    def block(self) -> Block:
+        up = Part(self.width, 1 + self.gated)
+        biases: Parts = (up, Part(1, self.hidden)) if self.bias else ()
+        inner: Parts = (Part(self.width),) if self.inner_norm else ()
+        return Block(
+            kind="dense",
+            matrices=_mlp("mlp", self.hidden, self.width, gated=self.gated),
+            others=(*biases, *inner, Part(1, self.norms * self.norm_weights * self.hidden + self.extra)),
+            width=self.width,
+        )
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The router of `experts` and of `zero_experts` that do nothing, shared experts of `shared_width` together with the gate that some
+    have, and the products to and from a latent of `latent` elements that experts work in (Nemotron-3). All but shared experts
+    are whole on every tp rank. `router_bias`: one of each expert that routing adds; `router_extra`: further weights of a router.
+    """
+
+    hidden: int = _size()
+    experts: int = between(0, EXPERTS, 0)
+    zero_experts: int = between(0, EXPERTS, 0)
+    shared_width: int = _size(0)
+    shared_gate: bool = False
+    latent: Optional[int] = between(1, WIDTH, None)
+    gated: bool = True
+    bias: bool = False
+    norms: int = between(0, 8, 1)
+    norm_weights: int = between(0, 2, 1)
+    extra: float = between(0, PARAMETERS, 0)
+
+    def block(self) -> Block:
+        count, hidden = self.experts + self.zero_experts, Part(1, self.hidden)
+        router = Matrix("router", ("gate", "router"), hidden, (Part(1, count + self.shared_gate),))
+        up = Part(self.shared_width, 1 + self.gated)
+        biases: Parts = (up, Part(1, count + self.hidden * bool(self.shared_width))) if self.bias else ()
+        return Block(
+            kind="routed",
+            matrices=(
+                *_mlp("shared_experts", self.hidden, self.shared_width, gated=self.gated),
+                router,
+                *self._latents(),
+            ),
+            others=(*biases, Part(1, self.norms * self.norm_weights * self.hidden + self.extra)),
+            routed=True,
+            width=self.shared_width,
+        )
+
+    def _latents(self) -> tuple[Matrix, ...]:
+        if self.latent is None:
+            return ()
+        latent, hidden = Part(1, self.latent), Part(1, self.hidden)
+        return (
+            Matrix("shared_experts", ("fc1_latent_proj",), hidden, (latent,)),
+            Matrix("shared_experts", ("fc2_latent_proj",), latent, (hidden,)),
+        )

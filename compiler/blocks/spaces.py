@@ -1,0 +1,135 @@
+"""State spaces and linear recurrences: a state for every channel or head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from compiler.blocks.block import Block, Matrix, Part, Parts
+from compiler.blocks.recurrent import STATE_BYTES, convolved, inputs, joined, output
+from compiler.specs.fields import between
+from compiler.specs.limits import PARAMETERS, WIDTH
+
+
+def _size(default: Optional[int] = None) -> int:
+    found: int = between(0, WIDTH, default)
+    return found
+
+
+@dataclass(frozen=True)
+class Mamba:
+    """Selective state space (2312.00752): `inner` channels with a state of `state_dim` each, and steps through `dt_rank` elements."""
+
+    hidden: int = _size()
+    inner: int = _size()
+    state_dim: int = _size()
+    dt_rank: int = _size()
+    conv_kernel: int = between(1, WIDTH, 4)
+    conv_bias: bool = True
+    bias: bool = False
+    inner_norms: bool = False
+    norms: int = between(0, 8, 1)
+    norm_weights: int = between(0, 2, 1)
+    extra: float = between(0, PARAMETERS, 0)
+
+    def block(self) -> Block:
+        each, steps = Part(self.inner), Part(1, self.dt_rank + 2 * self.state_dim)
+        inside = self.inner_norms * (self.dt_rank + 2 * self.state_dim)
+        biases: Parts = (each, each, Part(1, self.hidden)) if self.bias else ()
+        return Block(
+            kind="mamba",
+            matrices=(
+                joined(self.hidden, ("mamba.in_proj", "mixer.in_proj"), each, each),
+                Matrix("attention", ("x_proj",), each, (steps,)),
+                Matrix("attention", ("dt_proj",), Part(1, self.dt_rank), (each,)),
+                output(self.hidden, each),
+            ),
+            others=(
+                *convolved(self.conv_kernel, each, bias=self.conv_bias),
+                Part(self.inner, self.state_dim + 2),
+                *biases,
+                Part(1, inside + self.norms * self.norm_weights * self.hidden + self.extra),
+            ),
+            state=(Part(self.inner, self.state_dim * STATE_BYTES), *inputs(self.conv_kernel, each)),
+            scan=(Part(self.inner, 3 * self.state_dim),),
+            kept=(each, each, each, each),
+            values=(each,),
+        )
+
+
+@dataclass(frozen=True)
+class Mamba2:
+    """State spaces with a decay a head (2405.21060): `heads` of `head_dim` channels, whose `groups` share inputs and outputs of the
+    state. Groups that are fewer than tp ranks are copied (vLLM mamba_mixer2.py).
+    """
+
+    hidden: int = _size()
+    heads: int = _size()
+    head_dim: int = _size()
+    groups: int = between(1, WIDTH, 1)
+    state_dim: int = _size()
+    conv_kernel: int = between(1, WIDTH, 4)
+    conv_bias: bool = True
+    bias: bool = False
+    gated_norm: bool = True
+    norms: int = between(0, 8, 1)
+    norm_weights: int = between(0, 2, 1)
+    extra: float = between(0, PARAMETERS, 0)
+
+    def block(self) -> Block:
+        each, heads = Part(self.heads, self.head_dim), Part(self.heads)
+        states = Part(self.groups, 2 * self.state_dim)
+        columns = (each, each, states, heads)
+        norm: Parts = (each,) if self.gated_norm else ()
+        biases: Parts = (*columns, Part(1, self.hidden)) if self.bias else ()
+        return Block(
+            kind="mamba2",
+            matrices=(joined(self.hidden, ("mamba.in_proj", "mixer.in_proj"), *columns), output(self.hidden, each)),
+            others=(
+                *convolved(self.conv_kernel, each, states, bias=self.conv_bias),
+                Part(self.heads, 3),
+                *norm,
+                *biases,
+                Part(1, self.norms * self.norm_weights * self.hidden + self.extra),
+            ),
+            state=(
+                Part(self.heads, self.head_dim * self.state_dim * STATE_BYTES),
+                *inputs(self.conv_kernel, each, states),
+            ),
+            scan=(Part(self.heads, 3 * self.head_dim * self.state_dim),),
+            kept=(each, each, each, states),
+            values=(each,),
+        )
+
+
+@dataclass(frozen=True)
+class GatedRecurrence:
+    """A linear recurrence an element with gates by blocks of heads, RG-LRU (2402.19427; RecurrentGemma)."""
+
+    hidden: int = _size()
+    inner: int = _size()
+    heads: int = _size()
+    conv_kernel: int = between(1, WIDTH, 4)
+    norms: int = between(0, 8, 1)
+    norm_weights: int = between(0, 2, 1)
+    extra: float = between(0, PARAMETERS, 0)
+
+    def block(self) -> Block:
+        each, size = Part(self.inner), self.inner // max(1, self.heads)
+        return Block(
+            kind="recurrence",
+            matrices=(
+                joined(self.hidden, ("linear_x", "linear_y"), each, each),
+                Matrix("attention", ("rg_lru",), Part(self.heads, size), (Part(1, 2 * size),)),
+                output(self.hidden, each),
+            ),
+            others=(
+                *convolved(self.conv_kernel, each, bias=True),
+                Part(self.inner, 5),
+                Part(1, self.hidden + self.norms * self.norm_weights * self.hidden + self.extra),
+            ),
+            state=(Part(self.inner, STATE_BYTES), *inputs(self.conv_kernel, each)),
+            scan=(Part(self.inner, 3),),
+            kept=(each, each, each, each),
+            values=(each,),
+        )

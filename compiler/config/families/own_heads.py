@@ -1,0 +1,83 @@
+"""Parts of families with experts whose heads, or what they meet, differ by layer: MiniMax, MiMo-V2, Laguna."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compiler.config.families.feeds import frequency, shared
+from compiler.config.families.mixers import FULL, SLIDING, words
+from compiler.config.families.source import Source
+
+
+def minimax_attention(source: Source) -> dict[str, Any]:
+    """`rotary_dim` counts elements of a head; norms go over all heads of a token."""
+    width, head = source.positive("rotary_dim"), source.positive("head_dim")
+    return {
+        "use_qk_norm": source.flag("use_qk_norm", default=True),
+        "qk_norm_type": source.word("qk_norm_type", "per_layer", ("per_layer", "per_head")),
+        "partial_rotary_factor": width / head if width and head else 1.0,
+    }
+
+
+def minimax_m3(source: Source) -> dict[str, Any]:
+    """Attention to chosen blocks of keys, where `layer_types` or `sparse_attention_config` says so; dense layers are wider."""
+    inner, count = source.inside("sparse_attention_config"), source.layers()
+    names = (
+        ("index_heads", "index_n_heads", "sparse_num_index_heads"),
+        ("index_dim", "index_head_dim", "sparse_index_dim"),
+    )
+    found: dict[str, Any] = {key: inner.positive(old) or source.positive(new) for key, new, old in names}
+    size = inner.positive("sparse_block_size") or source.positive("index_block_size") or 128
+    found["index_topk"] = size * (inner.positive("sparse_topk_blocks") or source.positive("index_topk_blocks") or 16)
+    known = (FULL, "minimax_m3_sparse")
+    types, freq = words(source, "layer_types", known), inner.each("sparse_attention_freq", int, count)
+    if types is None and freq:
+        types = [known[bool(mark)] for mark in freq]
+    if types is None and inner.flag("use_sparse_attention"):
+        types = [known[1]] * count
+    return {
+        "layer_types": types,
+        "intermediate_size": source.positive("dense_intermediate_size") or 0,
+        "use_qk_norm": source.flag("use_qk_norm", default=True),
+        "scoring_func": "sigmoid",
+        "use_routing_bias": True,
+        "blocks": {known[1]: {"kind": "attention", **found}} if types and known[1] in types else {},
+    }
+
+
+def minimax_m3_experts(source: Source) -> dict[str, Any]:
+    marks = source.entries("moe_layer_freq", int) if isinstance(source.data.get("moe_layer_freq"), list) else None
+    types = source.entries("mlp_layer_types", str)
+    dense = source.integer("first_k_dense_replace", 0)
+    routed = marks or (types and [word == "sparse" for word in types]) or [i >= dense for i in range(source.layers())]
+    return {
+        "num_experts": source.required("num_local_experts"),
+        "num_experts_per_tok": source.required("num_experts_per_tok"),
+        "moe_intermediate_size": source.required("intermediate_size"),
+        "moe_layer_freq": frequency([bool(mark) for mark in routed[: source.layers()]]),
+        **shared(source.positive("shared_intermediate_size")),
+    }
+
+
+def mimo_v2(source: Source) -> dict[str, Any]:
+    """Layers with a window have twice the heads of keys, and sinks."""
+    kv, value = source.positive("num_key_value_heads") or 1, source.positive("v_head_dim")
+    said = {key: source.data.get(key) for key in ("swa_num_key_value_heads", "swa_head_dim", "swa_v_head_dim")}
+    heads = said["swa_num_key_value_heads"]
+    sliding: dict[str, Any] = {"kv_heads": heads if isinstance(heads, int) else 2 * kv, "sinks": True}
+    return {"v_head_dim": value, "blocks": {FULL: {"value_dim": value, "sinks": False}, SLIDING: sliding}}
+
+
+def laguna(source: Source) -> dict[str, Any]:
+    """Heads may differ by layer, and with them what their output is gated by."""
+    count, listed = source.layers(), source.entries("num_attention_heads_per_layer", int)
+    how = source.find("gating")
+    gate = "heads" if how is True or how == "per-head" else "elements"
+    types = words(source, "layer_types", (FULL, SLIDING)) or [FULL] * count
+    found: dict[str, Any] = {FULL: {"gate": gate}}
+    if listed and len(listed) >= count and len(set(listed[:count])) > 1:
+        for heads, word in dict.fromkeys(zip(listed, types, strict=False)):
+            window = source.positive("sliding_window") if word == SLIDING else None
+            found[f"{word}_{heads}"] = {"kind": "attention", "heads": heads, "window": window, "gate": gate}
+        types = [f"{word}_{heads}" for heads, word in zip(listed, types, strict=False)]
+    return {"layer_types": types, "sliding_window": source.positive("sliding_window"), "blocks": found}
