@@ -37,7 +37,7 @@ def test_single_blocks_are_a_pattern() -> None:
         ("8",),
         ("64",),
     ]
-    assert "--num-layers" not in found
+    assert found["--num-layers"] == ("52",)
 
 
 def test_gated_delta_and_indexers_are_variants_of_attention() -> None:
