@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -93,13 +94,14 @@ def hybrid(row: Row) -> Model:
     name = HYBRIDS.get(row["model"])
     if name is None:
         raise Skip("no layers of a hybrid")
-    found: Model = OmegaConf.to_object(
+    found: Any = OmegaConf.to_object(
         OmegaConf.merge(writable(Model), OmegaConf.load(folder("conf") / "model" / f"{name}.yaml"))
     )
     if (found.num_hidden_layers, found.hidden_size) != (whole(row, "layers"), whole(row, "hidden")):
         raise Skip("no layers of a hybrid")
     predicted = 0 if "w/o MTP" in row["notes"] else whole(row, "mtp_layers", 0)
-    return replace(found, num_nextn_predict_layers=predicted)
+    model: Model = replace(found, num_nextn_predict_layers=predicted)
+    return model
 
 
 def _attention(found: Model, row: Row, attention: str) -> Model:
