@@ -59,7 +59,8 @@ def kinds(found: Model) -> list[str]:
 
 def row(kind: str, engines: list[str]) -> str:
     found = model(kind)
-    trains = "" if any(hybrid.lost(found)) else "Megatron"
+    kept = {"blocks", "layer_types", "index_topk"}.isdisjoint(key for key, *_ in hybrid.lost(found))
+    trains = "Megatron" if kept else ""
     serves = ", ".join(TITLES[engine] for engine in engines)
     return f"| {kind} | {', '.join(kinds(found))} | {trains} | {serves} |"
 

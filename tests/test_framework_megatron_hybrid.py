@@ -37,7 +37,7 @@ def test_single_blocks_are_a_pattern() -> None:
         ("8",),
         ("64",),
     ]
-    assert "--num-layers" not in found
+    assert found["--num-layers"] == ("52",)
 
 
 def test_gated_delta_and_indexers_are_variants_of_attention() -> None:
@@ -83,4 +83,5 @@ def test_a_letter_that_the_plan_does_not_know_is_told(pattern: str) -> None:
 
 def test_other_kinds_are_told_as_lost() -> None:
     found = {key: value for key, value, _ in hybrid.lost(composed(*TRAIN, "model=deepseek_v4_flash").model)}
-    assert found == {"blocks": "compressed"}
+    assert found["blocks"] == "compressed"
+    assert {"blocks.sparse.extra", "other_params.streams"} <= {*found}

@@ -99,7 +99,8 @@ def hybrid(row: Row) -> Model:
     if (found.num_hidden_layers, found.hidden_size) != (whole(row, "layers"), whole(row, "hidden")):
         raise Skip("no layers of a hybrid")
     predicted = 0 if "w/o MTP" in row["notes"] else whole(row, "mtp_layers", 0)
-    return replace(found, num_nextn_predict_layers=predicted)
+    model: Model = replace(found, num_nextn_predict_layers=predicted)
+    return model
 
 
 def _attention(found: Model, row: Row, attention: str) -> Model:

@@ -7,10 +7,11 @@ indexer, + latent, - MLP, E experts; | between stages, / before those of multi-t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from compiler.blocks.block import Block
+from compiler.blocks.kinds import KINDS
 from compiler.blocks.stack import Stack, stack
 from compiler.checks import Check, check
 from compiler.errors import ConfigError, Problem, short
@@ -53,6 +54,13 @@ def single(found: Stack) -> bool:
 
 def patterned(config: Config) -> bool:
     return single(stack(config.model))
+
+
+OPTIONS = {
+    "mamba2": ("state_dim", "head_dim", "groups", "heads", "conv_kernel"),
+    "delta": ("conv_kernel", "key_dim", "value_dim", "key_heads", "value_heads"),
+}
+"""Sizes that options say, by kind."""
 
 
 def options(model: Model) -> Iterator[Option]:
@@ -108,6 +116,9 @@ def _indexer(model: Model) -> Iterator[Option]:
 def lost(model: Model) -> Iterator[tuple[str, Any, str]]:
     """Key, value and why: kinds that Megatron builds in no way, or not beside each other."""
     found = stack(model)
+    if model.index_topk and not model.index_n_heads:
+        yield "index_topk", model.index_topk, "attention is over all tokens, without an indexer"
+    yield from _sizes_lost(model)
     if next(iter(options(model)), None) is not None:
         return
     kinds = {block.kind for layer in found.layers for block in layer}
@@ -120,6 +131,23 @@ def lost(model: Model) -> Iterator[tuple[str, Any, str]]:
         )
     elif any(len(layer) != 2 for layer in found.layers):
         yield "layer_types", "several blocks", "a layer is attention and one MLP or experts"
+
+
+def _sizes_lost(model: Model) -> Iterator[tuple[str, Any, str]]:
+    """Sizes of blocks that no option says, norms and weights beside the layers."""
+    for word, given in model.blocks.items():
+        kind = given.get("kind") or ("routed" if word == "sparse" else "dense" if word == "dense" else "attention")
+        if kind not in (*OPTIONS, "attention", "latent", "dense", "routed"):
+            continue  # told as a whole
+        usual = {item.name: item.default for item in fields(KINDS[kind])}
+        for key, value in given.items():
+            if key not in (*OPTIONS.get(kind, ()), "kind", "gate") and value not in (None, usual.get(key)):
+                yield f"blocks.{word}.{key}", value, f"blocks of kind {kind} have no such option"
+    if model.norm_weights not in (None, 1 if model.rms_norm else 2):
+        yield "norm_weights", model.norm_weights, "LayerNorm has a bias, RMSNorm has none"
+    for name in model.other_params:
+        if name != "positions" and model.other_params[name]:
+            yield f"other_params.{name}", f"{model.other_params[name]:g}", "it has no such weights"
 
 
 def told_pattern(config: Config) -> Config:

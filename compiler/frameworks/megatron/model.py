@@ -16,9 +16,8 @@ def options(config: Config) -> list[Option]:
     """The sizes that the plan counts with, and biases, which it leaves out."""
     model = config.model
     other = list(hybrid.options(model))
-    counted = [("--num-layers", str(model.num_hidden_layers))] * (not hybrid.patterned(config))
     found: list[Option] = [
-        *counted,
+        ("--num-layers", str(model.num_hidden_layers)),
         ("--hidden-size", str(model.hidden_size)),
         ("--num-attention-heads", str(model.num_attention_heads)),
         ("--vocab-size", str(model.vocab_size)),
@@ -74,7 +73,7 @@ def _experts(model: Model) -> Iterator[Option]:
         yield "--moe-shared-expert-intermediate-size", str(model.shared_size)
     if model.moe_latent_size:
         yield "--moe-latent-size", str(model.moe_latent_size)
-    if not all(model.moe_layers) and "none" not in model.feed_words:
+    if not all(model.moe_layers):
         yield "--moe-layer-freq", pattern([int(routed) for routed in model.moe_layers])
     if model.n_group > 1:
         yield "--moe-router-num-groups", str(model.n_group)
