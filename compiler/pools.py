@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from compiler import passes, pool_pair
-from compiler.checks import Check, Status, check, failed
+from compiler import passes, pool_pair, pool_rules
+from compiler.checks import Check, Status
 from compiler.claims.judge import unjudged
 from compiler.cluster import inventory
 from compiler.cluster.hostlist import fold
 from compiler.cluster.hosts import known
-from compiler.cluster.seating import Seating, seated
+from compiler.cluster.seating import seated
 from compiler.costs.together import Aggregated, sure
 from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
-from compiler.invariants.world_size import idle
 from compiler.passes import compile_config, timed_by
 from compiler.plan import Plan
+from compiler.pool_rules import pool_of
 from compiler.pool_words import own_words
 from compiler.schedulers import registry
 from compiler.specs.config import Config
-from compiler.specs.degrees import resolve
 from compiler.specs.expect import Expect
 from compiler.specs.hardware import Hardware, Within
-from compiler.specs.limits import RANKS
 from compiler.specs.workload import ROLES, Pool
 
 
@@ -44,7 +42,7 @@ def tried(config: Config, *, whole: bool = False) -> tuple[Check, ...]:
 
 def compile_pools(config: Config) -> Plan:
     """Compile a configuration with pools. Raises InvariantError with what is broken in both, and ConfigError."""
-    checks = list(_declared(config))
+    checks = list(pool_rules.declared(config))
     _refuse([found.problem for found in checks if found.status is Status.FAIL])
     pair = list(pool_pair.rules(config, *(pool_config(config, role) for role in ROLES)))
     kinds, plans = set[type[CompilerError]](), dict[str, Plan]()
@@ -89,7 +87,7 @@ def _refuse(problems: list[Problem], kinds: Collection[type[CompilerError]] = ()
 
 def pool_config(config: Config, role: str) -> Config:
     """What one pool declares: the same cluster, model and launch on its own nodes. Nothing starts it alone."""
-    pool, workload = _pool(config, role), config.workload
+    pool, workload = pool_of(config, role), config.workload
     return replace(
         config,
         name=f"{config.plan_name}_{role}",
@@ -115,21 +113,8 @@ def pool_config(config: Config, role: str) -> Config:
 
 def _spare_nodes(config: Config, pool: Pool) -> int:
     """A pool's own; those of both where they are in one allocation."""
-    pools = (_pool(config, role) for role in ROLES) if seated(config).shared else (pool,)
+    pools = (pool_of(config, role) for role in ROLES) if seated(config).shared else (pool,)
     return sum(each.spare_nodes for each in pools)
-
-
-def _pool(config: Config, role: str) -> Pool:
-    pools = config.workload.pools
-    if pools is None:
-        raise ValueError("a configuration without pools")
-    found: Pool = pools[role]
-    return found
-
-
-def _ranks(config: Config, role: str) -> int:
-    pool = _pool(config, role)
-    return resolve(pool.parallel, config.model.moe).world_size * pool.instances
 
 
 def _hardware(config: Config, role: str) -> Hardware:
@@ -140,7 +125,7 @@ def _hardware(config: Config, role: str) -> Hardware:
     own = replace(hardware, nodes=place.nodes, within=within)
     if hardware.inventory is None:
         return own
-    spares = {name: _pool(config, name).spare_nodes for name in ROLES}
+    spares = {name: pool_of(config, name).spare_nodes for name in ROLES}
     hosts = [host.host for host in known(hardware)]
     fits = hardware.hosts is not None or len(hosts) == places.nodes + sum(spares.values())
     if not (fits if hardware.pin is None else hardware.pin):
@@ -155,108 +140,3 @@ def _hardware(config: Config, role: str) -> Hardware:
         )
     named, left = hosts[place.first :][: place.nodes], hosts[places.nodes + before :][: spares[role]]
     return replace(own, pin=True, hosts=fold(named), inventory=inventory.part(hardware.inventory, [*named, *left]))
-
-
-def _declared(config: Config) -> Iterator[Check]:
-    """What holds for both pools together."""
-    yield from _own_keys(config)
-    yield from _filled(config)
-    yield from _pinned(config)
-
-
-def _own_keys(config: Config) -> Iterator[Check]:
-    """Keys that are a plan's, and of two pools each has its own."""
-    workload, launch = config.workload, config.launch
-    yield check(
-        "pools-serve",
-        holds=not workload.train,
-        observed=workload.kind,
-        limit="serve",
-        message="prefill and decode are phases of serving, and workload.kind is train",
-        fix="write workload=serve, or leave workload.pools out",
-    )
-    yield check(
-        "pools-instances",
-        holds=config.framework.instances == 1,
-        observed=config.framework.instances,
-        limit=1,
-        message=f"framework.instances={config.framework.instances} is of neither pool",
-        fix="write framework.instances=1, and instances of each pool in workload.pools",
-    )
-    yield check(
-        "pools-spares",
-        holds=launch.spare_nodes == 0,
-        observed=launch.spare_nodes,
-        limit=0,
-        message=f"launch.spare_nodes={launch.spare_nodes} is of neither pool, and each keeps its own",
-        fix=" or ".join(
-            f"launch.spare_nodes=0 workload.pools.{role}.spare_nodes={launch.spare_nodes}" for role in reversed(ROLES)
-        ).join(["write ", ""]),
-    )
-
-
-def _filled(config: Config) -> Iterator[Check]:
-    """Both pools have a rank on every node of the cluster."""
-    places = seated(config)
-    ranks = sum(_ranks(config, role) for role in ROLES)
-    if ranks > RANKS:
-        what = f"the pools have {ranks} ranks; a plan has at most {RANKS}"
-        yield failed(
-            "world-size",
-            observed=ranks,
-            limit=RANKS,
-            message=what,
-            fix=f"write pools of at most {RANKS} ranks together",
-        )
-    sizes = f"prefill {places.prefill.nodes} + decode {places.decode.nodes}"
-    shared = f", {places.shared} of them of both" * (places.shared > 0)
-    yield check(
-        "pools-world",
-        holds=places.nodes == config.hardware.nodes,
-        observed=places.nodes,
-        limit=config.hardware.nodes,
-        message=f"the pools take {sizes} = {places.nodes} nodes{shared}; the cluster has {config.hardware.nodes}",
-        fix=f"write hardware.nodes={places.nodes}" + "".join(_counts(config, places)),
-    )
-    if places.shared:
-        yield from _shared(config)
-
-
-def _shared(config: Config) -> Iterator[Check]:
-    """Spares stand behind the nodes of both, and GPUs that neither has are nobody's."""
-    spares = [_pool(config, role).spare_nodes for role in ROLES]
-    yield check(
-        "pools-spares",
-        holds=spares[0] == 0,
-        observed=spares[0],
-        limit=0,
-        message=f"the pools share a node, and prefill's {spares[0]} spare nodes would lie between them",
-        fix=f"write workload.pools.prefill.spare_nodes=0 workload.pools.decode.spare_nodes={sum(spares)}",
-    )
-    yield from idle(sum(_ranks(config, role) for role in ROLES), config.hardware)
-
-
-def _counts(config: Config, places: Seating) -> Iterator[str]:
-    """Instances of one pool with which both fill the cluster."""
-    for role in ROLES:
-        left = config.hardware.nodes - places.nodes + places[role].nodes
-        count, rest = divmod(
-            left * config.hardware.node.gpus * _pool(config, role).instances, max(_ranks(config, role), 1)
-        )
-        if count > 0 and not rest:
-            yield f" or workload.pools.{role}.instances={count}"
-
-
-def _pinned(config: Config) -> Iterator[Check]:
-    hardware = config.hardware
-    if hardware.pin and hardware.inventory is not None:
-        count = len(inventory.read(hardware.inventory))
-        wanted = seated(config).nodes + sum(_pool(config, role).spare_nodes for role in ROLES)
-        yield check(
-            "inventory",
-            holds=count == wanted,
-            observed=count,
-            limit=wanted,
-            message=f"the inventory has {count} hosts, the pools and their spares {wanted}",
-            fix=f"pin exactly {wanted} hosts, or write hardware.pin=false",
-        )
