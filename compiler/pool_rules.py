@@ -55,7 +55,7 @@ def _own_keys(config: Config) -> Iterator[Check]:
 def _filled(config: Config) -> Iterator[Check]:
     """Both pools have a rank on every node of the cluster."""
     places = seated(config)
-    ranks = sum(ranks(config, role) for role in ROLES)
+    ranks = sum(ranks_of(config, role) for role in ROLES)
     if ranks > RANKS:
         what = f"the pools have {ranks} ranks; a plan has at most {RANKS}"
         yield failed(
@@ -90,7 +90,7 @@ def _shared(config: Config) -> Iterator[Check]:
         message=f"the pools share a node, and prefill's {spares[0]} spare nodes would lie between them",
         fix=f"write workload.pools.prefill.spare_nodes=0 workload.pools.decode.spare_nodes={sum(spares)}",
     )
-    yield from idle(sum(ranks(config, role) for role in ROLES), config.hardware)
+    yield from idle(sum(ranks_of(config, role) for role in ROLES), config.hardware)
 
 
 def _counts(config: Config, places: Seating) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _counts(config: Config, places: Seating) -> Iterator[str]:
     for role in ROLES:
         left = config.hardware.nodes - places.nodes + places[role].nodes
         count, rest = divmod(
-            left * config.hardware.node.gpus * pool_of(config, role).instances, max(ranks(config, role), 1)
+            left * config.hardware.node.gpus * pool_of(config, role).instances, max(ranks_of(config, role), 1)
         )
         if count > 0 and not rest:
             yield f" or workload.pools.{role}.instances={count}"
@@ -127,6 +127,6 @@ def pool_of(config: Config, role: str) -> Pool:
     return found
 
 
-def ranks(config: Config, role: str) -> int:
+def ranks_of(config: Config, role: str) -> int:
     pool = pool_of(config, role)
     return resolve(pool.parallel, config.model.moe).world_size * pool.instances
