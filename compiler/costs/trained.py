@@ -1,16 +1,17 @@
 """What of a rank's weights is trained: all of them, or low-rank adapters beside weights that are frozen (LoRA, 2106.09685).
 
 Adapters are beside every product of attention and MLPs, experts' too, and cut over tp as the product is, in both of their matrices
-(Megatron-Bridge peft/lora.py: linear_qkv, linear_proj, linear_fc1 and linear_fc2; of MLA its down and up projections).
+(Megatron-Bridge peft/lora.py: linear_qkv, linear_proj, linear_fc1 and linear_fc2; of MLA its down and up projections). What stands in attention's place has them alike (assumed).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from compiler.blocks.block import Block, whole
 from compiler.costs.arrays import Array
 from compiler.costs.case import Case
-from compiler.costs.work.params import Counts, matrices, query_width, value_width
+from compiler.costs.work.params import Counts, matrices
 from compiler.specs.model import Model
 
 
@@ -20,12 +21,8 @@ def trained(case: Case, held: Counts) -> Counts:
     if rank is None:
         return held
     model, running = case.model, case.running
-    dense = (
-        running.layers * _attention(model) / case.tp + running.dense * _mlp(model, model.intermediate_size) / case.tp
-    )
-    if model.shared_size:
-        dense = dense + running.moe * _mlp(model, model.shared_size) / case.tp
-    experts = running.moe * case.local_experts * _mlp(model, model.expert_size) / case.etp * model.moe
+    dense = running.sum(lambda block: _beside(block) / case.tp)
+    experts = running.moe * case.local_experts * _expert(model) / case.etp * model.moe
     dense, experts, size = rank * dense + 0 * held.dense, rank * experts + 0 * held.moe, case.activation_bytes
     return replace(
         held,
@@ -53,18 +50,12 @@ def share(case: Case) -> float:
     return float(case.workload.lora_rank is None)
 
 
-def _attention(model: Model) -> float:
-    """Widths that the products of one layer's attention read and put out, of one rank."""
-    heads, hidden = model.num_attention_heads, model.hidden_size
-    queries, out = heads * query_width(model), heads * value_width(model)
-    if not model.mla:
-        return hidden + queries + 2 * model.kv_heads * model.head_size + out + hidden
-    latent, rope, low = model.kv_lora_rank or 0, model.qk_rope_head_dim or 0, model.q_lora_rank
-    asked = hidden + queries if low is None else hidden + low + low + queries
-    up = latent + heads * (query_width(model) - rope + value_width(model))
-    return asked + hidden + latent + rope + up + out + hidden
+def _beside(block: Block) -> float:
+    """Widths that the products of a block read and put out, of one rank; a router has no adapter."""
+    found = (matrix for matrix in block.matrices if matrix.role != "router")
+    return sum(whole((matrix.rows,)) + whole(matrix.columns) for matrix in found)
 
 
-def _mlp(model: Model, width: int) -> float:
-    """The same of an MLP: gate and up are one product."""
-    return model.hidden_size + (matrices(model) - 1) * width + width + model.hidden_size
+def _expert(model: Model) -> float:
+    """The same of an expert: gate and up are one product."""
+    return 2 * model.expert_hidden + matrices(model) * model.expert_size
