@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from compiler.errors import CompilerError
+from compiler.errors import CompilerError, ConfigError, short
 from compiler.plan import Plan
 from compiler.specs.config import Config
 
@@ -25,6 +25,10 @@ def compile_plan(
     def load(given: Sequence[str]) -> Config:
         return load_config(list(given), None if config_dir is None else str(config_dir), config_name)
 
+    if isinstance(overrides, str):
+        raise ConfigError.of(
+            f"the overrides are one text, {short(overrides)}", 'give a list of them: ["KEY=VALUE", ...]'
+        )
     config = None
     try:
         config = load(overrides)

@@ -196,3 +196,13 @@ class TestRecords:
         with pytest.raises(ConfigError) as caught:
             recorded.table("FILE", data)
         assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04 no archive", b"[1]", b'{"load": [[1' + b"0" * 400 + b"]]}", b'{"load": "a"}']
+)
+def test_a_record_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "load.npz").write_bytes(content)
+    given = ["model=qwen3_30b_a3b", "parallel=ep8", "hardware=h200", "hardware.nodes=1", "scheduler=[]"]
+    with pytest.raises(ConfigError):
+        compile_plan([*given, f"experts.load={tmp_path / 'load.npz'}"])

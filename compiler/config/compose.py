@@ -30,7 +30,7 @@ from compiler.nearest import one_of
 from compiler.render.assets import folder
 
 OPEN = (
-    *("workload.pools.", "model.quantization."),
+    *("workload.pools.", "model.quantization.", "model.blocks.", "model.other_params.", "model.towers."),
     *("launch.environment.", "launch.secrets.", "site.environment."),
     *("site.slurm.directives.", "site.kubernetes.node_selector.", "site.kubernetes.pod_annotations."),
 )

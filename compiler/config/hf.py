@@ -173,7 +173,7 @@ def _nested(data: Mapping[str, Any]) -> dict[str, Any] | None:
     """The description of the language model within a file of several parts."""
     for key in TEXTS:
         inner = data.get(key)
-        if isinstance(inner, dict):
+        if isinstance(inner, dict) and ("model_type" in inner or "hidden_size" not in data):
             return _nested(inner) or inner
     return None
 

@@ -31,6 +31,9 @@ def measured(loads: Loads, blocks: Sequence[Block], moe_layers: Iterable[int]) -
     if not rows or not blocks:
         return 1.0
     found = np.stack(rows)
+    found = found / np.maximum(
+        found.max(axis=1, keepdims=True), np.finfo(float).tiny
+    )  # sums of the largest numbers are none
     ranks = np.stack([sum(found[:, first : last + 1].sum(axis=1) for first, last in block) for block in blocks])
     return float((ranks.max(axis=0) / ranks.mean(axis=0)).mean())
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, warned
 from compiler.frameworks.options import options
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
+from compiler.specs.model import BYTES
 
 FLAG = "--quantization"
 
@@ -28,6 +29,7 @@ def rules(config: Config, source: str, aliases: dict[str, str]) -> Iterator[Chec
     model, name = config.model, config.framework.name
     method, precision = model.quantization.method, config.workload.precision
     if method is None or not model.keeps_quantization(precision):
+        yield from _online(config, options(config.framework.args, aliases).get(FLAG))
         return
     facts = version(config).facts
     methods = facts["quantizations"]
@@ -61,6 +63,24 @@ def rules(config: Config, source: str, aliases: dict[str, str]) -> Iterator[Chec
         message=f"the checkpoint is quantised by {method}, and {source} refuses {FLAG}={asked} beside it",
         fix=f"leave {FLAG} out: the server reads the checkpoint's own",
     )
+
+
+def _online(config: Config, asked: str | None) -> Iterator[Check]:
+    """Weights that the server quantises as it loads them are counted by `workload.precision` alone."""
+    precision = config.workload.precision
+    if asked is not None and asked != precision:
+        own = (
+            f"write workload.precision={asked}"
+            if asked in BYTES
+            else "name a checkpoint that is quantised so by model.hf_config"
+        )
+        yield warned(
+            f"{config.framework.name}-quantization-uncosted",
+            observed=asked,
+            limit=precision,
+            message=f"{FLAG}={asked} in framework.args quantises weights, and memory and times are of workload.precision={precision}",
+            fix=f"{own}, and leave {FLAG} out",
+        )
 
 
 def _bits(config: Config, source: str, method: str, known: list[int] | None) -> Iterator[Check]:

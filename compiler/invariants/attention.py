@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.blocks.stack import stack
-from compiler.checks import Check, check, passed, warned
+from compiler.checks import Check, check, failed, passed, warned
 from compiler.frameworks.adapter import adapter
 from compiler.invariants.registry import declared
 from compiler.specs.config import Config
@@ -34,6 +34,15 @@ def heads(config: Config) -> Iterator[Check]:
         )
         return
     kv = model.kv_heads
+    if model.num_attention_heads % kv:
+        yield failed(
+            "kv-groups",
+            observed=f"{model.num_attention_heads} / {kv}",
+            limit="a whole number",
+            message=f"num_attention_heads {model.num_attention_heads} over num_key_value_heads {kv} is "
+            f"{model.num_attention_heads / kv:.6g} each",
+            fix="write model.num_key_value_heads as a divisor of model.num_attention_heads",
+        )
     if kv % tp == 0 or tp % kv:
         fix = f"write tp as a divisor or a multiple of {kv}"
         yield divides("kv-heads", "num_key_value_heads", kv, "tp", tp, fix)

@@ -23,6 +23,12 @@ MOST_BYTES = 2**26
 """Of a record: 500 passes of 61 layers of 256 experts, in 8 bytes each."""
 INSTEAD = "name a CSV file of layer,expert,load, or SGLang's or your own logical_count as .json, .npz or .pt"
 
+UNPACKED_BYTES = 4 * MOST_BYTES
+"""Of an archive: a load of 8 bytes for each of 2^25 experts and layers."""
+
+MOST_LOAD = 1e30
+"""Tokens of an expert; more are no count, and sums of them no number."""
+
 
 def table(what: str, data: bytes) -> str | None:
     """The table that a record stands for; None for what is none and may be the table itself. Raises ConfigError."""
@@ -42,13 +48,16 @@ def _zip(what: str, data: bytes) -> NDArray[np.float64]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
             size = sum(info.file_size for info in archive.infolist())
-        if size > 16 * MOST_BYTES:
-            raise ConfigError.of(f"{what} unpacks to {size:,} bytes, of which {16 * MOST_BYTES:,} are read", INSTEAD)
-        if any(name.endswith(".npy") for name in names):
-            with np.load(io.BytesIO(data), allow_pickle=False) as found:
-                return _array(what, _named(what, dict(found)))
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, MemoryError) as error:
-        raise ConfigError.of(f"{what} is no archive of arrays: {error}", INSTEAD) from error
+        found = None
+        if size <= UNPACKED_BYTES and any(name.endswith(".npy") for name in names):
+            with np.load(io.BytesIO(data), allow_pickle=False) as archived:
+                found = dict(archived)
+    except Exception as error:  # zlib, tokenize and numpy each raise their own of a malformed file
+        raise ConfigError.of(f"{what} is no archive of arrays: {type(error).__name__}", INSTEAD) from error
+    if size > UNPACKED_BYTES:
+        raise ConfigError.of(f"{what} unpacks to {size:,} bytes, of which {UNPACKED_BYTES:,} are read", INSTEAD)
+    if found is not None:
+        return _array(what, _named(what, found))
     return _array(what, _named(what, _torch(what, data)))
 
 
@@ -79,9 +88,15 @@ def _named(what: str, found: dict[str, Any]) -> Any:
 def _array(what: str, given: Any) -> NDArray[np.float64]:
     """[layers, experts], passes added up."""
     try:
-        found = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
+        raw = np.asarray(given)
+        kind = raw.dtype.kind
+        found = raw.astype(np.float64) if kind in "biufO" else np.empty(0)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ConfigError.of(f"{what} holds no array of numbers: {error}", INSTEAD) from error
+    if kind not in "biufO":
+        raise ConfigError.of(f"{what} holds no array of numbers, but of {raw.dtype}", INSTEAD)
+    if found.size and not (np.abs(found) <= MOST_LOAD).all():
+        raise ConfigError.of(f"{what} holds loads above {MOST_LOAD:g}, or no numbers", INSTEAD)
     if found.ndim == 3:
         found = found.sum(axis=0)
     if found.ndim != 2 or not found.size or not np.isfinite(found).all() or (found < 0).any():
