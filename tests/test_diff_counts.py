@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler import compile_plan, compile_pools
+from compiler import compile_plan
 from compiler.config.again import compiled
 from compiler.diff import side
 from tests.diffed import DENSE, HOSTS, Folder, changes, compared, compiled_in
@@ -63,7 +63,7 @@ class TestPlaces:
     def test_a_rank_that_takes_another_gpu_of_its_node_moves(self, tmp_path: Path) -> None:
         given = ["framework=sglang", "model=llama3_1_8b", "hardware=h100_80gb", "hardware.nodes=1", "scheduler=[]"]
         old, new = (
-            compile_pools(
+            compile_plan(
                 [
                     *given,
                     f"workload.pools={{prefill: {{parallel: tp2, instances: {count}}}, decode: {{parallel: tp2}}}}",
