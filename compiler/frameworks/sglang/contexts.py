@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from compiler.checks import Check, check
 from compiler.frameworks import versions
 from compiler.frameworks.devices import device
+from compiler.frameworks.family import architecture
 from compiler.frameworks.options import options
 from compiler.frameworks.serving import apart, stage_width
-from compiler.frameworks.sglang.checkpoint import architecture, sparse
+from compiler.frameworks.sglang.checkpoint import sparse
 from compiler.specs.config import Config
 
 LATENT = frozenset(

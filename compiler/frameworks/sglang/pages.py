@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from compiler.frameworks.devices import device
+from compiler.frameworks.family import architecture
 from compiler.frameworks.options import number, options
-from compiler.frameworks.sglang.checkpoint import architecture, sparse
+from compiler.frameworks.sglang.checkpoint import sparse
 from compiler.frameworks.sglang.contexts import LATENT
 from compiler.specs.config import Config
 

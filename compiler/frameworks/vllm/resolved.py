@@ -21,7 +21,7 @@ from compiler.frameworks.asked import asked, sequences, step_tokens
 from compiler.frameworks.emission import Computed
 from compiler.frameworks.lifted import Source
 from compiler.frameworks.options import nested
-from compiler.frameworks.proof import Finding, NotInstalledError, compared
+from compiler.frameworks.proof import Finding, NotInstalledError, compared, unprovable
 from compiler.frameworks.quantized import SAME
 from compiler.frameworks.resolved import Least, OneOf, Resolved
 from compiler.frameworks.serving import DTYPES, context_length
@@ -107,6 +107,9 @@ def _token_bytes(world: World) -> float:
 
 def findings(world: World, source: Source) -> Iterator[Finding]:
     """Of the first node, and whether another one starts too. Raises NotInstalledError."""
+    if why := hf_file.unknown(world.config.model):
+        yield unprovable("vLLM", why)
+        return
     several = emission(world).others is not None
     first, *others = ask([(world, node) for node in range(1 + several)], source)
     yield from resolved.findings(planned(world), first)
