@@ -78,7 +78,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
 def _device(config: Config, source: str) -> Iterator[Check]:
     yield check(
         "sglang-context-device",
-        holds=not device(config.hardware).amd,
+        holds=not device(config.hardware.gpu).amd,
         observed=f"cp={config.degrees.cp}",
         limit="cp=1",
         message=f"{source} arg_groups/parallel_hook.py: no prefill context parallelism of {architecture(config.model)} on "

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from compiler.cluster.capability import capability
 from compiler.errors import Problem
 from compiler.frameworks import hf_file, resolved
 from compiler.frameworks.asked import asked, sequences, step_tokens
+from compiler.frameworks.devices import device
 from compiler.frameworks.emission import Computed
 from compiler.frameworks.lifted import Source
 from compiler.frameworks.options import nested
@@ -160,7 +160,8 @@ def _filled(argument: Any, node: int) -> str:
 def gpu(world: World) -> dict[str, Any]:
     """What NVML would say of a node's GPUs; AMD's are taken for Hopper's, whose platform is not run here."""
     own = world.config.hardware.gpu
-    major, minor = capability(own) or (9, 0)
+    kind = device(own)
+    major, minor = (9, 0) if kind.amd else kind.capability
     memory = int(own.memory_bytes)
     properties = {
         "name": own.name,
