@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from compiler.frameworks import hf_file, proof
+from compiler.frameworks import hf_file, lifted, proof
 from compiler.frameworks.family import architecture, family, unknown
 from compiler.frameworks.lay_out import lay_out
 from compiler.frameworks.lifted import Source
@@ -22,7 +23,13 @@ UNKNOWN = {
     "deepseek_v4_pro": "architecture DeepseekV4ForCausalLM",
 }
 KNOWN = {"glm_5": "glm_moe_dsa", "deepseek_v3_2": "deepseek_v32", "kimi_k2_5": "kimi_k2", "gpt_oss_20b": "gpt_oss"}
-SIZES = {"name": "m", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 100}
+SIZES: dict[str, Any] = {
+    "name": "m",
+    "num_hidden_layers": 2,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "vocab_size": 100,
+}
 
 
 def shipped(name: str) -> Model:
@@ -69,7 +76,7 @@ def test_a_proof_says_that_it_cannot_be_made(monkeypatch: pytest.MonkeyPatch) ->
     for server in ("vllm", "sglang"):
         world = lay_out(composed(f"framework={server}", "model=qwen3_next_80b_a3b", "hardware=h200", "parallel=tp2"))
         monkeypatch.setattr(prove, "laid_out", lambda *_: iter(()))
-        monkeypatch.setattr(prove.lifted, "source", lambda *_: place)
+        monkeypatch.setattr(lifted, "source", lambda *_: place)
         made = resolved.findings(world, place) if server == "vllm" else prove.prove(world, None)
         title = {"vllm": "vLLM", "sglang": "SGLang"}[server]
         assert list(made) == [proof.unprovable(title, "architecture Qwen3NextForCausalLM")]
