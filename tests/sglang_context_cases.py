@@ -21,7 +21,7 @@ def _eight(model: str, hardware: str, **degrees: int) -> Config:
 
 
 LATENT = _eight("deepseek_v3", "h200", cp=8)
-SPARSE = changed(LATENT, {"model.index_topk": 2048, "model.architectures": None})
+SPARSE = changed(LATENT, {"model.index_topk": 2048, "model.architectures": None, "model.model_type": None})
 GLM = changed(SPARSE, {"model.architectures": ["GlmMoeDsaForCausalLM"]})
 PLAIN = _eight("deepseek_v3", "mi300x", adp=8)
 REPLICAS = _eight("qwen3_30b_a3b", "b200", adp=8)

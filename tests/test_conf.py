@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from compiler.claims.judge import holds
+from compiler.config.families.table import FAMILIES
 from compiler.config.schema import writable
 from compiler.render.assets import folder
 from compiler.specs.config import Framework
@@ -219,3 +220,17 @@ def test_a_claim_about_the_strategy_can_hold_and_fail(name: str) -> None:
     computed, other = STRATEGY[name]
     assert holds(claims[name], computed) is (name in TRUE)
     assert holds(claims[name], other) is (name not in TRUE)
+
+
+NAMELESS = {"gpt3_175b", "moe_30b"}
+"""Models that no checkpoint of a server is of."""
+
+
+@pytest.mark.parametrize("path", [path for group, path in FILES if group == "model"], ids=lambda path: path.stem)
+def test_servers_are_told_of_which_family_a_model_is(path: Path) -> None:
+    """Both servers choose rules, caches and what they are held against by it."""
+    model = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(model, dict)
+    named = [key for key in ("model_type", "architectures") if model.get(key)]
+    assert named == ([] if path.stem in NAMELESS else ["model_type", "architectures"])
+    assert path.stem in NAMELESS or model["model_type"] in FAMILIES

@@ -94,6 +94,7 @@ REFUSED = {
         {
             "model.index_topk": 2048,
             "model.architectures": None,
+            "model.model_type": None,
             "parallel.cp": 16,
             "parallel.ep": 16,
             "hardware.nodes": 2,

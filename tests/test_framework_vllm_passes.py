@@ -116,7 +116,7 @@ def test_every_rule_of_passes_has_a_case() -> None:
     names = {
         f"vllm-{name}" for text in texts for name in re.findall(r'"(?:vllm|\{config.framework.name\})-([a-z-]+)"', text)
     }
-    assert len(names) == 9
+    assert len(names) == 10
     assert names - {name for name, *_ in REFUSED} == set()
 
 

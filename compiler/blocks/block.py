@@ -99,8 +99,9 @@ class Score:
 class Block:
     """A sublayer. `others`: weights that no product reads (norms, biases, convolutions). `state`: bytes of a sequence, whatever its
     length. `scan`: multiplications of a token that no weight takes part in. `kept`: elements of a token that backward reads, and
-    `latent` those that sequence parallelism splits, `normed` what norms make of these; `ring`: what context parallelism passes on. `routed`: it has the experts.
-    `layers`: of the model's own count (2 where a layer stands for two).
+    `latent` those that sequence parallelism splits, `normed` what norms make of these; `ring`: what context parallelism passes on;
+    `values`: what attention gives out. `routed`: it has the experts. `width`: of an MLP's hidden layer, or of
+    that of all shared experts.
     """
 
     kind: str

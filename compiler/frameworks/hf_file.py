@@ -1,61 +1,42 @@
 """A model as the `config.json` of a checkpoint that a server would load: what `config/hf.py` reads, written.
 
-Where the model does not say of which family it is, it is written as one with the same parts.
+Where the model does not say of which family it is, it is written as one with the same parts (`family.py`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from compiler.frameworks import family
 from compiler.specs.model import Model
 
-ARCHITECTURES = {
-    "deepseek_v2": "DeepseekV2ForCausalLM",
-    "deepseek_v3": "DeepseekV3ForCausalLM",
-    "deepseek_v32": "DeepseekV32ForCausalLM",
-    "glm4_moe": "Glm4MoeForCausalLM",
-    "glm_moe_dsa": "GlmMoeDsaForCausalLM",
-    "gpt_oss": "GptOssForCausalLM",
-    "kimi_k2": "DeepseekV3ForCausalLM",
-    "llama": "LlamaForCausalLM",
-    "minimax_m2": "MiniMaxM2ForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "mixtral": "MixtralForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen2_moe": "Qwen2MoeForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "qwen3_moe": "Qwen3MoeForCausalLM",
-}
-"""model_type -> the class that servers look for."""
+UNWRITTEN = {"gpt2", "llama4_text"}
+"""Families with keys of their own that are not written here."""
 
 _TORCH = {"fp32": "float32", "fp16": "float16"}
 _PLAIN = (
     "num_hidden_layers hidden_size num_attention_heads vocab_size tie_word_embeddings num_experts_per_tok n_group topk_group "
     "scoring_func norm_topk_prob routed_scaling_factor first_k_dense_replace num_nextn_predict_layers q_lora_rank "
-    "kv_lora_rank qk_nope_head_dim qk_rope_head_dim v_head_dim rope_theta attention_bias mlp_bias layer_types index_topk"
+    "kv_lora_rank qk_nope_head_dim qk_rope_head_dim v_head_dim rope_theta attention_bias mlp_bias"
 ).split()
 
 
-def family(model: Model) -> str:
-    """The `model_type` that the model says, or that of a family with its parts."""
-    if model.model_type in ARCHITECTURES:
-        return str(model.model_type)
-    if model.mla:
-        return "deepseek_v3" if model.index_topk is None else "deepseek_v32"
-    if model.moe:
-        if model.attention_sinks:
-            return "gpt_oss"
-        return "qwen2_moe" if model.shared_size else "qwen3_moe" if model.use_qk_norm else "mixtral"
-    return "qwen3" if model.use_qk_norm else "qwen2" if model.qkv_bias else "llama"
+def unknown(model: Model) -> str:
+    """What keeps its file from being written; empty where nothing does."""
+    kind = family.family(model)
+    return family.unknown(model) or (f"family {kind}" if kind in UNWRITTEN else "")
 
 
 def written(model: Model, precision: str, length: int) -> dict[str, Any]:
-    """The object of the file. `precision` is the plan's, `length` the tokens that requests have at most."""
-    kind = family(model)
+    """The object of the file. `precision` is the plan's, `length` the tokens that requests have at most.
+
+    KeyError where the family is `unknown`.
+    """
+    kind = family.family(model)
     found = {key: getattr(model, key) for key in _PLAIN if getattr(model, key) is not None}
     found |= {
-        "model_type": "deepseek_v3" if kind == "kimi_k2" else kind,
-        "architectures": [ARCHITECTURES[kind]],
+        "model_type": family.ALSO.get(kind, kind),
+        "architectures": [family.CLASSES[kind]],
         "torch_dtype": _TORCH.get(model.dtype, "bfloat16"),
         "num_key_value_heads": model.kv_heads,
         "intermediate_size": model.intermediate_size or model.expert_size,
@@ -72,7 +53,9 @@ def written(model: Model, precision: str, length: int) -> dict[str, Any]:
     if model.sliding_window:
         found |= {"sliding_window": model.sliding_window, "use_sliding_window": True}
     if model.index_topk is not None:
-        found |= {"index_n_heads": 64, "index_head_dim": model.index_head_dim}
+        found |= family.indexer(model)
+    if types := family.plain(model):
+        found["layer_types"] = types
     return found
 
 

@@ -34,6 +34,13 @@ def compared(what: str, planned: object, found: object) -> Finding:
     return Finding(what, planned == found, str(planned), str(found))
 
 
+def unprovable(server: str, why: str) -> Finding:
+    """That arguments were not resolved, for no `config.json` can be written of the model: never equal, by another model's."""
+    return Finding(
+        f"not provable: {why}", False, "as compiled", f"{server}'s resolver was not asked: no config.json of {why}"
+    )
+
+
 RELEASE = "version"
 
 

@@ -20,7 +20,7 @@ def own(config: Config) -> str | None:
     """
     model = config.model
     if sparse(model):
-        return "fp8" if device(config.hardware).capability[0] >= 10 else None
+        return "fp8" if device(config.hardware.gpu).capability[0] >= 10 else None
     asked_for = model.quantization.kv_cache == "fp8" and model.quantization.method in HEARD
     return "fp8" if asked_for and model.keeps_quantization(config.workload.precision) else None
 

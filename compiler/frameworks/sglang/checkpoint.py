@@ -6,68 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from compiler.frameworks.family import INNER, TYPES, WRAPPED, architecture, indexer
 from compiler.specs.model import Model
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-
-TYPES = {
-    "DeepseekV2ForCausalLM": "deepseek_v2",
-    "DeepseekV3ForCausalLM": "deepseek_v3",
-    "DeepseekV32ForCausalLM": "deepseek_v32",
-    "GPT2LMHeadModel": "gpt2",
-    "Glm4MoeForCausalLM": "glm4_moe",
-    "GlmMoeDsaForCausalLM": "glm_moe_dsa",
-    "GptOssForCausalLM": "gpt_oss",
-    "LlamaForCausalLM": "llama",
-    "Llama4ForCausalLM": "llama4_text",
-    "MiniMaxM2ForCausalLM": "minimax_m2",
-    "MistralForCausalLM": "mistral",
-    "MixtralForCausalLM": "mixtral",
-    "Qwen2ForCausalLM": "qwen2",
-    "Qwen2MoeForCausalLM": "qwen2_moe",
-    "Qwen3ForCausalLM": "qwen3",
-    "Qwen3MoeForCausalLM": "qwen3_moe",
-}
-"""Architecture -> model_type, of those that a model's keys describe."""
-
-WRAPPED = {"KimiK25ForConditionalGeneration": "kimi_k25", "Llama4ForConditionalGeneration": "llama4"}
-"""The same of files that describe their language model under `text_config`."""
-
-
-def architecture(model: Model) -> str:
-    """The class of the checkpoint as its file says; else one that its keys describe."""
-    if model.architectures:
-        return str(model.architectures[0])
-    if model.mla:
-        return _latent(model)
-    return _experts(model) if model.moe else _dense(model)
-
-
-def _latent(model: Model) -> str:
-    if model.index_topk is not None:
-        return "DeepseekV32ForCausalLM"
-    return "DeepseekV2ForCausalLM" if model.scoring_func == "softmax" else "DeepseekV3ForCausalLM"
-
-
-def _experts(model: Model) -> str:
-    kinds = {
-        "GptOssForCausalLM": model.attention_sinks,
-        "Llama4ForCausalLM": model.scale_expert_inputs,
-        "MiniMaxM2ForCausalLM": model.use_qk_norm and model.qk_norm_type == "per_layer",
-        "Glm4MoeForCausalLM": model.scoring_func == "sigmoid",
-        "Qwen2MoeForCausalLM": model.shared_expert_gate,
-        "Qwen3MoeForCausalLM": model.use_qk_norm,
-    }
-    return next((name for name, fits in kinds.items() if fits), "MixtralForCausalLM")
-
-
-def _dense(model: Model) -> str:
-    if model.position_embedding_type == "absolute":
-        return "GPT2LMHeadModel"
-    if model.use_qk_norm:
-        return "Qwen3ForCausalLM"
-    return "Qwen2ForCausalLM" if model.qkv_bias else "LlamaForCausalLM"
-
 
 INDEXED = frozenset(
     "DeepseekV3ForCausalLM DeepseekV32ForCausalLM MistralLarge3ForCausalLM PixtralForConditionalGeneration GlmMoeDsaForCausalLM "
@@ -84,20 +26,19 @@ def sparse(model: Model) -> bool:
 
 def config_json(model: Model, precision: str) -> dict[str, Any]:
     """What a `config.json` says of the model, as far as its keys do; without quantisation where `precision` asks for another
-    checkpoint of it.
+    checkpoint of it. KeyError where the architecture is `family.unknown`.
     """
     name, inner = architecture(model), _text(model)
     weights = _quantized(model) if model.keeps_quantization(precision) or not model.stored else {}
     if name in WRAPPED:
         return {"architectures": [name], "model_type": WRAPPED[name], "text_config": inner, **weights}
-    return {"architectures": [name], **inner, "model_type": TYPES.get(name, "llama"), **weights}
+    return {"architectures": [name], **inner, "model_type": TYPES[name], **weights}
 
 
 def _text(model: Model) -> dict[str, Any]:
     """What the file says of the language model, less what nobody knows."""
-    kind = {"KimiK25ForConditionalGeneration": "deepseek_v3", "Llama4ForConditionalGeneration": "llama4_text"}
     found = {
-        "model_type": kind.get(architecture(model), ""),
+        "model_type": INNER.get(architecture(model), ""),
         "torch_dtype": DTYPES.get(model.dtype, "bfloat16"),
         "hidden_act": model.hidden_act or "silu",
         "head_dim": model.head_size if not model.mla else model.qk_rope_head_dim,
@@ -142,8 +83,7 @@ def _layer_types(model: Model) -> list[str]:
 
 def _latent_sizes(model: Model) -> dict[str, Any]:
     keys = "q_lora_rank kv_lora_rank qk_nope_head_dim qk_rope_head_dim v_head_dim".split()
-    indexer = {"index_topk": model.index_topk, "index_head_dim": 128, "index_n_heads": 64} if sparse(model) else {}
-    return {key: getattr(model, key) for key in keys} | indexer
+    return {key: getattr(model, key) for key in keys} | (indexer(model) if sparse(model) else {})
 
 
 def _expert_sizes(model: Model) -> dict[str, Any]:

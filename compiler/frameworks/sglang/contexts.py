@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from compiler.checks import Check, check
 from compiler.frameworks import versions
 from compiler.frameworks.devices import device
+from compiler.frameworks.family import architecture
 from compiler.frameworks.options import options
 from compiler.frameworks.serving import apart, stage_width
-from compiler.frameworks.sglang.checkpoint import architecture, sparse
+from compiler.frameworks.sglang.checkpoint import sparse
 from compiler.specs.config import Config
 
 LATENT = frozenset(
@@ -77,7 +78,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
 def _device(config: Config, source: str) -> Iterator[Check]:
     yield check(
         "sglang-context-device",
-        holds=not device(config.hardware).amd,
+        holds=not device(config.hardware.gpu).amd,
         observed=f"cp={config.degrees.cp}",
         limit="cp=1",
         message=f"{source} arg_groups/parallel_hook.py: no prefill context parallelism of {architecture(config.model)} on "

@@ -24,7 +24,7 @@ AITER_HEADS = (16, 128)
 
 def rules(config: Config, source: str) -> Iterator[Check]:
     """`source` names SGLang and its version."""
-    if device(config.hardware).amd:
+    if device(config.hardware.gpu).amd:
         yield from _method(config, source)
         yield from _share(config, source)
 
@@ -34,7 +34,7 @@ def _method(config: Config, source: str) -> Iterator[Check]:
     method = model.quantization.method
     if method is None or not model.keeps_quantization(config.workload.precision):
         return
-    own = device(config.hardware)
+    own = device(config.hardware.gpu)
     taken = [name for name in facts["amd"] if name != "mxfp4" or own.arch in facts["amd_mxfp4"]]
     names = {name for names in SAME if method in names for name in names} | {method}
     yield check(

@@ -8,10 +8,10 @@ from compiler.checks import Check, check
 from compiler.frameworks import copies, versions
 from compiler.frameworks.asked import args_key
 from compiler.frameworks.deepep import deepep
+from compiler.frameworks.family import architecture
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang.arguments import A2A, SPANNING, backend, given, spelt
-from compiler.frameworks.sglang.checkpoint import architecture
 from compiler.frameworks.sglang.chunks import chunk
 from compiler.specs.config import Config
 

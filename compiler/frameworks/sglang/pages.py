@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from compiler.frameworks.devices import device
+from compiler.frameworks.family import architecture
 from compiler.frameworks.options import number, options
-from compiler.frameworks.sglang.checkpoint import architecture, sparse
+from compiler.frameworks.sglang.checkpoint import sparse
 from compiler.frameworks.sglang.contexts import LATENT
 from compiler.specs.config import Config
 
@@ -27,7 +28,7 @@ def kernels(config: Config) -> set[str]:
     """Attention kernels: the user's, else those that SGLang chooses by itself (`get_default_attn_backend` and a family's overrides)."""
     given, model = options(config.framework.args), config.model
     chosen = {given[name] for name in KERNELS if name in given}
-    if chosen or not device(config.hardware).generation(10):
+    if chosen or not device(config.hardware.gpu).generation(10):
         return chosen
     if model.mla:
         return {"trtllm_mla"} if architecture(model) in LATENT and not sparse(model) else set()

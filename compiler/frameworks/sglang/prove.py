@@ -13,9 +13,10 @@ from typing import Any
 
 from compiler.frameworks import lifted, versions
 from compiler.frameworks.emission import flags
+from compiler.frameworks.family import unknown
 from compiler.frameworks.lifted import Silent, Source
 from compiler.frameworks.options import number
-from compiler.frameworks.proof import Finding, compared, groups, release
+from compiler.frameworks.proof import Finding, compared, groups, release, unprovable
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang.arguments import given
 from compiler.frameworks.sglang.emit import emission
@@ -57,7 +58,10 @@ def prove(world: World, wheel: Path | None) -> Iterator[Finding]:
     """Every group kind that SGLang builds, its tables, and its arguments as it resolves them. Raises NotInstalledError."""
     source = lifted.source("sglang", wheel, versions.version(world.config).number)
     yield from laid_out(world, source)
-    yield from findings(world, resolve(source, [case(world)])[0])
+    if why := unknown(world.config.model):
+        yield unprovable("SGLang", why)
+    else:
+        yield from findings(world, resolve(source, [case(world)])[0])
 
 
 def laid_out(world: World, source: Source) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check
-from compiler.cluster.capability import capability
+from compiler.frameworks.devices import device
 from compiler.specs.config import Config
 
 SPARSE = (9, 0)
@@ -37,10 +37,10 @@ def _context(config: Config, source: str) -> Check:
 
 def _sparse(config: Config, source: str) -> Check:
     gpu = config.hardware.gpu
-    own = capability(gpu)
+    own = device(gpu)
     return check(
         "vllm-sparse-attention",
-        holds=own is None or own >= SPARSE,
+        holds=own.amd or own.capability >= SPARSE,
         observed=gpu.name,
         limit="Hopper or later",
         message=f"{source} v1/attention/backends/mla has no kernel of sparse attention (model.index_topk={config.model.index_topk}) for "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.cluster.capability import capability
-from compiler.frameworks import hf_file
+from compiler.frameworks.devices import device
+from compiler.frameworks.family import family
 from compiler.frameworks.options import number, options
 from compiler.specs.config import Config
 
@@ -42,5 +42,5 @@ def graph_tokens(config: Config) -> int:
     """Of the largest graph that is captured, whatever the batch (`config/vllm.py`, _set_cudagraph_sizes); GPT-OSS has more
     (`models/config.py`, GptOssForCausalLMConfig).
     """
-    large = hf_file.family(config.model) == "gpt_oss" or (capability(config.hardware.gpu) or (0, 0))[0] == 10
+    large = family(config.model) == "gpt_oss" or device(config.hardware.gpu).generation(10)
     return 1024 if large else 512

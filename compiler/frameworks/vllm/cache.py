@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.cluster.capability import capability
 from compiler.frameworks.asked import CACHE
+from compiler.frameworks.devices import device
 from compiler.frameworks.vllm.arguments import decode_context, given
 from compiler.layout.traits import Cached
 from compiler.specs.config import Config
@@ -52,7 +52,7 @@ def _by_checkpoint(config: Config) -> str | None:
 
 def _by_model(config: Config) -> str | None:
     """FP8 for GLM with sparse attention on Blackwell (`models/config.py`, GlmMoeDsaForCausalLM)."""
-    blackwell = (capability(config.hardware.gpu) or (0, 0))[0] == 10
+    blackwell = device(config.hardware.gpu).generation(10)
     return "fp8_e4m3" if config.model.model_type == "glm_moe_dsa" and blackwell else None
 
 
@@ -65,5 +65,5 @@ def cached(config: Config) -> Cached:
     if not model.mla or model.index_topk is None:
         return Cached(element, shards=shards)
     index = (model.index_head_dim or INDEX_WIDTH) * (1 + INDEX_SCALE)
-    packed = kind.startswith("fp8") and (capability(config.hardware.gpu) or (9, 0))[0] == 9
+    packed = kind.startswith("fp8") and device(config.hardware.gpu).capability[0] == 9
     return Cached(element, PACKED_ROW if packed else None, index, shards)

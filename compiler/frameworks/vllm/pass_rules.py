@@ -12,8 +12,8 @@ from compiler.frameworks.vllm.budget import BUDGET, tokens
 from compiler.specs.config import Config
 
 DRAFTING = (
-    "bailing_hybrid deepseek_v3 deepseek_v32 ernie4_5_moe exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa kimi_k2 longcat_flash "
-    "mimo nemotron_h qwen3_5 qwen3_5_moe qwen3_next step3p5"
+    "bailing_hybrid deepseek_v3 deepseek_v32 deepseek_v4 ernie4_5_moe exaone_moe glm4_moe glm4_moe_lite glm_moe_dsa kimi_k2 "
+    "longcat_flash mimo nemotron_h qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next step3p5"
 ).split()
 """Families whose multi-token-prediction layers it loads; a kimi_k2 is loaded as a deepseek_v3."""
 

@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from compiler.cluster.capability import capability
 from compiler.errors import Problem
 from compiler.frameworks import hf_file, resolved
 from compiler.frameworks.asked import asked, sequences, step_tokens
+from compiler.frameworks.devices import device
 from compiler.frameworks.emission import Computed
 from compiler.frameworks.lifted import Source
 from compiler.frameworks.options import nested
-from compiler.frameworks.proof import Finding, NotInstalledError, compared
+from compiler.frameworks.proof import Finding, NotInstalledError, compared, unprovable
 from compiler.frameworks.quantized import SAME
 from compiler.frameworks.resolved import Least, OneOf, Resolved
 from compiler.frameworks.serving import DTYPES, context_length
@@ -107,6 +107,9 @@ def _token_bytes(world: World) -> float:
 
 def findings(world: World, source: Source) -> Iterator[Finding]:
     """Of the first node, and whether another one starts too. Raises NotInstalledError."""
+    if why := hf_file.unknown(world.config.model):
+        yield unprovable("vLLM", why)
+        return
     several = emission(world).others is not None
     first, *others = ask([(world, node) for node in range(1 + several)], source)
     yield from resolved.findings(planned(world), first)
@@ -157,7 +160,8 @@ def _filled(argument: Any, node: int) -> str:
 def gpu(world: World) -> dict[str, Any]:
     """What NVML would say of a node's GPUs; AMD's are taken for Hopper's, whose platform is not run here."""
     own = world.config.hardware.gpu
-    major, minor = capability(own) or (9, 0)
+    kind = device(own)
+    major, minor = (9, 0) if kind.amd else kind.capability
     memory = int(own.memory_bytes)
     properties = {
         "name": own.name,

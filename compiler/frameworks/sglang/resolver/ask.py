@@ -82,7 +82,7 @@ def case(world: World, config: Mapping[str, Any] | None = None) -> Case:
     return Case(
         tuple(without(written, *FILES)),
         {name: _plain(value) for name, value in variables.items()},
-        device(hardware),
+        device(hardware.gpu),
         hardware.gpu.memory_bytes,
         hardware.node.gpus,
         config_json(world.config.model, world.config.workload.precision) if config is None else config,
