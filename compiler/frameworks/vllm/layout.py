@@ -48,6 +48,7 @@ class VllmAdapter(Adapter):
     """vLLM's rules: rank = ((dp*PP + pp)*PCP + pcp)*TP + tp, and one instance is one external DP rank."""
 
     serves = True
+    varies = ("tp", "ep", "adp")
 
     def told(self, config: Config) -> Config:
         read = told(config, CHUNKS, CACHES, whole=WHOLE)
