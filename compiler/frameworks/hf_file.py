@@ -72,7 +72,7 @@ def written(model: Model, precision: str, length: int) -> dict[str, Any]:
     if model.sliding_window:
         found |= {"sliding_window": model.sliding_window, "use_sliding_window": True}
     if model.index_topk is not None:
-        found |= {"index_n_heads": 64, "index_head_dim": model.index_head_dim}
+        found |= dict(zip(("index_n_heads", "index_head_dim"), model.indexer, strict=True))
     return found
 
 

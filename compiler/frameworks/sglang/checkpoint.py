@@ -142,7 +142,8 @@ def _layer_types(model: Model) -> list[str]:
 
 def _latent_sizes(model: Model) -> dict[str, Any]:
     keys = "q_lora_rank kv_lora_rank qk_nope_head_dim qk_rope_head_dim v_head_dim".split()
-    indexer = {"index_topk": model.index_topk, "index_head_dim": 128, "index_n_heads": 64} if sparse(model) else {}
+    heads, width = model.indexer
+    indexer = {"index_topk": model.index_topk, "index_head_dim": width, "index_n_heads": heads} if sparse(model) else {}
     return {key: getattr(model, key) for key in keys} | indexer
 
 

@@ -26,9 +26,6 @@ ELEMENTS = {
 PACKED_ROW = 656.0
 """`fp8_ds_mla`: 512 elements of FP8, four scales of FP32, and 64 rotated elements of BF16 (`backends/mla/flashmla_sparse.py`)."""
 
-INDEX_WIDTH = 128
-"""Of an indexer's key, where the model does not say."""
-
 INDEX_SCALE = 4 / 128
 """Bytes of scales for a byte of an indexer's key: FP32 for 128 (`models/deepseek_v2.py`, Indexer)."""
 
@@ -64,6 +61,6 @@ def cached(config: Config) -> Cached:
     element, shards = ELEMENTS.get(kind), decode_context(config)
     if not model.mla or model.index_topk is None:
         return Cached(element, shards=shards)
-    index = (model.index_head_dim or INDEX_WIDTH) * (1 + INDEX_SCALE)
+    index = model.indexer[1] * (1 + INDEX_SCALE)
     packed = kind.startswith("fp8") and (capability(config.hardware.gpu) or (9, 0))[0] == 9
     return Cached(element, PACKED_ROW if packed else None, index, shards)
