@@ -148,3 +148,12 @@ def test_a_step_reads_its_part_of_the_cache() -> None:
     assert float(kv_cache(alone)[0]) == 8 * float(kv_cache(apart)[0])
     assert float(cache_bytes(alone, one)[0]) == 8 * float(cache_bytes(apart, eighth)[0])
     assert float(core(alone, one)[0]) == float(core(apart, eighth)[0])
+
+
+@pytest.mark.parametrize("framework", ["vllm", "sglang"])
+@pytest.mark.parametrize(("precision", "row"), [("bf16", 2 * 576), ("fp8", 656)])
+def test_a_key_of_an_indexer_is_as_wide_in_any_cache(framework: str, precision: str, row: int) -> None:
+    """128 bytes of FP8 and a scale of FP32, beside latents that FP8 packs with their scales on Hopper."""
+    model = replace(DEEPSEEK_V3, index_topk=2048, architectures=["DeepseekV32ForCausalLM"])
+    found = world("tp8", model, replace(SERVE, precision="bf16", kv_cache_precision=precision), H100)
+    assert float(kv_token(case(under(found, framework)))[0]) == row + 132
