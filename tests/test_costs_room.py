@@ -157,3 +157,11 @@ def test_a_key_of_an_indexer_is_as_wide_in_any_cache(framework: str, precision: 
     model = replace(DEEPSEEK_V3, index_topk=2048, architectures=["DeepseekV32ForCausalLM"])
     found = world("tp8", model, replace(SERVE, precision="bf16", kv_cache_precision=precision), H100)
     assert float(kv_token(case(under(found, framework)))[0]) == row + 132
+
+
+def test_layers_that_draft_have_a_cache_where_they_are() -> None:
+    drafts, plain = (
+        kv_cache(case(world("ep8_pp4", DEEPSEEK_V3, replace(SERVE, draft_tokens=count), H100))) for count in (2, 0)
+    )
+    sequences, tokens = 128 / 8, 10_240 + 1024
+    assert (drafts - plain).tolist() == [0, 0, 0, sequences * tokens * 576 * 2]
