@@ -115,7 +115,7 @@ def test_graphs_of_each_are_its_own() -> None:
     of_serving = {"global_batch_size": 2400, "sequence_lengths": [128], "output_length": 128, "precision": "fp8"}
     workload = replace(SERVE, **of_serving, low_latency_dispatch=True)  # type: ignore[arg-type]
     base = replace(config(QWEN_30B, workload), framework=Framework(name="vllm"))
-    chosen = [(1, 1, 1, 1, 1, 8, 8), (1, 1, 1, 1, 8, 1, 8), (8, 1, 1, 1, 8, 1, 1)]
+    chosen: list[tuple[int, ...]] = [(1, 1, 1, 1, 1, 8, 8), (1, 1, 1, 1, 8, 1, 8), (8, 1, 1, 1, 8, 1, 1)]
     graphs = [adapter("vllm").traits(many(chosen).config(base, at)).graph_batch for at in range(3)]
     assert graphs[0] > 2400 / 8 > graphs[1]
     same(base, chosen)
