@@ -14,6 +14,7 @@ from compiler.cluster.hosts import known
 from compiler.cluster.seating import seated
 from compiler.costs.together import Aggregated, sure
 from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
+from compiler.frameworks.adapter import adapter
 from compiler.passes import compile_config, timed_by
 from compiler.plan import Plan
 from compiler.pool_rules import pool_of
@@ -86,9 +87,11 @@ def _refuse(problems: list[Problem], kinds: Collection[type[CompilerError]] = ()
 
 
 def pool_config(config: Config, role: str) -> Config:
-    """What one pool declares: the same cluster, model and launch on its own nodes. Nothing starts it alone."""
+    """What one pool declares: the same cluster, model and launch on its own nodes, and what its server chooses for
+    itself. Nothing starts it alone.
+    """
     pool, workload = pool_of(config, role), config.workload
-    return replace(
+    found = replace(
         config,
         name=f"{config.plan_name}_{role}",
         parallel=pool.parallel,
@@ -109,6 +112,7 @@ def pool_config(config: Config, role: str) -> Config:
         scheduler={},
         expect=Expect(),
     )
+    return adapter(config.framework.name).alone(found)
 
 
 def _spare_nodes(config: Config, pool: Pool) -> int:

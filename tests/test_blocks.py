@@ -69,6 +69,14 @@ def test_a_window_and_an_indexer_bound_what_is_read_and_not_what_is_kept() -> No
     assert [(float(cache.entries(4096)), cache.limit) for cache in window.caches] == [(128.0, 128)]
 
 
+def test_an_indexer_whose_sizes_nobody_says_is_deepseeks() -> None:
+    sizes = {"kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32, "index_topk": 256}
+    unsaid = replace(PLAIN, **sizes)  # type: ignore[arg-type]
+    said = replace(unsaid, index_n_heads=64, index_head_dim=128)
+    assert stack(unsaid) == stack(said)
+    assert stack(unsaid).layers[0][0].kind == "sparse_latent"
+
+
 def test_experts_that_do_nothing_are_sent_no_token() -> None:
     routed = replace(PLAIN, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=64)
     found = totals(replace(routed, zero_expert_num=8))

@@ -105,8 +105,8 @@ class TestCompiling:
         for name in ("slurm", "kubernetes", "runtime"):
             assert (tmp_path / "out" / STRATEGY / name).is_dir()
 
-    def test_both_commands_are_one(self) -> None:
-        assert (ROOT / "pyproject.toml").read_text().count('rankplan = "compiler.cli:main"') == 1
+    def test_the_command_is_installed(self) -> None:
+        assert (ROOT / "pyproject.toml").read_text().count('rankplan = "compiler.rankplan:main"') == 1
         with pytest.raises(SystemExit) as stopped:
             cli.main(["--version"])
         assert not stopped.value.code

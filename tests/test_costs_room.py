@@ -11,13 +11,17 @@ from benchmarks.rows.hardware import nominal
 from compiler.costs.case import Case, case
 from compiler.costs.constants import MOST_REQUESTS
 from compiler.costs.room import admitted, fitting, given
+from compiler.costs.shape import shape
+from compiler.costs.work.flops import core
+from compiler.costs.work.forward import one_token
 from compiler.costs.work.memory import kv_cache, memory
 from compiler.costs.work.params import Counts, counts, totals
+from compiler.costs.work.parts import cache_bytes
 from compiler.frameworks.adapter import adapter, servers
 from compiler.layout.traits import LEAST, Room
 from compiler.specs.config import Config, Framework
 from tests.costed import kv_token, under
-from tests.worlds import LLAMA_70B, SERVE, world
+from tests.worlds import DEEPSEEK_V3, LLAMA_70B, SERVE, world
 
 H100 = nominal("h100_80gb")
 
@@ -134,3 +138,30 @@ def test_other_frameworks_are_no_servers() -> None:
 def test_an_engine_looks_for_requests_as_seldom_as_it_is_told() -> None:
     asked = [adapter("sglang").traits(_of("sglang", *args)).interval for args in ([], ["--scheduler-recv-interval=30"])]
     assert asked == [1, 30]
+
+
+def test_a_step_reads_its_part_of_the_cache() -> None:
+    """Decode context parallelism shares it out among tp ranks, which then gather the heads: they compute as much."""
+    found, share = world("tp8", DEEPSEEK_V3, SERVE, H100), "--decode-context-parallel-size=8"
+    alone, apart = (shape(under(found, "vllm", *args)).case for args in ((), (share,)))
+    one, eighth = (one_token(this, 4096) for this in (alone, apart))
+    assert float(kv_cache(alone)[0]) == 8 * float(kv_cache(apart)[0])
+    assert float(cache_bytes(alone, one)[0]) == 8 * float(cache_bytes(apart, eighth)[0])
+    assert float(core(alone, one)[0]) == float(core(apart, eighth)[0])
+
+
+@pytest.mark.parametrize("framework", ["vllm", "sglang"])
+@pytest.mark.parametrize(("precision", "row"), [("bf16", 2 * 576), ("fp8", 656)])
+def test_a_key_of_an_indexer_is_as_wide_in_any_cache(framework: str, precision: str, row: int) -> None:
+    """128 bytes of FP8 and a scale of FP32, beside latents that FP8 packs with their scales on Hopper."""
+    model = replace(DEEPSEEK_V3, index_topk=2048, architectures=["DeepseekV32ForCausalLM"])
+    found = world("tp8", model, replace(SERVE, precision="bf16", kv_cache_precision=precision), H100)
+    assert float(kv_token(case(under(found, framework)))[0]) == row + 132
+
+
+def test_layers_that_draft_have_a_cache_where_they_are() -> None:
+    drafts, plain = (
+        kv_cache(case(world("ep8_pp4", DEEPSEEK_V3, replace(SERVE, draft_tokens=count), H100))) for count in (2, 0)
+    )
+    sequences, tokens = 128 / 8, 10_240 + 1024
+    assert (drafts - plain).tolist() == [0, 0, 0, sequences * tokens * 576 * 2]

@@ -34,7 +34,6 @@ MEGATRON: list[tuple[str, dict[str, Any], str, str]] = [
     ("llama3_1_8b", {"model.attention_bias": True}, "attention_bias=true", "biases are in all of attention and MLPs"),
     ("llama3_1_8b", {"model.mlp_bias": True}, "mlp_bias=true", "biases are in all of attention and MLPs"),
     ("llama3_1_8b", {"model.attention_chunk_size": 8192}, "attention_chunk_size=8192", "taken for one"),
-    ("deepseek_v3", {"model.index_topk": 2048}, "index_topk=2048", "without an indexer"),
     ("deepseek_v3", {"model.norm_topk_prob": False}, "norm_topk_prob=false", "scores of sigmoid are always divided by their sum"),
     ("mixtral_8x7b", {"model.use_routing_bias": True}, "use_routing_bias=true", "needs sigmoid scores"),
     ("mixtral_8x7b", {"model.n_group": 4, "model.topk_group": 2}, "n_group=4", "not by the best one"),

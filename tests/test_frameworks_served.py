@@ -8,6 +8,7 @@ import pytest
 
 from compiler import compile_plan
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.asked import asked
 from compiler.frameworks.options import sizes
 from compiler.plan import Plan
 from tests.command import BARE
@@ -40,6 +41,13 @@ def decode_s(plan: Plan) -> float:
         ("sglang", ["--kv-cache-dtype=fp8_e5m2"], None, None, "--kv-cache-dtype=fp8_e5m2"),
         ("vllm", ["--max-num-batched-tokens=16384"], 16384, None, "--max-num-batched-tokens=16384"),
         ("vllm", ["--kv-cache-dtype", "fp8"], None, "fp8", "--kv-cache-dtype=fp8"),
+        (
+            "vllm",
+            ["--no-enable-chunked-prefill", "--max-num-batched-tokens=40000"],
+            None,
+            None,
+            "--max-num-batched-tokens=40000",
+        ),
     ],
 )
 def test_an_argument_is_read_as_the_key_that_says_it(
@@ -60,6 +68,33 @@ def test_of_pools_the_chunk_is_of_what_fills_and_the_cache_of_both() -> None:
     assert plans["prefill"].config.workload.prefill_chunk == 8192
     assert {plan.config.workload.kv_cache_precision for plan in plans.values()} == {"fp8"}
     assert [plan.config.framework.args for plan in plans.values()] == [[], []]
+
+
+LONG = ("hardware.nodes=2", "workload.sequence_lengths=[32768]", "workload.global_batch_size=64")
+
+
+def of_pools(framework: str, fill: str, step: str, *more: str) -> list[tuple[int | None, list[str]]]:
+    """The chunk that a pool's server is asked for, and the user's arguments that it is left; both pools are adp8_ep8."""
+    parts = pools(*(f"parallel: adp8_ep8_etp1, args: [{words}]" for words in (fill, step)))
+    plans = compile_plan([*SERVER, *LONG, f"framework={framework}", parts, *more]).parts
+    return [(asked(plan.config).chunk, list(plan.config.framework.args)) for plan in plans.values()]
+
+
+def test_a_pool_cuts_prompts_as_its_own_server_does() -> None:
+    quick = "workload.low_latency_dispatch=true"
+    assert of_pools("vllm", "", "", quick) == [(16384, []), (None, [])]
+    whole = "--no-enable-chunked-prefill"
+    assert of_pools("vllm", f'"{whole}"', "") == [(None, [whole]), (None, [])]
+    assert of_pools("vllm", "", f'"{whole}"') == [(16384, []), (None, [whole])]
+
+
+@pytest.mark.parametrize(("framework", "option"), [("vllm", "--max-num-batched-tokens"), ("sglang", "--chunked-prefill-size")])  # fmt: skip
+def test_what_decodes_keeps_its_own_option(framework: str, option: str) -> None:
+    fill, step = (f'"{option}={tokens}"' for tokens in (8192, 512))
+    chunk = 8192 if framework == "vllm" else 1024
+    assert of_pools(framework, fill, step) == [(chunk, []), (None, [f"{option}=512"])]
+    both = f"framework.args=['{option}=512']"
+    assert of_pools(framework, fill, "", both) == [(chunk, []), (None, [f"{option}=512"])]
 
 
 GRAPHS = [

@@ -20,7 +20,14 @@ from compiler.frameworks.emission import Emission
 
 class Mine(Adapter):
     def declared(self, config):
-        yield check("mine-tp", config.parallel.tp <= 4, config.parallel.tp, 4, "tp is above 4", "write parallel.tp=4")
+        yield check(
+            "mine-tp",
+            holds=config.parallel.tp <= 4,
+            observed=config.parallel.tp,
+            limit=4,
+            message="tp is above 4",
+            fix="write parallel.tp=4",
+        )
 
     def emission(self, world):
         return Emission(program=("mine",), arguments=("--tp", str(world.degrees.tp)), unit="rank")

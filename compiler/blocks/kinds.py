@@ -125,9 +125,9 @@ def _latent(model: Model) -> dict[str, Any]:
         "nope_dim": model.qk_nope_head_dim or 0,
         "rope_dim": model.qk_rope_head_dim or 0,
         "value_dim": model.v_head_dim or model.qk_nope_head_dim or 0,
-        "index_topk": model.index_topk if model.index_n_heads and model.index_head_dim else None,
-        "index_heads": model.index_n_heads or 0,
-        "index_dim": model.index_head_dim or 0,
+        "index_topk": model.index_topk,
+        "index_heads": model.indexer[0] if model.index_topk else 0,
+        "index_dim": model.indexer[1] if model.index_topk else 0,
     }
 
 

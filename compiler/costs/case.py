@@ -18,7 +18,7 @@ from compiler.costs.work.stages import Layers, chunks, layers
 from compiler.costs.work.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
 from compiler.layout.experts import ExpertBlocks
-from compiler.layout.traits import BY_DEGREES, Traits
+from compiler.layout.traits import Traits, by_degrees
 from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
@@ -163,7 +163,7 @@ def case(world: World) -> Case:
     config, traits, degrees = world.config, world.traits, world.degrees
     return shaped(
         config,
-        traits.of({name: array(getattr(traits, name)) for name in BY_DEGREES}),
+        traits.of({name: array(value) for name, value in by_degrees(traits).items()}),
         {name: array(getattr(degrees, name)) for name in DEGREES},
         layers(config.model, world.stages.layers, traits.mtp_stage, config.workload.wide_layers),
         busiest(config, world.experts),

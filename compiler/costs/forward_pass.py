@@ -72,9 +72,7 @@ def stage_pass(plan: Shape, gpu: GpuCalibration, forward: Forward) -> Pass:
         calls=np.asarray(calls + none),
         ep=spent(flows, "ep", "etp") * (case.adp > 1),
         pp=spent(flows, "pp"),
-        eager=(forward.phase == "decode")
-        * (forward.sequences > (np.inf if case.graph_batch is None else case.graph_batch))
-        + none,
+        eager=(forward.phase == "decode") * (forward.sequences > case.graph_batch) + none,
     )
 
 

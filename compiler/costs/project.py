@@ -24,7 +24,7 @@ from compiler.costs.work.stages import chunks, layers
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.layout.stages import Stages, split
-from compiler.layout.traits import BY_DEGREES, Traits
+from compiler.layout.traits import BY_DEGREES, Traits, by_degrees
 from compiler.specs.config import Config
 
 
@@ -73,7 +73,8 @@ def _traits(config: Config, plans: Many) -> Traits:
     rules = adapter(config.framework.name)
     first, kind = plans.distinct(tuple(rules.varies))
     found = [rules.traits(plans.config(config, at)) for at in first]
-    each = {name: array([getattr(traits, name) for traits in found])[kind][:, None] for name in BY_DEGREES}
+    numbers = [by_degrees(traits) for traits in found]
+    each = {name: array([one[name] for one in numbers])[kind][:, None] for name in BY_DEGREES}
     return found[0].of(each)
 
 

@@ -62,6 +62,10 @@ class Adapter:
         """The configuration with those of `framework.args` read as keys that say what keys say. Raises ConfigError."""
         return config
 
+    def alone(self, config: Config) -> Config:
+        """The configuration of one server, a pool's or without pools, with what the server chooses for itself as keys."""
+        return config
+
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The attention grid (axes tp cp dp pp) and the expert grid (etp ep edp pp).
 

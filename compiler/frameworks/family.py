@@ -75,8 +75,8 @@ def plain(model: Model) -> list[str] | None:
 
 
 def indexer(model: Model) -> dict[str, Any]:
-    """Sizes of what chooses tokens, DeepSeek-V3.2's where the model does not say them."""
-    heads, width = model.index_n_heads or 64, model.index_head_dim or 128
+    """Sizes of what chooses tokens."""
+    heads, width = model.indexer
     return {"index_topk": model.index_topk, "index_n_heads": heads, "index_head_dim": width}
 
 

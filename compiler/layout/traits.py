@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 LEAST = 0.05
@@ -95,7 +96,7 @@ class Traits:
     logit_bytes: tuple[float, float] | None = None
     serves: bool = False
     room: Room = Room()
-    graph_batch: int | None = None
+    graph_batch: Any = None
     combine_bytes: float | None = None
     interval: int = 1
     cached: Cached = Cached()
@@ -105,5 +106,11 @@ class Traits:
         return replace(self, **by_degrees)
 
 
-BY_DEGREES = ("padded_vocab_size", "group", "copies")
+BY_DEGREES = ("padded_vocab_size", "group", "copies", "graph_batch")
 """Traits that depend on degrees."""
+
+
+def by_degrees(traits: Traits) -> dict[str, Any]:
+    """Those of one plan, as numbers."""
+    found = {name: getattr(traits, name) for name in BY_DEGREES}
+    return {**found, "graph_batch": inf if traits.graph_batch is None else traits.graph_batch}

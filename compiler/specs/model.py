@@ -58,6 +58,13 @@ class Model(ModelKeys):
         return self.head_dim or self.hidden_size // self.num_attention_heads
 
     @property
+    def indexer(self) -> tuple[int, int]:
+        """Heads of an indexer and the width of its keys; those of DeepSeek-V3.2, 64 of 128, where the model does not say
+        (`config.json`: index_n_heads, index_head_dim).
+        """
+        return self.index_n_heads or 64, self.index_head_dim or 128
+
+    @property
     def activation(self) -> str:
         """Of MLPs: SiLU where they are gated and nothing else is said, GELU where they are not."""
         return self.hidden_act or ("silu" if self.gated_mlp else "gelu")

@@ -161,9 +161,9 @@ class ModelKeys:
     index_topk: Optional[int] = between(1, TOKENS, None)
     """Tokens that an indexer chooses for attention."""
     index_n_heads: Optional[int] = between(1, WIDTH, None)
-    """Heads of the indexer."""
+    """Heads of the indexer; 64 where it is null."""
     index_head_dim: Optional[int] = between(1, WIDTH, None)
-    """Width of the keys that the indexer looks through, and caches."""
+    """Width of the keys that the indexer looks through, and caches; 128 where it is null."""
     mlp_layer_types: Optional[list[str]] = None
     """What follows the mixer of each layer: dense or sparse, several joined by a +, "none" where there is nothing."""
     blocks: dict[str, Any] = field(default_factory=dict)

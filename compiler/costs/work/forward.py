@@ -18,7 +18,8 @@ class Forward:
     """Arrays that broadcast with degrees. `tokens` are the rows of a TP rank's GEMMs, `routed` what its TP group routes.
 
     `length`: tokens of a sequence (the context of a decode step), of which `shared` CP ranks have a part each where they do not see
-    all in turns. `cached`: the tokens of KV cache that are read for a sequence.
+    all in turns. `cached`: the tokens of KV cache that are read for a sequence. `holders`: ranks that share a sequence's cache in
+    decode; beside `shared` they are decode context parallelism, whose ranks gather the heads of queries, and compute as much.
     """
 
     phase: str
@@ -28,12 +29,13 @@ class Forward:
     length: float
     shared: Array
     cached: Array
+    holders: Array
 
     @classmethod
     def of_length(cls, phase: str, length: float) -> Forward:
         """One token of a sequence, on one rank."""
         one = array(1.0)
-        return cls(phase, one, one, one, length, one, array(length))
+        return cls(phase, one, one, one, length, one, array(length), one)
 
     def met(self, limit: int | None, every: int = 1) -> Array:
         """Keys that a query meets on this CP rank: of one entry for `every` tokens, and `limit` of them at most."""
@@ -44,7 +46,7 @@ class Forward:
     def read(self, cache: Cache) -> Array:
         """Entries of a sequence's cache that a pass reads on this CP rank."""
         if self.phase == "decode":
-            return self.met(cache.limit, cache.every)
+            return self.met(cache.limit, cache.every) * self.shared / self.holders
         return np.asarray(self.cached / cache.every)
 
 
@@ -65,11 +67,15 @@ def whole_sequences(case: Case, phase: str, length: float) -> Forward:
         length=length,
         shared=array(1.0),
         cached=length / case.cp,
+        holders=array(1.0),
     )
 
 
 def one_token(case: Case, context: float) -> Forward:
-    """A decode step of one of the groups of sequences that keep the stages busy; CP ranks share the KV cache only."""
+    """A decode step of one of the groups of sequences that keep the stages busy; CP ranks, and those of decode context
+    parallelism, share the KV cache only.
+    """
+    holders = np.maximum(case.cp, case.cached.shards or 1)
     sequences = ceil_div(case.sequences, np.maximum(busy_stages(case), 1))
     tokens = sequences * (1 + case.workload.draft_tokens)
     return Forward(
@@ -79,7 +85,8 @@ def one_token(case: Case, context: float) -> Forward:
         routed=tokens / case.cp,
         length=float(context),
         shared=case.cp,
-        cached=context / case.cp,
+        cached=context / holders,
+        holders=holders,
     )
 
 

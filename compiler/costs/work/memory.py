@@ -188,8 +188,10 @@ def cached_bytes(case: Case, block: Block, entries: Callable[[Cache], Array]) ->
 
 
 def kv_cache(case: Case) -> Array:
-    """KV cache and states of all sequences of a rank at their longest; a layer with a window keeps no more than that."""
-    length = case.workload.longest + case.workload.output_length
-    cached = case.stages.sum(lambda block: cached_bytes(case, block, lambda cache: cache.entries(length)))
-    states = case.stages.sum(lambda block: local(block.state, case.tp))
+    """KV cache and states of all sequences of a rank at their longest; a layer with a window keeps no more than that. Layers that draft
+    have a cache like others (vLLM and SGLang build theirs for the draft model too).
+    """
+    length, layers = case.workload.longest + case.workload.output_length, case.stages.with_mtp(case.model.moe)
+    cached = layers.sum(lambda block: cached_bytes(case, block, lambda cache: cache.entries(length)))
+    states = layers.sum(lambda block: local(block.state, case.tp))
     return case.sequences * (cached / (case.cached.shards or case.cp) + states)

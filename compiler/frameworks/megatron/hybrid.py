@@ -108,16 +108,14 @@ def _delta(model: Model, found: Stack) -> Iterator[Option]:
 
 def _indexer(model: Model) -> Iterator[Option]:
     yield "--experimental-attention-variant", "dsa"
-    yield "--dsa-indexer-n-heads", str(model.index_n_heads)
-    yield "--dsa-indexer-head-dim", str(model.index_head_dim)
+    yield "--dsa-indexer-n-heads", str(model.indexer[0])
+    yield "--dsa-indexer-head-dim", str(model.indexer[1])
     yield "--dsa-indexer-topk", str(model.index_topk)
 
 
 def lost(model: Model) -> Iterator[tuple[str, Any, str]]:
     """Key, value and why: kinds that Megatron builds in no way, or not beside each other."""
     found = stack(model)
-    if model.index_topk and not model.index_n_heads:
-        yield "index_topk", model.index_topk, "attention is over all tokens, without an indexer"
     yield from _sizes_lost(model)
     if next(iter(options(model)), None) is not None:
         return

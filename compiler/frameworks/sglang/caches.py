@@ -9,6 +9,8 @@ from compiler.frameworks.devices import device
 from compiler.frameworks.options import options
 from compiler.frameworks.sglang.checkpoint import sparse
 from compiler.frameworks.sglang.resolver.child import HEARD
+from compiler.frameworks.sparse_cache import PACKED_ROW, index_bytes
+from compiler.layout.traits import Cached
 from compiler.specs.config import Config
 from compiler.specs.workload import ROLES
 
@@ -37,3 +39,13 @@ def cached(config: Config) -> Config:
     if workload.train or workload.kv_cache_precision is not None or CACHE in options(args):
         return config
     return replace(config, workload=replace(workload, kv_cache_precision=own(config)))
+
+
+def rows(config: Config) -> Cached:
+    """Bytes that a layer caches of a token where an indexer chooses: of its key, and of a row that FP8 packs, except for Blackwell's
+    kernels (`mem_cache/kv_cache_configurator.py calculate_mla_kv_cache_dim`).
+    """
+    if not sparse(config.model):
+        return Cached()
+    packed = kept(config) == "fp8" and device(config.hardware.gpu).capability[0] == 9
+    return Cached(row=PACKED_ROW if packed else None, index=index_bytes(config.model))

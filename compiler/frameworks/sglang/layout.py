@@ -15,12 +15,12 @@ from compiler.frameworks.options import number
 from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots, stage_width
 from compiler.frameworks.sglang.arguments import CACHES, CHUNKS, given, graph_batch
-from compiler.frameworks.sglang.caches import cached
+from compiler.frameworks.sglang.caches import cached, rows
 from compiler.frameworks.told import Said
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
-from compiler.layout.traits import LEAST, Room, Traits
+from compiler.layout.traits import LEAST, Cached, Room, Traits
 from compiler.render.artifacts import Artifact
 from compiler.specs.config import Config
 from compiler.world import World
@@ -113,6 +113,9 @@ class SglangAdapter(Adapter):
 
     def graph_batch(self, config: Config) -> int | None:
         return graph_batch(config)
+
+    def cached(self, config: Config) -> Cached:
+        return rows(config)
 
     def running(self, config: Config, sequences: int) -> Iterator[Check]:
         from compiler.frameworks.sglang.pass_rules import running

@@ -89,14 +89,17 @@ CACHES = {"bfloat16": "bf16", "fp8": "fp8", "fp8_e4m3": "fp8"}
 CHUNKS = {"--max-num-batched-tokens": lambda tokens, _: tokens}
 """Options that the keys of the workload say, as they are read where a user writes them."""
 
+WHOLE = "--no-enable-chunked-prefill"
+"""With it a pass has whole prompts, and the budget is no chunk of them."""
+
 
 def chunked(config: Config) -> Config:
     """With prompts in the passes that vLLM cuts longer ones into by itself, where nobody says another size; all sequences that
-    decode go into one of them.
+    decode go into one of them. It is of one server: each of two pools has its own degrees, batch and arguments.
     """
     workload, args = config.workload, options(config.framework.args, ALIASES)
     said = workload.prefill_chunk is not None or workload.train or workload.role == "decode"
-    if said or BUDGET in args or args.get("--all2all-backend") in BATCHED or "--no-enable-chunked-prefill" in args:
+    if said or BUDGET in args or args.get("--all2all-backend") in BATCHED or WHOLE in args:
         return config
     tokens = by_gpu(config)
     if workload.longest <= tokens or asked(config).low_latency:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compiler.frameworks.asked import CACHE
 from compiler.frameworks.devices import device
+from compiler.frameworks.sparse_cache import PACKED_ROW, index_bytes
 from compiler.frameworks.vllm.arguments import decode_context, given
 from compiler.layout.traits import Cached
 from compiler.specs.config import Config
@@ -22,15 +23,6 @@ ELEMENTS = {
     "nvfp4": 0.5625,
 }
 """Bytes of an element; NVFP4 has a scale of one byte for 16."""
-
-PACKED_ROW = 656.0
-"""`fp8_ds_mla`: 512 elements of FP8, four scales of FP32, and 64 rotated elements of BF16 (`backends/mla/flashmla_sparse.py`)."""
-
-INDEX_WIDTH = 128
-"""Of an indexer's key, where the model does not say."""
-
-INDEX_SCALE = 4 / 128
-"""Bytes of scales for a byte of an indexer's key: FP32 for 128 (`models/deepseek_v2.py`, Indexer)."""
 
 
 def dtype(config: Config) -> str:
@@ -64,6 +56,5 @@ def cached(config: Config) -> Cached:
     element, shards = ELEMENTS.get(kind), decode_context(config)
     if not model.mla or model.index_topk is None:
         return Cached(element, shards=shards)
-    index = (model.index_head_dim or INDEX_WIDTH) * (1 + INDEX_SCALE)
     packed = kind.startswith("fp8") and device(config.hardware.gpu).capability[0] == 9
-    return Cached(element, PACKED_ROW if packed else None, index, shards)
+    return Cached(element, PACKED_ROW if packed else None, index_bytes(model), shards)

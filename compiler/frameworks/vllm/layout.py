@@ -16,6 +16,7 @@ from compiler.frameworks.vllm.arguments import (
     ALIASES,
     CACHES,
     CHUNKS,
+    WHOLE,
     chunked,
     decode_context,
     expert_parallel,
@@ -47,9 +48,14 @@ class VllmAdapter(Adapter):
     """vLLM's rules: rank = ((dp*PP + pp)*PCP + pcp)*TP + tp, and one instance is one external DP rank."""
 
     serves = True
+    varies = ("tp", "ep", "adp")
 
     def told(self, config: Config) -> Config:
-        return chunked(told(config, CHUNKS, CACHES))
+        read = told(config, CHUNKS, CACHES, whole=WHOLE)
+        return read if config.workload.pools is not None else self.alone(read)
+
+    def alone(self, config: Config) -> Config:
+        return chunked(config)
 
     def written(self, config: Config) -> Iterable[Said]:
         """Its parser takes - and _ alike, a key of a JSON behind a dot, and a level of optimization after -O."""
