@@ -66,6 +66,12 @@ def numeric(hint: Any) -> bool:
     return hint in (int, float) or any(map(numeric, get_args(hint)))
 
 
+def held(hint: Any, value: Any) -> Any:
+    """A value as a field of that type holds it: by name in a mapping, or as the one entry of a list."""
+    kind = str(hint)
+    return {"name": value} if "dict" in kind else [value] if "list" in kind else value
+
+
 def with_value(spec: Any, path: tuple[str, ...], value: Any) -> Any:
     name, *rest = path
     return replace(spec, **{name: with_value(getattr(spec, name), tuple(rest), value) if rest else value})
@@ -100,7 +106,7 @@ def test_odd_numbers_in_every_field() -> None:
         assert rule.greatest is not None
         for odd in ODD:
             several = isinstance(odd, list) and "list" in str(hint)
-            key, value = ".".join(path), [odd] if "list" in str(hint) and not several else odd
+            key, value = ".".join(path), odd if several else held(hint, odd)
             found = [str(problem) for problem in problems(with_value(base, path, value))]
             number = isinstance(odd, (int, float)) and not isinstance(odd, bool)
             good = (several and odd == []) or (number and rule.least <= odd <= rule.greatest)
@@ -113,7 +119,7 @@ def test_extreme_numbers_make_a_plan_or_are_refused() -> None:
     base, before = load_config(["scheduler=[]"]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for path, hint, rule in NUMBERS:
         for value in dict.fromkeys((rule.least, rule.greatest)):
-            config = with_value(base, path, [value] if "list" in str(hint) else value)
+            config = with_value(base, path, held(hint, value))
             start = time.process_time()
             with contextlib.suppress(ConfigError, InvariantError):
                 if not list(grammar.problems(config)):

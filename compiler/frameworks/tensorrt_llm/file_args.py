@@ -79,9 +79,9 @@ def others(config: Config) -> list[str]:
 
 
 def redundant_experts(config: Config) -> int:
-    """Copies that the slots of its load balancer have room for."""
-    slots = copies.counted(keys(config).get(SLOTS))
-    return max(slots - config.model.num_experts, 0) if slots is not None else 0
+    """Copies that the slots of its load balancer have room for; no more than are ever placed, a rule refuses others."""
+    slots, experts = copies.counted(keys(config).get(SLOTS)), config.model.num_experts
+    return min(max((slots or 0) - experts, 0), experts * config.degrees.ep)
 
 
 def graph_batch(config: Config) -> int | None:
