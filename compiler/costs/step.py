@@ -1,7 +1,5 @@
-"""A training step: the work of every stage, and what a framework makes of it.
-
-The work is independent of the framework's constants, so that they can be fitted to many steps at once: arrays of shape
-[stages], or [plans, stages] of plans with one schedule.
+"""A training step: the work of every stage, arrays of shape [stages] or, of plans with one schedule, [plans, stages]; and what a
+framework makes of it. The work is free of the framework's constants, which are fitted to many steps at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""A plan held against SGLang's own functions, taken from its wheel: groups, coordinates, places, layers, experts, flags, and what
-its resolver makes of them.
-"""
+"""A plan held against SGLang's own functions, taken from its wheel, its resolver of arguments among them."""
 
 from __future__ import annotations
 
