@@ -8,7 +8,7 @@ from typing import Optional
 from compiler.blocks.block import Block, Cache, Matrix, Part, Parts, Score
 from compiler.blocks.sizes import Sizes, size
 from compiler.specs.fields import between, choice
-from compiler.specs.limits import TOKENS
+from compiler.specs.limits import TOKENS, WIDTH
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,11 @@ class Grouped(Sizes):
 
     `gate`: of the output, an element or a head, by a product of its own. `keys`: "own" keys and values, "tied" ones (values are
     the keys before their norm), or those that an earlier layer has "shared". With
-    `index_topk` an indexer of `index_heads` heads chooses what a query attends to.
+    `index_topk` an indexer of `index_heads` heads chooses what a query attends to. `reads`: the width of what it reads, where that is
+    none of a hidden state (Zamba joins two).
     """
 
+    reads: Optional[int] = between(1, WIDTH, None)
     heads: int = size()
     kv_heads: int = size()
     head_dim: int = size()
@@ -41,7 +43,7 @@ class Grouped(Sizes):
         cached: Parts = () if self.keys == "shared" else (keys, values)
         joined: Parts = (query, *({"own": (keys, values), "tied": (keys,), "shared": ()}[self.keys]))
         names = ("q_proj", "k_proj", "v_proj")[: len(joined)]
-        first = Matrix("attention", (*names, "qkv_proj"), Part(1, self.hidden), joined, apart=True)
+        first = Matrix("attention", (*names, "qkv_proj"), Part(1, self.reads or self.hidden), joined, apart=True)
         last = Matrix("attention", ("o_proj",), value, (Part(1, self.hidden),))
         return Block(
             kind="attention",

@@ -44,6 +44,20 @@ class Dense(Sizes):
 
 
 @dataclass(frozen=True)
+class Projection(Sizes):
+    """A product of a hidden state of its own, to `width` elements, through `rank` of them where it is low."""
+
+    width: int = size()
+    rank: Optional[int] = between(1, WIDTH, None)
+
+    def block(self) -> Block:
+        hidden, out = Part(1, self.hidden), (Part(1, self.width),)
+        down = () if self.rank is None else (Matrix("attention", ("linear",), hidden, (Part(1, self.rank),)),)
+        up = Matrix("attention", ("linear",), hidden if self.rank is None else Part(1, self.rank), out)
+        return Block(kind="projection", matrices=(*down, up), others=(self.beside(),))
+
+
+@dataclass(frozen=True)
 class Routed(Sizes):
     """The router of `experts` and of `zero_experts` that do nothing, shared experts of `shared_width` together with the gate that some
     have, and the products to and from a latent of `latent` elements that experts work in (Nemotron-3). All but shared experts

@@ -17,7 +17,7 @@ from compiler.specs.limits import TOKENS, WIDTH
 class Latent(Sizes):
     """Multi-head latent attention (MLA, 2405.04434); with `index_topk` an indexer of `index_heads` heads chooses the tokens that a
     query attends to (DSA, DeepSeek-V3.2). Down projections are whole on every tp rank (Megatron-LM, vLLM mla.py).
-    `own_index`: whether it has an indexer, or takes what an earlier layer's chose.
+    `own_index`: whether it has an indexer, or takes what an earlier layer's chose; its keys are one for `index_pool` tokens.
     """
 
     heads: int = size()
@@ -30,6 +30,8 @@ class Latent(Sizes):
     index_dim: int = size(0)
     index_topk: Optional[int] = between(1, TOKENS, None)
     own_index: bool = True
+    index_pool: int = between(1, TOKENS, 1)
+    window: Optional[int] = between(1, TOKENS, None)
     sinks: bool = False
     gate: str = choice(("none", "elements", "heads"), "none")
     latent_norm: bool = True
@@ -43,13 +45,13 @@ class Latent(Sizes):
         decode = 2 * latent + rope
         gated = {"none": 0, "elements": self.value_dim, "heads": 1}[self.gate]
         gates = (Matrix("attention", ("g_proj",), Part(1, self.hidden), (Part(self.heads, gated),)),) if gated else ()
-        score = Score(self.heads, query + self.value_dim, decode, self.index_topk)
+        score = Score(self.heads, query + self.value_dim, decode, self.index_topk or self.window)
         return Block(
             kind="latent" if self.index_topk is None else "sparse_latent",
             matrices=(*self._queries(), *self._keys(), *index, *gates, self._output()),
             others=(self.beside(ranked + latent + self._index_norm() + self.sinks * self.heads),),
-            caches=(Cache((cached,), reads=self.index_topk), *((Cache((Part(1, self.index_dim),)),) if index else ())),
-            scores=(score, *((Score(self.index_heads, self.index_dim, self.index_dim),) if index else ())),
+            caches=(Cache((cached,), self.window, reads=self.index_topk), *((self._index_cache(),) if index else ())),
+            scores=(score, *((self._index_score(),) if index else ())),
             kept=(Part(self.heads, query + self.value_dim), keys),
             latent=(Part(1, rank + latent + rope),),
             normed=(Part(1, rank + latent),),
@@ -85,8 +87,16 @@ class Latent(Sizes):
         first = Matrix("attention", ("indexer.wq_b",), source, queries)
         return first, Matrix("attention", ("indexer.wk", "indexer.weights_proj"), Part(1, self.hidden), state)
 
+    def _index_cache(self) -> Cache:
+        return Cache((Part(1, self.index_dim),), every=self.index_pool)
+
+    def _index_score(self) -> Score:
+        return Score(self.index_heads, self.index_dim, self.index_dim, every=self.index_pool)
+
     def _index_norm(self) -> int:
-        return 2 * self.index_dim if self._index() else 0
+        """A norm of keys; where they are pooled, a gate's product and a place for each of them too."""
+        pooled = (self.index_pool + self.hidden) * self.index_dim if self.index_pool > 1 else 0
+        return 2 * self.index_dim + pooled if self._index() else 0
 
 
 @dataclass(frozen=True)
