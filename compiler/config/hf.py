@@ -42,6 +42,9 @@ SHARED = (
 )
 """What such a file says of all its parts."""
 
+TIED = "tie_word_embeddings"
+"""Of a file of several parts the outermost one says it (vLLM 0.33 config/vllm.py: `with_hf_config`)."""
+
 LONGEST_NAME = 60
 """Characters of a model's name: a plan's own has its degrees too, and 100 at most."""
 
@@ -74,11 +77,12 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
     """The model that a config.json's object describes; `where` is what messages call it. Raises ConfigError."""
     kind, text = _text(where, data)
     source = _source(where, kind, text, core=CORE if text is data else frozenset())
-    found = merged(FAMILIES[family(kind)], source)
+    found = _tied(source, str(data.get("model_type")), merged(FAMILIES[family(kind)], source))
     if source.problems:
         raise ConfigError(dict.fromkeys(source.problems))
     dtype = _dtype(text)
     towers = vision.towers(data) if text is not data else vision.flat(data)
+    beside = found.pop("towers", {})
     assumed = [
         *([] if dtype else ["dtype"]),
         *dict.fromkeys(source.assumed),
@@ -90,7 +94,7 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
         architectures=_architectures(data),
         dtype=dtype or "bf16",
         assumed=assumed,
-        towers=towers.params,
+        towers={**towers.params, **beside},
         **found,
     )
     if bad := list(kinds.problems(model)):
@@ -108,6 +112,15 @@ def resized(model: Model, layers: int) -> Model:
     lists = {key: value for key, value in old.items() if isinstance(value, list) and 0 < layers <= LAYERS}
     cut: dict[str, Any] = {key: (value * -(-layers // len(value)))[:layers] for key, value in lists.items()}
     return replace(model, **cut)
+
+
+def _tied(source: Source, outer: str, found: dict[str, Any]) -> dict[str, Any]:
+    """The head of a file of several parts is the whole class's, and so is what is so of it where no part says."""
+    usual = _defaults()["wrappers"].get(outer)
+    if usual is None or source.data.get(TIED) is not None:
+        return found
+    source.assumed.append(TIED)
+    return {**found, TIED: usual}
 
 
 def _source(where: str, kind: str, text: Mapping[str, Any], core: frozenset[str]) -> Source:
@@ -157,7 +170,8 @@ def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if nested is None:
         return found, data
     outer = {key: value for key, value in data.items() if key in SHARED}
-    return found, outer | {key: value for key, value in nested.items() if value is not None or key not in outer}
+    inner = {key: value for key, value in nested.items() if value is not None or key not in outer}
+    return found, outer | inner | {key: value for key, value in outer.items() if key == TIED and value is not None}
 
 
 def _other_families(kind: str) -> str:

@@ -36,10 +36,10 @@ def kimi(source: Source) -> dict[str, Any]:
     types = types or [FULL if i and i % 4 == 0 else LINEAR for i in range(count)]
     kernel = inner.data.get("short_conv_kernel_size") or source.positive("linear_conv_kernel_dim")
     said = {"conv_kernel": kernel, "gate_rank": head}
-    return {"layer_types": types, "blocks": {LINEAR: {**_fine(heads, head), **said}}}
+    return {"layer_types": types, "blocks": {LINEAR: {**fine(heads, head), **said}}}
 
 
-def _fine(heads: Any, head: Any) -> dict[str, Any]:
+def fine(heads: Any, head: Any) -> dict[str, Any]:
     return {"kind": "delta", "fine": True, "key_heads": heads, "value_heads": heads, "key_dim": head, "value_dim": head}
 
 
@@ -51,7 +51,7 @@ def bailing(source: Source) -> dict[str, Any]:
     types = types or [FULL if (i + 1) % size == 0 else LINEAR for i in range(count)]
     head = source.positive("linear_head_dim") or source.positive("head_dim")
     said = {
-        **_fine(source.positive("linear_num_heads") or heads, head),
+        **fine(source.positive("linear_num_heads") or heads, head),
         "conv_kernel": source.positive("short_conv_kernel_size"),
     }
     return {"layer_types": types, "blocks": {LINEAR: said, FULL: {"kind": "latent", "gate": "heads"}}}
@@ -137,3 +137,12 @@ def recurrent_gemma(source: Source) -> dict[str, Any]:
         "mlp_bias": True,
         "blocks": {LINEAR: {**linear, "conv_kernel": source.positive("conv1d_width")}, FULL: {"output_bias": True}},
     }
+
+
+def lara_mini(source: Source) -> dict[str, Any]:
+    """Gated delta, windows and full attention in turns of five."""
+    turn = (LINEAR, SLIDING, LINEAR, FULL, SLIDING)
+    types = words(source, "layer_types", (FULL, SLIDING, LINEAR))
+    types = types or [turn[i % len(turn)] for i in range(source.layers())]
+    window = source.positive("sliding_window")
+    return {"layer_types": types, "sliding_window": window, "blocks": {LINEAR: {"kind": "delta"}}}

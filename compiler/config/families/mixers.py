@@ -14,7 +14,9 @@ WORDS = {
     **dict.fromkeys(
         ("attention", "full", "global", "global_attention", "indexed_attention", "f", "a", "hybrid_full"), FULL
     ),
-    **dict.fromkeys(("sliding", "local", "local_attention", "swa", "sliding_window", "hybrid_sliding"), SLIDING),
+    **dict.fromkeys(
+        ("sliding", "local", "local_attention", "swa", "sliding_window", "hybrid_sliding", "window_attention"), SLIDING
+    ),
     **dict.fromkeys(("linear", "mamba", "mamba2", "recurrent", "gated_deltanet", "kda", "lightning"), LINEAR),
 }
 """What files call the words of `layer_types`."""
@@ -25,6 +27,11 @@ Rule = Callable[[int, int], bool]
 
 def every(period: int, at: int = -1) -> Rule:
     return lambda i, _: i % period == at % period
+
+
+def fourth_last(i: int, n: int) -> bool:
+    """Every fourth layer, counted from the last one."""
+    return (n - 1 - i) % 4 == 0
 
 
 def words(source: Source, key: str, known: tuple[str, ...]) -> list[str] | None:
@@ -137,8 +144,9 @@ def gated(key: str | None, how: str = "elements") -> Part:
 
 
 def latent(source: Source) -> dict[str, Any]:
-    keys = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim")
-    found: dict[str, Any] = {key: source.required(key) for key in keys}
+    found: dict[str, Any] = {key: source.required(key) for key in ("kv_lora_rank", "qk_nope_head_dim")}
+    rope = "qk_rope_head_dim"
+    found[rope] = source.positive(rope) if source.find(rope) == 0 else source.required(rope)
     usual = source.required("hidden_size") // source.required("num_attention_heads")
     found["v_head_dim"] = source.positive("v_head_dim") or usual
     return found | {"q_lora_rank": source.positive("q_lora_rank"), "head_dim": None}

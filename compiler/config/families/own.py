@@ -137,3 +137,21 @@ def lfm3(source: Source) -> dict[str, Any]:
     usual = [turns.get(i % 4, "conv") if i else "conv" for i in range(source.layers())]
     types = {} if source.find("layer_types") else {"layer_types": usual}
     return {"sliding_window": source.positive("sliding_window"), "blocks": blocks, **types}
+
+
+def diffllama(source: Source) -> dict[str, Any]:
+    """Differential attention: four vectors of a head's width weigh two softmaxes against each other."""
+    head = source.positive("head_dim") or source.required("hidden_size") // source.required("num_attention_heads")
+    return {"blocks": {FULL: {"extra": 4 * head}}}
+
+
+def molmo2(source: Source) -> dict[str, Any]:
+    """Words beside the vocabulary that the head does not have."""
+    rows = source.integer("additional_vocab_size", 0)
+    kinds = {"qwen3": "per_head", "olmo": "per_layer"}
+    return {
+        "qkv_bias": source.flag("attention_bias"),
+        "use_qk_norm": True,
+        "qk_norm_type": kinds[source.word("qk_norm_type", "qwen3", (*kinds,))],
+        "other_params": {"more_words": float(rows * source.required("hidden_size"))},
+    }

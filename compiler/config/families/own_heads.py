@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from compiler.config.families.feeds import frequency, shared
@@ -81,3 +82,34 @@ def laguna(source: Source) -> dict[str, Any]:
             found[f"{word}_{heads}"] = {"kind": "attention", "heads": heads, "window": window, "gate": gate}
         types = [f"{word}_{heads}" for heads, word in zip(listed, types, strict=False)]
     return {"layer_types": types, "sliding_window": source.positive("sliding_window"), "blocks": found}
+
+
+def step3p5(source: Source) -> dict[str, Any]:
+    """Layers with a window have more heads, and each head a gate. Published files list layers with experts as a text, and say the
+    other heads within `attention_other_setting`.
+    """
+    count, dense = source.layers(), 3
+    types = words(source, "layer_types", (FULL, SLIDING)) or [FULL] * count
+    listed = source.data.get("moe_layers_enum")
+    marks = source.each("mlp_layer_types", str, count)
+    routed = [word == "sparse" for word in marks] if marks else [i >= dense for i in range(count)]
+    if marks is None and listed is not None:
+        found = {int(text) for text in re.findall(r"\b\d{1,4}\b", str(listed))}
+        routed = [i in found for i in range(count)]
+    heads = source.positive("num_sliding_attention_heads") or source.inside("attention_other_setting").positive(
+        "num_attention_heads"
+    )
+    both = {"gate": "heads"}
+    return {
+        "sliding_window": source.positive("sliding_window"),
+        "layer_types": types,
+        "num_experts": source.required("n_routed_experts"),
+        "num_experts_per_tok": source.required("num_experts_per_tok"),
+        "moe_intermediate_size": source.required("moe_intermediate_size"),
+        "moe_layer_freq": frequency(routed),
+        "num_nextn_predict_layers": source.integer("num_nextn_predict_layers", 0),
+        "scoring_func": "sigmoid",
+        "routed_scaling_factor": source.number("moe_router_scaling_factor", 1.0),
+        "blocks": {FULL: both, SLIDING: {**both, **({"heads": heads} if heads else {})}},
+        **shared(source.positive("share_expert_dim")),
+    }

@@ -47,6 +47,10 @@ class Source:
         """The mapping of that key, with the same defaults."""
         return replace(self, data=self.mapping(key))
 
+    def within(self, key: str, data: Mapping[str, Any]) -> Source:
+        """A mapping within that of the key, without defaults."""
+        return replace(self, where=f"{self.where} within {key}", data=data, defaults={}, aliases={}, core=frozenset())
+
     def required(self, key: str, most: int = INT32) -> int:
         if self.find(key) is None:
             self.note(f"has no {key}, which model_type {self.family} needs", "take the model's own config.json")
@@ -55,6 +59,12 @@ class Source:
 
     def layers(self, key: str = "num_hidden_layers") -> int:
         return self.required(key, LAYERS)
+
+    def fits(self, key: str, count: int) -> int:
+        """The number of layers that the key makes, where a model may have so many."""
+        if count > LAYERS:
+            self.note(f"makes {count} layers by {key}", f"write at most {LAYERS}")
+        return min(count, LAYERS)
 
     def integer(self, key: str, default: int, minimum: int = 0, most: int = INT32) -> int:
         value = self.find(key)

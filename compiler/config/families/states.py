@@ -51,10 +51,14 @@ def mamba2(word: str = LINEAR, **keys: str) -> Part:
     return part
 
 
-def mamba1(source: Source) -> dict[str, Any]:
-    """The names of Jamba."""
+def mamba1(**said: Any) -> Part:
+    """The names of Jamba; `said`: sizes that its file does not write."""
+    return lambda source: {"blocks": {LINEAR: {**_mamba1(source), **said}}}
+
+
+def _mamba1(source: Source) -> dict[str, Any]:
     hidden, rank = source.required("hidden_size"), source.find("mamba_dt_rank")
-    said = {
+    return {
         "kind": "mamba",
         "inner": (source.positive("mamba_expand") or 2) * hidden,
         "state_dim": source.positive("mamba_d_state"),
@@ -62,9 +66,7 @@ def mamba1(source: Source) -> dict[str, Any]:
         "conv_kernel": source.positive("mamba_d_conv"),
         "conv_bias": source.flag("mamba_conv_bias", default=True),
         "bias": source.flag("mamba_proj_bias"),
-        "inner_norms": True,
     }
-    return {"blocks": {LINEAR: said}}
 
 
 def jamba(source: Source) -> dict[str, Any]:
