@@ -40,7 +40,7 @@ def _shared(source: Source, types: list[str], *, blocks: int, more: str = "") ->
     hidden = source.required("hidden_size")
     both = {"kind": "attention", "reads": 2 * hidden, "norms": 0, "extra": 2 * hidden}
     heads = source.required("num_attention_heads")
-    both["head_dim"] = both["value_dim"] = source.positive("attention_head_dim") or 2 * hidden // heads
+    both["head_dim"] = both["value_dim"] = source.size("attention_head_dim") or 2 * hidden // heads
     mixers, feeds, seen = [], [], 0
     for word in types:
         again = "again_" * (seen >= blocks)
@@ -50,7 +50,7 @@ def _shared(source: Source, types: list[str], *, blocks: int, more: str = "") ->
     return {
         "layer_types": mixers,
         "mlp_layer_types": feeds,
-        "intermediate_size": source.positive("intermediate_size") or 4 * hidden,
+        "intermediate_size": source.size("intermediate_size") or 4 * hidden,
         "head_dim": both["head_dim"],
         "position_embedding_type": "rope" if source.flag("use_mem_rope") else "none",
         "blocks": {
@@ -69,7 +69,7 @@ def hrm(source: Source) -> dict[str, Any]:
     high, low = (
         source.integer(key, usual, minimum=1, most=CYCLES) for key, usual in (("H_cycles", 2), ("L_cycles", 3))
     )
-    each = source.positive("num_layers_per_stack") or source.layers()
+    each = source.size("num_layers_per_stack") or source.layers()
     runs = [stack for _ in range(high) for stack in [*["low"] * low, "high"]]
     again = [stack in runs[:i] for i, stack in enumerate(runs)]
     count = source.fits("num_layers_per_stack", each * len(runs))
@@ -104,7 +104,7 @@ def dory(source: Source) -> dict[str, Any]:
     again = [f"again_{word}" for word in middle] * (loops - 1)
     order = [*types[: first + between], *again, *types[first + between :]]
     hidden, width = source.required("hidden_size"), source.required("intermediate_size")
-    wide = source.required("num_attention_heads") * (source.positive("head_dim") or 1)
+    wide = source.required("num_attention_heads") * (source.size("head_dim") or 1)
     mixer = {"kind": "attention", "gate": "elements", "norms": 0, "extra": hidden + 2 * wide}
     near = {**mixer, "window": source.positive("sliding_window")}
     feed = {"norms": 0, "extra": hidden + 2 * width}

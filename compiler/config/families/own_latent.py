@@ -25,14 +25,14 @@ def glm5_next(source: Source) -> dict[str, Any]:
     """Kimi's delta attention and latent attention in turns, whose indexer looks through one key for several tokens."""
     count = source.layers()
     types = words(source, "layer_types", (FULL, LINEAR)) or [FULL if i % 4 == 3 else LINEAR for i in range(count)]
-    head, extra = source.positive("linear_head_dim"), streams(source)
-    delta = {**fine(source.positive("linear_num_heads"), head), "gate_rank": head, "extra": extra}
+    head, extra = source.required("linear_head_dim"), streams(source)
+    delta = {**fine(source.required("linear_num_heads"), head), "gate_rank": head, "extra": extra}
     full = {"kind": "latent", "index_pool": source.integer("index_kpool", 1, minimum=1), "extra": extra}
     return {
-        **{key: source.positive(key) for key in ("index_topk", "index_n_heads", "index_head_dim")},
+        **{key: source.size(key) for key in ("index_topk", "index_n_heads", "index_head_dim")},
         "layer_types": types,
         "blocks": {
-            LINEAR: {**delta, "conv_kernel": source.positive("linear_conv_kernel_dim")},
+            LINEAR: {**delta, "conv_kernel": source.required("linear_conv_kernel_dim")},
             FULL: full,
             "dense": {"extra": extra},
             "sparse": {"extra": extra},
@@ -63,13 +63,13 @@ def dots3(source: Source) -> dict[str, Any]:
     own = next((said[key] for key in (str(at), f"{at:02}", f"{at:03}") if isinstance(said.get(key), dict)), {})
     inner = source.within("per_layer_config", own)
     near: dict[str, Any] = {
-        size: inner.positive(key) or source.positive(f"swa_{key}") or usual for size, (key, usual) in SMALLER.items()
+        size: inner.size(key) or source.size(f"swa_{key}") or usual for size, (key, usual) in SMALLER.items()
     }
     window = source.positive("sliding_window") or source.positive("sliding_window_size") or 512
     full = {"kind": "latent", "gate": "heads", "extra": source.integer("qk_rope_head_dim", 64)}
     near |= {**full, "window": window, "index_topk": None, "extra": near["rope_dim"]}
     return {
-        **{key: source.positive(key) for key in ("index_topk", "index_n_heads", "index_head_dim")},
+        **{key: source.size(key) for key in ("index_topk", "index_n_heads", "index_head_dim")},
         "layer_types": ["near" if word == SLIDING else word for word in types],
         "blocks": {FULL: full, "near": near},
     }

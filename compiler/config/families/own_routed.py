@@ -34,12 +34,12 @@ def dbrx(source: Source) -> dict[str, Any]:
     """Sizes of attention and of experts stand in mappings of their own."""
     attention, feed = source.inside("attn_config"), source.inside("ffn_config")
     return {
-        "num_key_value_heads": attention.positive("kv_n_heads") or 1,
+        "num_key_value_heads": attention.size("kv_n_heads") or 1,
         "rope_theta": attention.number("rope_theta", 10000.0),
         "intermediate_size": 0,
-        "moe_intermediate_size": feed.positive("ffn_hidden_size") or 3584,
-        "num_experts": feed.positive("moe_num_experts") or 4,
-        "num_experts_per_tok": feed.positive("moe_top_k") or 1,
+        "moe_intermediate_size": feed.size("ffn_hidden_size") or 3584,
+        "num_experts": feed.size("moe_num_experts") or 4,
+        "num_experts_per_tok": feed.size("moe_top_k") or 1,
         "router_jitter_noise": feed.number("moe_jitter_eps", 0.0) or 0.0,
     }
 
@@ -132,7 +132,7 @@ def beam(source: Source) -> dict[str, Any]:
 
 def cohere2_moe(source: Source) -> dict[str, Any]:
     """The first layers may be dense, of a width of their own."""
-    width = source.positive("prefix_dense_intermediate_size") or source.required("intermediate_size")
+    width = source.size("prefix_dense_intermediate_size") or source.required("intermediate_size")
     return {"intermediate_size": width}
 
 

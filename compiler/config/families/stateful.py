@@ -71,7 +71,7 @@ HYBRID: Mapping[str, Parts] = {
     "lfm3": (*LLAMA, rms("norm_eps"), attention_bias, head_norms, hybrid.convolution, own.lfm3),
     "mamba": (states.spaces("mamba"), rms("layer_norm_epsilon")),
     "mamba2": (states.spaces("mamba2"), rms("layer_norm_epsilon")),
-    "minimax": (*LLAMA, feeds.local, feeds.softmax, mixers.linear("lightning", rule=every(2))),
+    "minimax": (*LLAMA, feeds.local, feeds.softmax, hybrid.minimax),
     "nemotron_h": (
         sizes(num_hidden_layers="hidden_size"),
         layers(),
