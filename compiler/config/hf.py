@@ -78,6 +78,7 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
     kind, text = _text(where, data)
     source = _source(where, kind, text, core=CORE if text is data else frozenset())
     found = _tied(source, str(data.get("model_type")), merged(FAMILIES[family(kind)], source))
+    architectures = _architectures(source, data)
     if source.problems:
         raise ConfigError(dict.fromkeys(source.problems))
     dtype = _dtype(text)
@@ -91,7 +92,7 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
     model = Model(
         name=_name(path, data),
         model_type=family(kind),
-        architectures=_architectures(data),
+        architectures=architectures,
         dtype=dtype or "bf16",
         assumed=assumed,
         towers={**towers.params, **beside},
@@ -197,10 +198,14 @@ def _dtype(data: Mapping[str, Any]) -> str | None:
     return _DTYPES.get(str(data.get("dtype") or data.get("torch_dtype")).removeprefix("torch."))
 
 
-def _architectures(data: Mapping[str, Any]) -> list[str] | None:
+def _architectures(source: Source, data: Mapping[str, Any]) -> list[str] | None:
     """The classes that the file names, of which there is one; None where it names none."""
-    found = data.get("architectures")
-    return [str(name) for name in found[:1]] if isinstance(found, list) and found else None
+    found = data.get("architectures") or []
+    names = found[:1] if isinstance(found, list) else [found]
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier():
+            source.note(f"has architectures={short(repr(found))}", "write a list with the name of a class")
+    return [str(name) for name in names] or None
 
 
 def _name(path: str, data: Mapping[str, Any]) -> str:

@@ -118,7 +118,12 @@ class Source:
         value = self.find(key)
         if value is None:
             return default
-        if not isinstance(value, str) or (options and value not in options) or len(value) > LONGEST:
+        if (
+            not isinstance(value, str)
+            or (options and value not in options)
+            or len(value) > LONGEST
+            or not value.isprintable()
+        ):
             better = f"one of {', '.join(options)}" if options else f"a text of at most {LONGEST} characters"
             self.note(f"has {self.called(key)}={short(repr(value))}", f"write {better}")
             return default
