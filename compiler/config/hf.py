@@ -171,8 +171,8 @@ def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if nested is None:
         return found, data
     outer = {key: value for key, value in data.items() if key in SHARED}
-    inner = {key: value for key, value in nested.items() if value is not None or key not in outer}
-    return found, outer | inner | {key: value for key, value in outer.items() if key == TIED and value is not None}
+    own = {key: value for key, value in nested.items() if value is not None or key not in outer}
+    return found, outer | own | {key: value for key, value in outer.items() if key == TIED and value is not None}
 
 
 def _other_families(kind: str) -> str:

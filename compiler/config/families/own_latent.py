@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from compiler.config.families.compressed import streams
@@ -60,7 +61,9 @@ def dots3(source: Source) -> dict[str, Any]:
         FULL if i < 2 or i % 4 == 1 else SLIDING for i in range(count)
     ]
     at = types.index(SLIDING) if SLIDING in types else 0
-    own = next((said[key] for key in (str(at), f"{at:02}", f"{at:03}") if isinstance(said.get(key), dict)), {})
+    own: Mapping[str, Any] = next(
+        (said[key] for key in (str(at), f"{at:02}", f"{at:03}") if isinstance(said.get(key), dict)), {}
+    )
     inner = source.within("per_layer_config", own)
     near: dict[str, Any] = {
         size: inner.size(key) or source.size(f"swa_{key}") or usual for size, (key, usual) in SMALLER.items()
