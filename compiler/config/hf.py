@@ -117,7 +117,7 @@ def resized(model: Model, layers: int) -> Model:
 
 def _tied(source: Source, outer: str, found: dict[str, Any]) -> dict[str, Any]:
     """The head of a file of several parts is the whole class's, and so is what is so of it where no part says."""
-    usual = _defaults()["wrappers"].get(outer)
+    usual = _defaults()["wrappers"].get(outer, {}).get("tied")
     if usual is None or source.data.get(TIED) is not None:
         return found
     source.assumed.append(TIED)
