@@ -48,7 +48,8 @@ class Source:
 
     def called(self, key: str) -> str:
         """The name by which the file says the key."""
-        return next((name for name in (key, *self.aliases.get(key, ())) if name in self.data), key)
+        names = [name for name in (key, *self.aliases.get(key, ())) if name in self.data]
+        return next((name for name in names if self.data[name] is not None), names[0] if names else key)
 
     def inside(self, key: str) -> Source:
         """The mapping of that key, with the same defaults."""
