@@ -40,7 +40,7 @@ def wrappers() -> dict[str, dict[str, Any]]:
     generating = {*modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}
     found: dict[str, dict[str, Any]] = {}
     for name in sorted(generating & {*CONFIG_MAPPING.keys()}):
-        kind = CONFIG_MAPPING[name]
+        kind: Any = CONFIG_MAPPING[name]
         if "text_config" in getattr(kind, "sub_configs", {}) and dataclasses.is_dataclass(kind):
             said = {item.name: item.default for item in dataclasses.fields(kind)}.get("tie_word_embeddings")
             text = getattr(kind.sub_configs["text_config"], "model_type", None) or None

@@ -137,8 +137,10 @@ def fault(data: dict[str, Any], key: Key, value: Any) -> str | None:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
         at = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} at {at.filename}:{at.lineno}: {error}"
-    named = not found or key[-1] in found or key[0] in found or key[0] == "model_type"
-    return None if named else f"unnamed {'.'.join(key)}: {found}"
+    if found is None or key[-1] in found or key[0] in found or key[0] == "model_type":
+        return None
+    quantized = "quant" in found and any("quant" in part or "compression" in part for part in key)
+    return None if quantized else f"unnamed {'.'.join(key)}: {found}"
 
 
 def main(seed: int, count: int) -> None:
