@@ -41,9 +41,10 @@ def wrappers() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in sorted(generating & {*CONFIG_MAPPING.keys()}):
         kind: Any = CONFIG_MAPPING[name]
-        if "text_config" in getattr(kind, "sub_configs", {}) and dataclasses.is_dataclass(kind):
+        parts = getattr(kind, "sub_configs", {})
+        if "text_config" in parts and dataclasses.is_dataclass(kind):
             said = {item.name: item.default for item in dataclasses.fields(kind)}.get("tie_word_embeddings")
-            text = getattr(kind.sub_configs["text_config"], "model_type", None) or None
+            text = getattr(parts["text_config"], "model_type", None) or None
             found[name] = {"text": text, "tied": said if isinstance(said, bool) else None}
     return found
 
