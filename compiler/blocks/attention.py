@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from compiler.blocks.block import Block, Cache, Matrix, Part, Parts, Score
+from compiler.blocks.recurrent import convolved, inputs
 from compiler.blocks.sizes import Sizes, size
 from compiler.specs.fields import between, choice
 from compiler.specs.limits import TOKENS, WIDTH
@@ -95,3 +96,27 @@ class Grouped(Sizes):
         found += (Part(self.heads),) if self.sinks else ()
         inner = 2 * self.index_dim if self.index_topk else 0
         return (*found, self.beside(inner + (self.query_rank or 0)))
+
+
+@dataclass(frozen=True)
+class Convolved(Grouped):
+    """The same with a short convolution over keys and values, of `kernel` tokens, and positions by `relative` elements a head,
+    projected to `extent` distances (Inkling). `inputs`: elements that further convolutions keep of a sequence, whole on every tp rank.
+    """
+
+    kernel: int = size(0)
+    relative: int = size(0)
+    extent: int = size(0)
+    inputs: int = size(0)
+
+    def block(self) -> Block:
+        found = super().block()
+        keys, values = Part(self.kv_heads, self.head_dim), Part(self.kv_heads, self.value_dim)
+        projected = Matrix("attention", ("r_proj",), Part(1, self.hidden), (Part(self.heads, self.relative),))
+        return replace(
+            found,
+            kind="convolved_attention",
+            matrices=(*found.matrices, *((projected,) if self.relative else ())),
+            others=(*found.others, *convolved(self.kernel, keys, values), Part(1, self.relative * self.extent)),
+            state=(*inputs(self.kernel, keys, values), *inputs(1, Part(1, self.inputs))),
+        )

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from compiler.config.families import compressed, decoder, feeds, mixers, own_heads, own_latent, own_routed, remote
+from compiler.config.families import (
+    compressed,
+    convolved,
+    decoder,
+    feeds,
+    mixers,
+    own_heads,
+    own_latent,
+    own_routed,
+    remote,
+)
 from compiler.config.families.common import (
     COHERE,
     COUNTED,
@@ -138,6 +148,12 @@ ROUTED: Mapping[str, Parts] = {
     "hunyuan_v1_moe": (*LLAMA, attention_bias, head_norms, own_routed.hunyuan),
     "hy_v4": (*MLA, feeds.listed(default=1), mixers.indexer(4), feeds.deepseek_router(factor=2.827), own_latent.hy_v4),
     "hy_v3": (*LLAMA, attention_bias, head_norms, feeds.listed(COUNTED, first=1), own_routed.hy_router),
+    "inkling_text": (
+        sizes(intermediate_size=""),
+        layers(),
+        convolved.inkling,
+        decoder.other("embedding_norm", hidden=1),
+    ),
     "kimi_k2": DEEPSEEK,
     "kolibri1": (
         sizes(intermediate_size=""),
@@ -216,5 +232,6 @@ ROUTED: Mapping[str, Parts] = {
     "step3_text": (sizes(num_key_value_heads=""), layers(), remote.step3),
     "step3p5": (*LLAMA, attention_bias, head_norms, own_heads.step3p5),
     "solar_open": (sizes(intermediate_size=""), *GLM_MOE[1:4], feeds.listed(first=0), feeds.deepseek_router()),
+    "zaya": (sizes(intermediate_size=""), layers(), convolved.zaya),
 }
 """Families with routed experts."""

@@ -43,6 +43,7 @@ NAMED: Mapping[str, str] = {
     "unlimited_ocr_text": "deepseek",
     "bailing_moe_v2": "bailing_moe",
     "glm4v_moe_text": "glm4_moe",
+    "inkling_mm_model": "inkling_text",
     "kimi_k25": "kimi_k2",
     "llama4": "llama4_text",
     "mimo_v2": "mimo_v2_flash",
