@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from compiler.cluster.share import Share, split
 from compiler.cluster.slots import Slots
 from compiler.cluster.spans import SPANS, spans
+from compiler.glossary import AxisName
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Axis, Grid, GroupKind, Ranks, Run
 from compiler.layout.groups import Groups
 from compiler.layout.stages import Stages
 
-ATTENTION = ("tp", "cp", "dp", "pp")
-EXPERT = ("etp", "ep", "edp")
-AXES = (*ATTENTION, *EXPERT)
+ATTENTION = (AxisName.TP, AxisName.CP, AxisName.DP, AxisName.PP)
+AXES = tuple(AxisName)
 """What a rank has a coordinate on: axes of the attention grid, then of the expert grid."""
 
 
