@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from compiler import Plan, compile_plan
 from tests.command import BARE, STRATEGY
+from tests.marks import marks
 
 # One thread a worker: matrices here are small, and threads that wait for each other take half of a fit's time. Before numpy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -52,6 +53,22 @@ def _complete(report: Report, name: str) -> Report:
         report.outcome = "failed"
         report.longrepr = f"skipped, and RANKPLAN_COMPLETE is set: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks by what a test reaches. Of a test that compiles whole plans the first case is quick: the others show it of other values."""
+    seen = set[str]()
+    for item in items:
+        found = {*marks(item)}
+        name = item.nodeid.partition("[")[0]
+        if found & {"process", "framework"} or (found and name in seen):
+            item.add_marker("slow")
+        elif not found and item.get_closest_marker("slow") is None:
+            item.add_marker("core")
+        seen.add(name)
+        for mark in sorted(found):
+            item.add_marker(mark)
 
 
 def pytest_collection_finish() -> None:
