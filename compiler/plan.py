@@ -16,7 +16,7 @@ from compiler.checks import Check
 from compiler.claims.judge import Verdict
 from compiler.costs.together import Aggregated
 from compiler.costs.total import Costs
-from compiler.document import SCHEMA, document, grids
+from compiler.document import SCHEMA, document
 from compiler.errors import ConfigError
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
@@ -145,7 +145,7 @@ def _decides(world: World) -> dict[str, Any]:
     hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
     return {
         "schema": SCHEMA,
-        "grids": grids(world),
+        "grids": world.grids(),
         "order": config.parallel.order,
         "stages": world.stages.to_list(),
         "experts": world.experts.blocks,

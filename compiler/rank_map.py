@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.cluster.devices import devices
+from compiler.cluster.layout import AXES
 from compiler.layout.grid import Ranks
 from compiler.world import World
 
 _DEVICES = ("nic", "rail", "numa")
 COLUMNS = (
-    *("rank", "slot", "host", "local_rank", "tp", "cp", "dp", "pp", "etp", "ep", "edp", "layers", "experts"),
+    *("rank", "slot", "host", "local_rank", *AXES, "layers", "experts"),
     *_DEVICES,
 )
-_ATTENTION = ("tp", "cp", "dp", "pp")
-_EXPERT = ("etp", "ep", "edp")
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,8 @@ class RankMap(Mapping[str, NDArray[Any]]):
     def _expand(self, column: str) -> NDArray[Any]:
         world = self.world
         ranks: Ranks = np.arange(world.size, dtype=np.int64)
-        if column in _ATTENTION:
-            return world.attention.coordinate(column)
-        if column in _EXPERT:
-            return world.expert.coordinate(column)
+        if column in AXES:
+            return world.coordinate(column)
         if column in ("host", "layers", "experts"):
             return self._names(column)
         if column in _DEVICES:
