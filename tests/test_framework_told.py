@@ -35,6 +35,7 @@ READ = [
     (MEGATRON, "--exp-avg-dtype,bf16,--exp-avg-sq-dtype,fp8", "states.exp_avg=bf16 states.exp_avg_sq=fp8"),
     (MEGATRON, "--main-params-dtype,fp16", "states.masters=fp16"),
     (MEGATRON, "--optimizer,muon", "optimizer=muon"),
+    (MEGATRON, "--optimizer,muon,--muon-num-ns-steps,6", "optimizer=muon muon_steps=6"),
     (MEGATRON, "--optimizer-cpu-offload,--optimizer-offload-fraction,0.5", "optimizer_offload=0.5"),
     (MEGATRON, "--optimizer-cpu-offload", "optimizer_offload=1"),
     (MEGATRON, "--moe-token-dispatcher-type,flex", "dispatch=deduplicated"),
@@ -172,6 +173,12 @@ def test_what_costs_do_not_follow_is_said() -> None:
     assert "--fsdp-double-buffer (buffers of Megatron-FSDP)" in found[0]
     assert "--delay-wgrad-compute (work that" in found[0]
     assert not _said((*MEGATRON, "framework.args=[--qk-layernorm]"), "framework-uncosted")
+
+
+def test_of_an_option_that_costs_follow_other_values_are_said() -> None:
+    (found,) = _said((*MEGATRON, "framework.args=[--optimizer,lion,--muon-tp-mode,blockwise]"), "framework-uncosted")
+    assert "--optimizer lion (what the optimizer keeps)" in found
+    assert "--muon-tp-mode" not in found
 
 
 def _said(overrides: tuple[str, ...], rule: str) -> list[str]:

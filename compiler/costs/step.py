@@ -19,9 +19,9 @@ from compiler.costs.pipeline import closed, flight, replay
 from compiler.costs.shape import Shape
 from compiler.costs.software import Software
 from compiler.costs.trained import share, trained
-from compiler.costs.work import states, traffic
+from compiler.costs.work import muon, states, traffic
 from compiler.costs.work.forward import whole_sequences
-from compiler.costs.work.memory import sharded
+from compiler.costs.work.memory import update_bytes
 from compiler.costs.work.params import rebuilt
 from compiler.costs.work.parts import Parts, parts
 
@@ -34,7 +34,7 @@ KINDS = ("tp", "cp", "ep", "ep_far", "ep_once", "beside", "etp", "pp")
 @dataclass(frozen=True, kw_only=True)
 class Work(Parts):
     """Seconds at the curves' own speed, the parts of a forward pass of a micro-batch among them; `ahead` and `back`: collectives of a
-    micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `experts` and `waits`: counts of
+    micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`, `orthogonal` (Muon's products): of a step. `experts` and `waits`: counts of
     layers with experts, and of those that keep the host busy beyond their kernels.
     `weights`: 1 where backward has products for the gradients of weights. `rebuilt`: products of the pieces that backward makes again. `micro_batches` and `vpp`: one a plan, shape [] or [plans].
     """
@@ -54,6 +54,7 @@ class Work(Parts):
     again_experts: Array
     weights: Array
     rebuilt: Array
+    orthogonal: Array
     micro_batches: Array
     vpp: Array
 
@@ -83,7 +84,6 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
     none, graphs = 0 * case.running.layers, case.workload.cuda_graphs
     ahead, back = _by_kind(passes, none)
     own = trained(case, held)
-    moved = states.updated(case) * sharded(case, own, 1) + case.gradient_bytes * sharded(case, own, 2)
     found = Work(
         **vars(replace(kernels, launches=kernels.launches * (graphs == "none"))),
         schedule=flight.schedule(case),
@@ -96,12 +96,13 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
         gathered_ahead=sum((item.flow.forward * item.call_s for item in syncs), none),
         gathered_back=sum((item.flow.backward * item.call_s for item in syncs), none),
         synchronised=sum((item.flow.step * item.call_s for item in syncs), none),
-        updated=moved / case.hardware.gpu.memory_bandwidth,
+        updated=update_bytes(case, held) / case.hardware.gpu.memory_bandwidth,
         again=none + (case.workload.recompute == "full"),
         again_core=none + ("core_attn" in case.rebuilt),
         again_experts=none + ("moe" in case.rebuilt),
         weights=none + share(case),
         rebuilt=kernels.products * rebuilt(case) / np.maximum(held.dense_gemm, 1),
+        orthogonal=muon.seconds(case, gpu),
         micro_batches=case.of_a_plan(case.micro_batches),
         vpp=case.of_a_plan(case.vpp),
     )
@@ -245,6 +246,6 @@ def step(work: Work, by: Software, waiting: Waiting | None = None) -> Step:
         waiting_s=scale * count * at_slowest(each.waiting),
         bubble_s=scale * bubble,
         gradients_s=scale * synced,
-        optimizer_s=scale * by.optimizer * ranks.updated.max(axis=-1),
+        optimizer_s=scale * (by.optimizer * ranks.updated + by.products * ranks.orthogonal).max(axis=-1),
         fixed_s=scale * (by.micro_s * count + by.step_s),
     )

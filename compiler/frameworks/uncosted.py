@@ -1,4 +1,7 @@
-"""Arguments of training that change memory or time and that no cost of ours follows: by framework, and what each changes."""
+"""Arguments of training that change memory or time and that no cost of ours follows: by framework, and what each changes.
+
+Of an option that costs follow for most of its values, those that they do not: the option and the value.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,13 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("--num-distributed-optimizer-instances",), "gradients that go between instances"),
         **dict.fromkeys(("--keep-fp8-transpose-cache",), "a second copy of FP8 weights"),
         **dict.fromkeys(("--use-nccl-ub",), "buffers of communicators"),
+        **dict.fromkeys(
+            ("--muon-tp-mode duplicated", "--muon-tp-mode distributed"), "matrices that tp ranks put together"
+        ),
+        **dict.fromkeys(
+            ("--optimizer lion", "--optimizer soap", "--optimizer adaptive_muon"), "what the optimizer keeps"
+        ),
+        "--muon-scalar-optimizer lion": "what the optimizer of embeddings keeps",
     },
     "torchtitan": {
         "--compile.enable": "fused kernels, and what they keep",
@@ -57,7 +67,8 @@ def uncosted(config: Config) -> Iterator[Check]:
     table = UNCOSTED.get(config.framework.name, {})
     starts = bool if config.framework.name == "maxtext" else None
     said = words(config.framework.args, starts) if starts else words(config.framework.args)
-    found = {item.name: table[item.name] for item in said if item.name in table}
+    spelt = (name for item in said for name in (item.name, " ".join((item.name, *item.values))))
+    found = {name: table[name] for name in spelt if name in table}
     if not found or not config.workload.train:
         return
     listed = "; ".join(f"{name} ({what})" for name, what in found.items())

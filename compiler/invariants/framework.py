@@ -29,6 +29,7 @@ KEPT: Mapping[str, Any] = {
     "lora_rank": None,
     "wide_layers": [],
     "optimizer": "adam",
+    "muon_steps": 5,
     "cuda_graphs": "none",
 }
 """Keys of training that a framework may have no argument for, and what they are where nobody asks, beside `states`."""

@@ -92,7 +92,9 @@ class Workload:
     lora_rank: Optional[int] = between(1, LAYERS, None)
     """Adapters of that rank are trained, and the weights beside them are frozen."""
     optimizer: str = choice(("adam", "muon", "sgd"), "adam")
-    """The optimizer."""
+    """The optimizer. Muon updates matrices, and Adam embedding and head beside it."""
+    muon_steps: int = between(1, 100, 5)
+    """Newton-Schulz steps of Muon."""
     cuda_graphs: str = choice(("none", "layer", "step"), "none")
     """What the host launches at once: each kernel, each layer (but its experts), or a whole step."""
     sequence_parallel: Optional[bool] = None

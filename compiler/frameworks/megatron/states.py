@@ -17,6 +17,9 @@ SHARDED_MUON = "0.18"
 """
 
 
+MUON_STEPS = 5
+"""Newton-Schulz steps that it takes by itself (training/arguments.py)."""
+
 WIDE_GRADIENTS = "--accumulate-allreduce-grads-in-fp32"
 """What training in FP16 has to be told; that in BF16 does it by itself (training/arguments.py, validate_args)."""
 
@@ -38,6 +41,8 @@ def options(config: Config) -> Iterator[Option]:
         yield (f"--{states.weights}-param-gather",)
     if config.workload.optimizer != "adam":
         yield "--optimizer", config.workload.optimizer
+    if config.workload.optimizer == "muon" and config.workload.muon_steps != MUON_STEPS:
+        yield "--muon-num-ns-steps", str(config.workload.muon_steps)
     if not set(GRAPHED) & user.keys():
         yield from _graphs(config)
     if config.workload.wide_layers:
