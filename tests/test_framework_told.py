@@ -36,6 +36,12 @@ READ = [
     (MEGATRON, "--main-params-dtype,fp16", "states.masters=fp16"),
     (MEGATRON, "--optimizer,muon", "optimizer=muon"),
     (MEGATRON, "--optimizer,muon,--muon-num-ns-steps,6", "optimizer=muon muon_steps=6"),
+    (MEGATRON, "--moe-shared-expert-overlap", "overlapped_shared_experts=true"),
+    (
+        MEGATRON,
+        "--overlap-moe-expert-parallel-comm,--delay-wgrad-compute",
+        "overlapped_dispatch=true delayed_weight_gradients=true",
+    ),
     (MEGATRON, "--optimizer-cpu-offload,--optimizer-offload-fraction,0.5", "optimizer_offload=0.5"),
     (MEGATRON, "--optimizer-cpu-offload", "optimizer_offload=1"),
     (MEGATRON, "--moe-token-dispatcher-type,flex", "dispatch=deduplicated"),
@@ -168,10 +174,10 @@ def test_graphs_are_launched(graphs: str, expected: dict[str, tuple[str, ...]]) 
 
 
 def test_what_costs_do_not_follow_is_said() -> None:
-    found = _said((*MEGATRON, "framework.args=[--fsdp-double-buffer,--delay-wgrad-compute]"), "framework-uncosted")
+    found = _said((*MEGATRON, "framework.args=[--fsdp-double-buffer,--moe-router-fusion]"), "framework-uncosted")
     assert len(found) == 1
     assert "--fsdp-double-buffer (buffers of Megatron-FSDP)" in found[0]
-    assert "--delay-wgrad-compute (work that" in found[0]
+    assert "--moe-router-fusion (fewer kernels" in found[0]
     assert not _said((*MEGATRON, "framework.args=[--qk-layernorm]"), "framework-uncosted")
 
 

@@ -19,7 +19,7 @@ _OFFLOAD = "what goes to the host's memory"
 UNCOSTED: Mapping[str, Mapping[str, str]] = {
     "megatron": {
         **dict.fromkeys(("--optimizer-cuda-graph",), _GRAPHS),
-        **dict.fromkeys(("--delay-wgrad-compute", "--moe-shared-expert-overlap", "--tp-comm-overlap"), _OVERLAP),
+        **dict.fromkeys(("--tp-comm-overlap",), _OVERLAP),
         **dict.fromkeys(("--defer-embedding-wgrad-compute", "--overlap-cpu-optimizer-d2h-h2d"), _OVERLAP),
         **dict.fromkeys(("--overlap-param-gather-with-optimizer-step",), _OVERLAP),
         **dict.fromkeys(("--moe-permute-fusion", "--moe-router-fusion", "--moe-permute-fusion-into-hybridep"), _FUSION),
@@ -27,7 +27,6 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("--cpu-offloading-num-layers",), _OFFLOAD),
         **dict.fromkeys(("--no-gradient-accumulation-fusion",), "gradients that are added up in a pass of their own"),
         **dict.fromkeys(("--fsdp-double-buffer",), "buffers of Megatron-FSDP"),
-        **dict.fromkeys(("--num-distributed-optimizer-instances",), "gradients that go between instances"),
         **dict.fromkeys(("--keep-fp8-transpose-cache",), "a second copy of FP8 weights"),
         **dict.fromkeys(("--use-nccl-ub",), "buffers of communicators"),
         **dict.fromkeys(

@@ -119,6 +119,10 @@ class Workload:
     """How tokens reach their experts in training."""
     overlapped_dispatch: bool = False
     """Tokens travel beside the computation of another micro-batch."""
+    overlapped_shared_experts: bool = False
+    """Shared experts compute while tokens travel."""
+    delayed_weight_gradients: bool = False
+    """Products for the gradients of weights wait until tokens travel, with `overlapped_dispatch`."""
     fused_attention: bool = True
     """Without it the scores of all pairs of tokens are kept."""
     prefill_chunk: Optional[int] = between(1, TOKENS, None)

@@ -57,6 +57,8 @@ KEYS: Mapping[str, Key] = {
     "--moe-enable-deepep": Key("dispatch", {"": "deduplicated"}),
     "--moe-token-dispatcher-type": Key("dispatch", {"alltoall": "alltoall", "flex": "deduplicated"}),
     "--overlap-moe-expert-parallel-comm": Key("overlapped_dispatch", {"": True}),
+    "--moe-shared-expert-overlap": Key("overlapped_shared_experts", {"": True}),
+    "--delay-wgrad-compute": Key("delayed_weight_gradients", {"": True}),
     "--optimizer": Key("optimizer", {"muon": "muon", "sgd": "sgd"}),
     "--muon-num-ns-steps": Key("muon_steps", count),
     "--optimizer-cpu-offload": Key("optimizer_offload", part),

@@ -207,7 +207,7 @@ def recipe(config: Config) -> str:
 
 def _modules(config: Config) -> Iterator[Check]:
     """Modules that a layer has, and that run again as they ran."""
-    workload, modules, user = config.workload, config.workload.recompute_modules, given(config)
+    workload, modules = config.workload, config.workload.recompute_modules
     scaled = workload.precision != "fp8" or recipe(config) != "delayed"
     needs = (
         ("mla_up_proj", config.model.mla, "multi-head latent attention"),
@@ -215,7 +215,7 @@ def _modules(config: Config) -> Iterator[Check]:
         ("moe_act", config.model.moe, "a model with experts"),
         ("moe_act", scaled, "another --fp8-recipe than delayed"),
         ("layernorm", scaled, "another --fp8-recipe than delayed"),
-        ("shared_experts", "--moe-shared-expert-overlap" not in user, "no --moe-shared-expert-overlap"),
+        ("shared_experts", not workload.overlapped_shared_experts, "workload.overlapped_shared_experts=false"),
     )
     for module, holds, need in needs:
         if module in modules:
