@@ -10,6 +10,7 @@ from pathlib import Path
 
 from compiler.frameworks import lifted
 from compiler.frameworks.known import ANY
+from tests import parser_deepspeed
 from tests import parser_hints as hints
 from tests.megatron_plans import newest_megatron
 from tests.wheels import wheel
@@ -186,6 +187,7 @@ def maxtext() -> Table:
 
 
 TABLES: Mapping[tuple[str, str], Callable[[], Table]] = {
+    ("deepspeed", "0.19.8"): lambda: parser_deepspeed.table("0.19.8"),
     ("megatron", "0.19.2"): megatron,
     ("vllm", "0.33.0"): vllm,
     ("sglang", "0.5.21"): sglang("0.5.21"),
