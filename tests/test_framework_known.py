@@ -42,6 +42,7 @@ KNOWN = [
     ),
     ("megatron", "--data-path,0.3,/a,0.7,/b"),
     ("vllm", "--max-model-len=128k,--max-num-batched-tokens=8k,--kv-cache-dtype=fp8,--max-num-seqs=None"),
+    ("vllm", "--moe-backend=flashinfer-cutlass,--attention-backend,flashinfer,-q,compressed-tensors"),
     ("torchtitan", "--compile.enable,--optimizer.lr=1e-3,--metrics.no_enable_wandb"),
     ("maxtext", "steps=30,steps=3e2,learning_rate=3.e-5,enable_checkpointing=False,max_num_checkpoints_to_keep=null"),
     ("vllm", "--enable_prefix_caching,--no-enable-prefix-caching,-O3,--compilation-config.level=3"),
@@ -59,12 +60,18 @@ KNOWN = [
 
 WRONG = [
     # framework, arguments, what is said, what is written instead
-    ("megatron", "--fp8-recipe,foo", "--fp8-recipe foo, and megatron 0.19.2 takes tensorwise, delayed, ", "give --fp8-recipe tensorwise, "),
+    ("megatron", "--fp8-recipe,foo", "--fp8-recipe foo, and megatron 0.19.2 takes tensorwise, delayed, ", "give it one of these, or leave --fp8-recipe out"),
     ("megatron", "--fp8-recipe,blockwis", "--fp8-recipe blockwis", "write --fp8-recipe blockwise, or leave --fp8-recipe out"),
     ("megatron", "--lr,fast", "--lr fast, and megatron 0.19.2 takes a number", "give --lr a number, or leave --lr out"),
     ("megatron", "--train-iters,1.5", "--train-iters 1.5, and megatron 0.19.2 takes a whole number", "leave --train-iters out"),
     ("megatron", "--save,--load,/c", "--save nothing, and megatron 0.19.2 takes a value", "leave --save out"),
     ("megatron", "--moe-permute-fusion=true", "--moe-permute-fusion true, and megatron 0.19.2 takes no value", "write --moe-permute-fusion alone"),
+    ("vllm", "--kv-cache-dtype=fp9", "--kv-cache-dtype fp9, and vllm 0.33.0 takes auto, float16, ", "write --kv-cache-dtype fp8, or"),
+    ("vllm", "-q=foo", "--quantization foo, and vllm 0.33.0 takes awq, ", "give it one of these, or leave --quantization out"),
+    ("vllm", "--moe-backend=marlyn", "--moe-backend marlyn, and vllm 0.33.0 takes auto, ", "write --moe-backend marlin, or"),
+    ("vllm", "--attention-backend=flashmia", "--attention-backend flashmia, and", "write --attention-backend FLASHMLA, or"),
+    ("sglang", "--moe-runner-backend=flashinfer_trtlm", "and sglang 0.5.23 takes auto, ", "write --moe-runner-backend flashinfer_trtllm, or"),
+    ("sglang", "--attention-backend,fa5", "--attention-backend fa5, and sglang 0.5.23 takes triton, ", "write --attention-backend fa4, or"),
     ("vllm", "--gpu-memory-utilization=7", "takes a number above 0 and of at most 1", "leave --gpu-memory-utilization out"),
     ("vllm", "--max-num-seqs,-8", "--max-num-seqs -8, and vllm 0.33.0 takes a whole number of at least 1", "write --max-num-seqs 1, or"),
     ("vllm", "--max_num_seqs=0", "--max-num-seqs 0, and", "write --max-num-seqs 1, or"),

@@ -83,7 +83,8 @@ def _wrong(parser: Parser, items: Iterable[Said]) -> Iterator[tuple[str, str, st
             value = short(" ".join(item.values if takes.many else item.values[:1])) or "nothing"
             better = takes.instead(item.values[0] if item.values else "")
             joint = " " if option.startswith("-") and "." not in option else "="
-            fix = f"write {option}{joint}{better}, or {leave}" if better else f"give {option} {wanted}, or {leave}"
+            other = "give it one of these" if takes.choices else f"give {option} {wanted}"
+            fix = f"write {option}{joint}{better}, or {leave}" if better else f"{other}, or {leave}"
             fix = f"write {option} alone, or {leave}" if takes.type == "switch" else fix
             yield option, f"framework.args gives {_plain(option)} {_plain(value)}, and {{}} takes {_plain(wanted)}", fix
 
