@@ -1,4 +1,4 @@
-"""Arguments of training that change memory or time and that no cost of ours follows: by framework, and what each changes.
+"""Arguments that change memory or time and that no cost of ours follows: by framework, and what each changes.
 
 Of an option that costs follow for most of its values, those that they do not: the option and the value.
 """
@@ -15,6 +15,9 @@ _GRAPHS = "CUDA graphs: memory of static buffers, and less time of launches"
 _OVERLAP = "work that runs beside other work"
 _FUSION = "fewer kernels and copies"
 _OFFLOAD = "what goes to the host's memory"
+
+_HOST_CACHE = "keys and values that wait in the host's memory: prompts that are found there"
+_GROUPS = "weights that are fetched from the host's memory"
 
 UNCOSTED: Mapping[str, Mapping[str, str]] = {
     "megatron": {
@@ -36,6 +39,19 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
             ("--optimizer lion", "--optimizer soap", "--optimizer adaptive_muon"), "what the optimizer keeps"
         ),
         "--muon-scalar-optimizer lion": "what the optimizer of embeddings keeps",
+    },
+    "vllm": {
+        "--kv-offloading-size": _HOST_CACHE,
+        "--offload-group-size": _GROUPS,
+    },
+    "sglang": {
+        "--enable-hierarchical-cache": _HOST_CACHE,
+        "--enable-lmcache": _HOST_CACHE,
+        "--offload-group-size": _GROUPS,
+    },
+    "tensorrt_llm": {
+        "--extra_llm_api_options.kv_cache_config.host_cache_size": _HOST_CACHE,
+        "--config.kv_cache_config.host_cache_size": _HOST_CACHE,
     },
     "torchtitan": {
         "--compile.enable": "fused kernels, and what they keep",
@@ -61,6 +77,10 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
 }
 
 
+SERVERS = ("vllm", "sglang", "tensorrt_llm")
+"""Whose arguments are those of servers."""
+
+
 def uncosted(config: Config) -> Iterator[Check]:
     """One warning for all of them; nothing where none is given."""
     table = UNCOSTED.get(config.framework.name, {})
@@ -68,7 +88,7 @@ def uncosted(config: Config) -> Iterator[Check]:
     said = words(config.framework.args, starts) if starts else words(config.framework.args)
     spelt = (name for item in said for name in (item.name, " ".join((item.name, *item.values))))
     found = {name: table[name] for name in spelt if name in table}
-    if not found or not config.workload.train:
+    if not found or config.workload.train == (config.framework.name in SERVERS):
         return
     listed = "; ".join(f"{name} ({what})" for name, what in found.items())
     yield warned(

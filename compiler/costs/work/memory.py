@@ -118,9 +118,14 @@ def between(case: Case) -> NDArray[np.bool_]:
 
 def weights(case: Case, held: Counts) -> Array:
     if not case.workload.train:
-        return held.dense_bytes + held.moe_bytes + towers(case)
+        return held.dense_bytes + held.moe_bytes + towers(case) - on_host(case, held)
     kept = 0 * held.total if of_masters(case) else cut(case, held.dense_bytes, held.moe_bytes, 3)
     return kept + narrow_copies(case, held) + trained.added(case, held)
+
+
+def on_host(case: Case, held: Counts) -> Array:
+    """Bytes of a server's weights that are in the host's memory."""
+    return np.minimum(case.host_bytes, held.dense_bytes + held.moe_bytes)
 
 
 def towers(case: Case) -> Array:
