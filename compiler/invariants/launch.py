@@ -72,7 +72,7 @@ def _named(config: Config) -> Iterator[Check]:
 @declared("nccl-device-names")
 def device_names(config: Config) -> Iterator[Check]:
     """NCCL matches device names by prefix: mlx5_1 also takes mlx5_10 unless the list starts with =."""
-    merged = {**config.site.environment, **config.launch.environment}
+    merged = config.environment
     for name in ("NCCL_IB_HCA", "NCCL_SOCKET_IFNAME"):
         value = merged.get(name)
         if value:

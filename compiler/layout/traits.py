@@ -78,7 +78,8 @@ class Traits:
 
     Of a server (`serves`): `room` is what it makes of memory. Decode of more sequences than `graph_batch` on a rank is launched
     kernel by kernel; None for any number. `combine_bytes`: of an element that experts send back; None for as many as activations
-    have. It looks for requests once in `interval` decode steps. `cached`: what its layers cache.
+    have. It looks for requests once in `interval` decode steps. `cached`: what its layers cache. `host_bytes`: of a rank's weights
+    that are in the host's memory, and come from there in every pass.
     """
 
     padded_vocab_size: Any
@@ -100,6 +101,7 @@ class Traits:
     combine_bytes: float | None = None
     interval: int = 1
     cached: Cached = Cached()
+    host_bytes: float = 0.0
 
     def of(self, by_degrees: Mapping[str, Any]) -> Traits:
         """With others of those that depend on degrees."""

@@ -81,6 +81,11 @@ class Config:
         return resolve(self.parallel, self.model.moe)
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Variables of every rank that the user sets: the site's, and the launch's over them."""
+        return {**self.site.environment, **self.launch.environment}
+
+    @property
     def ranks(self) -> int:
         """Ranks of all instances."""
         return self.degrees.world_size * self.framework.instances
