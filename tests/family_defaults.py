@@ -30,6 +30,19 @@ def classes() -> dict[str, Any]:
     return {name: kind for name, kind in texts.items() if dataclasses.is_dataclass(kind)}
 
 
+def wrappers() -> dict[str, bool]:
+    """Whether a class of several parts ties embedding and head where its file says nothing of it."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    found = {}
+    for name in sorted(CONFIG_MAPPING.keys()):
+        kind = CONFIG_MAPPING[name]
+        if "text_config" in getattr(kind, "sub_configs", {}) and dataclasses.is_dataclass(kind):
+            said = {item.name: item.default for item in dataclasses.fields(kind)}.get("tie_word_embeddings")
+            found |= {name: said} if isinstance(said, bool) else {}
+    return found
+
+
 def entry(kind: Any, wanted: set[str]) -> dict[str, Any]:
     """Defaults that are plain values, and the names that stand for each other."""
     base = {item.name for item in dataclasses.fields(_base())}
@@ -61,6 +74,7 @@ def _base() -> Any:
 def written() -> str:
     wanted = keys()
     lines = [f" {json.dumps(name)}: {json.dumps(entry(kind, wanted))}" for name, kind in classes().items()]
+    lines.append(f' "wrappers": {json.dumps(wrappers())}')
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 

@@ -153,7 +153,7 @@ def _told(texts: list[str]) -> tuple[str, str]:
     for pattern, what, instead in _SAID:
         matched = re.search(pattern, whole)
         if matched:
-            return what.format(*matched.groups()), instead
+            return what.format(*matched.groups()), instead if whole.isprintable() else "write it in UTF-8"
     return whole, "mend the value or the file it names"
 
 

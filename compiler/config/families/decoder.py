@@ -157,7 +157,7 @@ def learned_positions(key: str = "max_position_embeddings", more: int = 0) -> Pa
     """A table of positions, of `more` rows than positions."""
 
     def part(source: Source) -> dict[str, Any]:
-        count = source.positive(key) or 1024
+        count = source.size(key) or 1024
         table = (count + more) * source.required("hidden_size")
         found = {"position_embedding_type": "absolute", "max_position_embeddings": count}
         return {**found, "other_params": {"positions": float(table)}}
@@ -181,7 +181,7 @@ def other(name: str, *, hidden: int = 0, vocabulary: int = 0) -> Part:
 def gpt2(source: Source) -> dict[str, Any]:
     """Biases everywhere, dropout, and a table of positions."""
     return {
-        "intermediate_size": source.positive("n_inner") or 4 * source.required("hidden_size"),
+        "intermediate_size": source.size("n_inner") or 4 * source.required("hidden_size"),
         "hidden_act": source.word("activation_function", "gelu_new"),
         "attention_dropout": source.number("attn_pdrop", 0.1),
         "hidden_dropout": source.number("resid_pdrop", 0.1),

@@ -60,20 +60,19 @@ def gemma3n(source: Source) -> dict[str, Any]:
 
 def gemma4(source: Source) -> dict[str, Any]:
     """Layers that see all tokens have larger heads, and keys that are values too where `attention_k_eq_v` says so."""
-    types, window, head = _types(source, 6), source.positive("sliding_window"), source.positive("head_dim") or 256
+    types, window, head = _types(source, 6), source.positive("sliding_window"), source.size("head_dim") or 256
     types[-1] = FULL
     inputs, tables = _inputs(source)
-    tied, own = source.flag("attention_k_eq_v"), source.data.get("num_global_key_value_heads")
-    wide = source.data.get("global_head_dim")
-    size = wide if isinstance(wide, int) and wide > 0 else 512
-    kv = own if tied and isinstance(own, int) and own > 0 else source.positive("num_key_value_heads") or 1
+    tied, own = source.flag("attention_k_eq_v"), source.size("num_global_key_value_heads")
+    size = source.size("global_head_dim") or 512
+    kv = own if tied and own else source.size("num_key_value_heads") or 1
     both = {"norms": 2, "extra": inputs}
     full = {**both, "head_dim": size, "value_dim": size, "kv_heads": kv}
     near = {
         **both,
         "head_dim": head,
         "value_dim": head,
-        "kv_heads": source.positive("num_key_value_heads") or 1,
+        "kv_heads": source.size("num_key_value_heads") or 1,
         "window": window,
     }
     found: dict[str, Any] = {

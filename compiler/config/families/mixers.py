@@ -14,7 +14,9 @@ WORDS = {
     **dict.fromkeys(
         ("attention", "full", "global", "global_attention", "indexed_attention", "f", "a", "hybrid_full"), FULL
     ),
-    **dict.fromkeys(("sliding", "local", "local_attention", "swa", "sliding_window", "hybrid_sliding"), SLIDING),
+    **dict.fromkeys(
+        ("sliding", "local", "local_attention", "swa", "sliding_window", "hybrid_sliding", "window_attention"), SLIDING
+    ),
     **dict.fromkeys(("linear", "mamba", "mamba2", "recurrent", "gated_deltanet", "kda", "lightning"), LINEAR),
 }
 """What files call the words of `layer_types`."""
@@ -27,9 +29,14 @@ def every(period: int, at: int = -1) -> Rule:
     return lambda i, _: i % period == at % period
 
 
-def words(source: Source, key: str, known: tuple[str, ...]) -> list[str] | None:
-    """The file's list of words, in ours; an unknown one is told."""
-    found = source.each(key, str, source.layers())
+def fourth_last(i: int, n: int) -> bool:
+    """Every fourth layer, counted from the last one."""
+    return (n - 1 - i) % 4 == 0
+
+
+def words(source: Source, key: str, known: tuple[str, ...], *, each: bool = True) -> list[str] | None:
+    """The file's list of words, one for each layer unless they are taken in turns, in ours; an unknown one is told."""
+    found = source.each(key, str, source.layers()) if each else source.entries(key, str)
     if found is None:
         return None
     named = [WORDS.get(word, word) for word in found]
@@ -102,8 +109,9 @@ def chunked(source: Source) -> dict[str, Any]:
     size = source.positive("attention_chunk_size")
     if size is None:
         return {}
-    layers, types = source.layers(), source.entries("layer_types", str)
-    ropes = source.entries("no_rope_layers", int) or [(i + 1) % 4 for i in range(layers)]
+    layers = source.layers()
+    types = source.each("layer_types", str, layers)
+    ropes = source.each("no_rope_layers", int, layers) or [(i + 1) % 4 for i in range(layers)]
     found = [kind == "chunked_attention" for kind in types] if types else [bool(rope) for rope in ropes]
     return {"sliding_window": size, "layer_types": kinds(found), "attention_chunk_size": size}
 
@@ -137,22 +145,24 @@ def gated(key: str | None, how: str = "elements") -> Part:
 
 
 def latent(source: Source) -> dict[str, Any]:
-    keys = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim")
-    found: dict[str, Any] = {key: source.required(key) for key in keys}
+    found: dict[str, Any] = {key: source.required(key) for key in ("kv_lora_rank", "qk_nope_head_dim")}
+    rope = "qk_rope_head_dim"
+    found[rope] = source.positive(rope) if source.find(rope) == 0 else source.required(rope)
     usual = source.required("hidden_size") // source.required("num_attention_heads")
-    found["v_head_dim"] = source.positive("v_head_dim") or usual
+    found["v_head_dim"] = source.size("v_head_dim") or usual
     return found | {"q_lora_rank": source.positive("q_lora_rank"), "head_dim": None}
 
 
 def indexed(source: Source) -> dict[str, Any]:
     """An indexer, on every layer or where `indexer_types` says "full": others take what the last one chose."""
     keys = ("index_topk", "index_n_heads", "index_head_dim")
-    found: dict[str, Any] = {key: source.positive(key) for key in keys}
+    found: dict[str, Any] = {key: source.size(key) for key in keys}
     return found | _shared_indexers(source)
 
 
 def _shared_indexers(source: Source) -> dict[str, Any]:
-    count, said = source.layers(), source.entries("indexer_types", str)
+    count = source.layers()
+    said = source.each("indexer_types", str, count)
     if said is None:
         freq, offset = max(1, source.integer("index_topk_freq", 1)), source.integer("index_skip_topk_offset", 2)
         said = ["full" if max(i - offset + 1, 0) % freq == 0 else "shared" for i in range(count)]

@@ -34,12 +34,12 @@ def dbrx(source: Source) -> dict[str, Any]:
     """Sizes of attention and of experts stand in mappings of their own."""
     attention, feed = source.inside("attn_config"), source.inside("ffn_config")
     return {
-        "num_key_value_heads": attention.positive("kv_n_heads") or 1,
+        "num_key_value_heads": attention.size("kv_n_heads") or 1,
         "rope_theta": attention.number("rope_theta", 10000.0),
         "intermediate_size": 0,
-        "moe_intermediate_size": feed.positive("ffn_hidden_size") or 3584,
-        "num_experts": feed.positive("moe_num_experts") or 4,
-        "num_experts_per_tok": feed.positive("moe_top_k") or 1,
+        "moe_intermediate_size": feed.size("ffn_hidden_size") or 3584,
+        "num_experts": feed.size("moe_num_experts") or 4,
+        "num_experts_per_tok": feed.size("moe_top_k") or 1,
         "router_jitter_noise": feed.number("moe_jitter_eps", 0.0) or 0.0,
     }
 
@@ -132,7 +132,7 @@ def beam(source: Source) -> dict[str, Any]:
 
 def cohere2_moe(source: Source) -> dict[str, Any]:
     """The first layers may be dense, of a width of their own."""
-    width = source.positive("prefix_dense_intermediate_size") or source.required("intermediate_size")
+    width = source.size("prefix_dense_intermediate_size") or source.required("intermediate_size")
     return {"intermediate_size": width}
 
 
@@ -197,3 +197,38 @@ def lfm2_router(source: Source) -> dict[str, Any]:
 
 def qkv_flag(source: Source) -> dict[str, Any]:
     return {"qkv_bias": source.flag("qkv_bias", default=True)}
+
+
+def muse_spark(source: Source) -> dict[str, Any]:
+    """Experts work in a latent between two norms; what each block adds goes through a gate an element."""
+    latent, hidden = source.positive("moe_hidden_size"), source.required("hidden_size")
+    gated = {"norms": 2, "extra": hidden}
+    return {
+        "moe_latent_size": latent,
+        "scoring_func": "sigmoid",
+        "routed_scaling_factor": source.number("routed_scaling_factor", 1.0),
+        "blocks": {
+            FULL: {"extra": hidden},
+            "dense": gated,
+            "sparse": {**gated, "extra": hidden + 2 * (latent or 0)},
+        },
+    }
+
+
+def ernie_vision(source: Source) -> dict[str, Any]:
+    """Experts of their own for parts of images, which text never meets: counted with the towers."""
+    widths = source.entries("moe_intermediate_size", int) or [1536, 512]
+    count, experts = source.layers(), source.required("num_experts")
+    marks = source.each("mlp_layer_types", str, count)
+    routed = [word == "sparse" for word in marks] if marks else [i > 0 for i in range(count)]
+    text, seen = widths[0], widths[-1] if len(widths) > 1 else 0
+    of_images = experts * (3 * source.required("hidden_size") * seen + source.required("hidden_size") + 1)
+    return {
+        "num_experts": experts,
+        "num_experts_per_tok": source.required("num_experts_per_tok"),
+        "moe_intermediate_size": max(1, text),
+        "moe_layer_freq": frequency(routed),
+        "blocks": {"sparse": {"extra": experts}},
+        "towers": {"vision_experts": float(sum(routed) * of_images)},
+        **shared(source.integer("moe_num_shared_experts", 0) * max(1, text)),
+    }

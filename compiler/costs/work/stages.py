@@ -74,6 +74,19 @@ class Layers:
         )
 
     @property
+    def own(self) -> Layers:
+        """Blocks by whose weights a stage holds: those that several blocks have together once."""
+        if not any(block.again for block, _ in self.blocks):
+            return self
+        counts = dict(self.blocks)
+
+        def once(block: Block, count: Array) -> Array:
+            first = counts.get(replace(block, again=False), 0 * count)
+            return np.asarray(np.minimum(count, 1) * (first == 0)) if block.again else count
+
+        return replace(self, blocks=tuple((block, once(block, count)) for block, count in self.blocks))
+
+    @property
     def without_mtp(self) -> Layers:
         """The same where no MTP layer is held."""
         return replace(self, mtp=0 * self.mtp)
