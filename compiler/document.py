@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,8 +17,8 @@ from compiler.world import World
 SCHEMA = "rankplan/1"
 
 
-def document(world: World, costs: Costs) -> dict[str, Any]:
-    """All but the plan's name and fingerprint, checks and claims."""
+def document(world: World, costs: Costs, traffic: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """All but the plan's name and fingerprint, checks and claims; `traffic` is its rows."""
     found = costs.to_dict()
     return {
         "schema": SCHEMA,
@@ -28,6 +29,7 @@ def document(world: World, costs: Costs) -> dict[str, Any]:
         **_layout(world),
         "padded_vocab_size": world.traits.padded_vocab_size,
         **found,
+        "traffic": list(traffic),
         "facts": facts(world, found),
         "assumed": _assumed(world.config),
     }

@@ -23,6 +23,7 @@ from compiler.rank_map import RankMap
 from compiler.specs.config import Config
 from compiler.specs.hardware import Within
 from compiler.specs.newer import said
+from compiler.traffic.totals import Traffic, rows, traffic
 from compiler.words import figures
 from compiler.world import World
 
@@ -37,8 +38,13 @@ class Part:
     @cached_property
     def contents(self) -> Mapping[str, Any]:
         """What `plan.json` says of it, to be read alone: all but its name, checks and claims."""
-        found: Mapping[str, Any] = figures(document(self.world, self.costs))
+        found: Mapping[str, Any] = figures(document(self.world, self.costs, rows(self.traffic)))
         return found
+
+    @cached_property
+    def traffic(self) -> Traffic | None:
+        """Bytes over every link; None where the cluster has no room for the ranks."""
+        return traffic(self.world)
 
 
 @dataclass(frozen=True)
