@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler.claims.facts import facts
 from compiler.cluster.share import Share
@@ -14,11 +14,18 @@ from compiler.layout.grid import Grid
 from compiler.specs.config import Config
 from compiler.world import World
 
+if TYPE_CHECKING:
+    from compiler.placement.chosen import Chosen
+
 SCHEMA = "rankplan/1"
 
 
-def document(world: World, costs: Costs, traffic: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """All but the plan's name and fingerprint, checks and claims; `traffic` is its rows."""
+def document(
+    world: World, costs: Costs, traffic: Sequence[Mapping[str, Any]], placement: Chosen | None
+) -> dict[str, Any]:
+    """All but the plan's name and fingerprint, checks and claims; `traffic` is its rows, `placement` how it was
+    searched, where it was.
+    """
     found = costs.to_dict()
     return {
         "schema": SCHEMA,
@@ -30,6 +37,7 @@ def document(world: World, costs: Costs, traffic: Sequence[Mapping[str, Any]]) -
         "padded_vocab_size": world.traits.padded_vocab_size,
         **found,
         "traffic": list(traffic),
+        **({} if placement is None else {"placement": placement.to_dict()}),
         "facts": facts(world, found),
         "assumed": _assumed(world.config),
     }

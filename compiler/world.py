@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.cluster.packing import Blocks
 from compiler.cluster.slots import Slots
 from compiler.cluster.spans import SPANS, spans
 from compiler.layout.experts import ExpertBlocks
@@ -23,7 +24,8 @@ from compiler.specs.degrees import Degrees
 @dataclass(frozen=True)
 class World:
     """The ranks of one instance, in closed form: its grids, and `kinds` of groups, those of the plan's axes first. `slots` covers
-    every instance's nodes, the first one's first. `traits` are what else the framework decides.
+    every instance's nodes, the first one's first. `traits` are what else the framework decides, `blocks` how slots are
+    bound to hosts that nobody knows yet, where that was searched.
     """
 
     config: Config
@@ -35,6 +37,7 @@ class World:
     slots: Slots
     kinds: Mapping[str, GroupKind]
     traits: Traits
+    blocks: Blocks | None = None
     _spans: dict[str, NDArray[np.int8]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property

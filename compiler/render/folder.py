@@ -73,7 +73,7 @@ def _described(plan: Plan) -> Iterator[Artifact]:
     """What says what a plan is, of one part or of several."""
     contents = plan.contents
     yield Artifact("plan.json", to_json(contents))
-    yield Artifact("config.yaml", dump(plan.config))
+    yield Artifact("config.yaml", dump(plan.declared))
     yield Artifact("report.md", markdown(plan.name, sections.of(plan, contents)))
 
 
