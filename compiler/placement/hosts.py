@@ -11,8 +11,8 @@ import numpy as np
 from compiler.cluster.hosts import of_plan
 from compiler.cluster.inventory import Host, natural
 from compiler.layout.grid import Ranks
+from compiler.placement.bound import Room, room
 from compiler.placement.footprints import Network
-from compiler.placement.score import Room
 from compiler.runtime.pack import Path
 from compiler.specs.config import Config
 
@@ -53,9 +53,7 @@ class Hosts:
     @cached_property
     def room(self) -> Room:
         leaf, pod, domain = self._ids
-        domains = np.bincount(domain).tolist() if self.per_domain else []
-        nested = len(np.unique(np.stack([domain, leaf]), axis=1).T) == len(np.unique(domain))
-        return Room(domains, np.bincount(leaf).tolist(), np.bincount(pod).tolist(), nested)
+        return room(Network(leaf, pod, domain if self.per_domain else None))
 
     @property
     def places(self) -> list[tuple[str, Path]]:

@@ -20,11 +20,13 @@ from compiler.errors import CompilerError
 from compiler.frameworks.lay_out import lay_out
 from compiler.layout.grid import Ranks
 from compiler.placement import hosts as known
+from compiler.placement.bound import Room, bound
+from compiler.placement.bound import room as room_of
 from compiler.placement.chains import chains
 from compiler.placement.exhaustive import every
 from compiler.placement.footprints import FABRIC, NVLINK, Footprints, Network, footprints
 from compiler.placement.hosts import Hosts
-from compiler.placement.score import Room, Score, bound, scores
+from compiler.placement.score import Score, scores
 from compiler.placement.times import Times, times
 from compiler.runtime.pack import pack
 from compiler.specs.config import Config
@@ -86,7 +88,7 @@ def search(config: Config, by: Calibration) -> Found:
     better, bounds, tried, least = list[Candidate](), list[Score](), 1 + len(others), default.score
     orders = [first, *(_ordered(other, by) for other in _orders(first))]
     for ordered in orders:
-        bounds.append(bound(ordered.times, ordered.each, _room(ordered.world, room)))
+        bounds.append(bound(ordered.times, ordered.each, next(iter(ordered.far), None), _room(ordered.world, room)))
         if ordered is not first and least.rounded <= bounds[-1].rounded:
             continue
         made = list(_candidates(ordered, room, bounds[-1]))
@@ -147,10 +149,7 @@ def _room(world: World, room: Hosts | None) -> Room:
         return room.room
     slots = world.slots
     wide = slots.domain_gpus >= slots.gpus
-    pairs = np.unique(np.stack([slots.domain, slots.leaf]), axis=1)
-    domains = np.bincount(slots.domain).tolist() if wide else []
-    nested = pairs.shape[1] == len(np.unique(slots.domain))
-    return Room(domains, np.bincount(slots.leaf).tolist(), np.bincount(slots.pod).tolist(), nested)
+    return room_of(Network(slots.leaf, slots.pod, slots.domain if wide else None))
 
 
 def _network(ordered: Ordered, room: Hosts | None, rows: Ranks | None) -> Network:
@@ -184,8 +183,8 @@ def _candidates(ordered: Ordered, room: Hosts | None, least: Score) -> Iterator[
         yield from _scored(ordered, room, [] if room is None else [room.default], [None])
         return
     made = list(chains(ordered.far, room.count))
-    rows = [room.default, *(_packed(room, chain) for chain in made)]
-    found = _scored(ordered, room, rows, [None, *made])
+    rows = [room.default, *(_packed(room, chain) for chain in made), *(_in_line(room, chain) for chain in made)]
+    found = _scored(ordered, room, rows, [None, *made, *(replace(chain, sizes=()) for chain in made)])
     yield from found
     if min(one.score.rounded for one in found) > least.rounded:
         all_rows = every(room)
@@ -193,6 +192,13 @@ def _candidates(ordered: Ordered, room: Hosts | None, least: Score) -> Iterator[
             scored = scores(ordered.times, ordered.each, room.network(all_rows))
             at = min(range(len(scored)), key=lambda index: scored[index].rounded)
             yield Candidate(ordered, scored[at], all_rows[at])
+
+
+def _in_line(room: Hosts, chain: Blocks) -> Ranks:
+    """Hosts as they follow each other, whatever they cut."""
+    found = np.empty(room.count, dtype=np.int64)
+    found[list(chain.slots)] = room.numbers(pack(room.places, (), room.count))
+    return found
 
 
 def _packed(room: Hosts, chain: Blocks) -> Ranks:

@@ -15,8 +15,8 @@ class Part:
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
-        self.below = {}  # type: Dict[str, Part]
-        self.hosts = []  # type: List[str]
+        self.below: Dict[str, "Part"] = {}
+        self.hosts: List[str] = []
         self.free = 0
 
     def add(self, host: str, path: Path) -> None:
@@ -40,7 +40,7 @@ class Packing:
         self.root, self.depth, self.sizes = Part(0), len(places[0][1]), sizes
         for host, path in places:
             self.root.add(host, path)
-        self.taken = []  # type: List[str]
+        self.taken: List[str] = []
         self.homes = [self.home(size) for size in sizes]
 
     def home(self, size: int) -> int:
@@ -116,7 +116,7 @@ def chosen(room: List[Tuple[int, Part]], count: int) -> Tuple[int, Part]:
     enough = [pair for pair in room if pair[0] >= count]
     if enough:
         return min(enough, key=lambda pair: (pair[0], pair[1].free))
-    first = {}  # type: Dict[int, List[Part]]
+    first: Dict[int, List[Part]] = {}
     for fitting, below in room:
         if fitting:
             first.setdefault(fitting, []).append(below)
