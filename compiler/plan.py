@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler import pooled
 from compiler.checks import Check
@@ -23,22 +23,34 @@ from compiler.rank_map import RankMap
 from compiler.specs.config import Config
 from compiler.specs.hardware import Within
 from compiler.specs.newer import said
+from compiler.traffic.totals import Traffic, rows, traffic
 from compiler.words import figures
 from compiler.world import World
+
+if TYPE_CHECKING:
+    from compiler.placement.chosen import Chosen
 
 
 @dataclass(frozen=True)
 class Part:
-    """One world in closed form, and what it costs; tables of ranks and groups are expanded when they are asked for."""
+    """One world in closed form, what it costs, and the search for its placement where there was one; tables of ranks and groups are
+    expanded when they are asked for.
+    """
 
     world: World
     costs: Costs
+    placement: Chosen | None = None
 
     @cached_property
     def contents(self) -> Mapping[str, Any]:
         """What `plan.json` says of it, to be read alone: all but its name, checks and claims."""
-        found: Mapping[str, Any] = figures(document(self.world, self.costs))
+        found: Mapping[str, Any] = figures(document(self.world, self.costs, rows(self.traffic), self.placement))
         return found
+
+    @cached_property
+    def traffic(self) -> Traffic | None:
+        """Bytes over every link; None where the cluster has no room for the ranks."""
+        return traffic(self.world)
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,12 @@ class Plan:
     @property
     def name(self) -> str:
         return self.config.plan_name
+
+    @property
+    def declared(self) -> Config:
+        """What the user wrote, before a placement was searched."""
+        searched = self.only.placement if self.alone else None
+        return self.config if searched is None else searched.declared
 
     @property
     def world(self) -> World:

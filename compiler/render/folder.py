@@ -17,6 +17,7 @@ from compiler.render.engine import sh
 from compiler.report import sections
 from compiler.report.markdown import markdown
 from compiler.schedulers.registry import artifacts as launch_artifacts
+from compiler.traffic.matrices import RANK_LIMIT, archive
 from compiler.words import figures
 
 
@@ -64,13 +65,15 @@ def files(plan: Plan) -> Iterator[Artifact]:
         from compiler.rank_graph import serialised
 
         yield Artifact("graph.json.gz", serialised(plan.world))
+    if plan.config.traffic and (found := plan.only.traffic) is not None and found.places.ranks <= RANK_LIMIT:
+        yield Artifact("traffic.npz", archive(found))
 
 
 def _described(plan: Plan) -> Iterator[Artifact]:
     """What says what a plan is, of one part or of several."""
     contents = plan.contents
     yield Artifact("plan.json", to_json(contents))
-    yield Artifact("config.yaml", dump(plan.config))
+    yield Artifact("config.yaml", dump(plan.declared))
     yield Artifact("report.md", markdown(plan.name, sections.of(plan, contents)))
 
 

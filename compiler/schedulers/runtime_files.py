@@ -46,6 +46,9 @@ def launch_json(job: Job) -> str:
         **_restarts(job),
         "preflight": _preflight(job),
     }
+    launch["spans"] = _spans(job)
+    if job.world.blocks is not None:
+        launch["pack"] = asdict(job.world.blocks)
     if job.within.nodes or job.share.taken:
         nodes = job.within.nodes or job.within.first + job.all_nodes
         launch["within"] = {"nodes": nodes, "first": job.within.first, "taken": job.share.taken}
@@ -89,6 +92,18 @@ def _places(job: Job) -> dict[str, Any]:
         "numa": _of_gpus(job, job.site.numa),
         "nodes_per_leaf": job.world.config.hardware.fabric.nodes_per_leaf,
     }
+
+
+def _spans(job: Job) -> dict[str, Any]:
+    """Groups of several ranks in closed form, and the farthest span of each kind."""
+    world, hardware = job.world, job.world.config.hardware
+    kinds = {
+        kind: {"span": world.worst_span(kind), "members": found.members, "bases": found.bases}
+        for kind, found in world.kinds.items()
+        if found.size > 1
+    }
+    nodes = max(1, hardware.nvlink.domain_gpus // hardware.node.gpus)
+    return {"mode": job.launch.spans, "domain_nodes": nodes, "kinds": kinds}
 
 
 def _restarts(job: Job) -> dict[str, Any]:

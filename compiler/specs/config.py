@@ -69,6 +69,8 @@ class Config:
     """Order of the slots: as the cluster is declared, or searched for the least time."""
     graph: bool = False
     """Write `graph.json.gz`, the rank graph in networkx's node-link format."""
+    traffic: bool = True
+    """Write `traffic.npz`, bytes between ranks, between leaves and over every link; of up to 65,536 ranks."""
     name: Optional[str] = None
     """The plan's name and folder; made from model, degrees and whatever is not the default where it is null."""
     out: str = "out"
