@@ -19,6 +19,7 @@ def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
         yield Section(
             "Claims",
             (f'What "{plan.config.expect.source}" says, held against this plan.', _claims(plan)),
+            urgent=True,
             lines=(("claims", count(verdict.verdict.replace("_", " ") for verdict in plan.expectations)),),
         )
 

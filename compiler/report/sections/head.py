@@ -33,6 +33,7 @@ def _of_one(plan: Plan, degrees: Mapping[str, Any]) -> Section:
                 ((*values, config.parallel.order),),
             ),
         ),
+        urgent=True,
         lines=(
             (
                 "ranks",
@@ -78,6 +79,7 @@ def _of_pools(plan: Plan, contents: Mapping[str, Any]) -> Section:
                 ),
             ),
         ),
+        urgent=True,
         lines=tuple((role, _pool(found)) for role, found in pools.items()),
     )
 
