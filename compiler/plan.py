@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler import pooled
 from compiler.checks import Check
@@ -26,6 +26,9 @@ from compiler.specs.newer import said
 from compiler.words import figures
 from compiler.world import World
 
+if TYPE_CHECKING:
+    from compiler.report.notebook import Svg
+
 
 @dataclass(frozen=True)
 class Part:
@@ -41,7 +44,7 @@ class Part:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What is compiled and launched as one: a single part, which has no name, or with pools prefill and decode.
 
@@ -128,6 +131,27 @@ class Plan:
         verdicts = [asdict(verdict) for verdict in self.expectations]
         named = {"schema": found["schema"], "name": self.name, "fingerprint": self.fingerprint}
         return {**named, **found, "checks": checks, "expectations": verdicts}
+
+    def __repr__(self) -> str:
+        """What it is called, whether it fits, and how fast it is."""
+        from compiler.report import notebook
+
+        return notebook.short(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first screen of the report."""
+        from compiler.report import notebook
+
+        return notebook.first(self)
+
+    def figure(self, name: str) -> Svg:
+        """A figure of the report as an SVG: "ranks", "memory", "timeline", "step", "prefill", "decode", "experts".
+
+        Raises ConfigError for a name that this plan has no figure of.
+        """
+        from compiler.report import notebook
+
+        return notebook.figure(self, name)
 
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.

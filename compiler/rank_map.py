@@ -22,9 +22,13 @@ _ATTENTION = ("tp", "cp", "dp", "pp")
 _EXPERT = ("etp", "ep", "edp")
 
 
-@dataclass(frozen=True)
-class RankMap(Mapping[str, NDArray[Any]]):
-    """column -> array of length world_size; integers, or strings for host, layers, experts and devices."""
+@dataclass(frozen=True, repr=False)
+class RankMap(Mapping[str, NDArray[Any]], dict[str, NDArray[Any]]):  # type: ignore[metaclass] # mypy knows dict as no class of an ABC
+    """column -> array of length world_size; integers, or strings for host, layers, experts and devices.
+
+    What it does is a Mapping's, with each column expanded when it is asked for. It is a dict, and an empty one, only so that
+    `pandas.DataFrame(plan.rank_map)`, which asks for one, reads it column by column.
+    """
 
     world: World
     _columns: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -37,6 +41,12 @@ class RankMap(Mapping[str, NDArray[Any]]):
             found.setflags(write=False)
             self._columns[column] = found
         return self._columns[column]
+
+    def __setitem__(self, column: str, value: Any) -> None:
+        raise TypeError(f"a plan's rank map does not change: {column}")
+
+    def __repr__(self) -> str:
+        return f"RankMap({self.world.size:,} ranks: {', '.join(COLUMNS)})"
 
     def __iter__(self) -> Iterator[str]:
         return iter(COLUMNS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 import time
 from base64 import b64encode
@@ -16,8 +18,9 @@ from compiler import compile_plan
 from compiler.plan import Plan
 from compiler.report import sections
 from compiler.report.blocks import Section, Table
-from compiler.report.html import page, words
+from compiler.report.html import is_page, page, words
 from compiler.report.verdict import Answer, answers
+from tests.command import call
 from tests.pages import Page, found, numbers
 from tests.pooled_plans import ON, POOLS
 
@@ -156,3 +159,26 @@ def test_it_stays_small(ranks: int, kilobytes: int, squares: int) -> None:
 
 def test_it_can_be_left_out(tmp_path: Path) -> None:
     assert not (compile_plan([*CASES["serve"], "report.html=false"]).write(tmp_path) / "report.html").exists()
+
+
+def test_a_sweep_has_a_page_of_its_plans(tmp_path: Path) -> None:
+    given = ["-m", "parallel=tp8_dp8,tp4_dp16,tp3", "model=llama3_1_8b", "hardware.nodes=8", "~expect", "scheduler=[]"]
+    ran = call(*given, "workload.sequence_lengths=[1024]", "sweep=mine", "--json", cwd=tmp_path)
+    folder = tmp_path / "out" / "sweeps" / "mine"
+    read = Page((folder / "report.html").read_text(encoding="utf-8"))
+    table = list(csv.DictReader((folder / "summary.csv").read_text().splitlines()))
+    said = [(*path.removeprefix("summary.csv#").split("."), value) for path, value in numbers(read)]
+    assert len(said) > 10
+    assert [cell for cell in said if table[int(cell[0])][cell[1]] != cell[2]] == []
+    assert [element.text.strip() for element in read.of("h2")] == ["What failed", "Plans"]
+    told = json.loads(ran.out)
+    assert (ran.code, [job["status"] for job in told["jobs"]]) == (1, ["ok", "ok", "3"])
+    assert told["best"][0].startswith("best by throughput: llama3_1_8b_tp")
+
+
+def test_a_page_that_is_no_page_of_ours_stays(tmp_path: Path) -> None:
+    mine = tmp_path / "report.html"
+    mine.write_text("<!DOCTYPE html>mine")
+    assert not is_page(mine)
+    mine.write_text(html(plan("serve")))
+    assert is_page(mine)

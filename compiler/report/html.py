@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from compiler.render.assets import folder
@@ -116,3 +117,13 @@ def words(text: str | Told) -> Markup:
 
 def _element(found: re.Match[str]) -> str:
     return f"<strong>{found[1]}</strong>" if found[1] is not None else f"<code>{found[2]}</code>"
+
+
+OURS = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="generator" content="rankplan">'
+"""How a page of ours begins."""
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of ours, which another one may replace."""
+    with path.open("rb") as file:
+        return file.read(len(OURS)) == OURS.encode()

@@ -15,6 +15,8 @@ MOST = 4096
 SHADES = 8
 CELL, ROOM, LABEL = 10, 6, 16
 """Sizes of a square and what is around it, of the space around a node, and of a leaf's name."""
+FEW, LARGE = 512, 16
+"""So few ranks have larger squares."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,12 @@ class Shape:
     rows: int
     across: int
     framed: bool
+    cell: int = CELL
 
     @property
     def node(self) -> tuple[int, int]:
         room = ROOM if self.framed else 0
-        return self.columns * CELL + room, self.rows * CELL + room
+        return self.columns * self.cell + room, self.rows * self.cell + room
 
     def block(self, nodes: int) -> tuple[int, int]:
         wide, high = self.node
@@ -50,6 +53,7 @@ def drawn(figure: RankGrid) -> dict[str, Any]:
         "height": height,
         "size": shape.node,
         "framed": shape.framed,
+        "side": shape.cell - 1,
         "labels": labels,
         "nodes": [
             (x, y, f"slot {slot}{f', host {host}' if host else ''}")
@@ -73,10 +77,11 @@ def drawn(figure: RankGrid) -> dict[str, Any]:
 def _shape(figure: RankGrid, tiles: bool) -> Shape:
     columns = 1 if tiles else math.ceil(math.sqrt(figure.each * 2)) if figure.each > 2 else figure.each
     rows = 1 if tiles else math.ceil(figure.each / columns)
-    wide = columns * CELL + ROOM * (not tiles)
+    cell = LARGE if figure.ranks <= FEW else CELL
+    wide = columns * cell + ROOM * (not tiles)
     most = max((count for _, count in figure.leaves), default=1)
     fitting = max(1, (WIDTH - 12) // wide)
-    return Shape(columns, rows, min(fitting, most if tiles and most <= 32 else 16 if tiles else 8), not tiles)
+    return Shape(columns, rows, min(fitting, most if tiles and most <= 32 else 16 if tiles else 8), not tiles, cell)
 
 
 def _blocks(figure: RankGrid, shape: Shape) -> Iterator[tuple[str, tuple[int, int], int, int]]:
@@ -108,7 +113,7 @@ def _cells(
             rank = node * figure.each + index
             if rank < figure.ranks:
                 column, row = index % shape.columns, index // shape.columns
-                yield x + offset + column * CELL, y + offset + row * CELL, _shade(figure.stages[rank], last)
+                yield x + offset + column * shape.cell, y + offset + row * shape.cell, _shade(figure.stages[rank], last)
 
 
 def _shade(stage: int, last: int) -> int:

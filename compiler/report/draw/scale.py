@@ -10,7 +10,7 @@ from compiler.words import number, readable, seconds
 
 WIDTH = 960
 """Units of every figure's view box."""
-LETTER = 6.6
+LETTER = 7.0
 """Width of a letter of a label."""
 
 
@@ -72,7 +72,7 @@ def legend(names: Iterable[tuple[int, str]], y: float) -> tuple[list[tuple[float
     return found, y + 20
 
 
-COLORS = 8
+COLORS = 10
 """Of the palette."""
 
 

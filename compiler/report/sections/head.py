@@ -85,6 +85,5 @@ def _of_pools(plan: Plan, contents: Mapping[str, Any]) -> Section:
 
 
 def _pool(pool: Mapping[str, Any]) -> str:
-    used = pool["memory"]["total_bytes"] / pool["memory"]["capacity_bytes"]
     size = f"{pool['world_size']} ranks x {pool['instances']} instances on {pool['nodes']} nodes"
-    return f"{pool['degrees']['name']}, {size}, memory {used:.1%}"
+    return f"{pool['degrees']['name']}, {size}"

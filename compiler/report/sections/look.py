@@ -9,7 +9,6 @@ from compiler.checks import Status
 from compiler.plan import Plan
 from compiler.report.blocks import Items, Section, shown
 from compiler.report.harm import worst
-from compiler.words import count
 
 REPORT, CONSOLE = (20, 50)
 
@@ -22,6 +21,5 @@ def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
     yield Section(
         "What to look at",
         shown((Items(notable), f"{passed} checks passed; `plan.json` lists them all.")),
-        lines=(("checks", count(check.status for check in plan.checks)),),
         urgent=True,
     )

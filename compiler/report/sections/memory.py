@@ -20,17 +20,13 @@ REPORT, CONSOLE = (80, 20)
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
     if plan.alone:
-        memory = contents["memory"]
         rows = tuple((_words(name), told(contents, f"memory.{name}_bytes", gigabytes)) for name in PARTS)
-        total, capacity = memory["total_bytes"], memory["capacity_bytes"]
-        held = f"{total / 1e9:.2f} GB of {capacity / 1e9:.4g} GB on the fullest rank ({total / capacity:.1%})"
         yield Section(
             "Memory of the fullest rank",
             (
                 _figure("of the fullest rank of each stage", list(_stages(contents)), contents, "memory"),
                 Table((joined("rank ", told(contents, "memory.worst_rank")), "bytes"), rows),
             ),
-            lines=(("memory", held),),
         )
     else:
         pools = [_bar(contents, role, f"pools.{role}.memory") for role in contents["pools"]]

@@ -112,13 +112,12 @@ def _at(phase: str, serve: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str
 
 def _lines(projection: Mapping[str, Any]) -> Iterator[Line]:
     if "train" in projection:
-        row = projection["train"]
-        rate = f"{number(row['tokens_per_s_per_gpu'])} tokens/s/GPU, MFU {number(row['mfu'])}"
-        yield "step", f"{seconds(row['step_time_s'])}, {rate}"
-        yield "run", _run(row)
+        yield "run", _run(projection["train"])
         return
     for phase, time, length in (("prefill", "ttft", "sequence_length"), ("decode", "tpot", "context_length")):
-        for row in projection["serve"][phase]:
+        rows = projection["serve"][phase]
+        longest = max((row[length] for row in rows), default=0)  # which is answered first
+        for row in (row for row in rows if row[length] < longest):
             rate = f"{number(row['tokens_per_s_per_gpu'])} tokens/s/GPU"
             yield f"{phase} {row[length]}", f"{time.upper()} {seconds(row[f'{time}_s'])}, {rate}"
 
