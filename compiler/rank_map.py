@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,19 @@ _ATTENTION = ("tp", "cp", "dp", "pp")
 _EXPERT = ("etp", "ep", "edp")
 
 
-@dataclass(frozen=True, repr=False)
-class RankMap(Mapping[str, NDArray[Any]], dict[str, NDArray[Any]]):  # type: ignore[metaclass] # mypy knows dict as no class of an ABC
-    """column -> array of length world_size; integers, or strings for host, layers, experts and devices.
+if TYPE_CHECKING:
+    Columns = Mapping[str, NDArray[Any]]
+else:
 
-    What it does is a Mapping's, with each column expanded when it is asked for. It is a dict, and an empty one, only so that
-    `pandas.DataFrame(plan.rank_map)`, which asks for one, reads it column by column.
-    """
+    class Columns(Mapping, dict):
+        """A Mapping in all that it does, whose columns are expanded when they are asked for. It is a dict too, and an empty one, so that
+        `pandas.DataFrame(plan.rank_map)`, which looks for one, reads it column by column.
+        """
+
+
+@dataclass(frozen=True, repr=False)
+class RankMap(Columns):
+    """column -> array of length world_size; integers, or strings for host, layers, experts and devices."""
 
     world: World
     _columns: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, compare=False, repr=False)

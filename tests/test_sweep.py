@@ -94,7 +94,8 @@ class TestJobs:
             table[0]["job"],
             table[2]["job"],
         }
-        first, second = ran.out.splitlines()
+        second, memory, first = ran.out.splitlines()
+        assert memory.startswith("memory: ")
         assert first.startswith("2 of 3 plans in out/sweeps/")
         best = max((table[0], table[2]), key=lambda row: float(row["tokens_per_s_per_gpu"]))
         assert second.startswith(f"best by throughput: {best['job']}, ")

@@ -16,7 +16,7 @@ from compiler.render.assets import folder
 from compiler.render.engine import markup
 from compiler.report.blocks import Block, Command, Items, Section, Table
 from compiler.report.draw import svg
-from compiler.report.draw.ranks import drawn
+from compiler.report.draw.ranks import kinds, stages
 from compiler.report.figures import Figure, RankGrid
 from compiler.report.told import Told, marks, of
 from compiler.report.verdict import Answer
@@ -105,8 +105,7 @@ def _block(block: Block, title: str) -> dict[str, Any]:
 def _figure(figure: Figure) -> dict[str, Any]:
     found: dict[str, Any] = {"svg": Markup(svg(figure)), "kinds": [], "stages": []}
     if isinstance(figure, RankGrid):
-        placed = drawn(figure)
-        found |= {"kinds": placed["kinds"], "stages": placed["stages"]}
+        found |= {"kinds": kinds(figure), "stages": stages(figure)}
     return found
 
 

@@ -12,6 +12,9 @@ from compiler.report import sections
 from compiler.report.figures import Figure
 from compiler.report.verdict import answers
 
+LATER = ("look at", "claims")
+"""Answers that are no part of a line."""
+
 
 @dataclass(frozen=True)
 class Svg:
@@ -29,8 +32,10 @@ class Svg:
 
 def short(plan: Plan) -> str:
     """A line."""
-    said = "; ".join(f"{answer.question}: {answer.text}" for answer in answers(plan, plan.contents)[:-1])
-    return f"<Plan {plan.name}: {said}>"
+    told = [
+        f"{answer.question}: {answer.text}" for answer in answers(plan, plan.contents) if answer.question not in LATER
+    ]
+    return f"<Plan {plan.name}: {'; '.join(told)}>"
 
 
 def first(plan: Plan) -> str:

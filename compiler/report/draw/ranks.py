@@ -48,7 +48,6 @@ def drawn(figure: RankGrid) -> dict[str, Any]:
         labels.append((*origin, label))
         frames += _nodes(origin, count, shape)
         height = max(height, bottom)
-    last = max(figure.stages, default=0)
     return {
         "height": height,
         "size": shape.node,
@@ -69,9 +68,18 @@ def drawn(figure: RankGrid) -> dict[str, Any]:
             ),
             "slots": _slots(figure),
         },
-        "kinds": [(_closed(kind), _words(kind), kind.kind) for kind in figure.kinds],
-        "stages": [(index, _shade(index, last)) for index in range(last + 1)] if last < SHADES else [],
     }
+
+
+def kinds(figure: RankGrid) -> list[tuple[str, str, str]]:
+    """Of each kind of groups its closed form as a script reads it, its words, and its name."""
+    return [(_closed(kind), _words(kind), kind.kind) for kind in figure.kinds]
+
+
+def stages(figure: RankGrid) -> list[tuple[int, int]]:
+    """Stages and their shades, where each has one of its own."""
+    last = max(figure.stages, default=0)
+    return [(index, _shade(index, last)) for index in range(last + 1)] if last < SHADES else []
 
 
 def _shape(figure: RankGrid, tiles: bool) -> Shape:
