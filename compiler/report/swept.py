@@ -43,7 +43,12 @@ def _memory(rows: Sequence[Row]) -> Iterator[Answer]:
 
 def sections(rows: Sequence[Row]) -> Iterator[Section]:
     """A section of what failed, a figure where plans have two times to compare, and the table."""
-    failed = tuple(f"**{row['overrides']}**: {row['message']}" for row in rows if row["status"] != "ok")
+    failed = tuple(
+        f"**{row['overrides']}**: {problem}"
+        for row in rows
+        if row["status"] != "ok"
+        for problem in str(row["message"]).split(" | ")
+    )
     yield Section("What failed", shown([Items(failed)]), urgent=True)
     yield Section("Plans", shown([*_figures(rows), _table(rows)]))
 

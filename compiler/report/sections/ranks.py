@@ -30,7 +30,7 @@ def _grid(world: World) -> RankGrid:
     return RankGrid(
         name="ranks",
         title=f"{world.size:,} ranks{first} on {len(used):,} nodes",
-        about="A square is a rank, a frame its node, a block of frames a leaf. Squares are as dark as their pipeline stage is late.",
+        about="A square is a rank, a frame its node, a block of frames a leaf. The later its pipeline stage, the stronger its color.",
         ranks=world.size,
         each=each,
         nodes=tuple((int(slot), hosts[slot]) for slot in used),
