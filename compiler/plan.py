@@ -29,6 +29,7 @@ from compiler.world import World
 
 if TYPE_CHECKING:
     from compiler.placement.chosen import Chosen
+    from compiler.report.notebook import Svg
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Part:
         return traffic(self.world)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What is compiled and launched as one: a single part, which has no name, or with pools prefill and decode.
 
@@ -146,6 +147,27 @@ class Plan:
         verdicts = [asdict(verdict) for verdict in self.expectations]
         named = {"schema": found["schema"], "name": self.name, "fingerprint": self.fingerprint}
         return {**named, **found, "checks": checks, "expectations": verdicts}
+
+    def __repr__(self) -> str:
+        """What it is called, whether it fits, and how fast it is."""
+        from compiler.report import notebook
+
+        return notebook.short(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first screen of the report."""
+        from compiler.report import notebook
+
+        return notebook.first(self)
+
+    def figure(self, name: str) -> Svg:
+        """A figure of the report as an SVG: "ranks", "memory", "timeline", "step", "prefill", "decode", "experts".
+
+        Raises ConfigError for a name that this plan has no figure of.
+        """
+        from compiler.report import notebook
+
+        return notebook.figure(self, name)
 
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.

@@ -124,7 +124,7 @@ class TestHosts:
 class TestFolder:
     def test_holds_two_plan_folders_and_what_is_about_both(self, folder: Path) -> None:
         assert {path.name for path in folder.iterdir()} == {
-            *("plan.json", "config.yaml", "report.md", "manifest.json"),
+            *("plan.json", "config.yaml", "report.md", "report.html", "manifest.json"),
             *("prefill", "decode"),
         }
         assert whole(folder)

@@ -44,6 +44,8 @@ def run(argv: Sequence[str]) -> int:
     _warn(found)
     if args.json:
         print(json.dumps(contents(found), indent=1))
+    elif args.html:
+        print(_html(found), end="")
     else:
         for row in (markdown if args.markdown else text)(found, whole=args.all):
             print(shown(row))
@@ -61,6 +63,15 @@ def contents(found: Compared) -> dict[str, object]:
         "changes": [asdict(change) for change in found.changes],
         "edited": {which.label: [asdict(edit) for edit in which.edits] for which in (found.old, found.new)},
     }
+
+
+def _html(found: Compared) -> str:
+    from compiler.diff import page
+    from compiler.report import html
+
+    return html.page(
+        f"{found.old.label} \N{RIGHTWARDS ARROW} {found.new.label}", page.answers(found), page.sections(found)
+    )
 
 
 def _read(path: str) -> Side:
@@ -99,6 +110,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, with every change")
     form.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request")
+    form.add_argument("--html", action="store_true", help="print a page, to be sent to a file")
     parser.add_argument("--all", action="store_true", help="print long lists whole")
     parser.add_argument(
         "--allow",

@@ -42,6 +42,14 @@ class Experts:
 
 
 @dataclass(frozen=True)
+class Report:
+    """What is written for people beside `report.md`."""
+
+    html: bool = True
+    """Write `report.html`, the report with its figures, in one file that needs no network."""
+
+
+@dataclass(frozen=True)
 class Config:
     """`scheduler` maps each chosen target to its own options, a frozen dataclass of that target."""
 
@@ -71,6 +79,10 @@ class Config:
     """Write `graph.json.gz`, the rank graph in networkx's node-link format."""
     traffic: bool = True
     """Write `traffic.npz`, bytes between ranks, between leaves and over every link; of up to 65,536 ranks."""
+    timeline: bool = False
+    """Write `timeline.json` of a plan that trains, one step in the trace-event format, which Perfetto opens."""
+    report: Report = field(default_factory=Report)
+    """What is written for people."""
     name: Optional[str] = None
     """The plan's name and folder; made from model, degrees and whatever is not the default where it is null."""
     out: str = "out"
