@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from compiler.checks import Check, Status, check, failed
+from compiler.checks import Check, Status, check, failed, rule
 from compiler.cluster.share import share
 from compiler.frameworks.emission import ANYWHERE, Computed, flags, is_flag
 from compiler.frameworks.options import options
@@ -136,6 +136,7 @@ def common(config: Config, source: str, flags: Sequence[str], *, positional: boo
     yield from _checkpoint(config, source, weights(config, flags, positional=positional), flags[0])
 
 
+@rule
 def _limits(config: Config, source: str) -> Iterator[Check]:
     """What none of them does: train, order ranks in another way, interleave stages."""
     name, degrees = config.framework.name, config.degrees

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check, failed
+from compiler.checks import Check, Status, check, failed, rule
 from compiler.frameworks.deepspeed import emit, json_args, layout, zero
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import version
@@ -25,6 +25,7 @@ def declared(config: Config) -> Iterator[Check]:
         yield from strided(config)
 
 
+@rule
 def capacity(config: Config) -> Iterator[Check]:
     """Seen in the first forward pass only: `input dimension 1 is not divisible by tensor parallel world size`."""
     tp, workload = config.degrees.tp, config.workload
@@ -43,6 +44,7 @@ def capacity(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def expert_tensor(config: Config) -> Iterator[Check]:
     """Experts are split by all of tp, or not at all."""
     degrees, chosen = config.degrees, layout.chosen(config)

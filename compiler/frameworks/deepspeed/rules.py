@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
-from compiler.checks import Check, Status, check, warned
+from compiler.checks import Check, Status, check, rule, warned
 from compiler.frameworks.deepspeed import described, emit, experts, host, layout, ulysses, zero
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import checked
@@ -14,6 +14,7 @@ from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER
 
 
+@rule
 def declared(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
     """Every rule. `written` are the grids that `parallel.order` asks for."""
     yield from checked(config)
@@ -25,6 +26,7 @@ def declared(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
         yield from described.declared(config)
 
 
+@rule
 def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
     """The topology has one order, and only experts have a choice, which expert_layout makes."""
     ours = (layout.attention_grid(config.degrees), layout.expert_grid(config))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.maxtext import host, lost, training
 from compiler.frameworks.maxtext.emit import given, settings
 from compiler.frameworks.maxtext.layout import UNDERSTOOD, replicas
@@ -69,6 +69,7 @@ def _gated(config: Config, name: str) -> Check:
     )
 
 
+@rule
 def _axes(config: Config, name: str) -> Iterator[Check]:
     """Degrees that its mesh has no axes for."""
     degrees, spec = config.degrees, config.model
@@ -135,6 +136,7 @@ def _one_way(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _even(config: Config, name: str) -> Iterator[Check]:
     """Sizes of parameters are multiples of what shards them: `embed` of logical_axis_rules, and tensor."""
     spec, tp, shards = config.model, config.degrees.tp, embedding_shards(config)

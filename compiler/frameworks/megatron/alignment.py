@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks import multiples
 from compiler.frameworks.megatron.options import context_levels, effective, given, number, source
 from compiler.frameworks.versions import version
@@ -64,6 +64,7 @@ def _padding(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _heads(config: Config) -> Iterator[Check]:
     """All-to-all context parallelism (Ulysses) deals a tp rank's heads out over cp, keys' and values' too."""
     model, degrees = config.model, config.degrees

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.megatron import hybrid, layer, positions
 from compiler.frameworks.megatron.options import source
 from compiler.frameworks.unsaid import unsaid
@@ -20,6 +20,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _predicted(config)
 
 
+@rule
 def _expert_biases(config: Config) -> Iterator[Check]:
     """An assertion of the configuration."""
     model, etp = config.model, config.degrees.etp

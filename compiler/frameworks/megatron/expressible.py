@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, failed, warned
+from compiler.checks import Check, check, failed, rule, warned
 from compiler.frameworks.megatron import layout
 from compiler.frameworks.megatron.options import given, source
 from compiler.specs.config import Config
@@ -82,6 +82,7 @@ def _arguments(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _schedule(config: Config) -> Iterator[Check]:
     workload, vpp = config.workload, config.degrees.vpp
     if not workload.train:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, failed, warned
+from compiler.checks import Check, check, failed, rule, warned
 from compiler.frameworks.megatron import layout, switches
 from compiler.frameworks.megatron.options import (
     context_levels,
@@ -76,6 +76,7 @@ def _instances(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _levels(config: Config) -> Iterator[Check]:
     sizes, cp = numbers(config, "--hierarchical-context-parallel-sizes"), config.degrees.cp
     kinds = given(config).get("--cp-comm-type", ())
@@ -101,6 +102,7 @@ def _levels(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _connections(config: Config) -> Iterator[Check]:
     """The variable that orders kernels of one stream behind another's: 1 for tp and cp, anything else for FSDP and UCC."""
     degrees = config.degrees
@@ -163,6 +165,7 @@ def _fully_sharded(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _lengths(config: Config) -> Iterator[Check]:
     """Positions reach the end of a sequence, and evaluation batches divide as training ones do."""
     workload, adp = config.workload, config.degrees.adp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.megatron.options import effective, given, optimizer_instances, source
 from compiler.specs.config import Config
 
@@ -15,6 +15,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _values(config)
 
 
+@rule
 def _bare(config: Config) -> Iterator[Check]:
     """Options that are asked for by their name: option, what it needs, whether that holds."""
     user, degrees = effective(config), config.degrees
@@ -51,6 +52,7 @@ def _dispatcher(config: Config) -> tuple[str, ...]:
     return effective(config).get("--moe-token-dispatcher-type", ("alltoall",))[-1:]
 
 
+@rule
 def _values(config: Config) -> Iterator[Check]:
     """Options of which one value alone needs something: option and value, whether it is given, what it needs, whether that holds."""
     user, degrees, model = effective(config), config.degrees, config.model

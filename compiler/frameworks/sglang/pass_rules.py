@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers
 from compiler.frameworks.options import number
 from compiler.frameworks.sglang import chunks
@@ -22,6 +22,7 @@ DISPATCHED, DISPATCHED_DEFAULT, DISPATCHED_MOST = "SGLANG_DEEPEP_NUM_MAX_DISPATC
 PIPED = "SGLANG_ENABLE_PP_SPEC"
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about passes; `source` names SGLang and its version."""
     yield from draft_layers(config, f"{source} --speculative-algorithm EAGLE")
@@ -53,6 +54,7 @@ def _drafts(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _chunk(config: Config, source: str) -> Iterator[Check]:
     """Chunks are whole pages, of a size that is the kernels' and not always what is asked for."""
     chunk, tokens = asked(config).chunk, page(config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.torchtitan.arguments import REPLICATE, backend, replicas
 from compiler.frameworks.torchtitan.layout import expert_shards, fits, sharded
 from compiler.specs.config import Config
@@ -21,6 +21,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from groups(config)
 
 
+@rule
 def tensor_parallel(config: Config) -> Iterator[Check]:
     """expert_tensor_parallel_degree is gone: an expert is whole on an ep rank, and cut like the rest without ep."""
     degrees = config.degrees
@@ -36,6 +37,7 @@ def tensor_parallel(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def expert_parallel(config: Config) -> Iterator[Check]:
     """A DeviceMesh says "product of mesh_sizes" of it, on every rank at start-up."""
     degrees, shard = config.degrees, sharded(config)
@@ -53,6 +55,7 @@ def expert_parallel(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def even(config: Config) -> Iterator[Check]:
     """The dispatcher reshapes its counts to [ep, experts/ep] in the first forward pass."""
     experts, ep = config.model.num_experts, config.degrees.ep
@@ -80,6 +83,7 @@ def layout(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def shards(config: Config) -> Iterator[Check]:
     """With more ranks than experts FSDP cuts the next dimension, and refuses what does not divide."""
     model, degrees = config.model, config.degrees

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check, warned
+from compiler.checks import Check, Status, check, rule, warned
 from compiler.frameworks.torchtitan.arguments import backend, given, known_model
 from compiler.frameworks.torchtitan.emit import PRECISION
 from compiler.specs.config import Config
@@ -20,6 +20,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from predicted(config)
 
 
+@rule
 def heads(config: Config) -> Iterator[Check]:
     model, tp = config.model, config.degrees.tp
     count, kv = model.num_attention_heads, model.num_attention_heads if model.mla else model.kv_heads
@@ -33,6 +34,7 @@ def heads(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def vocabulary(config: Config) -> Iterator[Check]:
     rows, tp = config.model.vocab_size, config.degrees.tp
     yield check(
@@ -76,6 +78,7 @@ def positions(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def context_parallel(config: Config) -> Iterator[Check]:
     """FlexAttention alone knows it; a config of the user's own is unknown."""
     row = known_model(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks import versions
 from compiler.frameworks.torchtitan import alignment, described, expert_rules, host, model_rules, pipeline_rules
 from compiler.frameworks.torchtitan.arguments import REPLICATE, replicas
@@ -52,6 +52,7 @@ def order(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def copies(config: Config) -> Iterator[Check]:
     adp, count = config.degrees.adp, replicas(config)
     whole = count > 0 and adp % count == 0
@@ -66,6 +67,7 @@ def copies(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def sequence(config: Config) -> Iterator[Check]:
     """Checked when the trainer starts, on every rank."""
     degrees, length = config.degrees, config.workload.longest
@@ -80,6 +82,7 @@ def sequence(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def sharding(config: Config) -> Iterator[Check]:
     """FSDP shards parameters too, so memory is below what the plan counts, and there is more to gather."""
     workload = config.workload

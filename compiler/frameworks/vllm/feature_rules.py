@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.asked import args_key
 from compiler.frameworks.options import nested, number
 from compiler.frameworks.vllm.arguments import DRAFTS, LOW_LATENCY, decode_context, given, spelt, transfers_by_nixl
@@ -52,6 +52,7 @@ def _elastic(config: Config, args: Mapping[str, str], source: str) -> Iterator[C
         )
 
 
+@rule
 def _alone(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """Features that go with pp=1 only, most of them without context parallelism too."""
     degrees, decode = config.degrees, decode_context(config)
@@ -115,6 +116,7 @@ def _overlap(config: Config, args: Mapping[str, str], source: str) -> Iterator[C
     )
 
 
+@rule
 def _runner(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """What only the second model runner can do, where the first one is asked for."""
     degrees = config.degrees

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks import choices, copies
 from compiler.frameworks.asked import asked
 from compiler.frameworks.deepep import deepep
@@ -133,6 +133,7 @@ def _eplb(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _decode_context(config: Config, source: str) -> Iterator[Check]:
     """DCP takes no ranks of its own: it cuts the KV cache over tp ranks, or over cp and tp ranks."""
     dcp, degrees, model = decode_context(config), config.degrees, config.model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers, sequences, step_tokens
 from compiler.frameworks.options import number
 from compiler.frameworks.vllm.arguments import LOW_LATENCY, given
@@ -21,6 +21,7 @@ THRESHOLDS = {"decode": ("--dbo-decode-token-threshold", 32), "prefill": ("--dbo
 """Phase -> the option, and its default, below which dual batch overlap leaves a batch whole (`config/parallel.py`)."""
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about passes; `source` names vLLM and its version."""
     yield from draft_layers(config, f"{source} config/speculative.py, method mtp,")
@@ -91,6 +92,7 @@ def _cache(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _budget(config: Config, source: str) -> Iterator[Check]:
     """All sequences of a rank decode in one pass; fewer than one token for each is a ValueError."""
     wanted, budget = asked(config), tokens(config, given(config))
