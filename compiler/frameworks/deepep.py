@@ -44,6 +44,7 @@ def deepep(config: Config, backend: str, ranks: int, source: str) -> Iterator[Ch
     yield from domain(config, backend, ranks, source)
 
 
+@rule
 def domain(config: Config, backend: str, ranks: int, source: str) -> Iterator[Check]:
     """Kernels that find an NVLink domain by counting its ranks (HybridEP is DeepEP's) wait for a whole one."""
     hardware, name = config.hardware, config.framework.name

@@ -129,6 +129,7 @@ def heard(config: Config, source: str) -> Check:
     )
 
 
+@rule
 def common(config: Config, source: str, flags: Sequence[str], *, positional: bool = False) -> Iterator[Check]:
     """Rules of every inference server; `source` names it and its version, `flags` are those of the weights."""
     yield from _limits(config, source)
@@ -166,6 +167,7 @@ def _limits(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _checkpoint(config: Config, source: str, found: str | None, flag: str) -> Iterator[Check]:
     """Where the weights are, `found` in the arguments or not, and their format."""
     name = config.framework.name
@@ -197,6 +199,7 @@ def format_said(config: Config, source: str, asked: Sequence[str]) -> Check:
     )
 
 
+@rule
 def environment(config: Config, names: Mapping[str, str]) -> Iterator[Check]:
     """Variables that would change the plan behind its back; `names` says what each would do."""
     given = {**config.site.environment, **config.launch.environment}

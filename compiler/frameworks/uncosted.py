@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compiler.checks import Check, warned
+from compiler.checks import Check, rule, warned
 from compiler.frameworks.told import words
 from compiler.specs.config import Config
 
@@ -52,6 +52,7 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
 }
 
 
+@rule
 def uncosted(config: Config) -> Iterator[Check]:
     """One warning for all of them; nothing where none is given."""
     table = UNCOSTED.get(config.framework.name, {})

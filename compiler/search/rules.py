@@ -52,15 +52,15 @@ class Asked:
     def _refused(self, plans: Plans, rule: Later, index: Index) -> tuple[dict[str, Index], bool]:
         """Those of `index` that a rule refuses, by the id of its check; and whether it has answered for all of them."""
         found: dict[str, list[Index]] = {}
-        decided, known = True, dict[str, None]()
-        pending = [index] if len(index) else []
+        decided, pending = True, [(index, tuple[str, ...]())] if len(index) else []
         while pending:
-            for kind in plans.kinds(pending.pop(), tuple(plans.based(known))):
+            these, keys = pending.pop()
+            known = dict.fromkeys(keys)  # what the rule has read so far of any of these
+            for kind in plans.kinds(these, keys):
                 name, later, read, complete = self._ask(plans, rule, int(kind[0]))
-                new = [key for key in plans.based(read) if key not in known]
-                known |= dict.fromkeys(new)
-                if any(np.ptp(plans.column(key)[kind]) for key in new):
-                    pending.append(kind)
+                known |= dict.fromkeys(plans.based(read))
+                if any(np.ptp(plans.column(key)[kind]) for key in known if key in read and key not in keys):
+                    pending.append((kind, tuple(known)))
                 elif name is not None:
                     found.setdefault(name, []).append(kind)
                 else:

@@ -53,7 +53,7 @@ class Space:
         """Ranks of an instance."""
         hardware = self.config.hardware
         if self.config.workload.train:
-            yield self.gpus
+            yield self.gpus // self.config.framework.instances
             return
         for size in range(1, self.gpus + 1):
             if size % -(-size // hardware.node.gpus) == 0:
@@ -61,11 +61,10 @@ class Space:
 
     def _instances(self, size: int) -> int:
         own = shared(size, self.config.hardware.node.gpus)
-        fixed = self.config.framework.instances
-        if self.config.workload.train or fixed > 1:
-            return fixed
-        nodes = self.gpus // self.config.hardware.node.gpus
-        return max(nodes // own.nodes * own.seats, 1)
+        if self.config.workload.train or "instances" in self.fixed:
+            return self.config.framework.instances
+        nodes = -(-self.gpus // self.config.hardware.node.gpus)
+        return max(min(nodes // own.nodes * own.seats, self.gpus // size), 1)
 
     def _of(self, size: int) -> Iterator[tuple[int, ...]]:
         """tp, cp, pp, adp, ep, etp of `size` ranks."""

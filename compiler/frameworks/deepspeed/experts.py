@@ -11,6 +11,7 @@ from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Every rule about a MoE model."""
     chosen = layout.chosen(config)
@@ -66,6 +67,7 @@ def expert_tensor(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def routing(config: Config) -> Iterator[Check]:
     model = config.model
     yield check(
@@ -79,6 +81,7 @@ def routing(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def strided(config: Config) -> Iterator[Check]:
     """Blocks of ep run on from one tp lane into the next, and are a grid only where they fit."""
     degrees = config.degrees
@@ -105,6 +108,7 @@ def strided(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def autoep(config: Config) -> Iterator[Check]:
     """AutoEP's own rules (module_inject/auto_ep_folding.py validate_folding_global), and when it came."""
     degrees, facts = config.degrees, version(config).facts
@@ -123,6 +127,7 @@ def autoep(config: Config) -> Iterator[Check]:
         yield from _folded_json(config)
 
 
+@rule
 def _folded(config: Config) -> Iterator[Check]:
     """Degrees that AutoEP over AutoTP refuses."""
     degrees = config.degrees
@@ -145,6 +150,7 @@ def _folded(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _folded_json(config: Config) -> Iterator[Check]:
     """JSON keys that AutoEP over AutoTP refuses."""
     given = {

@@ -45,6 +45,7 @@ def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
     )
 
 
+@rule
 def virtual(config: Config) -> Iterator[Check]:
     """Stages are one piece a rank, and one schedule runs them."""
     vpp, schedule = config.degrees.vpp, config.workload.schedule
@@ -67,6 +68,7 @@ def virtual(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def stages(config: Config) -> Iterator[Check]:
     """PipelineModule deals layers out itself, by a method that has no list of counts."""
     parallel, layers = config.parallel, config.model.num_hidden_layers
@@ -97,6 +99,7 @@ def stages(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def precision(config: Config) -> Iterator[Check]:
     name = config.workload.precision
     yield check(
@@ -110,6 +113,7 @@ def precision(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def recompute(config: Config) -> Iterator[Check]:
     """The pipeline can recompute layers; everything else calls deepspeed.checkpointing itself."""
     name, pp = config.workload.recompute, config.degrees.pp
@@ -126,6 +130,7 @@ def recompute(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def sequence_parallel(config: Config) -> Iterator[Check]:
     """Native MoE takes the tokens of tp ranks as copies of each other; AutoTP never splits the sequence."""
     tp, on = config.degrees.tp, config.sequence_parallel
@@ -148,6 +153,7 @@ def sequence_parallel(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def program(config: Config) -> Iterator[Check]:
     """DeepSpeed is a library, and its launcher would start every rank once more."""
     command = config.launch.command
@@ -177,6 +183,7 @@ def program(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def serving(config: Config) -> Iterator[Check]:
     yield check(
         "deepspeed-serving",

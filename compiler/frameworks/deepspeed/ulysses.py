@@ -31,6 +31,7 @@ def arguments(config: Config) -> dict[str, Any]:
     }
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     if not asked(config):
         return

@@ -14,6 +14,7 @@ from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER, Degrees
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Silent ones first: a key without an axis, variables that override keys, another architecture."""
     yield from checked(config)
@@ -30,6 +31,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _start(config, name)
 
 
+@rule
 def _silent(config: Config, name: str) -> Iterator[Check]:
     keys = [f"{key}={value}" for key, value in given(config).items() if key.endswith("_sequence_parallelism")]
     keys = [key for key in keys if key.startswith(("ici_sequence_", "dcn_sequence_")) and not key.endswith("=1")]
@@ -92,6 +94,7 @@ def _axes(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _shards(config: Config, name: str) -> Iterator[Check]:
     """Copies and shards of parameters that `framework.args` ask for, apart."""
     if not set(UNDERSTOOD) & set(given(config)):
@@ -116,6 +119,7 @@ def _shards(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _one_way(config: Config, name: str) -> Iterator[Check]:
     """Orders of ranks and experts that it does not have."""
     yield check(
@@ -173,6 +177,7 @@ def _fix(degrees: Degrees) -> str:
     return f"parallel={found.name}"
 
 
+@rule
 def _start(config: Config, name: str) -> Iterator[Check]:
     yield check(
         "maxtext-unit",

@@ -32,6 +32,7 @@ def declared(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _experts(config: Config, name: str) -> Iterator[Check]:
     """Which layers have experts, and how wide those are."""
     spec = config.model

@@ -25,6 +25,7 @@ def recipe(config: Config) -> str | None:
     return said[0] if said else RECIPES[precision]
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     yield from _heads(config)
     yield from _padding(config)
@@ -46,6 +47,7 @@ def _head(config: Config) -> Iterator[multiples.Side]:
         yield multiples.Side("padded vocabulary", padded, config.degrees.tp, "tp")
 
 
+@rule
 def _padding(config: Config) -> Iterator[Check]:
     """Tokens of each expert are padded to the recipe's multiple by the expert itself, or in the router where that is asked for."""
     user = effective(config)

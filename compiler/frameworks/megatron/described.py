@@ -11,6 +11,7 @@ from compiler.frameworks.unsaid import unsaid
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     lost = (*layer.unsaid(config), *positions.unsaid(config))
     yield from unsaid("megatron", source(config, "arguments.py"), lost)
@@ -35,6 +36,7 @@ def _expert_biases(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _learned(config: Config) -> Iterator[Check]:
     model, length = config.model, config.workload.longest
     rows = model.max_position_embeddings
@@ -50,6 +52,7 @@ def _learned(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _predicted(config: Config) -> Iterator[Check]:
     """An assertion about arguments."""
     layers, kind = config.model.num_nextn_predict_layers, positions.kind(config)

@@ -23,6 +23,7 @@ _UNPLANNED = {
 }
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Order, arguments, schedule, expert placement and program."""
     yield _order(config)
@@ -61,6 +62,7 @@ def _order(config: Config) -> Check:
     )
 
 
+@rule
 def _arguments(config: Config) -> Iterator[Check]:
     user = given(config)
     for flag in [flag for flag in _UNPLANNED if flag in user]:

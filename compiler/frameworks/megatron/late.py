@@ -10,6 +10,7 @@ from compiler.frameworks.megatron.options import effective, number, source
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Rules whose breach wastes an allocation."""
     yield from _dispatcher(config)

@@ -23,6 +23,7 @@ from compiler.specs.config import Config
 CONNECTIONS = "CUDA_DEVICE_MAX_CONNECTIONS"
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Rules that stop every rank, some of them only after the processes have met."""
     yield from _mapped(config)
@@ -36,6 +37,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from switches.declared(config)
 
 
+@rule
 def _mapped(config: Config) -> Iterator[Check]:
     """Accepted by validate_args, and an AssertionError of initialize_model_parallel."""
     degrees = config.degrees
@@ -54,6 +56,7 @@ def _mapped(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _instances(config: Config) -> Iterator[Check]:
     """Replicas of the distributed optimizer cut both data-parallel domains."""
     count, degrees = optimizer_instances(config), config.degrees
@@ -129,6 +132,7 @@ def _stage(config: Config) -> int:
     return max(config.workload.zero_stage, int(config.workload.distributed_optimizer)) if config.workload.train else 0
 
 
+@rule
 def _checkpoint(config: Config) -> Iterator[Check]:
     """Megatron-FSDP writes checkpoints of its own format."""
     stage, sharded, module = config.workload.zero_stage, fully_sharded(config), source(config, "arguments.py")
@@ -143,6 +147,7 @@ def _checkpoint(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _fully_sharded(config: Config) -> Iterator[Check]:
     """It knows two optimizers, and has meshes of its own."""
     stage = config.workload.zero_stage

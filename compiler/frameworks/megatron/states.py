@@ -201,6 +201,7 @@ def recipe(config: Config) -> str:
     return given(config).get("--fp8-recipe", (usual,))[-1]
 
 
+@rule
 def _modules(config: Config) -> Iterator[Check]:
     """Modules that a layer has, and that run again as they ran."""
     workload, modules, user = config.workload, config.workload.recompute_modules, given(config)

@@ -9,6 +9,7 @@ from compiler.frameworks.megatron.options import effective, given, optimizer_ins
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """One check for each of them that is given."""
     yield from _bare(config)

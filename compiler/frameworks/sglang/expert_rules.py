@@ -26,6 +26,7 @@ ATTENTION_EVERYWHERE = ("flashinfer", "flashinfer_megamoe")
 COPIES = "--ep-num-redundant-experts"
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """`source` names SGLang and its version."""
     yield from _all_to_all(config, source)
@@ -97,6 +98,7 @@ def _kernels(config: Config, chosen: str, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _room(config: Config, chosen: str, source: str) -> Iterator[Check]:
     """Buffers that hold a pass of prompts; servers of decode alone have none to hold."""
     if chosen not in ROOMS or config.workload.role == "decode":

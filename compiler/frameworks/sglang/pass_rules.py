@@ -37,6 +37,7 @@ def _environment(config: Config) -> dict[str, str]:
     return {**config.site.environment, **config.launch.environment}
 
 
+@rule
 def _drafts(config: Config, source: str) -> Iterator[Check]:
     """Drafts in a pipeline are for prefill servers, or behind a switch that knows no attention DP."""
     degrees, role = config.degrees, config.workload.role
@@ -106,6 +107,7 @@ def _whose(config: Config) -> str:
     return ", those of --page-size" * ("--page-size" in given(config))
 
 
+@rule
 def _halves(config: Config, source: str) -> Iterator[Check]:
     """Two batches in turns need an all-to-all between them, and prompts one that is not low-latency."""
     if not asked(config).overlap:
@@ -155,6 +157,7 @@ def dispatched(config: Config) -> int | None:
     return max(min(_tokens(config), DISPATCHED_MOST) * config.degrees.tp // (1 + asked(config).drafts), 1)
 
 
+@rule
 def _room(config: Config, source: str) -> Iterator[Check]:
     """Kernels that have no room for one sequence, or are told to have more than they can."""
     if not asked(config).low_latency:
@@ -171,6 +174,7 @@ def _room(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def running(config: Config, sequences: int) -> Iterator[Check]:
     """Of `sequences` that memory has room for at a time, those for which the kernels have none wait as well."""
     most = dispatched(config)

@@ -162,6 +162,7 @@ def _dense(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _length(config: Config) -> Iterator[Check]:
     """Requests longer than the checkpoint's positions, which it stops at."""
     tokens, most = context_length(config), longest(config.model)
@@ -178,6 +179,7 @@ def _length(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _nothing(config: Config) -> Iterator[Check]:
     """A checkpoint of ModelOpt's that has scales of the cache alone."""
     quantization = config.model.quantization
@@ -193,6 +195,7 @@ def _nothing(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _launch(config: Config) -> Iterator[Check]:
     layout = config.framework.expert_layout
     yield check(

@@ -36,6 +36,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _missing(config: Config, source: str) -> Iterator[Check]:
     """Its all-to-all kernels are its own choice, and nothing halves a batch."""
     wanted = asked(config)
@@ -53,6 +54,7 @@ def _missing(config: Config, source: str) -> Iterator[Check]:
             )
 
 
+@rule
 def _cache(config: Config, source: str) -> Iterator[Check]:
     """Nothing widens the cache of a checkpoint that says FP8."""
     precision = config.workload.precision

@@ -135,6 +135,7 @@ def _degrees(config: Config, found: Version) -> Iterator[Check]:
     )
 
 
+@rule
 def _one_way(config: Config, found: Version) -> Iterator[Check]:
     """Orders of ranks and experts that it does not have."""
     yield check(
@@ -167,6 +168,7 @@ def fix(config: Config) -> str:
     return f"parallel={degrees.name} framework.instances={copies}"
 
 
+@rule
 def _model(config: Config, found: Version) -> Iterator[Check]:
     """What is served, from which weights and in which format."""
     workload = config.workload

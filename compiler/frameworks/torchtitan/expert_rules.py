@@ -10,6 +10,7 @@ from compiler.frameworks.torchtitan.layout import expert_shards, fits, sharded
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     if not config.model.moe:
         return
@@ -69,6 +70,7 @@ def even(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def layout(config: Config) -> Iterator[Check]:
     """Experts are one dimension of a DTensor, Shard(0) on ep."""
     given = config.framework.expert_layout
@@ -105,6 +107,7 @@ def shards(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def groups(config: Config) -> Iterator[Check]:
     """Node-limited routing, met in the first forward pass."""
     model = config.model

@@ -10,6 +10,7 @@ from compiler.frameworks.torchtitan.emit import PRECISION
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     yield from heads(config)
     yield from vocabulary(config)
@@ -48,6 +49,7 @@ def vocabulary(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def registered(config: Config) -> Iterator[Check]:
     row, said = known_model(config), given(config)
     found = f"{row['module']}.{row['config']}" if row else said.get("--config", "none")
@@ -63,6 +65,7 @@ def registered(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def positions(config: Config) -> Iterator[Check]:
     row = known_model(config)
     if row is None:
@@ -96,6 +99,7 @@ def context_parallel(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def precision(config: Config) -> Iterator[Check]:
     wanted, row = config.workload.precision, known_model(config)
     yield check(
@@ -119,6 +123,7 @@ def precision(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def predicted(config: Config) -> Iterator[Check]:
     """Silent: the registered configs leave multi-token prediction out."""
     layers, row = config.model.num_nextn_predict_layers, known_model(config)

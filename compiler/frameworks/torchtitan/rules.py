@@ -13,6 +13,7 @@ from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     yield from versions.checked(config)
     yield from training(config)
@@ -29,6 +30,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from launcher(config)
 
 
+@rule
 def training(config: Config) -> Iterator[Check]:
     yield check(
         "torchtitan-training",
@@ -40,6 +42,7 @@ def training(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def order(config: Config) -> Iterator[Check]:
     """build_mesh unflattens the world in one way only."""
     yield check(
@@ -101,6 +104,7 @@ def sharding(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def launcher(config: Config) -> Iterator[Check]:
     """The plan sets RANK, and torchrun's rendezvous where it is the command; run_train.sh brings a rendezvous of its own."""
     command = config.launch.command or []

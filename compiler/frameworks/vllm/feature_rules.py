@@ -16,6 +16,7 @@ OVERLAPPING = (LOW_LATENCY, "deepep_high_throughput", "nixl_ep")
 RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about features; `source` names vLLM and its version."""
     args = given(config)
@@ -27,6 +28,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _connector(config, args, source)
 
 
+@rule
 def _elastic(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """Ranks that come and go, and ranks that may fail."""
     balanced = "--enable-eplb" in args
@@ -83,6 +85,7 @@ def _sparse(args: Mapping[str, str]) -> bool:
     return nested_ or given_ or _connectors(args, "HiSparseConnector")
 
 
+@rule
 def _overlap(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """Dual batch overlap runs two micro-batches, of one model without adapters or drafts."""
     backend, dbo = args.get("--all2all-backend", "allgather_reducescatter"), spelt(config, "--enable-dbo")
@@ -141,6 +144,7 @@ def _runner(config: Config, args: Mapping[str, str], source: str) -> Iterator[Ch
         )
 
 
+@rule
 def _connector(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """NIXL moves a KV cache that is whole on every rank, or cut over all of them."""
     if not (transfers_by_nixl(config) or _connectors(args, "NixlConnector")):

@@ -24,6 +24,7 @@ BALANCERS = (
 )
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about options; `source` names vLLM and its version."""
     yield from _all_to_all(config, source)
@@ -37,6 +38,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _all_to_all(config: Config, source: str) -> Iterator[Check]:
     args, degrees = given(config), config.degrees
     backend = args.get("--all2all-backend")
@@ -85,6 +87,7 @@ def _moonep(config: Config, source: str) -> Check:
     )
 
 
+@rule
 def _redundant(config: Config, source: str) -> Iterator[Check]:
     """Copies of experts are EPLB's."""
     on, extra, said = "--enable-eplb" in given(config), redundant(config), nested(given(config), *COPIES)
@@ -102,6 +105,7 @@ def _redundant(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _eplb(config: Config, source: str) -> Iterator[Check]:
     args, model, ep = given(config), config.model, config.degrees.ep
     extra, where = redundant(config), f"{source} config/parallel.py"
@@ -164,6 +168,7 @@ def _decode_context(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _elsewhere(config: Config, source: str) -> Iterator[Check]:
     """Options that put ranks elsewhere than planned."""
     args = given(config)

@@ -42,6 +42,7 @@ def _drafted(layers: int) -> int:
     return DRAFTED_MOST // layers * layers if layers else 0
 
 
+@rule
 def _drafts(config: Config, source: str) -> Iterator[Check]:
     drafts, layers = asked(config).drafts, config.model.num_nextn_predict_layers
     kind = config.model.model_type
@@ -76,6 +77,7 @@ def _drafts(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _cache(config: Config, source: str) -> Iterator[Check]:
     """A cache of 16 bits is of the model's own."""
     yield from cache_unsaid(config, given(config), source)
@@ -111,6 +113,7 @@ def _budget(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _prompts(config: Config, source: str) -> Iterator[Check]:
     """One back end carries the tokens of both phases; the plan's costs have it in decode alone."""
     wanted = asked(config)
@@ -127,6 +130,7 @@ def _prompts(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _halves(config: Config, source: str) -> Iterator[Check]:
     """Batches below a threshold stay whole without a word, and so do all where there is one DP rank."""
     wanted, workload, args = asked(config), config.workload, given(config)

@@ -58,6 +58,7 @@ def _over(config: Config) -> blocks.Over:
     return blocks.Over(degrees.tp, 1 if split else degrees.tp, "tp")
 
 
+@rule
 def _round_robin(config: Config) -> Iterator[Check]:
     """The silent fall-back of `determine_expert_placement_strategy`."""
     layout = config.framework.expert_layout
@@ -180,6 +181,7 @@ def _nodes(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _phase(config: Config) -> Iterator[Check]:
     """NIXL's connector takes KV caches without prefill context parallelism only (`kv_connector/v1/nixl/connector.py`)."""
     if transfers_by_nixl(config) and config.workload.role == "decode":
@@ -193,6 +195,7 @@ def _phase(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _service(config: Config) -> Iterator[Check]:
     """Kubernetes gives pods VLLM_PORT=tcp://... where a Service is called vllm."""
     if "kubernetes_job" in config.scheduler:
