@@ -37,13 +37,18 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _compile(overrides: list[str], config_dir: str | None, config_name: str | None) -> int:
-    from compiler.api import compile_plan
-    from compiler.console import summary
+    from compiler.api import compile_or_search
+    from compiler.console import found, summary
+    from compiler.plan import Plan
 
     gc.disable()  # one plan, and then the process ends: looking for cycles takes 7 % of its time
-    plan = compile_plan(overrides, config_dir, config_name)
-    folder = plan.write(plan.config.out)
-    summary(plan, folder)
+    made = compile_or_search(overrides, config_dir, config_name)
+    if isinstance(made, Plan):
+        summary(made, made.write(made.config.out))
+    else:
+        from compiler.searches.write import write
+
+        found(made, *write(made, made.best.config.out))
     return 0
 
 

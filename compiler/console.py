@@ -6,12 +6,16 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from compiler.checks import Status
 from compiler.errors import Problem, line
 from compiler.plan import Plan
 from compiler.report import sections
+from compiler.report.blocks import Table
+
+if TYPE_CHECKING:
+    from compiler.searches.find import Found
 
 
 def summary(plan: Plan, folder: Path) -> None:
@@ -27,6 +31,24 @@ def summary(plan: Plan, folder: Path) -> None:
     for check in plan.checks:
         if check.status is Status.WARN:
             print(f"warning: {check.problem}")
+
+
+def found(search: Found, folder: Path, report: Path) -> None:
+    """Print what a search found: the best plan first, then those behind it."""
+    from compiler.searches import explain
+    from compiler.searches.report import sections as said
+
+    first, leaders, *_ = said(search, explain.document(search))
+    rows = [*first.lines, ("plan", str(folder)), ("report", str(report / "report.md"))]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:{width}}  {line(value)}")
+    for table in (block for block in leaders.blocks if isinstance(block, Table)):
+        cells = [table.head, *table.rows]
+        widths = [max(len(row[at]) for row in cells) for at in range(len(table.head))]
+        print()
+        for row in cells:
+            print("  ".join(f"{cell:{size}}" for cell, size in zip(row, widths, strict=True)).rstrip())
 
 
 def _print_rich(rows: list[tuple[str, str]], plan: Plan) -> None:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from compiler.cluster.share import split
 from compiler.costs.arrays import Array
 from compiler.errors import InvariantError, Problem
-from compiler.search.feasible import Feasible
-from compiler.search.order import Figures, figures, objective
-from compiler.search.space import INSTANCES, NODES, Space
+from compiler.searches.feasible import Feasible
+from compiler.searches.order import Figures, figures, objective
+from compiler.searches.space import INSTANCES, NODES, Space
 from compiler.specs.config import Config
 from compiler.words import number, seconds
 

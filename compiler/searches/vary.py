@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from compiler.errors import ConfigError, short
-from compiler.search.space import VPP
+from compiler.searches.space import VPP
 from compiler.specs.config import Config
 from compiler.specs.fields import rule_of
 

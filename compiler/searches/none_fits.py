@@ -7,12 +7,12 @@ from dataclasses import replace
 from compiler.checks import Check, Status
 from compiler.errors import CompilerError, InvariantError, Problem
 from compiler.invariants import declared
-from compiler.search import typed
-from compiler.search.feasible import Feasible, cheapest, feasible
-from compiler.search.leaders import configured
-from compiler.search.plans import Plans
-from compiler.search.space import INSTANCES, NODES, STAGES, Space
-from compiler.search.watched import DEGREES
+from compiler.searches import typed
+from compiler.searches.feasible import Feasible, cheapest, feasible
+from compiler.searches.leaders import configured
+from compiler.searches.plans import Plans
+from compiler.searches.space import INSTANCES, NODES, STAGES, Space
+from compiler.searches.watched import DEGREES
 
 DOUBLINGS = 4
 """Of the nodes, tried one after the other for a cluster that is large enough."""

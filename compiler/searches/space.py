@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from compiler.cluster.share import split as shared
-from compiler.search import splits
-from compiler.search.plans import Plans
-from compiler.search.watched import DEGREES
+from compiler.searches import splits
+from compiler.searches.plans import Plans
+from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
 
 STAGES, INSTANCES, NODES, VPP = "parallel.stages", "framework.instances", "hardware.nodes", "parallel.vpp"

@@ -9,9 +9,9 @@ import numpy as np
 
 from compiler.checks import Check, Later, Status, apart
 from compiler.errors import CompilerError
-from compiler.search.plans import Index, Plans
-from compiler.search.space import Space
-from compiler.search.watched import Unchosen, Watched
+from compiler.searches.plans import Index, Plans
+from compiler.searches.space import Space
+from compiler.searches.watched import Unchosen, Watched
 
 Rule = Callable[..., Iterator[Check]]
 

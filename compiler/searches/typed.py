@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from compiler.search.plans import Plans
-from compiler.search.space import INSTANCES, NODES, STAGES, VPP, Space
-from compiler.search.vary import current
-from compiler.search.watched import DEGREES
+from compiler.searches.plans import Plans
+from compiler.searches.space import INSTANCES, NODES, STAGES, VPP, Space
+from compiler.searches.vary import current
+from compiler.searches.watched import DEGREES
 from compiler.specs.degrees import Degrees
 
 

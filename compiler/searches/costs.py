@@ -10,9 +10,9 @@ import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.many import Many
-from compiler.search.plans import Index, Plans
-from compiler.search.space import STAGES, Space
-from compiler.search.watched import DEGREES
+from compiler.searches.plans import Index, Plans
+from compiler.searches.space import STAGES, Space
+from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from compiler.costs.total import cost
 from compiler.frameworks.lay_out import lay_out
 from compiler.passes import timed_by
-from compiler.search.costs import alike
-from compiler.search.plans import Index, Plans
-from compiler.search.space import INSTANCES, NODES, Space
+from compiler.searches.costs import alike
+from compiler.searches.plans import Index, Plans
+from compiler.searches.space import INSTANCES, NODES, Space
 from compiler.specs.config import Config
 
 CLOSED = 0.03

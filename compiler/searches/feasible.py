@@ -16,10 +16,10 @@ from compiler.errors import CompilerError
 from compiler.frameworks.adapter import Adapter, adapter
 from compiler.invariants import registry
 from compiler.passes import timed_by
-from compiler.search import costs
-from compiler.search.plans import Plans
-from compiler.search.rules import Asked, Rule
-from compiler.search.space import Space
+from compiler.searches import costs
+from compiler.searches.plans import Plans
+from compiler.searches.rules import Asked, Rule
+from compiler.searches.space import Space
 from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.costs.arrays import Array, array
-from compiler.search.plans import Index, Plans
-from compiler.search.space import INSTANCES, STAGES
-from compiler.search.watched import DEGREES
+from compiler.searches.plans import Index, Plans
+from compiler.searches.space import INSTANCES, STAGES
+from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
 from compiler.words import DIGITS
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,13 @@ from compiler.errors import ConfigError, InvariantError, Problem
 from compiler.passes import timed_by
 from compiler.plan import Plan
 from compiler.pools import compile_any
-from compiler.search import none_fits, typed, vary
-from compiler.search.feasible import Feasible, feasible
-from compiler.search.leaders import Leader, leaders, reordered
-from compiler.search.limits import kept
-from compiler.search.order import Figures, objective, ordered, pareto
-from compiler.search.space import Space
-from compiler.search.watched import DEGREES
+from compiler.searches import none_fits, typed, vary
+from compiler.searches.feasible import Feasible, feasible
+from compiler.searches.leaders import Leader, leaders, reordered
+from compiler.searches.limits import kept
+from compiler.searches.order import Figures, objective, ordered, pareto
+from compiler.searches.space import Space
+from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 
@@ -46,6 +46,7 @@ class Found:
     leaders: tuple[Leader, ...]
     best: Plan
     winner: tuple[str, ...]
+    name: str = "search"
 
     @property
     def objective(self) -> str:
@@ -183,29 +184,20 @@ def timed(config: Config, figures: Figures, first: Sequence[Leader]) -> Figures:
     return replace(figures, step_time_s=steps, tokens_per_s=rates)
 
 
-def rows(found: Found) -> Iterator[dict[str, Any]]:
-    """A row a feasible plan, best first, as `candidates.csv` has them."""
-    values = {
-        "gpus": found.figures.gpus,
-        "step_time_s": found.figures.step_time_s,
-        "ttft_s": found.figures.ttft_s,
-        "tpot_s": found.figures.tpot_s,
-        "requests_per_s": found.figures.requests_per_s,
-        "tokens_per_s_per_gpu": found.figures.tokens_per_s_per_gpu,
-        "memory_bytes": found.figures.memory_bytes,
+COLUMNS = ("step_time_s", "ttft_s", "tpot_s", "requests_per_s", "tokens_per_s_per_gpu", "memory_bytes")
+
+
+def row(found: Found, at: int) -> dict[str, Any]:
+    """What a plan is and does, as `candidates.csv` has it; `at` is its place, from 0 on."""
+    rate = float(found.figures.tokens_per_s_per_gpu[at])
+    return {
+        "rank": at + 1,
+        "degrees": typed.degrees(found.space, found.plans, at).name,
+        "gpus": int(found.figures.gpus[at]),
+        "stages": found.space.stages(found.plans, at),
+        **{key: found.plans.value(key, at) for key, _ in found.space.varied()},
+        **{name: float(getattr(found.figures, name)[at]) for name in COLUMNS},
+        "low": None if found.low is None else rate * found.low,
+        "high": None if found.high is None else rate * found.high,
+        "pareto": bool(found.pareto[at]),
     }
-    keys = [key for key, _ in found.space.varied()]
-    lists = {name: column.tolist() for name, column in values.items()}
-    for at in range(len(found.plans)):
-        own = {name: column[at] for name, column in lists.items()}
-        rate = own["tokens_per_s_per_gpu"]
-        yield {
-            "rank": at + 1,
-            "degrees": typed.degrees(found.space, found.plans, at).name,
-            "stages": found.space.stages(found.plans, at),
-            **{key: found.plans.value(key, at) for key in keys},
-            **own,
-            "low": None if found.low is None else rate * found.low,
-            "high": None if found.high is None else rate * found.high,
-            "pareto": bool(found.pareto[at]),
-        }
