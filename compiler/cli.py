@@ -37,17 +37,28 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _compile(overrides: list[str], config_dir: str | None, config_name: str | None, *, json: bool) -> int:
-    from compiler.api import compile_plan
-    from compiler.console import compiled, print_json, summary, waiting
+    from compiler.api import compile_or_search
+    from compiler.console import compiled, found, print_json, searched, summary, waiting
+    from compiler.plan import Plan
 
     gc.disable()  # one plan, and then the process ends: looking for cycles takes 7 % of its time
     with waiting("compiling"):
-        plan = compile_plan(overrides, config_dir, config_name)
-        folder = plan.write(plan.config.out)
-    if json:
-        print_json(compiled(plan, folder))
+        made = compile_or_search(overrides, config_dir, config_name)
+        if isinstance(made, Plan):
+            folder = made.write(made.config.out)
+        else:
+            from compiler.searches.write import write
+
+            places = write(made, made.best.config.out)
+    if isinstance(made, Plan):
+        if json:
+            print_json(compiled(made, folder))
+        else:
+            summary(made, folder)
+    elif json:
+        print_json(searched(made, *places))
     else:
-        summary(plan, folder)
+        found(made, *places)
     return 0
 
 

@@ -11,13 +11,17 @@ from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from compiler.errors import Problem, line
 from compiler.plan import Plan
 from compiler.report import sections
+from compiler.report.blocks import Table
 from compiler.report.harm import worst
 from compiler.report.verdict import answers
+
+if TYPE_CHECKING:
+    from compiler.searches.find import Found
 
 FOLDED = 5
 """Warnings that are said whole; of the others the ids."""
@@ -86,6 +90,29 @@ def waiting(what: str) -> Iterator[None]:
     finally:
         done.set()
         teller.join()
+
+
+def found(search: Found, folder: Path, report: Path) -> None:
+    """Print what a search found: the best plan first, then those behind it."""
+    from compiler.searches import explain
+    from compiler.searches.report import sections as said
+
+    first, leaders, *_ = said(search, explain.document(search))
+    rows = [*first.lines, ("plan", str(folder)), ("report", str(report / "report.md"))]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:{width}}  {line(value)}")
+    for table in (block for block in leaders.blocks if isinstance(block, Table)):
+        cells = [table.head, *table.rows]
+        widths = [max(len(row[at]) for row in cells) for at in range(len(table.head))]
+        print()
+        for row in cells:
+            print("  ".join(f"{cell:{size}}" for cell, size in zip(row, widths, strict=True)).rstrip())
+
+
+def searched(search: Found, folder: Path, report: Path) -> dict[str, Any]:
+    """The same for a program: the best plan, and where all of them are told."""
+    return {**compiled(search.best, folder), "search": str(report)}
 
 
 class Progress:

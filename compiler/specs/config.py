@@ -13,6 +13,7 @@ from compiler.specs.hardware import Hardware
 from compiler.specs.launch import Launch
 from compiler.specs.limits import ARGUMENT, CONTENT, RANKS
 from compiler.specs.model import Model
+from compiler.specs.search import Search
 from compiler.specs.site import Site
 from compiler.specs.workload import ROLES, Workload
 
@@ -87,6 +88,8 @@ class Config:
     """The plan's name and folder; made from model, degrees and whatever is not the default where it is null."""
     out: str = "out"
     """The folder that plan folders are written to; no plan depends on it."""
+    search: Search = field(default_factory=Search)
+    """What is searched for where degrees are left to the compiler; no plan depends on it."""
     sweep: Optional[str] = None
     """The folder of a sweep below `out/sweeps/`; made from its overrides where it is null."""
 

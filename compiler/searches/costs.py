@@ -1,0 +1,42 @@
+"""What the plans of a space cost, by the functions that cost one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from compiler.costs.arrays import Array
+from compiler.costs.many import Many
+from compiler.searches.plans import Index, Plans
+from compiler.searches.space import STAGES, Space
+from compiler.searches.watched import DEGREES
+from compiler.specs.config import Config
+
+
+def placed(node: Any, key: str, value: Any) -> Any:
+    """A frozen value with another one at a dotted key."""
+    name, _, rest = key.partition(".")
+    return replace(node, **{name: placed(getattr(node, name), rest, value) if rest else value})
+
+
+def alike(space: Space, plans: Plans) -> Iterator[tuple[Index, Config, Many]]:
+    """Plans that differ in degrees alone and have the same stages, with their configuration and their degrees."""
+    keys = [key for key, _ in space.varied() if key in plans.chosen]
+    for index in plans.kinds(np.arange(len(plans)), [*keys, "pp", "vpp", STAGES]) if len(plans) else ():
+        config = space.config
+        for key in keys:
+            config = placed(config, key, plans.value(key, int(index[0])))
+        config = replace(config, parallel=replace(config.parallel, stages=space.stages(plans, int(index[0]))))
+        yield index, config, Many(*(plans.chosen[name][index].astype(np.float64) for name in DEGREES))
+
+
+def every(space: Space, plans: Plans, costs: Callable[[Config, Many], Mapping[str, Array]]) -> dict[str, Array]:
+    """Costs of all, nan where there are none."""
+    found: dict[str, Array] = {}
+    for index, config, many in alike(space, plans):
+        for name, values in costs(config, many).items():
+            found.setdefault(name, np.full(len(plans), np.nan))[index] = values
+    return found
