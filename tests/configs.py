@@ -21,7 +21,8 @@ def composed(*overrides: str) -> Config:
 
 def changed(config: Config, values: dict[str, Any]) -> Config:
     """A copy with some dotted keys set, as in {"parallel.tp": 8}."""
-    return _set(config, {tuple(key.split(".")): value for key, value in values.items()})
+    found: Config = _set(config, {tuple(key.split(".")): value for key, value in values.items()})
+    return found
 
 
 def _set(spec: Any, values: dict[tuple[str, ...], Any]) -> Any:
