@@ -18,7 +18,7 @@ RULES = {
     "framework": re.compile(
         r"compiler\.frameworks\.\w+\.prove|tests\.wheels|(torch|transformers|jax|vllm|sglang|megatron)\."
     ),
-    "compiles": re.compile(r"compiler\.(api|cli|sweep|config\.load)\."),
+    "compiles": re.compile(r"compiler\.(api|cli|rankplan|sweep|config\.load)\."),
 }
 
 

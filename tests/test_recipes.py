@@ -32,14 +32,19 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
         (tmp_path / f"{name}.py").write_text(text)
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
         added.append(f"{package.__name__}.{name}")
-        compared.topics.cache_clear()
+        _look_again()
 
     yield add
     for name in added:
         sys.modules.pop(name, None)
     for moment, before in zip((registry.declared, registry.laid_out, registry.costed), rules, strict=True):
         moment.found[:] = before
+    _look_again()
+
+
+def _look_again() -> None:
     compared.topics.cache_clear()
+    registry.load.cache_clear()
 
 
 def test_a_section_of_the_report(put: Put, strategy: Plan) -> None:
