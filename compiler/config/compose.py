@@ -81,10 +81,16 @@ def _opened(override: str) -> str:
     return f"++{key}={value}"
 
 
+_KEPT = {"~model": "leave it out, or choose another model", "~scheduler": "write scheduler=[] for none"}
+"""Groups that others refer to, or that are lists: nobody can take them away."""
+
+
 def _misspelt(override: str) -> Problem | None:
     key, equals, value = override.partition("=")
     if not key or not (equals or key.startswith("~")):
         return Problem(f"'{override}' is no override", "write KEY=VALUE, as in hardware.nodes=16")
+    if key in _KEPT:
+        return Problem(f"{key} leaves the plan without a {key[1:]}", _KEPT[key])
     group = key.lstrip("+")
     if group in GROUPS and (what := choices.refused(group, value)):
         none = ", or ~expect for none" if group == "expect" else ""
