@@ -28,11 +28,21 @@ def finish(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None) -> N
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
     try:
         code = run(sys.argv[1:] if argv is None else argv)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        say(flush=True)
     except (CompilerError, ModuleNotFoundError, KeyboardInterrupt, OSError) as error:
         code = _code(error)
     sys.exit(code)
+
+
+def say(*lines: str, flush: bool = False) -> None:
+    """Print lines of an answer whose exit code counts too: whoever read them may have gone, and the code stays what it is."""
+    try:
+        for line in lines:
+            print(line)
+        if flush and sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()
 
 
 def _code(error: BaseException) -> int:
