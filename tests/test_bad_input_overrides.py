@@ -30,7 +30,7 @@ SPELLINGS = [
     ("expect=null", "or ~expect for none"),
     ("scheduler=[nope]", "scheduler=nope is not known"),
     ("nodes", "'nodes' is no override"),
-    ("name=a=b", "an override cannot be read"),
+    ("name=a=b", "quote it, as in 'name=\"a=b\"'"),
     ("out=~/plans", "out=~/plans cannot be read"),
     ("launch.environment.A=1,2", "launch.environment.A=1,2 has several values"),
     ("hardware.nodes=${nope}", "hardware.nodes: Interpolation key 'nope' not found"),
@@ -39,6 +39,14 @@ SPELLINGS = [
 TYPES = [
     ("parallel.tp=1.5", "'1.5' of type 'float'"),
     ("parallel.tp=true", "'True' of type 'bool'"),
+    (
+        "launch.command=[python3,t.py,a=b]",
+        "an equals sign outside of quotes ; quote it, as in 'launch.command=[python3,t.py,\"a=b\"]'",
+    ),
+    (
+        "launch.environment.NCCL_IB_HCA==mlx5_1",
+        "has an equals sign outside of quotes ; quote it, as in 'launch.environment.NCCL_IB_HCA=\"=mlx5_1\"'",
+    ),
     ("~model", "~model leaves the plan without a model ; leave it out, or choose another model"),
     ("~scheduler", "~scheduler leaves the plan without a scheduler ; write scheduler=[]"),
     ("~parallel.tp", "~parallel.tp takes away a setting, which has a value in any case"),
