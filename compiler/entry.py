@@ -33,11 +33,21 @@ def finish(run: Callable[[Sequence[str]], int], argv: Sequence[str] | None) -> N
     given = sys.argv[1:] if argv is None else argv
     try:
         code = run(given)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        say(flush=True)
     except (CompilerError, ModuleNotFoundError, KeyboardInterrupt, OSError) as error:
         code = _code(error, json=JSON in given)
     sys.exit(code)
+
+
+def say(*lines: str, flush: bool = False) -> None:
+    """Print lines of an answer whose exit code counts too: whoever read them may have gone, and the code stays what it is."""
+    try:
+        for line in lines:
+            print(line)
+        if flush and sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()
 
 
 def _code(error: BaseException, *, json: bool) -> int:

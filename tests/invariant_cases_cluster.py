@@ -131,6 +131,14 @@ CLUSTER: list[Case] = [
         "pin exactly 128 hosts",
     ),
     (
+        "inventory-gpus",
+        STRATEGY,
+        {"hardware.inventory": "host,leaf,pod,rack,gpus\n" + "".join(f"n{i},l,p,r,{8 - i % 2}\n" for i in range(128))},
+        "warn",
+        "64 of 128 hosts of the inventory have fewer GPUs than a node of the plan, which has 8: n1 7, n3 7",
+        "write hardware.node.gpus=7",
+    ),
+    (
         "nccl-device-names",
         STRATEGY,
         {"launch.environment": {"NCCL_IB_HCA": "mlx5_1"}},

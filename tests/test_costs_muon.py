@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,14 +24,14 @@ def flops(n: int, k: int) -> float:
     return 5 * (2 * short * short * long + 2 * short**3 + 2 * short * short * long)
 
 
-def seconds(model: Model, degrees: str = "tp1", **changes: object) -> list[float]:
-    this = case(world(degrees, model, replace(TRAIN, optimizer="muon", **changes)))  # type: ignore[arg-type]
+def seconds(model: Model, degrees: str = "tp1", **changes: Any) -> list[float]:
+    this = case(world(degrees, model, replace(TRAIN, optimizer="muon", **changes)))
     peak = this.hardware.gpu.peak_flops.bf16
     assert peak is not None
     return [float(value) * peak for value in muon.seconds(this, AT_PEAK)]
 
 
-WHOLE = {"distributed_optimizer": False}
+WHOLE: dict[str, Any] = {"distributed_optimizer": False}
 
 
 def test_every_matrix_of_a_layer_is_made_orthogonal() -> None:

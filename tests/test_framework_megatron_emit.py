@@ -68,8 +68,10 @@ def test_the_workload_as_arguments(values: dict[str, Any], expected: dict[str, t
 )
 def test_tokens_reach_experts_as_the_workload_has_it(values: dict[str, Any], expected: list[str]) -> None:
     words = " ".join(str(word) for word in emitted(changed(TRAIN, values)).arguments)
-    names = ("--moe-token-dispatcher-type", "--moe-expert-capacity-factor", "--moe-pad-expert", "--overlap-moe")
-    names = (*names, "--delay-wgrad", "--moe-shared-expert-overlap")
+    names = (
+        *("--moe-token-dispatcher-type", "--moe-expert-capacity-factor", "--moe-pad-expert", "--overlap-moe"),
+        *("--delay-wgrad", "--moe-shared-expert-overlap"),
+    )
     assert [f"--{part}".strip() for part in words.split("--") if f"--{part}".startswith(names)] == expected
 
 

@@ -45,7 +45,8 @@ def test_every_rule_holds_somewhere(rule: str) -> None:
             {"workload.schedule": "interleaved", "launch.environment": SET},
         ),
         changed(
-            STRATEGY, {"hardware.inventory": "host,leaf,pod,rack\n" + "".join(f"n{i},l,p,r\n" for i in range(128))}
+            STRATEGY,
+            {"hardware.inventory": "host,leaf,pod,rack,gpus\n" + "".join(f"n{i},l,p,r,8\n" for i in range(128))},
         ),
         DEEPSEEK,
         HYBRID,

@@ -14,7 +14,7 @@ from compiler import plugins
 from compiler.commands import folder
 from compiler.commands.edits import again, compiled, is_ours, of_folder
 from compiler.commands.steady import steady
-from compiler.entry import Parser, finish
+from compiler.entry import Parser, finish, say
 from compiler.errors import ConfigError, InvariantError, shown
 from compiler.frameworks.proof import RELEASE, Finding, compared, groups
 from compiler.plan import Plan
@@ -45,12 +45,12 @@ def run(argv: Sequence[str]) -> int:
     different = sum(not finding.equal for finding in findings)
     if args.json:
         rows = [asdict(finding) for finding in findings]
-        print(json.dumps({"equal": len(findings) - different, "of": len(findings), "findings": rows}, indent=1))
+        say(json.dumps({"equal": len(findings) - different, "of": len(findings), "findings": rows}, indent=1))
         return 1 if different else 0
-    print(f"{len(findings) - different} of {len(findings)} equal")
+    say(f"{len(findings) - different} of {len(findings)} equal")
     other = {finding.planned: finding.found for finding in findings if finding.what == RELEASE and not finding.equal}
     for planned, found in other.items():
-        print(
+        say(
             f"the plan is for release {planned} and {found} is what was found: differences may be the release's ; name a wheel "
             f"of {planned} with --wheel, or compile with framework.version={found}"
         )
@@ -63,7 +63,7 @@ def _said(findings: Iterable[Finding]) -> list[Finding]:
     for finding in findings:
         equal = f"equal   {finding.what}: {finding.planned}"
         differs = f"DIFFERS {finding.what}: plan {finding.planned} | found {finding.found}"
-        print(shown(equal if finding.equal else differs), flush=True)
+        say(shown(equal if finding.equal else differs), flush=True)
         found.append(finding)
     return found
 

@@ -19,7 +19,7 @@ from compiler.diff.compared import Compared, compare
 from compiler.diff.side import Side
 from compiler.diff.text import markdown, text
 from compiler.diff.verdict import Verdict
-from compiler.entry import Parser, finish
+from compiler.entry import Parser, finish, say
 from compiler.errors import shown
 
 EXAMPLE = (
@@ -43,12 +43,11 @@ def run(argv: Sequence[str]) -> int:
         found = _with_overrides(old, args.new)
     _warn(found)
     if args.json:
-        print(json.dumps(contents(found), indent=1))
+        say(json.dumps(contents(found), indent=1))
     elif args.html:
-        print(_html(found), end="")
+        say(_html(found).rstrip("\n"))
     else:
-        for row in (markdown if args.markdown else text)(found, whole=args.all):
-            print(shown(row))
+        say(*map(shown, (markdown if args.markdown else text)(found, whole=args.all)))
     return 0 if VERDICTS.index(found.verdict) <= VERDICTS.index(args.allow) else 1
 
 

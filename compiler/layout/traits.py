@@ -49,13 +49,14 @@ class Room:
 class Cached:
     """What a server caches of a token in a layer, in bytes: of an `element` of keys and values (None: as wide as the workload says),
     or of the whole `row` of latent attention where that is packed in a form of its own; and of the key of an `index`er. `shards`:
-    ranks that share a sequence's tokens (None: those of cp).
+    ranks that share a sequence's tokens (None: those of cp). `alike`: ranks of tp that hold the same heads, and other tokens.
     """
 
     element: float | None = None
     row: float | None = None
     index: float = 0.0
     shards: int | None = None
+    alike: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

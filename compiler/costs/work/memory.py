@@ -195,7 +195,7 @@ def cached_bytes(case: Case, block: Block, entries: Callable[[Cache], Array]) ->
     """Bytes of a sequence's keys and values on a TP rank, where so many entries of a cache count: grouped heads, replicated where tp
     exceeds them, or latents, as a server packs them.
     """
-    sizes = [case.kv_bytes * local(cache.parts, case.tp) for cache in block.caches]
+    sizes = [case.kv_bytes * local(cache.parts, np.maximum(1, case.tp // case.cached.alike)) for cache in block.caches]
     if block.kind == "sparse_latent":
         row, index = case.cached.row, case.cached.index
         sizes = [

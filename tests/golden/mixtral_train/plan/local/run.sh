@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=f56f4ba256a0ddf88e389d3df6a23b10f646107de6b23891e672c1983b80058f \
+  RANKPLAN_DIGEST=85a178477ca66c1d001180f3cdf9fa553d7fb09b098b0eb09b84657d27a5f590 \
   python3 -I -S "$plan/runtime/spawn.py" --all
