@@ -47,7 +47,7 @@ def make(model: Model, name: str) -> Block:
     """The block of that word; what `blocks` says of it wins over the model's own keys."""
     sizes: Sizes = KINDS[_kind(model, name)](**_sizes(model, name))
     block: Block = sizes.block()
-    return replace(block, again=sizes.again)
+    return replace(block, again=sizes.again, norms=sizes.norms)
 
 
 def problems(model: Model) -> Iterator[Problem]:

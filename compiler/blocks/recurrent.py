@@ -16,6 +16,9 @@ from compiler.specs.limits import WIDTH
 
 STATE_BYTES, INPUT_BYTES = 4.0, 2.0
 
+CHUNK = 64
+"""Tokens of a chunk of the delta rule, and elements of its triangle for each."""
+
 
 def joined(hidden: int, names: tuple[str, ...], *columns: Part) -> Matrix:
     return Matrix("attention", names, Part(1, hidden), columns)
@@ -69,9 +72,19 @@ class Delta(Sizes):
             ),
             state=(Part(self.value_heads, state * STATE_BYTES), *inputs(self.conv_kernel, *channels)),
             scan=(Part(self.value_heads, 4 * state),),
-            kept=(*channels, values, values),
+            kept=self._kept(values),
             values=(values,),
         )
+
+    def _kept(self, values: Part) -> Parts:
+        """What the first products put out; queries and keys before their norm; both as many as heads of values, values, gates and a
+        triangle of a chunk as its kernel reads them; what it puts out, its norm, and the last product's input (Megatron-LM 0.19.2
+        ssm/gated_delta_net/gdn.py, fla's chunk_gated_delta_rule).
+        """
+        keys, heads = Part(self.key_heads, self.key_dim), Part(self.value_heads)
+        repeated, triangle = Part(self.value_heads, self.key_dim), Part(self.value_heads, CHUNK)
+        first = (keys, keys, values, values, heads, heads)
+        return (*first, keys, keys, repeated, repeated, values, values, triangle, values, values, values)
 
     def _gates(self, values: Part) -> tuple[Matrix, ...]:
         """How fast the state decays, how much is written to it, and the gate of the output."""

@@ -117,7 +117,7 @@ def resized(model: Model, layers: int) -> Model:
 
 def _tied(source: Source, outer: str, found: dict[str, Any]) -> dict[str, Any]:
     """The head of a file of several parts is the whole class's, and so is what is so of it where no part says."""
-    usual = _defaults()["wrappers"].get(outer)
+    usual = _defaults()["wrappers"].get(outer, {}).get("tied")
     if usual is None or source.data.get(TIED) is not None:
         return found
     source.assumed.append(TIED)
@@ -171,8 +171,8 @@ def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if nested is None:
         return found, data
     outer = {key: value for key, value in data.items() if key in SHARED}
-    inner = {key: value for key, value in nested.items() if value is not None or key not in outer}
-    return found, outer | inner | {key: value for key, value in outer.items() if key == TIED and value is not None}
+    own = {key: value for key, value in nested.items() if value is not None or key not in outer}
+    return found, outer | own | {key: value for key, value in outer.items() if key == TIED and value is not None}
 
 
 def _other_families(kind: str) -> str:

@@ -73,17 +73,16 @@ def hrm(source: Source) -> dict[str, Any]:
     runs = [stack for _ in range(high) for stack in [*["low"] * low, "high"]]
     again = [stack in runs[:i] for i, stack in enumerate(runs)]
     count = source.fits("num_layers_per_stack", each * len(runs))
-    norms = {"norms": 0, "gate": "elements"}
+    gated = {"gate": "elements"}
     return {
         "num_hidden_layers": count,
         "layer_types": [f"again_{FULL}" if old else FULL for old in again for _ in range(each)][:count],
         "mlp_layer_types": ["again_dense" if old else "dense" for old in again for _ in range(each)][:count],
         "norm_weights": 0,
         "blocks": {
-            FULL: norms,
-            f"again_{FULL}": {"kind": "attention", **norms, "again": True},
-            "dense": {"norms": 0},
-            "again_dense": {"kind": "dense", "norms": 0, "again": True},
+            FULL: gated,
+            f"again_{FULL}": {"kind": "attention", **gated, "again": True},
+            "again_dense": {"kind": "dense", "again": True},
         },
     }
 
@@ -105,9 +104,9 @@ def dory(source: Source) -> dict[str, Any]:
     order = [*types[: first + between], *again, *types[first + between :]]
     hidden, width = source.required("hidden_size"), source.required("intermediate_size")
     wide = source.required("num_attention_heads") * (source.size("head_dim") or 1)
-    mixer = {"kind": "attention", "gate": "elements", "norms": 0, "extra": hidden + 2 * wide}
+    mixer = {"kind": "attention", "gate": "elements", "extra": hidden + 2 * wide}
     near = {**mixer, "window": source.positive("sliding_window")}
-    feed = {"norms": 0, "extra": hidden + 2 * width}
+    feed = {"extra": hidden + 2 * width}
     return {
         "num_hidden_layers": count,
         "sliding_window": near["window"],

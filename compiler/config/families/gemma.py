@@ -44,12 +44,12 @@ def gemma3n(source: Source) -> dict[str, Any]:
     rank, types = source.integer("laurel_rank", 64), _types(source, 5)
     inputs, tables = _inputs(source)
     altup = 2 * hidden + streams**2 + streams**3 + streams * hidden
-    width, window = source.find("intermediate_size"), source.positive("sliding_window")
+    width, window = source.first("intermediate_size", 1), source.positive("sliding_window")
     norms = {"norms": 2}
     said = {**norms, "extra": altup + 2 * rank * hidden + hidden + inputs}
     tables["streams"] = float(2 * (streams - 1) * hidden**2)
     return {
-        "intermediate_size": width[0] if isinstance(width, list) and width and isinstance(width[0], int) else width,
+        "intermediate_size": width,
         "sliding_window": window,
         "layer_types": _reusing(source, types),
         "use_qk_norm": True,

@@ -7,6 +7,7 @@ from typing import Any
 from compiler.config.families.feeds import shared
 from compiler.config.families.mixers import FULL, LINEAR, SLIDING, words
 from compiler.config.families.source import Source
+from compiler.errors import short
 
 
 def delta(source: Source) -> dict[str, Any]:
@@ -82,9 +83,10 @@ def nemotron_h(source: Source) -> dict[str, Any]:
     )
     said = ["mamba", "moe", FULL, "mlp"] if said is None else said
     if not isinstance(said, list) or not said or any(not isinstance(word, str) or word not in SINGLE for word in said):
-        source.note(
-            "has a hybrid_override_pattern or layers_block_type that is none", f"write letters of {''.join(PATTERN)}"
+        name = (
+            "hybrid_override_pattern" if letters is not None and said is letters else source.called("layers_block_type")
         )
+        source.note(f"has {name}={short(repr(said))}", f"write letters of {''.join(PATTERN)}, or {', '.join(SINGLE)}")
         said = [FULL]
     names = [SINGLE[word] for word in said]
     feeds = [name if name in ("dense", "sparse") else "none" for name in names]

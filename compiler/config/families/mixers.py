@@ -10,6 +10,9 @@ from compiler.errors import short
 
 FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"
 
+SHARED_INDEX = "shared_index"
+"""Our word of a layer that attends to what an earlier one's indexer chose."""
+
 WORDS = {
     **dict.fromkeys(
         ("attention", "full", "global", "global_attention", "indexed_attention", "f", "a", "hybrid_full"), FULL
@@ -153,23 +156,29 @@ def latent(source: Source) -> dict[str, Any]:
     return found | {"q_lora_rank": source.positive("q_lora_rank"), "head_dim": None}
 
 
-def indexed(source: Source) -> dict[str, Any]:
-    """An indexer, on every layer or where `indexer_types` says "full": others take what the last one chose."""
-    keys = ("index_topk", "index_n_heads", "index_head_dim")
-    found: dict[str, Any] = {key: source.size(key) for key in keys}
-    return found | _shared_indexers(source)
+def indexer(every_other: int = 1) -> Part:
+    """An indexer, on every layer or where `indexer_types` says "full", else every so many: others take what the last one chose."""
+
+    def part(source: Source) -> dict[str, Any]:
+        types = own_indexers(source, every_other)
+        found: dict[str, Any] = {key: source.size(key) for key in ("index_topk", "index_n_heads", "index_head_dim")}
+        if all(types):
+            return found
+        words = [FULL if own else SHARED_INDEX for own in types]
+        return {**found, "layer_types": words, "blocks": {SHARED_INDEX: {"kind": "latent", "own_index": False}}}
+
+    return part
 
 
-def _shared_indexers(source: Source) -> dict[str, Any]:
+indexed = indexer()
+
+
+def own_indexers(source: Source, every_other: int = 1) -> list[bool]:
+    """Which layers have an indexer of their own."""
     count = source.layers()
     said = source.each("indexer_types", str, count)
-    if said is None:
-        freq, offset = max(1, source.integer("index_topk_freq", 1)), source.integer("index_skip_topk_offset", 2)
-        said = ["full" if max(i - offset + 1, 0) % freq == 0 else "shared" for i in range(count)]
-    if all(word == "full" for word in said[:count]):
-        return {}
-    types = [FULL if word == "full" else "shared_index" for word in said[:count]]
-    return {"layer_types": types, "blocks": {"shared_index": {"kind": "latent", "own_index": False}}}
+    freq, offset = source.integer("index_topk_freq", every_other), source.integer("index_skip_topk_offset", 2)
+    return [word == "full" for word in said or ()] or [max(i - offset + 1, 0) % max(1, freq) == 0 for i in range(count)]
 
 
 def linear(

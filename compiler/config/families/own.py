@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.config.families.mixers import FULL, SLIDING
+from compiler.config.families.mixers import FULL, SLIDING, words
 from compiler.config.families.source import Source
 
 
@@ -56,9 +56,8 @@ def wide_mlp(source: Source) -> dict[str, Any]:
 
 def gpt_neo(source: Source) -> dict[str, Any]:
     """Local and global attention in turns; of attention's projections the last alone has a bias."""
-    layers, said = source.layers(), source.find("attention_layers")
-    local = [word == "local" for word in said] if isinstance(said, list) else [i % 2 == 1 for i in range(layers)]
-    types = [SLIDING if is_local else FULL for is_local in local[:layers]]
+    said = words(source, "attention_layers", (FULL, SLIDING))
+    types = said or [SLIDING if i % 2 else FULL for i in range(source.layers())]
     return {
         "sliding_window": source.positive("window_size"),
         "layer_types": types,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from compiler.config.families.compressed import streams
 from compiler.config.families.hybrid import fine
-from compiler.config.families.mixers import FULL, LINEAR, SLIDING, words
+from compiler.config.families.mixers import FULL, LINEAR, SHARED_INDEX, SLIDING, own_indexers, words
 from compiler.config.families.source import Source
 
 
@@ -16,7 +17,7 @@ def hy_v4(source: Source) -> dict[str, Any]:
     extra = 2 * count * (count * hidden + 1) + 2
     mixer = {"kind": "latent", "sinks": True, "gate": "elements", "extra": extra}
     return {
-        "blocks": {FULL: mixer, "shared_index": mixer, "dense": {"extra": extra}, "sparse": {"extra": extra}},
+        "blocks": {FULL: mixer, SHARED_INDEX: mixer, "dense": {"extra": extra}, "sparse": {"extra": extra}},
         "other_params": {"streams": float(count * (count * hidden + 1) + 1)},
     }
 
@@ -25,15 +26,20 @@ def glm5_next(source: Source) -> dict[str, Any]:
     """Kimi's delta attention and latent attention in turns, whose indexer looks through one key for several tokens."""
     count = source.layers()
     types = words(source, "layer_types", (FULL, LINEAR)) or [FULL if i % 4 == 3 else LINEAR for i in range(count)]
-    head, extra = source.required("linear_head_dim"), streams(source)
-    delta = {**fine(source.required("linear_num_heads"), head), "gate_rank": head, "extra": extra}
+    inner, own = source.within("linear_attn_config"), own_indexers(source)
+    types = [SHARED_INDEX if word == FULL and not own[i] else word for i, word in enumerate(types)]
+    head, extra = inner.size("head_dim") or source.required("linear_head_dim"), streams(source)
+    heads = inner.size("num_heads") or source.required("linear_num_heads")
+    kernel = inner.size("short_conv_kernel_size") or source.required("linear_conv_kernel_dim")
+    delta = {**fine(heads, head), "conv_kernel": kernel, "gate_rank": head, "extra": extra}
     full = {"kind": "latent", "index_pool": source.integer("index_kpool", 1, minimum=1), "extra": extra}
     return {
         **{key: source.size(key) for key in ("index_topk", "index_n_heads", "index_head_dim")},
         "layer_types": types,
         "blocks": {
-            LINEAR: {**delta, "conv_kernel": source.required("linear_conv_kernel_dim")},
+            LINEAR: delta,
             FULL: full,
+            SHARED_INDEX: {**full, "own_index": False},
             "dense": {"extra": extra},
             "sparse": {"extra": extra},
         },
@@ -60,7 +66,9 @@ def dots3(source: Source) -> dict[str, Any]:
         FULL if i < 2 or i % 4 == 1 else SLIDING for i in range(count)
     ]
     at = types.index(SLIDING) if SLIDING in types else 0
-    own = next((said[key] for key in (str(at), f"{at:02}", f"{at:03}") if isinstance(said.get(key), dict)), {})
+    own: Mapping[str, Any] = next(
+        (said[key] for key in (str(at), f"{at:02}", f"{at:03}") if isinstance(said.get(key), dict)), {}
+    )
     inner = source.within("per_layer_config", own)
     near: dict[str, Any] = {
         size: inner.size(key) or source.size(f"swa_{key}") or usual for size, (key, usual) in SMALLER.items()

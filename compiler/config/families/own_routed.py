@@ -7,6 +7,7 @@ from typing import Any
 from compiler.config.families.feeds import frequency, shared
 from compiler.config.families.mixers import FULL, SLIDING, words
 from compiler.config.families.source import Source
+from compiler.specs.limits import EXPERTS
 
 
 def gpt_oss(source: Source) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def dbrx(source: Source) -> dict[str, Any]:
     attention, feed = source.inside("attn_config"), source.inside("ffn_config")
     return {
         "num_key_value_heads": attention.size("kv_n_heads") or 1,
-        "rope_theta": attention.number("rope_theta", 10000.0),
+        "rope_theta": attention.number("rope_theta", 10000.0, most=1e15),
         "intermediate_size": 0,
         "moe_intermediate_size": feed.size("ffn_hidden_size") or 3584,
         "num_experts": feed.size("moe_num_experts") or 4,
@@ -50,21 +51,14 @@ def phimoe(source: Source) -> dict[str, Any]:
 
 
 def hunyuan(source: Source) -> dict[str, Any]:
-    """Experts a token, and shared ones, may be listed by layer: alike in all of them, in every model that was published."""
-    chosen, shares, widths = (
-        source.find(key) for key in ("num_experts_per_tok", "num_shared_expert", "moe_intermediate_size")
-    )
-    first = [value[0] if isinstance(value, list) and value else value for value in (chosen, shares, widths)]
-    if any(not isinstance(value, (int, type(None))) for value in first):
-        source.note("has a list of experts that is none of whole numbers", "write one number, or one a layer")
-        first = [1, 1, None]
-    width = first[2] or source.required("intermediate_size")
+    """Experts a token, and shared ones, may be listed by layer."""
+    width = source.first("moe_intermediate_size", source.required("intermediate_size"))
     return {
         "num_experts": source.required("num_experts"),
-        "num_experts_per_tok": first[0] or 1,
+        "num_experts_per_tok": source.first("num_experts_per_tok", 1, EXPERTS),
         "moe_intermediate_size": width,
         "intermediate_size": 0,
-        **shared(width * (first[1] or 1)),
+        **shared(width * source.first("num_shared_expert", 1, EXPERTS)),
     }
 
 

@@ -94,7 +94,7 @@ ROUTED: Mapping[str, Parts] = {
         compressed.feeds,
     ),
     "dots1": (*LLAMA, attention_bias, head_norms, windowed(own_routed.late), feeds.deepseek, feeds.deepseek_router()),
-    "dots3_note_text": (*LATENT, own_latent.dots3),
+    "dots3_note_text": (*MLA, feeds.listed(default=1), own_latent.dots3),
     "ernie4_5_vl_moe_text": (
         *LLAMA,
         decoder.biases(attention_bias="use_bias", mlp_bias="use_bias"),
@@ -121,7 +121,7 @@ ROUTED: Mapping[str, Parts] = {
     ),
     "glm4_moe": GLM_MOE,
     "glm4_moe_lite": (*MLA, feeds.listed(first=1), feeds.deepseek_router(factor=1.8)),
-    "glm5_next_text": (*LATENT, feeds.deepseek_router(factor=2.5), own_latent.glm5_next),
+    "glm5_next_text": (*MLA, feeds.listed(default=3), feeds.deepseek_router(factor=2.5), own_latent.glm5_next),
     "glm_moe_dsa": (*DEEPSEEK, mixers.indexed),
     "gpt_oss": (
         sizes(),
@@ -135,7 +135,7 @@ ROUTED: Mapping[str, Parts] = {
     "granitemoe_swa": (*EXPERTS, always(attention_sinks=True), windowed(every(4, 0))),
     "granitemoeshared": EXPERTS,
     "hunyuan_v1_moe": (*LLAMA, attention_bias, head_norms, own_routed.hunyuan),
-    "hy_v4": (*LATENT, mixers.indexed, feeds.deepseek_router(factor=2.827), own_latent.hy_v4),
+    "hy_v4": (*MLA, feeds.listed(default=1), mixers.indexer(4), feeds.deepseek_router(factor=2.827), own_latent.hy_v4),
     "hy_v3": (*LLAMA, attention_bias, head_norms, feeds.listed(COUNTED, first=1), own_routed.hy_router),
     "kimi_k2": DEEPSEEK,
     "kolibri1": (

@@ -13,6 +13,9 @@ from typing import Any
 from compiler.errors import Problem, short
 from compiler.specs.limits import INT32, LAYERS
 
+LARGE = 1e6
+"""More than any factor or weight of a loss."""
+
 LONGEST = 64
 """Characters of a word, as of a model's activation."""
 
@@ -48,7 +51,8 @@ class Source:
 
     def called(self, key: str) -> str:
         """The name by which the file says the key."""
-        return next((name for name in (key, *self.aliases.get(key, ())) if name in self.data), key)
+        names = [name for name in (key, *self.aliases.get(key, ())) if name in self.data]
+        return next((name for name in names if self.data[name] is not None), names[0] if names else key)
 
     def inside(self, key: str) -> Source:
         """The mapping of that key, with the same defaults."""
@@ -91,6 +95,13 @@ class Source:
             return max(default, minimum)
         return value
 
+    def first(self, key: str, default: int, most: int = INT32) -> int:
+        """The key's number, or the first of a list with one a layer, which are alike in every model that was published."""
+        value = self.find(key)
+        listed = isinstance(value, list) and value
+        alone = replace(self, data={**self.data, self.called(key): value[0]}) if listed else self
+        return alone.integer(key, default, minimum=1, most=most)
+
     def positive(self, key: str, most: int = INT32) -> int | None:
         """The key's number, None where it is left out, null or 0."""
         return self.integer(key, 0, most=most) or None
@@ -103,13 +114,14 @@ class Source:
         """The key's number, the usual one where it is left out, null or "auto"."""
         return usual if self.find(key) in (None, "auto") else self.integer(key, 1, minimum=1)
 
-    def number(self, key: str, default: float | None = None) -> float | None:
+    def number(self, key: str, default: float | None = None, most: float = LARGE) -> float | None:
         """The key's number, the default where it is left out or null."""
         value = self.find(key)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e300:
-            self.note(f"has {self.called(key)}={short(repr(value))}", "write a number, 0 or more")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+            better = f" from 0 to {most:g}" if most < LARGE else ", 0 or more"
+            self.note(f"has {self.called(key)}={short(repr(value))}", f"write a number{better}")
             return default
         return float(value)
 

@@ -121,6 +121,9 @@ def spaces(kind: str) -> Part:
         count, hidden = source.layers(), source.required("hidden_size")
         inner = source.size("intermediate_size") or (source.size("expand") or 2) * hidden
         heads = source.size("num_heads") or inner
+        if inner % heads:
+            source.note(f"has num_heads={heads} for intermediate_size={inner}", "write heads of a width")
+            heads = inner
         bias, conv = source.flag("use_bias"), source.flag("use_conv_bias", default=True)
         said = {
             "kind": kind,
