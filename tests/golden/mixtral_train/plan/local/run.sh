@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=b08b06fa8d7d86da61d9381f3c90e2a7dfe44bca66fd504640633705965f3e94 \
+  RANKPLAN_DIGEST=3418d015665e9a24138706ea31739b8e5d9ff09ced9e6be259a25f1f1ae20cef \
   python3 -I -S "$plan/runtime/spawn.py" --all
