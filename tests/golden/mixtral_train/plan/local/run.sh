@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=3418d015665e9a24138706ea31739b8e5d9ff09ced9e6be259a25f1f1ae20cef \
+  RANKPLAN_DIGEST=78bc47bf06211ca61cba0a71da50a7b4652cf546a4a2a17a359341efae0b4457 \
   python3 -I -S "$plan/runtime/spawn.py" --all
