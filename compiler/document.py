@@ -58,6 +58,7 @@ def _layout(world: World) -> dict[str, Any]:
             "blocks": experts.blocks,
             "moe_stages": experts.stages,
             "imbalance": busiest(world.config, experts),
+            **({"by_layer": True} if experts.by_layer else {}),
         },
         "slots": {
             "count": slots.count,
