@@ -18,6 +18,7 @@ from compiler.costs.together import Aggregated
 from compiler.costs.total import Costs
 from compiler.document import SCHEMA, document
 from compiler.errors import ConfigError
+from compiler.graph_answers import RankGraph
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
@@ -47,6 +48,11 @@ class Part:
         """What `plan.json` says of it, to be read alone: all but its name, checks and claims."""
         found: Mapping[str, Any] = figures(document(self.world, self.costs, rows(self.traffic), self.placement))
         return found
+
+    @property
+    def graph(self) -> RankGraph:
+        """The rank graph, to be asked; expanded when it first is."""
+        return RankGraph(self.world)
 
     @cached_property
     def traffic(self) -> Traffic | None:
@@ -116,6 +122,11 @@ class Plan:
     def world_size(self) -> int:
         """Ranks of one instance."""
         return self.world.size
+
+    @cached_property
+    def graph(self) -> RankGraph:
+        """The rank graph: `plan.graph.span("group/ep/0")`, and as networkx holds it, `plan.graph.expanded`."""
+        return self.only.graph
 
     @property
     def groups(self) -> Groups:

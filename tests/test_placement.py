@@ -139,8 +139,8 @@ UNEVEN = (
     "parallel=tp2_pp4_ep8_adp64",
     "workload.global_batch_size=512",
     "placement=best",
+    "launch.spare_nodes=3",
 )
-UNEVEN = (*UNEVEN, "launch.spare_nodes=3")
 
 
 def test_best_is_never_worse_and_says_by_how_much(uneven: Plan) -> None:

@@ -7,8 +7,10 @@ its groups is not: the lesser of the two is the bound.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import ceil
 
 import numpy as np
 
@@ -55,35 +57,76 @@ def room(network: Network) -> Room:
     return Room(np.bincount(domain), np.bincount(leaf), np.bincount(pod), bool((of[domain] == leaf).all()), of, above)
 
 
-def bound(times: Times, each: Sequence[Footprints], heaviest: Footprints | None, within: Room) -> Score:
-    """`heaviest`: the kind of several slots that loses most by being far."""
-    alone = _bound(times, [(one, list(_levels(one, within))) for one in each])
-    if heaviest is None or not heaviest.apart:
+@dataclass(frozen=True)
+class Heaviest:
+    """The kind of several slots that loses most by being far; `across`: kinds of whose groups none shares two ranks with one of it, and
+    `per_host` ranks of a host.
+    """
+
+    one: Footprints
+    across: frozenset[str]
+    per_host: int
+
+
+def bound(times: Times, each: Sequence[Footprints], heaviest: Heaviest | None, within: Room) -> Score:
+    """Of all placements in one order."""
+    alone = _case(times, each, [list(_levels(one, within)) for one in each], {})
+    if heaviest is None or not heaviest.one.apart or not within.nested:
         return alone
-    level = NVLINK if within.domains.max(initial=0) >= heaviest.width else LEAF
-    room_for = _fitting(heaviest, within.domains if level == NVLINK else within.leaves)
-    if room_for < heaviest.count.sum() or not within.nested:
-        return alone
-    blocks = within.blocks(heaviest.width, by_domain=level == NVLINK)
-    whole = _bound(times, [(one, list(_of_blocks(one, heaviest, level, within, blocks))) for one in each])
-    cut = _bound(times, [(one, list(_cut(one, heaviest, level, within))) for one in each])
-    return Score(min(whole.seconds, cut.seconds), min(whole.communication_s, cut.communication_s))
+    first = heaviest.one
+    level = NVLINK if within.domains.max(initial=0) >= first.width else LEAF
+    cases = list(_cuts(times, each, heaviest, level, within))
+    if _fitting(first, within.domains if level == NVLINK else within.leaves) >= first.count.sum():
+        blocks = within.blocks(first.width, by_domain=level == NVLINK)
+        cases.append(_case(times, each, [list(_of_blocks(one, first, level, within, blocks)) for one in each], {}))
+    return Score(min(case.seconds for case in cases), min(case.communication_s for case in cases))
+
+
+STEPS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+"""NVLink domains of a group that is not whole, from each of these on to the next."""
+
+
+def _cuts(times: Times, each: Sequence[Footprints], heaviest: Heaviest, level: int, within: Room) -> Iterator[Score]:
+    """A group of the heaviest kind is not whole, and the worst one touches so many domains: the fewer, the more do groups across it.
+
+    A domain of c ranks holds parts of R groups of one kind and of C of the other, and R*C >= c where no two share two ranks. Summed
+    over all domains, by Cauchy and Schwarz, the most domains of a group of either kind multiply to at least
+    N^2 / (c * groups * groups) for N ranks.
+    """
+    first = heaviest.one
+    levels = [list(_levels(one, within)) for one in each]
+    if level == LEAF:
+        yield _case(times, each, levels, {first.kind: (POD, 1)})
+        return
+    groups, most = int(first.count.sum()), int(within.domains.max()) * heaviest.per_host
+    ends = [*(step for step in STEPS if step <= first.size), first.size + 1]
+    for few, behind in pairwise(ends):
+        forced = {first.kind: (LEAF, few)}
+        for one in (one for one in each if one.kind in heaviest.across):
+            product = (groups * first.size) ** 2 / (most * groups * int(one.count.sum()))
+            domains = ceil(product / (behind - 1) - 1e-9)
+            forced |= {one.kind: (LEAF, domains)} if domains > 1 else {}
+        yield _case(times, each, levels, forced)
 
 
 Levels = list[tuple[Far, int]]
 """Reaches, near ones first, and how many groups have them at most; the last holds any number."""
 
 
-def _bound(times: Times, each: Sequence[tuple[Footprints, Levels]]) -> Score:
+def _case(times: Times, each: Sequence[Footprints], levels: Sequence[Levels], forced: Mapping[str, Far]) -> Score:
+    """`forced`: what the worst group of a kind reaches at least."""
     mean, worst = 0.0, dict[str, Far]()
-    for one, levels in each:
+    for one, own in zip(each, levels, strict=True):
         every = left = int(one.count.sum())
-        for far, most in levels:
+        for far, most in own:
             here, least = min(left, most), times.least(one.kind, far) if one.width > 1 else far
             if here:
                 mean += here * float(times.of(one.kind)[least]) / every
                 left -= here
-                worst[one.kind] = least
+                worst[one.kind] = far
+        span, domains = forced.get(one.kind, (0, 0))
+        far = max(worst[one.kind][0], span), max(worst[one.kind][1], domains)
+        worst[one.kind] = times.least(one.kind, far) if one.width > 1 else far
     return Score(times.whole(worst), mean)
 
 
@@ -116,17 +159,6 @@ def _of_blocks(
         yield (NVLINK, 1), int(one.count.sum())
     else:
         yield from _levels(one, within) if inside else _levels(made, blocks)
-
-
-def _cut(one: Footprints, heaviest: Footprints, level: int, within: Room) -> Iterator[tuple[Far, int]]:
-    """One group of the heaviest kind is no longer whole."""
-    if one is not heaviest:
-        yield from _levels(one, within)
-        return
-    every = int(one.count.sum())
-    near = (level, 1 if level == NVLINK else max(2, _domains(one, within)))
-    yield near, every - 1
-    yield (LEAF if level == NVLINK else POD, max(2, _domains(one, within))), every
 
 
 def _domains(one: Footprints, within: Room) -> int:

@@ -23,6 +23,20 @@ def chains(each: Sequence[Footprints], count: int) -> Iterator[Blocks]:
             if chain not in seen:
                 seen[chain] = None
                 yield chain
+    if each and each[0].apart and each[0].slots.size == count:
+        yield from _tiles(each[0].slots)
+
+
+def _tiles(rows: Ranks) -> Iterator[Blocks]:
+    """Blocks as large as a group of the heaviest kind, of parts of several: what is in the same place of each is near as well."""
+    count, width = rows.shape
+    row, column = (at.ravel() for at in np.indices(rows.shape))
+    high = 2
+    while high <= width and width % high == 0 and count % high == 0:
+        wide = width // high
+        order = np.lexsort((column % wide, row % high, column // wide, row // high))
+        yield Blocks(tuple(rows.ravel()[order].tolist()), (high * width, width))
+        high *= 2
 
 
 def _chain(kinds: Sequence[Footprints], count: int) -> Blocks:

@@ -55,7 +55,7 @@ class Hosts:
         leaf, pod, domain = self._ids
         return room(Network(leaf, pod, domain if self.per_domain else None))
 
-    @property
+    @cached_property
     def places(self) -> list[tuple[str, Path]]:
         """Hosts by pod, leaf and name, with where they hang."""
         ordered = sorted(range(len(self.hosts)), key=lambda at: _key(self.hosts[at]))
@@ -69,6 +69,11 @@ class Hosts:
     def by_name(self) -> Ranks:
         """The default's hosts as launchers sort them that know nothing of the network: names as text."""
         return np.array(sorted(range(self.count), key=lambda at: self.hosts[at].host), dtype=np.int64)
+
+    @cached_property
+    def in_line(self) -> Ranks:
+        """As many hosts as there are slots, as they follow each other."""
+        return self.numbers([host for host, _ in self.places[: self.count]])
 
     def numbers(self, names: Sequence[str]) -> Ranks:
         return np.array([self.index[name] for name in names], dtype=np.int64)

@@ -17,10 +17,11 @@ from compiler.cluster.packing import Blocks
 from compiler.costs.calibration import Calibration
 from compiler.costs.shape import shape
 from compiler.errors import CompilerError
+from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lay_out import lay_out
-from compiler.layout.grid import Ranks
+from compiler.layout.grid import Grid, Ranks
 from compiler.placement import hosts as known
-from compiler.placement.bound import Room, bound
+from compiler.placement.bound import Heaviest, Room, bound
 from compiler.placement.bound import room as room_of
 from compiler.placement.chains import chains
 from compiler.placement.exhaustive import every
@@ -49,6 +50,27 @@ class Ordered:
         """Kinds of several slots, those first that lose most by being far."""
         spread = [one for one in self.each if one.width > 1]
         return sorted(spread, key=lambda one: -self._loss(one))
+
+    @property
+    def heaviest(self) -> Heaviest | None:
+        """The first of these, with the kinds that lie across it."""
+        if not self.far:
+            return None
+        first, groups = self.far[0], self.world.groups
+        own = self._group_of(first.kind)
+        across = [
+            kind
+            for kind in (one.kind for one in self.far[1:])
+            if len(np.unique(own * len(groups[kind]) + self._group_of(kind))) == self.world.size
+        ]
+        return Heaviest(first, frozenset(across), self.world.slots.share.ranks)
+
+    def _group_of(self, kind: str) -> Ranks:
+        """The group of each rank of an instance."""
+        table = self.world.groups[kind]
+        found = np.empty(self.world.size, dtype=np.int64)
+        found[table] = np.arange(len(table), dtype=np.int64)[:, None]
+        return found
 
     def _loss(self, one: Footprints) -> float:
         table = self.times.of(one.kind)
@@ -88,7 +110,7 @@ def search(config: Config, by: Calibration) -> Found:
     better, bounds, tried, least = list[Candidate](), list[Score](), 1 + len(others), default.score
     orders = [first, *(_ordered(other, by) for other in _orders(first))]
     for ordered in orders:
-        bounds.append(bound(ordered.times, ordered.each, next(iter(ordered.far), None), _room(ordered.world, room)))
+        bounds.append(bound(ordered.times, ordered.each, ordered.heaviest, _room(ordered.world, room)))
         if ordered is not first and least.rounded <= bounds[-1].rounded:
             continue
         made = list(_candidates(ordered, room, bounds[-1]))
@@ -114,19 +136,20 @@ def _orders(first: Ordered) -> Iterator[Config]:
     if config.parallel.order != DEFAULT_ORDER:
         return
     objections = {check.id for check in _checks(config, first.world) if check.status is not Status.PASS}
-    seen = {_grids(first.world)}
+    seen = {_grids(first.world.attention, first.world.expert)}
     for tokens in permutations(config.parallel.order.split("-")):
         other = replace(config, parallel=replace(config.parallel, order="-".join(tokens)))
         try:
+            grids = _grids(*adapter(config.framework.name).grids(other))
+            if grids in seen:
+                continue
             declared = [check for check in invariants.declared(other) if check.status is not Status.PASS]
             if any(check.id not in objections or check.status is Status.FAIL for check in declared):
                 continue
             world = lay_out(other)
         except CompilerError:
             continue
-        if _grids(world) in seen:
-            continue
-        seen.add(_grids(world))
+        seen.add(grids)
         laid_out = [check for check in invariants.laid_out(world) if check.status is not Status.PASS]
         if all(check.id in objections and check.status is not Status.FAIL for check in laid_out):
             yield other
@@ -137,10 +160,9 @@ def _checks(config: Config, world: World) -> Iterator[Check]:
     yield from invariants.laid_out(world)
 
 
-def _grids(world: World) -> tuple[object, ...]:
+def _grids(attention: Grid, expert: Grid) -> tuple[object, ...]:
     """What makes two orders the same."""
-    grids = (world.attention, world.expert)
-    return tuple(tuple(axis for axis in grid.axes if axis.size > 1) for grid in grids)
+    return tuple(tuple(axis for axis in grid.axes if axis.size > 1) for grid in (attention, expert))
 
 
 def _room(world: World, room: Hosts | None) -> Room:
@@ -197,7 +219,7 @@ def _candidates(ordered: Ordered, room: Hosts | None, least: Score) -> Iterator[
 def _in_line(room: Hosts, chain: Blocks) -> Ranks:
     """Hosts as they follow each other, whatever they cut."""
     found = np.empty(room.count, dtype=np.int64)
-    found[list(chain.slots)] = room.numbers(pack(room.places, (), room.count))
+    found[list(chain.slots)] = room.in_line
     return found
 
 

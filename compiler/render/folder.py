@@ -97,7 +97,8 @@ def _experts(plan: Plan) -> Iterator[Artifact]:
     found = expert_map(plan.world)
     if found is not None:
         yield Artifact("experts.json", to_json(figures(found.to_dict())))
-        yield from adapter(plan.config.framework.name).located(plan.world, found)
+        if not plan.world.experts.by_layer:  # else it is one of the files that the server is started with
+            yield from adapter(plan.config.framework.name).located(plan.world, found)
 
 
 def _framework(plan: Plan) -> Iterator[Artifact]:

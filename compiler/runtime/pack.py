@@ -13,10 +13,11 @@ Path = Tuple[str, ...]  # where a host hangs, from the core to its NVLink domain
 class Part:
     """A part of the network: parts below it, or hosts."""
 
-    def __init__(self, depth: int) -> None:
-        self.depth = depth
+    def __init__(self, depth: int, above: Optional["Part"] = None) -> None:
+        self.depth, self.above = depth, above
         self.below: Dict[str, "Part"] = {}
         self.hosts: List[str] = []
+        self.known: Dict[int, List["Part"]] = {}
         self.free = 0
 
     def add(self, host: str, path: Path) -> None:
@@ -24,13 +25,15 @@ class Part:
         if self.depth == len(path):
             self.hosts.append(host)
         else:
-            self.below.setdefault(path[self.depth], Part(self.depth + 1)).add(host, path)
+            self.below.setdefault(path[self.depth], Part(self.depth + 1, self)).add(host, path)
 
     def parts(self, depth: int) -> List["Part"]:
         """Parts of a depth within this one, in order."""
         if depth == self.depth:
             return [self]
-        return [part for below in self.below.values() for part in below.parts(depth)]
+        if depth not in self.known:
+            self.known[depth] = [part for below in self.below.values() for part in below.parts(depth)]
+        return self.known[depth]
 
 
 class Packing:
@@ -96,17 +99,13 @@ class Packing:
             self.place(at, part)
 
     def take(self, part: Part, count: int) -> None:
+        """The next hosts of a part without parts."""
         self.taken += part.hosts[:count]
         del part.hosts[:count]
-        path = self.root
-        self.leave(path, part, count)
-
-    def leave(self, above: Part, part: Part, count: int) -> bool:
-        """Count hosts off all parts that hold a part."""
-        within = above is part or any(self.leave(below, part, count) for below in above.below.values())
-        if within:
+        above: Optional[Part] = part
+        while above is not None:
             above.free -= count
-        return within
+            above = above.above
 
 
 def chosen(room: List[Tuple[int, Part]], count: int) -> Tuple[int, Part]:

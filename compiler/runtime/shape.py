@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any, Dict
 
-SPANS = ("gpu", "nvlink", "node", "leaf", "pod", "fabric")
+SPANS = 6
 GPUS_MOST, NODES_MOST = 1024, 1 << 20
 TIMES_MOST = 1 << 31
 
@@ -152,7 +152,7 @@ LAUNCH = {
     "?spans": {
         "mode": either("warn", "require"),
         "domain_nodes": whole(1),
-        "kinds": {"*": {"span": either(*SPANS), "members": [[whole(1)]], "bases": [[whole(1)]]}},
+        "kinds": {"*": {"groups": [whole(0)], "members": [[whole(1)]], "bases": [[whole(1)]]}},
     },
     "max_restarts": whole(0),
     "max_idle_restarts": whole(0),
@@ -192,6 +192,8 @@ def placement(launch: Dict[str, Any]) -> str:
     """The same of groups, and of blocks of slots."""
     for kind, found in launch.get("spans", {"kinds": {}})["kinds"].items():
         runs = found["members"] + found["bases"]
+        if len(found["groups"]) != SPANS:
+            return "groups of kind %s are not counted by %d spans" % (ascii(kind)[:80], SPANS)
         if any(len(run) != 2 for run in runs) or sum((run[0] - 1) * run[1] for run in runs) >= launch["world_size"]:
             return "groups of kind %s are not of its %d ranks" % (ascii(kind)[:80], launch["world_size"])
     blocks = launch.get("pack", {"slots": [], "sizes": []})

@@ -69,19 +69,18 @@ def farther(
     near: Sequence[Tuple[object, object, object]],
     slots: List[str],
 ) -> Iterator[str]:
-    """A line where groups of a kind span more than the farthest planned one."""
-    most, worst, count, first = NAMES.index(wanted["span"]), 0, 0, ""
-    groups = 0
+    """A line where more groups of a kind than planned go beyond a link, the farthest such link."""
+    planned_groups, found, first = wanted["groups"], [0] * len(NAMES), {}  # type: List[int], List[int], Dict[int, str]
     for index, held in enumerate(seats(launch, wanted)):
-        groups += 1
         span = level([near[slot] for slot in held])
-        if span > most:
-            count += 1
-            worst = max(worst, span)
-            first = first or "%s/%d on %s" % (kind, index, some([slots[slot] for slot in sorted(held)]))
-    if count:
-        found = (count, groups, kind, NAMES[worst], wanted["span"], first)
-        yield "%d of %d %s groups span up to %s, planned %s at most: %s" % found
+        found[span] += 1
+        first.setdefault(span, "%s/%d on %s" % (kind, index, some([slots[slot] for slot in sorted(held)])))
+    for span in range(len(NAMES) - 1, NAMES.index("node"), -1):
+        here, there = sum(found[span:]), sum(planned_groups[span:])
+        if here > there:
+            what = (here, sum(found), kind, NAMES[span], there, first.get(span) or first[max(first)])
+            yield "%d of %d %s groups span %s or more, planned %d: such as %s" % what
+            return
 
 
 def seats(launch: Dict[str, Any], wanted: Dict[str, Any]) -> Iterator[Set[int]]:
@@ -101,7 +100,7 @@ def offsets(runs: List[List[int]]) -> List[int]:
 
 
 def level(held: List[Tuple[object, object, object]]) -> int:
-    """Index into NAMES of the farthest link between slots; one slot is a node at most."""
+    """Index into NAMES of the farthest link between slots; of one slot any that is in it."""
     if len(held) == 1:
         return 0
     for name, at in (("nvlink", 0), ("leaf", 1), ("pod", 2)):
