@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from compiler import compile_plan
+from compiler.diff import command as diff
 from compiler.plan import Plan
 from compiler.report import sections
 from compiler.report.blocks import Section, Table
@@ -182,3 +183,20 @@ def test_a_page_that_is_no_page_of_ours_stays(tmp_path: Path) -> None:
     assert not is_page(mine)
     mine.write_text(html(plan("serve")))
     assert is_page(mine)
+
+
+def test_a_comparison_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = plan("train").write(tmp_path, "old")
+    new = compile_plan([*TRAIN, "workload.micro_batch_size=2", "parallel.tp=4", "parallel.adp=4"]).write(
+        tmp_path, "new"
+    )
+    assert diff.run([str(old), str(new), "--html"]) == 1
+    read = Page(capsys.readouterr().out)
+    assert read.of("h1")[0].text == f"{old} \N{RIGHTWARDS ARROW} {new}"
+    assert read.of("dt")[0].text == "reshard"
+    assert "torch DCP" in read.of("li")[0].text
+    said = numbers(read)
+    assert len(said) == 12
+    assert [pair for pair in said if str(found(tmp_path, pair[0])) != pair[1]] == []
+    assert diff.run([str(old), str(old), "--html"]) == 0
+    assert [element.text for element in Page(capsys.readouterr().out).of("dt")] == ["identical", "what differs"]
