@@ -196,7 +196,7 @@ def test_a_comparison_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert read.of("dt")[0].text == "reshard"
     assert "torch DCP" in read.of("li")[0].text
     said = numbers(read)
-    assert len(said) == 12
+    assert len(said) == 11
     assert [pair for pair in said if str(found(tmp_path, pair[0])) != pair[1]] == []
     assert diff.run([str(old), str(old), "--html"]) == 0
     assert [element.text for element in Page(capsys.readouterr().out).of("dt")] == ["identical", "what differs"]
