@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from compiler.api import compile_plan
-from compiler.console import summary, waiting
+from compiler.console import summary
 from compiler.report import harm, sections
 from compiler.report.markdown import markdown
+from compiler.waiting import waiting
 from tests.command import ROOT
 
 BARE = ["scheduler=[]"]
