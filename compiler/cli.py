@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from compiler.entry import Parser, finish
+from compiler.waiting import waiting
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -38,7 +39,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _compile(overrides: list[str], config_dir: str | None, config_name: str | None, *, json: bool) -> int:
     from compiler.api import compile_or_search
-    from compiler.console import compiled, found, print_json, searched, summary, waiting
+    from compiler.console import compiled, found, print_json, searched, summary
     from compiler.plan import Plan
 
     gc.disable()  # one plan, and then the process ends: looking for cycles takes 7 % of its time

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -65,31 +63,6 @@ def print_json(value: Mapping[str, Any]) -> None:
 def _colored(text: str, mood: str) -> str:
     terminal = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
     return f"{COLORS[mood]}{text}{COLORS['']}" if terminal else text
-
-
-@contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """On a terminal, what is being done and for how long, once that is over a second; nothing elsewhere."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield
-        return
-    done = Event()
-
-    def count() -> None:
-        seconds = 0
-        while not done.wait(1.0):
-            seconds += 1
-            print(f"\r{what} {seconds} s", end="", file=sys.stderr, flush=True)
-        if seconds:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-    teller = Thread(target=count, daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        done.set()
-        teller.join()
 
 
 def found(search: Found, folder: Path, report: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from compiler.api import compile_plan
 from compiler.console import summary
 from compiler.report import harm, sections
 from compiler.report.markdown import markdown
+from compiler.waiting import waiting
 from tests.command import ROOT
 
 BARE = ["scheduler=[]"]
@@ -89,3 +91,28 @@ def test_every_harm_is_a_rules() -> None:
 @pytest.mark.parametrize(("memory", "word"), [("64e9", "yes: "), ("6.1e9", "probably: ")])
 def test_what_may_not_fit_is_said(capsys: pytest.CaptureFixture[str], memory: str, word: str) -> None:
     assert shown(capsys, f"hardware.gpu.memory_bytes={memory}")["fits"].startswith(word)
+
+
+def test_what_takes_long_is_told_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with waiting("compiling"):
+        time.sleep(1.1)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with waiting("compiling"):
+        pass
+    assert capsys.readouterr().err == ""
+    with waiting("compiling"):
+        time.sleep(1.3)
+    assert capsys.readouterr().err == "\rcompiling 1 s\r\033[K"
+
+
+def test_moods_are_colors_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    summary(compile_plan(BARE), Path("out/x"))
+    assert capsys.readouterr().out.startswith("\033[32mfits ")
+    monkeypatch.setenv("NO_COLOR", "1")
+    summary(compile_plan(BARE), Path("out/x"))
+    assert "\033" not in capsys.readouterr().out

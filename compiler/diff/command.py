@@ -21,6 +21,7 @@ from compiler.diff.text import markdown, text
 from compiler.diff.verdict import Verdict
 from compiler.entry import Parser, finish, say
 from compiler.errors import shown
+from compiler.waiting import waiting
 
 EXAMPLE = (
     "example: python -m compiler.diff out/OLD out/NEW, or python -m compiler.diff out/OLD workload.micro_batch_size=2"
@@ -89,7 +90,7 @@ def _with_overrides(old: Side, overrides: Sequence[str]) -> Compared:
     """The old plan and what its configuration compiles to with overrides. Raises ConfigError for what does not compile."""
     from compiler.config.again import compiled
 
-    with TemporaryDirectory(prefix="rankplan-") as place:
+    with TemporaryDirectory(prefix="rankplan-") as place, waiting("compiling the other plan"):
         plan = compiled(old.path, overrides)
         return compare(old, side.read(plan.write(place, "new"), f"with {' '.join(overrides)}"))
 

@@ -11,6 +11,9 @@ from compiler.report.harm import worst
 from compiler.report.told import Told, at, joined, told
 from compiler.words import number, seconds
 
+NAMED = 4
+"""Warnings whose ids an answer has; what they say stands below it."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -75,11 +78,13 @@ def _around(contents: Mapping[str, Any], path: str) -> Told:
 
 
 def _look(plan: Plan) -> Iterator[Answer]:
-    """How many checks did not pass and which comes first, and claims that fail."""
+    """Which checks did not pass, the most harmful first, and how many claims fail."""
     found = worst(plan.checks)
     if found:
-        more = f"{len(found)} warnings, first " if len(found) > 1 else ""
-        yield Answer("look at", f"{more}{found[0].id}: {found[0].message}", "unsure")
+        ids = list(dict.fromkeys(check.id for check in found))
+        more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+        several = "s" * (len(found) > 1)
+        yield Answer("look at", f"{len(found)} warning{several}: {', '.join(ids[:NAMED])}{more}", "unsure")
     else:
         yield Answer("look at", f"nothing: all {len(plan.checks)} checks passed")
     failing = [verdict for verdict in plan.expectations if verdict.verdict == "fails"]

@@ -10,18 +10,19 @@ from compiler.report.figures import Heat
 from compiler.report.told import marks
 
 SHADES = 8
-LARGEST = 26
-"""Side of a square at most."""
+LARGEST, HIGHEST = 26, 560
+"""Side of a square, and of all of them, at most."""
 
 
 def drawn(figure: Heat) -> dict[str, Any]:
     """Where everything is."""
     count = max(1, len(figure.labels))
-    left = 24 + LETTER * max((len(label) for label in figure.labels), default=0)
-    side = min(float(LARGEST), (WIDTH - left) / count)
+    longest = max((len(label) for label in figure.labels), default=0)
+    left = max(24 + LETTER * longest, 16 + LETTER * len(figure.rows))
+    side = min(float(LARGEST), (WIDTH - left) / count, HIGHEST / count)
     values = [number.value for *_, number in figure.cells if number.value]
     low, high = (math.log10(value) for value in (min(values, default=1.0), max(values, default=1.0)))
-    named = max(1, math.ceil(14 / side))
+    below, beside = (max(1, math.ceil(room / side)) for room in (14, LETTER * longest + 6))
     return {
         "height": round(34 + side * count + 50, 2),
         "side": round(max(side - 1, side * 0.8), 2),
@@ -36,10 +37,15 @@ def drawn(figure: Heat) -> dict[str, Any]:
             for row, column, number in figure.cells
             if number.value
         ],
-        "labels": [
-            (round(left - 6, 2), round(34 + (index + 0.5) * side + 4, 2), round(left + (index + 0.5) * side, 2), label)
+        "rows": [
+            (round(34 + (index + 0.5) * side + 4, 2), label)
             for index, label in enumerate(figure.labels)
-            if index % named == 0
+            if index % below == 0
+        ],
+        "columns": [
+            (round(left + (index + 0.5) * side, 2), label)
+            for index, label in enumerate(figure.labels)
+            if index % beside == 0
         ],
         "legend": [
             (index, round(left + index * 110, 2), said(10 ** (low + (high - low) * (index + 0.5) / 4), figure.unit))

@@ -44,7 +44,7 @@ def _levels(found: ExpertMap) -> Levels:
     return Levels(
         name="experts",
         title="Load of the busiest GPU over the mean, by layer",
-        about="1 is even. Light is what a server begins with, dark what the map of experts.json comes to.",
+        about="1 is even: the less above it, the less the other GPUs wait.",
         axis="layer",
         labels=tuple(map(str, found.layers)),
         series=series,

@@ -80,7 +80,7 @@ def _of_pools(plan: Plan, contents: Mapping[str, Any]) -> Section:
             ),
         ),
         urgent=True,
-        lines=tuple((role, _pool(found)) for role, found in pools.items()),
+        lines=tuple((f"{role} pool", _pool(found)) for role, found in pools.items()),
     )
 
 
