@@ -19,8 +19,8 @@ def declared(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
     """Every rule. `written` are the grids that `parallel.order` asks for."""
     yield from checked(config)
     yield from order(config, written)
-    for rule in RULES:
-        yield from rule(config)
+    for each in RULES:
+        yield from each(config)
     if config.model.moe:
         yield from experts.declared(config)
         yield from described.declared(config)
