@@ -46,9 +46,7 @@ def _compile(overrides: list[str], config_dir: str | None, config_name: str | No
     if isinstance(made, Plan):
         summary(made, made.write(made.config.out))
     else:
-        from compiler.searches.write import write
-
-        found(made, *write(made, made.best.config.out))
+        found(made, *made.write(made.best.config.out))
     return 0
 
 

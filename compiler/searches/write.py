@@ -15,7 +15,7 @@ from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import Made, write_folder
 from compiler.render.folder import manifest
 from compiler.report.markdown import markdown
-from compiler.searches import explain, report, typed
+from compiler.searches import report, typed
 from compiler.searches.find import COLUMNS, Found
 from compiler.words import DIGITS
 
@@ -45,10 +45,10 @@ def folder(found: Found, out: str | Path) -> Path:
 
 def files(found: Found) -> Iterator[Artifact | Made]:
     """Every file, and the manifest over them."""
-    contents = explain.document(found)
+    contents = found.contents
     yield Artifact("summary.json", to_json(contents))
     yield Artifact("candidates.csv", candidates(found))
-    yield Artifact("report.md", markdown(f"Search {found.name}", report.sections(found, contents)))
+    yield Artifact("report.md", markdown(f"Search {found.name}", report.sections(contents)))
     yield manifest
 
 
