@@ -41,7 +41,8 @@ def config(model: Model, workload: Workload, **changes: Any) -> Config:
 
 
 def many(degrees: list[tuple[int, ...]]) -> Many:
-    return Many(*(np.array(column, dtype=float) for column in zip(*degrees, strict=True)))
+    columns = zip(*degrees, strict=True)
+    return Many(**{name: np.array(column, dtype=float) for name, column in zip(KEYS, columns, strict=True)})
 
 
 def degrees(model: Model) -> st.SearchStrategy[tuple[int, ...]]:
