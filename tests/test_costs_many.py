@@ -42,7 +42,8 @@ def config(model: Model, workload: Workload, **changes: Any) -> Config:
 
 def many(degrees: list[tuple[int, ...]]) -> Many:
     columns = zip(*degrees, strict=True)
-    return Many(**{name: np.array(column, dtype=float) for name, column in zip(KEYS, columns, strict=True)})
+    found: dict[str, Any] = {name: np.array(column, dtype=float) for name, column in zip(KEYS, columns, strict=True)}
+    return Many(**found)
 
 
 def degrees(model: Model) -> st.SearchStrategy[tuple[int, ...]]:
