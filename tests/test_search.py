@@ -45,6 +45,7 @@ def served() -> Found:
         [*TRAIN, "model=llama3_1_8b", "framework=torchtitan", "workload.global_batch_size=48"],
         [*TRAIN, "model=glm_4_5", "framework=none", "parallel.order=tp-cp-pp-ep-dp"],
         [*TRAIN, "framework=deepspeed"],
+        [*TRAIN, "framework=torchtitan", "model=gpt_oss_20b", "hardware=b200", "workload.precision=fp8"],
         [*TRAIN, "framework=maxtext", "hardware.nodes=3"],
         SERVE,
         [*SERVE, "model=deepseek_v3", "framework=sglang", "hardware.nodes=2"],

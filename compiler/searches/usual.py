@@ -85,10 +85,10 @@ def _thumb(found: Found) -> Index:
     if found.space.config.workload.train:
         good &= chosen["tp"] <= node
         spread = np.minimum(chosen["ep"], node)
-        order = (np.arange(len(plans)), -spread, chosen["etp"], chosen["pp"], chosen["tp"] * chosen["pp"])
+        order: list[NDArray[Any]] = [-spread, chosen["etp"], chosen["pp"], chosen["tp"] * chosen["pp"]]
     else:
         good &= (chosen["tp"] == min(node, int(chosen["tp"].max()))) & (chosen["adp"] == 1)
-        order = (np.arange(len(plans)), chosen["ep"], chosen["pp"])
-    index = np.lexsort(order)
+        order = [chosen["ep"], chosen["pp"]]
+    index = np.lexsort((np.arange(len(plans)), *order))
     picked: Index = index[good[index]]
     return picked
