@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 from compiler.errors import Problem
 
@@ -90,7 +90,8 @@ def rule(own: Callable[P, Iterator[Check]]) -> Callable[P, Iterator[Check]]:
         later = _apart.get()
         if later is None:
             return own(*args, **kwargs)
-        later.append(lambda: own(*args, **kwargs))
+        whole: Any = [tuple(arg) if isinstance(arg, Iterator) else arg for arg in args]  # it may be asked again
+        later.append(lambda: own(*whole, **kwargs))
         return iter(())
 
     return asked

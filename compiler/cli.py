@@ -48,9 +48,7 @@ def _compile(overrides: list[str], config_dir: str | None, config_name: str | No
         if isinstance(made, Plan):
             folder = made.write(made.config.out)
         else:
-            from compiler.searches.write import write
-
-            places = write(made, made.best.config.out)
+            places = made.write(made.best.config.out)
     if isinstance(made, Plan):
         if json:
             print_json(compiled(made, folder))

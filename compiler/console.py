@@ -67,10 +67,9 @@ def _colored(text: str, mood: str) -> str:
 
 def found(search: Found, folder: Path, report: Path) -> None:
     """Print what a search found: the best plan first, then those behind it."""
-    from compiler.searches import explain
     from compiler.searches.report import sections as said
 
-    first, leaders, *_ = said(search, explain.document(search))
+    first, leaders, *_ = said(search.contents)
     rows = [*first.lines, ("plan", str(folder)), ("report", str(report / "report.md"))]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:

@@ -160,11 +160,15 @@ class Task:
         try:
             row["folder"] = str(_folder(cfg.out, cfg.sweep or self.default_sweep))
             config = to_config(cfg, overrides, self.config_dir)
-            row["job"] = self.folder_name(config, changed)
-            compile_any(config).write(Path(row["folder"]), row["job"])
+            if config.search.auto:
+                self._search(config, overrides, changed, row)
+            else:
+                row["job"] = self.folder_name(config, changed)
+                compile_any(config).write(Path(row["folder"]), row["job"])
             row["status"] = "ok"
         except CompilerError as raised:
-            error = tried(raised, config, overrides, self._load, self.budget)
+            searched = config is not None and config.search.auto  # its errors say what would fit
+            error = raised if searched else tried(raised, config, overrides, self._load, self.budget)
             row |= {"status": str(error.exit_code), "message": " | ".join(map(str, error.problems))}
             self.progress.failed(row["overrides"], error.problems)
         except Exception as error:  # noqa: BLE001 - a bug in one plan must not take the others with it
@@ -172,6 +176,16 @@ class Task:
             traceback.print_exc()
         self.progress.advance()
         Path(hydra.sweep.dir, f"{self.rows}-{row['number']}.json").write_text(json.dumps(row))
+
+    def _search(self, config: Config, overrides: Sequence[str], changed: Sequence[str], row: dict[str, Any]) -> None:
+        """A job that is a search: its best plan among the plans of the sweep, and the search among searches."""
+        from compiler.searches.find import searched
+        from compiler.searches.write import write_search
+
+        found = replace(searched(config, overrides, self._load), name=default_name(overrides))
+        row["job"] = self.folder_name(found.best.config, changed)
+        found.best.write(Path(row["folder"]), row["job"])
+        write_search(found, config.out)
 
     def _load(self, overrides: Sequence[str]) -> Config:
         return load_config(overrides, self.config_dir, self.config_name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compiler.costs.arrays import Array
+from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
 from compiler.costs.engine import Demand, demand, serve
 from compiler.costs.serve import Decode, Prefill
@@ -94,7 +94,7 @@ def seen(plan: Shape, let_in: Shape, ttft: Array, tpot: Array, by: Calibration) 
     case, output = plan.case, plan.case.workload.output_length
     if by_halves(case.workload):
         each = tpot + ttft / output
-        batch = let_in.case.of_a_plan(let_in.case.workload.global_batch_size)
+        batch = case.of_a_plan(array(let_in.case.workload.global_batch_size))
         return {
             "seen_ttft_s": np.full_like(each, np.nan),
             "seen_tpot_s": each,

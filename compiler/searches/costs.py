@@ -15,6 +15,9 @@ from compiler.searches.space import STAGES, Space
 from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
 
+BATCHES = ("workload.micro_batch_size", "workload.global_batch_size")
+"""Keys that costs take arrays of."""
+
 
 def placed(node: Any, key: str, value: Any) -> Any:
     """A frozen value with another one at a dotted key."""
@@ -24,13 +27,19 @@ def placed(node: Any, key: str, value: Any) -> Any:
 
 def alike(space: Space, plans: Plans) -> Iterator[tuple[Index, Config, Many]]:
     """Plans that differ in degrees alone and have the same stages, with their configuration and their degrees."""
-    keys = [key for key, _ in space.varied() if key in plans.chosen]
+    batches = [key for key in BATCHES if key in plans.chosen]
+    keys = [key for key, _ in space.varied() if key in plans.chosen and key not in batches]
+    sizes = {
+        key.rpartition(".")[2]: np.array(plans.values[key], dtype=np.float64)[plans.chosen[key]] for key in batches
+    }
     for index in plans.kinds(np.arange(len(plans)), [*keys, "pp", "vpp", STAGES]) if len(plans) else ():
         config = space.config
         for key in keys:
             config = placed(config, key, plans.value(key, int(index[0])))
         config = replace(config, parallel=replace(config.parallel, stages=space.stages(plans, int(index[0]))))
-        yield index, config, Many(*(plans.chosen[name][index].astype(np.float64) for name in DEGREES))
+        own = {name: values[index] for name, values in sizes.items()}
+        degrees = {name: plans.chosen[name][index].astype(np.float64) for name in DEGREES}
+        yield index, config, Many(**degrees, batches=own)
 
 
 def every(space: Space, plans: Plans, costs: Callable[[Config, Many], Mapping[str, Array]]) -> dict[str, Array]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.checks import Check, check
 from compiler.costs.arrays import Array
@@ -66,32 +67,34 @@ def feasible(space: Space) -> Feasible:
     """Those of a space."""
     asked, combinations = Asked(space), len(space.combinations())
     plans, more = space.grids(), rules(space.config)
-    stagings = max(len(space.staged(plans)) / max(len(plans), 1), 1)
-    considered, before = round(len(plans) * stagings) * combinations, plans
-    known: dict[str, Any] = {"considered": considered, "refused": asked.refused}
-    plans, more = asked.passing(plans, more, round(stagings * combinations))
+    before, each = plans, space.stagings(plans) * combinations
+    known: dict[str, Any] = {"considered": int(each.sum()), "refused": asked.refused}
+    plans, more = asked.passing(plans, more, each)
     if len(plans):
         before, plans = plans, space.staged(plans)
         plans, more = asked.passing(plans, more, combinations)
     uncertain = timed_by(space.config)[1]
     tight = None
     if len(plans) and space.config.workload.train and any(key in space.vary for key in CHEAPEST):
-        before, (plans, tight) = plans, _fitting(cheapest(space), plans, uncertain, asked, combinations)
+        small = cheapest(space)
+        fits, tight = _fits(small, plans, costs.every(small, plans, held), uncertain, asked, combinations)
+        before, plans = plans, plans.take(fits)
     for key, values in space.varied():
         if len(plans):
             combinations //= len(values)
             before, plans = plans, plans.times(key, values)
             plans, more = asked.passing(plans, more, combinations)
-    if len(plans):
-        before, (plans, near) = plans, _fitting(space, plans, uncertain, asked, 1)
-        tight = min((one for one in (tight, near) if one), key=lambda one: one[1], default=None)
     if not len(plans):
         return Feasible(plans, {}, **known, tight=tight, last=before, raised=asked.raised)
     found = costs.every(space, plans, lambda config, many: project(config, many, timed_by(config)[0]))
+    fits, near = _fits(space, plans, found, uncertain, asked, 1)
+    tight = min((one for one in (tight, near) if one), key=lambda one: one[1], default=None)
     timed = np.isfinite(found["step_time_s" if space.config.workload.train else "requests_per_s"])
-    if not timed.all():
-        asked.refused["no-time"] = int((~timed).sum())
-    return Feasible(plans.take(timed), {key: values[timed] for key, values in found.items()}, **known, tight=tight)
+    if (fits & ~timed).any():
+        asked.refused["no-time"] = int((fits & ~timed).sum())
+    good = fits & timed
+    kept = {key: values[good] for key, values in found.items()}
+    return Feasible(plans.take(good), kept, **known, tight=tight, last=before)
 
 
 def cheapest(space: Space) -> Space:
@@ -104,19 +107,22 @@ def cheapest(space: Space) -> Space:
     return replace(space, config=config)
 
 
-def _fitting(
-    space: Space, plans: Plans, known: Uncertainty, asked: Asked, each: int
-) -> tuple[Plans, tuple[Plans, float] | None]:
-    """Those that fit, and the one that needs least of the others."""
-    found = costs.every(space, plans, held)
+Tight = tuple[Plans, float]
+"""A plan, and the bytes that it needs."""
+
+
+def _fits(
+    space: Space, plans: Plans, found: dict[str, Array], known: Uncertainty, asked: Asked, each: int
+) -> tuple[NDArray[np.bool_], Tight | None]:
+    """Which of them fit, and the one that needs least of the others."""
     used = bytes_of(space.config, found, known)
     fits = used <= space.config.hardware.gpu.memory_bytes
     missing = int((~fits).sum())
     if not missing:
-        return plans, None
+        return fits, None
     asked.refused["memory"] = asked.refused.get("memory", 0) + missing * each
     at = int(np.argmin(np.where(fits | np.isnan(used), np.inf, used)))
-    return plans.take(fits), (plans.take([at]), float(used[at]))
+    return fits, (plans.take([at]), float(used[at]))
 
 
 def bytes_of(config: Config, found: dict[str, Array], known: Uncertainty) -> Array:

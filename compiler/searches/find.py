@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from compiler.searches.feasible import Feasible, feasible
 from compiler.searches.leaders import Leader, leaders, reordered
 from compiler.searches.limits import kept
 from compiler.searches.order import Figures, objective, ordered, pareto
+from compiler.searches.plans import Plans
 from compiler.searches.space import Space
 from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
@@ -48,6 +51,19 @@ class Found:
     winner: tuple[str, ...]
     name: str = "search"
 
+    @cached_property
+    def contents(self) -> Mapping[str, Any]:
+        """What `summary.json` holds, to be read alone."""
+        from compiler.searches.explain import document
+
+        return document(self)
+
+    def write(self, out: str | Path = "out") -> tuple[Path, Path]:
+        """Write the best plan's folder, and `searches/<name>` beside it; return both paths. Raises WriteError and ConfigError."""
+        from compiler.searches.write import write
+
+        return write(self, out)
+
     @property
     def objective(self) -> str:
         return objective(self.space.config)
@@ -65,7 +81,7 @@ class Found:
 def opened(config: Config, given: Sequence[str]) -> Space:
     """The space that a configuration leaves open; `given` are the overrides that were written. Raises ConfigError and InvariantError."""
     written = {item.partition("=")[0].lstrip("+~") for item in given}
-    refuse(config, written)
+    refuse(config)
     parallel, usual = config.parallel, Parallel()
     fixed = {
         name: value
@@ -87,7 +103,7 @@ def opened(config: Config, given: Sequence[str]) -> Space:
     return Space(base, fixed, vary.varied(config, written - {"parallel"}), gpus)
 
 
-def refuse(config: Config, written: Collection[str]) -> None:
+def refuse(config: Config) -> None:
     """Raises InvariantError for what a search has no use for."""
     search, problems = config.search, list[Problem]()
     if config.workload.pools is not None:

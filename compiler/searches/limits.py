@@ -30,7 +30,7 @@ def kept(space: Space, found: Feasible) -> tuple[Feasible, Figures]:
         values = seen(config, whole, name)
         good = values <= limit
         if not good.any():
-            raise InvariantError([_missed(config, name, limit, values)])
+            raise InvariantError([_missed(name, limit, values)])
         found, whole = taken(found, good, f"search.{name}"), whole.take(good)
     load = config.search.requests_per_s
     if load is not None:
@@ -68,15 +68,13 @@ def fewest(config: Config, found: Feasible, load: float) -> Feasible:
     count = np.ceil(load / found.costs["requests_per_s"]).astype(np.int32)
     sizes = found.plans.column("world_size")
     own = {size: split(size, config.hardware.node.gpus) for size in set(sizes.tolist())}
-    seats, nodes = (
-        np.array([pick(own[size]) for size in sizes.tolist()])
-        for pick in (lambda one: one.seats, lambda one: one.nodes)
-    )
+    seats = np.array([own[size].seats for size in sizes.tolist()])
+    nodes = np.array([own[size].nodes for size in sizes.tolist()])
     chosen = {**found.plans.chosen, INSTANCES: count, NODES: (-(-count // seats) * nodes).astype(np.int32)}
     return replace(found, plans=replace(found.plans, chosen=chosen))
 
 
-def _missed(config: Config, name: str, limit: float, values: Array) -> Problem:
+def _missed(name: str, limit: float, values: Array) -> Problem:
     least = float(np.nanmin(values)) if np.isfinite(values).any() else None
     words = {"ttft_s": "TTFT", "tpot_s": "TPOT", "request_s": "time of a request"}[name]
     if least is None:

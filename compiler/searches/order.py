@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,10 +87,11 @@ def scores(config: Config, found: Figures) -> list[Array]:
 
 def ordered(config: Config, plans: Plans, found: Figures) -> Index:
     """The best first; of equals (to nine digits) the simplest."""
-    deciding = [settled(score) for score in scores(config, found)]
-    simple = [plans.chosen[key] for key in SIMPLEST]
-    varied = [plans.chosen[key] for key in plans.chosen if key not in (*DEGREES, STAGES)]
-    return np.lexsort([*reversed([*deciding, *simple, *varied])])
+    keys: list[NDArray[Any]] = [settled(score) for score in scores(config, found)]
+    keys += [plans.chosen[key] for key in SIMPLEST]
+    keys += [plans.chosen[key] for key in plans.chosen if key not in (*DEGREES, STAGES)]
+    order: Index = np.lexsort(tuple(reversed(keys)))
+    return order
 
 
 def settled(values: Array) -> Array:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compiler.report.blocks import Block, Items, Row, Section, Table, shown
-from compiler.searches.find import Found
 from compiler.searches.summary import named
 from compiler.words import gigabytes, number, readable, seconds
 
@@ -21,22 +20,22 @@ MOST = 12
 """Values of a key that are shown."""
 
 
-def sections(found: Found, contents: Mapping[str, Any]) -> list[Section]:
+def sections(contents: Mapping[str, Any]) -> list[Section]:
     """All of them, the answer first."""
     return [
-        _best(found, contents),
-        _leaders(found, contents),
-        _usual(found, contents),
+        _best(contents),
+        _leaders(contents),
+        _usual(contents),
         _values(contents),
         _refused(contents),
         _more(contents),
     ]
 
 
-def _best(found: Found, contents: Mapping[str, Any]) -> Section:
+def _best(contents: Mapping[str, Any]) -> Section:
     best, space = contents["best"], contents["space"]
     command = f"`{' '.join(best['overrides'])}`"
-    of = f"{readable(space['feasible'])} of {readable(space['plans'])} plans of {space['gpus']} GPUs are feasible; by {OBJECTIVES[found.objective]}, the best is"
+    of = f"{readable(space['feasible'])} of {readable(space['plans'])} plans of {space['gpus']} GPUs are feasible; by {OBJECTIVES[contents['objective']]}, the best is"
     tie = _tie(contents)
     lines = [
         ("best", " ".join(best["overrides"])),
@@ -99,7 +98,7 @@ def _table(rows: Sequence[Mapping[str, Any]], varied: Mapping[str, Any], last: s
     return Table((*head, "tokens/s/GPU", "memory", *([last] if last else [])), cells)
 
 
-def _leaders(found: Found, contents: Mapping[str, Any]) -> Section:
+def _leaders(contents: Mapping[str, Any]) -> Section:
     rows, varied = contents["leaders"], contents["space"]["varied"]
     blocks: list[Block] = [_table(rows, varied, "first part that differs from the best")]
     if any(row["stages"] for row in rows):
@@ -111,7 +110,7 @@ def _leaders(found: Found, contents: Mapping[str, Any]) -> Section:
     return Section("The first of all", tuple(blocks))
 
 
-def _usual(found: Found, contents: Mapping[str, Any]) -> Section:
+def _usual(contents: Mapping[str, Any]) -> Section:
     rows = contents.get("usual", [])
     cells = tuple((row["what"], row["degrees"], row["says"]) for row in rows)
     return (
@@ -126,8 +125,10 @@ def _values(contents: Mapping[str, Any]) -> Section:
     rows: list[Row] = []
     for key, values in contents["by_value"].items():
         best = sorted(values, key=lambda row: -row["of_best"])[:MOST]
-        for row in sorted(best, key=lambda row: values.index(row)):
-            rows.append((named(key), str(row["value"]), f"{row['of_best']:.1%}", row["degrees"], f"{row['plans']:,}"))
+        rows += [
+            (named(key), str(row["value"]), f"{row['of_best']:.1%}", row["degrees"], f"{row['plans']:,}")
+            for row in sorted(best, key=values.index)
+        ]
     head = ("choice", "value", "rate of its best plan, of the best of all", "that plan", "plans")
     return Section("What each choice costs", shown([Table(head, tuple(rows))]))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from compiler.checks import Check, Later, Status, apart
 from compiler.errors import CompilerError
-from compiler.searches.plans import Index, Plans
+from compiler.searches.plans import Index, Numbers, Plans
 from compiler.searches.space import Space
 from compiler.searches.watched import Unchosen, Watched
 
@@ -33,8 +33,9 @@ class Asked:
     def __post_init__(self) -> None:
         self.watched = Watched(self.space.config, self.space.keys)
 
-    def passing(self, plans: Plans, rules: Sequence[Rule], each: int = 1) -> tuple[Plans, list[Rule]]:
+    def passing(self, plans: Plans, rules: Sequence[Rule], each: int | Numbers = 1) -> tuple[Plans, list[Rule]]:
         """The plans that every rule lets pass, and the rules that want to know more of them. Each stands for `each` plans."""
+        count = np.broadcast_to(each, len(plans))
         self.watched.unchosen = frozenset(self.space.keys) - frozenset(plans.chosen)
         left, more = np.arange(len(plans)), list[Rule]()
         for rule in rules:
@@ -42,7 +43,7 @@ class Asked:
             if not decided:
                 more.append(rule)
             for name, index in bad.items():
-                self.refused[name] = self.refused.get(name, 0) + len(index) * each
+                self.refused[name] = self.refused.get(name, 0) + int(count[index].sum())
                 left = np.setdiff1d(left, index, assume_unique=True)
         return plans.take(left), more
 

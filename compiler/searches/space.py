@@ -11,7 +11,7 @@ import numpy as np
 
 from compiler.cluster.share import split as shared
 from compiler.searches import splits
-from compiler.searches.plans import Plans
+from compiler.searches.plans import Numbers, Plans
 from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
 
@@ -101,6 +101,12 @@ class Space:
         both = list(zip(plans.chosen["pp"].tolist(), plans.chosen["vpp"].tolist(), strict=True))
         of = {pair: self._splits(*pair) for pair in dict.fromkeys(both)}
         return plans.each(STAGES, [of[pair] for pair in both])
+
+    def stagings(self, plans: Plans) -> Numbers:
+        """How many plans each of these stands for, once its stages are chosen."""
+        counts = np.unique(plans.chosen["pp"], return_inverse=True)
+        each = [len(self.staged(Plans({"pp": np.array([pp], dtype=np.int32)}, {}))) for pp in counts[0]]
+        return np.array(each, dtype=np.int32)[counts[1].ravel()]
 
     def _splits(self, pp: int, vpp: int) -> list[int]:
         one = replace(self.config, parallel=replace(self.config.parallel, pp=pp, vpp=vpp))

@@ -81,7 +81,7 @@ class Watched:
                         note(each)
                 return object.__getattribute__(self, name)
 
-        return Seen(*(getattr(degrees, name) for name in DEGREES), moe=degrees.moe)
+        return Seen(**{name: getattr(degrees, name) for name in DEGREES}, moe=degrees.moe)
 
     def _node(self, base: Any, prefix: str, paths: Mapping[str, str]) -> Any:
         """`base` with every key below it watched."""
@@ -99,7 +99,7 @@ def _subclass(
 ) -> type[Any]:
     """A dataclass whose fields `leaves` are noted by their keys when they are read."""
 
-    def __getattribute__(self: Any, name: str) -> Any:
+    def read(self: Any, name: str) -> Any:
         if name in leaves:
             if leaves[name] != "dp":  # always null, as `adp` is written
                 note(leaves[name])
@@ -109,7 +109,7 @@ def _subclass(
                     note(key)
         return object.__getattribute__(self, name)
 
-    members: dict[str, Any] = {"__getattribute__": __getattribute__}
+    members: dict[str, Any] = {"__getattribute__": read}
     if kind is Config:
         members["degrees"] = property(degrees)
     return type("Watched", (kind,), members)

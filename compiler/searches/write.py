@@ -12,10 +12,10 @@ import numpy as np
 from compiler.config.grammar import NAME, NAMING
 from compiler.errors import ConfigError
 from compiler.render.artifacts import Artifact, to_json
-from compiler.render.atomic import write_folder
+from compiler.render.atomic import Made, write_folder
 from compiler.render.folder import manifest
 from compiler.report.markdown import markdown
-from compiler.searches import explain, report, typed
+from compiler.searches import report, typed
 from compiler.searches.find import COLUMNS, Found
 from compiler.words import DIGITS
 
@@ -25,10 +25,15 @@ CHUNK = 2048
 
 def write(found: Found, out: str | Path) -> tuple[Path, Path]:
     """Write both and return their paths: of the plan, and of the search. Raises WriteError and ConfigError."""
+    folder(found, out)  # a bad name leaves nothing behind
+    return found.best.write(out), write_search(found, out)
+
+
+def write_search(found: Found, out: str | Path) -> Path:
+    """Write the search alone."""
     target = folder(found, out)
-    plan = found.best.write(out)
     write_folder(target, files(found))
-    return plan, target
+    return target
 
 
 def folder(found: Found, out: str | Path) -> Path:
@@ -38,11 +43,12 @@ def folder(found: Found, out: str | Path) -> Path:
     return Path(out) / "searches" / found.name
 
 
-def files(found: Found) -> Iterator[Artifact | object]:
-    contents = explain.document(found)
+def files(found: Found) -> Iterator[Artifact | Made]:
+    """Every file, and the manifest over them."""
+    contents = found.contents
     yield Artifact("summary.json", to_json(contents))
     yield Artifact("candidates.csv", candidates(found))
-    yield Artifact("report.md", markdown(f"Search {found.name}", report.sections(found, contents)))
+    yield Artifact("report.md", markdown(f"Search {found.name}", report.sections(contents)))
     yield manifest
 
 

@@ -152,9 +152,9 @@ def _even(config: Config, name: str) -> Iterator[Check]:
     ]
     if not spec.mla:
         cuts += [("kv-heads", "num_key_value_heads", spec.kv_heads, by_tp, tp, tp_fix)]
-    for cut, key, size, axes, by, fix in cuts:
+    for what, key, size, axes, by, fix in cuts:
         yield check(
-            f"maxtext-{cut}",
+            f"maxtext-{what}",
             holds=size % by == 0,
             observed=f"{size} % {by} = {size % by}",
             limit="0",
