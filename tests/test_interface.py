@@ -14,7 +14,7 @@ from compiler import Plan, compile_plan, errors
 from compiler.checks import Check, Status
 from compiler.claims.judge import Verdict
 from compiler.rankplan import WORDS
-from compiler.sweep import COLUMNS
+from compiler.sweep_summary import COLUMNS
 from tests.command import BARE
 
 PAGE = (Path(__file__).parents[1] / "docs" / "interface.md").read_text()
