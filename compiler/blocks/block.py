@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -121,6 +122,14 @@ class Block:
     width: int = 0
     again: bool = False
     norms: int = 1
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Blocks are looked up by the thousand, and take a hundred hashes each."""
+        return hash((self.kind, self.matrices, self.others, self.caches, self.state, self.scores, self.width))
 
     @property
     def mixes(self) -> bool:

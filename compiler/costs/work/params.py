@@ -221,6 +221,13 @@ def rebuilt(case: Case) -> Array:
     return found
 
 
+def beside(case: Case) -> Array:
+    """Weights of shared experts that compute while tokens travel (Megatron-LM moe/shared_experts.py: their first product beside the
+    dispatch, their last beside the combine).
+    """
+    return case.workload.overlapped_shared_experts * case.running.moe * mlp(case.model, case.model.shared_size, case.tp)
+
+
 def _both_ways(case: Case, held: Array) -> Array:
     """DualPipe feeds the pipeline from both ends: a rank holds its stage and the mirrored one (DeepSeek-V3 report)."""
     if case.workload.train and case.workload.schedule == "dualpipe":
