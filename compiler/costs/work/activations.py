@@ -64,7 +64,7 @@ def working_set(case: Case) -> Array:
     """The longest prefill of one micro-batch: hidden states, the largest part of a layer, and logits of last tokens."""
     forward, _ = chunked(case, whole_sequences(case, "prefill", case.workload.longest), case.workload.longest)
     hidden = 3 * kept.layer_input(case, forward)
-    experts = kept.experts(case, forward) + case.activation_bytes * case.model.hidden_size * kept.pairs(case, forward)
+    experts = kept.experts(case, forward) + case.activation_bytes * case.model.expert_hidden * kept.pairs(case, forward)
 
     def each(block: Block) -> Array:
         if block.mixes:
@@ -102,7 +102,7 @@ def _loss(case: Case, forward: Forward) -> Array:
 
 def permuted_bytes(case: Case, forward: Forward) -> Array:
     """Memory traffic of the copies of tokens on their way to experts and back, of all layers of a stage."""
-    each = case.activation_bytes * (case.model.hidden_size + ROW_ELEMENTS) * kept.pairs(case, forward)
+    each = case.activation_bytes * (case.model.expert_hidden + ROW_ELEMENTS) * kept.pairs(case, forward)
     return PERMUTE_PASSES * case.running.moe * each * case.model.moe
 
 
