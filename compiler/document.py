@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from compiler.claims.facts import facts
 from compiler.costs.case import busiest
@@ -10,11 +11,18 @@ from compiler.costs.total import Costs
 from compiler.specs.config import Config
 from compiler.world import World
 
+if TYPE_CHECKING:
+    from compiler.placement.chosen import Chosen
+
 SCHEMA = "rankplan/1"
 
 
-def document(world: World, costs: Costs) -> dict[str, Any]:
-    """All but the plan's name and fingerprint, checks and claims."""
+def document(
+    world: World, costs: Costs, traffic: Sequence[Mapping[str, Any]], placement: Chosen | None
+) -> dict[str, Any]:
+    """All but the plan's name and fingerprint, checks and claims; `traffic` is its rows, `placement` how it was
+    searched, where it was.
+    """
     layout, found = world.to_dict(), costs.to_dict()
     layout["experts"]["imbalance"] = busiest(world.config, world.experts)
     return {
@@ -26,6 +34,8 @@ def document(world: World, costs: Costs) -> dict[str, Any]:
         **layout,
         "padded_vocab_size": world.traits.padded_vocab_size,
         **found,
+        "traffic": list(traffic),
+        **({} if placement is None else {"placement": placement.to_dict()}),
         "facts": facts(world, found),
         "assumed": _assumed(world.config),
     }

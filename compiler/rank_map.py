@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,18 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class RankMap(Mapping[str, NDArray[Any]]):
+if TYPE_CHECKING:
+    Columns = Mapping[str, NDArray[Any]]
+else:
+
+    class Columns(Mapping, dict):
+        """A Mapping in all that it does, whose columns are expanded when they are asked for. It is a dict too, and an empty one, so that
+        `pandas.DataFrame(plan.rank_map)`, which looks for one, reads it column by column.
+        """
+
+
+@dataclass(frozen=True, repr=False)
+class RankMap(Columns):
     """column -> array of length world_size; integers, or strings for host, layers, experts and devices."""
 
     world: World
@@ -36,6 +46,12 @@ class RankMap(Mapping[str, NDArray[Any]]):
             found.setflags(write=False)
             self._columns[column] = found
         return self._columns[column]
+
+    def __setitem__(self, column: str, value: Any) -> None:
+        raise TypeError(f"a plan's rank map does not change: {column}")
+
+    def __repr__(self) -> str:
+        return f"RankMap({self.world.size:,} ranks: {', '.join(COLUMNS)})"
 
     def __iter__(self) -> Iterator[str]:
         return iter(COLUMNS)

@@ -11,21 +11,24 @@ from functools import lru_cache
 
 from compiler.errors import ConfigError, short
 from compiler.inputs import table
-from compiler.words import natural
+from compiler.words import natural, whole
 
 REQUIRED = ("host", "leaf", "pod", "rack")
+GPUS = "gpus"
+"""A column that a table may have."""
 LONGEST = 253
 """Characters of a name: a DNS name's."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """One machine and where it hangs in the fabric."""
+    """One machine, where it hangs in the fabric, and how many GPUs it has, where the table says so."""
 
     host: str
     leaf: str
     pod: str
     rack: str
+    gpus: int | None = None
 
 
 def is_host(name: str) -> bool:
@@ -55,7 +58,7 @@ def read(text: str) -> tuple[Host, ...]:
             )
         if name in hosts:
             raise ConfigError.of(f"hardware.inventory line {number}: host {name} is listed twice", "list it once")
-        hosts[name] = Host(**values)
+        hosts[name] = Host(**values, gpus=whole(row.get(GPUS, "").strip()))
     return tuple(sorted(hosts.values(), key=lambda h: (natural(h.pod), natural(h.leaf), natural(h.host))))
 
 

@@ -73,7 +73,11 @@ class Layout:
                 for kind, found in self.kinds.items()
             ],
             "stages": self.stages.to_list(),
-            "experts": {"blocks": self.experts.blocks, "moe_stages": self.experts.stages},
+            "experts": {
+                "blocks": self.experts.blocks,
+                "moe_stages": self.experts.stages,
+                **({"by_layer": True} if self.experts.by_layer else {}),
+            },
             "slots": {
                 "count": self.slots.count,
                 "gpus": self.slots.gpus,
@@ -97,7 +101,11 @@ class Layout:
             attention=_grid(written["grids"]["attention"]),
             expert=_grid(written["grids"]["expert"]),
             stages=Stages(tuple(tuple((int(a), int(b)) for a, b in stage["chunks"]) for stage in written["stages"])),
-            experts=ExpertBlocks(tuple(map(_runs, experts["blocks"])), tuple(map(bool, experts["moe_stages"]))),
+            experts=ExpertBlocks(
+                tuple(map(_runs, experts["blocks"])),
+                tuple(map(bool, experts["moe_stages"])),
+                by_layer=bool(experts.get("by_layer", False)),
+            ),
             slots=replace(slots, spares=tuple(stated["spares"]), given=share),
             kinds={
                 str(row["kind"]): GroupKind(_runs(row["members"]), _runs(row["bases"])) for row in written["groups"]

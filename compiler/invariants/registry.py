@@ -36,9 +36,13 @@ class Moment:
 
     def run(self, *seen: object) -> Iterator[Check]:
         """Every check of what there is to see, in the order in which rules are written, whichever module was imported first."""
-        load()
-        for _, rule in sorted(self.found, key=lambda item: item[0]):
+        for rule in self.rules():
             yield from rule(*seen)
+
+    def rules(self) -> list[Callable[..., Iterator[Check]]]:
+        """Every rule, in that order."""
+        load()
+        return [rule for _, rule in sorted(self.found, key=lambda item: item[0])]
 
 
 declared, laid_out, costed = Moment(), Moment(), Moment()

@@ -66,7 +66,9 @@ def _is_block(value: str) -> bool:
     return bool(_BLOCK.fullmatch(value)) and not re.search(r"[ \t]\n|[\x85\xa0\u2028\u2029]", value)
 
 
-def _key(key: str) -> str:
+def _key(key: str | int) -> str:
+    if isinstance(key, int):
+        return str(key)
     return key if _PLAIN_KEY.fullmatch(key) and key.lower() not in _AMBIGUOUS else quoted(key)
 
 

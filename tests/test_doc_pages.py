@@ -1,4 +1,4 @@
-"""What stands in tutorials is what comes out; `python -m tests.test_pages` writes their outputs anew."""
+"""What stands in tutorials is what comes out; `python -m tests.test_doc_pages` writes their outputs anew."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import DOCS, RUN, current, like
+from tests.doc_pages import DOCS, RUN, current, like
 
 ROOT = DOCS.parent
 LINK = re.compile(r"\]\((?!http)([^)#\s]+)")
@@ -16,7 +16,7 @@ LINK = re.compile(r"\]\((?!http)([^)#\s]+)")
 
 @pytest.mark.parametrize("page", RUN)
 def test_a_page_says_what_comes_out(page: str, tmp_path: Path) -> None:
-    assert current(page, tmp_path) == (DOCS / page).read_text(), "run `python -m tests.test_pages`"
+    assert current(page, tmp_path) == (DOCS / page).read_text(), "run `python -m tests.test_doc_pages`"
 
 
 @pytest.mark.parametrize(
