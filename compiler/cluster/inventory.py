@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from compiler.errors import ConfigError, short
 from compiler.inputs import table
-from compiler.words import whole
+from compiler.words import natural, whole
 
 REQUIRED = ("host", "leaf", "pod", "rack")
 GPUS = "gpus"
@@ -34,13 +34,6 @@ class Host:
 def is_host(name: str) -> bool:
     """Whether a name can be a machine's."""
     return bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name))
-
-
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """A sort key that reads digits as numbers, so that node7 comes before node66."""
-    return tuple(
-        (0, int(part), "") if "0" <= part[0] <= "9" else (1, 0, part) for part in re.split(r"([0-9]+)", name) if part
-    )
 
 
 @lru_cache(maxsize=4)

@@ -16,6 +16,7 @@ from compiler.commands.edits import CONFIG, Edit, again, compiled, made_by, of_f
 from compiler.commands.steady import steady
 from compiler.entry import Parser, finish, say
 from compiler.errors import CompilerError, ConfigError, shown
+from compiler.waiting import waiting
 
 EXAMPLE = "example: python -m compiler.check out/NAME, or with what it was compiled from: parallel=tp8 hardware.inventory=hosts.csv"
 
@@ -46,7 +47,8 @@ def run(argv: Sequence[str]) -> int:
     """Print what differs. Raises ConfigError."""
     args = _parse(argv)
     path = Path(args.plan)
-    found = steady(path, lambda: _checked(path, args.override, args.config_dir))
+    with waiting("compiling it again"):
+        found = steady(path, lambda: _checked(path, args.override, args.config_dir))
     if args.json:
         say(json.dumps({"same": found.same, "this_version": __version__, **asdict(found)}, indent=1))
     else:

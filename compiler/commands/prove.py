@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,12 +35,18 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--wheel", type=Path, help="take the framework from this wheel (or unpacked wheel), not from what is installed"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     findings, parts = steady(args.plan, lambda: _read(args.plan))
-    _said(findings)
+    said = list if args.json else _said
+    said(findings)
     for written, part in parts:
-        findings += _said(_tables(written, part.world)) + _said(_oracle(part.world, args.wheel))
+        findings += said(_tables(written, part.world)) + said(_oracle(part.world, args.wheel))
     different = sum(not finding.equal for finding in findings)
+    if args.json:
+        rows = [asdict(finding) for finding in findings]
+        say(json.dumps({"equal": len(findings) - different, "of": len(findings), "findings": rows}, indent=1))
+        return 1 if different else 0
     say(f"{len(findings) - different} of {len(findings)} equal")
     other = {finding.planned: finding.found for finding in findings if finding.what == RELEASE and not finding.equal}
     for planned, found in other.items():

@@ -160,7 +160,8 @@ def _told(texts: list[str]) -> tuple[str, str]:
     for pattern, what, instead in _SAID:
         matched = re.search(pattern, whole)
         if matched:
-            return what.format(*matched.groups()), instead.format(*matched.groups()) if "{0}" in instead else instead
+            said = instead.format(*matched.groups()) if "{0}" in instead else instead
+            return what.format(*matched.groups()), said if whole.isprintable() else "write it in UTF-8"
     return whole, "mend the value or the file it names"
 
 

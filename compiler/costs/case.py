@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class Case(Traits):
         found = array(values + 0 * self.tp)
         return found[..., 0] if found.ndim else found
 
-    @property
+    @cached_property
     def running(self) -> Layers:
         """The layers that a pass runs: with MTP layers in training, without in serving (no speculative decoding)."""
         return self.stages.with_mtp(self.model.moe) if self.workload.train else self.stages
@@ -110,7 +111,7 @@ class Case(Traits):
             return float(getattr(self.widths, kind, self.widths.rest))
         return ELEMENT_BYTES[self.products(kind)]
 
-    @property
+    @cached_property
     def wide_share(self) -> Array:
         """Of the layers of each stage, the part that computes in BF16."""
         return self.running.wide / np.maximum(1, self.running.layers)

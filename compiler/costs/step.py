@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from compiler.costs.arrays import Array, array, exceeding
-from compiler.costs.calibration import Calibration, GpuCalibration
+from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
 from compiler.costs.comm.timed import Timed, timed
 from compiler.costs.constants import CORE_BACKWARD, EDGE, SCORES_BACKWARD, SOFT_EDGE
-from compiler.costs.pipeline import closed, flight, replay
+from compiler.costs.pipeline import closed, flight
 from compiler.costs.shape import Shape
 from compiler.costs.shown import by_kind, shown
 from compiler.costs.software import Software
@@ -172,39 +172,22 @@ class Step:
         return total
 
 
-def chunk_shares(plan: Shape, by: Calibration) -> tuple[float, ...]:
-    """What part of its rank's seconds each virtual stage takes, where those of a rank are not alike; empty where they are."""
-    if plan.case.chunks is None:
-        return ()
-    each, vpp = stages(work(plan.apart(), by.gpu)[0], by.software).total, int(plan.case.vpp)
-    ranks = np.tile(each.reshape(vpp, -1).sum(axis=0), vpp)
-    shares = np.where(ranks > 0, each / np.maximum(ranks, np.finfo(float).tiny), 1 / vpp)
-    return tuple(float(part) for part in shares)
-
-
-def replayed(plan: Shape, by: Calibration) -> Waiting:
-    """What the ranks of one plan wait for each other, by a replay of its schedule."""
-    case = plan.case
-    sizes = (int(case.vpp), int(case.micro_batches), int(case.group), chunk_shares(plan, by))
-
-    def waiting(forward: Array, backward: Array) -> Array:
-        if case.pp == 1:
-            return array(0.0)
-        return array(replay.Pipeline(flight.schedule(case), forward, backward, *sizes).bubble())
-
-    return waiting
+def passes(work: Work, by: Software) -> tuple[Array, Array]:
+    """Seconds of one micro-batch on each stage, forward and backward: one part of three, or of four where all is computed once more."""
+    whole = stages(work, by).total
+    forward = whole / (3 + work.again)
+    return forward, whole - forward
 
 
 def step(work: Work, by: Software, waiting: Waiting | None = None) -> Step:
     """A step: the slowest rank's micro-batches, what ranks wait for each other (in closed form unless `waiting` says it), and what
     happens once.
     """
-    whole = stages(work, by).total
-    forward = whole / (3 + work.again)  # one part of three, or of four where all is computed once more
+    forward, backward = passes(work, by)
     if waiting is None:
-        bubble = closed.bubble(work.schedule, forward, whole - forward, work.vpp, work.micro_batches)
+        bubble = closed.bubble(work.schedule, forward, backward, work.vpp, work.micro_batches)
     else:
-        bubble = waiting(forward, whole - forward)
+        bubble = waiting(forward, backward)
     ranks = work.on_ranks()
     each = stages(ranks, by)
     total, count, scale = each.total, work.micro_batches, by.scale

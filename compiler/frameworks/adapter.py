@@ -185,6 +185,10 @@ class Adapter:
         """Whether it takes weights of a precision that the GPU has no units for, and computes in a wider one."""
         return False
 
+    def takes_map(self, config: Config) -> bool:
+        """Whether it is started with a map of experts, where loads ask for one."""
+        return False
+
     def located(self, world: World, experts: ExpertMap) -> Iterator[Artifact]:
         """A map of experts in the form that it reads, paths under `framework/`."""
         yield from ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from compiler import plugins
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.errors import short
 from compiler.frameworks.kinds import Kind, kind
 from compiler.frameworks.told import Said, words
@@ -44,6 +44,7 @@ class Parser:
         return kind(self.options.get(name, ""))
 
 
+@rule
 def rules(config: Config, said: Iterable[Said], *, abbreviates: bool = False, own: bool = True) -> Iterator[Check]:
     """One check for each option that the parser does not know or whose value it does not take: an error where the release's own
     parser is at hand and reads the arguments, a warning where another one's is, or a program or configuration of the user's

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compiler.checks import Check, warned
+from compiler.checks import Check, rule, warned
 from compiler.frameworks.told import words
 from compiler.specs.config import Config
 
@@ -81,6 +81,7 @@ SERVERS = ("vllm", "sglang", "tensorrt_llm")
 """Whose arguments are those of servers."""
 
 
+@rule
 def uncosted(config: Config) -> Iterator[Check]:
     """One warning for all of them; nothing where none is given."""
     table = UNCOSTED.get(config.framework.name, {})

@@ -80,11 +80,8 @@ def temporary(case: Case, held: Counts) -> Array:
     """What lives only at the peak of a step: gathered layers, or one layer's gradients in the precision of its weights."""
     if not case.workload.train or zero(case, 3):
         return gathered(case, held) + WORKSPACE_BYTES * case.workload.train
-    mixers, feeds = 0.0 * case.running.layers, 0.0 * case.running.layers
-    for block, count in case.running.blocks:
-        found = (count > 0) * block_weights(block, case.tp)[0]
-        mixers, feeds = (np.maximum(mixers, found), feeds) if block.mixes else (mixers, np.maximum(feeds, found))
-    return WORKSPACE_BYTES + case.activation_bytes * (mixers + feeds) * trained.share(case)
+    gradients = case.running.largest(lambda block: block_weights(block, case.tp)[0])
+    return WORKSPACE_BYTES + case.activation_bytes * gradients * trained.share(case)
 
 
 def sharded(case: Case, held: Counts, from_stage: int) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, warned
+from compiler.checks import Check, check, rule, warned
 from compiler.frameworks.megatron.keys import GRAPHED, eight_bits, four_bits
 from compiler.frameworks.megatron.options import given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
@@ -64,6 +64,7 @@ def _graphs(config: Config) -> Iterator[Option]:
         yield ("--no-check-for-nan-in-loss-and-grad",)
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """What these keys need of each other, asserted by every rank."""
     workload = config.workload
@@ -205,6 +206,7 @@ def recipe(config: Config) -> str:
     return given(config).get("--fp8-recipe", (usual,))[-1]
 
 
+@rule
 def _modules(config: Config) -> Iterator[Check]:
     """Modules that a layer has, and that run again as they ran."""
     workload, modules = config.workload, config.workload.recompute_modules

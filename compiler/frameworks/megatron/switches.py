@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.megatron.keys import KEYS
 from compiler.frameworks.megatron.options import effective, given, optimizer_instances, source
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """One check for each of them that is given."""
     yield from _bare(config)
     yield from _values(config)
 
 
+@rule
 def _bare(config: Config) -> Iterator[Check]:
     """Options that are asked for by their name: option, what it needs, whether that holds."""
     user, degrees = effective(config), config.degrees
@@ -64,6 +66,7 @@ def _dispatcher(config: Config) -> tuple[str, ...]:
     return effective(config).get("--moe-token-dispatcher-type", ("alltoall",))[-1:]
 
 
+@rule
 def _values(config: Config) -> Iterator[Check]:
     """Options of which one value alone needs something: option and value, whether it is given, what it needs, whether that holds."""
     user, degrees, model = effective(config), config.degrees, config.model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, failed, warned
+from compiler.checks import Check, check, failed, rule, warned
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang import contexts, expert_rules
@@ -12,6 +12,7 @@ from compiler.frameworks.sglang.arguments import backend, given
 from compiler.specs.config import Config
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about options; `source` names SGLang and its version."""
     yield from expert_rules.rules(config, source)
@@ -24,6 +25,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _unpiped(config, source)
 
 
+@rule
 def _context(config: Config, source: str) -> Iterator[Check]:
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
     dcp = number(args, "--dcp-size", 1)
@@ -50,6 +52,7 @@ def _context(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _replicas(config: Config, source: str) -> Iterator[Check]:
     args = given(config)
     replicas = number(args, "--dp-size", 1)
@@ -69,6 +72,7 @@ def _replicas(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _widths(config: Config, source: str) -> Iterator[Check]:
     """MLPs that take a width of their own."""
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
@@ -94,6 +98,7 @@ def _widths(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _heads(config: Config, source: str) -> Iterator[Check]:
     """Ways of splitting the output layer."""
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
@@ -118,6 +123,7 @@ def _heads(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _pipeline(config: Config, source: str) -> Iterator[Check]:
     args, degrees = given(config), config.degrees
     speculative = args.get("--speculative-algorithm")
@@ -141,6 +147,7 @@ def _pipeline(config: Config, source: str) -> Iterator[Check]:
             )
 
 
+@rule
 def _unpiped(config: Config, source: str) -> Iterator[Check]:
     """Kinds of expert parallelism that know no pipeline."""
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -127,10 +126,14 @@ class SglangAdapter(Adapter):
     def widens(self, config: Config, precision: str) -> bool:
         return quantized.widens(config, precision)
 
+    def takes_map(self, config: Config) -> bool:
+        """Unless it is asked for the placement that it has by itself."""
+        return config.framework.expert_layout is None
+
     def located(self, world: World, experts: ExpertMap) -> Iterator[Artifact]:
-        """What `--init-expert-location` reads: a row for every layer, dense ones too (`eplb/expert_location.py`)."""
-        rows = experts.of_model(world.config.model.num_hidden_layers)
-        yield Artifact("framework/expert_location.json", json.dumps({"physical_to_logical_map": rows}) + "\n")
+        from compiler.frameworks.sglang.emit import map_file
+
+        yield map_file(world, experts)
 
     def emission(self, world: World) -> Emission:
         from compiler.frameworks.sglang.emit import emission

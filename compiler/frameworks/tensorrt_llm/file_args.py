@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from compiler.checks import Check, warned
+from compiler.checks import Check, rule, warned
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks import choices, copies
 from compiler.frameworks.options import leaves, options, without
@@ -133,6 +133,7 @@ def _set(into: dict[str, Any], path: list[str], value: Any, *, fixed: bool) -> b
     return True
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Values that its documentation does not have; and of a file that nobody has read the costs know nothing."""
     said = keys(config)

@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=85a178477ca66c1d001180f3cdf9fa553d7fb09b098b0eb09b84657d27a5f590 \
+  RANKPLAN_DIGEST=62c0776b657740c3f6d783ca808e2b1018806d11a9bb283a2c9cd0719ad7335d \
   python3 -I -S "$plan/runtime/spawn.py" --all
