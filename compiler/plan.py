@@ -16,7 +16,7 @@ from compiler.checks import Check
 from compiler.claims.judge import Verdict
 from compiler.costs.together import Aggregated
 from compiler.costs.total import Costs
-from compiler.document import SCHEMA, document, grids
+from compiler.document import SCHEMA, document
 from compiler.errors import ConfigError
 from compiler.graph_answers import RankGraph
 from compiler.layout.groups import Groups
@@ -30,6 +30,7 @@ from compiler.world import World
 
 if TYPE_CHECKING:
     from compiler.placement.chosen import Chosen
+    from compiler.report.notebook import Svg
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Part:
         return traffic(self.world)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What is compiled and launched as one: a single part, which has no name, or with pools prefill and decode.
 
@@ -158,6 +159,27 @@ class Plan:
         named = {"schema": found["schema"], "name": self.name, "fingerprint": self.fingerprint}
         return {**named, **found, "checks": checks, "expectations": verdicts}
 
+    def __repr__(self) -> str:
+        """What it is called, whether it fits, and how fast it is."""
+        from compiler.report import notebook
+
+        return notebook.short(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first screen of the report."""
+        from compiler.report import notebook
+
+        return notebook.first(self)
+
+    def figure(self, name: str) -> Svg:
+        """A figure of the report as an SVG: "ranks", "memory", "timeline", "step", "prefill", "decode", "experts".
+
+        Raises ConfigError for a name that this plan has no figure of.
+        """
+        from compiler.report import notebook
+
+        return notebook.figure(self, name)
+
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.
 
@@ -174,7 +196,7 @@ def _decides(world: World) -> dict[str, Any]:
     hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
     return {
         "schema": SCHEMA,
-        "grids": grids(world),
+        "grids": world.grids(),
         "order": config.parallel.order,
         "stages": world.stages.to_list(),
         "experts": world.experts.blocks,

@@ -22,6 +22,7 @@ class TestFolder:
             "nccl_groups.csv",
             "slots.csv",
             "report.md",
+            "report.html",
             "traffic.npz",
             "manifest.json",
         }

@@ -51,8 +51,8 @@ class Adapter:
         return ()
 
     def registered(self, config: Config) -> bool:
-        """Whether the table of its parser has all that it takes."""
-        return True
+        """Whether the table of its parser has all that it takes; a program of the user's own may take more."""
+        return not config.launch.command
 
     def needs(self, config: Config) -> Iterable[Need]:
         """What its program wants of the user and is not given."""

@@ -24,6 +24,7 @@ def lay_out(config: Config) -> World:
     return World(
         config=config,
         degrees=config.degrees,
+        instances=config.framework.instances,
         attention=attention,
         expert=expert,
         stages=stages,

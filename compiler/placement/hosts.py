@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from compiler.cluster.hosts import of_plan
-from compiler.cluster.inventory import Host, natural
+from compiler.cluster.inventory import Host
 from compiler.layout.grid import Ranks
 from compiler.placement.bound import Room, room
 from compiler.placement.footprints import Network
 from compiler.runtime.pack import Path
 from compiler.specs.config import Config
+from compiler.words import natural
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,11 @@ from compiler.render.atomic import Made, write_folder
 from compiler.render.config_yaml import dump
 from compiler.render.engine import sh
 from compiler.report import sections
+from compiler.report.html import page
 from compiler.report.markdown import markdown
+from compiler.report.sections import pipeline
+from compiler.report.trace import trace
+from compiler.report.verdict import answers
 from compiler.schedulers.registry import artifacts as launch_artifacts
 from compiler.traffic.matrices import RANK_LIMIT, archive
 from compiler.words import figures
@@ -61,6 +65,7 @@ def files(plan: Plan) -> Iterator[Artifact]:
     if plan.config.hardware.inventory is not None:
         yield Artifact("runtime/inventory.csv", plan.config.hardware.inventory)
     yield from _experts(plan)
+    yield from _timeline(plan)
     if plan.config.graph:
         from compiler.rank_graph import serialised
 
@@ -74,7 +79,17 @@ def _described(plan: Plan) -> Iterator[Artifact]:
     contents = plan.contents
     yield Artifact("plan.json", to_json(contents))
     yield Artifact("config.yaml", dump(plan.declared))
-    yield Artifact("report.md", markdown(plan.name, sections.of(plan, contents)))
+    said = sections.of(plan, contents)
+    yield Artifact("report.md", markdown(plan.name, said))
+    if plan.config.report.html:
+        yield Artifact("report.html", page(plan.name, answers(plan, contents), said))
+
+
+def _timeline(plan: Plan) -> Iterator[Artifact]:
+    """One step, of a plan that trains, where it is asked for."""
+    found = pipeline.of(plan) if plan.config.timeline else None
+    if found is not None:
+        yield Artifact("timeline.json", trace(plan.name, found))
 
 
 def _experts(plan: Plan) -> Iterator[Artifact]:

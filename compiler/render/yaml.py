@@ -1,6 +1,7 @@
 """Plain data -> YAML 1.2 that every parser, also a 1.1 one, reads back as it was. The only emitter of YAML.
 
-Every string is quoted, so none turns into a number, a boolean or a date; long texts are literal blocks.
+Every string is quoted, so none turns into a number, a boolean or a date; long texts are literal blocks. Ours, and not PyYAML's: that
+writes YAML 1.1, whose quoted style folds long texts, and escapes what 1.2 does not.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from functools import cached_property
 from compiler.cluster import inventory
 from compiler.cluster.hostlist import fold
 from compiler.cluster.hosts import of_plan
-from compiler.cluster.inventory import natural
 from compiler.failures import repair
 from compiler.failures.losses import Cluster, Lost, cluster
 from compiler.failures.moves import Move, Stored, moves, stored
@@ -20,6 +19,7 @@ from compiler.layout.grid import Ranks
 from compiler.plan import Plan
 from compiler.repairs.fewer import Smaller, runs, smaller, what_would
 from compiler.specs.config import Config
+from compiler.words import natural
 from compiler.world import World
 
 

@@ -10,6 +10,7 @@ from compiler.expert_map import ExpertMap
 from compiler.frameworks import known, quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.host_weights import host_bytes
 from compiler.frameworks.options import number
 from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots, stage_width
@@ -97,8 +98,9 @@ class SglangAdapter(Adapter):
         return -(-config.model.vocab_size // rows) * rows
 
     def traits(self, config: Config) -> Traits:
-        looks = max(number(given(config), "--scheduler-recv-interval", 1), 1)
-        return replace(super().traits(config), room=ROOM.asked(config.framework.args), interval=looks)
+        args, room = given(config), ROOM.asked(config.framework.args)
+        looks = max(number(args, "--scheduler-recv-interval", 1), 1)
+        return replace(super().traits(config), room=room, interval=looks, host_bytes=host_bytes(args))
 
     def declared(self, config: Config) -> Iterator[Check]:
         from compiler.frameworks.sglang.rules import rules
