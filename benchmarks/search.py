@@ -145,28 +145,27 @@ class Point:
 
 def serving(judged: Sequence[Judged]) -> Iterator[str]:
     """Under limits of TPOT: the right degrees, a pick that misses the limit, tokens lost."""
-    points: dict[str, dict[str, Judged]] = defaultdict(dict)
+    times: dict[str, dict[str, Judged]] = defaultdict(dict)
     for item in judged:
-        if item.record.family in ("tpot", "serving_throughput"):
-            points[item.record.id][item.record.family] = item
+        if item.record.family in ("tpot", "ttft"):
+            times[item.record.id][item.record.family] = item
     cells: dict[tuple[Any, ...], list[Point]] = defaultdict(list)
-    for found in points.values():
-        if len(found) == 2 and (world := found["tpot"].record.world) is not None:
-            each, rate, work = found["tpot"], found["serving_throughput"], world.config.workload
-            key = (each.record.source, each.record.model, each.record.gpu, each.record.software, work.precision)
-            cells[*key, work.longest, work.output_length, work.role].append(
-                Point(
-                    world.config.degrees.name,
-                    (each.record.measured, each.predicted),
-                    (rate.record.measured, rate.predicted),
-                )
+    for both in times.values():
+        if len(both) == 2 and (world := both["tpot"].record.world) is not None and world.config.workload.role is None:
+            first, each, work = both["ttft"], both["tpot"], world.config.workload
+            job = (each.record.source, each.record.model, each.record.gpu, each.record.software, work.precision)
+            answered = work.global_batch_size * work.output_length / world.size
+            measured = answered / (first.record.measured + each.record.measured * (work.output_length - 1))
+            projected = answered / (first.predicted + each.predicted * (work.output_length - 1))
+            cells[*job, work.longest, work.output_length].append(
+                Point(world.config.degrees.name, (each.record.measured, each.predicted), (measured, projected))
             )
-    several = [found for found in cells.values() if len({point.degrees for point in found}) >= 4]
+    several = [points for points in cells.values() if len({point.degrees for point in points}) >= 4]
     right, missed, lost, asked = 0, 0, list[float](), 0
-    for found in several:
-        for limit in np.quantile([point.tpot_s[0] for point in found], LIMITS):
-            best = max((point for point in found if point.tpot_s[0] <= limit), key=lambda point: point.rate[0])
-            ours = [point for point in found if point.tpot_s[1] <= limit]
+    for points in several:
+        for limit in np.quantile([point.tpot_s[0] for point in points], LIMITS):
+            best = max((point for point in points if point.tpot_s[0] <= limit), key=lambda point: point.rate[0])
+            ours = [point for point in points if point.tpot_s[1] <= limit]
             if ours:
                 pick = max(ours, key=lambda point: point.rate[1])
                 asked, right = asked + 1, right + (pick.degrees == best.degrees)
