@@ -40,6 +40,7 @@ def provenance(samples: Samples, said: Any) -> dict[str, Any]:
 
 
 def write(name: str, samples: Samples) -> None:
+    samples = fits.learnt(samples)
     constants = fits.fitted(samples)
     said = fits.said(samples, constants)
     content = {

@@ -55,12 +55,18 @@ def assumed(record: Record) -> float:
 
 def residuals(records: Sequence[Record], values: Iterable[float]) -> dict[str, Any]:
     """By family: every source counts the same, and the spread is within and between them. A row that lacks an input is left
-    out, as a plan has them all.
+    out, as a plan has them all; so is one that no fit learns from, as its kinds of layers widen a plan's interval anyway.
     """
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     ids: dict[str, list[str]] = defaultdict(list)
     for record, value in zip(records, values, strict=True):
-        if record.family in FAMILIES and not record.unsaid and np.isfinite(value) and value > 0:
+        if (
+            record.family in FAMILIES
+            and fits.learnt_from(record)
+            and not record.unsaid
+            and np.isfinite(value)
+            and value > 0
+        ):
             off = np.log(record.measured / value) * (-1 if record.metric == "tokens_s_gpu" else 1)
             found[FAMILIES[record.family]][record.source].append(float(off))
             ids[FAMILIES[record.family]].append(record.id)

@@ -14,6 +14,7 @@ from benchmarks.rows.record import UNFIT, Record
 from compiler.costs.arrays import Array
 from compiler.costs.engine import Demand
 from compiler.costs.step import Work
+from compiler.speed.calibrated import unmeasured
 from compiler.speed.fit import serving, training
 from compiler.speed.fit.levels import Evaluate, Keys, Scheme, Slot, balanced, fit, predicted
 
@@ -104,8 +105,19 @@ def requests(records: Sequence[Record]) -> Samples:
     return Samples(kept, [features.keys(x) for x in kept], [found[id(x.world)] for x in kept], target, serving.SCHEME)
 
 
+def learnt_from(record: Record) -> bool:
+    """Whether all layers of a model have curves: what a roofline misses of others is no constant's."""
+    return record.world is not None and not unmeasured(record.world.config)
+
+
+def learnt(samples: Samples) -> Samples:
+    """Those that a fit learns from."""
+    return samples.take([i for i, record in enumerate(samples.records) if learnt_from(record)])
+
+
 def fitted(samples: Samples, first: Constants | None = None) -> dict[Slot, float]:
     """Training by logarithms, serving by relative errors, whose spread is so wide that the two differ."""
+    samples = learnt(samples)
     evaluate, target = samples.evaluate(), samples.target
     if samples.training:
         return fit(samples.scheme, samples.keys, evaluate, target, samples.weight(), first)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -20,7 +18,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Sweep
 from omegaconf import DictConfig, OmegaConf
 
-from compiler import ranking
 from compiler.config.compose import compose, normalised, parsed
 from compiler.config.exposed import in_override
 from compiler.config.grammar import NAME
@@ -30,19 +27,12 @@ from compiler.config.load import load_config, to_config
 from compiler.config.messages import translated
 from compiler.config.sealed import sealed
 from compiler.console import Progress
-from compiler.errors import CompilerError, ConfigError, WriteError, shown
+from compiler.errors import CompilerError, ConfigError, WriteError
 from compiler.fixes import Budget, tried
 from compiler.naming import default_name, digest, job_name, words
 from compiler.pools import compile_any
-from compiler.render.atomic import write_file
 from compiler.specs.config import Config
-
-COLUMNS = (
-    "job,overrides,status,world_size,degrees,memory_bytes,memory_fraction,"
-    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message,requests_per_s,requests_per_s_per_gpu"
-).split(",")
-SUMMARY, MARK = "summary.csv", b"job,overrides,status,"
-"""The table of a sweep, and how it begins."""
+from compiler.sweep_summary import MARK, SUMMARY, finish
 
 TRIES = 1200
 """What fixes of all failing jobs may take, in looks at the declared rules: some seconds. Later jobs get theirs as prose."""
@@ -50,7 +40,7 @@ MOST_JOBS = 10_000
 """Of a sweep: each is a plan, compiled and written."""
 
 
-def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> int:
+def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None, *, json: bool = False) -> int:
     """Compile every job and write the summary; 1 where a job failed. Raises ConfigError before any job is run."""
     given = normalised(overrides)
     items = parsed(given, config_dir, config_name)
@@ -67,7 +57,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     _refuse(swept, [choice[0] for choice in choices], default, config_dir, config_name)
     with Progress(jobs) as progress:
         rows = _run(given, Task(swept, default, progress, config_dir, config_name, shown=spelt))
-    return _finish(rows)
+    return finish(rows, as_json=json)
 
 
 def _run(given: Sequence[str], task: Task) -> list[dict[str, Any]]:
@@ -206,26 +196,3 @@ class Task:
         if self.seen.setdefault(name, config) == config:
             return name
         return f"{name[:91]}-{digest(' '.join(changed))}"
-
-
-def _finish(rows: Sequence[dict[str, Any]]) -> int:
-    """Write summary.csv beside the plans and say how many there are."""
-    folder = next((Path(row["folder"]) for row in rows if "folder" in row), None)
-    failed = sum(row["status"] != "ok" for row in rows)
-    if folder is not None:
-        text, table = io.StringIO(), [{**row, **_figures(folder, row)} for row in rows]
-        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-        write_file(folder / SUMMARY, text.getvalue())
-        print(f"{len(rows) - failed} of {len(rows)} plans in {shown(f'{folder}, figures in {folder / SUMMARY}')}")
-        for line in ranking.best(table):
-            print(line)
-    return 1 if failed else 0
-
-
-def _figures(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
-    """A finished job's figures, read from its plan folder."""
-    if row["status"] != "ok":
-        return {}
-    return ranking.figures(json.loads((folder / row["job"] / "plan.json").read_text()))

@@ -115,7 +115,7 @@ def test_training_is_projected_as_well_where_it_was_not_measured(part: str) -> N
     records = [*training.steps(SHARED), *training.memories(SHARED)]
     judged = [accuracy.Judged(*pair) for pair in zip(records, cross.left_out(records, part), strict=True)]
     every = accuracy.by(filter(accuracy.usable, judged), lambda item: item.record.family)
-    for family, limit in {"dense_training": 0.10, "dense_single_node": 0.105, "memory": 0.06}.items():
+    for family, limit in {"dense_training": 0.10, "dense_single_node": 0.10, "memory": 0.06}.items():
         assert accuracy.family_error(every[family]) < limit, family
     assert np.median([abs(item.error) for item in every["moe_training"]]) < 0.25
     counted = accuracy.by((item for item in judged if not accuracy.reason(item)), lambda item: item.record.family)

@@ -101,7 +101,8 @@ class Block:
     """A sublayer. `others`: weights that no product reads (norms, biases, convolutions). `state`: bytes of a sequence, whatever its
     length. `scan`: multiplications of a token that no weight takes part in. `kept`: elements of a token that backward reads, and
     `latent` those that sequence parallelism splits, `normed` what norms make of these; `ring`: what context parallelism passes on;
-    `values`: what attention gives out. `routed`: it has the experts. `width`: of an MLP's hidden layer, or of
+    `values`: what attention gives out. `routed`: it has the experts. `again`: its weights are those of an earlier block, alike in all.
+    `norms`: norms over hidden states that come with it. `width`: of an MLP's hidden layer, or of
     that of all shared experts.
     """
 
@@ -119,6 +120,8 @@ class Block:
     values: Parts = ()
     routed: bool = False
     width: int = 0
+    again: bool = False
+    norms: int = 1
 
     def __hash__(self) -> int:
         return self._hash

@@ -14,7 +14,8 @@ import numpy as np
 
 from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
-from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
+from compiler.costs.comm.buffers import buffer_bytes
+from compiler.costs.constants import ACTIVATION_BYTES, BUFFERS_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
 from compiler.costs.work.stages import Layers, chunks, layers
 from compiler.costs.work.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
@@ -31,7 +32,7 @@ from compiler.world import World
 class Case(Traits):
     """A plan (or, by broadcasting, many) as the cost functions see it, with its framework's traits; every degree is at least 1.
 
-    `chunks`: layers of the virtual stages, in order, where those of a rank are not alike.
+    `chunks`: layers of the virtual stages, in order, where those of a rank are not alike. `buffer_bytes`: of a communicator.
     """
 
     model: Model
@@ -48,6 +49,7 @@ class Case(Traits):
     edp: Array
     stages: Layers
     chunks: Layers | None = None
+    buffer_bytes: float = BUFFERS_BYTES
 
     @property
     def ranks(self) -> Array:
@@ -197,4 +199,5 @@ def shaped(
         sequence_parallel=workload.train if chosen is None else chosen,
         stages=drafting(stages, workload),
         chunks=apart,
+        buffer_bytes=buffer_bytes(config.environment),
     )

@@ -1,4 +1,6 @@
-"""Options that take one of a few values: kernels of experts and attention, what carries KV caches. A release's own are in `versions.yaml`."""
+"""Keys that take one of a few values, where no parser's table has them: kernels of experts, what carries KV caches. A release's own are in
+`versions.yaml`.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import cache, wraps
 from typing import ParamSpec
 
 from compiler.checks import Check
@@ -49,6 +49,7 @@ declared, laid_out, costed = Moment(), Moment(), Moment()
 """Rules over the configuration; over the ranks and where they sit; and over those and their costs."""
 
 
+@cache
 def load() -> None:
     """Import every module of rules."""
     package = importlib.import_module("compiler.invariants")

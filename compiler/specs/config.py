@@ -43,6 +43,14 @@ class Experts:
 
 
 @dataclass(frozen=True)
+class Report:
+    """What is written for people beside `report.md`."""
+
+    html: bool = True
+    """Write `report.html`, the report with its figures, in one file that needs no network."""
+
+
+@dataclass(frozen=True)
 class Config:
     """`scheduler` maps each chosen target to its own options, a frozen dataclass of that target."""
 
@@ -70,6 +78,12 @@ class Config:
     """Order of the slots: as the cluster is declared, or searched for the least time."""
     graph: bool = False
     """Write `graph.json.gz`, the rank graph in networkx's node-link format."""
+    traffic: bool = True
+    """Write `traffic.npz`, bytes between ranks, between leaves and over every link; of up to 65,536 ranks."""
+    timeline: bool = False
+    """Write `timeline.json` of a plan that trains, one step in the trace-event format, which Perfetto opens."""
+    report: Report = field(default_factory=Report)
+    """What is written for people."""
     name: Optional[str] = None
     """The plan's name and folder; made from model, degrees and whatever is not the default where it is null."""
     out: str = "out"
@@ -82,6 +96,11 @@ class Config:
     @property
     def degrees(self) -> Degrees:
         return resolve(self.parallel, self.model.moe)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of every rank that the user sets: the site's, and the launch's over them."""
+        return {**self.site.environment, **self.launch.environment}
 
     @property
     def ranks(self) -> int:

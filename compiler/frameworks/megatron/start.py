@@ -111,7 +111,7 @@ def _connections(config: Config) -> Iterator[Check]:
     degrees = config.degrees
     needed = needs_one_connection(config)
     unwanted = fully_sharded(config) or given(config).get("--pipeline-model-parallel-comm-backend") == ("ucc",)
-    set_ = {**config.site.environment, **config.launch.environment}.get(CONNECTIONS)
+    set_ = config.environment.get(CONNECTIONS)
     value = set_ or ("1" if needed else None)
     if not needed and not unwanted:
         return

@@ -17,6 +17,9 @@ SHARDED_MUON = "0.18"
 """
 
 
+MUON_STEPS = 5
+"""Newton-Schulz steps that it takes by itself (training/arguments.py)."""
+
 WIDE_GRADIENTS = "--accumulate-allreduce-grads-in-fp32"
 """What training in FP16 has to be told; that in BF16 does it by itself (training/arguments.py, validate_args)."""
 
@@ -38,6 +41,8 @@ def options(config: Config) -> Iterator[Option]:
         yield (f"--{states.weights}-param-gather",)
     if config.workload.optimizer != "adam":
         yield "--optimizer", config.workload.optimizer
+    if config.workload.optimizer == "muon" and config.workload.muon_steps != MUON_STEPS:
+        yield "--muon-num-ns-steps", str(config.workload.muon_steps)
     if not set(GRAPHED) & user.keys():
         yield from _graphs(config)
     if config.workload.wide_layers:
@@ -204,7 +209,7 @@ def recipe(config: Config) -> str:
 @rule
 def _modules(config: Config) -> Iterator[Check]:
     """Modules that a layer has, and that run again as they ran."""
-    workload, modules, user = config.workload, config.workload.recompute_modules, given(config)
+    workload, modules = config.workload, config.workload.recompute_modules
     scaled = workload.precision != "fp8" or recipe(config) != "delayed"
     needs = (
         ("mla_up_proj", config.model.mla, "multi-head latent attention"),
@@ -212,7 +217,7 @@ def _modules(config: Config) -> Iterator[Check]:
         ("moe_act", config.model.moe, "a model with experts"),
         ("moe_act", scaled, "another --fp8-recipe than delayed"),
         ("layernorm", scaled, "another --fp8-recipe than delayed"),
-        ("shared_experts", "--moe-shared-expert-overlap" not in user, "no --moe-shared-expert-overlap"),
+        ("shared_experts", not workload.overlapped_shared_experts, "workload.overlapped_shared_experts=false"),
     )
     for module, holds, need in needs:
         if module in modules:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check, failed, rule, warned
-from compiler.frameworks import choices
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang import contexts, expert_rules
@@ -24,7 +23,6 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _heads(config, source)
     yield from _pipeline(config, source)
     yield from _unpiped(config, source)
-    yield from choices.rules(config, source, given(config))
 
 
 @rule

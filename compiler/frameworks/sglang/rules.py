@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from compiler.blocks.stack import stack
 from compiler.checks import Check, Status, check, rule
 from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
@@ -12,6 +13,7 @@ from compiler.frameworks.sglang import device_rules, flag_rules, pass_rules
 from compiler.frameworks.sglang.arguments import ALIASES, backend, given
 from compiler.frameworks.sglang.checkpoint import longest
 from compiler.specs.config import Config
+from compiler.specs.weights import WIDE
 
 LONGER = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
 VARIABLES = {
@@ -35,6 +37,7 @@ def rules(config: Config) -> Iterator[Check]:
         yield from _dense_layers(config)
         yield from _expert_data(config)
         yield from _dense(config)
+        yield from _state_groups(config)
         yield from flag_rules.rules(config, source(config))
         yield from pass_rules.rules(config, source(config))
         yield from device_rules.rules(config, source(config))
@@ -98,6 +101,24 @@ def _dense_layers(config: Config) -> Iterator[Check]:
             fix=f"choose tp*cp*adp as a divisor of {model.shared_size}, or an all-to-all back end, which keeps them whole",
             otherwise=Status.WARN,
         )
+
+
+@rule
+def _state_groups(config: Config) -> Iterator[Check]:
+    """Groups of Mamba-2 that are fewer than ranks are copied, but for quantised weights: an assertion of its mixer."""
+    tp, model, precision = config.degrees.tp, config.model, config.workload.precision
+    blocks_of = dict.fromkeys(block for layer in stack(model).layers for block in layer if block.kind == "mamba2")
+    for groups in dict.fromkeys(part.pieces for block in blocks_of for part in block.state):
+        if model.keeps_quantization(precision) or precision not in WIDE:
+            yield check(
+                "sglang-state-groups",
+                holds=groups % tp == 0,
+                observed=f"{groups} % {tp} = {groups % tp}",
+                limit="0",
+                message=f"{source(config)} layers/attention/mamba/mamba.py cuts quantised weights over tp={tp} alone where that "
+                f"divides their heads and groups: Mamba-2 has {groups}",
+                fix=f"write degrees whose tp divides {groups}, or weights that are not quantised",
+            )
 
 
 @rule

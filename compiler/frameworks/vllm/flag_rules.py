@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, Status, check, rule
-from compiler.frameworks import choices, copies
+from compiler.frameworks import copies
 from compiler.frameworks.asked import asked
 from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import nested
@@ -33,9 +33,6 @@ def rules(config: Config, source: str) -> Iterator[Check]:
         yield from _eplb(config, source)
     yield from _decode_context(config, source)
     yield from _elsewhere(config, source)
-    yield from choices.rules(
-        config, source, {name: text.lower().replace("-", "_") for name, text in given(config).items()}
-    )
 
 
 @rule
