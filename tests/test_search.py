@@ -108,6 +108,7 @@ def test_the_folder_is_that_of_the_typed_plan(trained: Found, tmp_path: Path) ->
     assert sorted(path.name for path in report.iterdir()) == [
         "candidates.csv",
         "manifest.json",
+        "report.html",
         "report.md",
         "summary.json",
     ]
