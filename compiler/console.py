@@ -70,7 +70,7 @@ def found(search: Found, folder: Path, report: Path) -> None:
     from compiler.searches.report import sections as said
 
     first, leaders, *_ = said(search.contents)
-    rows = [*first.lines, ("plan", str(folder)), ("report", str(report / "report.md"))]
+    rows = [*first.lines, ("plan", str(folder)), ("report", str(report / "report.html"))]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {line(value)}")

@@ -15,7 +15,7 @@ from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import Made, write_folder
 from compiler.render.folder import manifest
 from compiler.report.markdown import markdown
-from compiler.searches import report, typed
+from compiler.searches import page, report, typed
 from compiler.searches.find import COLUMNS, Found
 from compiler.words import DIGITS
 
@@ -49,6 +49,7 @@ def files(found: Found) -> Iterator[Artifact | Made]:
     yield Artifact("summary.json", to_json(contents))
     yield Artifact("candidates.csv", candidates(found))
     yield Artifact("report.md", markdown(f"Search {found.name}", report.sections(contents)))
+    yield Artifact("report.html", page.html(found, contents))
     yield manifest
 
 

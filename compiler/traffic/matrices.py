@@ -52,6 +52,15 @@ def _arrays(found: Traffic) -> Iterator[tuple[str, NDArray[Any]]]:
             yield from ((f"{phase}.{name}.{key}", values) for key, values in matrix.items())
 
 
+def between_leaves(found: Traffic) -> Iterator[tuple[str, list[tuple[int, int, int]]]]:
+    """Of each phase the leaves that send, those that receive, and the bytes, as the file has them; what is nothing is left out."""
+    for phase, each in streams(found.places.world).items():
+        part = _matrices(each, found.places)["leaves"] if each else {}
+        if part:
+            row = np.repeat(np.arange(len(part["indptr"]) - 1), np.diff(part["indptr"]))
+            yield phase, list(zip(row.tolist(), part["indices"].tolist(), part["data"].tolist(), strict=True))
+
+
 def _matrices(each: tuple[Stream, ...], places: Places) -> dict[str, dict[str, NDArray[Any]]]:
     """Of ranks and of leaves."""
     count = len(places.world.slots.leaf_names)
