@@ -15,7 +15,7 @@ from compiler.words import gigabytes
 HELD = ("weights", "gradients", "optimizer", "activations", "kv_cache", "other")
 PARTS = (*HELD, "total", "capacity")
 
-REPORT, CONSOLE = (80, 20)
+REPORT, CONSOLE = (80, None)
 
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:

@@ -12,7 +12,7 @@ from compiler.report.told import Number, told
 from compiler.traffic.matrices import between_leaves
 from compiler.words import readable, seconds
 
-REPORT, CONSOLE = (105, 95)
+REPORT, CONSOLE = (105, None)
 
 LEAVES, RANKS = 256, 16_384
 """Of plans whose matrix of leaves is drawn."""
