@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from compiler.render.assets import folder
 from compiler.render.engine import markup
@@ -24,8 +23,7 @@ from compiler.report.verdict import Answer
 _MARKED = re.compile(r"\*\*(.+?)\*\*|`([^`]+)`")
 
 
-@dataclass(frozen=True)
-class Markup:
+class Markup(NamedTuple):
     """HTML of our own, which a template takes as it is."""
 
     text: str
@@ -34,8 +32,7 @@ class Markup:
         return self.text
 
 
-@dataclass(frozen=True)
-class Inline:
+class Inline(NamedTuple):
     """A style or a script in the page, and the digest by which the page's policy lets it in."""
 
     text: Markup
