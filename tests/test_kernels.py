@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.rows import kernels as measured
+from benchmarks.rows.hardware import nominal
 from compiler.costs.arrays import array
 from compiler.costs.calibration import KernelCurve, Measured
 from compiler.costs.grid import Grid
@@ -52,13 +53,13 @@ def test_every_engine_has_curves_on_every_gpu(gpu: str) -> None:
         assert {"prefill_128", "decode_128", "decode_latent"} <= set(found["core"])
 
 
-def _sizes(curve: Measured) -> list[np.ndarray]:  # type: ignore[type-arg]  # of floats
+def _sizes(curve: Measured) -> list[np.ndarray]:
     return [array(64.0)] * len(curve.grid.axes)
 
 
 def test_no_gpu_takes_anothers_curve_where_it_has_its_own() -> None:
     def on(name: str) -> Hardware:
-        return measured.nominal(name)
+        return nominal(name)
 
     b200, b300 = (calibrated.served(on(name), "sglang") for name in ("b200", "b300"))
     assert b200.gemm["bf16"] != b300.gemm["bf16"]
@@ -67,7 +68,7 @@ def test_no_gpu_takes_anothers_curve_where_it_has_its_own() -> None:
 
 
 def test_a_sites_own_curves_stay(tmp_path: Path) -> None:
-    own = replace(calibrated.curves(measured.nominal("h100_80gb")), gemm={"bf16": PLAIN})
+    own = replace(calibrated.curves(nominal("h100_80gb")), gemm={"bf16": PLAIN})
     found = kernels.on(own, "h100_80gb", "vllm", site=True)
     assert found.gemm["bf16"] is PLAIN
     assert kernels.on(own, "h100_80gb", "vllm", site=False).gemm["bf16"] is not PLAIN
