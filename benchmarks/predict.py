@@ -11,8 +11,9 @@ from benchmarks import curves, features, fits
 from benchmarks.rows.record import UNFIT, Record
 from compiler.costs.calibration import Calibration
 from compiler.costs.engine import Demand, serve
+from compiler.costs.replayed import replayed
 from compiler.costs.shape import shape
-from compiler.costs.step import Work, replayed, step
+from compiler.costs.step import Work, step
 from compiler.costs.work.memory import allocated, reserved
 from compiler.speed import calibrated
 from compiler.speed.fit import serving

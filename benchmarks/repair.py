@@ -2,9 +2,8 @@
 
     python -m benchmarks.repair
 
-The launcher's rule is that of NVRx 0.7 (its rendezvous with --ft-segment): NVLink domains by their smallest node, of each as many
-whole segments as it has, the rest on standby, and node numbers given anew from 0. A node is renumbered where its number is not
-the one that it had. Every single loss is tried. Ours counts the nodes whose ranks sit elsewhere than before.
+The launcher's rule is in `compiler/failures/renumbered.py`. Every single loss is tried. Ours counts the nodes whose ranks sit
+elsewhere than before.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
 from compiler import compile_plan
+from compiler.failures import renumbered as launcher
 from compiler.failures.losses import lost
 from compiler.plan import Plan
 from compiler.repairs.standing import Repaired, Standing
@@ -35,23 +35,11 @@ class Shape:
 SHAPES = (Shape(8, 18, 16), Shape(16, 9, 8), Shape(9, 16, None), Shape(9, 16, 16))
 
 
-def numbered(shape: Shape, gone: int | None) -> list[int]:
-    """The launcher's rule: nodes in the order of their new numbers, without the one that is gone."""
-    found = []
-    for domain in range(shape.domains):
-        nodes = [domain * shape.size + at for at in range(shape.size) if domain * shape.size + at != gone]
-        found += nodes[: len(nodes) // shape.segment * shape.segment] if shape.segment else nodes
-    return found[:NODES]
-
-
 def renumbered(shape: Shape) -> list[int]:
     """Nodes of a job that get another number, for the loss of each of them."""
-    before = numbered(shape, None)
-    counts = []
-    for node in before:
-        after = numbered(shape, node)
-        counts.append(sum(before[at] != after[at] for at in range(NODES)))
-    return counts
+    domains = [domain for domain in range(shape.domains) for _ in range(shape.size)]
+    before = launcher.numbered(domains, shape.segment, NODES)
+    return [launcher.renumbered(domains, shape.segment, NODES, (node,)) for node in before]
 
 
 def compiled(shape: Shape, folder: str) -> Plan:

@@ -1,6 +1,6 @@
 """Rankplan: compile a cluster, a model and parallel degrees into everything a launch needs.
 
-Importing this package costs nothing; `compile_plan`, `Plan` and the errors load when they are first used.
+Importing this package costs nothing; `compile_plan`, `search`, `Plan` and the errors load when they are first used.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compiler.api import compile_plan
+    from compiler.api import compile_plan, search
     from compiler.errors import CompilerError, ConfigError, InvariantError, WriteError
     from compiler.plan import Plan
 
@@ -22,10 +22,12 @@ __all__ = [
     "WriteError",
     "__version__",
     "compile_plan",
+    "search",
 ]
 
 _HOMES = {
     "compile_plan": "compiler.api",
+    "search": "compiler.api",
     "Plan": "compiler.plan",
 }
 

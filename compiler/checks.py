@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import wraps
+from typing import Any, ParamSpec
 
 from compiler.errors import Problem
+
+P = ParamSpec("P")
 
 
 class Status(StrEnum):
@@ -65,3 +72,37 @@ def warned(name: str = "", *, observed: object, limit: object, message: str, fix
 def failed(name: str = "", *, observed: object, limit: object, message: str, fix: str) -> Check:
     """For what is known to be broken."""
     return check(name, holds=False, observed=observed, limit=limit, message=message, fix=fix)
+
+
+Later = Callable[[], Iterator[Check]]
+"""A rule with what it is asked of."""
+
+_apart: ContextVar[list[Later] | None] = ContextVar("apart", default=None)
+
+
+def rule(own: Callable[P, Iterator[Check]]) -> Callable[P, Iterator[Check]]:
+    """A rule among those that another one yields from, which may be asked by itself: plans that differ in what only others read have
+    one answer of it.
+    """
+
+    @wraps(own)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> Iterator[Check]:
+        later = _apart.get()
+        if later is None:
+            return own(*args, **kwargs)
+        whole: Any = [tuple(arg) if isinstance(arg, Iterator) else arg for arg in args]  # it may be asked again
+        later.append(lambda: own(*whole, **kwargs))
+        return iter(())
+
+    return asked
+
+
+@contextmanager
+def apart() -> Iterator[list[Later]]:
+    """Within it, rules are put aside instead of asked."""
+    later: list[Later] = []
+    token = _apart.set(later)
+    try:
+        yield later
+    finally:
+        _apart.reset(token)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from compiler.entry import Parser, finish
+from compiler.waiting import waiting
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -28,22 +29,35 @@ def run(argv: Sequence[str]) -> int:
     if args.multirun or any(item.startswith("hydra.mode=") for item in args.overrides):
         from compiler.sweep import sweep
 
-        return sweep(args.overrides, _config_dir(args), args.config_name)
+        return sweep(args.overrides, _config_dir(args), args.config_name, json=args.json)
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         from compiler.config.hydra_app import show
 
         return show(args)
-    return _compile(args.overrides, _config_dir(args), args.config_name)
+    return _compile(args.overrides, _config_dir(args), args.config_name, json=args.json)
 
 
-def _compile(overrides: list[str], config_dir: str | None, config_name: str | None) -> int:
-    from compiler.api import compile_plan
-    from compiler.console import summary
+def _compile(overrides: list[str], config_dir: str | None, config_name: str | None, *, json: bool) -> int:
+    from compiler.api import compile_or_search
+    from compiler.console import compiled, found, print_json, searched, summary
+    from compiler.plan import Plan
 
     gc.disable()  # one plan, and then the process ends: looking for cycles takes 7 % of its time
-    plan = compile_plan(overrides, config_dir, config_name)
-    folder = plan.write(plan.config.out)
-    summary(plan, folder)
+    with waiting("compiling"):
+        made = compile_or_search(overrides, config_dir, config_name)
+        if isinstance(made, Plan):
+            folder = made.write(made.config.out)
+        else:
+            places = made.write(made.best.config.out)
+    if isinstance(made, Plan):
+        if json:
+            print_json(compiled(made, folder))
+        else:
+            summary(made, folder)
+    elif json:
+        print_json(searched(made, *places))
+    else:
+        found(made, *places)
     return 0
 
 
@@ -60,6 +74,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--version", action="store_true")
+    parser.add_argument("--json", action="store_true")
     parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--package", "-p")

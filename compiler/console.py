@@ -1,47 +1,90 @@
-"""What a person sees: a summary, and a sweep's progress. With rich on a terminal, plain elsewhere."""
+"""What a person sees: the answer, a summary, and a sweep's progress. In color on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from compiler.checks import Status
 from compiler.errors import Problem, line
 from compiler.plan import Plan
 from compiler.report import sections
+from compiler.report.blocks import Table
+from compiler.report.harm import worst
+from compiler.report.verdict import answers
+
+if TYPE_CHECKING:
+    from compiler.searches.find import Found
+
+FOLDED = 5
+"""Warnings that are said whole; of the others the ids."""
+COLORS = {"good": "\033[32m", "unsure": "\033[33m", "bad": "\033[31m", "bold": "\033[1m", "": "\033[0m"}
+"""Of a terminal: a few words in color need no library, and rich takes longer to import than a plan to print."""
 
 
 def summary(plan: Plan, folder: Path) -> None:
-    """Print what was compiled, what it costs, and what to look at."""
-    found = [said for section in sections.of(plan, plan.contents, console=True) for said in section.lines]
-    rows = [(name, line(value)) for name, value in (("plan", plan.name), ("folder", str(folder)), *found)]
-    if sys.stdout is not None and sys.stdout.isatty():
-        _print_rich(rows, plan)
-        return
+    """Print the answer first (does it fit, how fast, what to look at), then what was compiled, then warnings by their harm."""
+    said = [line for section in sections.of(plan, plan.contents, console=True) for line in section.lines]
+    answered = [(answer.question, answer.text, answer.mood) for answer in answers(plan, plan.contents)]
+    rows = [*answered, *((*row, "bold") for row in (("plan", plan.name), ("folder", str(folder)), *said))]
+    width = max(len(name) for name, *_ in rows)
+    for name, value, mood in rows:
+        print(f"{_colored(f'{name:{width}}', mood)}  {line(value)}")
+    warnings = worst(plan.checks)
+    for check in warnings[:FOLDED]:
+        print(f"{_colored('warning:', 'unsure')} {check.problem}")
+    if warnings[FOLDED:]:
+        ids = ", ".join(dict.fromkeys(check.id for check in warnings[FOLDED:]))
+        print(f"and {len(warnings) - FOLDED} less harmful warnings, told in report.md: {ids}")
+
+
+def compiled(plan: Plan, folder: Path) -> dict[str, Any]:
+    """The same for a program."""
+    contents = plan.contents
+    return {
+        "plan": plan.name,
+        "folder": str(folder),
+        "fingerprint": plan.fingerprint,
+        "answers": [asdict(answer) for answer in answers(plan, contents)],
+        "warnings": [check.to_dict() for check in worst(plan.checks)],
+        "projection": contents["projection"],
+    }
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    print(json.dumps(value, indent=1))
+
+
+def _colored(text: str, mood: str) -> str:
+    terminal = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return f"{COLORS[mood]}{text}{COLORS['']}" if terminal else text
+
+
+def found(search: Found, folder: Path, report: Path) -> None:
+    """Print what a search found: the best plan first, then those behind it."""
+    from compiler.searches.report import sections as said
+
+    first, leaders, *_ = said(search.contents)
+    rows = [*first.lines, ("plan", str(folder)), ("report", str(report / "report.md"))]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:{width}}  {value}")
-    for check in plan.checks:
-        if check.status is Status.WARN:
-            print(f"warning: {check.problem}")
+        print(f"{name:{width}}  {line(value)}")
+    for table in (block for block in leaders.blocks if isinstance(block, Table)):
+        cells = [table.head, *table.rows]
+        widths = [max(len(row[at]) for row in cells) for at in range(len(table.head))]
+        print()
+        for row in cells:
+            print("  ".join(f"{cell:{size}}" for cell, size in zip(row, widths, strict=True)).rstrip())
 
 
-def _print_rich(rows: list[tuple[str, str]], plan: Plan) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    for name, value in rows:
-        table.add_row(Text(name, style="bold"), Text(value))
-    console = Console()
-    console.print(table)
-    for check in plan.checks:
-        if check.status is Status.WARN:
-            console.print(Text("warning: ", style="yellow").append(str(check.problem), style="none"), soft_wrap=True)
+def searched(search: Found, folder: Path, report: Path) -> dict[str, Any]:
+    """The same for a program: the best plan, and where all of them are told."""
+    return {**compiled(search.best, folder), "search": str(report)}
 
 
 class Progress:

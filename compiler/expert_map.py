@@ -9,7 +9,9 @@ import numpy as np
 
 from compiler.layout import loads
 from compiler.layout.balance import Balance, balanced, imbalance, moved
+from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Ranks
+from compiler.specs.config import Config
 from compiler.world import World
 
 SCHEMA = "rankplan.experts/1"
@@ -52,6 +54,13 @@ class ExpertMap:
         }
 
 
+def mapped(config: Config, experts: ExpertBlocks) -> bool:
+    """Whether there is a map: a load is known, and experts are spread over several ranks, each with as many slots."""
+    gpus = config.degrees.ep
+    even = gpus > 1 and (config.model.num_experts + experts.redundant) % gpus == 0
+    return config.experts.load is not None and bool(experts.blocks) and even
+
+
 def expert_map(world: World) -> ExpertMap | None:
     """None where no load is known, or experts are not spread over several ranks, each with as many slots.
 
@@ -60,7 +69,7 @@ def expert_map(world: World) -> ExpertMap | None:
     """
     config, gpus, model = world.config, world.degrees.ep, world.config.model
     total = model.num_experts + world.experts.redundant
-    if config.experts.load is None or not world.experts.blocks or gpus < 2 or total % gpus:
+    if config.experts.load is None or not mapped(config, world.experts):
         return None
     measured = loads.read(config.experts.load)
     layers = tuple(layer for layer, moe in enumerate(model.moe_layers) if moe)

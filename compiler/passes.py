@@ -21,6 +21,7 @@ from compiler.world import World
 if TYPE_CHECKING:
     from compiler.costs.calibration import Calibration
     from compiler.costs.uncertainty import Uncertainty
+    from compiler.placement.chosen import Chosen
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Draft:
 
     config: Config
     world: World | None = None
+    placement: Chosen | None = None
     part: Part | None = None
     checks: tuple[Check, ...] = ()
     expectations: tuple[Verdict, ...] = ()
@@ -63,9 +65,19 @@ def declared(draft: Draft) -> Draft:
     return draft.checked(invariants.declared(draft.config))
 
 
+def placed(draft: Draft) -> Draft:
+    """The order of axes and the hosts of slots, where they are to be searched; nothing for a configuration that is refused."""
+    if draft.config.placement == "default" or any(check.status is Status.FAIL for check in draft.checks):
+        return draft
+    from compiler.placement.chosen import choose
+
+    found = choose(draft.config, timed_by(draft.config)[0])
+    return replace(draft, config=found.config, world=found.world, placement=found)
+
+
 def laid_out(draft: Draft) -> Draft:
     """Grids, groups, stages, experts, slots."""
-    world = lay_out(draft.config)
+    world = draft.world or lay_out(draft.config)
     return draft.checked(invariants.laid_out(world), world=world)
 
 
@@ -80,7 +92,7 @@ def held_alone(draft: Draft) -> Draft:
 
 
 def _costed(draft: Draft, costs: Costs) -> Draft:
-    return draft.checked(invariants.costed(draft.laid, costs), part=Part(draft.laid, costs))
+    return draft.checked(invariants.costed(draft.laid, costs), part=Part(draft.laid, costs, draft.placement))
 
 
 def launched(draft: Draft) -> Draft:
@@ -102,7 +114,7 @@ def sure(draft: Draft) -> Draft:
     )
 
 
-COMPILED: tuple[Pass, ...] = (declared, laid_out, projected, launched, judged)
+COMPILED: tuple[Pass, ...] = (declared, placed, laid_out, projected, launched, judged)
 TRIED: tuple[Pass, ...] = (declared, laid_out, held_alone, launched, sure)
 
 

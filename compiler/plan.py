@@ -9,39 +9,58 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler import pooled
 from compiler.checks import Check
 from compiler.claims.judge import Verdict
 from compiler.costs.together import Aggregated
 from compiler.costs.total import Costs
-from compiler.document import SCHEMA, document, grids
+from compiler.document import SCHEMA, document
 from compiler.errors import ConfigError
+from compiler.graph_answers import RankGraph
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
 from compiler.specs.hardware import Within
 from compiler.specs.newer import said
+from compiler.traffic.totals import Traffic, rows, traffic
 from compiler.words import figures
 from compiler.world import World
+
+if TYPE_CHECKING:
+    from compiler.placement.chosen import Chosen
+    from compiler.report.notebook import Svg
 
 
 @dataclass(frozen=True)
 class Part:
-    """One world in closed form, and what it costs; tables of ranks and groups are expanded when they are asked for."""
+    """One world in closed form, what it costs, and the search for its placement where there was one; tables of ranks and groups are
+    expanded when they are asked for.
+    """
 
     world: World
     costs: Costs
+    placement: Chosen | None = None
 
     @cached_property
     def contents(self) -> Mapping[str, Any]:
         """What `plan.json` says of it, to be read alone: all but its name, checks and claims."""
-        found: Mapping[str, Any] = figures(document(self.world, self.costs))
+        found: Mapping[str, Any] = figures(document(self.world, self.costs, rows(self.traffic), self.placement))
         return found
 
+    @property
+    def graph(self) -> RankGraph:
+        """The rank graph, to be asked; expanded when it first is."""
+        return RankGraph(self.world)
 
-@dataclass(frozen=True)
+    @cached_property
+    def traffic(self) -> Traffic | None:
+        """Bytes over every link; None where the cluster has no room for the ranks."""
+        return traffic(self.world)
+
+
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What is compiled and launched as one: a single part, which has no name, or with pools prefill and decode.
 
@@ -86,6 +105,12 @@ class Plan:
         return self.config.plan_name
 
     @property
+    def declared(self) -> Config:
+        """What the user wrote, before a placement was searched."""
+        searched = self.only.placement if self.alone else None
+        return self.config if searched is None else searched.declared
+
+    @property
     def world(self) -> World:
         return self.only.world
 
@@ -97,6 +122,11 @@ class Plan:
     def world_size(self) -> int:
         """Ranks of one instance."""
         return self.world.size
+
+    @cached_property
+    def graph(self) -> RankGraph:
+        """The rank graph: `plan.graph.span("group/ep/0")`, and as networkx holds it, `plan.graph.expanded`."""
+        return self.only.graph
 
     @property
     def groups(self) -> Groups:
@@ -129,6 +159,27 @@ class Plan:
         named = {"schema": found["schema"], "name": self.name, "fingerprint": self.fingerprint}
         return {**named, **found, "checks": checks, "expectations": verdicts}
 
+    def __repr__(self) -> str:
+        """What it is called, whether it fits, and how fast it is."""
+        from compiler.report import notebook
+
+        return notebook.short(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first screen of the report."""
+        from compiler.report import notebook
+
+        return notebook.first(self)
+
+    def figure(self, name: str) -> Svg:
+        """A figure of the report as an SVG: "ranks", "memory", "timeline", "step", "prefill", "decode", "experts".
+
+        Raises ConfigError for a name that this plan has no figure of.
+        """
+        from compiler.report import notebook
+
+        return notebook.figure(self, name)
+
     def write(self, out: str | Path = "out", name: str | None = None) -> Path:
         """Write the plan folder `<out>/<name>` in one step (name: the plan's own where None) and return its path.
 
@@ -145,7 +196,7 @@ def _decides(world: World) -> dict[str, Any]:
     hardware = {key: value for key, value in asdict(config.hardware).items() if key not in left_out}
     return {
         "schema": SCHEMA,
-        "grids": grids(world),
+        "grids": world.grids(),
         "order": config.parallel.order,
         "stages": world.stages.to_list(),
         "experts": world.experts.blocks,

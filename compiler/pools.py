@@ -25,6 +25,9 @@ from compiler.specs.expect import Expect
 from compiler.specs.hardware import Hardware, Within
 from compiler.specs.workload import ROLES, Pool
 
+APART = ("pools-world",)
+"""Rules of both pools that hide none of either: a pool has the nodes that it takes, whatever the cluster has."""
+
 
 def compile_any(config: Config) -> Plan:
     """Compile one plan, or those of the pools. Raises InvariantError and ConfigError."""
@@ -44,20 +47,22 @@ def tried(config: Config, *, whole: bool = False) -> tuple[Check, ...]:
 def compile_pools(config: Config) -> Plan:
     """Compile a configuration with pools. Raises InvariantError with what is broken in both, and ConfigError."""
     checks = list(pool_rules.declared(config))
-    _refuse([found.problem for found in checks if found.status is Status.FAIL])
+    broken = [found for found in checks if found.status is Status.FAIL]
+    if any(found.id not in APART for found in broken):
+        _refuse([found.problem for found in broken])
     pair = list(pool_pair.rules(config, *(pool_config(config, role) for role in ROLES)))
     kinds, plans = set[type[CompilerError]](), dict[str, Plan]()
-    broken = [found.problem for found in pair if found.status is Status.FAIL]
+    problems = [found.problem for found in (*broken, *pair) if found.status is Status.FAIL]
     checks += pair
     for role in ROLES:
         try:
             plans[role] = compile_config(pool_config(config, role))
         except CompilerError as error:
-            broken += [
+            problems += [
                 Problem(own_words(config, role, problem.what), problem.instead).of(role) for problem in error.problems
             ]
             kinds.add(type(error))
-    _refuse(broken, kinds)
+    _refuse(problems, kinds)
     verdicts = unjudged(config, "it is about one plan, and prefill and decode are two")
     for role, plan in plans.items():
         own = (replace(found, message=own_words(config, role, found.message)) for found in plan.checks)

@@ -1,7 +1,7 @@
 """The rank graph: ranks joined to their groups, and ranks to GPU, NVLink domain, node, leaf, pod and fabric.
 
 Groups are nodes, not cliques: edges then grow with ranks times kinds, not with the square of a group's size.
-Node ids are strings: `rank/777`, `group/ep/3`, `gpu/97/1`, `domain/12`, `node/97`, `leaf/6`, `pod/0`, `fabric`.
+Node ids are strings: `rank/777`, `group/ep/3`, `gpu/97/1`, `domain/12`, `node/97`, `leaf/6`, `pod/0`, `fabric`, `spare/node129`.
 Above `RANK_LIMIT` ranks it is built over slots: groups join nodes, and there are no ranks and GPUs.
 """
 
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compiler.cluster.hosts import of_plan
 from compiler.cluster.spans import SPANS
+from compiler.failures.replicas import replicas
 from compiler.world import World
 
 if TYPE_CHECKING:
@@ -59,6 +61,31 @@ def _add_nodes(graph: Graph, world: World) -> None:
         graph.add_edge(f"node/{slot}", f"leaf/{leaf}", edge="link")
         graph.add_edge(f"leaf/{leaf}", f"pod/{pod}", edge="link")
         graph.add_edge(f"pod/{pod}", "fabric", edge="link")
+    _add_spares(graph, world)
+
+
+def _add_spares(graph: Graph, world: World) -> None:
+    """Hosts that hold no rank, on the leaf that they hang on, which may be one that no slot is on."""
+    slots, kept = world.slots, set(world.slots.spares)
+    pods = {name: f"pod/{pod}" for pod, name in enumerate(slots.pod_names)}
+    leaves = {
+        (slots.pod_names[pod], slots.leaf_names[leaf]): f"leaf/{leaf}"
+        for leaf, pod in dict(zip(slots.leaf.tolist(), slots.pod.tolist(), strict=True)).items()
+    }
+    every, wide = of_plan(world.config.hardware), slots.domain_gpus > slots.gpus
+    used = zip(every, slots.domain.tolist(), strict=False) if wide else ()
+    domains = {(host.pod, host.rack): f"domain/{domain}" for host, domain in used}
+    for host in (host for host in every if host.host in kept):
+        spare, pod = f"spare/{host.host}", pods.setdefault(host.pod, f"pod/{len(pods)}")
+        leaf = leaves.setdefault((host.pod, host.leaf), f"leaf/{len(leaves)}")
+        graph.add_node(spare, kind="spare", host=host.host)
+        graph.add_node(leaf, kind="leaf", name=host.leaf)
+        graph.add_node(pod, kind="pod", name=host.pod)
+        graph.add_edges_from([(spare, leaf, {"edge": "link"}), (leaf, pod, {"edge": "link"})])
+        graph.add_edge(pod, "fabric", edge="link")
+        if (host.pod, host.rack) in domains:
+            graph.add_node(domains[host.pod, host.rack], kind="domain")
+            graph.add_edge(spare, domains[host.pod, host.rack], edge="link")
 
 
 def _add_ranks(graph: Graph, world: World) -> None:
@@ -70,11 +97,13 @@ def _add_ranks(graph: Graph, world: World) -> None:
         world.slots.local_rank(ranks).tolist(),
         world.slots.gpu(ranks).tolist(),
         world.slots.nvlink_domain(ranks).tolist(),
+        world.attention.coordinate("pp").tolist(),
+        replicas(world).of[: world.size].tolist(),
         strict=True,
     )
-    for rank, slot, local, place, domain in places:
+    for rank, slot, local, place, domain, stage, replica in places:
         gpu = f"gpu/{slot}/{place}"
-        graph.add_node(f"rank/{rank}", kind="rank", rank=rank)
+        graph.add_node(f"rank/{rank}", kind="rank", rank=rank, stage=stage, replica=replica)
         graph.add_node(gpu, kind="gpu", local_rank=local)
         graph.add_node(f"domain/{domain}", kind="domain")
         graph.add_edge(f"rank/{rank}", gpu, edge="place")

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.cluster.devices import devices
+from compiler.cluster.layout import AXES
 from compiler.layout.grid import Ranks
 from compiler.world import World
 
 _DEVICES = ("nic", "rail", "numa")
 COLUMNS = (
-    *("rank", "slot", "host", "local_rank", "tp", "cp", "dp", "pp", "etp", "ep", "edp", "layers", "experts"),
+    *("rank", "slot", "host", "local_rank", *AXES, "layers", "experts"),
     *_DEVICES,
 )
-_ATTENTION = ("tp", "cp", "dp", "pp")
-_EXPERT = ("etp", "ep", "edp")
 
 
-@dataclass(frozen=True)
-class RankMap(Mapping[str, NDArray[Any]]):
+if TYPE_CHECKING:
+    Columns = Mapping[str, NDArray[Any]]
+else:
+
+    class Columns(Mapping, dict):
+        """A Mapping in all that it does, whose columns are expanded when they are asked for. It is a dict too, and an empty one, so that
+        `pandas.DataFrame(plan.rank_map)`, which looks for one, reads it column by column.
+        """
+
+
+@dataclass(frozen=True, repr=False)
+class RankMap(Columns):
     """column -> array of length world_size; integers, or strings for host, layers, experts and devices."""
 
     world: World
@@ -38,6 +47,12 @@ class RankMap(Mapping[str, NDArray[Any]]):
             self._columns[column] = found
         return self._columns[column]
 
+    def __setitem__(self, column: str, value: Any) -> None:
+        raise TypeError(f"a plan's rank map does not change: {column}")
+
+    def __repr__(self) -> str:
+        return f"RankMap({self.world.size:,} ranks: {', '.join(COLUMNS)})"
+
     def __iter__(self) -> Iterator[str]:
         return iter(COLUMNS)
 
@@ -47,10 +62,8 @@ class RankMap(Mapping[str, NDArray[Any]]):
     def _expand(self, column: str) -> NDArray[Any]:
         world = self.world
         ranks: Ranks = np.arange(world.size, dtype=np.int64)
-        if column in _ATTENTION:
-            return world.attention.coordinate(column)
-        if column in _EXPERT:
-            return world.expert.coordinate(column)
+        if column in AXES:
+            return world.coordinate(column)
         if column in ("host", "layers", "experts"):
             return self._names(column)
         if column in _DEVICES:

@@ -10,6 +10,7 @@ from typing import NoReturn
 WORDS = {
     "calibrate": "compiler.commands.calibrate",
     "check": "compiler.commands.check",
+    "completion": "compiler.commands.completion",
     "diff": "compiler.diff.command",
     "impact": "compiler.commands.impact",
     "prove": "compiler.commands.prove",

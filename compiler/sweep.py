@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -20,7 +18,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Sweep
 from omegaconf import DictConfig, OmegaConf
 
-from compiler import ranking
 from compiler.config.compose import compose, normalised, parsed
 from compiler.config.exposed import in_override
 from compiler.config.grammar import NAME
@@ -30,19 +27,12 @@ from compiler.config.load import load_config, to_config
 from compiler.config.messages import translated
 from compiler.config.sealed import sealed
 from compiler.console import Progress
-from compiler.errors import CompilerError, ConfigError, WriteError, shown
+from compiler.errors import CompilerError, ConfigError, WriteError
 from compiler.fixes import Budget, tried
 from compiler.naming import default_name, digest, job_name, words
 from compiler.pools import compile_any
-from compiler.render.atomic import write_file
 from compiler.specs.config import Config
-
-COLUMNS = (
-    "job,overrides,status,world_size,degrees,memory_bytes,memory_fraction,"
-    "step_time_s,ttft_s,tpot_s,tokens_per_s_per_gpu,message,requests_per_s,requests_per_s_per_gpu"
-).split(",")
-SUMMARY, MARK = "summary.csv", b"job,overrides,status,"
-"""The table of a sweep, and how it begins."""
+from compiler.sweep_summary import MARK, SUMMARY, finish
 
 TRIES = 1200
 """What fixes of all failing jobs may take, in looks at the declared rules: some seconds. Later jobs get theirs as prose."""
@@ -50,7 +40,7 @@ MOST_JOBS = 10_000
 """Of a sweep: each is a plan, compiled and written."""
 
 
-def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None) -> int:
+def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None, *, json: bool = False) -> int:
     """Compile every job and write the summary; 1 where a job failed. Raises ConfigError before any job is run."""
     given = normalised(overrides)
     items = parsed(given, config_dir, config_name)
@@ -67,7 +57,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     _refuse(swept, [choice[0] for choice in choices], default, config_dir, config_name)
     with Progress(jobs) as progress:
         rows = _run(given, Task(swept, default, progress, config_dir, config_name, shown=spelt))
-    return _finish(rows)
+    return finish(rows, as_json=json)
 
 
 def _run(given: Sequence[str], task: Task) -> list[dict[str, Any]]:
@@ -170,11 +160,15 @@ class Task:
         try:
             row["folder"] = str(_folder(cfg.out, cfg.sweep or self.default_sweep))
             config = to_config(cfg, overrides, self.config_dir)
-            row["job"] = self.folder_name(config, changed)
-            compile_any(config).write(Path(row["folder"]), row["job"])
+            if config.search.auto:
+                self._search(config, overrides, changed, row)
+            else:
+                row["job"] = self.folder_name(config, changed)
+                compile_any(config).write(Path(row["folder"]), row["job"])
             row["status"] = "ok"
         except CompilerError as raised:
-            error = tried(raised, config, overrides, self._load, self.budget)
+            searched = config is not None and config.search.auto  # its errors say what would fit
+            error = raised if searched else tried(raised, config, overrides, self._load, self.budget)
             row |= {"status": str(error.exit_code), "message": " | ".join(map(str, error.problems))}
             self.progress.failed(row["overrides"], error.problems)
         except Exception as error:  # noqa: BLE001 - a bug in one plan must not take the others with it
@@ -182,6 +176,16 @@ class Task:
             traceback.print_exc()
         self.progress.advance()
         Path(hydra.sweep.dir, f"{self.rows}-{row['number']}.json").write_text(json.dumps(row))
+
+    def _search(self, config: Config, overrides: Sequence[str], changed: Sequence[str], row: dict[str, Any]) -> None:
+        """A job that is a search: its best plan among the plans of the sweep, and the search among searches."""
+        from compiler.searches.find import searched
+        from compiler.searches.write import write_search
+
+        found = replace(searched(config, overrides, self._load), name=default_name(overrides))
+        row["job"] = self.folder_name(found.best.config, changed)
+        found.best.write(Path(row["folder"]), row["job"])
+        write_search(found, config.out)
 
     def _load(self, overrides: Sequence[str]) -> Config:
         return load_config(overrides, self.config_dir, self.config_name)
@@ -192,26 +196,3 @@ class Task:
         if self.seen.setdefault(name, config) == config:
             return name
         return f"{name[:91]}-{digest(' '.join(changed))}"
-
-
-def _finish(rows: Sequence[dict[str, Any]]) -> int:
-    """Write summary.csv beside the plans and say how many there are."""
-    folder = next((Path(row["folder"]) for row in rows if "folder" in row), None)
-    failed = sum(row["status"] != "ok" for row in rows)
-    if folder is not None:
-        text, table = io.StringIO(), [{**row, **_figures(folder, row)} for row in rows]
-        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-        write_file(folder / SUMMARY, text.getvalue())
-        print(f"{len(rows) - failed} of {len(rows)} plans in {shown(f'{folder}, figures in {folder / SUMMARY}')}")
-        for line in ranking.best(table):
-            print(line)
-    return 1 if failed else 0
-
-
-def _figures(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
-    """A finished job's figures, read from its plan folder."""
-    if row["status"] != "ok":
-        return {}
-    return ranking.figures(json.loads((folder / row["job"] / "plan.json").read_text()))

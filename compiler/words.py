@@ -28,6 +28,15 @@ def whole(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """A sort key that reads digits as numbers, so that node7 comes before node66. Ours, and not natsort's: the cluster's own
+    (`runtime/planned.py`, without any package) must sort alike.
+    """
+    return tuple(
+        (0, int(part), "") if "0" <= part[0] <= "9" else (1, 0, part) for part in re.split(r"([0-9]+)", text) if part
+    )
+
+
 def readable(value: Any) -> str:
     """A count: 4.429B, 25.39M, 1,024, 2.5; whatever is no number as it is."""
     if value is None:

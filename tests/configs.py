@@ -1,5 +1,6 @@
 """Configurations for tests: composed once, then changed by dotted keys without composing again."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -20,14 +21,29 @@ def composed(*overrides: str) -> Config:
 
 def changed(config: Config, values: dict[str, Any]) -> Config:
     """A copy with some dotted keys set, as in {"parallel.tp": 8}."""
-    for key, value in values.items():
-        config = _set(config, key.split("."), value)
-    return config
+    found: Config = _set(config, {tuple(key.split(".")): value for key, value in values.items()})
+    return found
 
 
-def _set(spec: Any, path: list[str], value: Any) -> Any:
-    head, *rest = path
-    return replace(spec, **{head: _set(getattr(spec, head), rest, value) if rest else value})
+def _set(spec: Any, values: dict[tuple[str, ...], Any]) -> Any:
+    """Each part is copied once, whatever changes in it; of a whole and something in it, the later is set in the earlier."""
+    found: dict[str, Any] = {}
+    for head, below in _by_head(values):
+        part = found.get(head, getattr(spec, head))
+        found[head] = below[()] if () in below else _set(part, below)
+    return replace(spec, **found)
+
+
+def _by_head(values: dict[tuple[str, ...], Any]) -> Iterator[tuple[str, dict[tuple[str, ...], Any]]]:
+    """What is set below each first word; what sets the whole stands alone, in its place among the others."""
+    below: dict[str, dict[tuple[str, ...], Any]] = {}
+    for (head, *rest), value in values.items():
+        if not rest:
+            yield head, {(): value}
+            below.pop(head, None)
+        else:
+            below.setdefault(head, {})[tuple(rest)] = value
+    yield from below.items()
 
 
 def compiled(**values: Any) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Generator
@@ -9,12 +10,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from compiler import Plan, compile_plan
 from tests.command import BARE, STRATEGY
+from tests.marks import marks
 
+# One thread a worker: matrices here are small, and threads that wait for each other take half of a fit's time. Before numpy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The programs that come with the environment (shellcheck among them) are found however pytest was started.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+# How long an example takes is the machine's business, and what else runs on it.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 ORACLES = ("test_framework_", "test_runtime_groups")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -43,6 +53,28 @@ def _complete(report: Report, name: str) -> Report:
         report.outcome = "failed"
         report.longrepr = f"skipped, and RANKPLAN_COMPLETE is set: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks by what a test reaches. Of a test that compiles whole plans the first case is quick: the others show it of other values."""
+    seen = set[str]()
+    for item in items:
+        found = {*marks(item)}
+        name = item.nodeid.partition("[")[0]
+        if found & {"process", "framework"} or (found and name in seen):
+            item.add_marker("slow")
+        elif not found and item.get_closest_marker("slow") is None:
+            item.add_marker("core")
+        seen.add(name)
+        for mark in sorted(found):
+            item.add_marker(mark)
+
+
+def pytest_collection_finish() -> None:
+    """What is collected stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,14 @@ from compiler.specs.model import Model
 COMPLETED: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config": {"rope_theta": 1e4, "kv_n_heads": 8}},
     "deepseek_v2": {"num_experts_per_tok": 6},
+    "dory": {
+        "layer_types": (["sliding_attention", "mlp"] * 3 + ["full_attention", "mlp"]) * 9,
+        "num_hidden_layers": 72,
+        "n_input_layers": 16,
+        "n_output_layers": 16,
+    },
     "dots1": {"n_routed_experts": 8, "num_experts_per_tok": 2, "n_shared_experts": 2},
+    "hrm_text": {"num_layers_per_stack": 16, "num_hidden_layers": 128},
     "hunyuan_v1_dense": {"head_dim": 128},
     "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 8},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 16, "num_hidden_layers": 32},
@@ -41,6 +48,18 @@ def built(kind: str, **said: Any) -> tuple[dict[str, Any], Any]:
     return {**json.loads(json.dumps(config.to_dict(), default=str)), "model_type": kind}, model
 
 
+def built_wrapper(kind: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """The file that transformers would write of a model of several parts, and its parameters, those of its language model apart."""
+    package = transformers()
+    torch = pytest.importorskip("torch")
+    package.logging.set_verbosity_error()
+    config = package.AutoConfig.for_model(kind)
+    with torch.device("meta"):
+        model = package.AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+    counts = {name: item.numel() for name, item in model.named_parameters()}
+    return {**json.loads(json.dumps(config.to_dict(), default=str)), "model_type": kind}, counts
+
+
 def count(data: dict[str, Any]) -> int:
     """Parameters of the model that transformers makes of a file."""
     kept = {
@@ -59,7 +78,8 @@ def known() -> list[str]:
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NAMES
     except ImportError:
         return ["llama"]
-    return sorted(name for name in FAMILIES if name in NAMES)
+    alike = ("apertus1p5_text", "codegen", "gemma4_unified_text")
+    return sorted(name for name in (*FAMILIES, *alike) if name in NAMES)
 
 
 def classes() -> dict[str, str]:

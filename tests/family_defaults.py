@@ -30,6 +30,25 @@ def classes() -> dict[str, Any]:
     return {name: kind for name, kind in texts.items() if dataclasses.is_dataclass(kind)}
 
 
+def wrappers() -> dict[str, dict[str, Any]]:
+    """Of each class of several parts the family of its language model, null where that may be any, and whether it ties embedding
+    and head where its file says nothing of it.
+    """
+    from transformers.models.auto import modeling_auto
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    generating = {*modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}
+    found: dict[str, dict[str, Any]] = {}
+    for name in sorted(generating & {*CONFIG_MAPPING.keys()}):
+        kind: Any = CONFIG_MAPPING[name]
+        parts = getattr(kind, "sub_configs", {})
+        if "text_config" in parts and dataclasses.is_dataclass(kind):
+            said = {item.name: item.default for item in dataclasses.fields(kind)}.get("tie_word_embeddings")
+            text = getattr(parts["text_config"], "model_type", None) or None
+            found[name] = {"text": text, "tied": said if isinstance(said, bool) else None}
+    return found
+
+
 def entry(kind: Any, wanted: set[str]) -> dict[str, Any]:
     """Defaults that are plain values, and the names that stand for each other."""
     base = {item.name for item in dataclasses.fields(_base())}
@@ -61,6 +80,7 @@ def _base() -> Any:
 def written() -> str:
     wanted = keys()
     lines = [f" {json.dumps(name)}: {json.dumps(entry(kind, wanted))}" for name, kind in classes().items()]
+    lines.append(f' "wrappers": {json.dumps(wrappers())}')
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 

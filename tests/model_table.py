@@ -15,6 +15,10 @@ from tests.engines import ENGINES
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 
+PARTS = """
+Files of several parts whose language model is one of these families, or of any: {names}; and others that describe it under `text_config`.
+"""
+
 TITLES = {"vllm": "vLLM", "sglang": "SGLang"}
 
 NEEDED: dict[str, dict[str, Any]] = {
@@ -50,7 +54,9 @@ def model(kind: str) -> Model:
     aliases = {key: other for key, other in said.get("aliases", {}).items() if key in CORE}
     names = {*CORE, *aliases.values(), "num_layers"}
     core = {key: value for key, value in said["defaults"].items() if key in names}
-    return described("config.json", "config.json", {**core, **NEEDED.get(kind, {}), "model_type": name})
+    return described(
+        "config.json", "config.json", {**core, **NEEDED.get(kind, {}), "model_type": kind if kind in known else name}
+    )
 
 
 def kinds(found: Model) -> list[str]:
@@ -65,10 +71,16 @@ def row(kind: str, engines: list[str]) -> str:
     return f"| {kind} | {', '.join(kinds(found))} | {trains} | {serves} |"
 
 
+def several() -> list[str]:
+    """model_types of transformers whose file describes a language model of a family beside other parts, or one of any family."""
+    found = json.loads(DEFAULTS.read_text())["wrappers"]
+    return sorted(name for name, said in found.items() if said["text"] in (None, *FAMILIES, *NAMED))
+
+
 def page() -> str:
     engines = json.loads(ENGINES.read_text())
     rows = [row(kind, engines.get(kind, [])) for kind in sorted({*FAMILIES, *NAMED})]
-    return HEAD.format(count=len(rows)) + "\n".join(rows) + "\n"
+    return HEAD.format(count=len(rows)) + "\n".join(rows) + "\n" + PARTS.format(names=", ".join(several()))
 
 
 if __name__ == "__main__":

@@ -108,3 +108,14 @@ def words(hint: Hint, limits: Iterable[str] = ()) -> str:
         if name in plain and plain <= {"float", "int"}:
             return " ".join((name, *hint.bounds, *limits))
     return ""
+
+
+def classes(tree: ast.Module) -> list[ast.ClassDef]:
+    return [node for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+def fields(node: ast.ClassDef | None) -> dict[str, ast.AnnAssign]:
+    body = node.body if node else []
+    return {
+        item.target.id: item for item in body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    }

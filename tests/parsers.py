@@ -10,8 +10,10 @@ from pathlib import Path
 
 from compiler.frameworks import lifted
 from compiler.frameworks.known import ANY
+from tests import parser_deepspeed, parser_vllm
 from tests import parser_hints as hints
 from tests.megatron_plans import newest_megatron
+from tests.parser_hints import classes, fields
 from tests.wheels import wheel
 
 FOLDER = Path(lifted.__file__).parent
@@ -42,53 +44,6 @@ def of_action(action: argparse.Action) -> str:
     return f"{many}{kind}" if kind else ""
 
 
-VLLM = ("engine/arg_utils.py", "entrypoints/common/cli_args.py", "entrypoints/cli/serve.py")
-SIZES = (
-    *("max_num_batched_tokens", "max_num_scheduled_tokens", "kv_cache_memory_bytes", "max_model_len"),
-    *("safetensors_prefetch_block_size", "max_num_queued_tokens"),
-)
-"""Numbers that may have a letter for thousands behind them (human_readable_int of engine/arg_utils.py)."""
-
-
-def vllm() -> Table:
-    """The fields of its configurations, which arg_utils.py makes options of; written-out ones take anything."""
-    source = lifted.Source("vllm", wheel("vllm", "0.33.0"))
-    trees = [source.tree(path) for path in (*source.names("config"), *(path for path in VLLM if source.holds(path)))]
-    known, classes = hints.names(trees), {node.name: node for tree in trees for node in _classes(tree)}
-    spaces = {
-        ast.unparse(node.targets[0]): ast.unparse(node.value.args[0])
-        for node in ast.walk(source.tree(VLLM[0]))
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "get_kwargs"
-    }  # fmt: skip
-    found: Table = {}
-    for call in _added(source.tree(VLLM[0])):
-        for name in _constants(call.args):
-            found[name] = ""
-            for space, field in (pair for keyword in call.keywords for pair in _taken(keyword)):
-                item = _fields(classes.get(spaces.get(space, ""))).get(field)
-                found[name] = _of_vllm(known, field, item)
-    for name in ("BaseFrontendArgs", "FrontendArgs"):
-        for field, item in _fields(classes.get(name)).items():
-            found["--" + field.replace("_", "-")] = _of_vllm(known, field, item)
-    return {**dict.fromkeys(_old("vllm", "0.33.0"), ""), **found}
-
-
-def _taken(keyword: ast.keyword) -> Iterator[tuple[str, str]]:
-    """Whose keywords a call takes over: `scheduler_kwargs` and the field."""
-    for node in ast.walk(keyword.value) if keyword.arg is None else ():
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            yield ast.unparse(node.value), str(node.slice.value)
-
-
-def _of_vllm(known: hints.Names, field: str, item: ast.AnnAssign | None) -> str:
-    if item is None or field in SIZES:
-        return ""
-    hint = known.hint(item.annotation)
-    if "bool" in hint.types:
-        return "" if "str" in hint.types else "switch"
-    return hints.words(hint, hints.bounds(item.value))
-
-
 def sglang(release: str) -> Callable[[], Table]:
     """The fields of its namespaces (srt/arg_groups/fields), which add_cli_args_from_dataclass makes options of."""
 
@@ -112,7 +67,7 @@ LIMITS = {"mem_fraction_static": ">0 <1"} | dict.fromkeys(
 
 
 def _sglang_fields(tree: ast.Module, known: hints.Names) -> Iterator[tuple[str, str]]:
-    for node in (item for group in _classes(tree) for item in group.body):
+    for node in (item for group in classes(tree) for item in group.body):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
         call = next((item for item in ast.walk(node.annotation) if isinstance(item, ast.Call)), None)
@@ -148,7 +103,7 @@ def torchtitan() -> Table:
     known, classes = hints.names(trees), dict(_nested(trees))
     found = dict.fromkeys((name for name in _old("torchtitan", "0.3.0") if ANY not in name), "")
     found |= {"--hf_assets_path": "text", "--dump_folder": "text"}
-    for section, item in _fields(classes["Trainer.Config"]).items():
+    for section, item in fields(classes["Trainer.Config"]).items():
         factory = next((ast.unparse(word.value) for word in getattr(item.value, "keywords", ()) if word.arg == "default_factory"), "")  # fmt: skip
         for name, inner in _inherited(classes, factory).items():
             if f"--{section}.{name}" in found:
@@ -160,7 +115,7 @@ def torchtitan() -> Table:
 
 def _nested(trees: list[ast.Module]) -> Iterator[tuple[str, ast.ClassDef]]:
     """Classes by name, those inside of others as `Outer.Inner`."""
-    for node in (node for tree in trees for node in _classes(tree)):
+    for node in (node for tree in trees for node in classes(tree)):
         yield node.name, node
         yield from ((f"{node.name}.{item.name}", item) for item in node.body if isinstance(item, ast.ClassDef))
 
@@ -168,7 +123,7 @@ def _nested(trees: list[ast.Module]) -> Iterator[tuple[str, ast.ClassDef]]:
 def _inherited(classes: Mapping[str, ast.ClassDef], name: str) -> dict[str, ast.AnnAssign]:
     node = classes.get(name)
     bases = [ast.unparse(base) for base in node.bases] if node else []
-    return {key: item for base in bases for key, item in _inherited(classes, base).items()} | _fields(node)
+    return {key: item for base in bases for key, item in _inherited(classes, base).items()} | fields(node)
 
 
 def maxtext() -> Table:
@@ -177,8 +132,8 @@ def maxtext() -> Table:
     tree = source.tree("configs/types.py")
     known = hints.names([tree])
     found: Table = {}
-    for node in _classes(tree):
-        for name, item in _fields(node).items():
+    for node in classes(tree):
+        for name, item in fields(node).items():
             hint = known.hint(item.annotation)
             kind = "bool" if hint.types - {"None"} == {"bool"} else hints.words(hint, hints.bounds(item.value))
             found[name] = kind
@@ -186,8 +141,9 @@ def maxtext() -> Table:
 
 
 TABLES: Mapping[tuple[str, str], Callable[[], Table]] = {
+    ("deepspeed", "0.19.8"): lambda: parser_deepspeed.table("0.19.8"),
     ("megatron", "0.19.2"): megatron,
-    ("vllm", "0.33.0"): vllm,
+    ("vllm", "0.33.0"): lambda: parser_vllm.table(_old("vllm", "0.33.0")),
     ("sglang", "0.5.21"): sglang("0.5.21"),
     ("sglang", "0.5.23"): sglang("0.5.23"),
     ("torchtitan", "0.3.0"): torchtitan,
@@ -206,27 +162,6 @@ def path(framework: str, release: str) -> Path:
 def _old(framework: str, release: str) -> list[str]:
     """Names that the table has: those that a reading of fields alone does not find."""
     return [line.partition(" ")[0] for line in path(framework, release).read_text(encoding="utf-8").splitlines()]
-
-
-def _classes(tree: ast.Module) -> list[ast.ClassDef]:
-    return [node for node in tree.body if isinstance(node, ast.ClassDef)]
-
-
-def _fields(node: ast.ClassDef | None) -> dict[str, ast.AnnAssign]:
-    body = node.body if node else []
-    return {
-        item.target.id: item for item in body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
-    }
-
-
-def _added(tree: ast.Module) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
-            yield node
-
-
-def _constants(nodes: list[ast.expr]) -> list[str]:
-    return [str(node.value) for node in nodes if isinstance(node, ast.Constant) and str(node.value).startswith("-")]
 
 
 if __name__ == "__main__":

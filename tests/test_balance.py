@@ -17,6 +17,7 @@ from compiler import compile_plan
 from compiler.errors import ConfigError
 from compiler.layout import recorded
 from compiler.layout.balance import balanced, imbalance, kept, moved
+from compiler.runtime import rank_map as runtime_rank_map
 from tests.command import BARE
 from tests.wheels import wheel
 
@@ -161,6 +162,35 @@ class TestPlan:
         assert (found["num_slots"], found["layer_updates_per_iter"]) == (64, 0)
         assert sorted(found["initial_global_assignments"]) == [2, 3, 4, 5]
         assert sorted(found["initial_global_assignments"][2]) == list(range(64))
+
+    def test_servers_are_started_with_it(self, tmp_path: Path) -> None:
+        loads = f"experts.load={loads_file(tmp_path)}"
+        base = [*MODEL, loads, "scheduler=[slurm,jobset]", "hardware=h200"]
+        sglang = [*base, "framework=sglang", "parallel=tp16_adp1_ep16_etp1"]
+        plan = compile_plan(sglang)
+        folder = plan.write(tmp_path, "sglang")
+        told = "--init-expert-location={RANKPLAN_PLAN}/framework/expert_location.json"
+        assert told in (folder / "framework/args").read_text().replace("'", "")
+        pods = "".join(path.read_text() for path in (folder / "kubernetes").iterdir())
+        assert "physical_to_logical_map" in pods
+        assert set(plan.rank_map["experts"].tolist()) == {"*"}
+        launch = json.loads((folder / "runtime/launch.json").read_text())
+        assert runtime_rank_map.computed(str(folder), launch, 3)["experts"] == "*"
+        own = compile_plan([*sglang, "framework.expert_layout=trivial"])
+        assert set(own.rank_map["experts"].tolist()) != {"*"}
+
+    def test_tensorrt_llm_is_told_in_its_options(self, tmp_path: Path) -> None:
+        given = [
+            *MODEL,
+            "framework=tensorrt_llm",
+            "parallel=tp1_adp16_ep16_etp1",
+            f"experts.load={loads_file(tmp_path)}",
+        ]
+        folder = compile_plan(given).write(tmp_path, "plan")
+        found = yaml.safe_load((folder / "framework/llm_api.yaml").read_text())["moe_config"]["load_balancer"]
+        assert (found["num_slots"], found["layer_updates_per_iter"]) == (64, 0)
+        rows = {row["layer"]: row["experts"] for row in json.loads((folder / "experts.json").read_text())["layers"]}
+        assert found["initial_global_assignments"] == rows
 
     def test_none_without_loads_or_ranks_to_choose_from(self, tmp_path: Path) -> None:
         plain = compile_plan([*MODEL, "parallel=tp16_adp1_ep16_etp1"]).write(tmp_path, "plain")

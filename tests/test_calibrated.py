@@ -32,7 +32,7 @@ def test_without_curves_they_are_assumed() -> None:
     bare = compile_plan(["hardware=h100_80gb", "hardware.calibration=null", *LLAMA]).to_dict()
     step = bare["projection"]["train"]
     found = next(check for check in bare["checks"] if check["id"] == "measured")
-    assert found["message"] == "no measured curves of h100_80gb: times are a roofline's over its file's rates"
+    assert found["message"] == "no measured curves of h100_80gb: times are by curves assumed from its file's rates"
     assert found["status"] == "warn"
     assert step["kernels_s"] > 0
     assert step["step_time_low_s"] < 1.13 * step["step_time_s"] < step["step_time_high_s"]  # which is optimistic

@@ -97,7 +97,7 @@ class TestCompiling:
     def test_a_bare_command_compiles_the_strategy(self, tmp_path: Path) -> None:
         ran = program(cwd=tmp_path)
         assert (ran.code, ran.err) == (0, "")
-        assert f"plan           {STRATEGY}" in ran.out
+        assert f"plan          {STRATEGY}" in ran.out
         assert "1024 on 128 nodes x 8 GPUs" in ran.out
         assert "warning: " in ran.out
         assert [path.name for path in tmp_path.iterdir()] == ["out"]

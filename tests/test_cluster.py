@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from compiler.cluster.hosts import of_plan
-from compiler.cluster.inventory import natural, read
+from compiler.cluster.inventory import read
 from compiler.cluster.slots import from_inventory, nominal
 from compiler.cluster.spans import SPANS, distinct, spans
 from compiler.errors import ConfigError
 from compiler.specs.hardware import Fabric, Hardware, Nic, Node, Nvlink
+from compiler.words import natural
 
 HARDWARE = Hardware(
     "test", 8, Node(4), nvlink=Nvlink(4, 1.0, 1.0), nic=Nic(4, 1.0, 1.0), fabric=Fabric("fat_tree", 2, 2)

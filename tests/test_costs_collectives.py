@@ -11,7 +11,7 @@ from compiler.costs.calibration import GpuCalibration, LinkCurve, assumed_curves
 from compiler.costs.comm.algorithms import ALGORITHMS
 from compiler.costs.comm.collectives import seconds as seconds_by
 from compiler.costs.comm.collectives import wire_bytes
-from compiler.costs.comm.links import Reach, reach
+from compiler.costs.comm.links import Reach, between_copies, reach, within_copy
 from compiler.specs.hardware import Fabric, Hardware, Nvlink
 from tests.worlds import GENERIC, world
 
@@ -125,3 +125,12 @@ def test_a_deduplicated_dispatch_crosses_each_domain_once() -> None:
     far = Reach("ep", 32, "leaf", 4)
     naive, once = (float(seconds("all_to_all", LARGE, far, B200, copies=copies)) for copies in (0, 16))
     assert once / naive == pytest.approx(4 * (1 - 0.75**16) / 16, rel=0.01)
+
+
+def test_a_copy_is_a_run_of_its_group() -> None:
+    whole, four = Reach("dp", 64, "leaf", 16), array(4)
+    inside, across = within_copy(whole, four), between_copies(whole, four)
+    assert (inside.size, inside.domains, inside.span) == (16, 4, "leaf")
+    assert (across.size, across.domains, across.span) == (4, 4, "leaf")
+    node = within_copy(whole, array(16))
+    assert (node.size, node.domains, node.span) == (4, 1, "nvlink")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from compiler.api import compile_plan
 from compiler.costs.case import case
+from compiler.costs.comm.buffers import buffer_bytes
 from compiler.costs.comm.communicators import communicators
 from compiler.costs.constants import BUFFERS_BYTES
 from compiler.costs.work.memory import allocated, memory
@@ -12,6 +14,7 @@ from compiler.costs.work.params import counts, totals
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
 from tests.costed import cost
+from tests.pooled_plans import ON, pools
 from tests.worlds import LLAMA_8B, MOE_30B, SERVE, TRAIN, world
 
 
@@ -50,6 +53,33 @@ def test_their_buffers_are_in_every_stage_but_not_the_allocators() -> None:
     assert many - few == pytest.approx([BUFFERS_BYTES] * 2)
     outside = [memory(p, h).total_bytes - allocated(p, h) for p, h in zip(plans, held, strict=True)]
     assert outside[1] - outside[0] == pytest.approx([BUFFERS_BYTES] * 2)
+
+
+PROTOCOLS = 4194304 + 524288 + 4915200
+"""Bytes of a connection of NCCL's three protocols, Simple, LL and LL128."""
+
+
+@pytest.mark.parametrize(
+    ("environment", "times"),
+    [
+        ({}, 1),
+        ({"NCCL_BUFFSIZE": "8388608"}, (PROTOCOLS + 4194304) / PROTOCOLS),
+        ({"NCCL_BUFFSIZE": "x"}, 1),
+        ({"NCCL_MAX_CTAS": "8"}, 8 / 24),
+        ({"NCCL_MIN_NCHANNELS": "32"}, 32 / 24),
+        ({"NCCL_MIN_NCHANNELS": "48", "NCCL_MAX_NCHANNELS": "12"}, 12 / 24),
+        ({"NCCL_MIN_NCHANNELS": "4"}, 1),
+        ({"NCCL_MIN_NCHANNELS": "1000"}, 64 / 24),
+    ],
+)
+def test_buffers_follow_channels_and_their_sizes(environment: dict[str, str], times: float) -> None:
+    assert buffer_bytes(environment) == pytest.approx(times * BUFFERS_BYTES)
+
+
+def test_each_pool_has_the_buffers_of_its_own_environment() -> None:
+    few, usual = pools(), pools("parallel: tp4, instances: 4, environment: {NCCL_MAX_NCHANNELS: 12}")
+    found = [compile_plan([*ON, item]).parts["prefill"].to_dict()["communicators"] for item in (few, usual)]
+    assert found[1]["buffers_bytes"] == pytest.approx(found[0]["buffers_bytes"] / 2)
 
 
 def test_start_grows_with_ranks() -> None:

@@ -41,7 +41,9 @@ def config(model: Model, workload: Workload, **changes: Any) -> Config:
 
 
 def many(degrees: list[tuple[int, ...]]) -> Many:
-    return Many(*(np.array(column, dtype=float) for column in zip(*degrees, strict=True)))
+    columns = zip(*degrees, strict=True)
+    found: dict[str, Any] = {name: np.array(column, dtype=float) for name, column in zip(KEYS, columns, strict=True)}
+    return Many(**found)
 
 
 def degrees(model: Model) -> st.SearchStrategy[tuple[int, ...]]:

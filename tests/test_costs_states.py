@@ -36,7 +36,7 @@ def plan(**changes: Any) -> tuple[Case, Any]:
         ({"exp_avg": "bf16", "exp_avg_sq": "bf16"}, 4, 8),
         ({"exp_avg": "fp8", "exp_avg_sq": "fp16", "masters": "fp16"}, 4, 5),
         ({"precision": "fp32"}, 4, 8),
-        ({"optimizer": "muon"}, 4, 8),
+        ({"optimizer": "sgd"}, 4, 8),
     ],
 )
 def test_bytes_of_a_weight_beside_it(changes: dict[str, Any], gradients: int, optimizer: int) -> None:
@@ -44,6 +44,12 @@ def test_bytes_of_a_weight_beside_it(changes: dict[str, Any], gradients: int, op
     _, found = plan(**changes)
     assert found.gradients_bytes == pytest.approx(gradients * count)
     assert found.optimizer_bytes == pytest.approx(optimizer * count)
+
+
+def test_muon_leaves_embedding_and_head_to_adam() -> None:
+    (_, sgd), (_, muon) = plan(optimizer="sgd"), plan(optimizer="muon")
+    tables = 2 * LLAMA_8B.vocab_size * LLAMA_8B.hidden_size
+    assert muon.optimizer_bytes - sgd.optimizer_bytes == pytest.approx(4 * tables)
 
 
 def test_matrices_kept_wide_and_multiplied_in_fp8_have_a_narrow_copy() -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from benchmarks.rows.hardware import nominal
+from compiler.costs.arrays import exceeding
 from compiler.costs.constants import SOFT_EDGE
 from compiler.costs.shape import shape
 from compiler.costs.software import Software
-from compiler.costs.step import Work, exceeding, stages, step, work
+from compiler.costs.step import Work, stages, step, work
 from compiler.specs.model import Model
 from compiler.speed import calibrated
 from tests.worlds import DEEPSEEK_V3, GPT3, GPT_OSS, LLAMA_8B, TRAIN, world
@@ -135,3 +136,19 @@ def test_each_way_of_dispatch_has_its_own_share(degrees: str, changes: dict[str,
     assert [name for name in kinds if np.max(found.ahead[name]) > 0] == [kind]
     shown, hidden = (stages(found, Software(**{**dict.fromkeys(kinds, 0.0), kind: x})).exposed[0] for x in (1.0, 0.0))
     assert shown - hidden == pytest.approx(found.ahead[kind][0] + found.back[kind][0])
+
+
+def test_shared_experts_hide_a_dispatch_as_long_as_they_compute() -> None:
+    alone, beside = (done("ep8_adp8", DEEPSEEK_V3, overlapped_shared_experts=x) for x in (False, True))
+    hidden = stages(alone, Software()).exposed[0] - stages(beside, Software()).exposed[0]
+    assert alone.shared[0] == 0 < hidden < 3 * beside.shared[0]
+    free = Software(ep=1e-6)  # a dispatch that takes no time hides nothing
+    assert stages(alone, free).exposed[0] == pytest.approx(stages(beside, free).exposed[0], abs=1e-6)
+
+
+def test_delayed_gradients_of_weights_hide_what_shows_of_an_overlapped_dispatch() -> None:
+    usual, delayed = (
+        done("ep8_adp8", DEEPSEEK_V3, overlapped_dispatch=True, delayed_weight_gradients=x) for x in (False, True)
+    )
+    shown, left = (stages(item, Software(beside=1.0)).exposed[0] for item in (usual, delayed))
+    assert 0.5 < left / shown < 1, "only backward has them"

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from compiler.costs.case import case
+from compiler.costs.work.params import totals
+from compiler.costs.work.traffic import synchronising
 from compiler.specs.hardware import Nic
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
-from tests.costed import cost
+from tests.costed import cost, held
 from tests.worlds import DEEPSEEK_V3, GENERIC, LLAMA_8B, MIXTRAL, MOE_30B, QWEN_30B, SERVE, TRAIN, world
 
 
@@ -142,3 +145,19 @@ def test_numbers_are_finite() -> None:
     found = cost(world("ep8_tp2_pp2_dp2", QWEN_30B, TRAIN)).to_dict()["communication"]
     assert all(math.isfinite(row["seconds"]) and row["seconds"] > 0 for row in found)
     assert np.unique([row["count"] > 0 for row in found]).tolist() == [True]
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_copies_of_what_is_sharded_reduce_within_one_and_then_between_them(stage: int) -> None:
+    """32 ranks in four copies: an eighth of the gradients is left to sum between them, in a step or a micro-batch."""
+    laid = world("adp32", LLAMA_8B, replace(TRAIN, zero_stage=stage))
+    found = list(synchronising(replace(case(laid), copies=4), held(laid)))
+    assert {flow.op for flow in found if flow.part == "within"} == {"reduce_scatter", "all_gather"}
+    (between,) = (flow for flow in found if flow.part == "between")
+    assert between.op == "all_reduce"
+    assert np.max(between.payload * (between.step + between.backward)) == pytest.approx(4 * totals(LLAMA_8B).dense / 8)
+
+
+def test_a_plan_without_copies_reduces_in_whole_groups() -> None:
+    laid = world("adp32", LLAMA_8B, TRAIN)
+    assert {flow.part for flow in synchronising(case(laid), held(laid))} == {""}

@@ -68,7 +68,7 @@ class TestElsewhere:
         assert same == tree(two / "deep" / "elsewhere")
         assert sum(digest != "folder" for digest in same.values()) >= 7
 
-    @pytest.mark.parametrize("path", ["plan.json", "config.yaml", "report.md", "manifest.json"])
+    @pytest.mark.parametrize("path", ["plan.json", "config.yaml", "report.md", "report.html", "manifest.json"])
     def test_no_path_of_the_compiling_machine(self, strategy_folder: Path, path: str) -> None:
         text = (strategy_folder / path).read_text()
         assert str(strategy_folder.parent) not in text

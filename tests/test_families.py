@@ -20,7 +20,7 @@ from compiler.config.hf import DEFAULTS
 from compiler.costs.work.params import totals
 from compiler.specs.model import Model
 from tests import engines, family_defaults, model_table
-from tests.families import COMPLETED, built, count, known, ours, transformers
+from tests.families import COMPLETED, built, built_wrapper, count, known, ours, transformers
 
 ZERO_EXPERTS = {"longcat_flash"}
 """transformers 5.24 gives experts that do nothing weights; checkpoints and engines have none."""
@@ -33,11 +33,30 @@ CACHED = (
     "gpt_oss",
     "jamba",
     "kimi_linear",
+    "lara_mini",
     "lfm2",
     "mamba2",
     "mimo_v2_flash",
     "qwen3_5_moe_text",
     "qwen3_next",
+    "zamba2",
+)
+WRAPPERS = (
+    "aria",
+    "cosmos3_edge",
+    "ernie4_5_vl_moe",
+    "glm4v",
+    "glm5_next",
+    "internvl",
+    "mistral3",
+    "molmo2",
+    "muse_glimmer",
+    "muse_spark",
+    "paddleocr_vl",
+    "qwen2_5_omni_thinker",
+    "qwen3_vl_moe",
+    "step3p7",
+    "unlimited_ocr",
 )
 TOKENS = 64
 DATA = Path(__file__).parent / "data" / "hf"
@@ -70,6 +89,16 @@ def test_parameters_are_those_of_the_class(kind: str) -> None:
     exact = sum(item.numel() for item in model.parameters())
     assert params(ours(data)) == exact
     assert params(ours(core(data, model.config))) == exact
+
+
+@pytest.mark.parametrize("kind", WRAPPERS)
+def test_the_language_model_of_several_parts_is_that_of_the_class(kind: str) -> None:
+    """Without its towers, and with the experts that only parts of images meet."""
+    data, counts = built_wrapper(kind)
+    language = sum(size for name, size in counts.items() if "language_model" in name or name.startswith("lm_head"))
+    found = ours(data)
+    assert params(found) + found.towers.get("vision_experts", 0) == language
+    assert found.towers
 
 
 @pytest.mark.parametrize("kind", CACHED)

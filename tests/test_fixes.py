@@ -242,3 +242,20 @@ def test_no_wider_checkpoint_is_offered() -> None:
 def test_an_inference_server_is_offered_instances() -> None:
     line, *_ = refused([*BASES["vllm"], "parallel=ep16_etp1_tp4_adp4", "hardware.nodes=16"])
     assert " ; write framework.instances=8 or " in line
+
+
+SERVED = ("framework=vllm", "model=qwen3_30b_a3b", "hardware=h100_80gb", "hardware.nodes=1", "parallel=tp8")
+
+
+@pytest.mark.parametrize("scheduler", ["scheduler=[]", "scheduler=slurm"])
+def test_a_key_that_an_argument_says_takes_the_argument_along(scheduler: str) -> None:
+    given = [*SERVED, scheduler, "workload.global_batch_size=512", "framework.args=[/w,--max-num-batched-tokens,256]"]
+    (line,) = refused(given)
+    assert alternatives(line) == [("workload.prefill_chunk=512", "framework.args=[/w]")]
+    assert not refused(pasted(given, alternatives(line)[0]))
+
+
+def test_arguments_that_clash_are_refused_where_nothing_starts_them() -> None:
+    given = [*SERVED, "scheduler=[]", "workload.prefill_chunk=512", "framework.args=[/w,--max-num-batched-tokens,256]"]
+    (line,) = refused(given)
+    assert "framework.args sets --max-num-batched-tokens, and so does the plan" in line

@@ -25,6 +25,13 @@ UNKNOWN = [
     ("torchtitan", "--traning.steps=3", "--traning.steps", "--training.steps"),
     ("torchtitan", "--metric.log_freq=3", "--metric.log_freq", "--metrics.log_freq"),
     ("maxtext", "remat_polici=full", "remat_polici", "remat_policy"),
+    (
+        "deepspeed",
+        "--json.zero_optimisation.overlap_comm=true",
+        "--json.zero_optimisation.overlap_comm",
+        "--json.zero_optimization.overlap_comm",
+    ),
+    ("deepspeed", "--json.gradient_cliping=1", "--json.gradient_cliping", "--json.gradient_clipping"),
     ("vllm", "--enable-prefix-cachin", "--enable-prefix-cachin", "--enable-prefix-caching"),
     ("sglang", "--moe-runner-backen2", "--moe-runner-backen2", "--moe-runner-backend"),
 ]
@@ -35,21 +42,36 @@ KNOWN = [
     ),
     ("megatron", "--data-path,0.3,/a,0.7,/b"),
     ("vllm", "--max-model-len=128k,--max-num-batched-tokens=8k,--kv-cache-dtype=fp8,--max-num-seqs=None"),
+    ("vllm", "--moe-backend=flashinfer-cutlass,--attention-backend,flashinfer,-q,compressed-tensors"),
     ("torchtitan", "--compile.enable,--optimizer.lr=1e-3,--metrics.no_enable_wandb"),
     ("maxtext", "steps=30,steps=3e2,learning_rate=3.e-5,enable_checkpointing=False,max_num_checkpoints_to_keep=null"),
     ("vllm", "--enable_prefix_caching,--no-enable-prefix-caching,-O3,--compilation-config.level=3"),
     ("sglang", "--moe-runner-backend=triton,--moe-runner-back=triton"),
+    (
+        "deepspeed",
+        "--json.optimizer.params.lr=1e-4,--json.zero_optimization.reduce_bucket_size=5e8,--json.gradient_clipping=auto,--my-own=3",
+    ),
+    (
+        "deepspeed",
+        "--json.zero_optimization.offload_param.device=cpu,--json.scheduler.type=WarmupLR,--json.aio.block_size=1",
+    ),
 ]
 
 
 WRONG = [
     # framework, arguments, what is said, what is written instead
-    ("megatron", "--fp8-recipe,foo", "--fp8-recipe foo, and megatron 0.19.2 takes tensorwise, delayed, ", "give --fp8-recipe tensorwise, "),
+    ("megatron", "--fp8-recipe,foo", "--fp8-recipe foo, and megatron 0.19.2 takes tensorwise, delayed, ", "give it one of these, or leave --fp8-recipe out"),
     ("megatron", "--fp8-recipe,blockwis", "--fp8-recipe blockwis", "write --fp8-recipe blockwise, or leave --fp8-recipe out"),
     ("megatron", "--lr,fast", "--lr fast, and megatron 0.19.2 takes a number", "give --lr a number, or leave --lr out"),
     ("megatron", "--train-iters,1.5", "--train-iters 1.5, and megatron 0.19.2 takes a whole number", "leave --train-iters out"),
     ("megatron", "--save,--load,/c", "--save nothing, and megatron 0.19.2 takes a value", "leave --save out"),
     ("megatron", "--moe-permute-fusion=true", "--moe-permute-fusion true, and megatron 0.19.2 takes no value", "write --moe-permute-fusion alone"),
+    ("vllm", "--kv-cache-dtype=fp9", "--kv-cache-dtype fp9, and vllm 0.33.0 takes auto, float16, ", "write --kv-cache-dtype fp8, or"),
+    ("vllm", "-q=foo", "--quantization foo, and vllm 0.33.0 takes awq, ", "give it one of these, or leave --quantization out"),
+    ("vllm", "--moe-backend=marlyn", "--moe-backend marlyn, and vllm 0.33.0 takes auto, ", "write --moe-backend marlin, or"),
+    ("vllm", "--attention-backend=flashmia", "--attention-backend flashmia, and", "write --attention-backend FLASHMLA, or"),
+    ("sglang", "--moe-runner-backend=flashinfer_trtlm", "and sglang 0.5.23 takes auto, ", "write --moe-runner-backend flashinfer_trtllm, or"),
+    ("sglang", "--attention-backend,fa5", "--attention-backend fa5, and sglang 0.5.23 takes triton, ", "write --attention-backend fa4, or"),
     ("vllm", "--gpu-memory-utilization=7", "takes a number above 0 and of at most 1", "leave --gpu-memory-utilization out"),
     ("vllm", "--max-num-seqs,-8", "--max-num-seqs -8, and vllm 0.33.0 takes a whole number of at least 1", "write --max-num-seqs 1, or"),
     ("vllm", "--max_num_seqs=0", "--max-num-seqs 0, and", "write --max-num-seqs 1, or"),
@@ -58,6 +80,9 @@ WRONG = [
     ("sglang", "--fp8-gemm-backend=cutlas", "--fp8-gemm-backend cutlas, and sglang ", "write --fp8-gemm-backend cutlass"),
     ("torchtitan", "--training.dtype=bf16", "--training.dtype bf16, and torchtitan 0.3.0 takes bfloat16 or float32", "leave --training.dtype out"),
     ("torchtitan", "--training.steps=many", "takes a whole number", "leave --training.steps out"),
+    ("deepspeed", "--json.zero_optimization.overlap_comm=maybe", "overlap_comm maybe, and deepspeed 0.19.8 takes true or false", "leave --json"),
+    ("deepspeed", "--json.zero_optimization.offload_param.device=gpu", "takes none, cpu or nvme", "write --json.zero_optimization.offload_param.device=cpu, or"),
+    ("deepspeed", "--json.zero_optimization.reduce_bucket_size=0", "takes a whole number above 0", "leave --json"),
     ("maxtext", "steps=many", "takes a whole number of at least -1", "give steps a whole number"),
     ("maxtext", "enable_checkpointing=maybe", "takes true or false", "leave enable_checkpointing out"),
 ]  # fmt: skip
@@ -71,6 +96,13 @@ def test_a_value_that_its_parser_does_not_take_is_refused(
     assert status == "fail"
     assert message in found
     assert fix in instead
+
+
+def test_a_misspelt_key_within_a_mapping_is_refused() -> None:
+    given = change.written(['--json.zero_optimization={"reduce_bucket_sise": 5e8}'])
+    [(status, message, _)] = said("deepspeed", f"framework.args={given}", "launch.command=[python3,t.py]")
+    assert status == "fail"
+    assert "sets --json.zero_optimization.reduce_bucket_sise, which deepspeed" in message
 
 
 def test_a_configuration_of_ones_own_may_have_other_sections() -> None:

@@ -55,12 +55,23 @@ def test_the_workload_as_arguments(values: dict[str, Any], expected: dict[str, t
             {"workload.overlapped_dispatch": True, "parallel.vpp": 2},
             ["--moe-token-dispatcher-type alltoall", "--overlap-moe-expert-parallel-comm"],
         ),
+        (
+            {"workload.overlapped_dispatch": True, "workload.delayed_weight_gradients": True, "parallel.vpp": 2},
+            ["--moe-token-dispatcher-type alltoall", "--overlap-moe-expert-parallel-comm", "--delay-wgrad-compute"],
+        ),
+        (
+            {"workload.overlapped_shared_experts": True},
+            ["--moe-token-dispatcher-type alltoall", "--moe-shared-expert-overlap"],
+        ),
         (args("--moe-token-dispatcher-type", "allgather"), ["--moe-token-dispatcher-type allgather"]),
     ],
 )
 def test_tokens_reach_experts_as_the_workload_has_it(values: dict[str, Any], expected: list[str]) -> None:
     words = " ".join(str(word) for word in emitted(changed(TRAIN, values)).arguments)
-    names = ("--moe-token-dispatcher-type", "--moe-expert-capacity-factor", "--moe-pad-expert", "--overlap-moe")
+    names = (
+        *("--moe-token-dispatcher-type", "--moe-expert-capacity-factor", "--moe-pad-expert", "--overlap-moe"),
+        *("--delay-wgrad", "--moe-shared-expert-overlap"),
+    )
     assert [f"--{part}".strip() for part in words.split("--") if f"--{part}".startswith(names)] == expected
 
 

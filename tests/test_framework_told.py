@@ -35,6 +35,13 @@ READ = [
     (MEGATRON, "--exp-avg-dtype,bf16,--exp-avg-sq-dtype,fp8", "states.exp_avg=bf16 states.exp_avg_sq=fp8"),
     (MEGATRON, "--main-params-dtype,fp16", "states.masters=fp16"),
     (MEGATRON, "--optimizer,muon", "optimizer=muon"),
+    (MEGATRON, "--optimizer,muon,--muon-num-ns-steps,6", "optimizer=muon muon_steps=6"),
+    (MEGATRON, "--moe-shared-expert-overlap", "overlapped_shared_experts=true"),
+    (
+        MEGATRON,
+        "--overlap-moe-expert-parallel-comm,--delay-wgrad-compute",
+        "overlapped_dispatch=true delayed_weight_gradients=true",
+    ),
     (MEGATRON, "--optimizer-cpu-offload,--optimizer-offload-fraction,0.5", "optimizer_offload=0.5"),
     (MEGATRON, "--optimizer-cpu-offload", "optimizer_offload=1"),
     (MEGATRON, "--moe-token-dispatcher-type,flex", "dispatch=deduplicated"),
@@ -167,11 +174,17 @@ def test_graphs_are_launched(graphs: str, expected: dict[str, tuple[str, ...]]) 
 
 
 def test_what_costs_do_not_follow_is_said() -> None:
-    found = _said((*MEGATRON, "framework.args=[--fsdp-double-buffer,--delay-wgrad-compute]"), "framework-uncosted")
+    found = _said((*MEGATRON, "framework.args=[--fsdp-double-buffer,--moe-router-fusion]"), "framework-uncosted")
     assert len(found) == 1
     assert "--fsdp-double-buffer (buffers of Megatron-FSDP)" in found[0]
-    assert "--delay-wgrad-compute (work that" in found[0]
+    assert "--moe-router-fusion (fewer kernels" in found[0]
     assert not _said((*MEGATRON, "framework.args=[--qk-layernorm]"), "framework-uncosted")
+
+
+def test_of_an_option_that_costs_follow_other_values_are_said() -> None:
+    (found,) = _said((*MEGATRON, "framework.args=[--optimizer,lion,--muon-tp-mode,blockwise]"), "framework-uncosted")
+    assert "--optimizer lion (what the optimizer keeps)" in found
+    assert "--muon-tp-mode" not in found
 
 
 def _said(overrides: tuple[str, ...], rule: str) -> list[str]:

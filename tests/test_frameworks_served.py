@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from compiler import compile_plan
+from compiler.costs.constants import PCIE_BANDWIDTH
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.asked import asked
 from compiler.frameworks.options import sizes
@@ -132,20 +133,6 @@ def test_numbers_behind_an_option() -> None:
 @pytest.mark.parametrize(
     ("framework", "args", "status", "message"),
     [
-        ("sglang", ["--moe-runner-backend=flashinfer_trtlm"], "fail", "is none of them ; did you mean "),
-        (
-            "sglang",
-            ["--attention-backend", "fa5"],
-            "fail",
-            "SGLang 0.5.23 takes one of 25 values of --attention-backend",
-        ),
-        (
-            "vllm",
-            ["--moe-backend=marlyn"],
-            "fail",
-            "vLLM 0.33.0 takes one of 24 values of --moe-backend, and marlyn is none",
-        ),
-        ("vllm", ["--moe-backend=flashinfer-cutlass"], "pass", "--moe-backend"),
         ("tensorrt_llm", ["/w", "--config.moe_config.backend=MARLIN"], "warn", "MARLIN is none of them"),
     ],
 )
@@ -196,3 +183,30 @@ def test_redundant_experts_of_vllm_are_held(number: str) -> None:
     plan = served("vllm", "/w", "--enable-eplb", eplb)
     assert plan.world.experts.redundant == 32
     assert plan.rank_map["experts"].tolist()[7] == "0-31;252-255"
+
+
+@pytest.mark.parametrize("framework", ["vllm", "sglang"])
+def test_weights_on_the_host_make_room_and_come_over_pcie_in_every_step(framework: str) -> None:
+    first = ["/w"] if framework == "vllm" else []
+    usual, there = (served(framework, *first, *args) for args in ((), ("--cpu-offload-gb=2",)))
+    found = [plan.to_dict()["memory"]["weights_bytes"] for plan in (usual, there)]
+    assert found[0] - found[1] == 2**31
+    assert decode_s(there) - decode_s(usual) == pytest.approx(2**31 / PCIE_BANDWIDTH, rel=0.2)
+
+
+def test_no_more_weights_go_to_the_host_than_there_are() -> None:
+    assert served("vllm", "/w", "--cpu-offload-gb=4000").to_dict()["memory"]["weights_bytes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("framework", "args"),
+    [
+        ("vllm", ["/w", "--kv-offloading-size=10"]),
+        ("sglang", ["--enable-hierarchical-cache"]),
+        ("tensorrt_llm", ["/w", "--config.kv_cache_config.host_cache_size=10000000"]),
+    ],
+)
+def test_caches_on_the_host_are_said_to_be_uncosted(framework: str, args: list[str]) -> None:
+    (found,) = [item for item in served(framework, *args).checks if item.id == "framework-uncosted"]
+    assert found.status == "warn"
+    assert "keys and values that wait in the host's memory" in found.message

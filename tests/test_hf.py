@@ -165,8 +165,8 @@ def test_bad_layers_are_told(tmp_path: Path) -> None:
     path.write_text(json.dumps(data("minimax_m2", **changes)))
     where = f"model.hf_config={path}"
     assert set(message(path).splitlines()) == {
-        f"{where} has rms_norm_eps='1e-6' ; write a number",
-        f"{where} has hidden_act=3 ; write a text",
+        f"{where} has rms_norm_eps='1e-6' ; write a number from 0 to 0.1",
+        f"{where} has hidden_act=3 ; write a text of at most 64 characters",
         f"{where} has rope_scaling='yarn' ; write a mapping",
         f"{where} has qk_norm_type='per_token' ; write one of per_layer, per_head",
     }

@@ -34,15 +34,19 @@ def test_a_broken_rule_says_its_numbers_and_what_to_write(
     assert fix in found.fix
 
 
+SET = {"NCCL_IB_HCA": "=mlx5_1", "NCCL_BUFFSIZE": "8388608", "NCCL_NVLS_ENABLE": "1"}
+
+
 @pytest.mark.parametrize("rule", sorted({case[0] for case in CASES}))
 def test_every_rule_holds_somewhere(rule: str) -> None:
     configs = [
         changed(
             composed("model=qwen3_30b_a3b", "parallel=tp4_cp2_pp4_vpp2_ep8_adp32", "workload=train"),
-            {"workload.schedule": "interleaved", "launch.environment": {"NCCL_IB_HCA": "=mlx5_1"}},
+            {"workload.schedule": "interleaved", "launch.environment": SET},
         ),
         changed(
-            STRATEGY, {"hardware.inventory": "host,leaf,pod,rack\n" + "".join(f"n{i},l,p,r\n" for i in range(128))}
+            STRATEGY,
+            {"hardware.inventory": "host,leaf,pod,rack,gpus\n" + "".join(f"n{i},l,p,r,8\n" for i in range(128))},
         ),
         DEEPSEEK,
         HYBRID,

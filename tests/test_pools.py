@@ -124,7 +124,7 @@ class TestHosts:
 class TestFolder:
     def test_holds_two_plan_folders_and_what_is_about_both(self, folder: Path) -> None:
         assert {path.name for path in folder.iterdir()} == {
-            *("plan.json", "config.yaml", "report.md", "manifest.json"),
+            *("plan.json", "config.yaml", "report.md", "report.html", "manifest.json"),
             *("prefill", "decode"),
         }
         assert whole(folder)
@@ -161,8 +161,9 @@ class TestCommands:
     def test_the_command_line_sums_up_both(self, tmp_path: Path) -> None:
         ran = program(*ON, POOLS, cwd=tmp_path)
         assert ran.code == 0, ran.err
-        assert "prefill        tp4, 4 ranks x 4 instances on 2 nodes, memory " in ran.out
-        assert "decode         ep8, 8 ranks x 1 instances on 1 nodes, memory " in ran.out
+        assert "prefill pool  tp4, 4 ranks x 4 instances on 2 nodes" in ran.out
+        assert "prefill fits  yes: " in ran.out
+        assert "decode pool   ep8, 8 ranks x 1 instances on 1 nodes" in ran.out
 
     def test_a_sweep_has_figures_of_both(self, tmp_path: Path) -> None:
         ran = program(*ON, POOLS, "-m", "workload.pools.decode.parallel=ep8,tp8", "sweep=mine", cwd=tmp_path)

@@ -8,6 +8,7 @@ import pytest
 
 from compiler import ConfigError, compile_plan
 from tests.command import call, tree
+from tests.pasted import alternatives, pasted, refused
 from tests.pooled_plans import ON, POOLS, pools
 
 SGLANG = "framework=sglang"
@@ -127,3 +128,15 @@ class TestRefusals:
         assert plan.parts["decode"].groups["ep"].tolist() == [list(range(8))]
         alone = compile_plan([*ON, "parallel=tp8_dp3"])
         assert alone.parts[""] is alone
+
+
+def test_a_cluster_of_another_size_hides_no_fault_of_a_pool() -> None:
+    given = [
+        *("framework=vllm", "model=qwen3_30b_a3b", "hardware=h100_80gb", "hardware.nodes=1"),
+        "workload.global_batch_size=512",
+        pools("parallel: tp8, instances: 2", "parallel: tp8, args: [/w,--max-num-batched-tokens,16]"),
+    ]
+    world, passes = refused(given)
+    assert world.startswith("pools-world: ")
+    assert passes.startswith("decode: vllm-pass-tokens: ")
+    assert not refused(pasted(given, alternatives(world)[0]))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
+from collections import defaultdict
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from unittest import mock
 
@@ -13,12 +16,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compiler import compile_plan
+from compiler.cluster.hosts import of_plan
 from compiler.cluster.inventory import Host
 from compiler.cluster.slots import from_inventory
 from compiler.cluster.spans import SPANS
+from compiler.failures.damage import damage
+from compiler.failures.losses import cluster, lost
+from compiler.failures.replicas import replicas
+from compiler.graph_answers import RankGraph
+from compiler.plan import Plan
 from compiler.rank_graph import rank_graph, serialised, span_of
+from compiler.repairs.standing import Repaired, Standing
 from compiler.specs.hardware import Fabric, Node, Nvlink
+from compiler.traffic.crossing import Crossing
+from compiler.traffic.totals import traffic
 from compiler.world import World
+from tests.test_traffic import worlds as of_traffic
 from tests.worlds import GENERIC, world
 
 LIMIT = "compiler.rank_graph.RANK_LIMIT"
@@ -116,3 +129,62 @@ def test_the_file_reads_back_as_the_same_graph(tmp_path: Path, limit: int, monke
 def test_no_file_unless_it_is_asked_for(tmp_path: Path) -> None:
     plan = compile_plan(["parallel=ep4_tp4_pp2_dp1", "hardware.nodes=4", "scheduler=[]"])
     assert not (plan.write(tmp_path) / "graph.json.gz").exists()
+
+
+def test_walking_the_graph_finds_the_traffic_of_arithmetic() -> None:
+    """Links up from GPUs, nodes, leaves and pods carry what is counted for them."""
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(of_traffic())
+    def agree(made: World) -> None:
+        found, graph = traffic(made), RankGraph(made)
+        assert found is not None
+        nvlink, pcie, nic, leaf, pod = found.links
+        for phase in found.phases:
+            whole = reduce(Crossing.__add__, (item.crossing for item in found.carried if item.phase == phase))
+            links: dict[str, float] = defaultdict(float)
+            for (low, high), sent in graph.traffic(phase).items():
+                links[f"{low.split('/')[0]}/{'domain' if high.startswith('domain') else 'up'}"] += sent
+                if low.startswith("leaf/"):
+                    assert sent == pytest.approx(leaf.carried(whole)[0][int(low.split("/")[1])])
+            sums = {one.kind: float(one.carried(whole)[0].sum()) for one in (nvlink, pcie, nic, leaf, pod)}
+            wanted = {"gpu/domain": sums["nvlink"], "gpu/up": sums["pcie"] + sums["nic"], "node/up": sums["nic"]}
+            wanted |= {"leaf/up": sums["leaf"], "pod/up": sums["pod"]}
+            assert dict(links) == pytest.approx({name: sent for name, sent in wanted.items() if sent})
+
+    agree()
+
+
+def hosts_of(folder: Path, spares: int = 2) -> Plan:
+    rows = "".join(f"n{at},l{at % 3},p{at % 2},r{at}\n" for at in range(8 + spares))
+    (folder / "hosts.csv").write_text("host,leaf,pod,rack\n" + rows)
+    given = ["scheduler=[]", "parallel=ep4_tp4_pp2_dp2", f"launch.spare_nodes={spares}"]
+    return compile_plan([*given, f"hardware.inventory={folder / 'hosts.csv'}"])
+
+
+def test_a_loss_and_a_repair_are_questions_to_the_graph(tmp_path: Path) -> None:
+    plan = hosts_of(tmp_path)
+    machines, own = cluster(plan.world, of_plan(plan.config.hardware)[8:]), replicas(plan.world)
+    for leaf, name in enumerate(plan.world.slots.leaf_names):
+        pod = plan.world.slots.pod_names[plan.world.slots.pod[plan.world.slots.leaf == leaf][0]]
+        found = damage(plan.world, own, lost(machines, [f"leaf={pod}/{name}"]))
+        hit = plan.graph.hit(f"leaf/{leaf}")
+        assert hit["ranks"] == {f"rank/{rank}" for rank in found.ranks.tolist()}
+        assert hit["groups"] == {f"group/{kind}/{i}" for kind, ids in found.groups[0].items() for i in ids.tolist()}
+        assert hit["replicas"] == {f"replica/{replica}" for replica in found.replicas.tolist()}
+    standing = Standing(plan)
+    for slot, host in enumerate(plan.world.slots.hosts):
+        repaired = standing.without(lost(machines, [f"host={host}"]))
+        assert isinstance(repaired, Repaired)
+        assert f"spare/{repaired.hosts[slot]}" in plan.graph.nearest_spares(f"node/{slot}")
+
+
+def test_a_large_graph_is_made_and_asked_in_no_time() -> None:
+    given = ["parallel=ep16_tp4_pp4_dp64", "hardware.nodes=2048", "workload.global_batch_size=8192", "scheduler=[]"]
+    plan = compile_plan(given)
+    start = time.process_time()
+    assert plan.graph.expanded.number_of_nodes() > 16384
+    assert time.process_time() - start < 3
+    start = time.process_time()
+    assert len(plan.graph.hit("leaf/5")["ranks"]) == 128
+    assert time.process_time() - start < 0.2

@@ -161,6 +161,15 @@ class TestOnSpares:
         assert folder.name == "plan_repaired10"
         assert repaired(capsys, folder, f"host={slots(folder)[0]}")["kept"] == [2, 3]
 
+    def test_says_what_a_launcher_would_renumber(self, tmp_path: Path) -> None:
+        """Of 16 hosts on leaves of four, the second of 12 nodes: all behind it get another number."""
+        plan = compile_plan([BARE, "parallel=ep8_tp4_dp3", "launch.spare_nodes=4", hosts(tmp_path, 16, leaf=4)])
+        standing = Standing(plan)
+        found = standing.without(lost(standing.cluster, [f"host={plan.world.slots.hosts[1]}"]))
+        assert isinstance(found, Repaired)
+        assert found.renumbered == 11
+        assert sum(a != b for a, b in zip(found.hosts, plan.world.slots.hosts, strict=True)) == 1
+
     @pytest.mark.parametrize("spares", [128, 0])
     def test_every_loss_of_two_thousand_nodes_is_planned_in_ten_seconds(self, tmp_path: Path, spares: int) -> None:
         given = ["parallel=ep16_tp4_pp4_dp64", "workload.global_batch_size=8192", f"launch.spare_nodes={spares}"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from compiler.cluster import inventory
+from compiler.cluster.packing import Blocks
 from compiler.runtime import bind, planned
+from compiler.words import natural
 from tests.plans import SmallPlan, plan, write
 
 TABLE = "host,leaf,pod,rack\n" + "".join(f"n{i},leaf{10 - i % 2},p{i % 3},r{i}\n" for i in range(12))
@@ -38,7 +41,7 @@ def test_without_a_table_hosts_run_in_natural_order(tmp_path: Path) -> None:
 def test_a_table_sorts_as_the_compiler_does(tmp_path: Path) -> None:
     assert run(plan(12, 1, hosts=TABLE), tmp_path, "\n".join(f"n{i}" for i in range(12))).returncode == 0
     assert lines(tmp_path, "hosts") == [host.host for host in inventory.read(TABLE)]
-    assert [planned.natural(name) for name in ("a10b", "")] == [list(inventory.natural(name)) for name in ("a10b", "")]
+    assert [planned.natural(name) for name in ("a10b", "")] == [list(natural(name)) for name in ("a10b", "")]
 
 
 @pytest.mark.parametrize("odd", ["\f", "\v", "\x1c", "\x85", "\u2028", "\u2029", '"a\nb"', '"a,b"'])
@@ -152,3 +155,41 @@ def test_a_pinned_slot_gets_the_nearest_spare(tmp_path: Path) -> None:
 def test_a_folder_of_programs_stays_as_it_was_written(tmp_path: Path) -> None:
     assert run(plan(1, 1), tmp_path, "a").returncode == 0
     assert not (tmp_path / "runtime" / "__pycache__").exists()
+
+
+class TestSpans:
+    """Of four nodes, two on each leaf, groups of tp that are within a node and of dp that span all four."""
+
+    def bound(self, folder: Path, topology: str, spans: str = "warn") -> subprocess.CompletedProcess[str]:
+        (folder / "run").mkdir()
+        (folder / "run" / "topology").write_text(topology)
+        return run(plan(4, 2, spans=spans), folder, "n0 n1 n2 n3")
+
+    def test_as_planned(self, tmp_path: Path) -> None:
+        done = self.bound(tmp_path, "n0 core.l0\nn1 core.l0\nn2 core.l1\nn3 core.l1\n", "require")
+        assert done.returncode == 0
+        assert "spans of 5 kinds of groups are as planned, by the cluster's topology" in done.stderr
+
+    @pytest.mark.parametrize(("spans", "code"), [("warn", 0), ("require", 65)])
+    def test_farther_than_planned(self, tmp_path: Path, spans: str, code: int) -> None:
+        done = self.bound(tmp_path, "n0 core.a.l0\nn1 core.b.l1\nn2 core.b.l2\nn3 core.a.l3\n", spans)
+        assert done.returncode == code
+        assert "spans: 2 of 2 dp groups span fabric or more, planned 0: such as dp/0 on n0 n3 n1 n2" in done.stderr
+        assert (tmp_path / "run" / "hosts").exists() == (code == 0)
+
+    def test_nothing_known_is_not_enough_where_spans_are_required(self, tmp_path: Path) -> None:
+        done = run(plan(2, 2, spans="require"), tmp_path, "n0 n1")
+        assert done.returncode == 65
+        assert "launch.spans=require, and nothing is known of where n0 n1 hang" in done.stderr
+        assert run(plan(2, 2), tmp_path / "warn", "n0 n1").returncode == 0
+
+
+def test_slots_that_are_not_bound_are_packed_in_their_blocks(tmp_path: Path) -> None:
+    """Blocks are slots 0 and 2, and 1 and 3; hosts of a leaf do not follow each other by name."""
+    made = plan(4, 1)
+    made = replace(made, world=replace(made.world, blocks=Blocks((0, 2, 1, 3), (2,))))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "topology").write_text("n0 s.l0\nn1 s.l1\nn2 s.l0\nn3 s.l2\nn4 s.l2\n")
+    assert run(made, tmp_path, "n0 n1 n2 n3 n4").returncode == 0
+    assert lines(tmp_path, "hosts") == ["n0", "n3", "n2", "n4"]
+    assert lines(tmp_path, "spares") == ["n1"]

@@ -379,7 +379,10 @@ class TestResolvers:
         ran = call(*given, "launch.workdir='${oc.env:HOME}'", cwd=tmp_path)
         assert ran.code == 1
         assert "asks the machine that compiles" in ran.err
-        assert sorted(path.name for path in (tmp_path / "out" / "sweeps" / "s").iterdir()) == ["summary.csv"]
+        assert sorted(path.name for path in (tmp_path / "out" / "sweeps" / "s").iterdir()) == [
+            "report.html",
+            "summary.csv",
+        ]
         refused(tmp_path, *given[:3], "sweep='${oc.env:USER,x}'", code=2)
 
     def test_an_application_of_somebody_keeps_its_own(self) -> None:

@@ -16,7 +16,8 @@ from compiler.api import compile_plan
 from compiler.console import Progress
 from compiler.naming import default_name, job_name
 from compiler.ranking import best, figures
-from compiler.sweep import COLUMNS, Task
+from compiler.sweep import Task
+from compiler.sweep_summary import COLUMNS
 from compiler.words import figures as figures_cut
 from tests.command import BARE, STRATEGY, Ran, program, refused, tree, whole
 from tests.configs import changed, composed
@@ -87,8 +88,14 @@ class TestJobs:
         assert "world-size: tp4 x cp1 x adp3 x pp1 = 12 ranks" in table[1]["message"]
         assert len(table[1]["message"].split(" | ")) == len(ran.errors) > 1
         assert all(line.startswith("error: parallel=ep3_tp4: ") for line in ran.errors)
-        assert {path.name for path in folder.iterdir()} == {"summary.csv", table[0]["job"], table[2]["job"]}
-        first, second = ran.out.splitlines()
+        assert {path.name for path in folder.iterdir()} == {
+            "summary.csv",
+            "report.html",
+            table[0]["job"],
+            table[2]["job"],
+        }
+        second, memory, first = ran.out.splitlines()
+        assert memory.startswith("memory: ")
         assert first.startswith("2 of 3 plans in out/sweeps/")
         best = max((table[0], table[2]), key=lambda row: float(row["tokens_per_s_per_gpu"]))
         assert second.startswith(f"best by throughput: {best['job']}, ")

@@ -76,6 +76,16 @@ class TestLabels:
         assert call(*given, "site.kubernetes.topology.leaf=rack", cwd=tmp_path).code == 0
         assert "write site.kubernetes.topology.leaf: LABEL" in call(*given, cwd=tmp_path).err
 
+    def test_nodes_with_fewer_gpus_than_the_plans_are_warned_of(self, tmp_path: Path) -> None:
+        counts = {f"n{i}": "8" if i < 3 else "4" for i in range(4)}
+        (tmp_path / "nodes.json").write_text(kubectl({name: {TIER + "0": "l0"} for name in counts}, counts))
+        ran = call("parallel=tp4_dp8", "model=llama3_1_8b", BARE, "hardware.inventory=nodes.json", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        assert (
+            "inventory-gpus: 1 of 4 hosts of the inventory have fewer GPUs than a node of the plan, which has 8: n3 4"
+            in ran.out
+        )
+
     def test_a_domain_alone_is_the_leaf(self) -> None:
         assert places(kubectl({"n1": {"nvidia.com/gpu.clique": "a.1"}})) == {"n1": ("a.1", "", "a.1")}
 

@@ -113,7 +113,7 @@ def test_the_format_of_the_cache_that_a_checkpoint_asks_for(given: dict[str, Any
         ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "mx6"}}}, "weight.dtype=mx6"),
         ({"quant_method": "fp_quant", "forward_dtype": "int3"}, "forward_dtype=int3"),
         (groups({"weights": GROUP}, sparsity_config={"format": "sparse-24"}), "sparsity_config.format=sparse-24"),
-        ({"quant_method": "gptq"}, "of gptq that cannot be read: KeyError 'bits'"),
+        ({"quant_method": "gptq"}, "quant_method=gptq with bits=None, which is not known"),
         (groups({"weights": GROUP, "targets": ["re:("]}), "compressed-tensors that cannot be read"),
     ],
 )

@@ -140,6 +140,11 @@ REAL: dict[str, tuple[str, Rows]] = {
 }
 
 BROKEN: dict[str, tuple[str, str]] = {
+    "a misspelt first word": (
+        "SwichName=s0 Nodes=n[1-3]\n",
+        "line 1 begins with swichname, which declares no part of a topology",
+    ),
+    "a misspelt first word alone": ("Swichname = s0\n", "line 1 begins with swichname, which declares"),
     "a node on two leaves": (
         "SwitchName=s0 Nodes=n[1-3]\nSwitchName=s1 Nodes=n[3-5]\n",
         "line 2: node n3 hangs on switch s1 and, in line 1, on s0",

@@ -6,30 +6,26 @@ from dataclasses import dataclass
 from typing import Optional
 
 from compiler.blocks.block import Block, Cache, Matrix, Part, Parts, Score
+from compiler.blocks.sizes import Sizes, size
 from compiler.specs.fields import between, choice
-from compiler.specs.limits import PARAMETERS, TOKENS, WIDTH
-
-
-def _size(default: Optional[int] = None) -> int:
-    found: int = between(0, WIDTH, default)
-    return found
+from compiler.specs.limits import TOKENS, WIDTH
 
 
 @dataclass(frozen=True)
-class Grouped:
+class Grouped(Sizes):
     """Softmax attention with groups of heads that share keys and values, as far back as `window`.
 
     `gate`: of the output, an element or a head, by a product of its own. `keys`: "own" keys and values, "tied" ones (values are
-    the keys before their norm), or those that an earlier layer has "shared". `norms`: norms over hidden states that come
-    with it. With `index_topk` an indexer of `index_heads` heads chooses what a query attends to. `extra`: other weights, replicated
-    over tp.
+    the keys before their norm), or those that an earlier layer has "shared". With
+    `index_topk` an indexer of `index_heads` heads chooses what a query attends to. `reads`: the width of what it reads, where that is
+    none of a hidden state (Zamba joins two).
     """
 
-    hidden: int = _size()
-    heads: int = _size()
-    kv_heads: int = _size()
-    head_dim: int = _size()
-    value_dim: int = _size()
+    reads: Optional[int] = between(1, WIDTH, None)
+    heads: int = size()
+    kv_heads: int = size()
+    head_dim: int = size()
+    value_dim: int = size()
     window: Optional[int] = between(1, TOKENS, None)
     gate: str = choice(("none", "elements", "heads"), "none")
     keys: str = choice(("own", "tied", "shared"), "own")
@@ -37,12 +33,9 @@ class Grouped:
     output_bias: bool = False
     qk_norm: str = choice(("none", "per_head", "per_layer", "every_head"), "none")
     sinks: bool = False
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    index_heads: int = _size(0)
-    index_dim: int = _size(0)
+    index_heads: int = size(0)
+    index_dim: int = size(0)
     index_topk: Optional[int] = between(1, TOKENS, None)
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         query, value = Part(self.heads, self.head_dim), Part(self.heads, self.value_dim)
@@ -50,7 +43,7 @@ class Grouped:
         cached: Parts = () if self.keys == "shared" else (keys, values)
         joined: Parts = (query, *({"own": (keys, values), "tied": (keys,), "shared": ()}[self.keys]))
         names = ("q_proj", "k_proj", "v_proj")[: len(joined)]
-        first = Matrix("attention", (*names, "qkv_proj"), Part(1, self.hidden), joined, apart=True)
+        first = Matrix("attention", (*names, "qkv_proj"), Part(1, self.reads or self.hidden), joined, apart=True)
         last = Matrix("attention", ("o_proj",), value, (Part(1, self.hidden),))
         return Block(
             kind="attention",
@@ -96,4 +89,4 @@ class Grouped:
         found += (Part(1, self.hidden),) if self.output_bias else ()
         found += (Part(self.heads),) if self.sinks else ()
         inner = 2 * self.index_dim if self.index_topk else 0
-        return (*found, Part(1, self.norms * self.norm_weights * self.hidden + inner + self.extra))
+        return (*found, self.beside(inner))

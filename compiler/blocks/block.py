@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -100,7 +101,8 @@ class Block:
     """A sublayer. `others`: weights that no product reads (norms, biases, convolutions). `state`: bytes of a sequence, whatever its
     length. `scan`: multiplications of a token that no weight takes part in. `kept`: elements of a token that backward reads, and
     `latent` those that sequence parallelism splits, `normed` what norms make of these; `ring`: what context parallelism passes on;
-    `values`: what attention gives out. `routed`: it has the experts. `width`: of an MLP's hidden layer, or of
+    `values`: what attention gives out. `routed`: it has the experts. `again`: its weights are those of an earlier block, alike in all.
+    `norms`: norms over hidden states that come with it. `width`: of an MLP's hidden layer, or of
     that of all shared experts.
     """
 
@@ -118,6 +120,16 @@ class Block:
     values: Parts = ()
     routed: bool = False
     width: int = 0
+    again: bool = False
+    norms: int = 1
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Blocks are looked up by the thousand, and take a hundred hashes each."""
+        return hash((self.kind, self.matrices, self.others, self.caches, self.state, self.scores, self.width))
 
     @property
     def mixes(self) -> bool:

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from typing import Optional
 
 from compiler.blocks.block import Block, Matrix, Part, Parts
+from compiler.blocks.sizes import Sizes, size
 from compiler.specs.fields import between
-from compiler.specs.limits import EXPERTS, PARAMETERS, WIDTH
-
-
-def _size(default: Optional[int] = None) -> int:
-    found: int = between(0, WIDTH, default)
-    return found
+from compiler.specs.limits import EXPERTS, WIDTH
 
 
 def _mlp(role: str, hidden: int, width: int, *, gated: bool) -> tuple[Matrix, ...]:
@@ -27,17 +23,13 @@ def _mlp(role: str, hidden: int, width: int, *, gated: bool) -> tuple[Matrix, ..
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(Sizes):
     """An MLP of `width`, gated or not. `inner_norm`: a norm over what its last product reads (BitNet)."""
 
-    hidden: int = _size()
-    width: int = _size()
+    width: int = size()
     gated: bool = True
     bias: bool = False
     inner_norm: bool = False
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         up = Part(self.width, 1 + self.gated)
@@ -46,29 +38,39 @@ class Dense:
         return Block(
             kind="dense",
             matrices=_mlp("mlp", self.hidden, self.width, gated=self.gated),
-            others=(*biases, *inner, Part(1, self.norms * self.norm_weights * self.hidden + self.extra)),
+            others=(*biases, *inner, self.beside()),
             width=self.width,
         )
 
 
 @dataclass(frozen=True)
-class Routed:
+class Projection(Sizes):
+    """A product of a hidden state of its own, to `width` elements, through `rank` of them where it is low."""
+
+    width: int = size()
+    rank: Optional[int] = between(1, WIDTH, None)
+
+    def block(self) -> Block:
+        hidden, out = Part(1, self.hidden), (Part(1, self.width),)
+        down = () if self.rank is None else (Matrix("attention", ("linear",), hidden, (Part(1, self.rank),)),)
+        up = Matrix("attention", ("linear",), hidden if self.rank is None else Part(1, self.rank), out)
+        return Block(kind="projection", matrices=(*down, up), others=(self.beside(),))
+
+
+@dataclass(frozen=True)
+class Routed(Sizes):
     """The router of `experts` and of `zero_experts` that do nothing, shared experts of `shared_width` together with the gate that some
     have, and the products to and from a latent of `latent` elements that experts work in (Nemotron-3). All but shared experts
     are whole on every tp rank. `router_bias`: one of each expert that routing adds; `router_extra`: further weights of a router.
     """
 
-    hidden: int = _size()
     experts: int = between(0, EXPERTS, 0)
     zero_experts: int = between(0, EXPERTS, 0)
-    shared_width: int = _size(0)
+    shared_width: int = size(0)
     shared_gate: bool = False
     latent: Optional[int] = between(1, WIDTH, None)
     gated: bool = True
     bias: bool = False
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         count, hidden = self.experts + self.zero_experts, Part(1, self.hidden)
@@ -82,7 +84,7 @@ class Routed:
                 router,
                 *self._latents(),
             ),
-            others=(*biases, Part(1, self.norms * self.norm_weights * self.hidden + self.extra)),
+            others=(*biases, self.beside()),
             routed=True,
             width=self.shared_width,
         )

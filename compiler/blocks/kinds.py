@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from compiler.blocks import attention, feed, latent, recurrent, spaces
 from compiler.blocks.block import Block
+from compiler.blocks.sizes import Sizes
 from compiler.errors import Problem, short
 from compiler.nearest import one_of
 from compiler.specs import ranges
 from compiler.specs.model import Model
 
-KINDS: Mapping[str, type[Any]] = {
+KINDS: Mapping[str, type[Sizes]] = {
     "attention": attention.Grouped,
     "latent": latent.Latent,
     "compressed": latent.Compressed,
@@ -23,6 +24,7 @@ KINDS: Mapping[str, type[Any]] = {
     "mamba": spaces.Mamba,
     "mamba2": spaces.Mamba2,
     "recurrence": spaces.GatedRecurrence,
+    "projection": feed.Projection,
     "dense": feed.Dense,
     "routed": feed.Routed,
 }
@@ -43,9 +45,9 @@ def words(model: Model, standard: tuple[str, ...]) -> tuple[str, ...]:
 
 def make(model: Model, name: str) -> Block:
     """The block of that word; what `blocks` says of it wins over the model's own keys."""
-    sizes = _sizes(model, name)
-    block: Block = KINDS[_kind(model, name)](**sizes).block()
-    return block
+    sizes: Sizes = KINDS[_kind(model, name)](**_sizes(model, name))
+    block: Block = sizes.block()
+    return replace(block, again=sizes.again, norms=sizes.norms)
 
 
 def problems(model: Model) -> Iterator[Problem]:

@@ -8,39 +8,33 @@ from dataclasses import dataclass
 from typing import Optional
 
 from compiler.blocks.block import Block, Cache, Matrix, Part, Parts, Score
+from compiler.blocks.sizes import Sizes, size
 from compiler.specs.fields import between, choice
-from compiler.specs.limits import PARAMETERS, TOKENS, WIDTH
-
-
-def _size(default: Optional[int] = None) -> int:
-    found: int = between(0, WIDTH, default)
-    return found
+from compiler.specs.limits import TOKENS, WIDTH
 
 
 @dataclass(frozen=True)
-class Latent:
+class Latent(Sizes):
     """Multi-head latent attention (MLA, 2405.04434); with `index_topk` an indexer of `index_heads` heads chooses the tokens that a
     query attends to (DSA, DeepSeek-V3.2). Down projections are whole on every tp rank (Megatron-LM, vLLM mla.py).
-    `own_index`: whether it has an indexer, or takes what an earlier layer's chose.
+    `own_index`: whether it has an indexer, or takes what an earlier layer's chose; its keys are one for `index_pool` tokens.
     """
 
-    hidden: int = _size()
-    heads: int = _size()
+    heads: int = size()
     q_lora_rank: Optional[int] = between(1, WIDTH, None)
-    kv_lora_rank: int = _size()
-    nope_dim: int = _size()
-    rope_dim: int = _size()
-    value_dim: int = _size()
-    index_heads: int = _size(0)
-    index_dim: int = _size(0)
+    kv_lora_rank: int = size()
+    nope_dim: int = size()
+    rope_dim: int = size()
+    value_dim: int = size()
+    index_heads: int = size(0)
+    index_dim: int = size(0)
     index_topk: Optional[int] = between(1, TOKENS, None)
     own_index: bool = True
+    index_pool: int = between(1, TOKENS, 1)
+    window: Optional[int] = between(1, TOKENS, None)
     sinks: bool = False
     gate: str = choice(("none", "elements", "heads"), "none")
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
     latent_norm: bool = True
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         latent, rope, query = self.kv_lora_rank, self.rope_dim, self.nope_dim + self.rope_dim
@@ -51,23 +45,13 @@ class Latent:
         decode = 2 * latent + rope
         gated = {"none": 0, "elements": self.value_dim, "heads": 1}[self.gate]
         gates = (Matrix("attention", ("g_proj",), Part(1, self.hidden), (Part(self.heads, gated),)),) if gated else ()
-        score = Score(self.heads, query + self.value_dim, decode, self.index_topk)
+        score = Score(self.heads, query + self.value_dim, decode, self.index_topk or self.window)
         return Block(
             kind="latent" if self.index_topk is None else "sparse_latent",
             matrices=(*self._queries(), *self._keys(), *index, *gates, self._output()),
-            others=(
-                Part(
-                    1,
-                    self.norms * self.norm_weights * self.hidden
-                    + ranked
-                    + latent
-                    + self._index_norm()
-                    + self.sinks * self.heads
-                    + self.extra,
-                ),
-            ),
-            caches=(Cache((cached,), reads=self.index_topk), *((Cache((Part(1, self.index_dim),)),) if index else ())),
-            scores=(score, *((Score(self.index_heads, self.index_dim, self.index_dim),) if index else ())),
+            others=(self.beside(ranked + latent + self._index_norm() + self.sinks * self.heads),),
+            caches=(Cache((cached,), self.window, reads=self.index_topk), *((self._index_cache(),) if index else ())),
+            scores=(score, *((self._index_score(),) if index else ())),
             kept=(Part(self.heads, query + self.value_dim), keys),
             latent=(Part(1, rank + latent + rope),),
             normed=(Part(1, rank + latent),),
@@ -103,12 +87,20 @@ class Latent:
         first = Matrix("attention", ("indexer.wq_b",), source, queries)
         return first, Matrix("attention", ("indexer.wk", "indexer.weights_proj"), Part(1, self.hidden), state)
 
+    def _index_cache(self) -> Cache:
+        return Cache((Part(1, self.index_dim),), every=self.index_pool)
+
+    def _index_score(self) -> Score:
+        return Score(self.index_heads, self.index_dim, self.index_dim, every=self.index_pool)
+
     def _index_norm(self) -> int:
-        return 2 * self.index_dim if self._index() else 0
+        """A norm of keys; where they are pooled, a gate's product and a place for each of them too."""
+        pooled = (self.index_pool + self.hidden) * self.index_dim if self.index_pool > 1 else 0
+        return 2 * self.index_dim + pooled if self._index() else 0
 
 
 @dataclass(frozen=True)
-class Compressed:
+class Compressed(Sizes):
     """Attention of DeepSeek-V4: one key that is its own value, of the last `window` tokens, and beside them one entry for every
     `ratio` tokens. With `index_topk` an indexer chooses some of those. Outputs go through `o_groups` products of `o_lora_rank`.
 
@@ -116,20 +108,16 @@ class Compressed:
     modeling_deepseek_v4.py; vLLM 0.33, models/deepseek_v4).
     """
 
-    hidden: int = _size()
-    heads: int = _size()
-    head_dim: int = _size()
-    q_lora_rank: int = _size()
-    o_lora_rank: int = _size()
+    heads: int = size()
+    head_dim: int = size()
+    q_lora_rank: int = size()
+    o_lora_rank: int = size()
     o_groups: int = between(1, WIDTH, 1)
     window: int = between(1, TOKENS, 128)
     ratio: int = between(0, TOKENS, 0)
-    index_heads: int = _size(0)
-    index_dim: int = _size(0)
+    index_heads: int = size(0)
+    index_dim: int = size(0)
     index_topk: Optional[int] = between(1, TOKENS, None)
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         size, hidden, queries = self.head_dim, Part(1, self.hidden), Part(self.heads, self.head_dim)
@@ -175,10 +163,9 @@ class Compressed:
     def _others(self, wide: int, *, index: bool) -> Parts:
         """Norms, sinks, and the biases of positions within an entry."""
         size = self.head_dim
-        norms = self.norms * self.norm_weights * self.hidden + self.q_lora_rank + size
         entry = self.ratio * wide * size + size if self.ratio else 0
         entry += self.ratio * wide * self.index_dim + self.index_dim if index else 0
-        return Part(self.heads), Part(1, norms + entry + self.extra)
+        return Part(self.heads), self.beside(self.q_lora_rank + size + entry)
 
     def _scores(self, *, index: bool) -> tuple[Score, ...]:
         near = Score(self.heads, 2 * self.head_dim, 2 * self.head_dim, self.window)

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import Optional
 
 from compiler.blocks.block import Block, Matrix, Part, Parts
+from compiler.blocks.sizes import Sizes, size
 from compiler.specs.fields import between
-from compiler.specs.limits import PARAMETERS, WIDTH
+from compiler.specs.limits import WIDTH
 
 STATE_BYTES, INPUT_BYTES = 4.0, 2.0
 
-
-def _size(default: Optional[int] = None) -> int:
-    found: int = between(0, WIDTH, default)
-    return found
+CHUNK = 64
+"""Tokens of a chunk of the delta rule, and elements of its triangle for each."""
 
 
 def joined(hidden: int, names: tuple[str, ...], *columns: Part) -> Matrix:
@@ -39,23 +38,19 @@ def inputs(kernel: int, *channels: Part) -> Parts:
 
 
 @dataclass(frozen=True)
-class Delta:
+class Delta(Sizes):
     """Gated delta rule (2412.06464; Qwen3-Next, OLMo Hybrid): a state of key_dim x value_dim for each head of values, which decays
     by a gate a head. `fine`: a gate an element of the key instead (Kimi Delta Attention, 2510.26692), from `gate_rank` elements
     where it goes through so few.
     """
 
-    hidden: int = _size()
-    key_heads: int = _size()
-    value_heads: int = _size()
-    key_dim: int = _size()
-    value_dim: int = _size()
+    key_heads: int = size()
+    value_heads: int = size()
+    key_dim: int = size()
+    value_dim: int = size()
     conv_kernel: int = between(0, WIDTH, 4)
     fine: bool = False
     gate_rank: Optional[int] = between(1, WIDTH, None)
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         keys, values = Part(self.key_heads, self.key_dim), Part(self.value_heads, self.value_dim)
@@ -73,13 +68,23 @@ class Delta:
                 *convolved(self.conv_kernel, *channels),
                 heads,
                 decays,
-                Part(1, self.value_dim + self.norms * self.norm_weights * self.hidden + self.extra),
+                self.beside(self.value_dim),
             ),
             state=(Part(self.value_heads, state * STATE_BYTES), *inputs(self.conv_kernel, *channels)),
             scan=(Part(self.value_heads, 4 * state),),
-            kept=(*channels, values, values),
+            kept=self._kept(values),
             values=(values,),
         )
+
+    def _kept(self, values: Part) -> Parts:
+        """What the first products put out; queries and keys before their norm; both as many as heads of values, values, gates and a
+        triangle of a chunk as its kernel reads them; what it puts out, its norm, and the last product's input (Megatron-LM 0.19.2
+        ssm/gated_delta_net/gdn.py, fla's chunk_gated_delta_rule).
+        """
+        keys, heads = Part(self.key_heads, self.key_dim), Part(self.value_heads)
+        repeated, triangle = Part(self.value_heads, self.key_dim), Part(self.value_heads, CHUNK)
+        first = (keys, keys, values, values, heads, heads)
+        return (*first, keys, keys, repeated, repeated, values, values, triangle, values, values, values)
 
     def _gates(self, values: Part) -> tuple[Matrix, ...]:
         """How fast the state decays, how much is written to it, and the gate of the output."""
@@ -98,15 +103,11 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class Lightning:
+class Lightning(Sizes):
     """Linear attention with a fixed decay a head and a gate of the output (2405.17381; MiniMax-01 and Ling's linear models)."""
 
-    hidden: int = _size()
-    heads: int = _size()
-    head_dim: int = _size()
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
+    heads: int = size()
+    head_dim: int = size()
 
     def block(self) -> Block:
         each, state = Part(self.heads, self.head_dim), self.head_dim**2
@@ -117,7 +118,7 @@ class Lightning:
                 joined(self.hidden, ("output_gate", "g_proj"), each),
                 output(self.hidden, each),
             ),
-            others=(each, Part(1, self.norms * self.norm_weights * self.hidden + self.extra)),
+            others=(each, self.beside()),
             state=(Part(self.heads, state * STATE_BYTES),),
             scan=(Part(self.heads, 2 * state),),
             kept=(each, each, each, each, each),
@@ -126,15 +127,11 @@ class Lightning:
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(Sizes):
     """A gated convolution over the last few tokens (LFM2)."""
 
-    hidden: int = _size()
     conv_kernel: int = between(1, WIDTH, 3)
     bias: bool = False
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         each = Part(self.hidden)
@@ -145,7 +142,7 @@ class Convolution:
             others=(
                 *convolved(self.conv_kernel, each, bias=self.bias),
                 *biases,
-                Part(1, self.norms * self.norm_weights * self.hidden + self.extra),
+                self.beside(),
             ),
             state=inputs(self.conv_kernel, each),
             scan=(Part(self.hidden, self.conv_kernel),),

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 from compiler.blocks.block import Block, Matrix, Part, Parts
 from compiler.blocks.recurrent import STATE_BYTES, convolved, inputs, joined, output
+from compiler.blocks.sizes import Sizes, size
 from compiler.specs.fields import between
-from compiler.specs.limits import PARAMETERS, WIDTH
-
-
-def _size(default: Optional[int] = None) -> int:
-    found: int = between(0, WIDTH, default)
-    return found
+from compiler.specs.limits import WIDTH
 
 
 @dataclass(frozen=True)
-class Mamba:
+class Mamba(Sizes):
     """Selective state space (2312.00752): `inner` channels with a state of `state_dim` each, and steps through `dt_rank` elements."""
 
-    hidden: int = _size()
-    inner: int = _size()
-    state_dim: int = _size()
-    dt_rank: int = _size()
+    inner: int = size()
+    state_dim: int = size()
+    dt_rank: int = size()
     conv_kernel: int = between(1, WIDTH, 4)
     conv_bias: bool = True
     bias: bool = False
     inner_norms: bool = False
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         each, steps = Part(self.inner), Part(1, self.dt_rank + 2 * self.state_dim)
@@ -48,7 +39,7 @@ class Mamba:
                 *convolved(self.conv_kernel, each, bias=self.conv_bias),
                 Part(self.inner, self.state_dim + 2),
                 *biases,
-                Part(1, inside + self.norms * self.norm_weights * self.hidden + self.extra),
+                self.beside(inside),
             ),
             state=(Part(self.inner, self.state_dim * STATE_BYTES), *inputs(self.conv_kernel, each)),
             scan=(Part(self.inner, 3 * self.state_dim),),
@@ -58,23 +49,19 @@ class Mamba:
 
 
 @dataclass(frozen=True)
-class Mamba2:
+class Mamba2(Sizes):
     """State spaces with a decay a head (2405.21060): `heads` of `head_dim` channels, whose `groups` share inputs and outputs of the
     state. Groups that are fewer than tp ranks are copied (vLLM mamba_mixer2.py).
     """
 
-    hidden: int = _size()
-    heads: int = _size()
-    head_dim: int = _size()
+    heads: int = size()
+    head_dim: int = size()
     groups: int = between(1, WIDTH, 1)
-    state_dim: int = _size()
+    state_dim: int = size()
     conv_kernel: int = between(1, WIDTH, 4)
     conv_bias: bool = True
     bias: bool = False
     gated_norm: bool = True
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         each, heads = Part(self.heads, self.head_dim), Part(self.heads)
@@ -90,29 +77,26 @@ class Mamba2:
                 Part(self.heads, 3),
                 *norm,
                 *biases,
-                Part(1, self.norms * self.norm_weights * self.hidden + self.extra),
+                self.beside(),
             ),
             state=(
                 Part(self.heads, self.head_dim * self.state_dim * STATE_BYTES),
                 *inputs(self.conv_kernel, each, states),
             ),
             scan=(Part(self.heads, 3 * self.head_dim * self.state_dim),),
-            kept=(each, each, each, states),
+            # the first product's output, the scan's, and what its norm puts out (mamba_split_conv1d_scan_combined)
+            kept=(each, each, states, heads, each, each),
             values=(each,),
         )
 
 
 @dataclass(frozen=True)
-class GatedRecurrence:
+class GatedRecurrence(Sizes):
     """A linear recurrence an element with gates by blocks of heads, RG-LRU (2402.19427; RecurrentGemma)."""
 
-    hidden: int = _size()
-    inner: int = _size()
-    heads: int = _size()
+    inner: int = size()
+    heads: int = size()
     conv_kernel: int = between(1, WIDTH, 4)
-    norms: int = between(0, 8, 1)
-    norm_weights: int = between(0, 2, 1)
-    extra: float = between(0, PARAMETERS, 0)
 
     def block(self) -> Block:
         each, size = Part(self.inner), self.inner // max(1, self.heads)
@@ -126,7 +110,7 @@ class GatedRecurrence:
             others=(
                 *convolved(self.conv_kernel, each, bias=True),
                 Part(self.inner, 5),
-                Part(1, self.hidden + self.norms * self.norm_weights * self.hidden + self.extra),
+                self.beside(self.hidden),
             ),
             state=(Part(self.inner, STATE_BYTES), *inputs(self.conv_kernel, each)),
             scan=(Part(self.inner, 3),),

@@ -11,32 +11,29 @@ from functools import lru_cache
 
 from compiler.errors import ConfigError, short
 from compiler.inputs import table
+from compiler.words import natural, whole
 
 REQUIRED = ("host", "leaf", "pod", "rack")
+GPUS = "gpus"
+"""A column that a table may have."""
 LONGEST = 253
 """Characters of a name: a DNS name's."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """One machine and where it hangs in the fabric."""
+    """One machine, where it hangs in the fabric, and how many GPUs it has, where the table says so."""
 
     host: str
     leaf: str
     pod: str
     rack: str
+    gpus: int | None = None
 
 
 def is_host(name: str) -> bool:
     """Whether a name can be a machine's."""
     return bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name))
-
-
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """A sort key that reads digits as numbers, so that node7 comes before node66."""
-    return tuple(
-        (0, int(part), "") if "0" <= part[0] <= "9" else (1, 0, part) for part in re.split(r"([0-9]+)", name) if part
-    )
 
 
 @lru_cache(maxsize=4)
@@ -61,7 +58,7 @@ def read(text: str) -> tuple[Host, ...]:
             )
         if name in hosts:
             raise ConfigError.of(f"hardware.inventory line {number}: host {name} is listed twice", "list it once")
-        hosts[name] = Host(**values)
+        hosts[name] = Host(**values, gpus=whole(row.get(GPUS, "").strip()))
     return tuple(sorted(hosts.values(), key=lambda h: (natural(h.pod), natural(h.leaf), natural(h.host))))
 
 

@@ -8,10 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from compiler.cluster.inventory import Host, natural
+from compiler.cluster.inventory import Host
 from compiler.cluster.share import Share
 from compiler.layout.grid import Ranks
 from compiler.specs.hardware import Hardware
+from compiler.words import natural
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.cluster.slots import Slots
+from compiler.glossary import Span
 from compiler.layout.grid import Ranks
 
-SPANS = ("gpu", "nvlink", "node", "leaf", "pod", "fabric")
+SPANS = tuple(Span)
 """From nearest to farthest; a span is the index of its name here."""
 
 

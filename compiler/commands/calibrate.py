@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
     """Print each curve's mean error. Raises ConfigError."""
     args = _arguments(argv)
     hardware = load_config([f"hardware={args.hardware}"], args.config_dir).hardware
-    content = _kept(args.out.stem, hardware)
+    content, errors = _kept(args.out.stem, hardware), []
     for path in args.files:
         text = text_of(str(path), path, "name a text file of measurements")
         found = gemms(path, text, hardware) if path.suffix == ".csv" else transfers(path, text, hardware)
@@ -53,9 +54,14 @@ def run(argv: Sequence[str]) -> int:
             content[part] |= curves
             for key, curve in curves.items():
                 off, count = curve["mean_error"], curve["rows"]["count"]
-                print(shown(f"{path.name}: {part} {key}, mean error {off:.1%} over {count} rows"))
+                errors.append({"file": str(path), "part": part, "curve": key, "mean_error": off, "rows": count})
+                if not args.json:
+                    print(shown(f"{path.name}: {part} {key}, mean error {off:.1%} over {count} rows"))
     _write(args.out, content)
-    print(shown(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}"))
+    if args.json:
+        print(json.dumps({"out": str(args.out), "curves": errors}, indent=1))
+    else:
+        print(shown(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}"))
     return 0
 
 
@@ -66,6 +72,7 @@ def _arguments(argv: Sequence[str]) -> Namespace:
     )
     parser.add_argument("--hardware", required=True, help="the hardware file that the curves are fractions of")
     parser.add_argument("--config-dir", help="a folder of your own group folders")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=Path, required=True, help="the calibration file to write")
     return parser.parse_args(argv)
 

@@ -14,8 +14,9 @@ from compiler import __version__
 from compiler.commands import sources
 from compiler.commands.edits import CONFIG, Edit, again, compiled, made_by, of_folder
 from compiler.commands.steady import steady
-from compiler.entry import Parser, finish
+from compiler.entry import Parser, finish, say
 from compiler.errors import CompilerError, ConfigError, shown
+from compiler.waiting import waiting
 
 EXAMPLE = "example: python -m compiler.check out/NAME, or with what it was compiled from: parallel=tp8 hardware.inventory=hosts.csv"
 
@@ -46,12 +47,12 @@ def run(argv: Sequence[str]) -> int:
     """Print what differs. Raises ConfigError."""
     args = _parse(argv)
     path = Path(args.plan)
-    found = steady(path, lambda: _checked(path, args.override, args.config_dir))
+    with waiting("compiling it again"):
+        found = steady(path, lambda: _checked(path, args.override, args.config_dir))
     if args.json:
-        print(json.dumps({"same": found.same, "this_version": __version__, **asdict(found)}, indent=1))
+        say(json.dumps({"same": found.same, "this_version": __version__, **asdict(found)}, indent=1))
     else:
-        for line in _text(found):
-            print(shown(line))
+        say(*map(shown, _text(found)))
     return 0 if found.same else 1
 
 

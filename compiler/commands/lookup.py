@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from compiler.cluster.layout import ATTENTION, AXES
 from compiler.cluster.spans import SPANS, distinct, spans
 from compiler.commands.answers import (
     Collective,
@@ -94,10 +95,8 @@ def place(plan: PlanFolder, rank: int, instance: int = 0) -> Place:
 
 def coordinates(plan: PlanFolder, rank: int) -> dict[str, int]:
     """Axis -> coordinate: of the attention grid, then of the expert grid where the model has experts."""
-    axes = [(plan.attention, axis) for axis in ("tp", "cp", "dp", "pp")]
-    axes += [(plan.expert, axis) for axis in ("etp", "ep", "edp")] * bool(plan.experts.blocks)
     ranks = np.array([rank], dtype=np.int64)
-    return {axis: int(grid.coordinate(axis, ranks)[0]) for grid, axis in axes}
+    return {axis: int(plan.coordinate(axis, ranks)[0]) for axis in (AXES if plan.experts.blocks else ATTENTION)}
 
 
 def _experts(plan: PlanFolder, at: Mapping[str, int]) -> str:

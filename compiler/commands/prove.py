@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +14,7 @@ from compiler import plugins
 from compiler.commands import folder
 from compiler.commands.edits import again, compiled, is_ours, of_folder
 from compiler.commands.steady import steady
-from compiler.entry import Parser, finish
+from compiler.entry import Parser, finish, say
 from compiler.errors import ConfigError, InvariantError, shown
 from compiler.frameworks.proof import RELEASE, Finding, compared, groups
 from compiler.plan import Plan
@@ -33,16 +35,22 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--wheel", type=Path, help="take the framework from this wheel (or unpacked wheel), not from what is installed"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     findings, parts = steady(args.plan, lambda: _read(args.plan))
-    _said(findings)
+    said = list if args.json else _said
+    said(findings)
     for written, part in parts:
-        findings += _said(_tables(written, part.world)) + _said(_oracle(part.world, args.wheel))
+        findings += said(_tables(written, part.world)) + said(_oracle(part.world, args.wheel))
     different = sum(not finding.equal for finding in findings)
-    print(f"{len(findings) - different} of {len(findings)} equal")
+    if args.json:
+        rows = [asdict(finding) for finding in findings]
+        say(json.dumps({"equal": len(findings) - different, "of": len(findings), "findings": rows}, indent=1))
+        return 1 if different else 0
+    say(f"{len(findings) - different} of {len(findings)} equal")
     other = {finding.planned: finding.found for finding in findings if finding.what == RELEASE and not finding.equal}
     for planned, found in other.items():
-        print(
+        say(
             f"the plan is for release {planned} and {found} is what was found: differences may be the release's ; name a wheel "
             f"of {planned} with --wheel, or compile with framework.version={found}"
         )
@@ -55,7 +63,7 @@ def _said(findings: Iterable[Finding]) -> list[Finding]:
     for finding in findings:
         equal = f"equal   {finding.what}: {finding.planned}"
         differs = f"DIFFERS {finding.what}: plan {finding.planned} | found {finding.found}"
-        print(shown(equal if finding.equal else differs), flush=True)
+        say(shown(equal if finding.equal else differs), flush=True)
         found.append(finding)
     return found
 

@@ -1,4 +1,4 @@
-"""What a user asks `show`, as written: `rank=777`, `group=ep/3`, `host=node017`, `slot=12`."""
+"""What a user asks `show` of ranks, as written: `rank=777`, `group=ep/3`, `host=node017`, `slot=12`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from compiler.errors import ConfigError, Problem
 from compiler.nearest import near, one_of
 
 WORDS = ("rank", "group", "host", "slot")
-FORMS = "rank=N, group=KIND/INDEX, host=NAME or slot=N"
+FORMS = "rank=N, group=KIND/INDEX, host=NAME or slot=N; or job=slurm alone"
 
 
 def answer_all(plan: PlanFolder, queries: Sequence[str]) -> list[Answer]:

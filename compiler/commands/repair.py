@@ -22,6 +22,7 @@ from compiler.plan import Plan
 from compiler.repairs.merged import merged
 from compiler.repairs.standing import Repaired, Standing, Unrepairable
 from compiler.specs.config import Config
+from compiler.waiting import waiting
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -33,7 +34,8 @@ def run(argv: Sequence[str]) -> int:
     """Write the repaired plan, and print what moves. Raises CompilerError."""
     args = _parse(argv)
     path, given = Path(args.plan), [item for items in args.lost for item in items]
-    plan, changed = steady(path, lambda: (_compiled(path), edits.of_folder(path)))
+    with waiting("compiling it again"):
+        plan, changed = steady(path, lambda: (_compiled(path), edits.of_folder(path)))
     for edit in changed:
         what = f"{shown(edit.file)} is not as it was compiled: {shown(edit.what)}"
         print(f"warning: {what} ; {edits.INSTEAD}", file=sys.stderr)

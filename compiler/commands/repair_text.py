@@ -41,6 +41,7 @@ class Told:
             "moves": [self._move(move) for move in found.moves],
             "spans": {kind: list(pair) for kind, pair in self._spans().items()},
             "step_time_s": self._steps(),
+            "renumbered_by_launchers": found.renumbered,
             "notes": list(found.notes),
         }
 
@@ -49,6 +50,12 @@ class Told:
         found, copies = self.repair, self.repair.standing.copies
         start = f"{self.role}: " * bool(self.role)
         yield f"{start}{self.plan.name}: {len(found.seats.kept)} of {copies.count} {copies.word}s go on, {len(found.moves)} ranks move"
+        moved = sum(host != was for host, was in zip(found.hosts, self.plan.world.slots.hosts, strict=False))
+        if found.renumbered and self.plan.world.slots.pinned:
+            yield (
+                f"  {moved} of {len(found.hosts)} nodes change their place; a launcher that numbers nodes anew would"
+                f" renumber {found.renumbered}"
+            )
         for line in (*found.notes, *self._places(), *self._loads(), *self._costs()):
             yield f"  {line}"
         spares = found.part.launch.spare_nodes

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from compiler.commands import folder
-from compiler.commands.edits import INSTEAD, of_folder
+from compiler.commands import folder, jobs
+from compiler.commands.edits import INSTEAD, Edit, of_folder
 from compiler.commands.queries import FORMS, answer_all
 from compiler.commands.steady import steady
 from compiler.commands.text import text
@@ -32,10 +32,11 @@ def run(argv: Sequence[str]) -> int:
     if not args.query:
         raise ConfigError.of("nothing is asked", f"write {FORMS}")
     path = Path(args.plan)
+    if all(query.startswith(jobs.WORD) for query in args.query):
+        return _jobs(path, args)
     plan, edits = steady(path, lambda: (folder.read(path), of_folder(path)))
     answers = answer_all(plan, args.query)
-    for edit in edits:
-        print(f"warning: {shown(edit.file)} is not as it was compiled: {shown(edit.what)} ; {INSTEAD}", file=sys.stderr)
+    _warn(edits)
     code = 1 if edits else 0
     if args.json:
         found = [asdict(answer) for answer in answers]
@@ -48,10 +49,28 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
+def _jobs(path: Path, args: argparse.Namespace) -> int:
+    """Job files alone, also of pools, and nothing else, so that they can be piped on."""
+    answers, edits = steady(path, lambda: ([jobs.job(path, query) for query in args.query], of_folder(path)))
+    _warn(edits)
+    if args.json:
+        found = [asdict(answer) for answer in answers]
+        print(json.dumps({"edited": [asdict(edit) for edit in edits], "answers": found}, indent=1))
+    else:
+        print("".join(map(jobs.text, answers)), end="")
+    return 1 if edits else 0
+
+
+def _warn(edits: Iterable[Edit]) -> None:
+    for edit in edits:
+        print(f"warning: {shown(edit.file)} is not as it was compiled: {shown(edit.what)} ; {INSTEAD}", file=sys.stderr)
+
+
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog="python -m compiler.show",
-        description="What a rank, a group, a host or a slot of a plan is: where it sits, what it holds, whom it talks to.",
+        description="What a rank, a group, a host or a slot of a plan is: where it sits, what it holds, whom it talks to. "
+        "Or the file that starts it.",
         epilog=EXAMPLE,
         allow_abbrev=False,
     )

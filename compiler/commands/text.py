@@ -189,7 +189,7 @@ def shortened(values: Sequence[T], limit: int, whole: bool) -> list[T | None]:
 
 
 def aligned(rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """Columns two spaces apart, flush left."""
+    """Columns two spaces apart, flush left. Ours, and not rich's: these lines are for pipes too, and are never cut to a width."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:

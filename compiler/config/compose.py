@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from compiler.config.choices import GROUPS
 from compiler.config.messages import of_degrees, translated
 from compiler.config.sealed import sealed
 from compiler.config.source import PLUGINS, SCHEME, FileConfigSource, RankplanSource
-from compiler.errors import ConfigError, Problem
+from compiler.errors import ConfigError, Problem, short
 from compiler.nearest import one_of
 from compiler.render.assets import folder
 
@@ -81,15 +82,35 @@ def _opened(override: str) -> str:
     return f"++{key}={value}"
 
 
+_KEPT = {"~model": "leave it out, or choose another model", "~scheduler": "write scheduler=[] for none"}
+"""Groups that others refer to, or that are lists: nobody can take them away."""
+
+
 def _misspelt(override: str) -> Problem | None:
     key, equals, value = override.partition("=")
     if not key or not (equals or key.startswith("~")):
         return Problem(f"'{override}' is no override", "write KEY=VALUE, as in hardware.nodes=16")
+    if key in _KEPT:
+        return Problem(f"{key} leaves the plan without a {key[1:]}", _KEPT[key])
     group = key.lstrip("+")
     if group in GROUPS and (what := choices.refused(group, value)):
         none = ", or ~expect for none" if group == "expect" else ""
         return Problem(what, f"{known(group)}{none}")
-    return choices.endless(group, value)
+    return _with_equals(key, value) or choices.endless(group, value)
+
+
+def _with_equals(key: str, value: str) -> Problem | None:
+    """An entry of a list, or a whole value, that holds an equals sign: Hydra takes it in quotes alone."""
+    listed = value.startswith("[") and value.endswith("]")
+    if "=" not in value or re.match(r"\w+\(", value) or re.search(r"[\"'{}\\$]|\[.*\[|^ ", value):
+        return None
+    entries = value[1:-1].split(",") if listed else [value]
+    quoted = [f'"{entry.strip()}"' if "=" in entry else entry.strip() for entry in entries]
+    whole = f"[{','.join(quoted)}]" if listed else quoted[0]
+    return Problem(
+        f"{key}: {short(value)} has an equals sign outside of quotes",
+        f"quote it, as in {shlex.quote(f'{key}={whole}')}",
+    )
 
 
 def known(group: str, word: str = "", key: str = "") -> str:

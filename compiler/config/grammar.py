@@ -42,7 +42,6 @@ def problems(config: Config) -> Iterator[Problem]:
     yield from _lengths(config)
     yield from _environment(config)
     yield from _texts(config)
-    yield from _unavailable(config)
     yield from _places(config)
 
 
@@ -136,12 +135,4 @@ def named(config: Config) -> Iterator[Problem]:
         yield Problem(
             f"the plan's name has {len(name)} characters, and its pools' names would have more than 100",
             f"write name=NAME, of at most {POOLED_NAME}",
-        )
-
-
-def _unavailable(config: Config) -> Iterator[Problem]:
-    """Settings of the interface whose work is not built yet: refused by name, never ignored."""
-    if config.placement != "default":
-        yield Problem(
-            f"placement={short(config.placement)} is not available in this version", "write placement=default"
         )

@@ -42,6 +42,9 @@ SHARED = (
 )
 """What such a file says of all its parts."""
 
+TIED = "tie_word_embeddings"
+"""Of a file of several parts the outermost one says it (vLLM 0.33 config/vllm.py: `with_hf_config`)."""
+
 LONGEST_NAME = 60
 """Characters of a model's name: a plan's own has its degrees too, and 100 at most."""
 
@@ -74,11 +77,13 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
     """The model that a config.json's object describes; `where` is what messages call it. Raises ConfigError."""
     kind, text = _text(where, data)
     source = _source(where, kind, text, core=CORE if text is data else frozenset())
-    found = merged(FAMILIES[family(kind)], source)
+    found = _tied(source, str(data.get("model_type")), merged(FAMILIES[family(kind)], source))
+    architectures = _architectures(source, data)
     if source.problems:
         raise ConfigError(dict.fromkeys(source.problems))
     dtype = _dtype(text)
     towers = vision.towers(data) if text is not data else vision.flat(data)
+    beside = found.pop("towers", {})
     assumed = [
         *([] if dtype else ["dtype"]),
         *dict.fromkeys(source.assumed),
@@ -87,10 +92,10 @@ def described(where: str, path: str, data: dict[str, Any], sidecar: quantization
     model = Model(
         name=_name(path, data),
         model_type=family(kind),
-        architectures=_architectures(data),
+        architectures=architectures,
         dtype=dtype or "bf16",
         assumed=assumed,
-        towers=towers.params,
+        towers={**towers.params, **beside},
         **found,
     )
     if bad := list(kinds.problems(model)):
@@ -108,6 +113,15 @@ def resized(model: Model, layers: int) -> Model:
     lists = {key: value for key, value in old.items() if isinstance(value, list) and 0 < layers <= LAYERS}
     cut: dict[str, Any] = {key: (value * -(-layers // len(value)))[:layers] for key, value in lists.items()}
     return replace(model, **cut)
+
+
+def _tied(source: Source, outer: str, found: dict[str, Any]) -> dict[str, Any]:
+    """The head of a file of several parts is the whole class's, and so is what is so of it where no part says."""
+    usual = _defaults()["wrappers"].get(outer, {}).get("tied")
+    if usual is None or source.data.get(TIED) is not None:
+        return found
+    source.assumed.append(TIED)
+    return {**found, TIED: usual}
 
 
 def _source(where: str, kind: str, text: Mapping[str, Any], core: frozenset[str]) -> Source:
@@ -157,7 +171,8 @@ def _text(where: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if nested is None:
         return found, data
     outer = {key: value for key, value in data.items() if key in SHARED}
-    return found, outer | {key: value for key, value in nested.items() if value is not None or key not in outer}
+    own = {key: value for key, value in nested.items() if value is not None or key not in outer}
+    return found, outer | own | {key: value for key, value in outer.items() if key == TIED and value is not None}
 
 
 def _other_families(kind: str) -> str:
@@ -183,10 +198,14 @@ def _dtype(data: Mapping[str, Any]) -> str | None:
     return _DTYPES.get(str(data.get("dtype") or data.get("torch_dtype")).removeprefix("torch."))
 
 
-def _architectures(data: Mapping[str, Any]) -> list[str] | None:
+def _architectures(source: Source, data: Mapping[str, Any]) -> list[str] | None:
     """The classes that the file names, of which there is one; None where it names none."""
-    found = data.get("architectures")
-    return [str(name) for name in found[:1]] if isinstance(found, list) and found else None
+    found = data.get("architectures") or []
+    names = found[:1] if isinstance(found, list) else [found]
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier():
+            source.note(f"has architectures={short(repr(found))}", "write a list with the name of a class")
+    return [str(name) for name in names] or None
 
 
 def _name(path: str, data: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from compiler.specs.degrees import looks_like_degrees
 _SEVERAL = "write key=[a,b] for a list, or add -m to sweep over the values"
 _QUOTE = "quote the value, as in 'key=\"a, b\"'"
 TYPE = "write a value of that type"
+NULL = "write a value, or leave it out"
 HELP = "see `python -m compiler --help` for the keys and groups"
 
 DEGREES = "degrees, as in tp8_pp4_adp16_ep8"
@@ -119,6 +120,12 @@ def _problems(error: BaseException) -> list[Problem]:
 
 
 _SAID: tuple[tuple[str, str, str], ...] = (
+    (r"field '(.+?)' is not Optional", "{0}=null is no value", NULL),
+    (
+        r"~(\S+?) ?: .* does not support deletion",
+        "~{0} takes away a setting, which has a value in any case",
+        "leave it out",
+    ),
     (r"Could not override '(.+?)'.*No match in the defaults list", "{0} is not a group of this configuration", HELP),
     (r"Could not override '(.+?)'", "{0} is not a setting", HELP),
     (r"In '(.+?)'.*Key '(.+?)' (?:is )?not in", "{1} is not a setting (in {0})", HELP),
@@ -153,7 +160,8 @@ def _told(texts: list[str]) -> tuple[str, str]:
     for pattern, what, instead in _SAID:
         matched = re.search(pattern, whole)
         if matched:
-            return what.format(*matched.groups()), instead
+            said = instead.format(*matched.groups()) if "{0}" in instead else instead
+            return what.format(*matched.groups()), said if whole.isprintable() else "write it in UTF-8"
     return whole, "mend the value or the file it names"
 
 
@@ -163,6 +171,8 @@ def _of_key(said: str, first: str) -> tuple[str, str] | None:
         return f"{key[1]}: {first}", "mend the value or the file it names"
     if key := re.search(r"^Could not (?:override|append to config[^']*) ?'\+*([^']+?)'[^\0]*\n\s*full_key: (.+)", said):
         return _unknown(max(key[1], key[2], key=len))
+    if key := re.search(r"Invalid type assigned: NoneType is not a subclass of [^\0]*\n\s*full_key: (.+\])", said):
+        return f"{key[1]}=null is no value", NULL
     if key := re.search(r"Invalid type assigned: \w+ is not a subclass of [^\0]*\n\s*full_key: (.+)", said):
         return section(key[1])
     if key := re.search(r"Key '.+?' (?:is )?not in [^\0]*\n\s*full_key: (.+)", said):

@@ -49,7 +49,7 @@ def modules(model: Model) -> Iterator[Module]:
         yield Module("head", HEADS, table)
     found = stack(model)
     for layer, blocks in enumerate([*found.layers, *[found.mtp] * model.num_nextn_predict_layers]):
-        for block in blocks:
+        for block in (found for found in blocks if not found.again):
             yield from _mixer(block, layer) if block.mixes else _feed(model, block, layer)
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from compiler.config import compose, source
 from compiler.config.grammar import as_texts
-from compiler.config.messages import translated
+from compiler.config.messages import NULL, translated
 from compiler.config.schema import writable
 from compiler.errors import ConfigError, Problem, short
 from compiler.inputs.file import text as text_of
@@ -53,6 +53,11 @@ def _typed(given: Any) -> Pools:
             "write {prefill: {instances: 2}, decode: {parallel: tp8}}",
         )
     unknown = list(_unknown("workload.pools", given, Pools))
+    unknown += [
+        Problem(f"workload.pools.{role}=null is no pool", "write {instances: 1}")
+        for role in ROLES
+        if role in given and given[role] is None
+    ]
     unknown += [bad for role in ROLES for bad in _unknown(f"workload.pools.{role}", given.get(role), Pool)]
     unknown += [bad for role in ROLES for bad in _shapes(f"workload.pools.{role}", given.get(role))]
     if unknown:
@@ -73,8 +78,11 @@ def _unknown(path: str, given: Any, spec: type[Pool | Pools]) -> Iterator[Proble
 
 
 def _shapes(path: str, given: Any) -> Iterator[Problem]:
-    """What OmegaConf refuses without a key: another shape than the setting's."""
+    """What OmegaConf refuses without a key: another shape than the setting's, or none."""
     for item in fields(Pool) if isinstance(given, dict) else ():
+        if given.get(item.name, item) is None and not str(item.type).startswith(("Optional", "Any")):
+            yield Problem(f"{path}.{item.name}=null is no value", NULL)
+            continue
         value, usual = given.get(item.name), item.default_factory() if callable(item.default_factory) else None
         if usual is not None and not isinstance(value, (type(usual), type(None))):
             form = "[A,B]" if isinstance(usual, list) else "{NAME: VALUE}"

@@ -19,6 +19,9 @@ from compiler.specs.weights import CACHES, Quantization, Stored
 INSTEAD = "take a checkpoint in another format, or describe it in a model file under quantization"
 
 
+NAMES = ("quantization_config", "compression_config")
+"""What files call it."""
+
 Sidecar = tuple[str, Mapping[str, Any]]
 """What messages call the `hf_quant_config.json` beside a config.json, and what it holds."""
 
@@ -29,13 +32,14 @@ def read(where: str, model: Model, data: Mapping[str, Any], sidecar: Sidecar | N
 
     Raises ConfigError for a method or scheme that is not known, and for one that makes no sense.
     """
-    given = data.get("quantization_config") or data.get("compression_config")
+    name = next((key for key in NAMES if data.get(key)), NAMES[0])
+    given = data.get(name)
     if not given and sidecar is not None:
         where, given = sidecar
     if not given:
         return Quantization()
     if not isinstance(given, Mapping):
-        raise ConfigError.of(f"{where} has quantization_config={short(repr(given))}", "write what the checkpoint has")
+        raise ConfigError.of(f"{where} has {name}={short(repr(given))}", "write what the checkpoint has")
     inner = given.get("quantization")
     found = {**given, **inner} if isinstance(inner, Mapping) else dict(given)  # ModelOpt's own form nests it
     method = (

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.config.modules import Module, Patterns
+from compiler.specs.limits import WIDTH
 from compiler.specs.weights import Stored
 
 Given = Mapping[str, Any]
+
+
+WIDEST = 64
+"""Bits of a weight at most."""
 
 
 class UnknownSchemeError(Exception):
@@ -53,6 +58,27 @@ def block(rows: int, columns: int, scale_bits: float = 32) -> Stored:
     if not (type(rows) is type(columns) is int and min(rows, columns) > 0):
         raise ValueError(f"a block of {rows} x {columns}")
     return Stored("fp8", 8 + scale_bits / (rows * columns), "fp8", [rows, columns])
+
+
+def grouped(given: Given, *keys: str, usual: int = 0) -> int:
+    """Weights that share a scale, by the first of those keys that is said; 0, which is written as -1, for all of a channel.
+
+    Raises UnknownSchemeError for what is no size of a group.
+    """
+    key = next((key for key in keys if given.get(key) is not None), None)
+    size = usual if key is None else given[key]
+    if type(size) is not int or not (size == -1 or bool(usual) <= size <= WIDTH):
+        raise UnknownSchemeError(f"{key}={size!r}")
+    return max(size, 0)
+
+
+def bits_of(given: Given, *keys: str, usual: int | None = None) -> int:
+    """Bits of a weight, by the first of those keys that is said. Raises UnknownSchemeError for what is no number of bits."""
+    found = next((key for key in keys if given.get(key) is not None), None)
+    bits = usual if found is None else given[found]
+    if type(bits) is not int or not 1 <= bits <= WIDEST:
+        raise UnknownSchemeError(f"{found or keys[0]}={bits!r}")
+    return bits
 
 
 FP8, FP8_WEIGHTS = Stored("fp8", 8.0, "fp8"), Stored("fp8", 8.0)

@@ -16,7 +16,9 @@ from compiler.config.quantization_forms import (
     Given,
     Recipe,
     UnknownSchemeError,
+    bits_of,
     block,
+    grouped,
     integer,
     patterns,
     skipped,
@@ -48,19 +50,19 @@ def _mxfp4(given: Given) -> Recipe:
 
 
 def _awq(given: Given) -> Recipe:
-    bits = given.get("bits", given.get("w_bit", 4))
+    bits = bits_of(given, "bits", "w_bit", usual=4)
     zeros = bits if given.get("zero_point", True) else 0
-    return Recipe(
-        integer(bits, given.get("group_size", given.get("q_group_size", 128)), 16 + zeros), ignored=skipped(given)
-    )
+    group = grouped(given, "group_size", "q_group_size", usual=128)
+    return Recipe(integer(bits, group, 16 + zeros), ignored=skipped(given))
 
 
 def _gptq(given: Given) -> Recipe:
     """A zero point is always kept, as wide as a weight; `dynamic` has other forms by regular expression, or none behind `-:`."""
 
     def form(own: Given) -> Stored:
-        bits = own.get("bits", given["bits"])
-        return integer(bits, own.get("group_size", given.get("group_size", 128)), 16 + bits)
+        both = {**given, **own}
+        bits = bits_of(both, "bits")
+        return integer(bits, grouped(both, "group_size", usual=128), 16 + bits)
 
     own = dict(given.get("dynamic") or {})
     left = [f"re:{text[2:]}" for text in own if text.startswith("-:")]
@@ -70,7 +72,7 @@ def _gptq(given: Given) -> Recipe:
 
 
 def _auto_round(given: Given) -> Recipe:
-    kind, bits = str(given.get("data_type", "int")), given.get("bits", 4)
+    kind, bits = str(given.get("data_type", "int")), bits_of(given, "bits", usual=4)
     if kind == "int":
         form = _gptq({"group_size": 128, "bits": bits, **given}).default
     else:
@@ -94,7 +96,7 @@ def _hqq(given: Given) -> Recipe:
 
     def form(own: Given) -> Stored:
         chosen = own["weight_quant_params"]
-        return integer(chosen["nbits"], chosen.get("group_size") or 0, 32)
+        return integer(bits_of(chosen, "nbits"), grouped(chosen, "group_size"), 32)
 
     own = given["quant_config"]
     if "weight_quant_params" in own:

@@ -18,7 +18,9 @@ from compiler.config.quantization_forms import (
     Given,
     Recipe,
     UnknownSchemeError,
+    bits_of,
     block,
+    grouped,
     integer,
     patterns,
     skipped,
@@ -28,7 +30,7 @@ from compiler.specs.weights import Stored
 
 def number(weights: Given, activations: Given | None) -> Stored:
     """A form from numbers of bits, as compressed-tensors writes it."""
-    bits, kind, size = weights["num_bits"], str(weights.get("type", "int")), weights.get("group_size") or 0
+    bits, kind, size = bits_of(weights, "num_bits"), str(weights.get("type", "int")), grouped(weights, "group_size")
     rows = weights.get("block_structure")
     act = None
     if activations:
@@ -94,7 +96,7 @@ def _algorithm(given: Given) -> Stored | None:
         return None
     if str(name).upper() not in ALGORITHMS:
         raise UnknownSchemeError(f"quant_algo={name}")
-    return ALGORITHMS[str(name).upper()](given.get("group_size") or 0)
+    return ALGORITHMS[str(name).upper()](grouped(given, "group_size"))
 
 
 def modelopt(given: Given) -> Recipe:
@@ -131,7 +133,7 @@ def _torchao_type(kind: Any) -> Stored | None:
     plain = re.sub(r"_|config$", "", str(name).lower())
     for pattern, form in TORCHAO:
         if re.fullmatch(pattern, plain):
-            return form(values.get("group_size") or 0)
+            return form(grouped(values, "group_size"))
     raise UnknownSchemeError(f"quant_type={name}")
 
 
@@ -157,12 +159,12 @@ def _quark_spec(own: Given) -> Stored | None:
     found = re.fullmatch(r"(u?int|fp|mxfp|float)(\d+)(_e\dm\d)?", name)
     if found is None:
         return None if re.fullmatch("b?float16|float32|none", name.lower()) else _refuse(f"weight.dtype={name}")
-    bits, size = int(found[2]), weight.get("group_size") or 0
+    bits, size = int(found[2]), grouped(weight, "group_size")
     if bits >= 16:
         return None
     zeros = 0 if weight.get("symmetric", True) else bits
     act = re.match(r"(int|fp)\d", str(inputs["dtype"])) if inputs else None
-    numbers = {"num_bits": bits, "type": "int" if "int" in found[1] else "float", "group_size": max(size, 0)}
+    numbers = {"num_bits": bits, "type": "int" if "int" in found[1] else "float", "group_size": size}
     return number({**numbers, "symmetric": not zeros}, _activations(act[0] if act else None, bits))
 
 

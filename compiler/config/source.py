@@ -29,12 +29,14 @@ from compiler.specs.degrees import looks_like_degrees, parse
 
 SCHEMA = "rankplan_schema"
 SCHEME = "rankplan"
+AUTO = "auto"
+"""The option of the group `parallel` that leaves the degrees to a search."""
 PLUGINS = {"framework": (plugins.FRAMEWORKS, "framework"), "scheduler": (plugins.SCHEDULERS, "scheduler.{}")}
 """Group -> the entry points that may be options of it, and where such an option goes."""
 
 
 class RankplanSource(ConfigSource):
-    """Serves the schema of the whole configuration, and any list of degrees as an option of the group `parallel`."""
+    """Serves the schema of the whole configuration, and any list of degrees as an option of the group `parallel`, and a search for them."""
 
     @staticmethod
     def scheme() -> str:
@@ -48,6 +50,10 @@ class RankplanSource(ConfigSource):
         if group in PLUGINS:
             return ConfigResult(
                 SCHEME, config_path, _plugin(group, option), {"package": PLUGINS[group][1].format(option)}
+            )
+        if name == f"parallel/{AUTO}":
+            return ConfigResult(
+                SCHEME, config_path, OmegaConf.create({"search": {"auto": True}}), {"package": "_global_"}
             )
         try:
             degrees = parse(name.removeprefix("parallel/"))
@@ -64,7 +70,7 @@ class RankplanSource(ConfigSource):
         if group in PLUGINS:
             kind = PLUGINS[group][0]
             return option not in plugins.ours(kind) and option in plugins.theirs(kind)
-        return name == SCHEMA or (group == "parallel" and looks_like_degrees(option))
+        return name == SCHEMA or (group == "parallel" and (option == AUTO or looks_like_degrees(option)))
 
     def available(self) -> bool:
         return True
@@ -75,7 +81,7 @@ class RankplanSource(ConfigSource):
             return sorted(plugins.theirs(PLUGINS[config_path][0]))
         if config_path != "parallel" or results_filter is ObjectType.GROUP:
             return []
-        return ["ep16_tp4_pp4_dp4", "tp8_pp4_adp16_ep8"]
+        return [AUTO, "ep16_tp4_pp4_dp4", "tp8_pp4_adp16_ep8"]
 
     @staticmethod
     def _bare(config_path: str) -> str:

@@ -33,3 +33,13 @@ def settled(parts: Mapping[str, float]) -> dict[str, float]:
         return dict(parts)
     decimals = SETTLED - 1 - math.floor(math.log10(whole))
     return {name: max(round(value, decimals), 0.0) for name, value in parts.items()}
+
+
+def exceeding(spent: Array, window: Array, edge: float) -> Array:
+    """Seconds of a stream that show beside a window of another one: few while it fits, and what exceeds it beyond.
+
+    `(spent^edge + window^edge)^(1/edge) - window`, without a difference of two numbers that are nearly equal.
+    """
+    longer = np.maximum(spent, window)
+    ratio = np.minimum(spent, window) / np.maximum(longer, np.finfo(float).tiny)
+    return np.asarray(longer - window + longer * np.expm1(np.log1p(ratio**edge) / edge))

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from compiler.costs import imbalance
 from compiler.costs.arrays import Array, array, ceil_div
-from compiler.costs.constants import ACTIVATION_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
+from compiler.costs.comm.buffers import buffer_bytes
+from compiler.costs.constants import ACTIVATION_BYTES, BUFFERS_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
 from compiler.costs.work.stages import Layers, chunks, layers
 from compiler.costs.work.widths import ELEMENT_BYTES, Widths, products, widths
 from compiler.layout import loads
@@ -31,7 +33,7 @@ from compiler.world import World
 class Case(Traits):
     """A plan (or, by broadcasting, many) as the cost functions see it, with its framework's traits; every degree is at least 1.
 
-    `chunks`: layers of the virtual stages, in order, where those of a rank are not alike.
+    `chunks`: layers of the virtual stages, in order, where those of a rank are not alike. `buffer_bytes`: of a communicator.
     """
 
     model: Model
@@ -48,6 +50,7 @@ class Case(Traits):
     edp: Array
     stages: Layers
     chunks: Layers | None = None
+    buffer_bytes: float = BUFFERS_BYTES
 
     @property
     def ranks(self) -> Array:
@@ -59,7 +62,7 @@ class Case(Traits):
         found = array(values + 0 * self.tp)
         return found[..., 0] if found.ndim else found
 
-    @property
+    @cached_property
     def running(self) -> Layers:
         """The layers that a pass runs: with MTP layers in training, without in serving (no speculative decoding)."""
         return self.stages.with_mtp(self.model.moe) if self.workload.train else self.stages
@@ -120,7 +123,7 @@ class Case(Traits):
             return float(getattr(self.widths, kind, self.widths.rest))
         return ELEMENT_BYTES[self.products(kind)]
 
-    @property
+    @cached_property
     def wide_share(self) -> Array:
         """Of the layers of each stage, the part that computes in BF16."""
         return self.running.wide / np.maximum(1, self.running.layers)
@@ -208,4 +211,5 @@ def shaped(
         sequence_parallel=workload.train if chosen is None else chosen,
         stages=drafting(stages, workload),
         chunks=apart,
+        buffer_bytes=buffer_bytes(config.environment),
     )

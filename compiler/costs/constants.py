@@ -183,6 +183,13 @@ MOST_REQUESTS = 2048.0
 BUFFERS_BYTES = 0.37e9
 """Device memory of one communicator: 0.342 to 0.392 GB (AIConfigurator 0.12). Frameworks' overhead has one of them."""
 
+NCCL_CHANNELS = 24
+"""Channels of a communicator on NVLink (NVIDIA/nccl issue 1781, "24 coll channels"; 16 on H800, issue 892)."""
+
+PROTOCOL_BYTES = {"NCCL_BUFFSIZE": 4194304, "NCCL_LL_BUFFSIZE": 524288, "NCCL_LL128_BUFFSIZE": 4915200}
+"""Buffers of a connection, and the variables that set them: 4 MiB; 8 lines x 512 threads x 8 steps x 16 bytes; 120 elements x 640
+threads x 8 steps x 8 bytes (NCCL, src/init.cc)."""
+
 COMMUNICATOR_S = 1.8
 """Seconds to make a communicator: topology, buffers, connections (NVIDIA/nccl issues 534: 2.0 s at 8 ranks, 1646: 2.5 s)."""
 

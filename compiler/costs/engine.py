@@ -56,19 +56,19 @@ class Demand:
     drafted: Array
 
 
-def prompts(plan: Shape, gpu: GpuCalibration, waiting: float) -> Prompts:
-    """Of a worker where `waiting` requests at most are in flight on each attention-DP rank."""
-    length, ranks = plan.case.workload.longest, int(np.max(plan.case.adp))
-    chunk = plan.case.workload.prefill_chunk or CHUNK
+def prompts(plan: Shape, gpu: GpuCalibration, waiting: Array | float) -> Prompts:
+    """Of a worker where `waiting` requests at most, of the shape of degrees, are in flight on each attention-DP rank."""
+    case, length = plan.case, plan.case.workload.longest
+    chunk = case.workload.prefill_chunk or CHUNK
 
-    def filled(count: int) -> Pass:
-        these = plan.at(global_batch_size=count * ranks, micro_batch_size=count)
+    def filled(count: Array) -> Pass:
+        these = plan.at(global_batch_size=count * case.adp, micro_batch_size=count)
         return one_pass(these, gpu, whole_sequences(these.case, "prefill", length))
 
-    count = max(1, min(chunk // length, round(waiting)))
-    alone = filled(1)
-    group = filled(count) if count > 1 else alone
-    return Prompts(alone, group, array(count), np.ceil(array(length) / chunk), array(ranks))
+    count = array(np.maximum(1, np.minimum(chunk // length, np.round(waiting))))
+    alone = filled(array(1))
+    group = filled(count) if (count > 1).any() else alone
+    return Prompts(alone, group, case.of_a_plan(count), np.ceil(array(length) / chunk), case.of_a_plan(case.adp))
 
 
 def demand(
@@ -84,8 +84,8 @@ def demand(
     prompt, output = workload.longest, workload.output_length
     asked = workload.global_batch_size / case.adp if batch is None else array(batch)
     running = np.maximum(np.minimum(asked, admitted(case, plan.held)), 1.0)
-    full = plan.at(global_batch_size=round(float(np.max(running * case.adp))))
-    filled = fill or prompts(plan, gpu, float(np.max(running)))
+    full = plan.at(global_batch_size=np.round(running * case.adp))
+    filled = fill or prompts(plan, gpu, running)
     return Demand(
         decode=one_pass(full, gpu, one_token(full.case, prompt + output / 2)),
         prompt=filled.alone,
@@ -93,10 +93,10 @@ def demand(
         grouped=filled.grouped,
         steps=filled.steps,
         ranks=filled.ranks,
-        batch=asked,
+        batch=case.of_a_plan(asked),
         prompt_tokens=array(prompt),
         output_tokens=array(output),
-        running=running,
+        running=case.of_a_plan(running),
         apart=array(fill is not None),
         fillers=array(fillers),
         interval=array(case.interval),

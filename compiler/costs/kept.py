@@ -1,4 +1,4 @@
-"""What modules of a layer keep of a micro-batch for their backward pass, tensor by tensor, and what the head keeps.
+"""What blocks of a layer keep of a micro-batch for their backward pass, tensor by tensor, and what the head keeps.
 
 Held against storages that autograd keeps of Megatron's own layers, module by module (tests/test_costs_saved_megatron.py).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compiler.blocks.block import local
+from compiler.blocks.block import Block, local
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import (
@@ -20,20 +20,42 @@ from compiler.costs.work.forward import Forward, dispatched
 from compiler.costs.work.params import matrices
 
 
-def blocks(case: Case, forward: Forward) -> tuple[Array, Array]:
-    """The part after attention of a MoE layer, and of a dense one, with what the norm before it puts out: for the router,
-    and for a module that runs again, it stays wide.
+def block(case: Case, forward: Forward, one: Block) -> Array:
+    """All that one block keeps."""
+    return mixer(case, forward, one) if one.mixes else feed(case, forward, one)
+
+
+def feed(case: Case, forward: Forward, one: Block) -> Array:
+    """What follows attention, and what its norms read and put out: for a router, and for a module that runs again, that stays wide."""
+    rebuilt, run = case.rebuilt, {"routed": "moe"}.get(one.kind, "mlp")
+    read, normed = _norms(case, forward, one)
+    if run in rebuilt:
+        return read + case.activation_bytes * normed
+    if not one.routed:
+        return read + case.saved_bytes * normed + mlp(case, forward, one.width)
+    found = read + case.activation_bytes * normed + experts(case, forward)
+    if one.width and "shared_experts" not in rebuilt:
+        found = found + narrow_copy(case) * normed + mlp(case, forward, one.width)
+    return found
+
+
+def mixer(case: Case, forward: Forward, one: Block) -> Array:
+    """Attention, or what stands in its place: what its norms read and put out, and its own tensors."""
+    read, normed = _norms(case, forward, one)
+    again = "core_attn" in case.rebuilt or case.workload.recompute == "full"
+    rows = sum(ceil_div(score.heads, case.tp) for score in one.scores[:1])
+    statistics = (0.0 if again else SOFTMAX_STATISTIC_BYTES) * forward.tokens * rows
+    return read + case.saved_bytes * normed + heads(case, forward, one) + statistics
+
+
+def _norms(case: Case, forward: Forward, one: Block) -> tuple[Array, Array]:
+    """Bytes of what a block's norms read and of dropout's masks, and elements that its first norm puts out; blocks without one
+    share another's.
     """
-    model, rebuilt = case.model, case.rebuilt
-    normed = ("layernorm" not in rebuilt) * layer_input(case, forward) / case.activation_bytes
-    moe, dense = case.activation_bytes * normed, case.saved_bytes * normed
-    if "moe" not in rebuilt:
-        moe = moe + experts(case, forward)
-        if model.shared_size and "shared_experts" not in rebuilt:
-            moe = moe + narrow_copy(case) * normed + mlp(case, forward, model.shared_size)
-    if "mlp" in rebuilt:
-        return moe, case.activation_bytes * normed
-    return moe, dense + mlp(case, forward, model.intermediate_size)
+    masks = 0.0 if case.model.gated_mlp else DROPOUT_MASK_BYTES / 2 * case.model.hidden_size
+    read = one.norms * layer_input(case, forward) + masks * forward.tokens / case.split
+    normed = (one.norms > 0 and "layernorm" not in case.rebuilt) * layer_input(case, forward) / case.activation_bytes
+    return read, normed
 
 
 def narrow_copy(case: Case) -> Array:
@@ -52,11 +74,9 @@ def products(case: Case, forward: Forward) -> Array:
     values, the MLP's first and its last before it is summed (torchtitan activation_checkpoint.py); tokens sent to experts.
     """
     model, running = case.model, case.running
-    width = running.mean(lambda block: local(block.kept, case.tp) - local(block.ring, case.tp) / 2)
-    first = running.dense * ceil_div(model.intermediate_size, case.tp) + running.moe * ceil_div(
-        model.shared_size, case.tp
-    )
-    products = forward.tokens * (running.layers * (width + model.hidden_size) + first)
+    width = running.sum(lambda one: local(one.kept, case.tp) - local(one.ring, case.tp) / 2)
+    first = running.sum(lambda one: ceil_div(one.width, case.tp))
+    products = forward.tokens * (width + running.layers * model.hidden_size + first)
     sent = 2 * running.moe * model.moe * (case.ep > 1)  # what all-to-alls put out; there are none at ep1
     routed = sent * pairs(case, forward) * model.hidden_size
     hidden = running.layers * (1 + 2 * (case.split > 1)) * layer_input(case, forward)
@@ -71,48 +91,33 @@ def gathered(case: Case, forward: Forward) -> Array:
     return 2 * whole * ((case.split > 1) & (not case.pipelined_tp))
 
 
-def attention(case: Case, forward: Forward) -> Array:
-    """The inputs of both norms and the output of the first, the dropout masks, and the attention's own tensors."""
-    model = case.model
-    masks = 0.0 if model.gated_mlp else DROPOUT_MASK_BYTES * model.hidden_size
-    normed = 0.0 if "layernorm" in case.rebuilt else case.saved_bytes / case.activation_bytes
-    outside = (2 + normed) * layer_input(case, forward) + masks * forward.tokens / case.split
-    again = "core_attn" in case.rebuilt or case.workload.recompute == "full"
-    statistics = (
-        (0.0 if again else SOFTMAX_STATISTIC_BYTES) * forward.tokens * ceil_div(model.num_attention_heads, case.tp)
-    )
-    return outside + heads(case, forward) + statistics
-
-
-def heads(case: Case, forward: Forward) -> Array:
+def heads(case: Case, forward: Forward, one: Block) -> Array:
     """Queries, keys, values and the output of attention, or what stands in its place; with MLA also the latents, replicated over tp."""
-    model, running = case.model, case.running
-    values, width = (
-        running.mean(lambda block: local(block.values, case.tp)),
-        running.mean(lambda block: local(block.kept, case.tp)),
-    )
-    viewed = width - values - running.mean(lambda block: local(block.ring, case.tp)) / 2
-    if model.mla and "mla_up_proj" in case.rebuilt:
+    values, width = local(one.values, case.tp), local(one.kept, case.tp)
+    viewed = width - values - local(one.ring, case.tp) / 2
+    if one.normed and "mla_up_proj" in case.rebuilt:
         width = values
-    if not model.mla and "core_attn" in case.rebuilt and case.viewed_values:
+    if one.scores and not one.normed and "core_attn" in case.rebuilt and case.viewed_values:
         width = width + viewed
-    return forward.tokens * (case.activation_bytes * width + latents(case) / case.split + narrow_copy(case) * values)
+    return forward.tokens * (
+        case.activation_bytes * width + latents(case, one) / case.split + narrow_copy(case) * values
+    )
 
 
-def latents(case: Case) -> Array:
+def latents(case: Case, one: Block) -> Array:
     """Bytes of latents of a token: what the norms before the up projections read, with the rotated keys, and, unless they run again
     with them, what those norms put out.
     """
-    found = case.running.mean(lambda block: local(block.latent, case.tp))
-    normed = case.running.mean(lambda block: local(block.normed, case.tp))
-    return case.activation_bytes * found + case.saved_bytes * normed * ("mla_up_proj" not in case.rebuilt)
+    normed = local(one.normed, case.tp) * ("mla_up_proj" not in case.rebuilt)
+    return case.activation_bytes * local(one.latent, case.tp) + case.saved_bytes * normed
 
 
-def scores(case: Case, forward: Forward) -> Array:
-    """Pairs of tokens of all heads of a layer, where their scores are kept."""
+def scores(case: Case, forward: Forward, one: Block) -> Array:
+    """Pairs of tokens of all heads of a block, where their scores are kept."""
     if case.workload.fused_attention:
         return 0 * forward.tokens
-    return ceil_div(case.model.num_attention_heads, case.tp) * forward.tokens * case.workload.longest
+    rows = sum(ceil_div(score.heads, case.tp) for score in one.scores[:1])
+    return np.asarray(rows * forward.tokens * case.workload.longest)
 
 
 def mlp(case: Case, forward: Forward, width: int) -> Array:

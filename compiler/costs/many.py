@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ BATCH = 4096
 
 @dataclass(frozen=True)
 class Many:
-    """Degrees of each plan, arrays of one length."""
+    """Degrees of each plan, arrays of one length; and of `batches`, keys of the workload that are whole numbers."""
 
     tp: Array
     cp: Array
@@ -27,9 +27,15 @@ class Many:
     ep: Array
     etp: Array
     adp: Array
+    batches: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def degrees(self) -> dict[str, Array]:
+        return {name: value for name, value in vars(self).items() if name != "batches"}
 
     def take(self, index: NDArray[np.intp]) -> Many:
-        return Many(**{name: value[index] for name, value in vars(self).items()})
+        batches = {name: value[index] for name, value in self.batches.items()}
+        return Many(**{name: value[index] for name, value in self.degrees.items()}, batches=batches)
 
     def alike(self) -> Iterator[NDArray[np.intp]]:
         """Indices of plans with as many stages and virtual stages, a batch at a time."""
@@ -40,17 +46,19 @@ class Many:
             yield from np.array_split(part, -(-len(part) // BATCH))
 
     def distinct(self, names: Sequence[str]) -> tuple[list[int], NDArray[np.intp]]:
-        """One plan of each kind that differs in some degrees, and the kind of each."""
-        keys = np.stack([getattr(self, name) for name in names], axis=1)
+        """One plan of each kind that differs in some degrees, or in a batch, and the kind of each."""
+        keys = np.stack([*(getattr(self, name) for name in names), *self.batches.values()], axis=1)
         _, first, kind = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         return [int(at) for at in first], kind.ravel()
 
     def declared(self, config: Config) -> Config:
         """What all of them declare, arrays in the place of degrees."""
-        degrees: dict[str, Any] = vars(self)
+        degrees: dict[str, Any] = self.degrees
         return replace(config, parallel=replace(config.parallel, dp=None, **degrees))
 
     def config(self, config: Config, at: int) -> Config:
         """What one of them declares."""
-        degrees: dict[str, Any] = {name: int(values[at]) for name, values in vars(self).items()}
-        return replace(config, parallel=replace(config.parallel, dp=None, **degrees))
+        degrees: dict[str, Any] = {name: int(values[at]) for name, values in self.degrees.items()}
+        batches: dict[str, Any] = {name: int(values[at]) for name, values in self.batches.items()}
+        workload = replace(config.workload, **batches) if batches else config.workload
+        return replace(config, parallel=replace(config.parallel, dp=None, **degrees), workload=workload)

@@ -43,9 +43,10 @@ def _attention(case: Case, forward: Forward, modules: Collection[str]) -> Array:
     normed = ("layernorm" not in case.rebuilt) * case.saved_bytes / case.activation_bytes * state
     each = case.activation_bytes + kept.narrow_copy(case)
     output = forward.tokens * ceil_div(model.num_attention_heads, case.tp) * value_width(model) * each
-    latents = forward.tokens * kept.latents(case) / case.split
+    latents = forward.tokens * case.running.mean(lambda block: kept.latents(case, block)) / case.split
+    heads = case.running.mean(lambda block: kept.heads(case, forward, block))
     sent = state * (("attn_norm" if model.mla else "qkv_linear") in modules) + normed * ("qkv_linear" in modules)
-    sent = sent + (kept.heads(case, forward) - latents - output) * ("core_attn" in modules)
+    sent = sent + (heads - latents - output) * ("core_attn" in modules)
     return np.asarray(sent + output * ({"core_attn", "attn_proj"} <= set(modules)))
 
 

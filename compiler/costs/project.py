@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.costs import offload, room
+from compiler.costs import offload, room, together
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
 from compiler.costs.case import Case, busiest, shaped
@@ -27,18 +28,47 @@ from compiler.layout.stages import Stages, split
 from compiler.layout.traits import BY_DEGREES, Traits, by_degrees
 from compiler.specs.config import Config
 
+SERVED = ("memory_bytes", "least_bytes", "ttft_s", "tpot_s", "seen_ttft_s", "seen_tpot_s", "requests_per_s")
+"""What is known of a plan that serves."""
+
 
 def project(config: Config, plans: Many, by: Calibration) -> dict[str, Array]:
-    """`memory_bytes` of the fullest rank and, of training, `step_time_s`; of serving `ttft_s` and `tpot_s` at the longest prompt; one
-    for each plan, nan where nobody deals the layers out. What ranks wait for each other is in closed form.
+    """What `held` says and, of training, `step_time_s`; of serving `ttft_s` and `tpot_s` of a batch at the longest
+    prompt, what clients see of both in the steady state (`seen_ttft_s`, `seen_tpot_s`), and the `requests_per_s` of an instance; one for each
+    plan, nan where nobody deals the layers out. What ranks wait for each other is in closed form.
     """
-    names = ("memory_bytes", "step_time_s") if config.workload.train else ("memory_bytes", "ttft_s", "tpot_s")
+    names = ("memory_bytes", "least_bytes", "step_time_s") if config.workload.train else SERVED
     found = {name: np.full(len(plans.tp), np.nan) for name in names}
     with np.errstate(all="ignore"):
         for index, plan in shapes(config, plans):
             for name, values in (_step(plan, by) if config.workload.train else _served(plan, by)).items():
                 found[name][index] = values
     return found
+
+
+def held(config: Config, plans: Many) -> dict[str, Array]:
+    """`memory_bytes` of the fullest rank, and `least_bytes`: of a server those of one request at a time, inf where not one fits."""
+    found = {name: np.full(len(plans.tp), np.nan) for name in ("memory_bytes", "least_bytes")}
+    with np.errstate(all="ignore"):
+        for index, plan in shapes(config, plans):
+            for name, values in _held(plan).items():
+                found[name][index] = values
+    return found
+
+
+def _held(plan: Shape) -> dict[str, Array]:
+    if plan.case.workload.train:
+        whole = _memory(plan)
+        return {"memory_bytes": whole, "least_bytes": whole}
+    found = room.served(plan.case, plan.held)
+    least = np.where(room.starts(plan.case, plan.held), room.least(plan.case, found).max(axis=-1), np.inf)
+    return {"memory_bytes": np.asarray(found.total_bytes.max(axis=-1)), "least_bytes": least}
+
+
+def _memory(plan: Shape) -> Array:
+    """Bytes of the fullest rank of each plan."""
+    found = memory(plan.case, plan.held) if plan.case.workload.train else room.served(plan.case, plan.held)
+    return np.asarray(found.total_bytes.max(axis=-1))
 
 
 def shapes(config: Config, plans: Many) -> Iterator[tuple[NDArray[np.intp], Shape]]:
@@ -55,13 +85,14 @@ def shapes(config: Config, plans: Many) -> Iterator[tuple[NDArray[np.intp], Shap
 
 def _case(config: Config, plans: Many, stages: Stages) -> Case:
     traits, model = _traits(config, plans), config.model
+    batches: dict[str, Any] = {name: values[:, None] for name, values in plans.batches.items()}
     rules = adapter(config.framework.name)
     of_ep, kind = plans.distinct(("ep",))
     loads = [busiest(one, rules.experts(one, stages)) for one in (plans.config(config, at) for at in of_ep)]
     return shaped(
-        config,
+        replace(config, workload=replace(config.workload, **batches)),
         traits,
-        {name: values[:, None] for name, values in vars(plans).items()},
+        {name: values[:, None] for name, values in plans.degrees.items()},
         layers(model, stages.layers, traits.mtp_stage, config.workload.wide_layers),
         array(loads)[kind][:, None],
         chunks(stages, config, traits.mtp_stage),
@@ -83,15 +114,12 @@ def _step(plan: Shape, by: Calibration) -> dict[str, Array]:
     parts = step(work(plan, by.gpu)[0], by.software)
     busy = parts.kernels_s + parts.exposed_s + parts.waiting_s
     moved = offload.seconds(case, updated(case, plan.held), stored_each(case), busy)
-    used = memory(case, plan.held).total_bytes.max(axis=-1)
-    return {"memory_bytes": used, "step_time_s": parts.total + sum(moved)}
+    return _held(plan) | {"step_time_s": parts.total + sum(moved)}
 
 
 def _served(plan: Shape, by: Calibration) -> dict[str, Array]:
     length = plan.case.workload.longest
     let_in = replace(plan, case=room.running(plan.case, plan.held, length))
-    return {
-        "memory_bytes": room.served(plan.case, plan.held).total_bytes.max(axis=-1),
-        "ttft_s": prompts_seconds(let_in, length, by)[0],
-        "tpot_s": token_seconds(let_in, length, by)[0],
-    }
+    first, each = prompts_seconds(let_in, length, by)[0], token_seconds(let_in, length, by)[0]
+    found = _held(plan) | {"ttft_s": first, "tpot_s": each}
+    return found | together.seen(plan, let_in, first, each, by)

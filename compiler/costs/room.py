@@ -80,6 +80,11 @@ def served(case: Case, held: Counts) -> Memory:
     return replace(found, kv_cache_bytes=np.maximum(kept, _longest(case)))
 
 
+def starts(case: Case, held: Counts) -> Array:
+    """Whether a server's cache has room for one request at its longest, on every stage; shape [] or [plans]."""
+    return np.asarray((given(case, memory(case, held)) >= _longest(case)).all(axis=-1))
+
+
 def least(case: Case, found: Memory) -> Array:
     """Bytes by stage of a server that runs one sequence at a time, its longest."""
     return found.total_bytes - found.kv_cache_bytes + np.minimum(_longest(case), found.kv_cache_bytes)

@@ -4,39 +4,39 @@ framework makes of it. The work is free of the framework's constants, which are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from compiler.costs.arrays import Array, array
-from compiler.costs.calibration import Calibration, GpuCalibration
+from compiler.costs.arrays import Array, array, exceeding
+from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
 from compiler.costs.comm.timed import Timed, timed
 from compiler.costs.constants import CORE_BACKWARD, EDGE, SCORES_BACKWARD, SOFT_EDGE
-from compiler.costs.pipeline import closed, flight, replay
+from compiler.costs.pipeline import closed, flight
 from compiler.costs.shape import Shape
+from compiler.costs.shown import by_kind, shown
 from compiler.costs.software import Software
 from compiler.costs.trained import share, trained
-from compiler.costs.work import states, traffic
+from compiler.costs.work import muon, states, traffic
 from compiler.costs.work.forward import whole_sequences
-from compiler.costs.work.memory import sharded
-from compiler.costs.work.params import rebuilt
+from compiler.costs.work.memory import update_bytes
+from compiler.costs.work.params import beside, rebuilt
 from compiler.costs.work.parts import Parts, parts
 
 Waiting = Callable[[Array, Array], Array]
 """Seconds of a micro-batch forward and backward on each rank -> those that a step lasts beyond the slowest rank's own work."""
 
-KINDS = ("tp", "cp", "ep", "ep_far", "ep_once", "beside", "etp", "pp")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Work(Parts):
     """Seconds at the curves' own speed, the parts of a forward pass of a micro-batch among them; `ahead` and `back`: collectives of a
-    micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`: of a step. `experts` and `waits`: counts of
+    micro-batch by kind; `gathered_*`: of sharded parameters; `synchronised`, `updated`, `orthogonal` (Muon's products): of a step. `experts` and `waits`: counts of
     layers with experts, and of those that keep the host busy beyond their kernels.
-    `weights`: 1 where backward has products for the gradients of weights. `rebuilt`: products of the pieces that backward makes again. `micro_batches` and `vpp`: one a plan, shape [] or [plans].
+    `weights`: 1 where backward has products for the gradients of weights. `rebuilt`: products of the pieces that backward makes again; `shared`: those of shared experts that hide a dispatch; `delayed`: 1 where the
+    gradients of weights hide it. `micro_batches` and `vpp`: one a plan, shape [] or [plans].
     """
 
     schedule: str
@@ -54,6 +54,9 @@ class Work(Parts):
     again_experts: Array
     weights: Array
     rebuilt: Array
+    shared: Array
+    delayed: Array
+    orthogonal: Array
     micro_batches: Array
     vpp: Array
 
@@ -81,9 +84,8 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
     passes = timed(traffic.passing(case, forward), plan, gpu)
     syncs = timed(traffic.synchronising(case, held), plan, gpu)
     none, graphs = 0 * case.running.layers, case.workload.cuda_graphs
-    ahead, back = _by_kind(passes, none)
+    ahead, back = by_kind(passes, none)
     own = trained(case, held)
-    moved = states.updated(case) * sharded(case, own, 1) + case.gradient_bytes * sharded(case, own, 2)
     found = Work(
         **vars(replace(kernels, launches=kernels.launches * (graphs == "none"))),
         schedule=flight.schedule(case),
@@ -96,36 +98,19 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
         gathered_ahead=sum((item.flow.forward * item.call_s for item in syncs), none),
         gathered_back=sum((item.flow.backward * item.call_s for item in syncs), none),
         synchronised=sum((item.flow.step * item.call_s for item in syncs), none),
-        updated=moved / case.hardware.gpu.memory_bandwidth,
+        updated=update_bytes(case, held) / case.hardware.gpu.memory_bandwidth,
         again=none + (case.workload.recompute == "full"),
         again_core=none + ("core_attn" in case.rebuilt),
         again_experts=none + ("moe" in case.rebuilt),
         weights=none + share(case),
         rebuilt=kernels.products * rebuilt(case) / np.maximum(held.dense_gemm, 1),
+        shared=kernels.products * beside(case) / np.maximum(held.dense_gemm, 1),
+        delayed=none + case.workload.delayed_weight_gradients,
+        orthogonal=muon.seconds(case, gpu),
         micro_batches=case.of_a_plan(case.micro_batches),
         vpp=case.of_a_plan(case.vpp),
     )
     return found, [*passes, *syncs]
-
-
-def _by_kind(passes: Sequence[Timed], none: Array) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Seconds of a micro-batch's collectives, forward and backward."""
-    ahead, back = (dict.fromkeys(KINDS, none) for _ in range(2))
-    for item in passes:
-        for kind, part in _kinds(item):
-            ahead[kind] = ahead[kind] + part * item.flow.forward * item.call_s
-            back[kind] = back[kind] + part * item.flow.backward * item.call_s
-    return ahead, back
-
-
-def _kinds(item: Timed) -> list[tuple[str, Array]]:
-    """What a flow counts as, and how much of it does: a dispatch by what carries it, in Software's words."""
-    flow, far = item.flow, array(item.reach.domains) > 1
-    if flow.kind != "ep":
-        return [(flow.kind, array(1))]
-    if flow.overlapped or flow.copies:
-        return [("beside" if flow.overlapped else "ep_once", array(1))]
-    return [("ep", array(~far)), ("ep_far", array(far))]
 
 
 def _waits(case: Case) -> Array:
@@ -157,9 +142,9 @@ def stages(work: Work, by: Software) -> Stages:
     backward = backward + work.again * once + work.again_core * (core + scores)
     backward = backward + work.again_experts * (by.grouped * work.grouped + by.permuted * work.permuted)
     backward = backward + by.products * work.rebuilt + by.accumulated * work.accumulated
-    shown = {kind: getattr(by, "ep" if kind == "etp" else kind) for kind in KINDS}
-    shown_ahead = sum((shown[kind] * work.ahead[kind] for kind in KINDS), 0 * once)
-    shown_back = sum((shown[kind] * work.back[kind] for kind in KINDS), 0 * once)
+    shared, weights = by.products * work.shared, work.delayed * work.weights * products
+    shown_ahead = shown(by, work.ahead, shared, 0 * once)
+    shown_back = shown(by, work.back, (1 + work.weights) * shared, weights)
     waits = exceeding(by.fsdp * work.gathered_ahead, once + shown_ahead, EDGE)
     waits = waits + exceeding(by.fsdp * work.gathered_back, backward + shown_back, EDGE)
     host = by.kernel_s * work.launches + by.expert_s * work.experts + by.wait_s * work.waits
@@ -187,49 +172,22 @@ class Step:
         return total
 
 
-def exceeding(spent: Array, window: Array, edge: float) -> Array:
-    """Seconds of a stream that show beside a window of another one: few while it fits, and what exceeds it beyond.
-
-    `(spent^edge + window^edge)^(1/edge) - window`, without a difference of two numbers that are nearly equal.
-    """
-    longer = np.maximum(spent, window)
-    ratio = np.minimum(spent, window) / np.maximum(longer, np.finfo(float).tiny)
-    return np.asarray(longer - window + longer * np.expm1(np.log1p(ratio**edge) / edge))
-
-
-def chunk_shares(plan: Shape, by: Calibration) -> tuple[float, ...]:
-    """What part of its rank's seconds each virtual stage takes, where those of a rank are not alike; empty where they are."""
-    if plan.case.chunks is None:
-        return ()
-    each, vpp = stages(work(plan.apart(), by.gpu)[0], by.software).total, int(plan.case.vpp)
-    ranks = np.tile(each.reshape(vpp, -1).sum(axis=0), vpp)
-    shares = np.where(ranks > 0, each / np.maximum(ranks, np.finfo(float).tiny), 1 / vpp)
-    return tuple(float(part) for part in shares)
-
-
-def replayed(plan: Shape, by: Calibration) -> Waiting:
-    """What the ranks of one plan wait for each other, by a replay of its schedule."""
-    case = plan.case
-    sizes = (int(case.vpp), int(case.micro_batches), int(case.group), chunk_shares(plan, by))
-
-    def waiting(forward: Array, backward: Array) -> Array:
-        if case.pp == 1:
-            return array(0.0)
-        return array(replay.Pipeline(flight.schedule(case), forward, backward, *sizes).bubble())
-
-    return waiting
+def passes(work: Work, by: Software) -> tuple[Array, Array]:
+    """Seconds of one micro-batch on each stage, forward and backward: one part of three, or of four where all is computed once more."""
+    whole = stages(work, by).total
+    forward = whole / (3 + work.again)
+    return forward, whole - forward
 
 
 def step(work: Work, by: Software, waiting: Waiting | None = None) -> Step:
     """A step: the slowest rank's micro-batches, what ranks wait for each other (in closed form unless `waiting` says it), and what
     happens once.
     """
-    whole = stages(work, by).total
-    forward = whole / (3 + work.again)  # one part of three, or of four where all is computed once more
+    forward, backward = passes(work, by)
     if waiting is None:
-        bubble = closed.bubble(work.schedule, forward, whole - forward, work.vpp, work.micro_batches)
+        bubble = closed.bubble(work.schedule, forward, backward, work.vpp, work.micro_batches)
     else:
-        bubble = waiting(forward, whole - forward)
+        bubble = waiting(forward, backward)
     ranks = work.on_ranks()
     each = stages(ranks, by)
     total, count, scale = each.total, work.micro_batches, by.scale
@@ -245,6 +203,6 @@ def step(work: Work, by: Software, waiting: Waiting | None = None) -> Step:
         waiting_s=scale * count * at_slowest(each.waiting),
         bubble_s=scale * bubble,
         gradients_s=scale * synced,
-        optimizer_s=scale * by.optimizer * ranks.updated.max(axis=-1),
+        optimizer_s=scale * (by.optimizer * ranks.updated + by.products * ranks.orthogonal).max(axis=-1),
         fixed_s=scale * (by.micro_s * count + by.step_s),
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
 from compiler.costs.engine import Demand, demand, serve
 from compiler.costs.serve import Decode, Prefill
@@ -37,7 +40,7 @@ class Aggregated:
 def rows(plan: Shape, prefill: Sequence[Prefill], decode: Sequence[Decode], by: Calibration) -> Iterator[Aggregated]:
     """At each length of prompts. Engines were measured without batches in halves."""
     workload = plan.case.workload
-    halves = workload.role is not None or workload.two_batch_overlap
+    halves = by_halves(workload)
     return rough(prefill, decode, int(plan.case.ranks), workload) if halves else served(plan, by)
 
 
@@ -82,6 +85,30 @@ def steady(load: Demand, by: Engine, clients: int, copies: float, gpus: int) -> 
         requests_per_s=done,
         output_tokens_per_s_per_gpu=done * output / gpus,
     )
+
+
+def seen(plan: Shape, let_in: Shape, ttft: Array, tpot: Array, by: Calibration) -> dict[str, Array]:
+    """The same of many plans at the longest prompt: `seen_ttft_s`, `seen_tpot_s` and `requests_per_s` of an instance. `let_in`: with the
+    requests that run at a time; `ttft` and `tpot`: the two phases' own times.
+    """
+    case, output = plan.case, plan.case.workload.output_length
+    if by_halves(case.workload):
+        each = tpot + ttft / output
+        batch = case.of_a_plan(array(let_in.case.workload.global_batch_size))
+        return {
+            "seen_ttft_s": np.full_like(each, np.nan),
+            "seen_tpot_s": each,
+            "requests_per_s": batch / (each * output),
+        }
+    load = demand(plan.at(sequence_lengths=[case.workload.longest]), by.gpu)
+    found = serve(load, by.engine)
+    rate = found.running * case.of_a_plan(case.adp) / (found.tpot_s * output)
+    return {"seen_ttft_s": found.ttft_s, "seen_tpot_s": found.tpot_s, "requests_per_s": rate}
+
+
+def by_halves(workload: Workload) -> bool:
+    """Whether a plan has one phase alone, or works on batches in halves."""
+    return workload.role is not None or workload.two_batch_overlap
 
 
 def sure(row: Aggregated, known: Uncertainty) -> Aggregated:

@@ -186,7 +186,7 @@ def _served(common: Costs, plan: Shape, by: Calibration) -> Costs:
     decode = tuple(serve.decode(this, length, by) for length, this in tokens)
     return replace(
         common,
-        communication=tuple(serve.rows(_longest(plan), by)),
+        communication=tuple(serve.rows(longest(plan), by)),
         prefill=prefill,
         decode=decode,
         aggregated=tuple(together.rows(plan, prefill, decode, by)),
@@ -199,7 +199,8 @@ def _running(plan: Shape, length: int) -> Shape:
     return replace(plan, case=room.running(plan.case, plan.held, length))
 
 
-def _longest(plan: Shape) -> Shape:
+def longest(plan: Shape) -> Shape:
+    """With the requests of the longest prompts that run at a time."""
     return _running(plan, plan.case.workload.longest) if plan.case.workload.sequence_lengths else plan
 
 
@@ -212,7 +213,7 @@ def _dispatch(plan: Shape, by: Calibration) -> tuple[Form, ...]:
         case = plan.case
         phases = [whole_sequences(case, "train", workload.longest)]
     else:
-        case = _longest(plan).case
+        case = longest(plan).case
         phases = [whole_sequences(case, "prefill", workload.longest), one_token(case, workload.longest)]
         phases = [forward for forward in phases if workload.role in (None, forward.phase)]
     return tuple(form for forward in phases for form in forms(case, forward, plan.reaches["ep"], by.gpu))

@@ -11,8 +11,9 @@ from compiler.costs.arrays import settled
 from compiler.costs.calibration import Calibration
 from compiler.costs.comm.timed import Row, row
 from compiler.costs.pipeline import flight
+from compiler.costs.replayed import replayed
 from compiler.costs.shape import Shape
-from compiler.costs.step import replayed, step, work
+from compiler.costs.step import step, work
 from compiler.costs.work import flops
 
 

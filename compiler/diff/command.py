@@ -19,8 +19,9 @@ from compiler.diff.compared import Compared, compare
 from compiler.diff.side import Side
 from compiler.diff.text import markdown, text
 from compiler.diff.verdict import Verdict
-from compiler.entry import Parser, finish
+from compiler.entry import Parser, finish, say
 from compiler.errors import shown
+from compiler.waiting import waiting
 
 EXAMPLE = (
     "example: python -m compiler.diff out/OLD out/NEW, or python -m compiler.diff out/OLD workload.micro_batch_size=2"
@@ -43,10 +44,11 @@ def run(argv: Sequence[str]) -> int:
         found = _with_overrides(old, args.new)
     _warn(found)
     if args.json:
-        print(json.dumps(contents(found), indent=1))
+        say(json.dumps(contents(found), indent=1))
+    elif args.html:
+        say(_html(found).rstrip("\n"))
     else:
-        for row in (markdown if args.markdown else text)(found, whole=args.all):
-            print(shown(row))
+        say(*map(shown, (markdown if args.markdown else text)(found, whole=args.all)))
     return 0 if VERDICTS.index(found.verdict) <= VERDICTS.index(args.allow) else 1
 
 
@@ -61,6 +63,15 @@ def contents(found: Compared) -> dict[str, object]:
         "changes": [asdict(change) for change in found.changes],
         "edited": {which.label: [asdict(edit) for edit in which.edits] for which in (found.old, found.new)},
     }
+
+
+def _html(found: Compared) -> str:
+    from compiler.diff import page
+    from compiler.report import html
+
+    return html.page(
+        f"{found.old.label} \N{RIGHTWARDS ARROW} {found.new.label}", page.answers(found), page.sections(found)
+    )
 
 
 def _read(path: str) -> Side:
@@ -79,7 +90,7 @@ def _with_overrides(old: Side, overrides: Sequence[str]) -> Compared:
     """The old plan and what its configuration compiles to with overrides. Raises ConfigError for what does not compile."""
     from compiler.config.again import compiled
 
-    with TemporaryDirectory(prefix="rankplan-") as place:
+    with TemporaryDirectory(prefix="rankplan-") as place, waiting("compiling the other plan"):
         plan = compiled(old.path, overrides)
         return compare(old, side.read(plan.write(place, "new"), f"with {' '.join(overrides)}"))
 
@@ -99,6 +110,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, with every change")
     form.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request")
+    form.add_argument("--html", action="store_true", help="print a page, to be sent to a file")
     parser.add_argument("--all", action="store_true", help="print long lists whole")
     parser.add_argument(
         "--allow",

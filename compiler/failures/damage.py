@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.failures.laid_out import LaidOut
+from compiler.cluster.layout import Layout
 from compiler.failures.losses import Lost, Mask
 from compiler.failures.replicas import Replicas
 from compiler.layout.grid import Grid, Ranks
@@ -35,7 +35,7 @@ class Damage:
         return not len(self.lost_stages) and not len(self.lost_experts)
 
 
-def damage(plan: LaidOut, copies: Replicas, lost: Lost) -> Damage:
+def damage(plan: Layout, copies: Replicas, lost: Lost) -> Damage:
     """`copies` are the plan's replicas."""
     ranks = np.flatnonzero(lost.ranks)
     own = ranks % plan.size
@@ -53,7 +53,7 @@ def damage(plan: LaidOut, copies: Replicas, lost: Lost) -> Damage:
     )
 
 
-def _groups(plan: LaidOut, mask: Mask) -> dict[str, Ranks]:
+def _groups(plan: Layout, mask: Mask) -> dict[str, Ranks]:
     """Groups of one instance that lost a rank."""
     if not mask.any():
         return {}
@@ -61,7 +61,7 @@ def _groups(plan: LaidOut, mask: Mask) -> dict[str, Ranks]:
     return {kind: index for kind, index in found.items() if len(index)}
 
 
-def _experts(plan: LaidOut, ranks: Ranks) -> Ranks:
+def _experts(plan: Layout, ranks: Ranks) -> Ranks:
     """Ids of the experts that ranks of an instance hold."""
     if not plan.experts.blocks:
         return np.zeros(0, dtype=np.int64)
@@ -71,7 +71,7 @@ def _experts(plan: LaidOut, ranks: Ranks) -> Ranks:
     return np.unique(np.concatenate(ids)) if ids else np.zeros(0, dtype=np.int64)
 
 
-def _gone(plan: LaidOut, lost: Mask) -> tuple[Ranks, Ranks]:
+def _gone(plan: Layout, lost: Mask) -> tuple[Ranks, Ranks]:
     """Ranks of an instance whose shard no rank of any instance has any more: of dense layers, and of experts."""
     ranks = np.arange(plan.size, dtype=np.int64)
     dense = _shard(plan.attention, ("tp", "pp"), ranks)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.cluster.inventory import Host
+from compiler.cluster.layout import Layout
 from compiler.cluster.slots import Slots
 from compiler.errors import ConfigError, Problem, short
-from compiler.failures.laid_out import LaidOut
 from compiler.layout.grid import Ranks
 from compiler.nearest import near, one_of
 
@@ -49,7 +49,7 @@ class Cluster:
         return Lost(slots[self.slot], slots, tuple(spares))
 
 
-def cluster(plan: LaidOut, spares: Sequence[Host]) -> Cluster:
+def cluster(plan: Layout, spares: Sequence[Host]) -> Cluster:
     """`spares` are the hosts that the plan keeps without ranks."""
     ranks = np.arange(plan.size * plan.instances, dtype=np.int64)
     slots = plan.slots

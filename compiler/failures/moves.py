@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from compiler.failures.laid_out import LaidOut
+from compiler.cluster.layout import Layout
 from compiler.failures.losses import Cluster, Lost
 from compiler.failures.repair import Machines, Seating
 from compiler.failures.replicas import Replicas
@@ -55,7 +55,7 @@ class Move:
 
 
 def moves(
-    plan: LaidOut,
+    plan: Layout,
     clusters: tuple[Cluster, Cluster],
     copies: Replicas,
     places: Machines,

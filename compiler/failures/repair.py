@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.cluster.inventory import Host
-from compiler.failures.laid_out import LaidOut
+from compiler.cluster.layout import Layout
 from compiler.failures.losses import Cluster, Lost, Mask
 from compiler.failures.replicas import Replicas
 from compiler.layout.grid import Ranks
@@ -73,7 +73,7 @@ class Copies:
         return len(self.members)
 
 
-def copies_of(plan: LaidOut, own: Replicas) -> Copies:
+def copies_of(plan: Layout, own: Replicas) -> Copies:
     """`own` are the plan's replicas."""
     if plan.instances > 1:
         return Copies(np.arange(plan.size * plan.instances, dtype=np.int64).reshape(plan.instances, -1), "instance")

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from compiler.failures.laid_out import LaidOut
+from compiler.cluster.layout import Layout
 from compiler.layout.grid import Ranks
 
 CLOSED = ("tp", "cp", "pp", "etp", "ep")
@@ -38,7 +38,7 @@ class Replicas:
         return np.unique(self.of[ranks])
 
 
-def replicas(plan: LaidOut) -> Replicas:
+def replicas(plan: Layout) -> Replicas:
     """Replicas of every instance, the first one's first; those of an instance run by their lowest rank."""
     label = _labels(plan)
     _, own = np.unique(label, return_inverse=True)
@@ -48,7 +48,7 @@ def replicas(plan: LaidOut) -> Replicas:
     return Replicas(of, members)
 
 
-def _labels(plan: LaidOut) -> Ranks:
+def _labels(plan: Layout) -> Ranks:
     """The lowest rank of each rank's replica: each group passes on the lowest that one of its ranks knows, until none learns more."""
     label = np.arange(plan.size, dtype=np.int64)
     tables = [plan.groups[kind] for kind in CLOSED if kind in plan.groups and plan.groups.size(kind) > 1]

@@ -10,7 +10,8 @@ from compiler.errors import CompilerError, ConfigError, InvariantError, Problem
 from compiler.fixes import change, text
 from compiler.fixes.budget import Budget
 from compiler.fixes.candidates import Overrides
-from compiler.fixes.search import Load, Search, changed
+from compiler.fixes.pasted import Load, changed
+from compiler.fixes.search import Search
 from compiler.specs.config import Config
 
 _EXAMPLE = re.compile(r"as in |KEY=|\bkey=")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as of
 from itertools import chain, count, islice
@@ -13,11 +13,10 @@ from compiler.errors import CompilerError, Problem
 from compiler.fixes import candidates, change, degrees, text
 from compiler.fixes.budget import DEAR, DEPTH, FOUND, LONGER, LOOKS, RANKS, SHOWN, WEIGHED, WIDTH, Budget
 from compiler.fixes.candidates import Overrides
+from compiler.fixes.pasted import Load, changed, joined, pasted
 from compiler.specs import ranges
 from compiler.specs.config import Config
 from compiler.specs.workload import ROLES
-
-Load = Callable[[Sequence[str]], Config]
 
 _OF_DEGREES = re.compile(r"\b(tp|cp|pp|vpp|ep|etp|dp|adp|degrees|instances|parallel|stages?|nodes)[0-9]*\b")
 """Words of a problem that other degrees may mend."""
@@ -54,7 +53,9 @@ class Search:
                 solved = self.solved(start, depth)
                 found += [solved] if solved and len(found) < SHOWN else []
         first = _of_ranks(problem) or text.meant(problem.instead) is not None
-        return self._best(found, candidates.role(problem), first=first)
+        best = self._best(found, candidates.role(problem), first=first)
+        ready = (pasted(item, self.config, self.given, self.load, self.budget) for item in best)
+        return list(dict.fromkeys(item for item in ready if item))
 
     def _best(self, found: Sequence[Overrides], role: str | None, *, first: bool) -> list[Overrides]:
         """Those with fewest warnings and then the shortest; `first`: the first of them stays so, whatever the others are."""
@@ -84,7 +85,7 @@ class Search:
         if [_rule(problem) for problem in left] != [BATCH]:
             return start
         config = self._config(start)
-        more = [] if config is None else [item for item in candidates.of(left[0], config) if _joined(start, item)]
+        more = [] if config is None else [item for item in candidates.of(left[0], config) if joined(start, item)]
         return (*start, *more[0]) if more else start
 
     def _starts(self, problem: Problem) -> Iterator[tuple[Overrides, bool]]:
@@ -106,8 +107,8 @@ class Search:
         if depth == 0 or config is None:
             return None
         for more in self._further(chosen, config, left):
-            joined = _joined(chosen, more)
-            solved = self.solved(joined, depth - 1) if joined else None
+            both = joined(chosen, more)
+            solved = self.solved(both, depth - 1) if both else None
             if solved or self.budget.left <= 0:
                 return solved
         return None
@@ -233,18 +234,3 @@ def _rule(problem: Problem) -> str:
 def _whole(config: Config) -> float:
     """What it takes to lay out and to cost, in looks at the declared rules."""
     return (15 if config.workload.pools is None else 60) * (1 + config.hardware.gpus / RANKS)
-
-
-def changed(given: Sequence[str], chosen: Overrides) -> list[str]:
-    """The user's overrides with others, each in the place of its key."""
-    keys = {change.key(item) for item in chosen}
-    return [*(item for item in given if change.key(item) not in keys), *chosen]
-
-
-def _joined(chosen: Overrides, more: Overrides) -> Overrides | None:
-    """Both; of a list of arguments the later, which holds the earlier. None where they say two things of one key."""
-    keys = {change.key(item) for item in more}
-    both = {key for key in map(change.key, chosen) if key in keys}
-    if any(not key.endswith("args") for key in both):
-        return None
-    return (*(item for item in chosen if change.key(item) not in both), *more)

@@ -51,8 +51,8 @@ class Adapter:
         return ()
 
     def registered(self, config: Config) -> bool:
-        """Whether the table of its parser has all that it takes."""
-        return True
+        """Whether the table of its parser has all that it takes; a program of the user's own may take more."""
+        return not config.launch.command
 
     def needs(self, config: Config) -> Iterable[Need]:
         """What its program wants of the user and is not given."""
@@ -183,6 +183,10 @@ class Adapter:
 
     def widens(self, config: Config, precision: str) -> bool:
         """Whether it takes weights of a precision that the GPU has no units for, and computes in a wider one."""
+        return False
+
+    def takes_map(self, config: Config) -> bool:
+        """Whether it is started with a map of experts, where loads ask for one."""
         return False
 
     def located(self, world: World, experts: ExpertMap) -> Iterator[Artifact]:

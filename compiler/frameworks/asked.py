@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from compiler.checks import Check, check, warned
+from compiler.checks import Check, check, rule, warned
 from compiler.specs.config import Config
 
 
@@ -54,6 +54,7 @@ def args_key(config: Config) -> str:
     return f"workload.pools.{role}.args" if role else "framework.args"
 
 
+@rule
 def draft_layers(config: Config, where: str) -> Iterator[Check]:
     """Drafts are a multi-token-prediction layer's; `where` says what the server would load it by."""
     drafts, layers = asked(config).drafts, config.model.num_nextn_predict_layers
@@ -79,6 +80,7 @@ def cache_option(config: Config, names: Mapping[str, str]) -> tuple[str, ...]:
     return () if asked_for is None else (f"{CACHE}={names[asked_for]}",)
 
 
+@rule
 def cache_unsaid(config: Config, given: Mapping[str, str], source: str) -> Iterator[Check]:
     """A cache that only the user's arguments make narrow is costed as the server would keep it by itself."""
     if asked(config).cache is None and given.get(CACHE, "auto") != "auto":

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 from compiler.specs.model import Model
@@ -75,6 +75,7 @@ def _attention(model: Model, tp: int) -> Iterator[Cut]:
     yield Cut("attention", "heads", heads * value, tp, COLUMNS, "columns", "tp")
 
 
+@rule
 def rules(config: Config, source: str, over: Over) -> Iterator[Check]:
     """`source` names the server and its version. One check for each class whose weights are stored in blocks."""
     model, facts = config.model, version(config).facts.get("weight_blocks", {})

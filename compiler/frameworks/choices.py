@@ -1,15 +1,18 @@
-"""Options that take one of a few values: kernels of experts and attention, what carries KV caches. A release's own are in `versions.yaml`."""
+"""Keys that take one of a few values, where no parser's table has them: kernels of experts, what carries KV caches. A release's own are in
+`versions.yaml`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.versions import version
 from compiler.nearest import one_of
 from compiler.specs.config import Config
 
 
+@rule
 def rules(config: Config, source: str, given: Mapping[str, object], *, sure: bool = True) -> Iterator[Check]:
     """One check for each of `given` that the release has a list for; not `sure` where its parser was not at hand to read."""
     found = version(config)

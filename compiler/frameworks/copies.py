@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.errors import short
 from compiler.specs.config import Config
 from compiler.words import whole
@@ -17,6 +17,7 @@ def counted(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
+@rule
 def rules(config: Config, source: str, option: str, value: object, fix: str, *, first: int = 0) -> Iterator[Check]:
     """`value` of `option` is `first` and the copies: none, or up to one of each expert for each ep rank, beyond which every rank
     holds all experts twice. Nothing where the model has no experts.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.specs.config import Config
 
 RDMA_PEERS, NVLINK_PEERS = 20, 8
 """What DeepEP's high-throughput kernels are compiled for: nodes of a group, and ranks of it on each of them."""
 
 
+@rule
 def deepep(config: Config, backend: str, ranks: int, source: str) -> Iterator[Check]:
     """Its high-throughput kernels between nodes know 20 peers over RDMA, with 8 ranks each over NVLink; within an NVLink domain,
     also one of several nodes, they need no RDMA.
@@ -43,6 +44,7 @@ def deepep(config: Config, backend: str, ranks: int, source: str) -> Iterator[Ch
     yield from domain(config, backend, ranks, source)
 
 
+@rule
 def domain(config: Config, backend: str, ranks: int, source: str) -> Iterator[Check]:
     """Kernels that find an NVLink domain by counting its ranks (HybridEP is DeepEP's) wait for a whole one."""
     hardware, name = config.hardware, config.framework.name

@@ -1,4 +1,6 @@
-"""What an option takes, as a line of a parser's table says it behind the name: `int >=1`, `float >0 <=1`, `many in a b`, `switch`."""
+"""What an option takes, as a line of a parser's table says it behind the name: `int >=1`, `float >0 <=1`, `many in a b`,
+`loose in a_b` (however it is spelt: `A-B` too), `switch`.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +32,7 @@ class Kind:
     many: bool = False
     bounds: tuple[tuple[str, float], ...] = ()
     choices: tuple[str, ...] = ()
+    loose: bool = False
 
     def wrong(self, values: Sequence[str], *, joined: bool) -> str | None:
         """What is wanted where values are none of these; `joined` says that the first stands behind an equals sign."""
@@ -45,7 +48,7 @@ class Kind:
         if value.lower() in _NONE:
             return True
         if self.choices:
-            return value in self.choices
+            return value in self.choices or (self.loose and _bare(value) in map(_bare, self.choices))
         if self.type in ("text", "bool"):
             return self.type == "text" or value.lower() in _TRUTHS
         try:
@@ -65,7 +68,8 @@ class Kind:
     def instead(self, value: str) -> str:
         """A value that it takes and that may be meant; empty where nobody can say."""
         if self.choices:
-            return (near(value, self.choices, 1) or [""])[0]
+            alike = {_bare(choice) if self.loose else choice: choice for choice in self.choices}
+            return alike.get((near(_bare(value) if self.loose else value, list(alike), 1) or [""])[0], "")
         least = next((bound for sign, bound in self.bounds if sign == ">="), None)
         below = least is not None and re.fullmatch(r"-?[0-9]+", value) and int(value) < least
         return f"{least:g}" if below else ""
@@ -77,4 +81,8 @@ def kind(text: str) -> Kind:
     words = head.split()
     bounds = tuple((found[1], float(found[2])) for word in words if (found := re.fullmatch(r"([<>]=?)(\S+)", word)))
     named = next((word for word in words if word in _TYPES), "text" if choices else "")
-    return Kind(named, "many" in words, bounds, tuple(choices.split()))
+    return Kind(named, "many" in words, bounds, tuple(choices.split()), "loose" in words)
+
+
+def _bare(value: str) -> str:
+    return value.lower().replace("-", "_")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from compiler import plugins
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.errors import short
 from compiler.frameworks.kinds import Kind, kind
 from compiler.frameworks.told import Said, words
@@ -32,7 +32,8 @@ class Parser:
     def knows(self, option: str) -> bool:
         if option in self.options or option.replace("--no-", "--", 1) in self.options:
             return True
-        if f"{option.partition('.')[0]}{ANY}" in self.options:
+        parts = option.split(".")
+        if any(f"{'.'.join(parts[:count])}{ANY}" in self.options for count in range(1, len(parts))):
             return True
         return self.abbreviates and any(known.startswith(option) for known in self.options)
 
@@ -43,6 +44,7 @@ class Parser:
         return kind(self.options.get(name, ""))
 
 
+@rule
 def rules(config: Config, said: Iterable[Said], *, abbreviates: bool = False, own: bool = True) -> Iterator[Check]:
     """One check for each option that the parser does not know or whose value it does not take: an error where the release's own
     parser is at hand and reads the arguments, a warning where another one's is, or a program or configuration of the user's
@@ -53,7 +55,7 @@ def rules(config: Config, said: Iterable[Said], *, abbreviates: bool = False, ow
         return
     release = version(config).number
     parser = table(config.framework.name, release, abbreviates=abbreviates)
-    sure = parser.release == release and not config.launch.command and own
+    sure = parser.release == release and own
     whose, found = f"{config.framework.name} {parser.release}", list(_wrong(parser, items))
     for option, message, fix in found or [(f"{len(items)} options", "", "")]:
         yield check(
@@ -81,8 +83,9 @@ def _wrong(parser: Parser, items: Iterable[Said]) -> Iterator[tuple[str, str, st
         if wanted is not None:
             value = short(" ".join(item.values if takes.many else item.values[:1])) or "nothing"
             better = takes.instead(item.values[0] if item.values else "")
-            joint = " " if option.startswith("-") else "="
-            fix = f"write {option}{joint}{better}, or {leave}" if better else f"give {option} {wanted}, or {leave}"
+            joint = " " if option.startswith("-") and "." not in option else "="
+            other = "give it one of these" if takes.choices else f"give {option} {wanted}"
+            fix = f"write {option}{joint}{better}, or {leave}" if better else f"{other}, or {leave}"
             fix = f"write {option} alone, or {leave}" if takes.type == "switch" else fix
             yield option, f"framework.args gives {_plain(option)} {_plain(value)}, and {{}} takes {_plain(wanted)}", fix
 

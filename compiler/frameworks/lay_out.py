@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from compiler.cluster.hosts import of_plan
 from compiler.cluster.share import share
 from compiler.cluster.slots import Slots, from_inventory, nominal
+from compiler.expert_map import mapped
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.layout.stages import split
@@ -17,13 +20,15 @@ def lay_out(config: Config) -> World:
     rules = adapter(config.framework.name)
     attention, expert = rules.grids(config)
     stages = split(stage_layers(config) or (), config.parallel.pp)
+    experts = rules.experts(config, stages)
     return World(
         config=config,
         degrees=config.degrees,
+        instances=config.framework.instances,
         attention=attention,
         expert=expert,
         stages=stages,
-        experts=rules.experts(config, stages),
+        experts=replace(experts, by_layer=mapped(config, experts) and rules.takes_map(config)),
         slots=_slots(config),
         kinds=rules.kinds(config, attention, expert),
         traits=rules.traits(config),

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.specs.config import Config
 from compiler.specs.model import Model
 
@@ -58,6 +58,7 @@ def _attention(model: Model, tp: int) -> Iterator[Side]:
         yield Side("q_lora_rank", model.q_lora_rank, 1, "tp")
 
 
+@rule
 def rows(config: Config, source: str, recipe: str, table: Mapping[str, int], *, scattered: bool) -> Iterator[Check]:
     """Tokens of a micro-batch on a rank; `scattered`: over tp too where layers take them, and gathered for their products."""
     workload, degrees, name = config.workload, config.degrees, config.framework.name
@@ -98,6 +99,7 @@ def _length(config: Config, table: Mapping[str, int], split: int) -> int:
     return -(-config.workload.longest // step) * step
 
 
+@rule
 def widths(
     config: Config, source: str, recipe: str, width: int, found: Iterable[Side], *, kept: bool = False
 ) -> Iterator[Check]:

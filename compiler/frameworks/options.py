@@ -65,3 +65,12 @@ def sizes(arguments: Sequence[str], names: Sequence[str]) -> Iterator[int]:
         if taken and (equals or not is_flag(argument)):
             found = whole(text if equals else argument)
             yield from () if found is None else (found,)
+
+
+def leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
+    """Dotted keys of a mapping with their values that are no mappings; an empty one is a value."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from leaves(f"{key}.{name}", inner)
+    else:
+        yield key, value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, warned
+from compiler.checks import Check, check, rule, warned
 from compiler.frameworks.options import options
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
@@ -24,6 +24,7 @@ SAME = (
 """Names of one format: a server's own of its kernels, and those of checkpoints."""
 
 
+@rule
 def rules(config: Config, source: str, aliases: dict[str, str]) -> Iterator[Check]:
     """`source` names the server and its version; `aliases` are other spellings of its options."""
     model, name = config.model, config.framework.name
@@ -65,6 +66,7 @@ def rules(config: Config, source: str, aliases: dict[str, str]) -> Iterator[Chec
     )
 
 
+@rule
 def _online(config: Config, asked: str | None) -> Iterator[Check]:
     """Weights that the server quantises as it loads them are counted by `workload.precision` alone."""
     precision = config.workload.precision
@@ -83,6 +85,7 @@ def _online(config: Config, asked: str | None) -> Iterator[Check]:
         )
 
 
+@rule
 def _bits(config: Config, source: str, method: str, known: list[int] | None) -> Iterator[Check]:
     """Integers of some sizes alone have kernels."""
     schemes = (name for form in config.model.stored.values() for name in form.scheme.split("+"))

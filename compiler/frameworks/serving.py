@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from compiler.checks import Check, Status, check, failed
+from compiler.checks import Check, Status, check, failed, rule
 from compiler.cluster.share import share
 from compiler.frameworks.emission import ANYWHERE, Computed, flags, is_flag
 from compiler.frameworks.options import options
@@ -129,6 +129,7 @@ def heard(config: Config, source: str) -> Check:
     )
 
 
+@rule
 def common(config: Config, source: str, flags: Sequence[str], *, positional: bool = False) -> Iterator[Check]:
     """Rules of every inference server; `source` names it and its version, `flags` are those of the weights."""
     yield from _limits(config, source)
@@ -136,6 +137,7 @@ def common(config: Config, source: str, flags: Sequence[str], *, positional: boo
     yield from _checkpoint(config, source, weights(config, flags, positional=positional), flags[0])
 
 
+@rule
 def _limits(config: Config, source: str) -> Iterator[Check]:
     """What none of them does: train, order ranks in another way, interleave stages."""
     name, degrees = config.framework.name, config.degrees
@@ -165,6 +167,7 @@ def _limits(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _checkpoint(config: Config, source: str, found: str | None, flag: str) -> Iterator[Check]:
     """Where the weights are, `found` in the arguments or not, and their format."""
     name = config.framework.name
@@ -196,6 +199,7 @@ def format_said(config: Config, source: str, asked: Sequence[str]) -> Check:
     )
 
 
+@rule
 def environment(config: Config, names: Mapping[str, str]) -> Iterator[Check]:
     """Variables that would change the plan behind its back; `names` says what each would do."""
     given = {**config.site.environment, **config.launch.environment}

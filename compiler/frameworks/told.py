@@ -54,6 +54,12 @@ def whole_numbers(values: tuple[str, ...]) -> list[int] | None:
     return None if None in found else [number for number in found if number is not None]
 
 
+def count(values: tuple[str, ...]) -> int | None:
+    """One whole number above 0."""
+    found = whole(values[-1]) if values else None
+    return found or None
+
+
 def part(values: tuple[str, ...]) -> float | None:
     """A part of one."""
     try:

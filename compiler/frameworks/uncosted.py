@@ -1,10 +1,13 @@
-"""Arguments of training that change memory or time and that no cost of ours follows: by framework, and what each changes."""
+"""Arguments that change memory or time and that no cost of ours follows: by framework, and what each changes.
+
+Of an option that costs follow for most of its values, those that they do not: the option and the value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compiler.checks import Check, warned
+from compiler.checks import Check, rule, warned
 from compiler.frameworks.told import words
 from compiler.specs.config import Config
 
@@ -13,10 +16,13 @@ _OVERLAP = "work that runs beside other work"
 _FUSION = "fewer kernels and copies"
 _OFFLOAD = "what goes to the host's memory"
 
+_HOST_CACHE = "keys and values that wait in the host's memory: prompts that are found there"
+_GROUPS = "weights that are fetched from the host's memory"
+
 UNCOSTED: Mapping[str, Mapping[str, str]] = {
     "megatron": {
         **dict.fromkeys(("--optimizer-cuda-graph",), _GRAPHS),
-        **dict.fromkeys(("--delay-wgrad-compute", "--moe-shared-expert-overlap", "--tp-comm-overlap"), _OVERLAP),
+        **dict.fromkeys(("--tp-comm-overlap",), _OVERLAP),
         **dict.fromkeys(("--defer-embedding-wgrad-compute", "--overlap-cpu-optimizer-d2h-h2d"), _OVERLAP),
         **dict.fromkeys(("--overlap-param-gather-with-optimizer-step",), _OVERLAP),
         **dict.fromkeys(("--moe-permute-fusion", "--moe-router-fusion", "--moe-permute-fusion-into-hybridep"), _FUSION),
@@ -24,9 +30,28 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("--cpu-offloading-num-layers",), _OFFLOAD),
         **dict.fromkeys(("--no-gradient-accumulation-fusion",), "gradients that are added up in a pass of their own"),
         **dict.fromkeys(("--fsdp-double-buffer",), "buffers of Megatron-FSDP"),
-        **dict.fromkeys(("--num-distributed-optimizer-instances",), "gradients that go between instances"),
         **dict.fromkeys(("--keep-fp8-transpose-cache",), "a second copy of FP8 weights"),
         **dict.fromkeys(("--use-nccl-ub",), "buffers of communicators"),
+        **dict.fromkeys(
+            ("--muon-tp-mode duplicated", "--muon-tp-mode distributed"), "matrices that tp ranks put together"
+        ),
+        **dict.fromkeys(
+            ("--optimizer lion", "--optimizer soap", "--optimizer adaptive_muon"), "what the optimizer keeps"
+        ),
+        "--muon-scalar-optimizer lion": "what the optimizer of embeddings keeps",
+    },
+    "vllm": {
+        "--kv-offloading-size": _HOST_CACHE,
+        "--offload-group-size": _GROUPS,
+    },
+    "sglang": {
+        "--enable-hierarchical-cache": _HOST_CACHE,
+        "--enable-lmcache": _HOST_CACHE,
+        "--offload-group-size": _GROUPS,
+    },
+    "tensorrt_llm": {
+        "--extra_llm_api_options.kv_cache_config.host_cache_size": _HOST_CACHE,
+        "--config.kv_cache_config.host_cache_size": _HOST_CACHE,
     },
     "torchtitan": {
         "--compile.enable": "fused kernels, and what they keep",
@@ -52,13 +77,19 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
 }
 
 
+SERVERS = ("vllm", "sglang", "tensorrt_llm")
+"""Whose arguments are those of servers."""
+
+
+@rule
 def uncosted(config: Config) -> Iterator[Check]:
     """One warning for all of them; nothing where none is given."""
     table = UNCOSTED.get(config.framework.name, {})
     starts = bool if config.framework.name == "maxtext" else None
     said = words(config.framework.args, starts) if starts else words(config.framework.args)
-    found = {item.name: table[item.name] for item in said if item.name in table}
-    if not found or not config.workload.train:
+    spelt = (name for item in said for name in (item.name, " ".join((item.name, *item.values))))
+    found = {name: table[name] for name in spelt if name in table}
+    if not found or config.workload.train == (config.framework.name in SERVERS):
         return
     listed = "; ".join(f"{name} ({what})" for name, what in found.items())
     yield warned(

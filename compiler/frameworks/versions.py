@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from compiler import plugins
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.specs.config import Config
 
 
@@ -69,6 +69,7 @@ def _key(number: str) -> tuple[int, ...]:
     )
 
 
+@rule
 def checked(config: Config) -> Iterator[Check]:
     """An unknown version is worth a warning: its rules may have changed."""
     found, table = version(config), _table(config.framework.name)

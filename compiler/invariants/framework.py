@@ -29,6 +29,9 @@ KEPT: Mapping[str, Any] = {
     "lora_rank": None,
     "wide_layers": [],
     "optimizer": "adam",
+    "muon_steps": 5,
+    "overlapped_shared_experts": False,
+    "delayed_weight_gradients": False,
     "cuda_graphs": "none",
 }
 """Keys of training that a framework may have no argument for, and what they are where nobody asks, beside `states`."""

@@ -73,6 +73,34 @@ def tensor_parallel_span(world: World) -> Iterator[Check]:
         )
 
 
+@laid_out("ep-in-nvlink")
+def expert_parallel_domains(world: World) -> Iterator[Check]:
+    """Where NVLink joins several nodes, tokens are dispatched by kernels for one domain (DeepEP, HybridEP): an EP group beyond it is
+    not only slower. Reported runs hang there (NVIDIA-NeMo/RL#2986, a watchdog after 600 s; Automodel#3914), and are right again
+    with the same groups within a domain.
+    """
+    nvlink, gpus = world.config.hardware.nvlink, world.slots.gpus
+    if not world.config.model.moe or world.degrees.ep == 1 or nvlink.domain_gpus <= gpus:
+        return
+    outside, total = int((world.spans("ep") > SPANS.index("nvlink")).sum()), len(world.groups["ep"])
+    needed, domain = world.degrees.ep * world.degrees.etp, nvlink.domain_gpus
+    instead = "write a smaller ep" if needed > domain else "write placement=best"
+    whole = domain // needed * needed if needed <= domain else domain
+    if whole != domain:
+        instead += f", or hardware.nvlink.domain_gpus={whole} where jobs get {whole // gpus} nodes of a rack (scheduler.slurm.segment={whole // gpus})"
+    yield check(
+        holds=outside == 0,
+        observed=f"{outside} of {total} groups outside",
+        limit="0",
+        message=f"{outside} of {total} ep groups of {world.degrees.ep} ranks cross NVLink domains of {domain} GPUs: that is a question of"
+        " correctness, kernels that dispatch within a domain have hung or failed there"
+        if outside
+        else f"{total} ep groups of {world.degrees.ep} ranks are each inside an NVLink domain of {domain} GPUs",
+        fix=instead,
+        otherwise=Status.WARN,
+    )
+
+
 @laid_out("ep-span")
 def expert_parallel_span(world: World) -> Iterator[Check]:
     """Expert all-to-all is the heaviest traffic: say how far its groups reach and how many share a node and a rail."""

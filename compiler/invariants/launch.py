@@ -46,6 +46,25 @@ def hosts(config: Config) -> Iterator[Check]:
     )
 
 
+@declared("inventory-gpus")
+def equipped(config: Config) -> Iterator[Check]:
+    """Hosts whose GPUs a table counts, as `kubectl get nodes` does, have as many as a node of the plan."""
+    wanted = config.hardware.node.gpus
+    known = inventory.read(config.hardware.inventory) if config.hardware.inventory is not None else ()
+    counted = [host for host in known if host.gpus is not None]
+    fewer = [host for host in counted if (host.gpus or 0) < wanted]
+    if counted:
+        yield check(
+            holds=not fewer,
+            observed=f"{len(fewer)} hosts",
+            limit=f"{wanted} GPUs each",
+            message=f"{len(fewer)} of {len(known)} hosts of the inventory have fewer GPUs than a node of the plan, which has {wanted}: "
+            + short(", ".join(f"{host.host} {host.gpus}" for host in fewer) or "none"),
+            fix=f"leave them out of the inventory, or write hardware.node.gpus={min((host.gpus or 1 for host in fewer), default=wanted)}",
+            otherwise=Status.WARN,
+        )
+
+
 def _named(config: Config) -> Iterator[Check]:
     """Hosts that are named one by one are a host of the inventory for each node."""
     hardware = config.hardware
@@ -72,7 +91,7 @@ def _named(config: Config) -> Iterator[Check]:
 @declared("nccl-device-names")
 def device_names(config: Config) -> Iterator[Check]:
     """NCCL matches device names by prefix: mlx5_1 also takes mlx5_10 unless the list starts with =."""
-    merged = {**config.site.environment, **config.launch.environment}
+    merged = config.environment
     for name in ("NCCL_IB_HCA", "NCCL_SOCKET_IFNAME"):
         value = merged.get(name)
         if value:

@@ -16,9 +16,9 @@ def measured(world: World, costs: Costs) -> Iterator[Check]:
     hardware = world.config.hardware
     if hardware.calibration is None:
         yield warned(
-            observed="a roofline",
+            observed="assumed curves",
             limit="measured curves",
-            message=f"no measured curves of {hardware.name}: times are a roofline's over its file's rates",
+            message=f"no measured curves of {hardware.name}: times are by curves assumed from its file's rates",
             fix="fit some with python -m compiler.calibrate and name them in hardware.calibration, or take the times as rough",
         )
         return

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import cache, wraps
 from typing import ParamSpec
 
 from compiler.checks import Check
@@ -36,15 +36,20 @@ class Moment:
 
     def run(self, *seen: object) -> Iterator[Check]:
         """Every check of what there is to see, in the order in which rules are written, whichever module was imported first."""
-        load()
-        for _, rule in sorted(self.found, key=lambda item: item[0]):
+        for rule in self.rules():
             yield from rule(*seen)
+
+    def rules(self) -> list[Callable[..., Iterator[Check]]]:
+        """Every rule, in that order."""
+        load()
+        return [rule for _, rule in sorted(self.found, key=lambda item: item[0])]
 
 
 declared, laid_out, costed = Moment(), Moment(), Moment()
 """Rules over the configuration; over the ranks and where they sit; and over those and their costs."""
 
 
+@cache
 def load() -> None:
     """Import every module of rules."""
     package = importlib.import_module("compiler.invariants")

@@ -30,6 +30,9 @@ OF_TRAINING = (
         "schedule",
         "dispatch",
         "overlapped_dispatch",
+        "overlapped_shared_experts",
+        "delayed_weight_gradients",
+        "muon_steps",
         "fused_attention",
     ),
     *("tokens", "gpu_mtbf_s", "checkpoint_s", "checkpoint_interval_s", "restart_s"),
@@ -45,6 +48,8 @@ OF_EXPERTS = (
     "low_latency_dispatch",
     "dispatch",
     "overlapped_dispatch",
+    "overlapped_shared_experts",
+    "delayed_weight_gradients",
 )
 
 NEEDS = {
@@ -69,15 +74,26 @@ def without_effect(config: Config) -> Iterator[Check]:
     for key, needed in NEEDS.items():
         if not getattr(workload, needed):
             idle.setdefault(key, f"anything without workload.{needed}")
-    if workload.recompute != "selective":
-        idle.setdefault("recompute_modules", f"workload.recompute={workload.recompute}")
-    if workload.precision not in SAVED_BYTES:
-        idle.setdefault("wide_layers", f"workload.precision={workload.precision}")
+    for key, (told, what) in _needing(config).items():
+        if not told:
+            idle.setdefault(key, what)
     usual, shipped = defaults(), _shipped(config, other)
     for key, what in idle.items():
         value = getattr(workload, key)
         if value != usual[key] and key not in shipped:
             yield _idle(f"workload.{key}", _text(value), _text(usual[key]), what)
+
+
+def _needing(config: Config) -> dict[str, tuple[bool, str]]:
+    """Keys of training that need another one's value, or a part of the model: whether it is so, and what has no use for them."""
+    workload, model = config.workload, config.model
+    return {
+        "recompute_modules": (workload.recompute == "selective", f"workload.recompute={workload.recompute}"),
+        "muon_steps": (workload.optimizer == "muon", f"workload.optimizer={workload.optimizer}"),
+        "overlapped_shared_experts": (model.shared_size > 0, f"{model.name}, which has no shared experts"),
+        "delayed_weight_gradients": (workload.overlapped_dispatch, "anything without workload.overlapped_dispatch"),
+        "wide_layers": (workload.precision in SAVED_BYTES, f"workload.precision={workload.precision}"),
+    }
 
 
 def _idle(key: str, value: str, usual: str, what: str) -> Check:

@@ -17,11 +17,13 @@ class ExpertBlocks:
     """blocks[ep] = the experts on that ep rank; empty for a dense model.
 
     `stages[pp]` says whether a stage has a MoE layer at all; `redundant` are copies that a layer has beside one of each expert.
+    `by_layer`: the server is started with a map that places them otherwise in each layer.
     """
 
     blocks: tuple[Block, ...]
     stages: tuple[bool, ...]
     redundant: int = 0
+    by_layer: bool = False
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -32,6 +34,8 @@ class ExpertBlocks:
         """The `experts` column of a rank, empty where its stage has no MoE layer."""
         if not self.stages[pp] or not self.blocks:
             return ""
+        if self.by_layer:
+            return "*"
         return ";".join(span(first, last) for first, last in self.blocks[ep])
 
 

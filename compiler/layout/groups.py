@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from compiler.glossary import AxisName, Kind
 from compiler.layout.grid import Grid, GroupKind, Ranks
 
 ATTENTION_KINDS: Mapping[str, tuple[str, ...]] = {
-    "tp": ("tp",),
-    "cp": ("cp",),
-    "dp": ("dp",),
-    "dp_cp": ("dp", "cp"),
-    "pp": ("pp",),
-    "tp_pp": ("tp", "pp"),
-    "tp_cp": ("tp", "cp"),
+    Kind.TP: (AxisName.TP,),
+    Kind.CP: (AxisName.CP,),
+    Kind.DP: (AxisName.DP,),
+    Kind.DP_CP: (AxisName.DP, AxisName.CP),
+    Kind.PP: (AxisName.PP,),
+    Kind.TP_PP: (AxisName.TP, AxisName.PP),
+    Kind.TP_CP: (AxisName.TP, AxisName.CP),
 }
 EXPERT_KINDS: Mapping[str, tuple[str, ...]] = {
-    "ep": ("ep",),
-    "etp": ("etp",),
-    "etp_ep": ("etp", "ep"),
-    "etp_ep_pp": ("etp", "ep", "pp"),
-    "edp": ("edp",),
+    Kind.EP: (AxisName.EP,),
+    Kind.ETP: (AxisName.ETP,),
+    Kind.ETP_EP: (AxisName.ETP, AxisName.EP),
+    Kind.ETP_EP_PP: (AxisName.ETP, AxisName.EP, AxisName.PP),
+    Kind.EDP: (AxisName.EDP,),
 }
 
 

@@ -49,13 +49,14 @@ class Room:
 class Cached:
     """What a server caches of a token in a layer, in bytes: of an `element` of keys and values (None: as wide as the workload says),
     or of the whole `row` of latent attention where that is packed in a form of its own; and of the key of an `index`er. `shards`:
-    ranks that share a sequence's tokens (None: those of cp).
+    ranks that share a sequence's tokens (None: those of cp). `alike`: ranks of tp that hold the same heads, and other tokens.
     """
 
     element: float | None = None
     row: float | None = None
     index: float = 0.0
     shards: int | None = None
+    alike: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,8 @@ class Traits:
 
     Of a server (`serves`): `room` is what it makes of memory. Decode of more sequences than `graph_batch` on a rank is launched
     kernel by kernel; None for any number. `combine_bytes`: of an element that experts send back; None for as many as activations
-    have. It looks for requests once in `interval` decode steps. `cached`: what its layers cache.
+    have. It looks for requests once in `interval` decode steps. `cached`: what its layers cache. `host_bytes`: of a rank's weights
+    that are in the host's memory, and come from there in every pass.
     """
 
     padded_vocab_size: Any
@@ -100,6 +102,7 @@ class Traits:
     combine_bytes: float | None = None
     interval: int = 1
     cached: Cached = Cached()
+    host_bytes: float = 0.0
 
     def of(self, by_degrees: Mapping[str, Any]) -> Traits:
         """With others of those that depend on degrees."""

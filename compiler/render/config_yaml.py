@@ -11,8 +11,8 @@ from compiler.specs.config import Config
 from compiler.specs.newer import said
 
 HEADER = "defaults: [rankplan_schema, _self_]\n"
-LEFT_OUT = ("out", "sweep")
-"""Where the folder is written is not part of what is in it."""
+LEFT_OUT = ("out", "search", "sweep")
+"""Where the folder is written, and how its degrees were found, is not part of what is in it."""
 
 
 def dump(config: Config) -> str:

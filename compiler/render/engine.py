@@ -73,3 +73,14 @@ def environment() -> Environment:
 def render(template: str, **values: Any) -> str:
     """The text of `templates/<template>`."""
     return environment().get_template(template).render(**values)
+
+
+@cache
+def pages() -> Environment:
+    """Of HTML and SVG: every value is escaped."""
+    return environment().overlay(autoescape=True)
+
+
+def markup(template: str, **values: Any) -> str:
+    """The text of `templates/<template>`, HTML or SVG, in which every value stays text."""
+    return pages().get_template(template).render(**values)

@@ -15,8 +15,13 @@ from compiler.render.atomic import Made, write_folder
 from compiler.render.config_yaml import dump
 from compiler.render.engine import sh
 from compiler.report import sections
+from compiler.report.html import page
 from compiler.report.markdown import markdown
+from compiler.report.sections import pipeline
+from compiler.report.trace import trace
+from compiler.report.verdict import answers
 from compiler.schedulers.registry import artifacts as launch_artifacts
+from compiler.traffic.matrices import RANK_LIMIT, archive
 from compiler.words import figures
 
 
@@ -60,18 +65,31 @@ def files(plan: Plan) -> Iterator[Artifact]:
     if plan.config.hardware.inventory is not None:
         yield Artifact("runtime/inventory.csv", plan.config.hardware.inventory)
     yield from _experts(plan)
+    yield from _timeline(plan)
     if plan.config.graph:
         from compiler.rank_graph import serialised
 
         yield Artifact("graph.json.gz", serialised(plan.world))
+    if plan.config.traffic and (found := plan.only.traffic) is not None and found.places.ranks <= RANK_LIMIT:
+        yield Artifact("traffic.npz", archive(found))
 
 
 def _described(plan: Plan) -> Iterator[Artifact]:
     """What says what a plan is, of one part or of several."""
     contents = plan.contents
     yield Artifact("plan.json", to_json(contents))
-    yield Artifact("config.yaml", dump(plan.config))
-    yield Artifact("report.md", markdown(plan.name, sections.of(plan, contents)))
+    yield Artifact("config.yaml", dump(plan.declared))
+    said = sections.of(plan, contents)
+    yield Artifact("report.md", markdown(plan.name, said))
+    if plan.config.report.html:
+        yield Artifact("report.html", page(plan.name, answers(plan, contents), said))
+
+
+def _timeline(plan: Plan) -> Iterator[Artifact]:
+    """One step, of a plan that trains, where it is asked for."""
+    found = pipeline.of(plan) if plan.config.timeline else None
+    if found is not None:
+        yield Artifact("timeline.json", trace(plan.name, found))
 
 
 def _experts(plan: Plan) -> Iterator[Artifact]:
@@ -79,7 +97,8 @@ def _experts(plan: Plan) -> Iterator[Artifact]:
     found = expert_map(plan.world)
     if found is not None:
         yield Artifact("experts.json", to_json(figures(found.to_dict())))
-        yield from adapter(plan.config.framework.name).located(plan.world, found)
+        if not plan.world.experts.by_layer:  # else it is one of the files that the server is started with
+            yield from adapter(plan.config.framework.name).located(plan.world, found)
 
 
 def _framework(plan: Plan) -> Iterator[Artifact]:

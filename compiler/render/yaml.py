@@ -1,6 +1,7 @@
 """Plain data -> YAML 1.2 that every parser, also a 1.1 one, reads back as it was. The only emitter of YAML.
 
-Every string is quoted, so none turns into a number, a boolean or a date; long texts are literal blocks.
+Every string is quoted, so none turns into a number, a boolean or a date; long texts are literal blocks. Ours, and not PyYAML's: that
+writes YAML 1.1, whose quoted style folds long texts, and escapes what 1.2 does not.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def _is_block(value: str) -> bool:
     return bool(_BLOCK.fullmatch(value)) and not re.search(r"[ \t]\n|[\x85\xa0\u2028\u2029]", value)
 
 
-def _key(key: str) -> str:
+def _key(key: str | int) -> str:
+    if isinstance(key, int):
+        return str(key)
     return key if _PLAIN_KEY.fullmatch(key) and key.lower() not in _AMBIGUOUS else quoted(key)
 
 

@@ -12,12 +12,14 @@ from compiler.cluster.hosts import of_plan
 from compiler.failures import repair
 from compiler.failures.losses import Cluster, Lost, cluster
 from compiler.failures.moves import Move, Stored, moves, stored
+from compiler.failures.renumbered import renumbered
 from compiler.failures.repair import Copies, Machines, Seating
 from compiler.failures.replicas import Replicas, replicas
 from compiler.layout.grid import Ranks
 from compiler.plan import Plan
 from compiler.repairs.fewer import Smaller, runs, smaller, what_would
 from compiler.specs.config import Config
+from compiler.words import natural
 from compiler.world import World
 
 
@@ -38,6 +40,12 @@ class Repaired:
     seats: Seating
     moves: tuple[Move, ...]
     notes: tuple[str, ...] = ()
+    lost: Lost | None = None
+
+    @property
+    def renumbered(self) -> int:
+        """Nodes that a launcher with hot spares would number anew, of the same hosts; 0 where there are not enough spares."""
+        return 0 if self.lost is None else self.standing.renumbered(self.lost)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -98,6 +106,17 @@ class Standing:
         workload = self.plan.config.workload
         return max(workload.zero_stage, int(workload.distributed_optimizer)) if workload.train else 0
 
+    def renumbered(self, lost: Lost) -> int:
+        """Segments are of NVLink domains of several nodes, where the job asks for them, else of leaves."""
+        hardware, places = self.plan.config.hardware, self.places
+        slurm = self.plan.config.scheduler.get("slurm")
+        wide = hardware.nvlink.domain_gpus > hardware.node.gpus
+        order = sorted(range(len(places.names)), key=lambda machine: natural(places.names[machine]))
+        domains = (places.rack if wide else places.leaf)[order].tolist()
+        alive = repair.alive(self.cluster, places, lost)
+        gone = [at for at, machine in enumerate(order) if not alive[machine]]
+        return renumbered(domains, getattr(slurm, "segment", None), self.cluster.slots.count, gone)
+
     def names(self, machines: Ranks) -> tuple[str, ...]:
         return tuple(self.places.names[machine] for machine in machines.tolist())
 
@@ -107,7 +126,8 @@ class Standing:
         if room < self.cluster.slots.count:
             return self._with_fewer(lost, room)
         seats = repair.seats(self.cluster, self.copies, self.places, lost)
-        return Repaired(self, self.plan.config, seats, self._moves(self.plan.world, self.cluster, lost, seats))
+        found = self._moves(self.plan.world, self.cluster, lost, seats)
+        return Repaired(self, self.plan.config, seats, found, lost=lost)
 
     def _moves(self, world: World, new: Cluster, lost: Lost, seats: Seating) -> tuple[Move, ...]:
         return tuple(moves(world, (self.cluster, new), self.replicas, self.places, lost, seats, self.held))

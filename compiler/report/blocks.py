@@ -1,4 +1,4 @@
-"""What a report is made of, whatever lays it out: sections of paragraphs, lists and tables.
+"""What a report is made of, whatever lays it out: sections of paragraphs, lists, tables and figures.
 
 Texts may hold `code` and **strong** words, as Markdown has them.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from compiler.report.figures import Figure
 
 Row = tuple[str, ...]
 
@@ -34,19 +36,23 @@ class Command:
     command: str
 
 
-Block = str | Table | Items | Command
+Text = str | Table | Items | Command
 """A paragraph, or one of the others."""
+
+Block = Text | Figure
+"""A figure draws numbers that stand in a table too, so that text alone can leave it out."""
 
 
 @dataclass(frozen=True)
 class Section:
     """A topic. `blocks` are the report's, under `title` where it has one; `lines` are what the console says of it, as a name and
-    a value each.
+    a value each. `urgent`: on a page it stands before the others.
     """
 
     title: str = ""
     blocks: tuple[Block, ...] = ()
     lines: tuple[tuple[str, str], ...] = ()
+    urgent: bool = False
 
 
 def shown(blocks: Iterable[Block | None]) -> tuple[Block, ...]:

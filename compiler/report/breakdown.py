@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from compiler.report.blocks import Row, Table
+from compiler.report.figures import Bar, Bars
+from compiler.report.told import Told, joined, numbered, told
 from compiler.words import gigabytes, number, readable, seconds
 
 STEP = (
@@ -39,25 +41,66 @@ def parts(projection: Mapping[str, Any], stages: int) -> Table:
     """Parts that add up to a step, or to TTFT and TPOT, as times and shares."""
     if "train" in projection:
         return Table(("part of a step", "time", "share"), tuple(_step(projection["train"])))
-    rows = [("prefill", row["sequence_length"], row["ttft_s"], row["parts"]) for row in projection["serve"]["prefill"]]
-    rows += [("decode", row["context_length"], row["tpot_s"], row["parts"]) for row in projection["serve"]["decode"]]
-    shown = [key for key in PHASE if any(found.get(key) for *_, found in rows)]
+    rows = list(_phases(projection["serve"]))
+    shown = [key for key in PHASE if any(row["parts"].get(key) for _, row, _, _ in rows)]
     cells = tuple(
-        (phase, str(length), *(_part(found.get(key), whole) for key in shown)) for phase, length, whole, found in rows
+        (
+            path.split(".")[2],
+            str(row[length]),
+            *(_part(row["parts"].get(key), row[time], f"{path}.parts.{key}") for key in shown),
+        )
+        for path, row, length, time in rows
     )
-    words = PHASE if stages > 1 else {**PHASE, "pipeline_s": "other prompts"}
+    words = _words(stages)
     return Table(("phase", "tokens", *(words[key] for key in shown)), cells)
+
+
+def _words(stages: int) -> Mapping[str, str]:
+    return PHASE if stages > 1 else {**PHASE, "pipeline_s": "other prompts"}
+
+
+def _phases(serve: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
+    """Path and row of each length of prefill and decode, and the keys of its tokens and of its time."""
+    for phase, length, time in (("prefill", "sequence_length", "ttft_s"), ("decode", "context_length", "tpot_s")):
+        for index, row in enumerate(serve[phase]):
+            yield f"projection.serve.{phase}.{index}", row, length, time
+
+
+def figures(contents: Mapping[str, Any], stages: int) -> Iterator[Bars]:
+    """The same parts, drawn: of a step; or of prefill and of decode, which have scales of their own."""
+    around = "Four of five measurements would lie within the whisker."
+    if "train" in contents["projection"]:
+        path = "projection.train"
+        parts = tuple(numbered(contents, f"{path}.{key}", words) for key, words in STEP)
+        bar = Bar("step", parts, *(numbered(contents, f"{path}.step_time_{end}_s", end) for end in ("low", "high")))
+        about = f"Parts that add up to a training step. {around}"
+        yield Bars(name="step", title="Where a step goes", about=about, unit="seconds", bars=(bar,))
+        return
+    words = _words(stages)
+    for phase, time in (("prefill", "ttft"), ("decode", "tpot")):
+        bars = tuple(
+            Bar(
+                f"{row[length]} tokens",
+                tuple(numbered(contents, f"{path}.parts.{key}", words[key]) for key in PHASE if row["parts"].get(key)),
+                *(numbered(contents, f"{path}.{time}_{end}_s", end) for end in ("low", "high")),
+            )
+            for path, row, length, _ in _phases(contents["projection"]["serve"])
+            if path.split(".")[2] == phase
+        )
+        if bars:
+            about = f"Parts that add up to {time.upper()}, by length. {around}"
+            yield Bars(name=phase, title=f"Where {phase} goes", about=about, unit="seconds", bars=bars)
 
 
 def _step(step: Mapping[str, Any]) -> Iterator[Row]:
     whole = step["step_time_s"]
     for key, words in STEP:
-        yield words, seconds(step[key]), _share(step[key], whole)
-    yield "together", seconds(whole), _share(whole, whole)
+        yield words, Told(seconds(step[key]), ((f"projection.train.{key}", step[key]),)), _share(step[key], whole)
+    yield "together", Told(seconds(whole), (("projection.train.step_time_s", whole),)), _share(whole, whole)
 
 
-def _part(value: float | None, whole: float | None) -> str:
-    return f"{seconds(value)} ({_share(value, whole)})" if value else "0"
+def _part(value: float | None, whole: float | None, path: str) -> str:
+    return Told(f"{seconds(value)} ({_share(value, whole)})", ((path, value),)) if value else "0"
 
 
 def _share(value: float | None, whole: float | None) -> str:
@@ -80,26 +123,26 @@ def run(projection: Mapping[str, Any]) -> Table:
     return Table(("run", "value"), tuple(rows))
 
 
-def together(served: Iterable[Mapping[str, Any]]) -> Table:
-    """What clients see who each ask again when they are answered."""
+def together(served: Iterable[Mapping[str, Any]], path: str) -> Table:
+    """What clients see who each ask again when they are answered; the rows are at `path`."""
     head = ("prompt", "answer", "clients", "running", "TTFT", "four of five", "TPOT", "four of five")
     rows = tuple(
         (
             *(str(row[key]) for key in ("sequence_length", "output_length", "batch", "running")),
-            *timed(row, "ttft"),
-            *timed(row, "tpot"),
-            number(row["requests_per_s"]),
-            number(row["output_tokens_per_s_per_gpu"]),
+            *timed(row, "ttft", f"{path}.{index}"),
+            *timed(row, "tpot", f"{path}.{index}"),
+            told(row, "requests_per_s", number, f"{path}.{index}"),
+            told(row, "output_tokens_per_s_per_gpu", number, f"{path}.{index}"),
         )
-        for row in served
+        for index, row in enumerate(served)
     )
     return Table((*head, "requests/s", "output tokens/s/GPU"), rows)
 
 
-def timed(row: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """A time, and where four of five measurements would lie."""
-    low, high = row[f"{name}_low_s"], row[f"{name}_high_s"]
-    return seconds(row[f"{name}_s"]), "unknown" if low is None else f"{seconds(low)} to {seconds(high)}"
+def timed(row: Mapping[str, Any], name: str, path: str) -> tuple[str, str]:
+    """A time of the row at `path`, and where four of five measurements would lie."""
+    low, high = (told(row, f"{name}_{end}_s", seconds, path) for end in ("low", "high"))
+    return told(row, f"{name}_s", seconds, path), "unknown" if low == "unknown" else joined(low, " to ", high)
 
 
 def made(communicators: Mapping[str, Any]) -> str:

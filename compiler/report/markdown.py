@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from compiler.report.blocks import Block, Command, Items, Section, Table
+from compiler.report.blocks import Command, Items, Section, Table, Text
+from compiler.report.figures import Figure
 
 
 def markdown(name: str, sections: Iterable[Section]) -> str:
@@ -14,12 +15,13 @@ def markdown(name: str, sections: Iterable[Section]) -> str:
 
 def _parts(sections: Iterable[Section]) -> Iterator[str]:
     for section in sections:
-        if section.blocks:
+        texts = [_block(block) for block in section.blocks if not isinstance(block, Figure)]
+        if texts:
             yield from [f"## {section.title}"] * bool(section.title)
-            yield from map(_block, section.blocks)
+            yield from texts
 
 
-def _block(block: Block) -> str:
+def _block(block: Text) -> str:
     if isinstance(block, Table):
         return "\n".join([_row(block.head), f"|{'---|' * len(block.head)}", *map(_row, block.rows)])
     if isinstance(block, Items):

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
 if TYPE_CHECKING:
-    from compiler.runtime import planned, shape
+    from compiler.runtime import pack, planned, shape, spans
 else:
+    import pack
     import planned
     import shape
+    import spans
 
 Places = Dict[str, Tuple[str, ...]]  # host -> where it hangs, from the core to its leaf
 
@@ -39,6 +41,18 @@ def inventory(path: str) -> Places:
         message = "%s: line %d is no row of a table with the columns host, pod and leaf" % (path, rows.line_num)
         raise planned.PlanError(planned.CONFIGURATION, message) from None
     return found
+
+
+def racks(path: str) -> Dict[str, str]:
+    """NVLink domains of hosts, where the plan's table names them."""
+    if not os.path.exists(path):
+        return {}
+    rows = csv.DictReader(io.StringIO(planned.text(path)))
+    return {
+        row["host"].strip(): "%s/%s" % (row.get("pod"), row["rack"])
+        for row in rows
+        if row.get("host") and row.get("rack")
+    }
 
 
 def switches(path: str) -> Places:
@@ -74,6 +88,19 @@ def choose(ordered: List[str], needed: int, places: Places, block: Optional[int]
     rest.sort(key=len, reverse=True)
     kept = set((whole + [host for leaf in rest for host in leaf])[:needed])
     return [host for host in ordered if host in kept]
+
+
+def packed(ordered: List[str], launch: Dict[str, Any], places: Places, domains: Dict[str, str]) -> List[str]:
+    """The hosts of the slots, blocks that talk to each other within one part of the network, as placement=best has them."""
+    deepest = max(len(places[host]) for host in ordered)
+    wide = launch["spans"]["domain_nodes"] > 1
+    where = []
+    for host in ordered:
+        path = places[host] + places[host][-1:] * (deepest - len(places[host]))
+        where.append((host, (*path, domains.get(host, "")) if wide else path))
+    order = launch["pack"]["slots"]
+    found = pack.pack(where, launch["pack"]["sizes"], len(order))
+    return [host for _, host in sorted(zip(order, found))]
 
 
 def pinned(hosts: List[str], launch: Dict[str, Any], left_out: Dict[str, str], places: Places) -> List[str]:
@@ -129,7 +156,13 @@ def bind(folder: str, hosts: List[str], launch: Dict[str, Any]) -> Dict[str, Lis
         slots, usable = ordered, ordered + [host for host in launch["spares"] if host in usable and host not in ordered]
     else:
         usable = order(usable, places, source)
-        slots = choose(usable, needed, places, launch["nodes_per_leaf"])
+        domains = racks(os.path.join(planned.HERE, "inventory.csv"))
+        by_blocks = places and launch.get("pack") and len(usable) >= needed == len(launch["pack"]["slots"])
+        slots = (
+            packed(usable, launch, places, domains)
+            if by_blocks
+            else choose(usable, needed, places, launch["nodes_per_leaf"])
+        )
     if len(slots) < needed:
         raise too_few(needed, hosts, {host: left_out[host] for host in hosts if host in left_out})
     spares = [host for host in usable if host not in set(slots)]
@@ -140,7 +173,16 @@ def bind(folder: str, hosts: List[str], launch: Dict[str, Any]) -> Dict[str, Lis
         "%d hosts in slots, ordered by %s; spare: %s; left out: %s"
         % (len(slots), how, listed(spares) or "none", listed([host for host in hosts if host in left_out]) or "none")
     )
+    verify(folder, launch, slots, places)
     return dict(instances(slots, launch), hosts=slots, spares=spares)
+
+
+def verify(folder: str, launch: Dict[str, Any], slots: List[str], places: Places) -> None:
+    """Spans on these hosts: by what the cluster says itself, else by the plan's inventory."""
+    source = "the plan's inventory"
+    if os.path.exists(folder + "/topology"):
+        source, places = "the cluster's topology", switches(folder + "/topology")
+    spans.verify(launch, slots, places, racks(os.path.join(planned.HERE, "inventory.csv")), source)
 
 
 def too_few(needed: int, hosts: List[str], left_out: Dict[str, str]) -> planned.PlanError:

@@ -36,7 +36,7 @@ RANGES = [[shape.whole(-1)]]
 PLAN = {
     "grids": {"attention": AXES, "expert": AXES},
     "stages": [{"chunks": RANGES}],
-    "experts": {"blocks": [RANGES], "moe_stages": [shape.boolean]},
+    "experts": {"blocks": [RANGES], "moe_stages": [shape.boolean], "?by_layer": shape.boolean},
 }
 """What is read of plan.json."""
 
@@ -97,7 +97,8 @@ def computed(folder: str, launch: Dict[str, Any], rank: int) -> Dict[str, str]:
     try:
         experts = plan["experts"]["blocks"] if plan["experts"]["moe_stages"][pp] else []
         row["layers"] = ranges(plan["stages"][pp]["chunks"])
-        row["experts"] = ranges(experts[int(row["ep"])]) if experts else ""
+        held = ranges(experts[int(row["ep"])]) if experts else ""
+        row["experts"] = "*" if held and plan["experts"].get("by_layer") else held
     except (IndexError, ValueError):  # too few, or a range that is none
         raise unreadable(path, "stages and experts do not fit its grids") from None
     return {name: str(value) for name, value in row.items()}

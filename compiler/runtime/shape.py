@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any, Dict
 
+SPANS = 6
 GPUS_MOST, NODES_MOST = 1024, 1 << 20
 TIMES_MOST = 1 << 31
 
@@ -147,6 +148,12 @@ LAUNCH = {
     "nics": [text],
     "numa": [whole(0)],
     "nodes_per_leaf": perhaps(whole(1)),
+    "?pack": {"sizes": [whole(1)], "slots": [whole(0, NODES_MOST)]},
+    "?spans": {
+        "mode": either("warn", "require"),
+        "domain_nodes": whole(1),
+        "kinds": {"*": {"groups": [whole(0)], "members": [[whole(1)]], "bases": [[whole(1)]]}},
+    },
     "max_restarts": whole(0),
     "max_idle_restarts": whole(0),
     "restart_codes": [whole(0)],
@@ -178,6 +185,22 @@ def relations(launch: Dict[str, Any]) -> str:
         return "%d nodes from node %d on are not within %d" % (own, inside["first"], inside["nodes"])
     if len(launch["hosts"]) not in (0, inside["nodes"]):
         return "hosts has %d names, and %d nodes hold ranks" % (len(launch["hosts"]), inside["nodes"])
+    return placement(launch)
+
+
+def placement(launch: Dict[str, Any]) -> str:
+    """The same of groups, and of blocks of slots."""
+    for kind, found in launch.get("spans", {"kinds": {}})["kinds"].items():
+        runs = found["members"] + found["bases"]
+        if len(found["groups"]) != SPANS:
+            return "groups of kind %s are not counted by %d spans" % (ascii(kind)[:80], SPANS)
+        if any(len(run) != 2 for run in runs) or sum((run[0] - 1) * run[1] for run in runs) >= launch["world_size"]:
+            return "groups of kind %s are not of its %d ranks" % (ascii(kind)[:80], launch["world_size"])
+    blocks = launch.get("pack", {"slots": [], "sizes": []})
+    if sorted(blocks["slots"]) != list(range(len(blocks["slots"]))):
+        return "pack does not name each slot once"
+    if any(larger % smaller for larger, smaller in zip(blocks["sizes"], blocks["sizes"][1:])):
+        return "blocks of pack are not made of each other: %s" % blocks["sizes"]
     return ""
 
 

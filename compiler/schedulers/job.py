@@ -239,4 +239,4 @@ def _variables(config: Config, emission: Emission) -> list[tuple[str, str | Comp
     """The environment by name: the user's values go before the site's, and both before ours."""
     role = {} if config.workload.role is None else {"RANKPLAN_POOL": config.workload.role}
     own = {**role, **fabric.environment(config), **emission.environment}
-    return sorted({**own, **config.site.environment, **config.launch.environment}.items())
+    return sorted({**own, **config.environment}.items())

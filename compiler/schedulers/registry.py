@@ -45,9 +45,7 @@ def checks(plan: Launched) -> Iterator[Check]:
     """
     options = plan.config.scheduler
     targets = choose(options)
-    if not targets and plan.config.workload.pools is None:
-        return
-    decided = jobs(plan)  # of pools also where nothing starts them: their servers must not contradict the plan
+    decided = jobs(plan)  # also where nothing starts them: arguments must not contradict the plan
     if decided.alone is None:
         _refuse_pools(targets)
     for item in targets:

@@ -10,9 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from compiler.cluster.spans import SPANS, spans
 from compiler.frameworks.emission import Argument
 from compiler.render.artifacts import Artifact
 from compiler.schedulers.job import Job
+from compiler.world import World
 
 SCHEMA = "rankplan.launch/1"
 RUNTIME = Path(__file__).parents[1] / "runtime"
@@ -46,6 +50,9 @@ def launch_json(job: Job) -> str:
         **_restarts(job),
         "preflight": _preflight(job),
     }
+    launch["spans"] = _spans(job)
+    if job.world.blocks is not None:
+        launch["pack"] = asdict(job.world.blocks)
     if job.within.nodes or job.share.taken:
         nodes = job.within.nodes or job.within.first + job.all_nodes
         launch["within"] = {"nodes": nodes, "first": job.within.first, "taken": job.share.taken}
@@ -89,6 +96,25 @@ def _places(job: Job) -> dict[str, Any]:
         "numa": _of_gpus(job, job.site.numa),
         "nodes_per_leaf": job.world.config.hardware.fabric.nodes_per_leaf,
     }
+
+
+def _spans(job: Job) -> dict[str, Any]:
+    """Groups of several ranks in closed form, and how many of each kind have which span, in the order of SPANS."""
+    world, hardware = job.world, job.world.config.hardware
+    kinds = {
+        kind: {"groups": _counts(world, kind), "members": found.members, "bases": found.bases}
+        for kind, found in world.kinds.items()
+        if found.size > 1
+    }
+    nodes = max(1, hardware.nvlink.domain_gpus // hardware.node.gpus)
+    return {"mode": job.launch.spans, "domain_nodes": nodes, "kinds": kinds}
+
+
+def _counts(world: World, kind: str) -> list[int]:
+    """Of all instances."""
+    first = np.arange(world.instances, dtype=np.int64)[:, None, None] * world.size
+    table = (world.groups[kind][None] + first).reshape(-1, world.groups.size(kind))
+    return [int(count) for count in np.bincount(spans(table, world.slots), minlength=len(SPANS))]
 
 
 def _restarts(job: Job) -> dict[str, Any]:

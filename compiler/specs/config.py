@@ -13,6 +13,7 @@ from compiler.specs.hardware import Hardware
 from compiler.specs.launch import Launch
 from compiler.specs.limits import ARGUMENT, CONTENT, RANKS
 from compiler.specs.model import Model
+from compiler.specs.search import Search
 from compiler.specs.site import Site
 from compiler.specs.workload import ROLES, Workload
 
@@ -39,6 +40,14 @@ class Experts:
 
     load: Optional[str] = text(None, longest=CONTENT)
     """Measured loads of experts: the path of a CSV with the columns layer,expert,load, or (with a line break in it) its text."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is written for people beside `report.md`."""
+
+    html: bool = True
+    """Write `report.html`, the report with its figures, in one file that needs no network."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +78,29 @@ class Config:
     """Order of the slots: as the cluster is declared, or searched for the least time."""
     graph: bool = False
     """Write `graph.json.gz`, the rank graph in networkx's node-link format."""
+    traffic: bool = True
+    """Write `traffic.npz`, bytes between ranks, between leaves and over every link; of up to 65,536 ranks."""
+    timeline: bool = False
+    """Write `timeline.json` of a plan that trains, one step in the trace-event format, which Perfetto opens."""
+    report: Report = field(default_factory=Report)
+    """What is written for people."""
     name: Optional[str] = None
     """The plan's name and folder; made from model, degrees and whatever is not the default where it is null."""
     out: str = "out"
     """The folder that plan folders are written to; no plan depends on it."""
+    search: Search = field(default_factory=Search)
+    """What is searched for where degrees are left to the compiler; no plan depends on it."""
     sweep: Optional[str] = None
     """The folder of a sweep below `out/sweeps/`; made from its overrides where it is null."""
 
     @property
     def degrees(self) -> Degrees:
         return resolve(self.parallel, self.model.moe)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of every rank that the user sets: the site's, and the launch's over them."""
+        return {**self.site.environment, **self.launch.environment}
 
     @property
     def ranks(self) -> int:

@@ -59,5 +59,7 @@ class Launch:
     """Restarts that may follow each other without progress."""
     restart_codes: list[int] = numbers(1, 255, 255)
     """Exit codes of a rank that are worth a restart; any where there are none."""
+    spans: str = choice(("warn", "require"), "warn")
+    """What happens where groups are farther apart on the hosts that a job got than planned: a warning, or no start (exit 65)."""
     preflight: Preflight = field(default_factory=Preflight)
     """What each node is held against before ranks start on it; one that fails is left out, and a spare takes its place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from itertools import islice
@@ -18,42 +18,61 @@ from compiler.specs.units import Quantity, written
 TOLD = 100
 """Bad values of one configuration that are told."""
 
+Field = tuple[str, Rule, int]
+"""A name, its rule, and how many lists and mappings within each other its type is."""
+
 Value = tuple[str, Rule, Any, int]
 """A dotted key, its field's rule, a value, and how many lists and mappings within each other it may be."""
 
 
 def problems(spec: Any, path: str = "") -> Iterator[Problem]:
     """Yield each value of `spec`, a tree of dataclasses, that breaks its field's rule."""
-    found = (problem for value in _walk((path, Rule(), spec, 0)) for problem in _broken(*value))
+    found = (problem for value in _walk((path, Rule(), spec, 0), _fields) for problem in _broken(*value))
     yield from islice(found, TOLD)
 
 
 def unusual(spec: Any) -> Iterator[tuple[str, Quantity, float, str]]:
     """Yield each quantity that nothing of today or soon has: its key, what is usual, the value, and what to write instead."""
-    for key, rule, value, _ in _walk(("", Rule(), spec, 0)):
+    for key, rule, value, _ in _walk(("", Rule(), spec, 0), _measured):
         known = rule.quantity
         if known is not None and isinstance(value, (int, float)) and known.unusual(value):
             meant = _meant(key, known, value)
             yield key, known, value, f"write {meant}" if meant else f"check that it is in {known.unit}"
 
 
-def _walk(found: Value) -> Iterator[Value]:
-    """A value and all that is in it, as far as it is not too long or too deep."""
+def _walk(found: Value, known: Callable[[Any], tuple[Field, ...]]) -> Iterator[Value]:
+    """A value and all that is in it, as far as it is not too long or too deep; of a dataclass the `known` fields."""
     yield found
     key, rule, value, nested = found
     if is_dataclass(value):
         kind: Any = type(value)
-        for item, own, depth in _fields(kind):
-            yield from _walk((f"{key}.{item}" if key else item, own, getattr(value, item), depth))
+        for item, own, depth in known(kind):
+            yield from _walk((f"{key}.{item}" if key else item, own, getattr(value, item), depth), known)
     elif isinstance(value, (list, tuple, dict)) and len(value) <= rule.entries and nested:
         for name, part in value.items() if isinstance(value, dict) else enumerate(value):
             named = isinstance(value, dict) or is_dataclass(part)
-            yield from _walk((f"{key}.{short(name)}" if named else f"{key}[{name}]", rule, part, nested - 1))
+            within = (f"{key}.{short(name)}" if named else f"{key}[{name}]", rule, part, nested - 1)
+            yield from _walk(within, known)
 
 
 @cache
-def _fields(spec: Any) -> tuple[tuple[str, Rule, int], ...]:
-    """The fields of a dataclass: name, rule, and how many lists and mappings within each other its type is."""
+def _measured(spec: Any) -> tuple[Field, ...]:
+    """Those of the fields that are a quantity or hold one."""
+    hints = get_type_hints(spec)
+    return tuple(item for item in _fields(spec) if item[1].quantity or any(map(_measured, _specs(hints[item[0]]))))
+
+
+def _specs(hint: Any) -> Iterator[Any]:
+    """The dataclasses that a type is made of."""
+    if is_dataclass(hint):
+        yield hint
+    for part in get_args(hint):
+        yield from _specs(part)
+
+
+@cache
+def _fields(spec: Any) -> tuple[Field, ...]:
+    """The fields of a dataclass."""
     hints = get_type_hints(spec)
     return tuple((item.name, rule_of(item), _nested(hints[item.name])) for item in fields(spec))
 

@@ -92,7 +92,9 @@ class Workload:
     lora_rank: Optional[int] = between(1, LAYERS, None)
     """Adapters of that rank are trained, and the weights beside them are frozen."""
     optimizer: str = choice(("adam", "muon", "sgd"), "adam")
-    """The optimizer."""
+    """The optimizer. Muon updates matrices, and Adam embedding and head beside it."""
+    muon_steps: int = between(1, 100, 5)
+    """Newton-Schulz steps of Muon."""
     cuda_graphs: str = choice(("none", "layer", "step"), "none")
     """What the host launches at once: each kernel, each layer (but its experts), or a whole step."""
     sequence_parallel: Optional[bool] = None
@@ -117,6 +119,10 @@ class Workload:
     """How tokens reach their experts in training."""
     overlapped_dispatch: bool = False
     """Tokens travel beside the computation of another micro-batch."""
+    overlapped_shared_experts: bool = False
+    """Shared experts compute while tokens travel."""
+    delayed_weight_gradients: bool = False
+    """Products for the gradients of weights wait until tokens travel, with `overlapped_dispatch`."""
     fused_attention: bool = True
     """Without it the scores of all pairs of tokens are kept."""
     prefill_chunk: Optional[int] = between(1, TOKENS, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from compiler.words import natural
+
 Table = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Level -> key -> constant: the shared ones as they are, the others as factors."""
 
@@ -20,7 +22,7 @@ def release_key(table: Table, family: str, release: str) -> str:
     return wanted if wanted in known else max(known, key=_latest, default="")
 
 
-def _latest(key: str) -> tuple[bool, list[tuple[int, str]]]:
+def _latest(key: str) -> tuple[bool, tuple[tuple[int, int, str], ...]]:
     return key.partition("/")[2][:1].isdigit(), natural(key)
 
 
@@ -28,11 +30,6 @@ def product(release: str) -> str:
     """What a release is a version of, "megatron/nemo" of "megatron/nemo-25.02"; empty where it is a version alone."""
     found = re.match(r"\w[\w-]*/[a-z-]*[a-z](?=-\d)", release)
     return found[0] if found else ""
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """Numbers in a text count as such."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.findall(r"\d+|\D+", text)]
 
 
 def constants(table: Table, defaults: Mapping[str, float], keys: Mapping[str, str]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import re
 from dataclasses import asdict
 from functools import lru_cache
 
-from compiler.cluster.inventory import REQUIRED, Host
+from compiler.cluster.inventory import GPUS, REQUIRED, Host
 from compiler.cluster.topology import graph_json, nodes_json, slurm_lines, slurm_yaml
 from compiler.cluster.topology.nodes_json import Labels
 from compiler.errors import ConfigError
@@ -16,6 +16,10 @@ from compiler.inputs import json_object
 from compiler.specs.site import KubernetesSite
 
 FORMS = "a CSV of host,leaf,pod,rack, Slurm's topology.conf or topology.yaml, `kubectl get nodes -o json` or topograph's graph"
+
+
+_KEY_VALUE = re.compile(r"\w+\s*=[^,]*(\s\w+\s*=|$)")
+"""A misspelt keyword of Slurm's: no header of a table has an equals sign before its first comma."""
 
 
 @lru_cache(maxsize=1)
@@ -26,8 +30,9 @@ def _table(what: str, text: str, kind: str, labels: Labels) -> str:
         hosts = (slurm_yaml if kind == "yaml" else slurm_lines).read(what, text)
     found = io.StringIO()
     writer = csv.writer(found, lineterminator="\n")
-    writer.writerow(REQUIRED)
-    writer.writerows((host.host, host.leaf, host.pod, host.rack) for host in hosts)
+    columns = [*REQUIRED, *[GPUS] * any(host.gpus is not None for host in hosts)]
+    writer.writerow(columns)
+    writer.writerows([getattr(host, name) for name in columns] for host in hosts)
     return found.getvalue()
 
 
@@ -54,7 +59,7 @@ def _kind(text: str) -> str:
             return "json"
         if re.match(r"-(\s|$)|\[|topology\s*:", word):
             return "yaml"
-        return "lines" if slurm_lines.KEYWORD.match(word) else "csv"
+        return "lines" if slurm_lines.KEYWORD.match(word) or _KEY_VALUE.match(word) else "csv"
     return "lines" if comments else "csv"
 
 

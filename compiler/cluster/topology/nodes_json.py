@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from compiler.cluster.inventory import Host, is_host
 from compiler.cluster.topology.json_lines import line_of, line_of_item
 from compiler.errors import ConfigError, short
+from compiler.words import whole
 
 FAMILIES: tuple[tuple[str, ...], ...] = (
     *[tuple(f"topology.k8s.aws/network-node-layer-{n}" for n in range(most, 0, -1)) for most in (4, 3, 2)],
@@ -55,7 +56,10 @@ def read(what: str, text: str, contents: Mapping[str, Any], site: Labels) -> tup
             "write site.kubernetes.topology.leaf=LABEL",
         )
     pod = site.pod or next(iter(family[1:]), None)
-    return tuple(_host(what, text, name, found, (leaf, pod, domain)) for name, found, _ in nodes)
+    hosts = (_host(what, text, name, found, (leaf, pod, domain)) for name, found, _ in nodes)
+    return tuple(
+        replace(host, gpus=whole(str(room.get(site.gpus, "")))) for host, (_, _, room) in zip(hosts, nodes, strict=True)
+    )
 
 
 def _nodes(what: str, text: str, contents: Mapping[str, Any]) -> list[tuple[str, Mapping[str, str], Mapping[str, Any]]]:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from compiler.cluster import hostlist
-from compiler.cluster.inventory import Host, is_host, natural
+from compiler.cluster.inventory import Host, is_host
 from compiler.errors import ConfigError, short
+from compiler.words import natural
 
 MOST_ROUNDS = 64
 MOST_NAMES = 2**21

@@ -25,14 +25,14 @@ def layers(source: Source) -> dict[str, Any]:
     for word in dict.fromkeys(word for word in types if word not in RATIOS):
         source.note(f"has {word} in compress_ratios or layer_types", f"write one of {', '.join(RATIOS)}")
     blocks = {word: _block(source, word, rates[word]) for word in dict.fromkeys(types) if word in RATIOS}
-    return {"layer_types": types, "sliding_window": source.positive("sliding_window"), "blocks": blocks}
+    return {"layer_types": types, "sliding_window": source.required("sliding_window"), "blocks": blocks}
 
 
 def _block(source: Source, word: str, ratio: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "kind": "compressed",
-        "o_lora_rank": source.positive("o_lora_rank"),
-        "o_groups": source.positive("o_groups") or 1,
+        "o_lora_rank": source.size("o_lora_rank"),
+        "o_groups": source.size("o_groups") or 1,
         "ratio": ratio,
         "extra": streams(source),
     }
@@ -41,14 +41,14 @@ def _block(source: Source, word: str, ratio: int) -> dict[str, Any]:
 
 def streams(source: Source) -> int:
     """Weights of a block that mix `hc_mult` streams: to, from and between them."""
-    count = source.positive("hc_mult") or 1
+    count = source.size("hc_mult") or 1
     return count * (count + 2) * (count * source.required("hidden_size") + 1) + 3
 
 
 def feeds(source: Source) -> dict[str, Any]:
     """Every layer routes; the first few by a table of tokens, which holds no parameters."""
-    count, hidden = source.positive("hc_mult") or 1, source.required("hidden_size")
-    index = {key: source.positive(key) for key in ("index_n_heads", "index_head_dim", "q_lora_rank")}
+    count, hidden = source.size("hc_mult") or 1, source.required("hidden_size")
+    index = {key: source.size(key) for key in ("index_n_heads", "index_head_dim", "q_lora_rank")}
     return {
         **index,
         "intermediate_size": 0,

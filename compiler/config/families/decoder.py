@@ -43,13 +43,13 @@ decoder = sizes()
 
 
 def rms(key: str = "rms_norm_eps") -> Part:
-    return lambda source: {"rms_norm_eps": source.number(key, 1e-6)}
+    return lambda source: {"rms_norm_eps": source.number(key, 1e-6, most=0.1)}
 
 
 def layer_norm(key: str = "layer_norm_epsilon", weights: int = 2) -> Part:
     """LayerNorm: with a bias for each weight, or without one, or without weights."""
     return lambda source: {
-        "layer_norm_epsilon": source.number(key, 1e-5),
+        "layer_norm_epsilon": source.number(key, 1e-5, most=0.1),
         "norm_weights": weights,
         "rms_norm_eps": None,
     }
@@ -98,13 +98,20 @@ def layers(**defaults: Any) -> Part:
     def part(source: Source) -> dict[str, Any]:
         return {
             "hidden_act": source.word("hidden_act", defaults.get("hidden_act", "silu")),
-            "rms_norm_eps": source.number("rms_norm_eps", defaults.get("rms_norm_eps", 1e-6)),
-            "attention_dropout": source.number("attention_dropout", 0.0),
-            "initializer_range": source.number("initializer_range", 0.02),
+            "rms_norm_eps": source.number("rms_norm_eps", defaults.get("rms_norm_eps", 1e-6), most=0.1),
+            "attention_dropout": source.number("attention_dropout", 0.0, most=1),
+            "initializer_range": source.number("initializer_range", 0.02, most=10),
             **positions(**defaults)(source),
         }
 
     return part
+
+
+THETA = 1e15
+"""A base of rotations at most."""
+
+ROPE = ("rope_parameters", "rope_scaling")
+"""Where a file says how rotations are scaled."""
 
 
 def positions(**defaults: Any) -> Part:
@@ -114,13 +121,13 @@ def positions(**defaults: Any) -> Part:
 
     def part(source: Source) -> dict[str, Any]:
         longest = source.positive("max_position_embeddings")
-        scaling = _of_full(source.mapping("rope_parameters", "rope_scaling"))
-        inner = replace(source, data=scaling, defaults={}, aliases={}, core=frozenset())
-        outer = source.number("rope_theta", defaults.get("rope_theta", 10000.0))
+        name = next((key for key in ROPE if source.data.get(key) is not None), ROPE[0])
+        inner = source.within(name, _of_full(source.mapping(*ROPE)))
+        outer = source.number("rope_theta", defaults.get("rope_theta", 10000.0), most=THETA)
         share = source.number("partial_rotary_factor", defaults.get("partial_rotary_factor", 1.0))
         return {
             "max_position_embeddings": longest,
-            "rope_theta": inner.number("rope_theta", outer),
+            "rope_theta": inner.number("rope_theta", outer, most=THETA),
             "partial_rotary_factor": inner.number("partial_rotary_factor", share),
             "rope_scaling": rope_scaling(inner, longest),
         }
@@ -157,7 +164,7 @@ def learned_positions(key: str = "max_position_embeddings", more: int = 0) -> Pa
     """A table of positions, of `more` rows than positions."""
 
     def part(source: Source) -> dict[str, Any]:
-        count = source.positive(key) or 1024
+        count = source.size(key) or 1024
         table = (count + more) * source.required("hidden_size")
         found = {"position_embedding_type": "absolute", "max_position_embeddings": count}
         return {**found, "other_params": {"positions": float(table)}}
@@ -181,11 +188,11 @@ def other(name: str, *, hidden: int = 0, vocabulary: int = 0) -> Part:
 def gpt2(source: Source) -> dict[str, Any]:
     """Biases everywhere, dropout, and a table of positions."""
     return {
-        "intermediate_size": source.positive("n_inner") or 4 * source.required("hidden_size"),
+        "intermediate_size": source.size("n_inner") or 4 * source.required("hidden_size"),
         "hidden_act": source.word("activation_function", "gelu_new"),
-        "attention_dropout": source.number("attn_pdrop", 0.1),
-        "hidden_dropout": source.number("resid_pdrop", 0.1),
-        "initializer_range": source.number("initializer_range", 0.02),
+        "attention_dropout": source.number("attn_pdrop", 0.1, most=1),
+        "hidden_dropout": source.number("resid_pdrop", 0.1, most=1),
+        "initializer_range": source.number("initializer_range", 0.02, most=10),
         "attention_bias": True,
         "mlp_bias": True,
         "gated_mlp": False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from compiler.config.families import decoder, gemma, mixers, own
+from compiler.config.families import again, decoder, gemma, mixers, own
 from compiler.config.families.common import (
     BIASED,
     COHERE,
@@ -38,6 +38,14 @@ DENSE: Mapping[str, Parts] = {
     "apertus": (*BIASED, plain_mlp, head_norms, extra("dense", plain=2)),
     "arcee": (*BIASED, plain_mlp),
     "baichuan": LLAMA,
+    "biogpt": (
+        sizes(num_key_value_heads="", head_dim=""),
+        layers(),
+        layer_norm("layer_norm_eps"),
+        plain_mlp,
+        always(attention_bias=True, mlp_bias=True),
+        learned_positions(more=2),
+    ),
     "bitnet": (*LLAMA, attention_bias, extra("full_attention", hidden=1), block("dense", inner_norm=True)),
     "bloom": (
         *GPT,
@@ -50,6 +58,8 @@ DENSE: Mapping[str, Parts] = {
     "cohere": (*COHERE, mixers.normed("use_qk_norm", "per_layer")),
     "cohere2": (*COHERE, windowed(pattern="sliding_window_pattern", default=4)),
     "cwm": (*LLAMA, windowed(every(4, 0))),
+    "diffllama": (*LLAMA, attention_bias, own.diffllama),
+    "dory": (sizes(), layers(), attention_bias, again.dory, other("logit_scale", vocabulary=1)),
     "ernie4_5": (*LLAMA, decoder.biases(attention_bias="use_bias", mlp_bias="use_bias")),
     "exaone": BIASED,
     "exaone4": EXAONE,
@@ -61,6 +71,7 @@ DENSE: Mapping[str, Parts] = {
     "gemma4_text": (*GEMMA, gemma.gemma4),
     "glm": (*LLAMA, qkv_bias),
     "glm4": (*LLAMA, qkv_bias, SANDWICH),
+    "glm4v_text": (*LLAMA, always(qkv_bias=True), SANDWICH),
     "gpt2": (*GPT, decoder.gpt2, learned_positions("n_positions")),
     "gpt_bigcode": (*GPT, decoder.gpt2, learned_positions("n_positions"), own.alone),
     "gpt_neo": (*GPT, own.wide_mlp, plain_mlp, own.gpt_neo, learned_positions()),
@@ -76,6 +87,7 @@ DENSE: Mapping[str, Parts] = {
     "granite": BIASED,
     "granite_swa": (*BIASED, always(attention_sinks=True), windowed(every(4, 0))),
     "helium": BIASED,
+    "hrm_text": (*BIASED, again.hrm, other("low_state", hidden=1)),
     "hunyuan_v1_dense": (*LLAMA, attention_bias, head_norms),
     "hyperclovax": (*BIASED, own.post_norms),
     "internlm2": (*LLAMA, decoder.biases(attention_bias="bias")),
@@ -90,6 +102,13 @@ DENSE: Mapping[str, Parts] = {
     "ministral3": (*LLAMA, windowed()),
     "mistral": (*LLAMA, windowed()),
     "mpt": (*GPT, own.mpt, plain_mlp, layer_norm(weights=1)),
+    "molmo2_text": (*LLAMA, own.molmo2),
+    "muse_glimmer_text": (
+        *GEMMA,
+        SANDWICH,
+        mixers.gated(None),
+        windowed(mixers.fourth_last),
+    ),
     "nanochat": (*LLAMA, attention_bias, plain_mlp, always(norm_weights=0)),
     "nemotron": (*BIASED, layer_norm("norm_eps"), plain_mlp),
     "olmo": (*LLAMA, attention_bias, always(norm_weights=0)),
@@ -122,6 +141,13 @@ DENSE: Mapping[str, Parts] = {
     ),
     "telechat3": LLAMA,
     "vaultgemma": (*GEMMA, windowed(every(2))),
+    "xglm": (
+        sizes(num_key_value_heads="", head_dim="", intermediate_size="ffn_dim"),
+        layer_norm("layer_norm_eps"),
+        plain_mlp,
+        always(attention_bias=True, mlp_bias=True),
+        always(**no_positions),
+    ),
     "xverse": LLAMA,
     "youtu": MLA,
 }

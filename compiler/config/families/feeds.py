@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compiler.config.families.source import Part, Source
+from compiler.specs.limits import LAYERS
 
 NOTHING: Mapping[str, str] = {}
 
@@ -33,7 +34,7 @@ def local(source: Source) -> dict[str, Any]:
 
 
 def qwen(source: Source) -> dict[str, Any]:
-    step, dense = source.integer("decoder_sparse_step", 1, minimum=1), {*(source.entries("mlp_only_layers", int) or [])}
+    step, dense = source.integer("decoder_sparse_step", 1, minimum=1), source.places("mlp_only_layers") or ()
     routed = [i not in dense and (i + 1) % step == 0 for i in range(source.layers())]
     return {
         "num_experts": source.required("num_experts"),
@@ -69,7 +70,7 @@ def listed(keys: Mapping[str, str] = NOTHING, *, first: str | int = "first_k_den
 
 
 def _places(source: Source, first: str | int, default: int) -> dict[str, Any]:
-    types, freq = source.entries("mlp_layer_types", str), source.data.get("moe_layer_freq")
+    types, freq = source.each("mlp_layer_types", str, source.layers()), source.data.get("moe_layer_freq")
     if types:
         return {
             "first_k_dense_replace": 0,
@@ -78,7 +79,7 @@ def _places(source: Source, first: str | int, default: int) -> dict[str, Any]:
     if isinstance(freq, list):
         marks = source.each("moe_layer_freq", int, source.layers())
         return {"moe_layer_freq": frequency([bool(mark) for mark in marks or [1]])}
-    dense = source.integer(first, default) if isinstance(first, str) else first
+    dense = source.integer(first, default, most=LAYERS) if isinstance(first, str) else first
     return {"first_k_dense_replace": dense, "moe_layer_freq": source.integer("moe_layer_freq", 1, minimum=1)}
 
 
@@ -93,7 +94,7 @@ deepseek = listed()
 def llama4(source: Source) -> dict[str, Any]:
     """`intermediate_size` is an expert's, the shared one's too; `intermediate_size_mlp` is a dense layer's."""
     layers, step = source.layers(), source.integer("interleave_moe_layer_step", 1, minimum=1)
-    routed = {*(source.entries("moe_layers", int) or range(step - 1, layers, step))}
+    routed = source.places("moe_layers") or range(step - 1, layers, step)
     return {
         "num_experts": source.required("num_local_experts"),
         "num_experts_per_tok": source.required("num_experts_per_tok"),

@@ -44,12 +44,12 @@ def gemma3n(source: Source) -> dict[str, Any]:
     rank, types = source.integer("laurel_rank", 64), _types(source, 5)
     inputs, tables = _inputs(source)
     altup = 2 * hidden + streams**2 + streams**3 + streams * hidden
-    width, window = source.find("intermediate_size"), source.positive("sliding_window")
+    width, window = source.first("intermediate_size", 1), source.positive("sliding_window")
     norms = {"norms": 2}
     said = {**norms, "extra": altup + 2 * rank * hidden + hidden + inputs}
     tables["streams"] = float(2 * (streams - 1) * hidden**2)
     return {
-        "intermediate_size": width[0] if isinstance(width, list) and width and isinstance(width[0], int) else width,
+        "intermediate_size": width,
         "sliding_window": window,
         "layer_types": _reusing(source, types),
         "use_qk_norm": True,
@@ -60,20 +60,19 @@ def gemma3n(source: Source) -> dict[str, Any]:
 
 def gemma4(source: Source) -> dict[str, Any]:
     """Layers that see all tokens have larger heads, and keys that are values too where `attention_k_eq_v` says so."""
-    types, window, head = _types(source, 6), source.positive("sliding_window"), source.positive("head_dim") or 256
+    types, window, head = _types(source, 6), source.positive("sliding_window"), source.size("head_dim") or 256
     types[-1] = FULL
     inputs, tables = _inputs(source)
-    tied, own = source.flag("attention_k_eq_v"), source.data.get("num_global_key_value_heads")
-    wide = source.data.get("global_head_dim")
-    size = wide if isinstance(wide, int) and wide > 0 else 512
-    kv = own if tied and isinstance(own, int) and own > 0 else source.positive("num_key_value_heads") or 1
+    tied, own = source.flag("attention_k_eq_v"), source.size("num_global_key_value_heads")
+    size = source.size("global_head_dim") or 512
+    kv = own if tied and own else source.size("num_key_value_heads") or 1
     both = {"norms": 2, "extra": inputs}
     full = {**both, "head_dim": size, "value_dim": size, "kv_heads": kv}
     near = {
         **both,
         "head_dim": head,
         "value_dim": head,
-        "kv_heads": source.positive("num_key_value_heads") or 1,
+        "kv_heads": source.size("num_key_value_heads") or 1,
         "window": window,
     }
     found: dict[str, Any] = {

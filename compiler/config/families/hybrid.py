@@ -7,18 +7,19 @@ from typing import Any
 from compiler.config.families.feeds import shared
 from compiler.config.families.mixers import FULL, LINEAR, SLIDING, words
 from compiler.config.families.source import Source
+from compiler.errors import short
 
 
 def delta(source: Source) -> dict[str, Any]:
     """Gated delta: Qwen3-Next and 3.5, OLMo Hybrid, whose heads are as many as those of attention where the file does not say."""
     heads = source.required("num_attention_heads")
-    keys = source.positive("linear_num_key_heads") or heads
-    size = source.positive("linear_key_head_dim") or int(0.75 * source.required("hidden_size") / keys)
+    keys = source.size("linear_num_key_heads") or heads
+    size = source.size("linear_key_head_dim") or int(0.75 * source.required("hidden_size") / keys)
     said = {
         "key_heads": keys,
-        "value_heads": source.positive("linear_num_value_heads") or heads,
+        "value_heads": source.size("linear_num_value_heads") or heads,
         "key_dim": size,
-        "value_dim": source.positive("linear_value_head_dim") or 2 * size,
+        "value_dim": source.size("linear_value_head_dim") or 2 * size,
         "conv_kernel": source.integer("linear_conv_kernel_dim", 4),
     }
     return {"blocks": {LINEAR: said}}
@@ -26,33 +27,43 @@ def delta(source: Source) -> dict[str, Any]:
 
 def kimi(source: Source) -> dict[str, Any]:
     """Kimi Delta Attention; checkpoints say its sizes and layers, counted from 1, in `linear_attn_config`."""
-    inner, count = source.inside("linear_attn_config"), source.layers()
-    head = inner.data.get("head_dim") or source.positive("linear_head_dim")
-    heads = inner.data.get("num_heads") or source.positive("linear_num_heads")
+    inner, count = source.within("linear_attn_config"), source.layers()
+    head = inner.size("head_dim") or source.required("linear_head_dim")
+    heads = inner.size("num_heads") or source.required("linear_num_heads")
     types = words(source, "layer_types", (FULL, LINEAR))
-    full = inner.entries("full_attn_layers", int) if "full_attn_layers" in inner.data else None
+    full, linear = (inner.places(key, first=1) for key in ("full_attn_layers", "kda_layers"))
+    if types is None and linear is not None:
+        types = [LINEAR if i in linear else FULL for i in range(count)]
     if types is None and full is not None:
-        types = [FULL if i + 1 in full else LINEAR for i in range(count)]
+        types = [FULL if i in full else LINEAR for i in range(count)]
     types = types or [FULL if i and i % 4 == 0 else LINEAR for i in range(count)]
-    kernel = inner.data.get("short_conv_kernel_size") or source.positive("linear_conv_kernel_dim")
+    kernel = inner.size("short_conv_kernel_size") or source.required("linear_conv_kernel_dim")
     said = {"conv_kernel": kernel, "gate_rank": head}
-    return {"layer_types": types, "blocks": {LINEAR: {**_fine(heads, head), **said}}}
+    return {"layer_types": types, "blocks": {LINEAR: {**fine(heads, head), **said}}}
 
 
-def _fine(heads: Any, head: Any) -> dict[str, Any]:
+def minimax(source: Source) -> dict[str, Any]:
+    """Lightning attention, and full where `layer_types`, or a 1 of the published `attn_type_list`, says so: else every other layer."""
+    types, count = words(source, "layer_types", (FULL, LINEAR)), source.layers()
+    marks = source.each("attn_type_list", int, count)
+    types = types or [FULL if (marks[i] if marks else i % 2) else LINEAR for i in range(count)]
+    return {"layer_types": types, "blocks": {LINEAR: {"kind": "lightning"}}}
+
+
+def fine(heads: Any, head: Any) -> dict[str, Any]:
     return {"kind": "delta", "fine": True, "key_heads": heads, "value_heads": heads, "key_dim": head, "value_dim": head}
 
 
 def bailing(source: Source) -> dict[str, Any]:
     """Ling's hybrid: delta attention as wide as its heads (128), and latent attention with a gate a head, once a group of layers."""
     types = words(source, "layer_types", (FULL, LINEAR))
-    size = source.positive("layer_group_size") or 6
+    size = source.size("layer_group_size") or 6
     count, heads = source.layers(), source.required("num_attention_heads")
     types = types or [FULL if (i + 1) % size == 0 else LINEAR for i in range(count)]
-    head = source.positive("linear_head_dim") or source.positive("head_dim")
+    head = source.size("linear_head_dim") or source.required("head_dim")
     said = {
-        **_fine(source.positive("linear_num_heads") or heads, head),
-        "conv_kernel": source.positive("short_conv_kernel_size"),
+        **fine(source.size("linear_num_heads") or heads, head),
+        "conv_kernel": source.required("short_conv_kernel_size"),
     }
     return {"layer_types": types, "blocks": {LINEAR: said, FULL: {"kind": "latent", "gate": "heads"}}}
 
@@ -72,9 +83,10 @@ def nemotron_h(source: Source) -> dict[str, Any]:
     )
     said = ["mamba", "moe", FULL, "mlp"] if said is None else said
     if not isinstance(said, list) or not said or any(not isinstance(word, str) or word not in SINGLE for word in said):
-        source.note(
-            "has a hybrid_override_pattern or layers_block_type that is none", f"write letters of {''.join(PATTERN)}"
+        name = (
+            "hybrid_override_pattern" if letters is not None and said is letters else source.called("layers_block_type")
         )
+        source.note(f"has {name}={short(repr(said))}", f"write letters of {''.join(PATTERN)}, or {', '.join(SINGLE)}")
         said = [FULL]
     names = [SINGLE[word] for word in said]
     feeds = [name if name in ("dense", "sparse") else "none" for name in names]
@@ -86,7 +98,7 @@ def nemotron_h(source: Source) -> dict[str, Any]:
         **shared(source.positive("moe_shared_expert_intermediate_size")),
     }
     return {
-        "num_hidden_layers": len(names),
+        "num_hidden_layers": source.fits("layers_block_type", len(names)),
         "layer_types": ["none" if name in ("dense", "sparse") else name for name in names],
         "mlp_layer_types": feeds,
         **(routed if "sparse" in feeds else {}),
@@ -100,14 +112,14 @@ def convolution(source: Source) -> dict[str, Any]:
     """LFM2: short convolutions, and attention where `layer_types` or `full_attn_idxs` says so."""
     count, types = source.layers(), words(source, "layer_types", (FULL, SLIDING, "conv"))
     if types is None:
-        full = source.entries("full_attn_idxs", int)
+        full = source.places("full_attn_idxs")
         types = [FULL if full is None or i in full else "conv" for i in range(count)]
-    said = {"kind": "convolution", "conv_kernel": source.positive("conv_L_cache"), "bias": source.flag("conv_bias")}
-    tied = source.data.get("tie_embedding")
+    said = {"kind": "convolution", "conv_kernel": source.required("conv_L_cache"), "bias": source.flag("conv_bias")}
+    tied = source.flag("tie_embedding") if source.find("tie_embedding") is not None else None
     return {
         "layer_types": types,
         "blocks": {"conv": said},
-        **({"tie_word_embeddings": tied} if isinstance(tied, bool) else {}),
+        **({} if tied is None else {"tie_word_embeddings": tied}),
     }
 
 
@@ -124,16 +136,24 @@ def lfm2_mlp(source: Source) -> dict[str, Any]:
 
 def recurrent_gemma(source: Source) -> dict[str, Any]:
     """Two linear recurrences and one layer of local attention in turns; MLPs are half of what the file says, twice."""
-    count, said = source.layers(), source.find("block_types")
-    turn = [word for word in said if word in ("recurrent", "attention")] if isinstance(said, list) else []
-    turn = turn or ["recurrent", "recurrent", "attention"]
-    types = ["sliding_attention" if turn[i % len(turn)] == "attention" else LINEAR for i in range(count)]
-    inner = source.positive("lru_width") or source.required("hidden_size")
+    count, turn = source.layers(), words(source, "block_types", (FULL, LINEAR), each=False)
+    turn = turn or [LINEAR, LINEAR, FULL]
+    types = [SLIDING if turn[i % len(turn)] == FULL else LINEAR for i in range(count)]
+    inner = source.size("lru_width") or source.required("hidden_size")
     linear = {"kind": "recurrence", "inner": inner, "heads": source.required("num_attention_heads")}
     return {
         "layer_types": types,
         "sliding_window": source.positive("attention_window_size"),
         "intermediate_size": source.required("intermediate_size") // 2,
         "mlp_bias": True,
-        "blocks": {LINEAR: {**linear, "conv_kernel": source.positive("conv1d_width")}, FULL: {"output_bias": True}},
+        "blocks": {LINEAR: {**linear, "conv_kernel": source.required("conv1d_width")}, FULL: {"output_bias": True}},
     }
+
+
+def lara_mini(source: Source) -> dict[str, Any]:
+    """Gated delta, windows and full attention in turns of five."""
+    turn = (LINEAR, SLIDING, LINEAR, FULL, SLIDING)
+    types = words(source, "layer_types", (FULL, SLIDING, LINEAR))
+    types = types or [turn[i % len(turn)] for i in range(source.layers())]
+    window = source.positive("sliding_window")
+    return {"layer_types": types, "sliding_window": window, "blocks": {LINEAR: {"kind": "delta"}}}

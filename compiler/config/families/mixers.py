@@ -10,11 +10,16 @@ from compiler.errors import short
 
 FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention"
 
+SHARED_INDEX = "shared_index"
+"""Our word of a layer that attends to what an earlier one's indexer chose."""
+
 WORDS = {
     **dict.fromkeys(
         ("attention", "full", "global", "global_attention", "indexed_attention", "f", "a", "hybrid_full"), FULL
     ),
-    **dict.fromkeys(("sliding", "local", "local_attention", "swa", "sliding_window", "hybrid_sliding"), SLIDING),
+    **dict.fromkeys(
+        ("sliding", "local", "local_attention", "swa", "sliding_window", "hybrid_sliding", "window_attention"), SLIDING
+    ),
     **dict.fromkeys(("linear", "mamba", "mamba2", "recurrent", "gated_deltanet", "kda", "lightning"), LINEAR),
 }
 """What files call the words of `layer_types`."""
@@ -27,9 +32,14 @@ def every(period: int, at: int = -1) -> Rule:
     return lambda i, _: i % period == at % period
 
 
-def words(source: Source, key: str, known: tuple[str, ...]) -> list[str] | None:
-    """The file's list of words, in ours; an unknown one is told."""
-    found = source.each(key, str, source.layers())
+def fourth_last(i: int, n: int) -> bool:
+    """Every fourth layer, counted from the last one."""
+    return (n - 1 - i) % 4 == 0
+
+
+def words(source: Source, key: str, known: tuple[str, ...], *, each: bool = True) -> list[str] | None:
+    """The file's list of words, one for each layer unless they are taken in turns, in ours; an unknown one is told."""
+    found = source.each(key, str, source.layers()) if each else source.entries(key, str)
     if found is None:
         return None
     named = [WORDS.get(word, word) for word in found]
@@ -102,8 +112,9 @@ def chunked(source: Source) -> dict[str, Any]:
     size = source.positive("attention_chunk_size")
     if size is None:
         return {}
-    layers, types = source.layers(), source.entries("layer_types", str)
-    ropes = source.entries("no_rope_layers", int) or [(i + 1) % 4 for i in range(layers)]
+    layers = source.layers()
+    types = source.each("layer_types", str, layers)
+    ropes = source.each("no_rope_layers", int, layers) or [(i + 1) % 4 for i in range(layers)]
     found = [kind == "chunked_attention" for kind in types] if types else [bool(rope) for rope in ropes]
     return {"sliding_window": size, "layer_types": kinds(found), "attention_chunk_size": size}
 
@@ -137,29 +148,37 @@ def gated(key: str | None, how: str = "elements") -> Part:
 
 
 def latent(source: Source) -> dict[str, Any]:
-    keys = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim")
-    found: dict[str, Any] = {key: source.required(key) for key in keys}
+    found: dict[str, Any] = {key: source.required(key) for key in ("kv_lora_rank", "qk_nope_head_dim")}
+    rope = "qk_rope_head_dim"
+    found[rope] = source.positive(rope) if source.find(rope) == 0 else source.required(rope)
     usual = source.required("hidden_size") // source.required("num_attention_heads")
-    found["v_head_dim"] = source.positive("v_head_dim") or usual
+    found["v_head_dim"] = source.size("v_head_dim") or usual
     return found | {"q_lora_rank": source.positive("q_lora_rank"), "head_dim": None}
 
 
-def indexed(source: Source) -> dict[str, Any]:
-    """An indexer, on every layer or where `indexer_types` says "full": others take what the last one chose."""
-    keys = ("index_topk", "index_n_heads", "index_head_dim")
-    found: dict[str, Any] = {key: source.positive(key) for key in keys}
-    return found | _shared_indexers(source)
+def indexer(every_other: int = 1) -> Part:
+    """An indexer, on every layer or where `indexer_types` says "full", else every so many: others take what the last one chose."""
+
+    def part(source: Source) -> dict[str, Any]:
+        types = own_indexers(source, every_other)
+        found: dict[str, Any] = {key: source.size(key) for key in ("index_topk", "index_n_heads", "index_head_dim")}
+        if all(types):
+            return found
+        words = [FULL if own else SHARED_INDEX for own in types]
+        return {**found, "layer_types": words, "blocks": {SHARED_INDEX: {"kind": "latent", "own_index": False}}}
+
+    return part
 
 
-def _shared_indexers(source: Source) -> dict[str, Any]:
-    count, said = source.layers(), source.entries("indexer_types", str)
-    if said is None:
-        freq, offset = max(1, source.integer("index_topk_freq", 1)), source.integer("index_skip_topk_offset", 2)
-        said = ["full" if max(i - offset + 1, 0) % freq == 0 else "shared" for i in range(count)]
-    if all(word == "full" for word in said[:count]):
-        return {}
-    types = [FULL if word == "full" else "shared_index" for word in said[:count]]
-    return {"layer_types": types, "blocks": {"shared_index": {"kind": "latent", "own_index": False}}}
+indexed = indexer()
+
+
+def own_indexers(source: Source, every_other: int = 1) -> list[bool]:
+    """Which layers have an indexer of their own."""
+    count = source.layers()
+    said = source.each("indexer_types", str, count)
+    freq, offset = source.integer("index_topk_freq", every_other), source.integer("index_skip_topk_offset", 2)
+    return [word == "full" for word in said or ()] or [max(i - offset + 1, 0) % max(1, freq) == 0 for i in range(count)]
 
 
 def linear(

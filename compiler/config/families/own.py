@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.config.families.mixers import FULL, SLIDING
+from compiler.config.families.mixers import FULL, SLIDING, words
 from compiler.config.families.source import Source
 
 
@@ -13,11 +13,11 @@ def falcon(source: Source) -> dict[str, Any]:
     newer, alone = source.flag("new_decoder_architecture"), source.flag("multi_query", default=True)
     heads, hidden = source.required("num_attention_heads"), source.required("hidden_size")
     beside = source.flag("parallel_attn", default=True)
-    two = not beside or (source.positive("num_ln_in_parallel_attn") or (2 if newer else 1)) == 2
+    two = not beside or (source.size("num_ln_in_parallel_attn") or (2 if newer else 1)) == 2
     bias = source.flag("bias")
     return {
-        "num_key_value_heads": (source.positive("num_kv_heads") or heads) if newer else 1 if alone else heads,
-        "intermediate_size": source.positive("ffn_hidden_size") or 4 * hidden,
+        "num_key_value_heads": (source.size("num_kv_heads") or heads) if newer else 1 if alone else heads,
+        "intermediate_size": source.size("ffn_hidden_size") or 4 * hidden,
         "gated_mlp": False,
         "attention_bias": bias,
         "mlp_bias": bias,
@@ -30,8 +30,8 @@ def falcon(source: Source) -> dict[str, Any]:
 def mpt(source: Source) -> dict[str, Any]:
     inner = source.inside("attn_config")
     return {
-        "intermediate_size": (source.positive("expansion_ratio") or 4) * source.required("hidden_size"),
-        "num_key_value_heads": inner.positive("kv_n_heads") or source.required("num_attention_heads"),
+        "intermediate_size": (source.size("expansion_ratio") or 4) * source.required("hidden_size"),
+        "num_key_value_heads": inner.size("kv_n_heads") or source.required("num_attention_heads"),
         "position_embedding_type": "none",
         "hidden_act": "gelu",
     }
@@ -39,7 +39,7 @@ def mpt(source: Source) -> dict[str, Any]:
 
 def opt(source: Source) -> dict[str, Any]:
     """Embeddings may be narrower than hidden states, in the smallest model alone."""
-    narrow, hidden = source.positive("word_embed_proj_dim"), source.required("hidden_size")
+    narrow, hidden = source.size("word_embed_proj_dim"), source.required("hidden_size")
     if narrow not in (None, hidden):
         source.note(
             f"has word_embed_proj_dim={narrow}, not the hidden_size",
@@ -51,14 +51,13 @@ def opt(source: Source) -> dict[str, Any]:
 
 def wide_mlp(source: Source) -> dict[str, Any]:
     """Four times the hidden state where the file does not say."""
-    return {"intermediate_size": source.positive("intermediate_size") or 4 * source.required("hidden_size")}
+    return {"intermediate_size": source.size("intermediate_size") or 4 * source.required("hidden_size")}
 
 
 def gpt_neo(source: Source) -> dict[str, Any]:
     """Local and global attention in turns; of attention's projections the last alone has a bias."""
-    layers, said = source.layers(), source.find("attention_layers")
-    local = [word == "local" for word in said] if isinstance(said, list) else [i % 2 == 1 for i in range(layers)]
-    types = [SLIDING if is_local else FULL for is_local in local[:layers]]
+    said = words(source, "attention_layers", (FULL, SLIDING))
+    types = said or [SLIDING if i % 2 else FULL for i in range(source.layers())]
     return {
         "sliding_window": source.positive("window_size"),
         "layer_types": types,
@@ -81,7 +80,7 @@ def stablelm(source: Source) -> dict[str, Any]:
 
 def phi(source: Source) -> dict[str, Any]:
     """Attention and MLP side by side behind one norm; biases everywhere, also of the head."""
-    head = source.positive("head_dim") or source.required("hidden_size") // source.required("num_attention_heads")
+    head = source.size("head_dim") or source.required("hidden_size") // source.required("num_attention_heads")
     extra = 4 * head if source.flag("qk_layernorm") else 0
     return {"attention_bias": True, "mlp_bias": True, "blocks": {FULL: {"extra": extra}, "dense": {"norms": 0}}}
 
@@ -137,3 +136,21 @@ def lfm3(source: Source) -> dict[str, Any]:
     usual = [turns.get(i % 4, "conv") if i else "conv" for i in range(source.layers())]
     types = {} if source.find("layer_types") else {"layer_types": usual}
     return {"sliding_window": source.positive("sliding_window"), "blocks": blocks, **types}
+
+
+def diffllama(source: Source) -> dict[str, Any]:
+    """Differential attention: four vectors of a head's width weigh two softmaxes against each other."""
+    head = source.size("head_dim") or source.required("hidden_size") // source.required("num_attention_heads")
+    return {"blocks": {FULL: {"extra": 4 * head}}}
+
+
+def molmo2(source: Source) -> dict[str, Any]:
+    """Words beside the vocabulary that the head does not have."""
+    rows = source.integer("additional_vocab_size", 0)
+    kinds = {"qwen3": "per_head", "olmo": "per_layer"}
+    return {
+        "qkv_bias": source.flag("attention_bias"),
+        "use_qk_norm": True,
+        "qk_norm_type": kinds[source.word("qk_norm_type", "qwen3", (*kinds,))],
+        "other_params": {"more_words": float(rows * source.required("hidden_size"))},
+    }

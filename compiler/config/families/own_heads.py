@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from compiler.config.families.feeds import frequency, shared
 from compiler.config.families.mixers import FULL, SLIDING, words
 from compiler.config.families.source import Source
+from compiler.specs.limits import LAYERS
 
 
 def minimax_attention(source: Source) -> dict[str, Any]:
     """`rotary_dim` counts elements of a head; norms go over all heads of a token."""
-    width, head = source.positive("rotary_dim"), source.positive("head_dim")
+    width, head = source.size("rotary_dim"), source.size("head_dim")
     return {
         "use_qk_norm": source.flag("use_qk_norm", default=True),
         "qk_norm_type": source.word("qk_norm_type", "per_layer", ("per_layer", "per_head")),
@@ -26,9 +28,9 @@ def minimax_m3(source: Source) -> dict[str, Any]:
         ("index_heads", "index_n_heads", "sparse_num_index_heads"),
         ("index_dim", "index_head_dim", "sparse_index_dim"),
     )
-    found: dict[str, Any] = {key: inner.positive(old) or source.positive(new) for key, new, old in names}
-    size = inner.positive("sparse_block_size") or source.positive("index_block_size") or 128
-    found["index_topk"] = size * (inner.positive("sparse_topk_blocks") or source.positive("index_topk_blocks") or 16)
+    found: dict[str, Any] = {key: inner.size(old) or source.size(new) for key, new, old in names}
+    size = inner.size("sparse_block_size") or source.size("index_block_size") or 128
+    found["index_topk"] = size * (inner.size("sparse_topk_blocks") or source.size("index_topk_blocks") or 16)
     known = (FULL, "minimax_m3_sparse")
     types, freq = words(source, "layer_types", known), inner.each("sparse_attention_freq", int, count)
     if types is None and freq:
@@ -46,9 +48,10 @@ def minimax_m3(source: Source) -> dict[str, Any]:
 
 
 def minimax_m3_experts(source: Source) -> dict[str, Any]:
-    marks = source.entries("moe_layer_freq", int) if isinstance(source.data.get("moe_layer_freq"), list) else None
-    types = source.entries("mlp_layer_types", str)
-    dense = source.integer("first_k_dense_replace", 0)
+    listed = isinstance(source.data.get("moe_layer_freq"), list)
+    marks = source.each("moe_layer_freq", int, source.layers()) if listed else None
+    types = source.each("mlp_layer_types", str, source.layers())
+    dense = source.integer("first_k_dense_replace", 0, most=LAYERS)
     routed = marks or (types and [word == "sparse" for word in types]) or [i >= dense for i in range(source.layers())]
     return {
         "num_experts": source.required("num_local_experts"),
@@ -61,10 +64,9 @@ def minimax_m3_experts(source: Source) -> dict[str, Any]:
 
 def mimo_v2(source: Source) -> dict[str, Any]:
     """Layers with a window have twice the heads of keys, and sinks."""
-    kv, value = source.positive("num_key_value_heads") or 1, source.positive("v_head_dim")
-    said = {key: source.data.get(key) for key in ("swa_num_key_value_heads", "swa_head_dim", "swa_v_head_dim")}
-    heads = said["swa_num_key_value_heads"]
-    sliding: dict[str, Any] = {"kv_heads": heads if isinstance(heads, int) else 2 * kv, "sinks": True}
+    kv, value = source.size("num_key_value_heads") or 1, source.required("v_head_dim")
+    heads = source.size("swa_num_key_value_heads")
+    sliding: dict[str, Any] = {"kv_heads": heads or 2 * kv, "sinks": True}
     return {"v_head_dim": value, "blocks": {FULL: {"value_dim": value, "sinks": False}, SLIDING: sliding}}
 
 
@@ -81,3 +83,34 @@ def laguna(source: Source) -> dict[str, Any]:
             found[f"{word}_{heads}"] = {"kind": "attention", "heads": heads, "window": window, "gate": gate}
         types = [f"{word}_{heads}" for heads, word in zip(listed, types, strict=False)]
     return {"layer_types": types, "sliding_window": source.positive("sliding_window"), "blocks": found}
+
+
+def step3p5(source: Source) -> dict[str, Any]:
+    """Layers with a window have more heads, and each head a gate. Published files list layers with experts as a text, and say the
+    other heads within `attention_other_setting`.
+    """
+    count, dense = source.layers(), 3
+    types = words(source, "layer_types", (FULL, SLIDING)) or [FULL] * count
+    listed = source.data.get("moe_layers_enum")
+    marks = source.each("mlp_layer_types", str, count)
+    routed = [word == "sparse" for word in marks] if marks else [i >= dense for i in range(count)]
+    if marks is None and listed is not None:
+        found = {int(text) for text in re.findall(r"\b\d{1,4}\b", str(listed))}
+        routed = [i in found for i in range(count)]
+    heads = source.positive("num_sliding_attention_heads") or source.within("attention_other_setting").size(
+        "num_attention_heads"
+    )
+    both = {"gate": "heads"}
+    return {
+        "sliding_window": source.positive("sliding_window"),
+        "layer_types": types,
+        "num_experts": source.required("n_routed_experts"),
+        "num_experts_per_tok": source.required("num_experts_per_tok"),
+        "moe_intermediate_size": source.required("moe_intermediate_size"),
+        "moe_layer_freq": frequency(routed),
+        "num_nextn_predict_layers": source.integer("num_nextn_predict_layers", 0),
+        "scoring_func": "sigmoid",
+        "routed_scaling_factor": source.number("moe_router_scaling_factor", 1.0),
+        "blocks": {FULL: both, SLIDING: {**both, **({"heads": heads} if heads else {})}},
+        **shared(source.positive("share_expert_dim")),
+    }

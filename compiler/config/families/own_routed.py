@@ -7,6 +7,7 @@ from typing import Any
 from compiler.config.families.feeds import frequency, shared
 from compiler.config.families.mixers import FULL, SLIDING, words
 from compiler.config.families.source import Source
+from compiler.specs.limits import EXPERTS
 
 
 def gpt_oss(source: Source) -> dict[str, Any]:
@@ -34,12 +35,12 @@ def dbrx(source: Source) -> dict[str, Any]:
     """Sizes of attention and of experts stand in mappings of their own."""
     attention, feed = source.inside("attn_config"), source.inside("ffn_config")
     return {
-        "num_key_value_heads": attention.positive("kv_n_heads") or 1,
-        "rope_theta": attention.number("rope_theta", 10000.0),
+        "num_key_value_heads": attention.size("kv_n_heads") or 1,
+        "rope_theta": attention.number("rope_theta", 10000.0, most=1e15),
         "intermediate_size": 0,
-        "moe_intermediate_size": feed.positive("ffn_hidden_size") or 3584,
-        "num_experts": feed.positive("moe_num_experts") or 4,
-        "num_experts_per_tok": feed.positive("moe_top_k") or 1,
+        "moe_intermediate_size": feed.size("ffn_hidden_size") or 3584,
+        "num_experts": feed.size("moe_num_experts") or 4,
+        "num_experts_per_tok": feed.size("moe_top_k") or 1,
         "router_jitter_noise": feed.number("moe_jitter_eps", 0.0) or 0.0,
     }
 
@@ -50,21 +51,14 @@ def phimoe(source: Source) -> dict[str, Any]:
 
 
 def hunyuan(source: Source) -> dict[str, Any]:
-    """Experts a token, and shared ones, may be listed by layer: alike in all of them, in every model that was published."""
-    chosen, shares, widths = (
-        source.find(key) for key in ("num_experts_per_tok", "num_shared_expert", "moe_intermediate_size")
-    )
-    first = [value[0] if isinstance(value, list) and value else value for value in (chosen, shares, widths)]
-    if any(not isinstance(value, (int, type(None))) for value in first):
-        source.note("has a list of experts that is none of whole numbers", "write one number, or one a layer")
-        first = [1, 1, None]
-    width = first[2] or source.required("intermediate_size")
+    """Experts a token, and shared ones, may be listed by layer."""
+    width = source.first("moe_intermediate_size", source.required("intermediate_size"))
     return {
         "num_experts": source.required("num_experts"),
-        "num_experts_per_tok": first[0] or 1,
+        "num_experts_per_tok": source.first("num_experts_per_tok", 1, EXPERTS),
         "moe_intermediate_size": width,
         "intermediate_size": 0,
-        **shared(width * (first[1] or 1)),
+        **shared(width * source.first("num_shared_expert", 1, EXPERTS)),
     }
 
 
@@ -132,7 +126,7 @@ def beam(source: Source) -> dict[str, Any]:
 
 def cohere2_moe(source: Source) -> dict[str, Any]:
     """The first layers may be dense, of a width of their own."""
-    width = source.positive("prefix_dense_intermediate_size") or source.required("intermediate_size")
+    width = source.size("prefix_dense_intermediate_size") or source.required("intermediate_size")
     return {"intermediate_size": width}
 
 
@@ -197,3 +191,38 @@ def lfm2_router(source: Source) -> dict[str, Any]:
 
 def qkv_flag(source: Source) -> dict[str, Any]:
     return {"qkv_bias": source.flag("qkv_bias", default=True)}
+
+
+def muse_spark(source: Source) -> dict[str, Any]:
+    """Experts work in a latent between two norms; what each block adds goes through a gate an element."""
+    latent, hidden = source.positive("moe_hidden_size"), source.required("hidden_size")
+    gated = {"norms": 2, "extra": hidden}
+    return {
+        "moe_latent_size": latent,
+        "scoring_func": "sigmoid",
+        "routed_scaling_factor": source.number("routed_scaling_factor", 1.0),
+        "blocks": {
+            FULL: {"extra": hidden},
+            "dense": gated,
+            "sparse": {**gated, "extra": hidden + 2 * (latent or 0)},
+        },
+    }
+
+
+def ernie_vision(source: Source) -> dict[str, Any]:
+    """Experts of their own for parts of images, which text never meets: counted with the towers."""
+    widths = source.entries("moe_intermediate_size", int) or [1536, 512]
+    count, experts = source.layers(), source.required("num_experts")
+    marks = source.each("mlp_layer_types", str, count)
+    routed = [word == "sparse" for word in marks] if marks else [i > 0 for i in range(count)]
+    text, seen = widths[0], widths[-1] if len(widths) > 1 else 0
+    of_images = experts * (3 * source.required("hidden_size") * seen + source.required("hidden_size") + 1)
+    return {
+        "num_experts": experts,
+        "num_experts_per_tok": source.required("num_experts_per_tok"),
+        "moe_intermediate_size": max(1, text),
+        "moe_layer_freq": frequency(routed),
+        "blocks": {"sparse": {"extra": experts}},
+        "towers": {"vision_experts": float(sum(routed) * of_images)},
+        **shared(source.integer("moe_num_shared_experts", 0) * max(1, text)),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from compiler.config.families import compressed, decoder, feeds, mixers, own_heads, own_routed
+from compiler.config.families import compressed, decoder, feeds, mixers, own_heads, own_latent, own_routed
 from compiler.config.families.common import (
     COHERE,
     COUNTED,
@@ -43,6 +43,20 @@ ROUTED: Mapping[str, Parts] = {
         feeds.listed(COUNTED, first="num_dense_layers"),
         own_routed.afmoe_router,
     ),
+    "aria_text": (
+        *LLAMA,
+        attention_bias,
+        feeds.listed(
+            {
+                "n_routed_experts": "moe_num_experts",
+                "num_experts_per_tok": "moe_topk",
+                "n_shared_experts": "moe_num_shared_experts",
+                "moe_intermediate_size": "intermediate_size",
+            },
+            first=0,
+        ),
+        always(intermediate_size=0),
+    ),
     "axk1": (*MLA, feeds.listed(default=1), feeds.deepseek_router(factor=2.5), norms(2, "sparse")),
     "bailing_moe": (
         *LLAMA,
@@ -80,6 +94,13 @@ ROUTED: Mapping[str, Parts] = {
         compressed.feeds,
     ),
     "dots1": (*LLAMA, attention_bias, head_norms, windowed(own_routed.late), feeds.deepseek, feeds.deepseek_router()),
+    "dots3_note_text": (*MLA, feeds.listed(default=1), own_latent.dots3),
+    "ernie4_5_vl_moe_text": (
+        *LLAMA,
+        decoder.biases(attention_bias="use_bias", mlp_bias="use_bias"),
+        own_routed.ernie_vision,
+        feeds.softmax,
+    ),
     "ernie4_5_moe": (
         *LLAMA,
         decoder.biases(attention_bias="use_bias", mlp_bias="use_bias"),
@@ -100,6 +121,7 @@ ROUTED: Mapping[str, Parts] = {
     ),
     "glm4_moe": GLM_MOE,
     "glm4_moe_lite": (*MLA, feeds.listed(first=1), feeds.deepseek_router(factor=1.8)),
+    "glm5_next_text": (*MLA, feeds.listed(default=3), feeds.deepseek_router(factor=2.5), own_latent.glm5_next),
     "glm_moe_dsa": (*DEEPSEEK, mixers.indexed),
     "gpt_oss": (
         sizes(),
@@ -113,8 +135,18 @@ ROUTED: Mapping[str, Parts] = {
     "granitemoe_swa": (*EXPERTS, always(attention_sinks=True), windowed(every(4, 0))),
     "granitemoeshared": EXPERTS,
     "hunyuan_v1_moe": (*LLAMA, attention_bias, head_norms, own_routed.hunyuan),
+    "hy_v4": (*MLA, feeds.listed(default=1), mixers.indexer(4), feeds.deepseek_router(factor=2.827), own_latent.hy_v4),
     "hy_v3": (*LLAMA, attention_bias, head_norms, feeds.listed(COUNTED, first=1), own_routed.hy_router),
     "kimi_k2": DEEPSEEK,
+    "kolibri1": (
+        sizes(intermediate_size=""),
+        layers(),
+        SANDWICH,
+        head_norms,
+        windowed(every(5)),
+        own_routed.plain_experts,
+        feeds.qwen_router,
+    ),
     "laguna": (
         *LLAMA,
         attention_bias,
@@ -165,12 +197,21 @@ ROUTED: Mapping[str, Parts] = {
     "minimax_m3_vl_text": (*LLAMA, own_heads.minimax_m3_experts, own_heads.minimax_m3),
     "mistral4": (*LATENT, feeds.deepseek_router()),
     "mixtral": (sizes(), layers(rms_norm_eps=1e-5, rope_theta=1e6), windowed(), feeds.local, feeds.softmax),
+    "muse_spark_text": (
+        *LLAMA,
+        attention_bias,
+        gated(None),
+        windowed(mixers.fourth_last),
+        feeds.listed({"n_routed_experts": "num_local_experts", "n_shared_experts": ""}, first=0),
+        own_routed.muse_spark,
+    ),
     "olmoe": (*LLAMA, attention_bias, token_norms, own_routed.flat_experts, feeds.qwen_router),
     "phimoe": (*LLAMA, layer_norm("rms_norm_eps"), own_routed.phimoe, windowed(), feeds.local, feeds.softmax),
     "qwen2_moe": (*LLAMA, mixers.early, always(qkv_bias=True), own_routed.qkv_flag, feeds.qwen, feeds.gated_shared),
     "qwen3_moe": (*QWEN, attention_bias, head_norms, feeds.qwen, feeds.qwen_router),
     "sarvam_mla": (*LATENT, feeds.deepseek_router(factor=2.5)),
     "sarvam_moe": GLM_MOE,
+    "step3p5": (*LLAMA, attention_bias, head_norms, own_heads.step3p5),
     "solar_open": (sizes(intermediate_size=""), *GLM_MOE[1:4], feeds.listed(first=0), feeds.deepseek_router()),
 }
 """Families with routed experts."""

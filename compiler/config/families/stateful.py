@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from compiler.config.families import feeds, hybrid, mixers, own, own_routed, states
+from compiler.config.families import again, feeds, hybrid, mixers, own, own_routed, states
 from compiler.config.families.common import (
     BIASED,
     COUNTED,
@@ -42,12 +42,22 @@ HYBRID: Mapping[str, Parts] = {
         mixers.linear("mamba2", rule=own.never),
         states.granite_feed,
     ),
-    "jamba": (*LLAMA, states.mamba1, states.jamba, feeds.softmax),
+    "jamba": (*LLAMA, states.mamba1(inner_norms=True), states.jamba, feeds.softmax),
     "kimi_linear": (
         *MLA,
         feeds.listed(COUNTED, default=1),
         feeds.deepseek_router(factor=2.446),
         hybrid.kimi,
+    ),
+    "lara_mini": (
+        sizes(intermediate_size=""),
+        layers(),
+        attention_bias,
+        head_norms,
+        hybrid.delta,
+        hybrid.lara_mini,
+        own_routed.plain_experts,
+        feeds.qwen_router,
     ),
     "lfm2": (*LLAMA, rms("norm_eps"), head_norms, hybrid.convolution, hybrid.lfm2_mlp),
     "lfm2_moe": (
@@ -61,7 +71,7 @@ HYBRID: Mapping[str, Parts] = {
     "lfm3": (*LLAMA, rms("norm_eps"), attention_bias, head_norms, hybrid.convolution, own.lfm3),
     "mamba": (states.spaces("mamba"), rms("layer_norm_epsilon")),
     "mamba2": (states.spaces("mamba2"), rms("layer_norm_epsilon")),
-    "minimax": (*LLAMA, feeds.local, feeds.softmax, mixers.linear("lightning", rule=every(2))),
+    "minimax": (*LLAMA, feeds.local, feeds.softmax, hybrid.minimax),
     "nemotron_h": (
         sizes(num_hidden_layers="hidden_size"),
         layers(),
@@ -96,6 +106,24 @@ HYBRID: Mapping[str, Parts] = {
         attention_bias,
         activation("hidden_activation", "gelu_pytorch_tanh"),
         hybrid.recurrent_gemma,
+    ),
+    "zamba": (
+        sizes(head_dim="", intermediate_size=""),
+        layers(),
+        states.mamba1(),
+        again.zamba,
+    ),
+    "zamba2": (
+        sizes(head_dim="", intermediate_size=""),
+        layers(),
+        states.mamba2(
+            n_heads="n_mamba_heads",
+            n_groups="mamba_ngroups",
+            d_head="mamba_headdim",
+            conv_bias="use_conv_bias",
+            proj_bias="add_bias_linear",
+        ),
+        again.zamba2,
     ),
 }
 """Families whose layers keep a state."""

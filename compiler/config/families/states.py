@@ -29,18 +29,17 @@ def mamba2(word: str = LINEAR, **keys: str) -> Part:
         def name(key: str) -> str:
             return keys.get(key, MAMBA2[key])
 
-        heads, inner = source.positive(name("n_heads")) or 1, source.find(keys["d_ssm"]) if "d_ssm" in keys else None
-        width = inner or (source.positive(name("expand")) or 2) * source.required("hidden_size")
-        said = source.find(name("d_head"))
+        heads, inner = source.size(name("n_heads")) or 1, source.size(keys["d_ssm"]) if "d_ssm" in keys else None
+        width = inner or (source.size(name("expand")) or 2) * source.required("hidden_size")
         return {
             "blocks": {
                 word: {
                     "kind": "mamba2",
                     "heads": heads,
-                    "head_dim": said if isinstance(said, int) else width // heads,
-                    "groups": source.positive(name("n_groups")) or 1,
-                    "state_dim": source.positive(name("d_state")),
-                    "conv_kernel": source.positive(name("d_conv")) or 4,
+                    "head_dim": source.auto(name("d_head"), width // heads),
+                    "groups": source.size(name("n_groups")) or 1,
+                    "state_dim": source.required(name("d_state")),
+                    "conv_kernel": source.size(name("d_conv")) or 4,
                     "conv_bias": source.flag(name("conv_bias"), default=True),
                     "bias": source.flag(name("proj_bias")),
                     "gated_norm": source.flag(keys["gated_norm"]) if "gated_norm" in keys else True,
@@ -51,20 +50,22 @@ def mamba2(word: str = LINEAR, **keys: str) -> Part:
     return part
 
 
-def mamba1(source: Source) -> dict[str, Any]:
-    """The names of Jamba."""
-    hidden, rank = source.required("hidden_size"), source.find("mamba_dt_rank")
-    said = {
+def mamba1(**said: Any) -> Part:
+    """The names of Jamba; `said`: sizes that its file does not write."""
+    return lambda source: {"blocks": {LINEAR: {**_mamba1(source), **said}}}
+
+
+def _mamba1(source: Source) -> dict[str, Any]:
+    hidden = source.required("hidden_size")
+    return {
         "kind": "mamba",
-        "inner": (source.positive("mamba_expand") or 2) * hidden,
-        "state_dim": source.positive("mamba_d_state"),
-        "dt_rank": rank if isinstance(rank, int) else math.ceil(hidden / 16),
-        "conv_kernel": source.positive("mamba_d_conv"),
+        "inner": (source.size("mamba_expand") or 2) * hidden,
+        "state_dim": source.required("mamba_d_state"),
+        "dt_rank": source.auto("mamba_dt_rank", math.ceil(hidden / 16)),
+        "conv_kernel": source.required("mamba_d_conv"),
         "conv_bias": source.flag("mamba_conv_bias", default=True),
         "bias": source.flag("mamba_proj_bias"),
-        "inner_norms": True,
     }
-    return {"blocks": {LINEAR: said}}
 
 
 def jamba(source: Source) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def granite_feed(source: Source) -> dict[str, Any]:
 
 
 def bamba(source: Source) -> dict[str, Any]:
-    full = source.entries("attn_layer_indices", int) or []
+    full = source.places("attn_layer_indices") or ()
     return {"layer_types": [FULL if i in full else LINEAR for i in range(source.layers())]}
 
 
@@ -118,20 +119,22 @@ def spaces(kind: str) -> Part:
 
     def part(source: Source) -> dict[str, Any]:
         count, hidden = source.layers(), source.required("hidden_size")
-        inner = source.positive("intermediate_size") or (source.positive("expand") or 2) * hidden
-        heads = source.positive("num_heads") or inner
+        inner = source.size("intermediate_size") or (source.size("expand") or 2) * hidden
+        heads = source.size("num_heads") or inner
+        if inner % heads:
+            source.note(f"has num_heads={heads} for intermediate_size={inner}", "write heads of a width")
+            heads = inner
         bias, conv = source.flag("use_bias"), source.flag("use_conv_bias", default=True)
         said = {
             "kind": kind,
-            "state_dim": source.positive("state_size"),
-            "conv_kernel": source.positive("conv_kernel"),
+            "state_dim": source.required("state_size"),
+            "conv_kernel": source.required("conv_kernel"),
             "bias": bias,
         }
         if kind == "mamba":
-            rank = source.find("time_step_rank")
-            said |= {"inner": inner, "dt_rank": rank if isinstance(rank, int) else math.ceil(hidden / 16)}
+            said |= {"inner": inner, "dt_rank": source.auto("time_step_rank", math.ceil(hidden / 16))}
         else:
-            said |= {"heads": heads, "head_dim": source.positive("head_dim"), "groups": source.positive("n_groups")}
+            said |= {"heads": heads, "head_dim": source.required("head_dim"), "groups": source.required("n_groups")}
         return {
             "num_hidden_layers": count,
             "hidden_size": hidden,

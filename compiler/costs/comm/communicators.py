@@ -39,9 +39,9 @@ def sizes(case: Case) -> dict[str, Array]:
 
 
 def extra_bytes(case: Case) -> Array:
-    """Buffers of a rank's communicators beyond the one that is counted with the framework."""
+    """Buffers of a rank's communicators beyond the usual one that is counted with the framework."""
     used = sum((array(size > 1) for size in sizes(case).values()), array(0))
-    return np.asarray(BUFFERS_BYTES * np.maximum(0, used - 1))
+    return np.asarray(case.buffer_bytes * np.maximum(1, used) - BUFFERS_BYTES)
 
 
 def communicators(case: Case) -> Communicators:

@@ -32,6 +32,28 @@ class Reach:
     domains: int | NDArray[np.float64]
 
 
+def within_copy(whole: Reach, copies: Array) -> Reach:
+    """A run of a group's ranks that holds one of `copies` of what the group shards: hybrid sharding, instances of an optimizer."""
+    size, domains = (np.maximum(1, np.ceil(array(value) / copies)) for value in (whole.size, whole.domains))
+    level = np.where(domains > 1, _level(whole.span), np.minimum(_level(whole.span), SPANS.index("nvlink")))
+    return Reach(whole.kind, size, _span(whole.span, level), domains)
+
+
+def between_copies(whole: Reach, copies: Array) -> Reach:
+    """The ranks that hold the same part of each copy."""
+    size = np.minimum(array(whole.size), copies)
+    return Reach(whole.kind, size, whole.span, np.minimum(array(whole.domains), size))
+
+
+def _level(span: str | NDArray[np.int8]) -> NDArray[np.int8]:
+    return np.asarray(SPANS.index(span) if isinstance(span, str) else span, dtype=np.int8)
+
+
+def _span(like: str | NDArray[np.int8], level: NDArray[np.int8]) -> str | NDArray[np.int8]:
+    """A level in the form of another span."""
+    return SPANS[int(level)] if isinstance(like, str) else level
+
+
 @dataclass(frozen=True)
 class Link:
     """Bytes/s per direction of one GPU, and the seconds of one hop."""
@@ -76,7 +98,7 @@ def outer(hardware: Hardware, span: str | NDArray[np.int8]) -> Link:
 
     Leaving a leaf crosses what may be oversubscribed, and each level adds two switch hops.
     """
-    level = np.asarray(SPANS.index(span) if isinstance(span, str) else span)
+    level = _level(span)
     nic, above = hardware.nic, np.maximum(0, level - SPANS.index("leaf"))
     bandwidth = nic.per_node * nic.bandwidth / hardware.node.gpus * SCALE_OUT_EFFICIENCY
     crossed, node = np.where(above, hardware.fabric.oversubscription, 1.0), level == SPANS.index("node")

@@ -10,7 +10,7 @@ import numpy as np
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.comm.collectives import kept, seconds, wire_bytes
-from compiler.costs.comm.links import Reach
+from compiler.costs.comm.links import Reach, between_copies, within_copy
 from compiler.costs.shape import Shape
 from compiler.costs.work.traffic import Flow
 
@@ -26,12 +26,20 @@ class Timed:
 
 def timed(flows: Iterable[Flow], plan: Shape, gpu: GpuCalibration) -> list[Timed]:
     """Time each flow; those whose groups hold one rank are left out."""
-    found = [(flow, plan.reaches[flow.kind]) for flow in flows]
+    found = [(flow, _reach(flow, plan)) for flow in flows]
     return [
         Timed(flow, reach, seconds(flow.op, flow.payload, reach, plan.case.hardware, gpu, flow.copies))
         for flow, reach in found
         if np.any(array(reach.size) > 1)
     ]
+
+
+def _reach(flow: Flow, plan: Shape) -> Reach:
+    """The worst group that a flow runs in, or the part of it."""
+    whole, copies = plan.reaches[flow.kind], array(plan.case.copies)
+    if not flow.part:
+        return whole
+    return within_copy(whole, copies) if flow.part == "within" else between_copies(whole, copies)
 
 
 @dataclass(frozen=True)

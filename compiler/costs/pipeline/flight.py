@@ -5,6 +5,8 @@ Sources: Megatron-LM (2104.04473), zero bubble (2401.10241), DualPipe (DeepSeek-
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from compiler.costs.arrays import Array, array
@@ -61,16 +63,19 @@ def _of_chunks(case: Case, chunks: Layers) -> Array:
     """The same of chunks that are not alike, by the layers that each rank's order holds at a time; plans have stages alike."""
     pp, vpp = int(np.max(case.pp)), int(np.max(case.vpp))
     weights = chunks.with_mtp(case.model.moe).layers if case.workload.train else chunks.layers
-    sizes = np.stack(np.broadcast_arrays(case.micro_batches, case.group), axis=-1).astype(int)
+    count = np.minimum(case.micro_batches, ROUNDS * case.group + case.micro_batches % case.group)
+    sizes = np.stack(np.broadcast_arrays(count, case.group), axis=-1).astype(int)
     kinds, index = np.unique(sizes.reshape(-1, 2), axis=0, return_inverse=True)
-    held = np.stack([_of_orders((pp, vpp, int(count), int(group), _early(case)), weights) for count, group in kinds])
+    layers = tuple(float(count) for count in weights)
+    held = np.stack([_of_orders((pp, vpp, int(count), int(group), _early(case)), layers) for count, group in kinds])
     return held[index.ravel()].reshape(*case.tp.shape[:-1], pp)
 
 
-def _of_orders(sizes: tuple[int, int, int, int, int], weights: Array) -> Array:
-    """Shape [pp]; `sizes` are pp, vpp, micro-batches, those in a row and `early` chunks; `weights`: layers of each virtual stage."""
-    pp, vpp, micro_batches, group, early = sizes
-    orders = interleaved(pp, vpp, min(micro_batches, ROUNDS * group + micro_batches % group), group, early)
+@lru_cache(maxsize=4096)
+def _of_orders(sizes: tuple[int, int, int, int, int], layers: tuple[float, ...]) -> Array:
+    """Shape [pp]; `sizes` are pp, vpp, micro-batches, those in a row and `early` chunks; `layers` of each virtual stage."""
+    (pp, vpp, micro_batches, group, early), weights = sizes, array(layers)
+    orders = interleaved(pp, vpp, micro_batches, group, early)
     held = np.ones(pp)
     for rank, order in enumerate(orders or ()):
         steps = [(1 if op.kind == FORWARD else -1) * weights[op.stage] for slot in order for op in slot]

@@ -40,6 +40,21 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Replayed:
+    """What each rank does when: its slots, each with its start and end in seconds. `rest_s`: what the micro-batches behind `shown`
+    of them take, which go on as the slowest rank does.
+    """
+
+    slots: Sequence[Sequence[tuple[float, float, Slot]]]
+    shown: int
+    rest_s: float
+
+    @property
+    def end_s(self) -> float:
+        return max(slots[-1][1] for slots in self.slots) + self.rest_s
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """A schedule's `name`, and seconds of one micro-batch on each pipeline rank, all its chunks together.
 
@@ -57,6 +72,11 @@ class Pipeline:
 
     def makespan(self) -> float | None:
         """Seconds from the first operation to the last; None where the schedule does not exist for these numbers."""
+        found = self.replayed()
+        return found.end_s if found else None
+
+    def replayed(self) -> Replayed | None:
+        """Every operation in its place; None where the schedule does not exist for these numbers."""
         pp, group = len(self.forward), self.group or len(self.forward)
         rounds = max(FEWEST, SLOTS // (2 * pp * self.vpp * group))
         shown = min(self.micro_batches, rounds * group + self.micro_batches % group)
@@ -64,10 +84,9 @@ class Pipeline:
         if orders is None:
             return None
         times = Times(_chunked(self.forward, self.vpp, self.shares), _chunked(self.backward, self.vpp, self.shares))
-        end = replay(orders, times, pp * self.vpp)
-        if end is None:
-            return None
-        return end + (self.micro_batches - shown) * float(np.max(_each(self.name, self.forward + self.backward)))
+        slots = replay(orders, times, pp * self.vpp)
+        rest = (self.micro_batches - shown) * float(np.max(_each(self.name, self.forward + self.backward)))
+        return Replayed(slots, shown, rest) if slots else None
 
     def bubble(self) -> float:
         """Seconds beyond the slowest rank's own work; in closed form where the schedule does not exist for these numbers."""
@@ -89,10 +108,13 @@ def _chunked(seconds: Array, vpp: int, shares: Sequence[float]) -> list[float]:
     return [float(x) for x in parts]
 
 
-def replay(orders: Sequence[Sequence[Slot]], times: Times, stages: int) -> float | None:
-    """Run each rank's slots in order, each as soon as what it needs is there. None where they wait for each other."""
+def replay(
+    orders: Sequence[Sequence[Slot]], times: Times, stages: int
+) -> Sequence[Sequence[tuple[float, float, Slot]]] | None:
+    """Run each rank's slots in order, each as soon as what it needs is there: its start and end. None where they wait for each other."""
     done: dict[Key, float] = {}
     position, free = [0] * len(orders), [0.0] * len(orders)
+    seen: list[list[tuple[float, float, Slot]]] = [[] for _ in orders]
     moved = True
     while moved:
         moved = False
@@ -102,11 +124,13 @@ def replay(orders: Sequence[Sequence[Slot]], times: Times, stages: int) -> float
                 ready = _ready(slot, done, stages)
                 if ready is None:
                     break
-                end = max(free[rank], ready) + sum(times.of(op) for op in slot)
+                start = max(free[rank], ready)
+                end = start + sum(times.of(op) for op in slot)
                 for op in slot:
                     done[op] = end
+                seen[rank].append((start, end, slot))
                 free[rank], position[rank], moved = end, position[rank] + 1, True
-    return max(free) if all(map(lambda at, order: at == len(order), position, orders)) else None
+    return seen if all(map(lambda at, order: at == len(order), position, orders)) else None
 
 
 def _ready(slot: Slot, done: dict[Key, float], stages: int) -> float | None:

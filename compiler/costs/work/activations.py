@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from compiler.blocks.block import Block
 from compiler.costs import kept, moved
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
@@ -37,9 +38,10 @@ def in_training(case: Case) -> Array:
 def passing(case: Case) -> tuple[Array, Array]:
     """What lives only while one layer runs backward, and only while the loss does."""
     forward = whole_sequences(case, "train", case.workload.longest)
-    layer = SCORE_WORK_BYTES * kept.scores(case, forward) + _rebuilt_layer(case, forward)
+    scores = case.running.largest(lambda block: kept.scores(case, forward, block))
+    layer = SCORE_WORK_BYTES * scores + _rebuilt_layer(case, forward)
     if case.workload.recompute == "full":  # inputs are kept; one layer at a time is rebuilt
-        layer = layer + _largest_layer(case, forward) + SCORE_BYTES * kept.scores(case, forward)
+        layer = layer + case.running.largest(lambda block: kept.block(case, forward, block)) + SCORE_BYTES * scores
     return layer + np.zeros_like(case.running.layers), kept.logits(case, forward)
 
 
@@ -50,24 +52,27 @@ def stored_each(case: Case) -> Array:
         return case.running.layers * kept.layer_input(case, forward)
     if "products" in case.rebuilt:
         return kept.products(case, forward)
-    stored = case.running.layers * kept.attention(case, forward) + _after_attention(case, forward)
+    stored = case.running.sum(lambda block: kept.block(case, forward, block))
     if case.workload.cuda_graphs == "layer":  # each graph's own copy of its layer's input (assumed)
         stored = stored + case.running.layers * kept.layer_input(case, forward)
     if "core_attn" not in case.rebuilt:
-        stored = stored + case.running.layers * SCORE_BYTES * kept.scores(case, forward)
+        stored = stored + SCORE_BYTES * case.running.sum(lambda block: kept.scores(case, forward, block))
     return stored
 
 
 def working_set(case: Case) -> Array:
     """The longest prefill of one micro-batch: hidden states, the largest part of a layer, and logits of last tokens."""
     forward, _ = chunked(case, whole_sequences(case, "prefill", case.workload.longest), case.workload.longest)
-    model = case.model
     hidden = 3 * kept.layer_input(case, forward)
-    experts = kept.experts(case, forward) + case.activation_bytes * model.hidden_size * kept.pairs(case, forward)
-    moe = (case.running.moe > 0) * (kept.mlp(case, forward, model.shared_size) + experts)
-    dense = (case.running.dense > 0) * kept.mlp(case, forward, model.intermediate_size)
+    experts = kept.experts(case, forward) + case.activation_bytes * case.model.hidden_size * kept.pairs(case, forward)
+
+    def each(block: Block) -> Array:
+        if block.mixes:
+            return kept.heads(case, forward, block)
+        return kept.mlp(case, forward, block.width) + experts * block.routed
+
     logits = case.running.last * LOGIT_BYTES * forward.sequences * ceil_div(case.padded_vocab_size, case.tp)
-    return hidden + np.maximum(np.maximum(kept.heads(case, forward), moe), dense) + logits
+    return hidden + case.running.largest(each, whole=False) + logits
 
 
 def elementwise_bytes(case: Case, forward: Forward) -> Array:
@@ -75,12 +80,13 @@ def elementwise_bytes(case: Case, forward: Forward) -> Array:
 
     What a finer selection rebuilds is computed once more in the backward pass, a third of a forward and a backward one.
     """
-    model, rebuilt = case.model, case.rebuilt
+    rebuilt = case.rebuilt
     case = replace(case, rebuilt=(), narrow_inputs=False)
     hidden = ELEMENTWISE_PASSES * case.running.layers * kept.layer_input(case, forward)
     again = NORM_PASSES * case.running.layers * kept.layer_input(case, forward) * ("layernorm" in rebuilt)
-    dense = case.running.dense * kept.mlp(case, forward, model.intermediate_size)
-    shared = case.running.moe * kept.mlp(case, forward, model.shared_size)
+    inner = [(block, count * kept.mlp(case, forward, block.width)) for block, count in case.running.blocks]
+    dense = sum((found for block, found in inner if not block.routed), 0 * case.running.layers)
+    shared = sum((found for block, found in inner if block.routed), 0 * case.running.layers)
     routed, whole = case.running.moe * kept.experts(case, forward), "moe" in rebuilt
     again = again + routed * (whole or "moe_act" in rebuilt) + dense * ("mlp" in rebuilt)
     again = again + shared * (whole or "shared_experts" in rebuilt)
@@ -100,24 +106,12 @@ def permuted_bytes(case: Case, forward: Forward) -> Array:
     return PERMUTE_PASSES * case.running.moe * each * case.model.moe
 
 
-def _after_attention(case: Case, forward: Forward) -> Array:
-    """MLPs and experts of all layers of a stage."""
-    moe, dense = kept.blocks(case, forward)
-    return case.running.dense * dense + case.running.moe * moe
-
-
-def _largest_layer(case: Case, forward: Forward) -> Array:
-    moe, dense = kept.blocks(case, forward)
-    return kept.attention(case, forward) + np.maximum((case.running.moe > 0) * moe, (case.running.dense > 0) * dense)
-
-
 def _rebuilt_layer(case: Case, forward: Forward) -> Array:
-    """What selective recomputation makes of one layer again: of its attention, or of what follows, whichever is more."""
+    """What selective recomputation makes of one layer again: of the block that most is made of."""
     if not case.rebuilt or "products" in case.rebuilt:
         return 0 * forward.tokens
-    whole = replace(case, rebuilt=())
-    before = kept.attention(whole, forward) - kept.attention(case, forward)
-    counts = (case.running.moe, case.running.dense)
-    pairs = zip(counts, kept.blocks(whole, forward), kept.blocks(case, forward), strict=True)
-    after = [(count > 0) * (all_ - kept) for count, all_, kept in pairs]
-    return np.maximum(before, np.maximum(*after))
+    full = replace(case, rebuilt=())
+    again = case.running.largest(
+        lambda block: kept.block(full, forward, block) - kept.block(case, forward, block), whole=False
+    )
+    return np.asarray(again)

@@ -80,11 +80,8 @@ def temporary(case: Case, held: Counts) -> Array:
     """What lives only at the peak of a step: gathered layers, or one layer's gradients in the precision of its weights."""
     if not case.workload.train or zero(case, 3):
         return gathered(case, held) + WORKSPACE_BYTES * case.workload.train
-    mixers, feeds = 0.0 * case.running.layers, 0.0 * case.running.layers
-    for block, count in case.running.blocks:
-        found = (count > 0) * block_weights(block, case.tp)[0]
-        mixers, feeds = (np.maximum(mixers, found), feeds) if block.mixes else (mixers, np.maximum(feeds, found))
-    return WORKSPACE_BYTES + case.activation_bytes * (mixers + feeds) * trained.share(case)
+    gradients = case.running.largest(lambda block: block_weights(block, case.tp)[0])
+    return WORKSPACE_BYTES + case.activation_bytes * gradients * trained.share(case)
 
 
 def sharded(case: Case, held: Counts, from_stage: int) -> Array:
@@ -118,9 +115,14 @@ def between(case: Case) -> NDArray[np.bool_]:
 
 def weights(case: Case, held: Counts) -> Array:
     if not case.workload.train:
-        return held.dense_bytes + held.moe_bytes + towers(case)
+        return held.dense_bytes + held.moe_bytes + towers(case) - on_host(case, held)
     kept = 0 * held.total if of_masters(case) else cut(case, held.dense_bytes, held.moe_bytes, 3)
     return kept + narrow_copies(case, held) + trained.added(case, held)
+
+
+def on_host(case: Case, held: Counts) -> Array:
+    """Bytes of a server's weights that are in the host's memory."""
+    return np.minimum(case.host_bytes, held.dense_bytes + held.moe_bytes)
 
 
 def towers(case: Case) -> Array:
@@ -154,12 +156,26 @@ def gradients(case: Case, held: Counts) -> Array:
 
 def optimizer(case: Case, held: Counts) -> Array:
     """What the optimizer keeps; what is offloaded is the host's."""
-    return (1 - case.workload.optimizer_offload) * states.of_optimizer(case) * updated(case, held)
+    kept = states.of_optimizer(case) * updated(case, held) + besides(case, held)
+    return (1 - case.workload.optimizer_offload) * kept
+
+
+def besides(case: Case, held: Counts) -> Array:
+    """Second moments of what Adam updates where Muon updates the rest: embedding and head."""
+    tables = np.minimum(_tables(case), held.dense) * (case.workload.lora_rank is None)
+    return states.besides(case) * cut(case, tables, 0 * tables, 1)
 
 
 def updated(case: Case, held: Counts) -> Array:
     """Parameters of a rank that its optimizer updates."""
     return sharded(case, trained.trained(case, held), 1)
+
+
+def update_bytes(case: Case, held: Counts) -> Array:
+    """Memory traffic of the optimizer's update of a rank."""
+    own = trained.trained(case, held)
+    gradients = case.gradient_bytes * sharded(case, own, 2)
+    return states.updated(case) * sharded(case, own, 1) + gradients + 2 * besides(case, held)
 
 
 def gathered(case: Case, held: Counts) -> Array:
@@ -176,7 +192,7 @@ def cached_bytes(case: Case, block: Block, entries: Callable[[Cache], Array]) ->
     """Bytes of a sequence's keys and values on a TP rank, where so many entries of a cache count: grouped heads, replicated where tp
     exceeds them, or latents, as a server packs them.
     """
-    sizes = [case.kv_bytes * local(cache.parts, case.tp) for cache in block.caches]
+    sizes = [case.kv_bytes * local(cache.parts, np.maximum(1, case.tp // case.cached.alike)) for cache in block.caches]
     if block.kind == "sparse_latent":
         row, index = case.cached.row, case.cached.index
         sizes = [

@@ -90,7 +90,7 @@ def _width(each: Widths, role: str) -> float:
 
 def mixing_params(model: Model) -> float:
     """Weights of the products of attention, and of what stands in its place, in all layers."""
-    whole = layers(model, (tuple(range(model.num_hidden_layers)),))
+    whole = layers(model, (tuple(range(model.num_hidden_layers)),)).own
     return float(whole.sum(lambda block: block.mixes * block_weights(block, ONE)[0])[0])
 
 
@@ -113,16 +113,17 @@ def dense(
     beside layers, embedding and head is on the first stage.
     """
     hidden, table = model.hidden_size, ceil_div(vocab, tp) * model.hidden_size
-    linear = stages.sum(lambda block: block_weights(block, tp, each)[0])
+    own = stages.own
+    linear, used = (found.sum(lambda block: block_weights(block, tp, each)[0]) for found in (own, stages))
     mtp_linear, mtp_others = mtp_layer(model, stages, tp, each)
     apart, tied = 1 - stages.first, float(model.tie_word_embeddings)
     copies = apart * np.maximum(tied * stages.last, stages.mtp > 0)
     tables = each.embedding * (stages.first + copies) + each.head * (1 - tied) * stages.last
-    others = stages.sum(lambda block: block_weights(block, tp, each)[1])
+    others = own.sum(lambda block: block_weights(block, tp, each)[1])
     others = others + each.rest * stages.last * model.norm_width * hidden
     others = others + each.rest * stages.first * sum(model.other_params.values())
     held = linear + others + stages.mtp * (mtp_linear + mtp_others) + tables * table
-    used = linear + each.head * stages.last * table
+    used = used + each.head * stages.last * table
     return held, used + train * (stages.mtp * mtp_linear + (stages.heads - stages.last) * each.head * table)
 
 
@@ -218,6 +219,13 @@ def rebuilt(case: Case) -> Array:
     if {"moe", "shared_experts"} & set(case.rebuilt):
         found = found + case.running.moe * mlp(model, model.shared_size, case.tp)
     return found
+
+
+def beside(case: Case) -> Array:
+    """Weights of shared experts that compute while tokens travel (Megatron-LM moe/shared_experts.py: their first product beside the
+    dispatch, their last beside the combine).
+    """
+    return case.workload.overlapped_shared_experts * case.running.moe * mlp(case.model, case.model.shared_size, case.tp)
 
 
 def _both_ways(case: Case, held: Array) -> Array:

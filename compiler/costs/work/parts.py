@@ -5,19 +5,27 @@ Where parameters are declared beyond what the architecture has, products take as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import GpuCalibration, Kernel
 from compiler.costs.case import Case
-from compiler.costs.constants import DROPOUT_PASSES, GRAPHED_S, KERNELS_OF_LAYER, SCORE_PASSES, WIDE_HEAD
+from compiler.costs.constants import (
+    DROPOUT_PASSES,
+    GRAPHED_S,
+    KERNELS_OF_LAYER,
+    PCIE_BANDWIDTH,
+    SCORE_PASSES,
+    WIDE_HEAD,
+)
 from compiler.costs.shape import Shape
 from compiler.costs.work import flops
 from compiler.costs.work.activations import elementwise_bytes, permuted_bytes
 from compiler.costs.work.forward import Forward, dispatched, touched_fraction
 from compiler.costs.work.gemms import gemms
+from compiler.costs.work.memory import on_host
 from compiler.costs.work.mixing import cache_bytes, mixing
 from compiler.costs.work.params import Counts, matrices, query_width, value_width
 from compiler.costs.work.widths import ELEMENT_BYTES
@@ -39,8 +47,12 @@ class Parts:
 
 
 def parts(plan: Shape, forward: Forward, gpu: GpuCalibration) -> Parts:
-    """A forward pass of one micro-batch on each stage; of its layers that compute wide, as if all did, by their share."""
+    """A forward pass of one micro-batch on each stage; of its layers that compute wide, as if all did, by their share. Weights that
+    a server has in the host's memory come over PCIe before their products.
+    """
     found, share = _alike(plan.case, plan.held, forward, gpu), plan.case.wide_share
+    if plan.case.host_bytes:
+        return replace(found, products=found.products + on_host(plan.case, plan.held) / PCIE_BANDWIDTH)
     if not np.any(share):
         return found
     wide = _alike(plan.case.computed_wide, plan.held, forward, gpu)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,13 +16,16 @@ from compiler.layout.stages import Stages
 from compiler.specs.config import Config
 from compiler.specs.model import Model
 
+Item = TypeVar("Item", bound=Hashable)
+
 
 @dataclass(frozen=True)
 class Layers:
     """How many layers of each kind a stage holds (`moe` and `sliding` are among `layers`), arrays over stages.
 
     `first` and `last` are 1 where the stage has the embedding, and the LM head; `mtp` are its MTP layers. `wide` of its layers
-    compute in BF16 where others do in FP8. `blocks`: how many of each block; `reduced`: how many of them end in a sum over tp.
+    compute in BF16 where others do in FP8. `blocks`: how many of each block, `alike`: how many layers of the same blocks; `reduced`:
+    how many blocks end in a sum over tp.
     """
 
     layers: Array
@@ -32,12 +36,22 @@ class Layers:
     mtp: Array
     wide: Array
     blocks: tuple[tuple[Block, Array], ...]
+    alike: tuple[tuple[tuple[Block, ...], Array], ...]
     mtp_blocks: tuple[Block, ...]
     reduced: Array
 
     def sum(self, each: Callable[[Block], Array | float]) -> Array:
         """What all blocks of a stage have together."""
         return np.asarray(sum((count * each(block) for block, count in self.blocks), 0.0 * self.layers))
+
+    def largest(self, each: Callable[[Block], Array | float], *, whole: bool = True) -> Array:
+        """What the layer of a stage has that has the most of it, all its blocks together, or else its largest one."""
+        found = 0.0 * self.layers
+        for blocks, count in self.alike:
+            parts = [each(block) for block in blocks] or [0.0]
+            most = sum(parts) if whole else np.maximum.reduce(np.broadcast_arrays(*parts))
+            found = np.maximum(found, (count > 0) * most)
+        return np.asarray(found)
 
     def mean(self, each: Callable[[Block], Array | float]) -> Array:
         """The same of a layer, on average; of a stage without layers, what a layer of the model has."""
@@ -70,8 +84,22 @@ class Layers:
             layers=self.layers + self.mtp,
             moe=self.moe + self.mtp * moe,
             blocks=_joined((*self.blocks, *more)),
+            alike=(*self.alike, (self.mtp_blocks, self.mtp)),
             reduced=self.reduced + len(more) * self.mtp,
         )
+
+    @property
+    def own(self) -> Layers:
+        """Blocks by whose weights a stage holds: those that several blocks have together once."""
+        if not any(block.again for block, _ in self.blocks):
+            return self
+        counts = dict(self.blocks)
+
+        def once(block: Block, count: Array) -> Array:
+            first = counts.get(replace(block, again=False), 0 * count)
+            return np.asarray(np.minimum(count, 1) * (first == 0)) if block.again else count
+
+        return replace(self, blocks=tuple((block, once(block, count)) for block, count in self.blocks))
 
     @property
     def without_mtp(self) -> Layers:
@@ -97,7 +125,8 @@ def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -
         last=last,
         mtp=ends[mtp_stage % count] * model.num_nextn_predict_layers,
         wide=array([sum(i < before or i >= after for i in ids) for ids in stages]),
-        blocks=_blocks(made, stages),
+        blocks=_counted([[block for i in ids for block in _of(made, i)] for ids in stages], sum(made.layers, ())),
+        alike=_counted([[_of(made, i) for i in ids] for ids in stages], made.layers),
         mtp_blocks=made.mtp,
         reduced=array([sum(len(_of(made, i)) for i in ids) for ids in stages]),
     )
@@ -108,11 +137,10 @@ def _of(made: Stack, layer: int) -> tuple[Block, ...]:
     return made.layers[min(layer, len(made.layers) - 1)]
 
 
-def _blocks(made: Stack, stages: tuple[tuple[int, ...], ...]) -> tuple[tuple[Block, Array], ...]:
-    """Each block and how many of it every stage has."""
-    counts = [Counter(block for i in ids for block in _of(made, i)) for ids in stages]
-    order = dict.fromkeys(block for layer in made.layers for block in layer)
-    return tuple((block, array([found[block] for found in counts])) for block in order)
+def _counted(found: Sequence[Iterable[Item]], known: Iterable[Item]) -> tuple[tuple[Item, Array], ...]:
+    """Each of those that are known, and how many of it every stage has."""
+    counts = [Counter(items) for items in found]
+    return tuple((item, array([each[item] for each in counts])) for item in dict.fromkeys(known))
 
 
 def _joined(found: tuple[tuple[Block, Array], ...]) -> tuple[tuple[Block, Array], ...]:

@@ -6,13 +6,18 @@ from compiler.costs.case import Case
 from compiler.costs.constants import ACCUMULATED_PASSES, GRADIENT_PASSES, STATE_BYTES, WRITTEN_BYTES
 
 SECOND_MOMENT = {"adam": 1.0, "muon": 0.0, "sgd": 0.0}
-"""Whether an optimizer keeps one; Muon does of what is no matrix, embeddings above all, which is left out."""
+"""Whether an optimizer keeps one of what it updates itself."""
 
 
 def moments(case: Case) -> float:
     """Bytes of the optimizer's moments of a weight, two of Adam."""
     states = case.workload.states
     return STATE_BYTES[states.exp_avg] + SECOND_MOMENT[case.workload.optimizer] * STATE_BYTES[states.exp_avg_sq]
+
+
+def besides(case: Case) -> float:
+    """Bytes of the second moment that Adam keeps of a weight that Muon leaves to it."""
+    return STATE_BYTES[case.workload.states.exp_avg_sq] * (case.workload.optimizer == "muon")
 
 
 def of_optimizer(case: Case) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compiler.blocks.block import local
-from compiler.costs.arrays import Array
+from compiler.costs.arrays import Array, array
 from compiler.costs.case import Case
 from compiler.costs.comm.collectives import kept
 from compiler.costs.trained import trained
@@ -22,6 +22,7 @@ class Flow:
     """One collective. `payload` is one call's bytes; `forward` and `backward` are calls for a micro-batch, `step` for a
     training step; arrays that broadcast over stages. `overlapped`: it runs beside computation, as far as that lasts.
     `copies`: of a token in an all_to_all's payload, where it is sent once to each rank that has some; 0 where each is sent.
+    `part`: it runs "within" one of several copies of what its groups shard, or "between" those; empty for all of a group.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Flow:
     step: Array
     overlapped: bool = False
     copies: int = 0
+    part: str = ""
 
 
 def passing(case: Case, forward: Forward) -> Iterator[Flow]:
@@ -116,22 +118,30 @@ def synchronising(case: Case, held: Counts) -> Iterator[Flow]:
     """DP over attention ranks (with cp) and over expert ranks: gradients and parameters once a step, beside computation.
 
     Without a distributed optimizer gradients are all-reduced. ZeRO-3 gathers each layer's weights in forward and in
-    backward, and reduces its gradients, in every micro-batch.
+    backward, and reduces its gradients, in every micro-batch. Where ranks hold several copies of what is sharded, all of this is
+    within one, and what a rank has reduced is summed between them.
     """
     dense_kind = "dp_cp" if (case.cp > 1).any() else "dp"
     own = trained(case, held)
     read = held if zero(case, 3) else own
-    classes = [(dense_kind, own.dense, read.dense_bytes)] + [("edp", own.moe, read.moe_bytes)] * case.model.moe
+    classes = [(dense_kind, own.dense, read.dense_bytes, case.adp * case.cp)]
+    classes += [("edp", own.moe, read.moe_bytes, case.edp)] * case.model.moe
     none, one = np.zeros_like(held.dense), np.ones_like(held.dense)
-    count = np.maximum(case.running.layers, 1)
-    for kind, params, whole in classes:
+    count, copies = np.maximum(case.running.layers, 1), array(case.copies)
+    part = "within" if (copies > 1).any() else ""
+    for kind, params, whole, ranks in classes:
         grads = case.gradient_bytes * params
+        summed = grads / np.maximum(1, ranks / copies)
         if zero(case, 3):
             layer = count * one
-            yield Flow(kind, "all_gather", "parameters", whole / count, layer, layer, none, True)
-            yield Flow(kind, "reduce_scatter", "gradients", grads / count, none, layer, none, True)
+            yield Flow(kind, "all_gather", "parameters", whole / count, layer, layer, none, True, part=part)
+            yield Flow(kind, "reduce_scatter", "gradients", grads / count, none, layer, none, True, part=part)
+            if part:
+                yield Flow(kind, "all_reduce", "gradients", summed / count, none, layer, none, True, part="between")
         elif zero(case, 1):
-            yield Flow(kind, "reduce_scatter", "gradients", grads, none, none, one, True)
-            yield Flow(kind, "all_gather", "parameters", whole, none, none, one, True)
+            yield Flow(kind, "reduce_scatter", "gradients", grads, none, none, one, True, part=part)
+            yield Flow(kind, "all_gather", "parameters", whole, none, none, one, True, part=part)
+            if part:
+                yield Flow(kind, "all_reduce", "gradients", summed, none, none, one, True, part="between")
         else:
             yield Flow(kind, "all_reduce", "gradients", grads, none, none, one, True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.checks import Check
@@ -13,6 +13,7 @@ from compiler.frameworks.deepspeed.emit import emission, precision, zero_stage
 from compiler.frameworks.deepspeed.layout import attention_grid, expert_grid, group_kinds, uniform
 from compiler.frameworks.deepspeed.rules import declared
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.told import Said
 from compiler.layout.grid import Grid, GroupKind
 from compiler.layout.traits import Traits
 from compiler.specs.config import Config
@@ -26,6 +27,14 @@ class DeepSpeed(Adapter):
 
     def told(self, config: Config) -> Config:
         return _as_weights(told.read(config, json_args.KEYS, told.words(config.framework.args)))
+
+    def written(self, config: Config) -> Iterable[Said]:
+        """Keys of its JSON; what else there is, the user's program reads."""
+        return json_args.written(config)
+
+    def registered(self, config: Config) -> bool:
+        """Whoever starts it, DeepSpeed reads the JSON."""
+        return True
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """PipeModelDataParallelTopology's ranks. A plan that is refused gets the plan's own expert grid."""

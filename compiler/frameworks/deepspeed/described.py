@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check
+from compiler.checks import Check, rule
 from compiler.frameworks.deepspeed import layout
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.unsaid import unsaid
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """AutoEP keeps the router of the model that it finds."""
     if config.model.moe and not layout.chosen(config).auto:

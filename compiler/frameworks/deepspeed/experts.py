@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check, failed
+from compiler.checks import Check, Status, check, failed, rule
 from compiler.frameworks.deepspeed import emit, json_args, layout, zero
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Every rule about a MoE model."""
     chosen = layout.chosen(config)
@@ -25,6 +26,7 @@ def declared(config: Config) -> Iterator[Check]:
         yield from strided(config)
 
 
+@rule
 def capacity(config: Config) -> Iterator[Check]:
     """Seen in the first forward pass only: `input dimension 1 is not divisible by tensor parallel world size`."""
     tp, workload = config.degrees.tp, config.workload
@@ -43,6 +45,7 @@ def capacity(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def expert_tensor(config: Config) -> Iterator[Check]:
     """Experts are split by all of tp, or not at all."""
     degrees, chosen = config.degrees, layout.chosen(config)
@@ -64,6 +67,7 @@ def expert_tensor(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def routing(config: Config) -> Iterator[Check]:
     model = config.model
     yield check(
@@ -77,6 +81,7 @@ def routing(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def strided(config: Config) -> Iterator[Check]:
     """Blocks of ep run on from one tp lane into the next, and are a grid only where they fit."""
     degrees = config.degrees
@@ -103,6 +108,7 @@ def strided(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def autoep(config: Config) -> Iterator[Check]:
     """AutoEP's own rules (module_inject/auto_ep_folding.py validate_folding_global), and when it came."""
     degrees, facts = config.degrees, version(config).facts
@@ -121,6 +127,7 @@ def autoep(config: Config) -> Iterator[Check]:
         yield from _folded_json(config)
 
 
+@rule
 def _folded(config: Config) -> Iterator[Check]:
     """Degrees that AutoEP over AutoTP refuses."""
     degrees = config.degrees
@@ -143,6 +150,7 @@ def _folded(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _folded_json(config: Config) -> Iterator[Check]:
     """JSON keys that AutoEP over AutoTP refuses."""
     given = {

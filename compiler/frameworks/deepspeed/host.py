@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check, Status, check, warned
+from compiler.checks import Check, Status, check, rule, warned
 from compiler.frameworks.deepspeed import layout
 from compiler.frameworks.deepspeed.json_args import given
 from compiler.specs.config import Config
@@ -23,6 +23,7 @@ def checkpointing(config: Config) -> dict[str, Any]:
     return {"activation_checkpointing": {"cpu_checkpointing": True}} if asked else {}
 
 
+@rule
 def states(config: Config) -> Iterator[Check]:
     """An AssertionError of DeepSpeedConfig, or without ZeRO nothing at all."""
     workload, part = config.workload, config.workload.optimizer_offload
@@ -54,6 +55,7 @@ def states(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def activations(config: Config) -> Iterator[Check]:
     """Checkpoints alone can go there, and only where the program hands the file to deepspeed.checkpointing."""
     workload, part = config.workload, config.workload.activation_offload
@@ -78,6 +80,7 @@ def activations(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def attention(config: Config) -> Iterator[Check]:
     if config.workload.train and not config.workload.fused_attention:
         yield warned(

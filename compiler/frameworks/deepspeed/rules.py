@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
-from compiler.checks import Check, Status, check, warned
+from compiler.checks import Check, Status, check, rule, warned
 from compiler.frameworks.deepspeed import described, emit, experts, host, layout, ulysses, zero
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import checked
@@ -14,17 +14,19 @@ from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER
 
 
+@rule
 def declared(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
     """Every rule. `written` are the grids that `parallel.order` asks for."""
     yield from checked(config)
     yield from order(config, written)
-    for rule in RULES:
-        yield from rule(config)
+    for each in RULES:
+        yield from each(config)
     if config.model.moe:
         yield from experts.declared(config)
         yield from described.declared(config)
 
 
+@rule
 def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
     """The topology has one order, and only experts have a choice, which expert_layout makes."""
     ours = (layout.attention_grid(config.degrees), layout.expert_grid(config))
@@ -43,6 +45,7 @@ def order(config: Config, written: tuple[Grid, Grid]) -> Iterator[Check]:
     )
 
 
+@rule
 def virtual(config: Config) -> Iterator[Check]:
     """Stages are one piece a rank, and one schedule runs them."""
     vpp, schedule = config.degrees.vpp, config.workload.schedule
@@ -65,6 +68,7 @@ def virtual(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def stages(config: Config) -> Iterator[Check]:
     """PipelineModule deals layers out itself, by a method that has no list of counts."""
     parallel, layers = config.parallel, config.model.num_hidden_layers
@@ -95,6 +99,7 @@ def stages(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def precision(config: Config) -> Iterator[Check]:
     name = config.workload.precision
     yield check(
@@ -108,6 +113,7 @@ def precision(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def recompute(config: Config) -> Iterator[Check]:
     """The pipeline can recompute layers; everything else calls deepspeed.checkpointing itself."""
     name, pp = config.workload.recompute, config.degrees.pp
@@ -124,6 +130,7 @@ def recompute(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def sequence_parallel(config: Config) -> Iterator[Check]:
     """Native MoE takes the tokens of tp ranks as copies of each other; AutoTP never splits the sequence."""
     tp, on = config.degrees.tp, config.sequence_parallel
@@ -146,6 +153,7 @@ def sequence_parallel(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def program(config: Config) -> Iterator[Check]:
     """DeepSpeed is a library, and its launcher would start every rank once more."""
     command = config.launch.command
@@ -175,6 +183,7 @@ def program(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def serving(config: Config) -> Iterator[Check]:
     yield check(
         "deepspeed-serving",

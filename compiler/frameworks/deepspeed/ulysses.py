@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check, check, warned
+from compiler.checks import Check, check, rule, warned
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 
@@ -31,6 +31,7 @@ def arguments(config: Config) -> dict[str, Any]:
     }
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     if not asked(config):
         return
@@ -55,6 +56,7 @@ def declared(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _cut(config: Config, named: str) -> Iterator[Check]:
     """Heads and sequences are dealt to the ranks in whole pieces."""
     model, cp, length, kv = config.model, config.degrees.cp, config.workload.longest, config.model.kv_heads

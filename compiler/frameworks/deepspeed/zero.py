@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.deepspeed import emit, json_args, layout
 from compiler.frameworks.deepspeed.layout import named
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
 
 
+@rule
 def pipeline(config: Config) -> Iterator[Check]:
     stage, pp = emit.zero_stage(config), config.degrees.pp
     if pp > 1:
@@ -24,6 +25,7 @@ def pipeline(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def plus(config: Config) -> Iterator[Check]:
     """ZeRO++ cuts the ranks in blocks whatever they are: with tp a block mixes shards of different weights."""
     world, tp, node = config.degrees.world_size, config.degrees.tp, config.hardware.node.gpus
@@ -44,6 +46,7 @@ def plus(config: Config) -> Iterator[Check]:
             )
 
 
+@rule
 def of_experts(config: Config) -> Iterator[Check]:
     stage, chosen = emit.zero_stage(config), layout.chosen(config)
     if stage < 3:

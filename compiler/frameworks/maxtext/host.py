@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check, check, warned
+from compiler.checks import Check, check, rule, warned
 from compiler.frameworks.told import Key
 from compiler.specs.config import Config
 
@@ -45,6 +45,7 @@ def settings(config: Config) -> dict[str, Any]:
     return found
 
 
+@rule
 def declared(config: Config, name: str) -> Iterator[Check]:
     """It moves all of a kind, or nothing."""
     workload = config.workload

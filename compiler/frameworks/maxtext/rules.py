@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.maxtext import host, lost, training
 from compiler.frameworks.maxtext.emit import given, settings
 from compiler.frameworks.maxtext.layout import UNDERSTOOD, replicas
@@ -14,6 +14,7 @@ from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER, Degrees
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Silent ones first: a key without an axis, variables that override keys, another architecture."""
     yield from checked(config)
@@ -30,6 +31,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _start(config, name)
 
 
+@rule
 def _silent(config: Config, name: str) -> Iterator[Check]:
     keys = [f"{key}={value}" for key, value in given(config).items() if key.endswith("_sequence_parallelism")]
     keys = [key for key in keys if key.startswith(("ici_sequence_", "dcn_sequence_")) and not key.endswith("=1")]
@@ -69,6 +71,7 @@ def _gated(config: Config, name: str) -> Check:
     )
 
 
+@rule
 def _axes(config: Config, name: str) -> Iterator[Check]:
     """Degrees that its mesh has no axes for."""
     degrees, spec = config.degrees, config.model
@@ -91,6 +94,7 @@ def _axes(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _shards(config: Config, name: str) -> Iterator[Check]:
     """Copies and shards of parameters that `framework.args` ask for, apart."""
     if not set(UNDERSTOOD) & set(given(config)):
@@ -115,6 +119,7 @@ def _shards(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _one_way(config: Config, name: str) -> Iterator[Check]:
     """Orders of ranks and experts that it does not have."""
     yield check(
@@ -135,6 +140,7 @@ def _one_way(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _even(config: Config, name: str) -> Iterator[Check]:
     """Sizes of parameters are multiples of what shards them: `embed` of logical_axis_rules, and tensor."""
     spec, tp, shards = config.model, config.degrees.tp, embedding_shards(config)
@@ -146,9 +152,9 @@ def _even(config: Config, name: str) -> Iterator[Check]:
     ]
     if not spec.mla:
         cuts += [("kv-heads", "num_key_value_heads", spec.kv_heads, by_tp, tp, tp_fix)]
-    for rule, key, size, axes, by, fix in cuts:
+    for what, key, size, axes, by, fix in cuts:
         yield check(
-            f"maxtext-{rule}",
+            f"maxtext-{what}",
             holds=size % by == 0,
             observed=f"{size} % {by} = {size % by}",
             limit="0",
@@ -171,6 +177,7 @@ def _fix(degrees: Degrees) -> str:
     return f"parallel={found.name}"
 
 
+@rule
 def _start(config: Config, name: str) -> Iterator[Check]:
     yield check(
         "maxtext-unit",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.maxtext.blocks import decoder_block
 from compiler.frameworks.maxtext.emit import batch, given, micro_batches
 from compiler.frameworks.maxtext.model import DTYPES, interleaved
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config, name: str) -> Iterator[Check]:
     """`name` is the framework with its version."""
     yield from _experts(config, name)
@@ -31,6 +32,7 @@ def declared(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _experts(config: Config, name: str) -> Iterator[Check]:
     """Which layers have experts, and how wide those are."""
     spec = config.model
@@ -71,6 +73,7 @@ def _block(config: Config, name: str) -> Check:
     )
 
 
+@rule
 def _pipeline(config: Config, name: str) -> Iterator[Check]:
     spec, workload, stages = config.model, config.workload, config.parallel.stages
     yield check(
@@ -102,6 +105,7 @@ def _pipeline(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _filled(config: Config, name: str) -> Iterator[Check]:
     """Micro-batches run in rounds of as many as there are stages."""
     degrees, workload = config.degrees, config.workload
@@ -128,6 +132,7 @@ def _filled(config: Config, name: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _context(config: Config, name: str) -> Iterator[Check]:
     """Two ways of splitting a sequence are for TPUs."""
     strategy = given(config).get("context_parallel_strategy", "all_gather").lower()
@@ -142,6 +147,7 @@ def _context(config: Config, name: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _batch(config: Config, name: str) -> Iterator[Check]:
     found, precision = batch(config), config.workload.precision
     steps, share = found["gradient_accumulation_steps"], found["per_device_batch_size"]

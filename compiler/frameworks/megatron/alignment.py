@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks import multiples
 from compiler.frameworks.megatron.options import context_levels, effective, given, number, source
 from compiler.frameworks.versions import version
@@ -25,6 +25,7 @@ def recipe(config: Config) -> str | None:
     return said[0] if said else RECIPES[precision]
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     yield from _heads(config)
     yield from _padding(config)
@@ -46,6 +47,7 @@ def _head(config: Config) -> Iterator[multiples.Side]:
         yield multiples.Side("padded vocabulary", padded, config.degrees.tp, "tp")
 
 
+@rule
 def _padding(config: Config) -> Iterator[Check]:
     """Tokens of each expert are padded to the recipe's multiple by the expert itself, or in the router where that is asked for."""
     user = effective(config)
@@ -64,6 +66,7 @@ def _padding(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _heads(config: Config) -> Iterator[Check]:
     """All-to-all context parallelism (Ulysses) deals a tp rank's heads out over cp, keys' and values' too."""
     model, degrees = config.model, config.degrees

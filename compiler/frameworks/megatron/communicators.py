@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from compiler.checks import Check, Status, check, warned
+from compiler.checks import Check, Status, check, rule, warned
 from compiler.frameworks.megatron.options import given, source
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
@@ -18,6 +18,7 @@ MANY = 200_000
 """Groups that take the rank generators alone several seconds on every rank (602,236 groups: 11 to 14 s)."""
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Keys and fields of the user's file, and names of groups on the command line, all of which may be misspelt unseen."""
     yield from _streams(config)
@@ -44,6 +45,7 @@ def _known(config: Config) -> tuple[str, ...]:
     return (*facts.get("communicators", ()), *facts.get("remat_communicators", ()))
 
 
+@rule
 def _streams(config: Config) -> Iterator[Check]:
     names, known = given(config).get("--high-priority-stream-groups", ()), _known(config)
     if names:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.megatron import hybrid, layer, positions
 from compiler.frameworks.megatron.options import source
 from compiler.frameworks.unsaid import unsaid
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     lost = (*layer.unsaid(config), *positions.unsaid(config))
     yield from unsaid("megatron", source(config, "arguments.py"), lost)
@@ -20,6 +21,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _predicted(config)
 
 
+@rule
 def _expert_biases(config: Config) -> Iterator[Check]:
     """An assertion of the configuration."""
     model, etp = config.model, config.degrees.etp
@@ -34,6 +36,7 @@ def _expert_biases(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _learned(config: Config) -> Iterator[Check]:
     model, length = config.model, config.workload.longest
     rows = model.max_position_embeddings
@@ -49,6 +52,7 @@ def _learned(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _predicted(config: Config) -> Iterator[Check]:
     """An assertion about arguments."""
     layers, kind = config.model.num_nextn_predict_layers, positions.kind(config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.megatron.options import given, number, source
 from compiler.frameworks.options import without
 from compiler.specs.config import Config
@@ -43,6 +43,7 @@ def _idle(config: Config) -> Iterator[tuple[str, str, str]]:
         )
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """A warning for each."""
     for name, stops, idle in _idle(config):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, failed, warned
+from compiler.checks import Check, check, failed, rule, warned
 from compiler.frameworks.megatron import layout
 from compiler.frameworks.megatron.options import given, source
 from compiler.specs.config import Config
@@ -23,6 +23,7 @@ _UNPLANNED = {
 }
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Order, arguments, schedule, expert placement and program."""
     yield _order(config)
@@ -61,6 +62,7 @@ def _order(config: Config) -> Check:
     )
 
 
+@rule
 def _arguments(config: Config) -> Iterator[Check]:
     user = given(config)
     for flag in [flag for flag in _UNPLANNED if flag in user]:
@@ -82,6 +84,7 @@ def _arguments(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _schedule(config: Config) -> Iterator[Check]:
     workload, vpp = config.workload, config.degrees.vpp
     if not workload.train:

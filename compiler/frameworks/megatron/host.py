@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.megatron.options import fully_sharded, given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.specs.config import Config
@@ -36,6 +36,7 @@ def _layers(config: Config) -> float:
     return config.workload.activation_offload * config.model.num_hidden_layers
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Training only: in serving neither key has an effect."""
     if not config.workload.train:
@@ -50,6 +51,7 @@ def declared(config: Config) -> Iterator[Check]:
         yield from _attention(config)
 
 
+@rule
 def _optimizer(config: Config) -> Iterator[Check]:
     """It is a path of the precision-aware optimizer, over the distributed optimizer's shards."""
     workload = config.workload
@@ -76,6 +78,7 @@ def _optimizer(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _adam(config: Config, part: str) -> Iterator[Check]:
     """Adam is the one optimizer that it has, and the delayed recipe the one whose FP8 weights it gathers."""
     user = given(config)
@@ -144,6 +147,7 @@ def _modules(config: Config) -> Check:
     )
 
 
+@rule
 def _attention(config: Config) -> Iterator[Check]:
     """The kernel is Transformer Engine's, which picks it in the first forward pass."""
     cp = config.degrees.cp

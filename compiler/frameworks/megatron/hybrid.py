@@ -13,7 +13,7 @@ from typing import Any
 from compiler.blocks.block import Block
 from compiler.blocks.kinds import KINDS
 from compiler.blocks.stack import Stack, stack
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks import told
 from compiler.specs.config import Config
@@ -201,6 +201,7 @@ def counts(config: Config) -> Sequence[int] | None:
     return [len(segment) for segment in text.split("|")] if "|" in text else None
 
 
+@rule
 def declared(config: Config, source: str) -> Iterator[Check]:
     """How heads and groups are cut: an assertion of the mixer, or of the configuration."""
     degrees = config.degrees

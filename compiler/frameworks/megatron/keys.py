@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from compiler.frameworks import told
 from compiler.frameworks.megatron import hybrid
-from compiler.frameworks.told import Key, part, texts, whole_numbers
+from compiler.frameworks.told import Key, count, part, texts, whole_numbers
 from compiler.specs.config import Config
 from compiler.specs.workload import Workload
 
@@ -57,7 +57,10 @@ KEYS: Mapping[str, Key] = {
     "--moe-enable-deepep": Key("dispatch", {"": "deduplicated"}),
     "--moe-token-dispatcher-type": Key("dispatch", {"alltoall": "alltoall", "flex": "deduplicated"}),
     "--overlap-moe-expert-parallel-comm": Key("overlapped_dispatch", {"": True}),
+    "--moe-shared-expert-overlap": Key("overlapped_shared_experts", {"": True}),
+    "--delay-wgrad-compute": Key("delayed_weight_gradients", {"": True}),
     "--optimizer": Key("optimizer", {"muon": "muon", "sgd": "sgd"}),
+    "--muon-num-ns-steps": Key("muon_steps", count),
     "--optimizer-cpu-offload": Key("optimizer_offload", part),
     "--fine-grained-activation-offloading": Key("offload_modules", _sent),
     "--first-last-layers-bf16": Key("wide_layers", whole_numbers, eight_bits),

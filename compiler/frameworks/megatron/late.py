@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, warned
+from compiler.checks import Check, check, rule, warned
 from compiler.frameworks.deepep import deepep, domain
 from compiler.frameworks.megatron.options import effective, number, source
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Rules whose breach wastes an allocation."""
     yield from _dispatcher(config)
@@ -20,6 +21,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from _interleaving(config)
 
 
+@rule
 def _experts(config: Config) -> Iterator[Check]:
     """ValueError of MoELayer.forward, in training only."""
     tp = config.degrees.tp
@@ -34,6 +36,7 @@ def _experts(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _dispatcher(config: Config) -> Iterator[Check]:
     """The flex dispatcher's kernels, over the ranks of tp_ep: what they are compiled for shows when tokens are sent."""
     user, ranks = effective(config), config.degrees.etp * config.degrees.ep
@@ -45,6 +48,7 @@ def _dispatcher(config: Config) -> Iterator[Check]:
         yield from rules(config, backend, ranks, source(config, "moe/token_dispatcher.py"))
 
 
+@rule
 def _sequence_parallel(config: Config) -> Iterator[Check]:
     tp, cp = config.degrees.tp, config.degrees.cp
     if not config.sequence_parallel:
@@ -78,6 +82,7 @@ def group_size(config: Config) -> int:
     return number(config, GROUP, config.degrees.pp)
 
 
+@rule
 def _interleaving(config: Config) -> Iterator[Check]:
     """Micro-batches go through each chunk in groups of a size between pp and all of them."""
     degrees, workload = config.degrees, config.workload

@@ -20,6 +20,8 @@ DEFAULT, MAPPED = "tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"
 
 def order(config: Config) -> str | None:
     """The first of the two that puts every rank where `parallel.order` puts it; None where neither does."""
+    if config.parallel.order == DEFAULT:
+        return DEFAULT
     wanted = _axes(config)
     return next((name for name in (DEFAULT, MAPPED) if _axes(_ordered(config, name)) == wanted), None)
 

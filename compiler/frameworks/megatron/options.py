@@ -125,6 +125,10 @@ def dispatching(config: Config) -> dict[str, tuple[str, ...]]:
         found |= {"--moe-expert-capacity-factor": ("1.0",), "--moe-pad-expert-input-to-capacity": ()}
     if workload.train and workload.overlapped_dispatch:
         found["--overlap-moe-expert-parallel-comm"] = ()
+    if workload.train and workload.overlapped_shared_experts:
+        found["--moe-shared-expert-overlap"] = ()
+    if workload.train and workload.delayed_weight_gradients:
+        found["--delay-wgrad-compute"] = ()
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check
+from compiler.checks import Check, rule
 from compiler.frameworks import versions
 from compiler.frameworks.megatron import (
     alignment,
@@ -22,6 +22,7 @@ from compiler.frameworks.megatron.options import refuse_owned
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Raises ConfigError where `framework.args` set what the plan decides."""
     refuse_owned(config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.megatron import layout_string
 from compiler.frameworks.megatron.options import given, number, source
 from compiler.specs.config import Config
@@ -60,6 +60,7 @@ def mtp_stage(config: Config) -> int:
     return next((at for at, stage in enumerate(stages) if "m" in stage), len(stages) - 1) - len(stages)
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """What Megatron refuses of them: two ways at once, a layout that breaks its order, ends that do not divide."""
     said, degrees = given(config), config.degrees

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, failed, warned
+from compiler.checks import Check, check, failed, rule, warned
 from compiler.frameworks.megatron import layout, switches
 from compiler.frameworks.megatron.options import (
     context_levels,
@@ -23,6 +23,7 @@ from compiler.specs.config import Config
 CONNECTIONS = "CUDA_DEVICE_MAX_CONNECTIONS"
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Rules that stop every rank, some of them only after the processes have met."""
     yield from _mapped(config)
@@ -36,6 +37,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from switches.declared(config)
 
 
+@rule
 def _mapped(config: Config) -> Iterator[Check]:
     """Accepted by validate_args, and an AssertionError of initialize_model_parallel."""
     degrees = config.degrees
@@ -54,6 +56,7 @@ def _mapped(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _instances(config: Config) -> Iterator[Check]:
     """Replicas of the distributed optimizer cut both data-parallel domains."""
     count, degrees = optimizer_instances(config), config.degrees
@@ -76,6 +79,7 @@ def _instances(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _levels(config: Config) -> Iterator[Check]:
     sizes, cp = numbers(config, "--hierarchical-context-parallel-sizes"), config.degrees.cp
     kinds = given(config).get("--cp-comm-type", ())
@@ -101,12 +105,13 @@ def _levels(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _connections(config: Config) -> Iterator[Check]:
     """The variable that orders kernels of one stream behind another's: 1 for tp and cp, anything else for FSDP and UCC."""
     degrees = config.degrees
     needed = needs_one_connection(config)
     unwanted = fully_sharded(config) or given(config).get("--pipeline-model-parallel-comm-backend") == ("ucc",)
-    set_ = {**config.site.environment, **config.launch.environment}.get(CONNECTIONS)
+    set_ = config.environment.get(CONNECTIONS)
     value = set_ or ("1" if needed else None)
     if not needed and not unwanted:
         return
@@ -127,6 +132,7 @@ def _stage(config: Config) -> int:
     return max(config.workload.zero_stage, int(config.workload.distributed_optimizer)) if config.workload.train else 0
 
 
+@rule
 def _checkpoint(config: Config) -> Iterator[Check]:
     """Megatron-FSDP writes checkpoints of its own format."""
     stage, sharded, module = config.workload.zero_stage, fully_sharded(config), source(config, "arguments.py")
@@ -141,6 +147,7 @@ def _checkpoint(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _fully_sharded(config: Config) -> Iterator[Check]:
     """It knows two optimizers, and has meshes of its own."""
     stage = config.workload.zero_stage
@@ -163,6 +170,7 @@ def _fully_sharded(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _lengths(config: Config) -> Iterator[Check]:
     """Positions reach the end of a sequence, and evaluation batches divide as training ones do."""
     workload, adp = config.workload, config.degrees.adp

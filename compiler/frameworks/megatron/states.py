@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.megatron.keys import GRAPHED, eight_bits, four_bits
 from compiler.frameworks.megatron.options import given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
@@ -16,6 +16,9 @@ SHARDED_MUON = "0.18"
 0.17.1, 0.18.1 and 0.19.2, and training/arguments.py of those but the first, which has none.
 """
 
+
+MUON_STEPS = 5
+"""Newton-Schulz steps that it takes by itself (training/arguments.py)."""
 
 WIDE_GRADIENTS = "--accumulate-allreduce-grads-in-fp32"
 """What training in FP16 has to be told; that in BF16 does it by itself (training/arguments.py, validate_args)."""
@@ -38,6 +41,8 @@ def options(config: Config) -> Iterator[Option]:
         yield (f"--{states.weights}-param-gather",)
     if config.workload.optimizer != "adam":
         yield "--optimizer", config.workload.optimizer
+    if config.workload.optimizer == "muon" and config.workload.muon_steps != MUON_STEPS:
+        yield "--muon-num-ns-steps", str(config.workload.muon_steps)
     if not set(GRAPHED) & user.keys():
         yield from _graphs(config)
     if config.workload.wide_layers:
@@ -59,6 +64,7 @@ def _graphs(config: Config) -> Iterator[Option]:
         yield ("--no-check-for-nan-in-loss-and-grad",)
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """What these keys need of each other, asserted by every rank."""
     workload = config.workload
@@ -200,9 +206,10 @@ def recipe(config: Config) -> str:
     return given(config).get("--fp8-recipe", (usual,))[-1]
 
 
+@rule
 def _modules(config: Config) -> Iterator[Check]:
     """Modules that a layer has, and that run again as they ran."""
-    workload, modules, user = config.workload, config.workload.recompute_modules, given(config)
+    workload, modules = config.workload, config.workload.recompute_modules
     scaled = workload.precision != "fp8" or recipe(config) != "delayed"
     needs = (
         ("mla_up_proj", config.model.mla, "multi-head latent attention"),
@@ -210,7 +217,7 @@ def _modules(config: Config) -> Iterator[Check]:
         ("moe_act", config.model.moe, "a model with experts"),
         ("moe_act", scaled, "another --fp8-recipe than delayed"),
         ("layernorm", scaled, "another --fp8-recipe than delayed"),
-        ("shared_experts", "--moe-shared-expert-overlap" not in user, "no --moe-shared-expert-overlap"),
+        ("shared_experts", not workload.overlapped_shared_experts, "workload.overlapped_shared_experts=false"),
     )
     for module, holds, need in needs:
         if module in modules:

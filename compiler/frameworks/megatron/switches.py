@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
+from compiler.frameworks.megatron.keys import KEYS
 from compiler.frameworks.megatron.options import effective, given, optimizer_instances, source
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """One check for each of them that is given."""
     yield from _bare(config)
     yield from _values(config)
 
 
+@rule
 def _bare(config: Config) -> Iterator[Check]:
     """Options that are asked for by their name: option, what it needs, whether that holds."""
     user, degrees = effective(config), config.degrees
@@ -26,6 +29,18 @@ def _bare(config: Config) -> Iterator[Check]:
             "--overlap-moe-expert-parallel-comm",
             "ep above 1, vpp with pp, an alltoall or flex dispatcher, no fp32, no full recompute, one MTP layer at most",
             _dispatch_overlaps(config),
+            "transformer_config.py",
+        ),
+        (
+            "--moe-shared-expert-overlap",
+            "an alltoall or flex dispatcher, and no workload.overlapped_dispatch",
+            not config.workload.overlapped_dispatch and _dispatcher(config) in (("alltoall",), ("flex",)),
+            "transformer_config.py",
+        ),
+        (
+            "--delay-wgrad-compute",
+            "workload.overlapped_dispatch=true",
+            config.workload.overlapped_dispatch,
             "transformer_config.py",
         ),
         ("--sharp-enabled-group", "--use-sharp", "--use-sharp" in user, "parallel_state.py"),
@@ -51,6 +66,7 @@ def _dispatcher(config: Config) -> tuple[str, ...]:
     return effective(config).get("--moe-token-dispatcher-type", ("alltoall",))[-1:]
 
 
+@rule
 def _values(config: Config) -> Iterator[Check]:
     """Options of which one value alone needs something: option and value, whether it is given, what it needs, whether that holds."""
     user, degrees, model = effective(config), config.degrees, config.model
@@ -85,12 +101,12 @@ def _values(config: Config) -> Iterator[Check]:
 def _switch(config: Config, flag: str, need: str, holds: bool, module: str) -> Check:
     name = flag.split(" ", maxsplit=1)[0]
     ours = name not in given(config)
-    key = "workload.overlapped_dispatch" if name == "--overlap-moe-expert-parallel-comm" else "workload.dispatch"
+    key = f"workload.{KEYS[name].name}" if ours else "framework.args"
     return check(
         f"megatron-{name.removeprefix('--')}",
         holds=holds,
         observed=config.degrees.name,
         limit=need,
-        message=f"{key if ours else 'framework.args'}: {flag} needs {need} ({source(config, module)}); the plan is {config.degrees.name}",
+        message=f"{key}: {flag} needs {need} ({source(config, module)}); the plan is {config.degrees.name}",
         fix=f"leave {key if ours else flag} out",
     )

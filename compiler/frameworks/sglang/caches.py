@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from compiler.frameworks.asked import CACHE, asked
 from compiler.frameworks.devices import device
-from compiler.frameworks.options import options
+from compiler.frameworks.options import number, options
+from compiler.frameworks.sglang.arguments import given
 from compiler.frameworks.sglang.checkpoint import sparse
 from compiler.frameworks.sglang.resolver.child import HEARD
 from compiler.frameworks.sparse_cache import PACKED_ROW, index_bytes
@@ -41,11 +42,41 @@ def cached(config: Config) -> Config:
     return replace(config, workload=replace(workload, kv_cache_precision=own(config)))
 
 
+DCP = "--dcp-size"
+PHASES = {"prefill": "--dsa-prefill-backend", "decode": "--dsa-decode-backend"}
+BARE_ON_AMD = ("tilelang", "triton", "aiter")
+"""Kernels that read rows without scales on AMD's GPUs."""
+
+
 def rows(config: Config) -> Cached:
-    """Bytes that a layer caches of a token where an indexer chooses: of its key, and of a row that FP8 packs, except for Blackwell's
-    kernels (`mem_cache/kv_cache_configurator.py calculate_mla_kv_cache_dim`).
+    """What a layer caches of a token: on each of the ranks that share the sequence for decode, whose KV heads are those of all of
+    them (`configs/model_config.py get_num_kv_heads`); and, where an indexer chooses, of its key and of a row that FP8 packs.
     """
+    dcp = max(number(given(config), DCP, 1), 1)
+    found = Cached(shards=dcp, alike=dcp) if dcp > 1 else Cached()
     if not sparse(config.model):
-        return Cached()
-    packed = kept(config) == "fp8" and device(config.hardware.gpu).capability[0] == 9
-    return Cached(row=PACKED_ROW if packed else None, index=index_bytes(config.model))
+        return found
+    packed = kept(config) == "fp8" and not _bare(config)
+    return replace(found, row=PACKED_ROW if packed else None, index=index_bytes(config.model))
+
+
+def _bare(config: Config) -> bool:
+    """Whether kernels read rows without scales: those of the phase that a server does, or of any of both
+    (`mem_cache/kv_cache_configurator.py calculate_mla_kv_cache_dim`).
+    """
+    role, chosen = config.workload.role, {phase: _kernel(config, phase) for phase in PHASES}
+    own = {chosen[role]} if role in chosen else set(chosen.values())
+    either = device(config.hardware.gpu).amd and set(chosen.values()) & set(BARE_ON_AMD)
+    return "trtllm" in own or bool(either) or set(chosen.values()) == {"tilelang"}
+
+
+def _kernel(config: Config, phase: str) -> str:
+    """The kernel of a phase, told or chosen by the GPU and the cache's precision (`arg_groups/overrides.py`, DSA backends)."""
+    this, told = device(config.hardware.gpu), given(config).get(PHASES[phase])
+    if told or this.amd:
+        return told or "triton"
+    if kept(config) == "fp8":
+        return "trtllm" if this.capability[0] >= 10 else "flashmla_kv"
+    if phase == "prefill":
+        return "flashmla_sparse"
+    return "trtllm" if this.capability[0] >= 10 else "fa3"

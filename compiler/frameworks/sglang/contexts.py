@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks import versions
 from compiler.frameworks.devices import device
 from compiler.frameworks.family import architecture
@@ -64,6 +64,7 @@ def forced(config: Config) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in given}
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """`source` names SGLang and its version."""
     if config.degrees.cp == 1:
@@ -75,6 +76,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _told(config, source)
 
 
+@rule
 def _device(config: Config, source: str) -> Iterator[Check]:
     yield check(
         "sglang-context-device",
@@ -87,6 +89,7 @@ def _device(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _model(config: Config, source: str) -> Iterator[Check]:
     name = architecture(config.model)
     yield check(
@@ -110,6 +113,7 @@ def _model(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _heads(config: Config, source: str) -> Iterator[Check]:
     degrees, width = config.degrees, stage_width(config.degrees)
     if not spans(config):
@@ -128,6 +132,7 @@ def _heads(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _sparse(config: Config, source: str) -> Iterator[Check]:
     degrees, width = config.degrees, stage_width(config.degrees)
     if not sparse(config.model) or architecture(config.model) not in LATENT:
@@ -153,6 +158,7 @@ def _sparse(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _told(config: Config, source: str) -> Iterator[Check]:
     """Options of the user's that it overrides."""
     given = options(config.framework.args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks import versions
 from compiler.frameworks.devices import device
 from compiler.frameworks.options import options
@@ -22,6 +22,7 @@ AITER_HEADS = (16, 128)
 """Key heads of a rank that its latent attention has kernels for (`get_default_attn_backend`)."""
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """`source` names SGLang and its version."""
     if device(config.hardware.gpu).amd:
@@ -29,6 +30,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
         yield from _share(config, source)
 
 
+@rule
 def _method(config: Config, source: str) -> Iterator[Check]:
     model, facts = config.model, versions.version(config).facts
     method = model.quantization.method
@@ -55,6 +57,7 @@ def _aiter(config: Config) -> bool:
     return not model.mla or max(model.kv_heads // stage_width(config.degrees), 1) in AITER_HEADS
 
 
+@rule
 def _share(config: Config, source: str) -> Iterator[Check]:
     given, tokens = options(config.framework.args), context_length(config)
     variables = {**config.site.environment, **config.launch.environment}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from compiler.expert_map import ExpertMap, expert_map
 from compiler.frameworks import versions
 from compiler.frameworks.emission import Argument, Computed, Emission, merged
 from compiler.frameworks.options import options
@@ -21,6 +24,7 @@ from compiler.frameworks.serving import (
 )
 from compiler.frameworks.sglang.arguments import ALIASES, DECIDED, KEYS, planned
 from compiler.frameworks.sglang.pass_rules import dispatched
+from compiler.render.artifacts import Artifact
 from compiler.specs.config import Config
 from compiler.words import whole
 from compiler.world import World
@@ -30,6 +34,7 @@ PORT, PORT_STEP = 30000, 1000
 """The default `--port`; a server with attention DP takes some more beside it and 233 above."""
 NUMA = "--numa-node"
 HOST = "--host"
+MAP, MAP_FILE = "--init-expert-location", "framework/expert_location.json"
 """Without it a server listens on 127.0.0.1 (`arg_groups/fields/serving.py`)."""
 
 BOOTSTRAP_PORT = 8998
@@ -49,19 +54,28 @@ def emission(world: World) -> Emission:
         *[f"{HOST}={http_host(config)}"] * (HOST not in options(config.framework.args)),
         *_numa(config),
         *_nodes(world),
+        *[Computed(f"{MAP}={{RANKPLAN_PLAN}}/{MAP_FILE}")] * world.experts.by_layer,
     )
+    placed = expert_map(world) if world.experts.by_layer else None
     stages = config.parallel.stages
     partition = {"SGLANG_PP_LAYER_PARTITION": ",".join(map(str, stages))} if stages and world.degrees.pp > 1 else {}
     return Emission(
         PROGRAM,
         merged(config, ours, aliases=ALIASES, decided=DECIDED, abbreviates=True, keys=KEYS),
         environment=partition,
+        files=() if placed is None else (map_file(world, placed),),
         unit="node",
         http_port=http_port(config, PORT, PORT_STEP),
         http_host=http_host(config),
         http_scheme=http_scheme(config),
         router=Router(ROUTER, "--prefill {url} {port}", "--decode {url}", second=_bootstrap(config)),
     )
+
+
+def map_file(world: World, experts: ExpertMap) -> Artifact:
+    """What `--init-expert-location` reads: a row for every layer, dense ones too (`eplb/expert_location.py`)."""
+    rows = experts.of_model(world.config.model.num_hidden_layers)
+    return Artifact(MAP_FILE, json.dumps({"physical_to_logical_map": rows}) + "\n")
 
 
 def _numa(config: Config) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks import copies, versions
 from compiler.frameworks.asked import args_key
 from compiler.frameworks.deepep import deepep
@@ -26,6 +26,7 @@ ATTENTION_EVERYWHERE = ("flashinfer", "flashinfer_megamoe")
 COPIES = "--ep-num-redundant-experts"
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """`source` names SGLang and its version."""
     yield from _all_to_all(config, source)
@@ -34,6 +35,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _balanced(config, source)
 
 
+@rule
 def _all_to_all(config: Config, source: str) -> Iterator[Check]:
     """The silent ep_size = tp_size first."""
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
@@ -69,6 +71,7 @@ RUNNERS = ("flashinfer_cutlass", "flashinfer_cutedsl", "flashinfer_trtllm", "fla
 """Kernels of experts that FlashInfer's all-to-all goes with; beside it SGLang chooses none by itself (`arg_groups/moe_hook.py`)."""
 
 
+@rule
 def _kernels(config: Config, chosen: str, source: str) -> Iterator[Check]:
     """Back ends that a model, or the kernels of experts, must be known to go with."""
     runner, name = given(config).get("--moe-runner-backend", "auto"), architecture(config.model)
@@ -95,6 +98,7 @@ def _kernels(config: Config, chosen: str, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _room(config: Config, chosen: str, source: str) -> Iterator[Check]:
     """Buffers that hold a pass of prompts; servers of decode alone have none to hold."""
     if chosen not in ROOMS or config.workload.role == "decode":
@@ -112,6 +116,7 @@ def _room(config: Config, chosen: str, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _runner(config: Config, source: str) -> Iterator[Check]:
     """Kernels that know all experts of a layer or an equal share on every rank."""
     args, ep, width = given(config), config.degrees.ep, stage_width(config.degrees)
@@ -134,6 +139,7 @@ def _runner(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _slots(config: Config, source: str) -> Iterator[Check]:
     args, model, ep = given(config), config.model, config.degrees.ep
     extra, even = number(args, COPIES, 0), f"write {COPIES}={-model.num_experts % ep}"
@@ -152,6 +158,7 @@ def _slots(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _balanced(config: Config, source: str) -> Iterator[Check]:
     """Experts that move between ranks, and tokens that choose among copies of one."""
     args, ep = given(config), config.degrees.ep

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, failed, warned
-from compiler.frameworks import choices
+from compiler.checks import Check, check, failed, rule, warned
 from compiler.frameworks.options import number
 from compiler.frameworks.serving import stage_width
 from compiler.frameworks.sglang import contexts, expert_rules
@@ -13,6 +12,7 @@ from compiler.frameworks.sglang.arguments import backend, given
 from compiler.specs.config import Config
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about options; `source` names SGLang and its version."""
     yield from expert_rules.rules(config, source)
@@ -23,9 +23,9 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _heads(config, source)
     yield from _pipeline(config, source)
     yield from _unpiped(config, source)
-    yield from choices.rules(config, source, given(config))
 
 
+@rule
 def _context(config: Config, source: str) -> Iterator[Check]:
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
     dcp = number(args, "--dcp-size", 1)
@@ -52,6 +52,7 @@ def _context(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _replicas(config: Config, source: str) -> Iterator[Check]:
     args = given(config)
     replicas = number(args, "--dp-size", 1)
@@ -71,6 +72,7 @@ def _replicas(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _widths(config: Config, source: str) -> Iterator[Check]:
     """MLPs that take a width of their own."""
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
@@ -96,6 +98,7 @@ def _widths(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _heads(config: Config, source: str) -> Iterator[Check]:
     """Ways of splitting the output layer."""
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)
@@ -120,6 +123,7 @@ def _heads(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _pipeline(config: Config, source: str) -> Iterator[Check]:
     args, degrees = given(config), config.degrees
     speculative = args.get("--speculative-algorithm")
@@ -143,6 +147,7 @@ def _pipeline(config: Config, source: str) -> Iterator[Check]:
             )
 
 
+@rule
 def _unpiped(config: Config, source: str) -> Iterator[Check]:
     """Kinds of expert parallelism that know no pipeline."""
     args, degrees, width = given(config), config.degrees, stage_width(config.degrees)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from compiler.expert_map import ExpertMap
 from compiler.frameworks import known, quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.host_weights import host_bytes
 from compiler.frameworks.options import number
 from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots, stage_width
@@ -98,8 +98,9 @@ class SglangAdapter(Adapter):
         return -(-config.model.vocab_size // rows) * rows
 
     def traits(self, config: Config) -> Traits:
-        looks = max(number(given(config), "--scheduler-recv-interval", 1), 1)
-        return replace(super().traits(config), room=ROOM.asked(config.framework.args), interval=looks)
+        args, room = given(config), ROOM.asked(config.framework.args)
+        looks = max(number(args, "--scheduler-recv-interval", 1), 1)
+        return replace(super().traits(config), room=room, interval=looks, host_bytes=host_bytes(args))
 
     def declared(self, config: Config) -> Iterator[Check]:
         from compiler.frameworks.sglang.rules import rules
@@ -125,10 +126,14 @@ class SglangAdapter(Adapter):
     def widens(self, config: Config, precision: str) -> bool:
         return quantized.widens(config, precision)
 
+    def takes_map(self, config: Config) -> bool:
+        """Unless it is asked for the placement that it has by itself."""
+        return config.framework.expert_layout is None
+
     def located(self, world: World, experts: ExpertMap) -> Iterator[Artifact]:
-        """What `--init-expert-location` reads: a row for every layer, dense ones too (`eplb/expert_location.py`)."""
-        rows = experts.of_model(world.config.model.num_hidden_layers)
-        yield Artifact("framework/expert_location.json", json.dumps({"physical_to_logical_map": rows}) + "\n")
+        from compiler.frameworks.sglang.emit import map_file
+
+        yield map_file(world, experts)
 
     def emission(self, world: World) -> Emission:
         from compiler.frameworks.sglang.emit import emission

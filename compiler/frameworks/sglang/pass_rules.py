@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers
 from compiler.frameworks.options import number
 from compiler.frameworks.sglang import chunks
@@ -22,6 +22,7 @@ DISPATCHED, DISPATCHED_DEFAULT, DISPATCHED_MOST = "SGLANG_DEEPEP_NUM_MAX_DISPATC
 PIPED = "SGLANG_ENABLE_PP_SPEC"
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about passes; `source` names SGLang and its version."""
     yield from draft_layers(config, f"{source} --speculative-algorithm EAGLE")
@@ -36,6 +37,7 @@ def _environment(config: Config) -> dict[str, str]:
     return {**config.site.environment, **config.launch.environment}
 
 
+@rule
 def _drafts(config: Config, source: str) -> Iterator[Check]:
     """Drafts in a pipeline are for prefill servers, or behind a switch that knows no attention DP."""
     degrees, role = config.degrees, config.workload.role
@@ -53,6 +55,7 @@ def _drafts(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _chunk(config: Config, source: str) -> Iterator[Check]:
     """Chunks are whole pages, of a size that is the kernels' and not always what is asked for."""
     chunk, tokens = asked(config).chunk, page(config)
@@ -104,6 +107,7 @@ def _whose(config: Config) -> str:
     return ", those of --page-size" * ("--page-size" in given(config))
 
 
+@rule
 def _halves(config: Config, source: str) -> Iterator[Check]:
     """Two batches in turns need an all-to-all between them, and prompts one that is not low-latency."""
     if not asked(config).overlap:
@@ -153,6 +157,7 @@ def dispatched(config: Config) -> int | None:
     return max(min(_tokens(config), DISPATCHED_MOST) * config.degrees.tp // (1 + asked(config).drafts), 1)
 
 
+@rule
 def _room(config: Config, source: str) -> Iterator[Check]:
     """Kernels that have no room for one sequence, or are told to have more than they can."""
     if not asked(config).low_latency:
@@ -169,6 +174,7 @@ def _room(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def running(config: Config, sequences: int) -> Iterator[Check]:
     """Of `sequences` that memory has room for at a time, those for which the kernels have none wait as well."""
     most = dispatched(config)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.blocks.stack import stack
+from compiler.checks import Check, Status, check, rule
 from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, context_length, stage_width, whole
@@ -12,6 +13,7 @@ from compiler.frameworks.sglang import device_rules, flag_rules, pass_rules
 from compiler.frameworks.sglang.arguments import ALIASES, backend, given
 from compiler.frameworks.sglang.checkpoint import longest
 from compiler.specs.config import Config
+from compiler.specs.weights import WIDE
 
 LONGER = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"
 VARIABLES = {
@@ -27,6 +29,7 @@ def source(config: Config) -> str:
     return f"SGLang {versions.version(config).number}"
 
 
+@rule
 def rules(config: Config) -> Iterator[Check]:
     """Every rule of SGLang's."""
     if config.degrees.factors:
@@ -34,6 +37,7 @@ def rules(config: Config) -> Iterator[Check]:
         yield from _dense_layers(config)
         yield from _expert_data(config)
         yield from _dense(config)
+        yield from _state_groups(config)
         yield from flag_rules.rules(config, source(config))
         yield from pass_rules.rules(config, source(config))
         yield from device_rules.rules(config, source(config))
@@ -47,6 +51,7 @@ def rules(config: Config) -> Iterator[Check]:
     yield from versions.checked(config)
 
 
+@rule
 def _nodes(config: Config) -> Iterator[Check]:
     """A stage fills whole nodes or an equal part of one; else `_calculate_rank_ranges` starts some ranks nowhere."""
     width, own = stage_width(config.degrees), share(config)
@@ -69,6 +74,7 @@ def _over(config: Config) -> blocks.Over:
     return blocks.Over(1 if whole_mlp else width, 1 if apart_experts else width, "tp*cp*adp")
 
 
+@rule
 def _dense_layers(config: Config) -> Iterator[Check]:
     """MLP layers without experts, and shared experts, are cut over the whole stage; a remainder fails in the model."""
     model, width = config.model, stage_width(config.degrees)
@@ -97,6 +103,25 @@ def _dense_layers(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
+def _state_groups(config: Config) -> Iterator[Check]:
+    """Groups of Mamba-2 that are fewer than ranks are copied, but for quantised weights: an assertion of its mixer."""
+    tp, model, precision = config.degrees.tp, config.model, config.workload.precision
+    blocks_of = dict.fromkeys(block for layer in stack(model).layers for block in layer if block.kind == "mamba2")
+    for groups in dict.fromkeys(part.pieces for block in blocks_of for part in block.state):
+        if model.keeps_quantization(precision) or precision not in WIDE:
+            yield check(
+                "sglang-state-groups",
+                holds=groups % tp == 0,
+                observed=f"{groups} % {tp} = {groups % tp}",
+                limit="0",
+                message=f"{source(config)} layers/attention/mamba/mamba.py cuts quantised weights over tp={tp} alone where that "
+                f"divides their heads and groups: Mamba-2 has {groups}",
+                fix=f"write degrees whose tp divides {groups}, or weights that are not quantised",
+            )
+
+
+@rule
 def _expert_data(config: Config) -> Iterator[Check]:
     """`--moe-dp-size`: copies of the experts inside one instance, which go with context parallelism only."""
     degrees, width = config.degrees, stage_width(config.degrees)
@@ -141,6 +166,7 @@ def alternatives(config: Config) -> list[str]:
     return [*copies, *cut]
 
 
+@rule
 def _dense(config: Config) -> Iterator[Check]:
     """Attention DP cuts the MLP over the whole stage, so that a dense model has no tp of its own there."""
     degrees = config.degrees
@@ -157,6 +183,7 @@ def _dense(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _length(config: Config) -> Iterator[Check]:
     """Requests longer than the checkpoint's positions, which it stops at."""
     tokens, most = context_length(config), longest(config.model)
@@ -173,6 +200,7 @@ def _length(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _nothing(config: Config) -> Iterator[Check]:
     """A checkpoint of ModelOpt's that has scales of the cache alone."""
     quantization = config.model.quantization
@@ -188,6 +216,7 @@ def _nothing(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _launch(config: Config) -> Iterator[Check]:
     layout = config.framework.expert_layout
     yield check(

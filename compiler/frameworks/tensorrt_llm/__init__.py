@@ -59,12 +59,16 @@ class TensorRtLlm(Adapter):
     def laid_out(self, world: World) -> Iterator[Check]:
         yield from rules.laid_out(world)
 
+    def takes_map(self, config: Config) -> bool:
+        """Its load balancer does nothing without attention DP (NVIDIA/TensorRT-LLM#18626); a file of the user's own may hold one."""
+        return config.degrees.adp > 1 and file_args.file(config) is None
+
     def located(self, world: World, experts: ExpertMap) -> Iterator[Artifact]:
-        """A static load balancer (`modules/fused_moe/moe_load_balancer.py`): `moe_config.load_balancer` is the path of this file."""
-        lines = [f"num_slots: {len(experts.before)}", "layer_updates_per_iter: 0", "initial_global_assignments:"]
-        lines += [
-            f"  {layer}: {row}" for layer, row in zip(experts.layers, experts.balance.slots.tolist(), strict=True)
-        ]
+        """What `moe_config.load_balancer` may name."""
+        found = emit.load_balancer(experts)
+        rows = found.pop("initial_global_assignments").items()
+        lines = [f"{key}: {value}" for key, value in found.items()]
+        lines += ["initial_global_assignments:", *(f"  {layer}: {row}" for layer, row in rows)]
         yield Artifact("framework/moe_load_balancer.yaml", "\n".join(lines) + "\n")
 
     def emission(self, world: World) -> Emission:

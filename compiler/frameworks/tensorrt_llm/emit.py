@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.cluster.share import share
+from compiler.expert_map import ExpertMap, expert_map
 from compiler.frameworks.asked import asked, sequences
 from compiler.frameworks.emission import Argument, Computed, Emission, is_flag, merged
 from compiler.frameworks.options import options as given
@@ -74,7 +75,7 @@ def emission(world: World) -> Emission:
     return Emission(
         program=(*["trtllm-llmapi-launch"] * several, *_merging(config), "trtllm-serve"),
         arguments=_arguments(config, found),
-        files=tuple(_files(config, found)),
+        files=tuple(_files(world, found)),
         unit="rank" if several else "node",
         mpi="pmix" if several else None,
         http_port=http_port(config, FIRST_PORT, 1),
@@ -89,10 +90,20 @@ def _merging(config: Config) -> tuple[Argument, ...]:
     return () if own is None else ("python3", Computed(f"{{RANKPLAN_PLAN}}/{MERGE}"), own)
 
 
-def _files(config: Config, found: Sizes) -> Iterator[Artifact]:
-    yield Artifact(FILE, "---\n" + document(file_args.laid_over(config, options(config, found))))
+def _files(world: World, found: Sizes) -> Iterator[Artifact]:
+    config = world.config
+    chosen = options(config, found)
+    if world.experts.by_layer and (placed := expert_map(world)) is not None:
+        chosen["moe_config"] = {"load_balancer": load_balancer(placed)}
+    yield Artifact(FILE, "---\n" + document(file_args.laid_over(config, chosen)))
     if file_args.file(config) is not None:
         yield Artifact(MERGE, Path(__file__).with_name("merge_options.py").read_text(encoding="utf-8"))
+
+
+def load_balancer(experts: ExpertMap) -> dict[str, Any]:
+    """A static one (`modules/fused_moe/moe_load_balancer.py`): what starts in each slot, and stays there."""
+    rows = zip(experts.layers, experts.balance.slots.tolist(), strict=True)
+    return {"num_slots": len(experts.before), "layer_updates_per_iter": 0, "initial_global_assignments": dict(rows)}
 
 
 def spans_nodes(config: Config) -> bool:

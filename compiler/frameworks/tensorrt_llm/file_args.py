@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from compiler.checks import Check, warned
+from compiler.checks import Check, rule, warned
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks import choices, copies
-from compiler.frameworks.options import options, without
+from compiler.frameworks.options import leaves, options, without
 from compiler.inputs import plain, yaml_mapping
 from compiler.specs.config import Config
 
@@ -56,20 +56,12 @@ def keys(config: Config) -> dict[str, Any]:
         option, _, rest = argument.partition(".")
         if option in SPELLINGS and rest:
             key, _, text = rest.partition("=")
-            found.update(_leaves(key, _value(f"framework.args: {option}.{key}", text)))
+            found.update(leaves(key, _value(f"framework.args: {option}.{key}", text)))
     return found
 
 
 def _value(what: str, text: str) -> Any:
     return plain.checked(what, yaml_mapping.read(what, "value:\n  " + text.replace("\n", "\n  ")).get("value"))
-
-
-def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _leaves(f"{key}.{name}", inner)
-    else:
-        yield key, value
 
 
 def others(config: Config) -> list[str]:
@@ -141,6 +133,7 @@ def _set(into: dict[str, Any], path: list[str], value: Any, *, fixed: bool) -> b
     return True
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Values that its documentation does not have; and of a file that nobody has read the costs know nothing."""
     said = keys(config)

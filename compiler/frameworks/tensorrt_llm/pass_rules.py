@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, failed, warned
+from compiler.checks import Check, check, failed, rule, warned
 from compiler.frameworks.asked import asked, draft_layers, sequences, step_tokens
 from compiler.frameworks.tensorrt_llm import file_args
 from compiler.frameworks.tensorrt_llm.emit import pass_tokens
@@ -13,6 +13,7 @@ from compiler.specs.config import Config
 API = "llmapi/llm_args.py"
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about passes; `source` names TensorRT-LLM and its version."""
     yield from draft_layers(config, f"{source} {API} MTPDecodingConfig")
@@ -35,6 +36,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _missing(config: Config, source: str) -> Iterator[Check]:
     """Its all-to-all kernels are its own choice, and nothing halves a batch."""
     wanted = asked(config)
@@ -52,6 +54,7 @@ def _missing(config: Config, source: str) -> Iterator[Check]:
             )
 
 
+@rule
 def _cache(config: Config, source: str) -> Iterator[Check]:
     """Nothing widens the cache of a checkpoint that says FP8."""
     precision = config.workload.precision

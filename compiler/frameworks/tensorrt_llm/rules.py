@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check, warned
+from compiler.checks import Check, Status, check, rule, warned
 from compiler.frameworks import blocks
 from compiler.frameworks.serving import DTYPES, default_weights, format_said, heard
 from compiler.frameworks.tensorrt_llm import pass_rules
@@ -16,6 +16,7 @@ from compiler.specs.degrees import DEFAULT_ORDER, Degrees
 from compiler.world import World
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Late and silent ones first: a partition that has no effect, heads that Helix cannot deal out, cp's order."""
     yield from checked(config)
@@ -34,6 +35,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield heard(config, f"TensorRT-LLM {found.number}")
 
 
+@rule
 def _stages(config: Config, found: Version) -> Iterator[Check]:
     stages, own = list(config.parallel.stages or ()), default_stages(config)
     yield check(
@@ -54,6 +56,7 @@ def _stages(config: Config, found: Version) -> Iterator[Check]:
     )
 
 
+@rule
 def _context(config: Config, found: Version) -> Iterator[Check]:
     """How cp deals out heads and ranks."""
     degrees, heads = config.degrees, config.model.num_attention_heads
@@ -79,6 +82,7 @@ def _context(config: Config, found: Version) -> Iterator[Check]:
     )
 
 
+@rule
 def _cp_type(config: Config, found: Version) -> Iterator[Check]:
     """What Helix and ULYSSES leave out."""
     cp, kind = config.degrees.cp, found.facts["cp_type"]
@@ -105,6 +109,7 @@ def _cp_type(config: Config, found: Version) -> Iterator[Check]:
     )
 
 
+@rule
 def _degrees(config: Config, found: Version) -> Iterator[Check]:
     degrees, moe = config.degrees, config.model.moe
     copies = degrees.edp if moe else degrees.adp
@@ -130,6 +135,7 @@ def _degrees(config: Config, found: Version) -> Iterator[Check]:
     )
 
 
+@rule
 def _one_way(config: Config, found: Version) -> Iterator[Check]:
     """Orders of ranks and experts that it does not have."""
     yield check(
@@ -162,6 +168,7 @@ def fix(config: Config) -> str:
     return f"parallel={degrees.name} framework.instances={copies}"
 
 
+@rule
 def _model(config: Config, found: Version) -> Iterator[Check]:
     """What is served, from which weights and in which format."""
     workload = config.workload

@@ -68,7 +68,7 @@ class Torchtitan(Adapter):
 
     def registered(self, config: Config) -> bool:
         """A configuration of the user's own may have further sections."""
-        return "--config" not in arguments.given(config)
+        return super().registered(config) and "--config" not in arguments.given(config)
 
     def copies(self, config: Config) -> int:
         return replicas(config)

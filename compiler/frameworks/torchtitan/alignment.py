@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check
+from compiler.checks import Check, rule
 from compiler.frameworks import multiples
 from compiler.frameworks.versions import version
 from compiler.specs.config import Config
@@ -12,6 +12,7 @@ from compiler.specs.config import Config
 SOURCE = "torchtitan 0.3 components/quantization, torchao"
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Layers of other widths are left as they are; tokens of experts are padded by the converter itself."""
     precision = config.workload.precision

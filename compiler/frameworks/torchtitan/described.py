@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
-from compiler.checks import Check
+from compiler.checks import Check, rule
 from compiler.frameworks.torchtitan.arguments import known_model
 from compiler.frameworks.unsaid import unsaid
 from compiler.frameworks.versions import version
@@ -43,6 +43,7 @@ NAMES = {"norm_epsilon": "rms_norm_eps", "activation": "hidden_act"}
 """What a value is worked out from, where it is no key itself."""
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     row = known_model(config)
     if row is not None:

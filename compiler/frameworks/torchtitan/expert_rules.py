@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.torchtitan.arguments import REPLICATE, backend, replicas
 from compiler.frameworks.torchtitan.layout import expert_shards, fits, sharded
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     if not config.model.moe:
         return
@@ -21,6 +22,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from groups(config)
 
 
+@rule
 def tensor_parallel(config: Config) -> Iterator[Check]:
     """expert_tensor_parallel_degree is gone: an expert is whole on an ep rank, and cut like the rest without ep."""
     degrees = config.degrees
@@ -36,6 +38,7 @@ def tensor_parallel(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def expert_parallel(config: Config) -> Iterator[Check]:
     """A DeviceMesh says "product of mesh_sizes" of it, on every rank at start-up."""
     degrees, shard = config.degrees, sharded(config)
@@ -53,6 +56,7 @@ def expert_parallel(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def even(config: Config) -> Iterator[Check]:
     """The dispatcher reshapes its counts to [ep, experts/ep] in the first forward pass."""
     experts, ep = config.model.num_experts, config.degrees.ep
@@ -66,6 +70,7 @@ def even(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def layout(config: Config) -> Iterator[Check]:
     """Experts are one dimension of a DTensor, Shard(0) on ep."""
     given = config.framework.expert_layout
@@ -80,6 +85,7 @@ def layout(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def shards(config: Config) -> Iterator[Check]:
     """With more ranks than experts FSDP cuts the next dimension, and refuses what does not divide."""
     model, degrees = config.model, config.degrees
@@ -101,6 +107,7 @@ def shards(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def groups(config: Config) -> Iterator[Check]:
     """Node-limited routing, met in the first forward pass."""
     model = config.model

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check, failed, warned
+from compiler.checks import Check, Status, check, failed, rule, warned
 from compiler.frameworks.torchtitan.arguments import known_model
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     workload = config.workload
     if not workload.train:
@@ -28,6 +29,7 @@ def declared(config: Config) -> Iterator[Check]:
         yield attention(config)
 
 
+@rule
 def optimizer(config: Config) -> Iterator[Check]:
     """FSDP's CPUOffloadPolicy has no fraction, and no states without their parameters."""
     part = config.workload.optimizer_offload

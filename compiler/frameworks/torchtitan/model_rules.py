@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check, warned
+from compiler.checks import Check, Status, check, rule, warned
 from compiler.frameworks.torchtitan.arguments import backend, given, known_model
 from compiler.frameworks.torchtitan.emit import PRECISION
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     yield from heads(config)
     yield from vocabulary(config)
@@ -20,6 +21,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from predicted(config)
 
 
+@rule
 def heads(config: Config) -> Iterator[Check]:
     model, tp = config.model, config.degrees.tp
     count, kv = model.num_attention_heads, model.num_attention_heads if model.mla else model.kv_heads
@@ -33,6 +35,7 @@ def heads(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def vocabulary(config: Config) -> Iterator[Check]:
     rows, tp = config.model.vocab_size, config.degrees.tp
     yield check(
@@ -46,6 +49,7 @@ def vocabulary(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def registered(config: Config) -> Iterator[Check]:
     row, said = known_model(config), given(config)
     found = f"{row['module']}.{row['config']}" if row else said.get("--config", "none")
@@ -61,6 +65,7 @@ def registered(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def positions(config: Config) -> Iterator[Check]:
     row = known_model(config)
     if row is None:
@@ -76,6 +81,7 @@ def positions(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def context_parallel(config: Config) -> Iterator[Check]:
     """FlexAttention alone knows it; a config of the user's own is unknown."""
     row = known_model(config)
@@ -93,6 +99,7 @@ def context_parallel(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def precision(config: Config) -> Iterator[Check]:
     wanted, row = config.workload.precision, known_model(config)
     yield check(
@@ -116,6 +123,7 @@ def precision(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def predicted(config: Config) -> Iterator[Check]:
     """Silent: the registered configs leave multi-token prediction out."""
     layers, row = config.model.num_nextn_predict_layers, known_model(config)

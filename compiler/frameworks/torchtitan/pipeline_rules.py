@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.torchtitan.stages import SCHEDULES, said, schedule
 from compiler.specs.config import Config
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     """Raises ConfigError where `framework.args` name modules of stages in another way than the plan has them."""
     said(config)
@@ -19,6 +20,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from tied(config)
 
 
+@rule
 def schedules(config: Config) -> Iterator[Check]:
     chosen, vpp = config.workload.schedule, config.parallel.vpp
     yield check(
@@ -33,6 +35,7 @@ def schedules(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def micro_batches(config: Config) -> Iterator[Check]:
     """torch refuses to build the schedule, after the model was built."""
     workload, degrees = config.workload, config.degrees
@@ -50,6 +53,7 @@ def micro_batches(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def tied(config: Config) -> Iterator[Check]:
     yield check(
         "torchtitan-weight-tying",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks import versions
 from compiler.frameworks.torchtitan import alignment, described, expert_rules, host, model_rules, pipeline_rules
 from compiler.frameworks.torchtitan.arguments import REPLICATE, replicas
@@ -13,6 +13,7 @@ from compiler.specs.config import Config
 from compiler.specs.degrees import DEFAULT_ORDER
 
 
+@rule
 def declared(config: Config) -> Iterator[Check]:
     yield from versions.checked(config)
     yield from training(config)
@@ -29,6 +30,7 @@ def declared(config: Config) -> Iterator[Check]:
     yield from launcher(config)
 
 
+@rule
 def training(config: Config) -> Iterator[Check]:
     yield check(
         "torchtitan-training",
@@ -40,6 +42,7 @@ def training(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def order(config: Config) -> Iterator[Check]:
     """build_mesh unflattens the world in one way only."""
     yield check(
@@ -52,6 +55,7 @@ def order(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def copies(config: Config) -> Iterator[Check]:
     adp, count = config.degrees.adp, replicas(config)
     whole = count > 0 and adp % count == 0
@@ -66,6 +70,7 @@ def copies(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def sequence(config: Config) -> Iterator[Check]:
     """Checked when the trainer starts, on every rank."""
     degrees, length = config.degrees, config.workload.longest
@@ -80,6 +85,7 @@ def sequence(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def sharding(config: Config) -> Iterator[Check]:
     """FSDP shards parameters too, so memory is below what the plan counts, and there is more to gather."""
     workload = config.workload
@@ -98,6 +104,7 @@ def sharding(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def launcher(config: Config) -> Iterator[Check]:
     """The plan sets RANK, and torchrun's rendezvous where it is the command; run_train.sh brings a rendezvous of its own."""
     command = config.launch.command or []

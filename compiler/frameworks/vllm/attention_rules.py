@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.devices import device
 from compiler.specs.config import Config
 
@@ -12,6 +12,7 @@ SPARSE = (9, 0)
 """The least compute capability of every back end of sparse attention (`v1/attention/backends/mla`)."""
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """`source` names vLLM and its version."""
     yield _context(config, source)

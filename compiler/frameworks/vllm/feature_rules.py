@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from compiler.checks import Check, check
+from compiler.checks import Check, check, rule
 from compiler.frameworks.asked import args_key
 from compiler.frameworks.options import nested, number
 from compiler.frameworks.vllm.arguments import DRAFTS, LOW_LATENCY, decode_context, given, spelt, transfers_by_nixl
@@ -16,6 +16,7 @@ OVERLAPPING = (LOW_LATENCY, "deepep_high_throughput", "nixl_ep")
 RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about features; `source` names vLLM and its version."""
     args = given(config)
@@ -27,6 +28,7 @@ def rules(config: Config, source: str) -> Iterator[Check]:
     yield from _connector(config, args, source)
 
 
+@rule
 def _elastic(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """Ranks that come and go, and ranks that may fail."""
     balanced = "--enable-eplb" in args
@@ -52,6 +54,7 @@ def _elastic(config: Config, args: Mapping[str, str], source: str) -> Iterator[C
         )
 
 
+@rule
 def _alone(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """Features that go with pp=1 only, most of them without context parallelism too."""
     degrees, decode = config.degrees, decode_context(config)
@@ -82,6 +85,7 @@ def _sparse(args: Mapping[str, str]) -> bool:
     return nested_ or given_ or _connectors(args, "HiSparseConnector")
 
 
+@rule
 def _overlap(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """Dual batch overlap runs two micro-batches, of one model without adapters or drafts."""
     backend, dbo = args.get("--all2all-backend", "allgather_reducescatter"), spelt(config, "--enable-dbo")
@@ -115,6 +119,7 @@ def _overlap(config: Config, args: Mapping[str, str], source: str) -> Iterator[C
     )
 
 
+@rule
 def _runner(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """What only the second model runner can do, where the first one is asked for."""
     degrees = config.degrees
@@ -139,6 +144,7 @@ def _runner(config: Config, args: Mapping[str, str], source: str) -> Iterator[Ch
         )
 
 
+@rule
 def _connector(config: Config, args: Mapping[str, str], source: str) -> Iterator[Check]:
     """NIXL moves a KV cache that is whole on every rank, or cut over all of them."""
     if not (transfers_by_nixl(config) or _connectors(args, "NixlConnector")):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
-from compiler.frameworks import choices, copies
+from compiler.checks import Check, Status, check, rule
+from compiler.frameworks import copies
 from compiler.frameworks.asked import asked
 from compiler.frameworks.deepep import deepep
 from compiler.frameworks.options import nested
@@ -24,6 +24,7 @@ BALANCERS = (
 )
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about options; `source` names vLLM and its version."""
     yield from _all_to_all(config, source)
@@ -32,11 +33,9 @@ def rules(config: Config, source: str) -> Iterator[Check]:
         yield from _eplb(config, source)
     yield from _decode_context(config, source)
     yield from _elsewhere(config, source)
-    yield from choices.rules(
-        config, source, {name: text.lower().replace("-", "_") for name, text in given(config).items()}
-    )
 
 
+@rule
 def _all_to_all(config: Config, source: str) -> Iterator[Check]:
     args, degrees = given(config), config.degrees
     backend = args.get("--all2all-backend")
@@ -85,6 +84,7 @@ def _moonep(config: Config, source: str) -> Check:
     )
 
 
+@rule
 def _redundant(config: Config, source: str) -> Iterator[Check]:
     """Copies of experts are EPLB's."""
     on, extra, said = "--enable-eplb" in given(config), redundant(config), nested(given(config), *COPIES)
@@ -102,6 +102,7 @@ def _redundant(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _eplb(config: Config, source: str) -> Iterator[Check]:
     args, model, ep = given(config), config.model, config.degrees.ep
     extra, where = redundant(config), f"{source} config/parallel.py"
@@ -133,6 +134,7 @@ def _eplb(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _decode_context(config: Config, source: str) -> Iterator[Check]:
     """DCP takes no ranks of its own: it cuts the KV cache over tp ranks, or over cp and tp ranks."""
     dcp, degrees, model = decode_context(config), config.degrees, config.model
@@ -163,6 +165,7 @@ def _decode_context(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _elsewhere(config: Config, source: str) -> Iterator[Check]:
     """Options that put ranks elsewhere than planned."""
     args = given(config)

@@ -9,6 +9,7 @@ from compiler.checks import Check
 from compiler.frameworks import known, quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
+from compiler.frameworks.host_weights import host_bytes
 from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots
 from compiler.frameworks.told import Said
@@ -135,7 +136,8 @@ class VllmAdapter(Adapter):
         return -(-config.model.vocab_size // VOCABULARY_ROWS) * VOCABULARY_ROWS
 
     def traits(self, config: Config) -> Traits:
-        return replace(super().traits(config), room=ROOM.asked(config.framework.args))
+        room = ROOM.asked(config.framework.args)
+        return replace(super().traits(config), room=room, host_bytes=host_bytes(given(config)))
 
     def declared(self, config: Config) -> Iterator[Check]:
         from compiler.frameworks.vllm.rules import rules

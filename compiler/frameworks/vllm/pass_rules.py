@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.asked import args_key, asked, cache_unsaid, draft_layers, sequences, step_tokens
 from compiler.frameworks.options import number
 from compiler.frameworks.vllm.arguments import LOW_LATENCY, given
@@ -21,6 +21,7 @@ THRESHOLDS = {"decode": ("--dbo-decode-token-threshold", 32), "prefill": ("--dbo
 """Phase -> the option, and its default, below which dual batch overlap leaves a batch whole (`config/parallel.py`)."""
 
 
+@rule
 def rules(config: Config, source: str) -> Iterator[Check]:
     """Every rule about passes; `source` names vLLM and its version."""
     yield from draft_layers(config, f"{source} config/speculative.py, method mtp,")
@@ -41,6 +42,7 @@ def _drafted(layers: int) -> int:
     return DRAFTED_MOST // layers * layers if layers else 0
 
 
+@rule
 def _drafts(config: Config, source: str) -> Iterator[Check]:
     drafts, layers = asked(config).drafts, config.model.num_nextn_predict_layers
     kind = config.model.model_type
@@ -75,6 +77,7 @@ def _drafts(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _cache(config: Config, source: str) -> Iterator[Check]:
     """A cache of 16 bits is of the model's own."""
     yield from cache_unsaid(config, given(config), source)
@@ -91,6 +94,7 @@ def _cache(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _budget(config: Config, source: str) -> Iterator[Check]:
     """All sequences of a rank decode in one pass; fewer than one token for each is a ValueError."""
     wanted, budget = asked(config), tokens(config, given(config))
@@ -109,6 +113,7 @@ def _budget(config: Config, source: str) -> Iterator[Check]:
     )
 
 
+@rule
 def _prompts(config: Config, source: str) -> Iterator[Check]:
     """One back end carries the tokens of both phases; the plan's costs have it in decode alone."""
     wanted = asked(config)
@@ -125,6 +130,7 @@ def _prompts(config: Config, source: str) -> Iterator[Check]:
         )
 
 
+@rule
 def _halves(config: Config, source: str) -> Iterator[Check]:
     """Batches below a threshold stay whole without a word, and so do all where there is one DP rank."""
     wanted, workload, args = asked(config), config.workload, given(config)

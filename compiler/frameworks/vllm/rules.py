@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, rule
 from compiler.cluster.share import share
 from compiler.frameworks import blocks, quantized, serving, versions
 from compiler.frameworks.serving import apart, stage_width, whole
@@ -29,6 +29,7 @@ def source(config: Config) -> str:
     return f"vLLM {versions.version(config).number}"
 
 
+@rule
 def rules(config: Config) -> Iterator[Check]:
     """Every rule of vLLM's."""
     if config.degrees.factors:
@@ -57,6 +58,7 @@ def _over(config: Config) -> blocks.Over:
     return blocks.Over(degrees.tp, 1 if split else degrees.tp, "tp")
 
 
+@rule
 def _round_robin(config: Config) -> Iterator[Check]:
     """The silent fall-back of `determine_expert_placement_strategy`."""
     layout = config.framework.expert_layout
@@ -82,6 +84,7 @@ def _round_robin(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _vocabulary(config: Config) -> Iterator[Check]:
     """Refused when the embedding is built, after the weights were found (`vocab_parallel_embedding.py divide`)."""
     tp, vocabulary = config.degrees.tp, config.model.vocab_size
@@ -97,6 +100,7 @@ def _vocabulary(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _experts(config: Config) -> Iterator[Check]:
     """Experts spread over all of tp*cp*adp, whole (EP) or cut (TP): there is no degree between (`fused_moe/config.py`)."""
     degrees, width = config.degrees, stage_width(config.degrees)
@@ -136,6 +140,7 @@ def alternatives(config: Config) -> list[str]:
     return [*keep, *spread, *cut] if degrees.ep > 1 else [*cut, *spread]
 
 
+@rule
 def _dense(config: Config) -> Iterator[Check]:
     """`reconfigure_for_independent_dp_rank`: each DP rank of a dense model is a world of its own, with ranks from 0."""
     adp = config.degrees.adp
@@ -152,6 +157,7 @@ def _dense(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _nodes(config: Config) -> Iterator[Check]:
     """A replica fills whole nodes or an equal part of one (`nnodes_within_dp`, `local_world_size`)."""
     degrees, gpus = config.degrees, share(config).ranks
@@ -175,6 +181,7 @@ def _nodes(config: Config) -> Iterator[Check]:
     )
 
 
+@rule
 def _phase(config: Config) -> Iterator[Check]:
     """NIXL's connector takes KV caches without prefill context parallelism only (`kv_connector/v1/nixl/connector.py`)."""
     if transfers_by_nixl(config) and config.workload.role == "decode":
@@ -188,6 +195,7 @@ def _phase(config: Config) -> Iterator[Check]:
         )
 
 
+@rule
 def _service(config: Config) -> Iterator[Check]:
     """Kubernetes gives pods VLLM_PORT=tcp://... where a Service is called vllm."""
     if "kubernetes_job" in config.scheduler:

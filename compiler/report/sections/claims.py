@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.report.blocks import Section, Table
-from compiler.words import count, readable
+from compiler.words import readable
 
 WORDS = {"holds": "holds", "fails": "**fails**", "not_applicable": "not applicable"}
 
@@ -19,7 +19,7 @@ def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
         yield Section(
             "Claims",
             (f'What "{plan.config.expect.source}" says, held against this plan.', _claims(plan)),
-            lines=(("claims", count(verdict.verdict.replace("_", " ") for verdict in plan.expectations)),),
+            urgent=True,
         )
 
 

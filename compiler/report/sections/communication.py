@@ -8,6 +8,7 @@ from typing import Any
 from compiler.plan import Plan
 from compiler.report import breakdown
 from compiler.report.blocks import Block, Section, Table, shown
+from compiler.report.told import told
 from compiler.words import readable, seconds
 
 REPORT, CONSOLE = (100, 90)
@@ -21,24 +22,24 @@ def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
 def _blocks(contents: Mapping[str, Any]) -> Iterator[Block]:
     forms = breakdown.forms(contents["dispatch"])
     yield breakdown.made(contents["communicators"])
-    yield _communication(contents["communication"])
+    yield _communication(contents)
     if forms.rows:
         yield "Ways to send a rank's tokens to their experts, for one MoE layer:"
         yield forms
 
 
-def _communication(flows: list[Mapping[str, Any]]) -> Table:
+def _communication(contents: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
             flow.get("phase", ""),
             flow["kind"],
             f"{flow['op']} ({flow['role']})" if flow.get("role") else flow["op"],
-            readable(flow["count"]),
-            readable(flow["bytes_per_rank"]),
+            told(contents, f"communication.{index}.count", readable),
+            told(contents, f"communication.{index}.bytes_per_rank", readable),
             flow["span"],
-            seconds(flow["seconds"]),
+            told(contents, f"communication.{index}.seconds", seconds),
             "yes" if flow["overlapped"] else "no",
         )
-        for flow in flows
+        for index, flow in enumerate(contents["communication"])
     )
     return Table(("phase", "group", "collective", "calls", "bytes a rank", "span", "time", "overlapped"), rows)

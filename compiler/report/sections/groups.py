@@ -33,9 +33,11 @@ def _rows(plan: Plan) -> Iterator[Row]:
 
 
 def _joined(world: World) -> str:
-    """Groups and ranks in each, of the plan's own kinds that join ranks; a framework's are only counted."""
+    """The plan's own kinds that join ranks, by how far they reach; a framework's are only counted."""
     own = {kind: found for kind, found in world.kinds.items() if "." not in kind}
-    joined = [f"{kind}:{found.count}x{found.size}" for kind, found in own.items() if found.size > 1]
+    joined = [kind for kind, found in own.items() if found.size > 1]
+    reach = {span: [kind for kind in joined if world.worst_span(kind) == span] for span in SPANS}
+    said = [f"{' '.join(kinds)} over {span}" for span, kinds in reach.items() if kinds]
     others = len(world.kinds) - len(own)
     more = [f"and {others} kinds of {world.config.framework.name}"] if others else []
-    return " ".join([*(joined or ["none of several ranks"]), *more])
+    return ", ".join([*(said or ["none of several ranks"]), *more])

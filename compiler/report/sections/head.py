@@ -33,6 +33,7 @@ def _of_one(plan: Plan, degrees: Mapping[str, Any]) -> Section:
                 ((*values, config.parallel.order),),
             ),
         ),
+        urgent=True,
         lines=(
             (
                 "ranks",
@@ -78,11 +79,11 @@ def _of_pools(plan: Plan, contents: Mapping[str, Any]) -> Section:
                 ),
             ),
         ),
-        lines=tuple((role, _pool(found)) for role, found in pools.items()),
+        urgent=True,
+        lines=tuple((f"{role} pool", _pool(found)) for role, found in pools.items()),
     )
 
 
 def _pool(pool: Mapping[str, Any]) -> str:
-    used = pool["memory"]["total_bytes"] / pool["memory"]["capacity_bytes"]
     size = f"{pool['world_size']} ranks x {pool['instances']} instances on {pool['nodes']} nodes"
-    return f"{pool['degrees']['name']}, {size}, memory {used:.1%}"
+    return f"{pool['degrees']['name']}, {size}"

@@ -8,7 +8,7 @@ from typing import Any
 from compiler.checks import Status
 from compiler.plan import Plan
 from compiler.report.blocks import Items, Section, shown
-from compiler.words import count
+from compiler.report.harm import worst
 
 REPORT, CONSOLE = (20, 50)
 
@@ -16,12 +16,10 @@ REPORT, CONSOLE = (20, 50)
 def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
     passed = sum(check.status is Status.PASS for check in plan.checks)
     notable = tuple(
-        f"**{check.id}** ({check.status}): {check.message}. To change it: {check.fix}."
-        for check in plan.checks
-        if check.status is not Status.PASS
+        f"**{check.id}** ({check.status}): {check.message}. To change it: {check.fix}." for check in worst(plan.checks)
     )
     yield Section(
         "What to look at",
         shown((Items(notable), f"{passed} checks passed; `plan.json` lists them all.")),
-        lines=(("checks", count(check.status for check in plan.checks)),),
+        urgent=True,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.report.blocks import Section, Table
+from compiler.report.told import told
 from compiler.words import readable
 
 NAMES = (
@@ -20,7 +21,9 @@ REPORT, CONSOLE = (70, 70)
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
     if plan.alone:
         params = contents["params"]
-        rows = tuple((name, readable(params[name])) for name in NAMES if params.get(name) is not None)
+        rows = tuple(
+            (name, told(contents, f"params.{name}", readable)) for name in NAMES if params.get(name) is not None
+        )
         total, active, own = (readable(params[name]) for name in ("total", "active", "per_rank_max"))
         yield Section(
             "Parameters",

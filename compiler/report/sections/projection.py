@@ -8,6 +8,7 @@ from typing import Any
 from compiler.plan import Plan
 from compiler.report import breakdown
 from compiler.report.blocks import Block, Section, Table, shown
+from compiler.report.told import told
 from compiler.words import number, readable, seconds
 
 Line = tuple[str, str]
@@ -24,9 +25,10 @@ def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
 
 def _of_one(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Block]:
     projection = contents["projection"]
-    together = breakdown.together(projection.get("serve", {}).get("aggregated", ()))
+    together = breakdown.together(projection.get("serve", {}).get("aggregated", ()), "projection.serve.aggregated")
     yield _basis(_measured_on(plan.config.hardware.calibration))
     yield table(projection)
+    yield from breakdown.figures(contents, contents["degrees"]["pp"])
     yield breakdown.parts(projection, contents["degrees"]["pp"])
     if together.rows:
         yield "Prefill and decode on the same ranks, for clients that each ask again when they are answered:"
@@ -35,10 +37,12 @@ def _of_one(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _of_pools(contents: Mapping[str, Any]) -> Iterator[Block]:
-    projection, together = contents["projection"], breakdown.together(contents["served"])
+    projection, together = contents["projection"], breakdown.together(contents["served"], "served")
+    stages = max(pool["degrees"]["pp"] for pool in contents["pools"].values())
     yield "Of one instance of each pool."
     yield table(projection)
-    yield breakdown.parts(projection, max(pool["degrees"]["pp"] for pool in contents["pools"].values()))
+    yield from breakdown.figures(contents, stages)
+    yield breakdown.parts(projection, stages)
     if together.rows:
         yield "Both pools, for clients that each ask again when they are answered:"
         yield together
@@ -68,48 +72,52 @@ def table(projection: Mapping[str, Any]) -> Table:
 
 
 def _training(step: Mapping[str, Any]) -> Table:
-    around = f"{seconds(step['step_time_low_s'])} to {seconds(step['step_time_high_s'])}"
-    rows = (
-        ("step", seconds(step["step_time_s"])),
-        ("four of five steps", around if step["step_time_low_s"] is not None else "unknown"),
-        ("tokens/s", number(step["tokens_per_s"])),
-        ("tokens/s/GPU", number(step["tokens_per_s_per_gpu"])),
-        ("model TFLOP/s/GPU", number(step["model_tflops_per_gpu"])),
-        ("MFU", number(step["mfu"])),
-        ("bubble of equal stages", number(step["bubble_fraction"])),
-    )
-    return Table(("training", "value"), rows)
+    time, around = breakdown.timed(step, "step_time", "projection.train")
+    rates = {
+        "tokens/s": "tokens_per_s",
+        "tokens/s/GPU": "tokens_per_s_per_gpu",
+        "model TFLOP/s/GPU": "model_tflops_per_gpu",
+        "MFU": "mfu",
+        "bubble of equal stages": "bubble_fraction",
+    }
+    rows = tuple((words, told(step, key, number, "projection.train")) for words, key in rates.items())
+    return Table(("training", "value"), (("step", time), ("four of five steps", around), *rows))
 
 
 def _serving(serve: Mapping[str, Any]) -> Table:
+    rate = "tokens_per_s_per_gpu"
     prefill = [
-        ("prefill", str(r["sequence_length"]), "", *breakdown.timed(r, "ttft"), number(r["tokens_per_s_per_gpu"]), "")
-        for r in serve["prefill"]
+        ("prefill", str(r["sequence_length"]), "", *breakdown.timed(r, "ttft", path), told(r, rate, number, path), "")
+        for path, r in _at("prefill", serve)
     ]
     decode = [
         (
             "decode",
             str(r["context_length"]),
             str(r["batch"]),
-            *breakdown.timed(r, "tpot"),
-            number(r["tokens_per_s_per_gpu"]),
-            readable(r["largest_batch"]),
+            *breakdown.timed(r, "tpot", path),
+            told(r, rate, number, path),
+            told(r, "largest_batch", readable, path),
         )
-        for r in serve["decode"]
+        for path, r in _at("decode", serve)
     ]
     head = ("phase", "tokens", "batch", "TTFT or TPOT", "four of five", "tokens/s/GPU", "largest batch")
-    return Table(head, tuple(prefill + decode))
+    return Table(head, (*prefill, *decode))
+
+
+def _at(phase: str, serve: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Rows of a phase with their paths."""
+    return ((f"projection.serve.{phase}.{index}", row) for index, row in enumerate(serve[phase]))
 
 
 def _lines(projection: Mapping[str, Any]) -> Iterator[Line]:
     if "train" in projection:
-        row = projection["train"]
-        rate = f"{number(row['tokens_per_s_per_gpu'])} tokens/s/GPU, MFU {number(row['mfu'])}"
-        yield "step", f"{seconds(row['step_time_s'])}, {rate}"
-        yield "run", _run(row)
+        yield "run", _run(projection["train"])
         return
     for phase, time, length in (("prefill", "ttft", "sequence_length"), ("decode", "tpot", "context_length")):
-        for row in projection["serve"][phase]:
+        rows = projection["serve"][phase]
+        longest = max((row[length] for row in rows), default=0)  # which is answered first
+        for row in (row for row in rows if row[length] < longest):
             rate = f"{number(row['tokens_per_s_per_gpu'])} tokens/s/GPU"
             yield f"{phase} {row[length]}", f"{time.upper()} {seconds(row[f'{time}_s'])}, {rate}"
 

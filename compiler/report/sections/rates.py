@@ -7,6 +7,7 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.report.blocks import Section, Table
+from compiler.report.told import told
 from compiler.words import number
 
 REPORT, CONSOLE = (110, 90)
@@ -24,13 +25,13 @@ def _rates(contents: Mapping[str, Any]) -> Table:
         (
             str(rate["sequence_length"]),
             str(rate["output_length"]),
-            number(rate["prefill_requests_per_s"]),
-            number(rate["decode_requests_per_s"]),
+            told(contents, f"rates.{index}.prefill_requests_per_s", number),
+            told(contents, f"rates.{index}.decode_requests_per_s", number),
             rate["limited_by"],
-            number(rate["output_tokens_per_s_per_gpu"]),
+            told(contents, f"rates.{index}.output_tokens_per_s_per_gpu", number),
             f"{rate['matched_prefill_instances']} : {rate['matched_decode_instances']}",
         )
-        for rate in contents["rates"]
+        for index, rate in enumerate(contents["rates"])
     )
     head = ("prompt", "answer", "prefill requests/s", "decode requests/s", "limited by", "output tokens/s/GPU")
     return Table((*head, "prefill : decode instances that match"), rows)

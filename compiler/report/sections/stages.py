@@ -7,6 +7,7 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.report.blocks import Section, Table
+from compiler.report.told import told
 from compiler.words import gigabytes
 
 REPORT, CONSOLE = (60, 90)
@@ -14,6 +15,8 @@ REPORT, CONSOLE = (60, 90)
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
     if plan.alone:
-        labels, memory = plan.world.stages.labels, contents["memory"]["stages"]
-        rows = tuple((str(pp), label, gigabytes(memory[pp]["total_bytes"])) for pp, label in enumerate(labels))
+        rows = tuple(
+            (str(pp), label, told(contents, f"memory.stages.{pp}.total_bytes", gigabytes))
+            for pp, label in enumerate(plan.world.stages.labels)
+        )
         yield Section("Stages", (Table(("stage", "layers", "memory of its fullest rank"), rows),))

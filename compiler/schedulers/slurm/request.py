@@ -89,7 +89,9 @@ def of(job: Job, options: Any, whole: Jobs | None = None) -> Request:
         files=tuple((runtime_files.digest(text), path) for path, text in sorted(checked.items())),
         passed=(*PASSED, *["SLURM_ARRAY_*"] * (options.array is not None), *site.pass_environment),
         python=site.python or ("python3" if boxed else job.launch.python),
-        look=job.launch.preflight.enabled or (inventory is None and site.topology_command is None),
+        look=job.launch.preflight.enabled
+        or job.launch.spans == "require"
+        or (inventory is None and site.topology_command is None),
         topology_command=tuple(site.topology_command or ()) if inventory is None else (),
         assignments=(*recorder, *job.assignments),
         dumps=tuple(name for name in DUMPS if name not in given),

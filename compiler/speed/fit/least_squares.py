@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt with numeric derivatives and a quadratic prior: small problems, no dependency."""
+"""Levenberg-Marquardt with numeric derivatives and a quadratic prior: small problems, and scipy is no dependency of ours."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan b4c7f0bb0533a348ab6d820ff98e337c1a7e93ab64abc8d577f46eb0e7620d8c
+# plan bfb2908e168cbba041973fa73cda6c8fca629a4315270b1a5c128bec744cac40
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=b08b06fa8d7d86da61d9381f3c90e2a7dfe44bca66fd504640633705965f3e94 \
+  RANKPLAN_DIGEST=62c0776b657740c3f6d783ca808e2b1018806d11a9bb283a2c9cd0719ad7335d \
   python3 -I -S "$plan/runtime/spawn.py" --all

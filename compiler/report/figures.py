@@ -1,0 +1,133 @@
+"""Figures of a report, whatever draws them: plain data in SI units, with the path of each number in `plan.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compiler.report.told import Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """`name` is what `plan.figure` knows it by, `about` a sentence for who cannot see it."""
+
+    name: str
+    title: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Parts that add up to a whole; `low` and `high` are where four of five measurements of it would lie."""
+
+    label: str
+    parts: tuple[Number, ...]
+    low: Number | None = None
+    high: Number | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars(Figure):
+    """Stacked bars under each other, of one unit (`bytes` or `seconds`), with a line at `limit`."""
+
+    unit: str
+    bars: tuple[Bar, ...]
+    limit: Number | None = None
+
+
+@dataclass(frozen=True)
+class GroupsOf:
+    """Groups of a kind in closed form, (size, stride) of members and of bases, and how far they reach."""
+
+    kind: str
+    members: tuple[tuple[int, int], ...]
+    bases: tuple[tuple[int, int], ...]
+    span: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankGrid(Figure):
+    """Ranks of an instance on its nodes, `each` of them on one. `nodes`: the slot's number and its host (empty where it is not
+    bound) of each; `leaves`: name and how many nodes, in the nodes' order. `axes`: (name, size, stride) of both grids.
+    """
+
+    ranks: int
+    each: int
+    nodes: tuple[tuple[int, str], ...]
+    leaves: tuple[tuple[str, int], ...]
+    kinds: tuple[GroupsOf, ...]
+    axes: tuple[tuple[tuple[str, int, int], ...], ...]
+    stages: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Work on a lane: `kind` is F, B, I or W as pipeline orders have it, or R for what repeats."""
+
+    start_s: float
+    end_s: float
+    kind: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lanes(Figure):
+    """A pipeline's step: a lane for each stage until `pipeline_s`, then `tail`, which is of all; together `whole`."""
+
+    lanes: tuple[tuple[str, tuple[Piece, ...]], ...]
+    pipeline_s: float
+    tail: tuple[Number, ...]
+    whole: Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heat(Figure):
+    """A matrix on a logarithmic scale; `cells` has (row, column, number) of what is not zero."""
+
+    labels: tuple[str, ...]
+    rows: str
+    columns: str
+    cells: tuple[tuple[int, int, Number], ...]
+    unit: str = "bytes"
+
+
+@dataclass(frozen=True)
+class Series:
+    """A value for each entry of an axis."""
+
+    label: str
+    values: tuple[Number, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Levels(Figure):
+    """Series over one axis, beside each other: before and after."""
+
+    axis: str
+    labels: tuple[str, ...]
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """`x_low`, `x_high`: an interval; `front`: none is better in both; `measured`: no plan of ours, but a run."""
+
+    label: str
+    x: Number
+    y: Number
+    x_low: float | None = None
+    x_high: float | None = None
+    front: bool = False
+    measured: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points(Figure):
+    """Plans by two figures. `limits`: (name, `x` or `y`, value)."""
+
+    x: str
+    y: str
+    points: tuple[Point, ...]
+    x_unit: str = "number"
+    y_unit: str = "number"
+    limits: tuple[tuple[str, str, float], ...] = ()

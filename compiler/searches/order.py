@@ -1,0 +1,118 @@
+"""Which plan is best: the figures of plans, their order by an objective, and those that nobody can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.costs.arrays import Array, array
+from compiler.searches.plans import Index, Plans
+from compiler.searches.space import INSTANCES, STAGES
+from compiler.searches.watched import DEGREES
+from compiler.specs.config import Config
+from compiler.words import DIGITS
+
+SIMPLEST = ("pp", "vpp", STAGES, "cp", "tp", "etp", "ep")
+"""Of equals the plan with the smaller degree of these is first."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of plans, one each: GPUs of all instances; seconds of a step, or what clients see; and rates of the whole. nan where a plan has none."""
+
+    gpus: Array
+    step_time_s: Array
+    ttft_s: Array
+    tpot_s: Array
+    requests_per_s: Array
+    tokens_per_s: Array
+    memory_bytes: Array
+
+    @property
+    def tokens_per_s_per_gpu(self) -> Array:
+        return self.tokens_per_s / self.gpus
+
+    def take(self, index: Index | NDArray[np.bool_]) -> Figures:
+        return Figures(**{name: values[index] for name, values in vars(self).items()})
+
+    def request_s(self, output_length: int) -> Array:
+        """A whole request, from its first token to its last."""
+        return self.ttft_s + self.tpot_s * (output_length - 1)
+
+
+def figures(config: Config, plans: Plans, costs: Mapping[str, Array]) -> Figures:
+    """What follows from the costs of plans; a server's rates are those of all its instances."""
+    gpus = array(plans.column("world_size") * plans.chosen[INSTANCES])
+    none = np.full(len(plans), np.nan)
+    if config.workload.train:
+        batch = of(config, plans, "workload.global_batch_size") * config.framework.instances
+        rate = batch * config.workload.longest / costs["step_time_s"]
+        return Figures(gpus, costs["step_time_s"], none, none, none, rate, costs["memory_bytes"])
+    requests = costs["requests_per_s"] * plans.chosen[INSTANCES]
+    first, each = costs["seen_ttft_s"], costs["seen_tpot_s"]
+    tokens = requests * of(config, plans, "workload.output_length")
+    return Figures(gpus, none, first, each, requests, tokens, costs["memory_bytes"])
+
+
+def of(config: Config, plans: Plans, key: str) -> Array:
+    """Numbers of a key of the workload, which may be varied."""
+    own = float(getattr(config.workload, key.rpartition(".")[2]))
+    return array(plans.values[key])[plans.chosen[key]] if key in plans.chosen else np.full(len(plans), own)
+
+
+def objective(config: Config) -> str:
+    """What is asked for, or follows from the rest."""
+    asked = config.search
+    return asked.objective or ("gpus" if asked.requests_per_s is not None else "throughput")
+
+
+def scores(config: Config, found: Figures) -> list[Array]:
+    """What decides, the first thing first; less is better."""
+    train, output = config.workload.train, config.workload.output_length
+    wait = found.step_time_s if train else found.request_s(output)
+    rate = -found.tokens_per_s
+    kind = objective(config)
+    if kind == "gpus":
+        return [found.gpus, rate]
+    if kind == "latency":
+        return [wait, rate, found.gpus]
+    if kind == "step_time":
+        return [found.step_time_s if train else wait, found.gpus]
+    return [rate, found.gpus, wait]
+
+
+def ordered(config: Config, plans: Plans, found: Figures) -> Index:
+    """The best first; of equals (to nine digits) the simplest."""
+    keys: list[NDArray[Any]] = [settled(score) for score in scores(config, found)]
+    keys += [plans.chosen[key] for key in SIMPLEST]
+    keys += [plans.chosen[key] for key in plans.chosen if key not in (*DEGREES, STAGES)]
+    order: Index = np.lexsort(tuple(reversed(keys)))
+    return order
+
+
+def settled(values: Array) -> Array:
+    """Cut to the digits that count: what processors differ in decides nothing."""
+    with np.errstate(all="ignore"):
+        scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.abs(values))))
+    good = np.isfinite(scale)
+    return np.where(good, np.round(values * np.where(good, scale, 1)) / np.where(good, scale, 1), values)
+
+
+def front(first: Array, second: Array) -> NDArray[np.bool_]:
+    """Points that no other one beats: less of both is better."""
+    order = np.lexsort([second, first])
+    least = np.minimum.accumulate(np.concatenate([[np.inf], second[order]]))[:-1]
+    found = np.zeros(len(first), dtype=bool)
+    found[order] = second[order] < least
+    return found
+
+
+def pareto(config: Config, found: Figures) -> NDArray[np.bool_]:
+    """Of serving tokens/s of a client over tokens/s/GPU; of training seconds of a step over memory."""
+    if config.workload.train:
+        return front(settled(found.step_time_s), settled(found.memory_bytes))
+    return front(settled(found.tpot_s), -settled(found.tokens_per_s_per_gpu))

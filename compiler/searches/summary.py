@@ -1,0 +1,135 @@
+"""What a search found, as plain data: `summary.json`, and the parts of it that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from compiler.report.breakdown import PHASE, STEP
+from compiler.searches import typed
+from compiler.searches.find import Found, row
+from compiler.searches.leaders import Leader
+from compiler.searches.space import STAGES, VPP
+from compiler.searches.watched import DEGREES
+from compiler.words import figures
+
+SCHEMA = "rankplan-search/1"
+
+DIFFERS = 0.01
+"""Of the whole time; what differs by less is the same."""
+
+
+def document(found: Found) -> dict[str, Any]:
+    """The dictionary of `summary.json`."""
+    space, asked = found.space, found.asked
+    contents = {
+        "schema": SCHEMA,
+        "objective": found.objective,
+        "limits": limits(found),
+        "space": {
+            "gpus": space.gpus,
+            "plans": asked.considered,
+            "fixed": dict(space.fixed),
+            "varied": {key: list(values) for key, values in space.varied()},
+            "feasible": len(found.plans),
+        },
+        "refused": dict(sorted(asked.refused.items(), key=lambda item: (-item[1], item[0]))),
+        "best": {
+            **row(found, 0),
+            "plan": found.best.name,
+            "overrides": list(choice(found, 0)),
+            "fingerprint": found.best.fingerprint,
+        },
+        "tied": found.tied,
+        "leaders": [
+            {**row(found, one.at), "differs": differs(found.leaders[0], one), "overrides": list(choice(found, one.at))}
+            for one in found.leaders[: space.config.search.top]
+        ],
+        "by_value": by_value(found),
+        "nearest": nearest(found),
+        "gpus_left": int(space.config.hardware.gpus - found.figures.gpus[0]),
+    }
+    cut: dict[str, Any] = figures(contents)
+    return cut
+
+
+def choice(found: Found, at: int) -> list[str]:
+    return typed.choice(found.space, found.plans, at)
+
+
+def limits(found: Found) -> dict[str, float]:
+    search = found.space.config.search
+    names = ("ttft_s", "tpot_s", "request_s", "requests_per_s")
+    return {name: value for name in names if (value := getattr(search, name)) is not None}
+
+
+def by_value(found: Found) -> dict[str, list[dict[str, Any]]]:
+    """The best plan of each value of each degree, and of each varied key."""
+    keys = [*DEGREES, *(key for key, _ in found.space.varied())]
+    return {key: rows for key in keys if len(rows := list(_best_of(found, key))) > 1}
+
+
+def _best_of(found: Found, key: str) -> Iterator[dict[str, Any]]:
+    numbers = found.plans.chosen[key]
+    rates = found.figures.tokens_per_s
+    for number, at in zip(*np.unique(numbers, return_index=True), strict=True):
+        value = found.plans.value(key, int(at))
+        yield {
+            "value": value,
+            "rank": int(at) + 1,
+            "degrees": typed.degrees(found.space, found.plans, int(at)).name,
+            "tokens_per_s": float(rates[at]),
+            "of_best": float(rates[at] / rates[0]),
+            "plans": int((numbers == number).sum()),
+        }
+
+
+def nearest(found: Found) -> dict[str, Any] | None:
+    """The plan that needs least memory of those that do not fit, and what it lacks."""
+    if found.asked.tight is None:
+        return None
+    plan, used = found.asked.tight
+    capacity = found.space.config.hardware.gpu.memory_bytes
+    return {
+        "degrees": typed.degrees(found.space, plan, 0).name,
+        "memory_bytes": used,
+        "capacity_bytes": capacity,
+        "lacks_bytes": used - capacity,
+    }
+
+
+def differs(first: Leader, other: Leader) -> str:
+    """The first part of a step in which a plan differs from the best one, and by how much of the whole; empty where none does."""
+    for name, own, best, whole in _parts(first, other):
+        change = (own - best) / whole
+        if abs(change) >= DIFFERS:
+            return f"{name}: {change:+.1%} of the best one's {'step' if 'train' in first.projection else 'time'}"
+    return ""
+
+
+def _parts(first: Leader, other: Leader) -> Iterator[tuple[str, float, float, float]]:
+    if "train" in first.projection:
+        one, two = first.projection["train"], other.projection["train"]
+        for key, words in STEP:
+            yield words, two[key], one[key], one["step_time_s"]
+        return
+    for phase, key in (("decode", "tpot_s"), ("prefill", "ttft_s")):
+        one, two = (max(each.projection["serve"][phase], key=_length, default=None) for each in (first, other))
+        if one is None or two is None:
+            continue
+        for part, words in PHASE.items():
+            yield f"{phase}, {words}", two["parts"].get(part, 0.0), one["parts"].get(part, 0.0), one[key]
+
+
+def _length(row: Mapping[str, Any]) -> int:
+    return int(row.get("context_length") or row.get("sequence_length") or 0)
+
+
+NAMES = {STAGES: "stages", VPP: "vpp"}
+
+
+def named(key: str) -> str:
+    """A key as the head of a column."""
+    return NAMES.get(key, key.rpartition(".")[2])
