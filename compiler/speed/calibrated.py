@@ -164,12 +164,15 @@ UNMEASURED = 0.25
 
 
 LEFT_OUT = ("model", "source", "date")
-"""What was left out of fits at a time. A plan's model is mostly none of those that were measured."""
+"""What was left out of fits at a time. A plan's model is mostly none of those that were measured, and neither is its cluster."""
+
+STRANGE = 0.1
+"""Spread of a time whose software, GPU or scale nobody measured, beyond that of what was left out (assumed)."""
 
 
 def uncertainty(config: Config, by: Calibration) -> Uncertainty:
-    """Residuals of each family: of assumed curves where a plan has no others; else of models that a fit had not seen, and where a
-    plan's software, GPU or scale was not measured, of whole sources and of later dates too.
+    """Residuals of each family: of assumed curves where a plan has no others; else of models and sources that a fit had not seen, and
+    where a plan's software, GPU or scale was not measured, of later dates too.
     """
     file, kind = load("uncertainty"), "moe" if config.model.moe else "dense"
     names = {"step": kind, "ttft": "ttft", "tpot": "tpot", "rate": "rate"}
@@ -183,8 +186,9 @@ def uncertainty(config: Config, by: Calibration) -> Uncertainty:
         if config.hardware.calibration is None:
             families[family] = kept("assumed", name)
         else:
-            parts = LEFT_OUT if by.unseen else LEFT_OUT[:1]
-            families[family] = Residuals(spread=max(kept(part, name).spread for part in parts))
+            parts = LEFT_OUT if by.unseen else LEFT_OUT[:2]
+            found = Residuals(spread=max(kept(part, name).spread for part in parts))
+            families[family] = found.wider(STRANGE) if by.unseen else found
     if unmeasured(config):
         families |= {name: found.wider(UNMEASURED) for name, found in families.items() if name in names}
     return Uncertainty({name: found for name, found in families.items() if found.spread > 0})

@@ -41,7 +41,7 @@ SCHEME = Scheme(
 )
 """How far each level may change a constant, in logarithms."""
 
-OF_A_STEP = ("scale", "dp", "window", "optimizer", "micro_s", "step_s")
+OF_A_STEP = ("scale", "dp", "window", "micro_s", "step_s")
 
 
 def stack(works: Sequence[Work]) -> Iterator[tuple[NDArray[np.intp], Work]]:
