@@ -16,6 +16,7 @@ from compiler.passes import compile_config
 from compiler.searches.find import Found
 from compiler.searches.leaders import configured
 from tests.command import whole as folder
+from tests.pages import Page, numbers
 from tests.searched import held, keys, space, whole
 
 TRAIN = ["workload=train", "framework=megatron", "model=mixtral_8x7b", "hardware=h100_80gb", "hardware.nodes=2"]
@@ -108,6 +109,7 @@ def test_the_folder_is_that_of_the_typed_plan(trained: Found, tmp_path: Path) ->
     assert sorted(path.name for path in report.iterdir()) == [
         "candidates.csv",
         "manifest.json",
+        "report.html",
         "report.md",
         "summary.json",
     ]
@@ -202,3 +204,14 @@ def test_plain_compiles_know_no_search() -> None:
     assert "search" not in load_config(["parallel=dp1"]).degrees.to_dict()
     assert not load_config(["parallel=dp1"]).search.auto
     assert load_config(["parallel=auto"]).search.auto
+
+
+def test_its_page_says_what_its_files_say(trained: Found, tmp_path: Path) -> None:
+    _, place = trained.write(tmp_path)
+    read = Page((place / "report.html").read_text(encoding="utf-8"))
+    rows = list(csv.DictReader((place / "candidates.csv").read_text().splitlines()))
+    said = [(path.removeprefix("candidates.csv#").partition("."), float(value)) for path, value in numbers(read)]
+    assert len(said) > 10
+    assert [at for at, value in said if float(rows[int(at[0])][at[2]]) != value] == []
+    assert len(read.of("polyline")) == 1
+    assert read.of("dt")[0].text == "best"
