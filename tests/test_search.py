@@ -15,7 +15,7 @@ from compiler.config.load import load_config
 from compiler.passes import compile_config
 from compiler.searches.find import Found
 from compiler.searches.leaders import configured
-from tests.command import whole as folder
+from tests.command import call, refused, tree
 from tests.searched import held, keys, space, whole
 
 TRAIN = ["workload=train", "framework=megatron", "model=mixtral_8x7b", "hardware=h100_80gb", "hardware.nodes=2"]
@@ -83,7 +83,10 @@ def brute(overrides: Sequence[str]) -> list[tuple[float, tuple[int, ...]]]:
 
 @pytest.mark.parametrize(
     "overrides",
-    [[*TRAIN, "model=llama3_1_8b", "parallel.cp=1", "hardware.nodes=1"], [*SERVE, "parallel.cp=1"]],
+    [
+        [*TRAIN, "model=llama3_1_8b", "parallel.cp=1", "hardware.nodes=1"],
+        [*SERVE, "parallel.cp=1", "search.vary={workload.global_batch_size:[1,128]}"],
+    ],
     ids=["train", "serve"],
 )
 def test_the_best_is_that_of_a_loop_over_all(overrides: list[str]) -> None:
@@ -104,7 +107,8 @@ def test_the_folder_is_that_of_the_typed_plan(trained: Found, tmp_path: Path) ->
     """Byte for byte, whatever the search was told."""
     found, report = trained.write(tmp_path / "found")
     typed = [item for item in TRAIN if not item.startswith("search.")] + trained.contents["best"]["overrides"]
-    assert folder(compile_plan(typed).write(tmp_path / "typed")) == folder(found)
+    assert tree(compile_plan(typed).write(tmp_path / "typed")) == tree(found)
+    assert tree(found)["config.yaml"]
     assert sorted(path.name for path in report.iterdir()) == [
         "candidates.csv",
         "manifest.json",
@@ -203,3 +207,28 @@ def test_plain_compiles_know_no_search() -> None:
     assert "search" not in load_config(["parallel=dp1"]).degrees.to_dict()
     assert not load_config(["parallel=dp1"]).search.auto
     assert load_config(["parallel=auto"]).search.auto
+
+
+def test_on_the_command_line_the_best_comes_first(tmp_path: Path) -> None:
+    ran = call(*TRAIN, "parallel=auto", "search.name=mine", cwd=tmp_path)
+    lines = ran.out.splitlines()
+    assert ran.code == 0
+    assert lines[0].startswith("best ")
+    assert "parallel=" in lines[0]
+    assert (tmp_path / "out" / "searches" / "mine" / "report.html").is_file()
+    again = call(*TRAIN, "parallel=auto", "search.name=mine", f"out={tmp_path / 'again'}", cwd=tmp_path)
+    assert again.code == 0
+    assert tree(tmp_path / "again") == tree(tmp_path / "out")
+
+
+def test_each_job_of_a_sweep_is_a_search(tmp_path: Path) -> None:
+    ran = call("-m", *TRAIN, "parallel=auto", "hardware.nodes=1,2", "model=llama3_1_8b", "sweep=two", cwd=tmp_path)
+    assert ran.code == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "sweeps" / "two" / "summary.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert [row["world_size"] for row in rows] == ["8", "16"]
+    assert len(list((tmp_path / "out" / "searches").iterdir())) == 2
+
+
+def test_a_search_without_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:
+    refused(tmp_path, *TRAIN, "parallel=auto", "parallel.tp=7", code=3)
