@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from compiler.config.load import load_config
 from compiler.passes import compile_config
 from compiler.searches.find import Found
 from compiler.searches.leaders import configured
+from compiler.searches.watched import Unchosen, Watched
 from tests.command import call, refused, tree
 from tests.searched import held, keys, space, whole
 
@@ -201,6 +203,28 @@ def test_keys_to_vary_are_named_or_given() -> None:
     ):
         with pytest.raises(CompilerError, match=said):
             search([*TRAIN[:-2], f"search.vary={vary}"])
+
+
+def test_a_watched_configuration_notes_what_is_read() -> None:
+    """Of a plan, of what is made of it, and of what follows from degrees; what is not chosen yet cannot be read."""
+    of = space([*TRAIN, "parallel=auto"])
+    plans, watched = whole(of), Watched(of.config, of.keys)
+    at = len(plans) - 1
+    watched.point(of.point(plans, at))
+    config, plain = watched.config, configured(of, plans, at)
+    assert (config.degrees.world_size, config.ranks) == (16, 16)
+    assert set(watched.read) == {"world_size", "framework.instances"}
+    other = replace(config, workload=replace(config.workload, precision="fp8"))
+    assert (other.degrees.tp, other.degrees.edp, other.parallel.stages) == (
+        plain.degrees.tp,
+        plain.degrees.edp,
+        plain.parallel.stages,
+    )
+    assert {"tp", "edp", "pp", "vpp", "parallel.stages", "workload.micro_batch_size"} <= set(watched.read)
+    watched.unchosen = frozenset({"vpp"})
+    assert config.degrees.pp == plain.degrees.pp
+    with pytest.raises(Unchosen):
+        config.degrees.vpp  # noqa: B018 - reading it is the test
 
 
 def test_plain_compiles_know_no_search() -> None:
