@@ -170,6 +170,11 @@ NONE = {
     "limit": ([*SERVE, "search.tpot_s=0.0001"], "search.tpot_s=0.0001: of ", "write search.tpot_s="),
     "load": ([*SERVE, "search.requests_per_s=1e6"], "carry at most", "write hardware.nodes="),
     "fixed": ([*TRAIN, "parallel.tp=7"], "parallel.tp=7 leaves no plan of 16 GPUs", "leave parallel.tp out"),
+    "instances": (
+        [*SERVE, "framework.instances=9"],
+        "framework.instances=9 leaves no plan of 8 GPUs",
+        "leave framework.instances out",
+    ),
     "rule": ([*TRAIN, "parallel.ep=16"], "the last are refused by experts", "write ep as a divisor of 8"),
     "memory": (
         [*TRAIN, "model=llama3_1_405b", "hardware.nodes=1"],
