@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import borrowed
+from benchmarks import borrowed, intervals
 from benchmarks.cross import PARTS, left_out
 from benchmarks.predict import predict
 from benchmarks.rows import serving, training, transfers
 from benchmarks.rows.record import Record
+from compiler.speed import calibrated
 
 FAMILIES = (
     "dense_training",
@@ -39,10 +40,17 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Judged:
-    """A record and its prediction; nan where it is skipped."""
+    """A record and its prediction, with the interval that a plan prints; nan where it is skipped."""
 
     record: Record
     predicted: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+    @property
+    def inside(self) -> bool:
+        """Whether the measurement is within the interval."""
+        return self.low <= self.record.measured <= self.high
 
     @property
     def error(self) -> float:
@@ -59,7 +67,12 @@ def load(folder: Path) -> list[Record]:
 
 def judge(records: Sequence[Record]) -> list[Judged]:
     """Predict each; one without a finite prediction counts as skipped."""
-    return [Judged(record, value) for record, value in zip(records, predict(records), strict=True)]
+    return [printed(record, value) for record, value in zip(records, predict(records), strict=True)]
+
+
+def printed(record: Record, value: float, *, seen: bool = True) -> Judged:
+    """With its interval; of constants that have not `seen` the record, as of a plan that no measurement is near to."""
+    return Judged(record, value, *intervals.around(record, value, seen=seen))
 
 
 def reason(judged: Judged) -> str:
@@ -147,8 +160,54 @@ def table(judged: Sequence[Judged]) -> str:
     lines += ["", "predicted", *covered(judged), "", "skipped"]
     reasons = Counter((item.record.family, reason(item)) for item in judged if reason(item))
     lines += [f"{count:>6}  {family}: {why}" for (family, why), count in sorted(reasons.items())]
+    lines += ["", "inside the printed interval of four in five", *inside(judged)]
+    lines += ["", "error, %, by kind (rows)", *kinds(judged)]
     fallen = borrowed.releases(item.record for item in judged if not reason(item))
     return "\n".join([*lines, *(["", "releases that were not measured", *fallen] if fallen else [])])
+
+
+def inside(judged: Sequence[Judged]) -> list[str]:
+    """How many measurements of each family are within the interval that a plan prints around its projection."""
+    kept = [item for item in judged if not reason(item) and np.isfinite(item.high)]
+    groups = by(kept, lambda item: item.record.family)
+    return [
+        f"{100 * np.mean([x.inside for x in groups[name]]):>6.1f} % of {len(groups[name])}  {name}"
+        for name in FAMILIES
+        if name in groups
+    ]
+
+
+KINDS: dict[str, Callable[[Record], str]] = {
+    "GPU": lambda record: record.gpu,
+    "release": lambda record: "/".join(record.software),
+    "precision": lambda record: record.world.config.workload.precision if record.world else "",
+}
+
+
+def kinds(judged: Sequence[Judged]) -> list[str]:
+    """Mean absolute errors of each family by GPU, by release and by precision."""
+    lines = []
+    for family, items in by([item for item in judged if not reason(item)], lambda item: item.record.family).items():
+        for name, key in KINDS.items():
+            groups = by(items, lambda item, key=key: key(item.record))  # type: ignore[misc]  # a default binds the loop's
+            found = (
+                f"{kind or '-'} {100 * np.mean([abs(x.error) for x in group]):.1f} ({len(group)})"
+                for kind, group in sorted(groups.items())
+            )
+            lines.append(f"  {family} by {name}: {', '.join(found)}")
+    return lines
+
+
+def constants() -> list[str]:
+    """How many constants of conf/calibration are fitted to whole runs, by level."""
+    lines = []
+    for name in ("training", "serving"):
+        table = calibrated.load(name).get("constants", {})
+        counts = {level: sum(map(len, keys.values())) for level, keys in table.items()}
+        lines.append(
+            f"{sum(counts.values()):>6}  {name}: {', '.join(f'{level} {count}' for level, count in counts.items())}"
+        )
+    return lines
 
 
 def write(path: Path, judged: Iterable[Judged]) -> int:
@@ -160,10 +219,11 @@ def write(path: Path, judged: Iterable[Judged]) -> int:
         return 2
     with file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(["family", "id", "metric", "measured", "predicted", "error_pct", "skipped"])
+        out.writerow(["family", "id", "metric", "measured", "predicted", "low", "high", "error_pct", "skipped"])
         for item in judged:
             why, record = reason(item), item.record
-            numbers = ["", ""] if why else [f"{item.predicted:.6g}", f"{100 * item.error:.2f}"]
+            around = [f"{x:.6g}" if np.isfinite(x) else "" for x in (item.low, item.high)]
+            numbers = [""] * 4 if why else [f"{item.predicted:.6g}", *around, f"{100 * item.error:.2f}"]
             out.writerow([record.family, record.id, record.metric, f"{record.measured:.6g}", *numbers, why])
     return 0
 
@@ -183,10 +243,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     records = load(args.rows)
     judged = judge(records)
     print(table(judged))
+    print("\n".join(["", "constants fitted to whole runs", *constants()]))
     for part in PARTS if args.cross_validate else ():
         kept = [(r, x) for r, x in zip(records, left_out(records, part), strict=True) if np.isfinite(x)]
         instead = " (of collectives: GPU)" if part == "model" else ""
-        print(f"\n{part} left out{instead}\n{table([Judged(record, value) for record, value in kept])}")
+        print(f"\n{part} left out{instead}\n{table([printed(record, value, seen=False) for record, value in kept])}")
     return write(args.csv, judged) if args.csv else 0
 
 

@@ -21,7 +21,10 @@ def _release(record: Record) -> str:
         return ""
     name, release = record.software
     file = "training" if record.family in TRAINING else "serving"
-    latest = selection.release_key(calibrated.load(file).get("constants", {}), name, release)
+    table = calibrated.load(file).get("constants", {})
+    latest = selection.release_key(table, name, release)
+    if name in table.get("backend", {}):  # no constant of an engine's hangs on a release
+        return ""
     if latest == f"{name}/{release}":
         return ""
     instead = f"its latest, {latest.partition('/')[2]}" if latest else f"all {file} frameworks together"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.rows.record import Record
 from compiler import gpus
-from compiler.costs.engine import Demand, demand
+from compiler.costs.engine import Demand, demand, prompts
 from compiler.costs.pooled import of_pools
 from compiler.costs.shape import shape
 from compiler.costs.step import Work, work
@@ -44,9 +44,11 @@ def step_work(record: Record) -> Work:
 def served(record: Record) -> Demand:
     """The worker that decodes, and in a disaggregated deployment the pass of the one that fills."""
     world, ask = known(record), dict(record.ask or {})
-    gpu = calibrated.curves(world.config.hardware)
+    gpu = calibrated.served(world.config.hardware, record.software[0])
     if "prefill" in ask:
         filling = ask["prefill"]
-        gpus = calibrated.curves(filling.config.hardware), gpu
+        gpus = calibrated.served(filling.config.hardware, record.software[0]), gpu
         return of_pools(shape(filling), shape(world), ask["workers"], gpus)
+    if ask.get("mode") == "decode":  # whose caches others fill
+        return demand(shape(world), gpu, fill=prompts(shape(world), gpu, 1.0), fillers=1.0)
     return demand(shape(world), gpu, batch=float("inf") if ask.get("batch", 1) is None else None)

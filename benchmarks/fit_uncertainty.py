@@ -17,23 +17,26 @@ import yaml
 
 from benchmarks import accuracy, cross, fits, predict
 from benchmarks.rows.record import UNFIT, Record
+from compiler.costs.constants import EIGHTY
 from compiler.costs.total import cost
 from compiler.speed import calibrated
 from compiler.speed.fit.written import digest, figures
 
 OUT = Path("conf/calibration/uncertainty.yaml")
 HEAD = (
-    "# Fitted by benchmarks/fit_uncertainty.py. Logarithms of measured over projected times (of bytes for memory): mean\n"
-    "# and standard deviation. assumed: hardware without curves; left_out: what was not measured, a source at a time.\n"
+    "# Fitted by benchmarks/fit_uncertainty.py. Logarithms of measured over projected times (of bytes for memory): mean, and\n"
+    "# the spread within which four fifths of them are. assumed: hardware without curves; model, source, date: left out of fits.\n"
 )
 FAMILIES = {
     "dense_training": "dense",
     "moe_training": "moe",
     "ttft": "ttft",
     "tpot": "tpot",
+    "serving_throughput": "rate",
     "memory": "memory",
 }
 ALONE = 2
+FOUR_FIFTHS = 0.8
 EVERY = 7
 """Requests of a rank that hardly wait for each other; and of TPOT, one in so many is costed by assumed curves: they are alike."""
 
@@ -53,30 +56,34 @@ def assumed(record: Record) -> float:
     return found.prefill[0].ttft_s if record.family == "ttft" else found.decode[0].tpot_s
 
 
-def residuals(records: Sequence[Record], values: Iterable[float]) -> dict[str, Any]:
-    """By family: every source counts the same, and the spread is within and between them. A row that lacks an input is left
-    out, as a plan has them all; so is one that no fit learns from, as its kinds of layers widen a plan's interval anyway.
+def residuals(records: Sequence[Record], values: Iterable[float], *, centred: bool = False) -> dict[str, Any]:
+    """By family: the spread is within and between sources. A row that no fit learns from is left
+    out, as its kinds of layers widen a plan's interval anyway; one that lacks an input is not, as a plan never says all.
     """
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     ids: dict[str, list[str]] = defaultdict(list)
     for record, value in zip(records, values, strict=True):
-        if (
-            record.family in FAMILIES
-            and fits.learnt_from(record)
-            and not record.unsaid
-            and np.isfinite(value)
-            and value > 0
-        ):
+        if record.family in FAMILIES and fits.learnt_from(record) and np.isfinite(value) and value > 0:
             off = np.log(record.measured / value) * (-1 if record.metric == "tokens_s_gpu" else 1)
             found[FAMILIES[record.family]][record.source].append(float(off))
             ids[FAMILIES[record.family]].append(record.id)
-    return {name: _pooled(sources.values()) | {"rows": digest(ids[name])} for name, sources in sorted(found.items())}
+    return {
+        name: _pooled(sources.values(), centred=centred) | {"rows": digest(ids[name])}
+        for name, sources in sorted(found.items())
+    }
 
 
-def _pooled(sources: Iterable[Sequence[float]]) -> dict[str, float]:
+def _pooled(sources: Iterable[Sequence[float]], *, centred: bool = False) -> dict[str, float]:
+    """The spread of a normal distribution that has four fifths where they are, which long tails do not widen. A source counts by the
+    root of its rows: neither one of many nor one of three is all.
+    """
     parts = [np.array(part) for part in sources]
-    bias = float(np.mean([part.mean() for part in parts]))
-    spread = float(np.sqrt(np.mean([np.mean((part - bias) ** 2) for part in parts])))
+    bias = 0.0 if centred else float(np.mean([part.mean() for part in parts]))
+    off = np.concatenate([np.abs(part - bias) for part in parts])
+    counts = np.concatenate([np.full(len(part), len(part) ** -0.5) for part in parts])
+    order = np.argsort(off)
+    reached = np.cumsum(counts[order]) / counts.sum()
+    spread = float(off[order][np.searchsorted(reached, FOUR_FIFTHS)]) / EIGHTY
     return {"bias": figures(round(bias, 4)), "spread": figures(spread)}
 
 
@@ -116,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     content = {
         "assumed": residuals(chosen, map(assumed, chosen)),
         "fit": residuals(held, predict.predict(held)),
-        "left_out": residuals(records, cross.left_out(records, "source")),
+        **{part: residuals(records, cross.left_out(records, part), centred=True) for part in cross.PARTS},
         "measured": scales(records),
     }
     OUT.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=160))

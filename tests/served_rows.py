@@ -44,8 +44,7 @@ def planned(record: Record) -> tuple[World, Calibration]:
     world = record.world
     assert world is not None
     config = world.config
-    gpu = calibrated.gpu(config.hardware.calibration or "")
-    assert gpu is not None
+    gpu = calibrated.served(config.hardware, record.software[0])
     engine = calibrated.engine(*record.software, config.hardware.name, config.workload.precision)
     served = replace(world, config=replace(config, framework=replace(config.framework, name="vllm")))
     return served, Calibration(gpu, engine=engine)

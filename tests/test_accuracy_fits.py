@@ -12,6 +12,7 @@ from benchmarks import fit_uncertainty, fits
 from benchmarks.rows import training
 from benchmarks.rows.hardware import nominal
 from compiler.costs.calibration import KernelCurve, LinkCurve
+from compiler.costs.constants import EIGHTY
 from compiler.costs.software import Software
 from compiler.costs.step import step
 from compiler.speed.fit import kernels, levels, links
@@ -64,8 +65,8 @@ def test_a_level_without_rows_changes_nothing() -> None:
     assert levels.balanced(["a", "a", "b"], 1, 1.0).tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 1])
 
 
-def test_intervals_learn_from_rows_that_have_every_input(tmp_path: Path) -> None:
-    """Every source counts the same; a step that took twice what was said is off by the logarithm of 2."""
+def test_intervals_have_four_fifths_of_what_was_measured(tmp_path: Path) -> None:
+    """A step that took twice what was said is off by the logarithm of 2; a row that lacks an input counts too."""
     rows = [
         {**TRAIN, "id": "a"},
         {**TRAIN, "id": "b", "source_id": "them"},
@@ -73,7 +74,6 @@ def test_intervals_learn_from_rows_that_have_every_input(tmp_path: Path) -> None
         {**TRAIN, "id": "d", "source_id": "guessed", "recompute": ""},
     ]
     write(tmp_path, "dense_training.csv", *rows)
-    found = fit_uncertainty.residuals(list(training.steps(tmp_path)), [7.0, 14.0, 14.0, 1.0])["dense"]
-    assert found["rows"]["count"] == 3
-    assert found["bias"] == pytest.approx(np.log(2) / 2, abs=1e-3)
-    assert found["spread"] == pytest.approx(np.log(2) / 2, abs=1e-3)
+    found = fit_uncertainty.residuals(list(training.steps(tmp_path)), [7.0, 14.0, 14.0, 14.0], centred=True)["dense"]
+    assert (found["rows"]["count"], found["bias"]) == (4, 0.0)
+    assert found["spread"] == pytest.approx(np.log(2) / EIGHTY, abs=1e-3)

@@ -47,7 +47,7 @@ def test_weights_alone_are_of_four_bits() -> None:
 
 def test_a_model_that_has_four_bits_is_not_widened() -> None:
     narrow = replace(LLAMA_8B, quantization=Quantization("mxfp4", {"mlp": Stored("mxfp4", 4.25)}))
-    assert serving.precision(row("trtllm", "", "h200_sxm"), narrow) == "nvfp4"
+    assert serving.precision(row("trtllm", "", "h200_sxm"), narrow) == "fp4"
     assert serving.precision(row("trtllm", "", "h200_sxm"), LLAMA_8B) == "fp8"
 
 

@@ -15,8 +15,8 @@ from compiler.costs.shape import shape
 from compiler.costs.work.flops import core
 from compiler.costs.work.forward import one_token
 from compiler.costs.work.memory import kv_cache, memory
+from compiler.costs.work.mixing import cache_bytes
 from compiler.costs.work.params import Counts, counts, totals
-from compiler.costs.work.parts import cache_bytes
 from compiler.frameworks.adapter import adapter, servers
 from compiler.layout.traits import LEAST, Room
 from compiler.specs.config import Config, Framework

@@ -14,10 +14,12 @@ import pytest
 from compiler import CompilerError, InvariantError, compile_plan, search
 from compiler.config.load import load_config
 from compiler.passes import compile_config
+from compiler.report import told
 from compiler.searches.find import Found
 from compiler.searches.leaders import configured
 from compiler.searches.watched import Unchosen, Watched
 from tests.command import call, refused, tree
+from tests.pages import Page, numbers
 from tests.searched import held, keys, space, whole
 
 TRAIN = ["workload=train", "framework=megatron", "model=mixtral_8x7b", "hardware=h100_80gb", "hardware.nodes=2"]
@@ -261,3 +263,14 @@ def test_each_job_of_a_sweep_is_a_search(tmp_path: Path) -> None:
 
 def test_a_search_without_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:
     refused(tmp_path, *TRAIN, "parallel=auto", "parallel.tp=7", code=3)
+
+
+def test_its_page_says_what_its_files_say(trained: Found, tmp_path: Path) -> None:
+    _, place = trained.write(tmp_path)
+    read = Page((place / "report.html").read_text(encoding="utf-8"))
+    summary = json.loads((place / "summary.json").read_text())
+    said = [(path.removeprefix("summary.json#"), float(value)) for path, value in numbers(read)]
+    assert len(said) > 4
+    assert [path for path, value in said if told.at(summary, path) != value] == []
+    assert len(read.of("polyline")) == 1
+    assert read.of("dt")[0].text == "best"

@@ -41,7 +41,8 @@ def cached(row: Row, weights: str) -> str | None:
     FP8 on Blackwell, and TensorRT-LLM's everywhere; else that of activations, as where weights alone are quantised: INT4,
     and FP4 without units for it.
     """
-    narrow, blackwell = weights in ("fp8", "nvfp4"), gpus.generation(gpu_file(row)) == "blackwell"
+    narrow = weights in ("fp8", "fp4", "nvfp4")
+    blackwell = gpus.generation(gpu_file(row)) == "blackwell" or gpu_file(row) == "rtx_pro_6000"
     if not narrow:
         return None
     unset = row["backend"] == "vllm" and weights == "fp8" and row["backend_version"].startswith(UNSET)

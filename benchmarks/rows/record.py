@@ -60,6 +60,15 @@ class Record:
     skipped: str = ""
     unsaid: str = ""
     specified: bool = True
+    date: str = ""
+
+    @property
+    def architecture(self) -> str:
+        """What it is a measurement of, whatever its source calls it: DeepSeek-R1, V3 and V3.1 are one."""
+        if self.world is None:
+            return self.model
+        model = self.world.config.model
+        return f"{model.num_hidden_layers} layers of {model.hidden_size}, {model.num_experts} experts"
 
 
 def read(path: Path) -> Iterator[Row]:

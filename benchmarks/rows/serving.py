@@ -33,10 +33,23 @@ def precision(row: Row, architecture: Model) -> str:
     narrower ones already.
     """
     text = row["precision"].lower()
-    four = any("4" in form.scheme for form in architecture.stored.values())
-    if "fp4" in text or "int4" in text or four:
-        return "nvfp4"
+    if "fp4" in text or "int4" in text or _of_four_bits(architecture):
+        return "fp4" if _own(row, architecture) and _of_four_bits(architecture) == "fp4" else "nvfp4"
     return "fp8" if "fp8" in text else architecture.precision
+
+
+def _of_four_bits(architecture: Model) -> str:
+    """The format of a checkpoint that has weights of four bits; empty where it has none."""
+    schemes = {form.scheme for form in architecture.stored.values() if "4" in form.scheme}
+    return "fp4" if any("fp4" in scheme for scheme in schemes) else "int4" * bool(schemes)
+
+
+def _own(row: Row, architecture: Model) -> bool:
+    """Whether a row ran the checkpoint that its model's file describes, and not one that somebody else has quantised."""
+    text, four = row["precision"].lower(), _of_four_bits(architecture)
+    if four:
+        return four in text or four == "fp4" or not text.strip("() ,")
+    return bool(architecture.stored) and ("fp8" in text) == (architecture.precision == "fp8") and "4" not in text
 
 
 def degrees(row: Row, prefix: str = "", per_node: int = 8) -> Parallel:
@@ -59,6 +72,22 @@ def degrees(row: Row, prefix: str = "", per_node: int = 8) -> Parallel:
     return Parallel(tp=tp, pp=pp, ep=ep, etp=etp, adp=adp)
 
 
+def labelled(row: Row, architecture: Model, prefix: str = "") -> None:
+    """Raises Skip for degrees that no server could have: of heads, and (where rows are servers) of ranks that experts are on."""
+    tp, adp, ep, wide = (max(1, whole(row, prefix + key, 1)) for key in ("tp", "attn_dp", "ep", "moe_tp"))
+    if architecture.num_attention_heads % tp:
+        raise Skip("tp does not divide the heads")
+    if not prefix and ep * wide > tp * adp:
+        raise Skip("more ranks of experts than of attention")
+
+
+def alone(row: Row, clients: int) -> None:
+    """Raises Skip where a row's clients are more than its one server has requests of: others share them."""
+    each = whole(row, "batch_per_gpu", 0) * max(1, whole(row, "attn_dp", 1))
+    if 0 < each < clients:
+        raise Skip("several replicas share its clients")
+
+
 def world(
     row: Row, architecture: Model, parallel: Parallel, batch: int, lengths: tuple[int, int], *, together: bool = False
 ) -> World:
@@ -70,7 +99,7 @@ def world(
     stages = [base + (part < extra) for part in range(pp)]
     config = Config(
         hardware=cluster(row, gpus),
-        model=replace(architecture, quantization=Quantization()),
+        model=architecture if _own(row, architecture) else replace(architecture, quantization=Quantization()),
         parallel=replace(parallel, etp=parallel.etp if architecture.moe else 1, stages=stages),
         workload=Workload(
             kind="serve",
@@ -102,7 +131,9 @@ def _of(row: Row, folder: Path) -> Iterator[Record]:
         filled = {"skipped": reason(why)}
     for key, family, factor, value in measured:
         metric = key.replace("_ms", "_s")
-        base = Record(family, row["id"], row["source_id"], row["model"], metric, value * factor)
+        base = Record(
+            family, row["id"], row["source_id"], row["model"], metric, value * factor, date=row["source_date"]
+        )
         software = (row["backend"], row["backend_version"])
         if key == "tokens_s_node" and "ask" in filled:
             per_node = min(nominal(filled["gpu"]).node.gpus, filled["world"].size)
@@ -120,12 +151,16 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
     offline = "max throughput" in row["phase"]
     ask: dict[str, Any] = {"mode": row["mode"], "isl": lengths[0], "osl": lengths[1]}
     if row["mode"] == "agg":
+        labelled(row, architecture)
         parallel = degrees(row)
         batch = 1 if offline else whole(row, "concurrency", whole(row, "batch_per_gpu", 0) * (parallel.adp or 1))
+        alone(row, batch)
         found = world(row, architecture, parallel, batch, lengths, together=True)
         return {"world": found, "ask": {**ask, "batch": None if offline else max(1, batch)}}
     if not row["decode_workers"] or not row["prefill_workers"]:
         raise Skip("number of workers of each pool not given")
+    for pool in ("prefill_", "decode_"):
+        labelled(row, architecture, pool)
     first, second = degrees(row, "prefill_"), degrees(row, "decode_")
     workers = whole(row, "prefill_workers"), whole(row, "decode_workers")
     load = whole(row, "concurrency")
@@ -135,13 +170,16 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
 
 
 def _one_phase(row: Row, architecture: Model) -> dict[str, Any]:
-    """A pool measured alone."""
+    """A pool measured alone: prompts of one token of output, or contexts that stay as long as they are."""
     gpus = whole(row, "gpus")
     tp = whole(row, "tp", 1)
     parallel = Parallel(tp=tp, ep=whole(row, "ep", 1), etp=1, adp=whole(row, "attn_dp", gpus // tp))
     prompt = whole(row, "isl", whole(row, "kv_len", 0))
     if not prompt:
         raise Skip("no context length")
+    decodes = row["phase"] == "decode"
+    if decodes and not row["batch_per_gpu"]:
+        raise Skip("no batch of a pool that decodes")
     batch = whole(row, "batch_per_gpu", 1) * gpus
     found = world(row, architecture, parallel, batch, (prompt, 1))
     return {"world": found, "ask": {"mode": row["phase"]}}

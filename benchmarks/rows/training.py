@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import cast
-
-from omegaconf import OmegaConf
 
 from benchmarks.rows import software, specified
 from benchmarks.rows.hardware import cluster, gpu_file, segmented
 from benchmarks.rows.record import UNFIT, Record, Row, Skip, number, planned, read, reason, whole
-from compiler.config.schema import writable
 from compiler.gpus import generation
-from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
@@ -94,13 +90,19 @@ def hybrid(row: Row) -> Model:
     name = HYBRIDS.get(row["model"])
     if name is None:
         raise Skip("no layers of a hybrid")
-    file = OmegaConf.load(folder("conf") / "model" / f"{name}.yaml")
-    found = cast("Model", OmegaConf.to_object(OmegaConf.merge(writable(Model), file)))
+    found = _shipped(name)
     if (found.num_hidden_layers, found.hidden_size) != (whole(row, "layers"), whole(row, "hidden")):
         raise Skip("no layers of a hybrid")
     predicted = 0 if "w/o MTP" in row["notes"] else whole(row, "mtp_layers", 0)
-    model: Model = replace(found, num_nextn_predict_layers=predicted)
-    return model
+    return replace(found, num_nextn_predict_layers=predicted)
+
+
+@cache
+def _shipped(name: str) -> Model:
+    """A file of conf/model, as a plan reads it."""
+    from compiler.config.load import load_config
+
+    return load_config([f"model={name}"]).model
 
 
 def _attention(found: Model, row: Row, attention: str) -> Model:
@@ -206,7 +208,9 @@ def steps(folder: Path) -> Iterator[Record]:
         if not (folder / file).exists():
             continue
         for row in read(folder / file):
-            base = Record(family, row["id"], row["source_id"], row["model"], "step_time_s", 0.0)
+            base = Record(
+                family, row["id"], row["source_id"], row["model"], "step_time_s", 0.0, date=row["source_date"]
+            )
             yield _filled(replace(base, specified=specified.step(row), unsaid=specified.unsaid(row)), row)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from compiler.costs.arrays import Array
 from compiler.costs.comm.algorithms import ALGORITHMS, Algorithm
 from compiler.costs.constants import ASSUMED_SHARPNESS, COLLECTIVE_LAUNCH_S, KERNEL_LAUNCH_S, scale_up_efficiency
+from compiler.costs.grid import Grid
 from compiler.costs.software import Engine, Software
 from compiler.specs.fields import REQUIRED, between, numbers
 from compiler.specs.hardware import Hardware, Nvlink
@@ -33,12 +34,35 @@ class KernelCurve:
     sharpness: float = between(0.1, 100, REQUIRED)
     half_rows: float = between(0, 1e6, 0.0)
 
-    def seconds(self, arithmetic: Array, moved: Array, rows: Array) -> Array:
+    def seconds(self, arithmetic: Array, moved: Array, rows: Array, *_sizes: Array) -> Array:
         """Seconds at peak of the arithmetic and of the memory traffic -> seconds that it takes. 0 stays 0."""
         busy = arithmetic * (1 + self.half_rows / np.maximum(rows, 1e-9)) / self.efficiency
         q = self.sharpness
         time = (busy**q + (moved / self.memory_efficiency) ** q) ** (1 / q)
         return np.where(time > 0, time + self.launch_s, 0.0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A curve of an engine's own kernel, and what it misses over the sizes of a call."""
+
+    curve: KernelCurve
+    grid: Grid
+
+    @property
+    def launch_s(self) -> float:
+        return self.curve.launch_s
+
+    @property
+    def efficiency(self) -> float:
+        return self.curve.efficiency
+
+    def seconds(self, arithmetic: Array, moved: Array, rows: Array, *sizes: Array) -> Array:
+        """As of a curve, times what it misses."""
+        return self.curve.seconds(arithmetic, moved, rows) * self.grid.factor(*sizes)
+
+
+Kernel = KernelCurve | Measured
 
 
 @dataclass(frozen=True)
@@ -75,16 +99,23 @@ class LinkCurve:
 
 @dataclass(frozen=True)
 class GpuCalibration:
-    """Curves of one GPU: kernels by precision, links by operation within an NVLink domain."""
+    """Curves of one GPU: kernels by precision, links by operation within an NVLink domain. Those of a serving engine's own kernels
+    have two more: `core`, by phase and what attention it is, and its all_reduce, `joined`.
+    """
 
     name: str = ""
-    gemm: Mapping[str, KernelCurve] = field(default_factory=dict)
-    grouped: Mapping[str, KernelCurve] = field(default_factory=dict)
+    gemm: Mapping[str, Kernel] = field(default_factory=dict)
+    grouped: Mapping[str, Kernel] = field(default_factory=dict)
     links: Mapping[str, LinkCurve] = field(default_factory=dict)
+    core: Mapping[str, Kernel] = field(default_factory=dict)
+    joined: Kernel | None = None
 
-    def kernel(self, curves: Mapping[str, KernelCurve], precision: str) -> KernelCurve:
-        """The curve of a precision, or of the nearest one that was measured, or of any."""
-        return next(curves[key] for key in (*NEAREST[precision], *curves) if key in curves)
+    def kernel(self, curves: Mapping[str, Kernel], precision: str, weight_bytes: float = math.inf) -> Kernel:
+        """The curve of a precision, or of the nearest one that was measured, or of any. Weights narrower than what they are
+        multiplied in are widened on the way, by kernels of their own.
+        """
+        narrow = WIDENED.get(precision, ()) if weight_bytes < 1 else ()
+        return next(curves[key] for key in (*narrow, *NEAREST[precision], *curves) if key in curves)
 
     def without_switch(self) -> GpuCalibration:
         """With every reduction done by the GPUs themselves."""
@@ -96,25 +127,31 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "bf16": ("bf16",),
     "fp16": ("bf16",),
     "fp8": ("fp8", "fp8_block", "bf16"),
+    "fp8_block": ("fp8_block", "fp8", "bf16"),
     "mxfp8": ("fp8_block", "fp8", "bf16"),
-    "fp4": ("nvfp4", "bf16"),
-    "nvfp4": ("nvfp4", "bf16"),
+    "fp4": ("nvfp4", "w4a16", "mxfp4", "bf16"),
+    "nvfp4": ("nvfp4", "w4a16", "mxfp4", "bf16"),
     "int8": ("fp8", "fp8_block", "bf16"),
+    "mxfp4": ("w4a8", "mxfp4", "w4a16", "bf16"),
 }
 """Names of measured precisions for each precision of a workload, best first."""
+
+WIDENED: Mapping[str, tuple[str, ...]] = {
+    "bf16": ("w4a16",),
+    "fp16": ("w4a16",),
+    "fp8": ("w4a8",),
+    "fp8_block": ("w4a8",),
+}
+"""The same of weights of four bits, which are widened for their products."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a plan's projection uses. `spreads`: of "step", "ttft" and "tpot", the standard
-    deviation of the logarithms of measured over projected times;
-    `unseen`: what of the plan no measurement is near to, in words.
-    """
+    """What a plan's projection uses. `unseen`: what of the plan no measurement is near to, in words."""
 
     gpu: GpuCalibration
     software: Software = field(default_factory=Software)
     engine: Engine = field(default_factory=Engine)
-    spreads: Mapping[str, float] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
 
 

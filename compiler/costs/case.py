@@ -24,6 +24,7 @@ from compiler.layout.traits import Traits, by_degrees
 from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
 from compiler.specs.model import Model
+from compiler.specs.weights import WIDE
 from compiler.specs.workload import Workload
 from compiler.world import World
 
@@ -94,6 +95,17 @@ class Case(Traits):
     def products(self, kind: str) -> str:
         """What products of a class of weights are computed in."""
         return products(self.model, self.workload, kind)
+
+    def multiplied(self, kind: str) -> str:
+        """The same as kernels are told apart: where blocks of a served matrix have a scale each, FP8 is another kernel's, and MXFP4
+        another than INT4's where both are widened.
+        """
+        precision, form = self.products(kind), None if self.workload.train else self.model.stored.get(kind)
+        if form is None or not self.model.keeps_quantization(self.workload.precision):
+            return precision
+        if precision in WIDE and form.scheme == "mxfp4":
+            return "mxfp4"
+        return "fp8_block" if form.block is not None and precision == "fp8" else precision
 
     @property
     def wide(self) -> str:

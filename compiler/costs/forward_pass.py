@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compiler.costs.arrays import Array, array
+from compiler.costs.arrays import Array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case
 from compiler.costs.comm.timed import Timed, timed
-from compiler.costs.constants import MLA_KERNELS
+from compiler.costs.constants import KERNELS_OF_LAYER, MLA_KERNELS
 from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
 from compiler.costs.work import traffic
@@ -26,17 +26,15 @@ from compiler.specs.weights import WIDE
 
 @dataclass(frozen=True, kw_only=True)
 class Pass(Parts):
-    """A forward pass through all stages: seconds at the curves' own speed; `launches`, `experts` and `calls` are counts.
+    """A forward pass through all stages: seconds at the curves' own speed; `launches`, `others` and `experts` are counts.
 
-    `wire`: what of `tp` grows with the message; the rest of a call is latency. `eager` is above 0 where no graph was captured for
-    a step of decode.
+    `others`: of the kernels, those that no curve has (attention's and products' have). `eager` is above 0 where no graph was captured for a step of decode.
     """
 
+    others: Array
     experts: Array
     latent: Array
     tp: Array
-    wire: Array
-    calls: Array
     ep: Array
     pp: Array
     eager: Array | float = 0.0
@@ -55,35 +53,32 @@ def stage_pass(plan: Shape, gpu: GpuCalibration, forward: Forward) -> Pass:
     case, kernels = plan.case, parts(plan, forward, gpu)
     flows = timed(traffic.passing(case, forward), plan, gpu)
     none = 0 * case.running.layers
-    idle = timed((replace(item.flow, payload=0 * item.flow.payload) for item in flows), plan, gpu)
+    beside = MLA_KERNELS * _latents(case) + none
 
     def spent(items: Sequence[Timed], *kinds: str) -> Array:
         found = sum((item.flow.forward * item.call_s for item in items if item.flow.kind in kinds), none)
         return np.asarray(found + none)
 
-    small = [item for item in flows if item.flow.kind in ("tp", "cp")]
-    calls = sum((item.flow.forward * (array(item.reach.size) > 1) for item in small), none)
     return Pass(
-        **vars(replace(kernels, launches=kernels.launches + _others(case))),
+        **vars(replace(kernels, launches=kernels.launches + beside + _narrowed(case))),
+        others=(KERNELS_OF_LAYER - 1) * case.running.layers + beside,
         experts=case.running.moe + none,
         latent=_latents(case) + none,
         tp=spent(flows, "tp", "cp"),
-        wire=np.maximum(spent(flows, "tp", "cp") - spent(idle, "tp", "cp"), 0.0),
-        calls=np.asarray(calls + none),
         ep=spent(flows, "ep", "etp") * (case.adp > 1),
         pp=spent(flows, "pp"),
         eager=(forward.phase == "decode") * (forward.sequences > case.graph_batch) + none,
     )
 
 
-def _others(case: Case) -> Array:
-    """Kernels beside products that the parts do not count: MLA's, and those that quantise a product's input."""
+def _narrowed(case: Case) -> Array:
+    """Kernels that quantise a product's input, which a product's own curve has."""
 
     def quantises(kind: str) -> bool:
         return case.products(kind) not in WIDE
 
     narrow = sum((item.count for item in gemms(case) if quantises(item.role)), 0 * case.running.layers)
-    return np.asarray(MLA_KERNELS * _latents(case) + narrow + quantises("experts") * case.running.moe)
+    return np.asarray(narrow + quantises("experts") * case.running.moe)
 
 
 def _latents(case: Case) -> Array:
@@ -96,18 +91,18 @@ def decode_seconds(work: Pass, batch: Array, by: Engine, share: Array | float = 
 
     Without a captured graph the host launches kernels beside the GPU, as in prefill.
     """
-    kernels = by.d_products * work.products + by.d_grouped * work.grouped + by.d_core * work.core
+    kernels = work.products + by.d_grouped * work.grouped + work.core
     kernels = kernels + by.d_elementwise * work.elementwise
     launched = by.p_kernel_s * work.launches + by.p_expert_s * work.experts
     kernels = np.hypot(kernels, np.minimum(work.eager, 1.0) * launched)
-    host = by.d_kernel_s * work.launches + by.d_expert_s * work.experts + by.d_call_s * work.calls
+    host = by.d_kernel_s * work.others + by.d_expert_s * work.experts
     host = host + share * (by.d_step_s + by.d_request_s * batch)
-    return np.asarray(by.decode * (kernels + host) + by.d_tp * work.wire + by.d_ep * work.ep + work.pp)
+    return np.asarray(by.decode * (kernels + host) + by.d_tp * work.tp + by.d_ep * work.ep + work.pp)
 
 
 def prompt_seconds(work: Pass, by: Engine) -> Array:
     """One prompt on every attention-DP rank, beyond what a step takes anyway."""
-    kernels = by.p_products * work.products + by.p_grouped * work.grouped + by.p_core * work.core
+    kernels = work.products + by.p_grouped * work.grouped + work.core
     kernels = kernels + by.p_elementwise * work.elementwise
     return np.asarray(by.prefill * kernels + by.p_tp * work.tp + by.p_ep * work.ep + work.pp)
 

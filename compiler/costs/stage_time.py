@@ -21,7 +21,7 @@ OF_A_PASS = {
     "experts_s": ("grouped",),
     "attention_s": ("core",),
     "elementwise_s": ("elementwise",),
-    "tp_s": ("tp", "wire", "calls"),
+    "tp_s": ("tp",),
     "ep_s": ("ep",),
     "pp_s": ("pp",),
 }

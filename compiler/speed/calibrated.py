@@ -19,6 +19,7 @@ from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
 from compiler.specs.ranges import problems
+from compiler.speed import kernels
 from compiler.speed.selection import Table, constants, product, release_key
 
 FOLDER = folder("conf") / "calibration"
@@ -114,13 +115,13 @@ def of(config: Config) -> Calibration:
     """
     name, version = BACKENDS.get(config.framework.name, config.framework.name), config.framework.version or ""
     keys = (name, version, gpus.measured_as(config.hardware), config.workload.precision)
-    train, measured = config.workload.train, curves(config.hardware)
+    train = config.workload.train
+    measured = curves(config.hardware) if train else served(config.hardware, keys[0])
     file = load("training" if train else "serving")
     return Calibration(
         measured,
         software=software(*keys) if train else Software(),
         engine=Engine() if train else engine(*keys),
-        spreads=residuals(file.get("rows", {}), "moe" if config.model.moe else "dense"),
         unseen=(*unseen(file.get("constants", {}), config, measured, name, version), *far(config)),
     )
 
@@ -141,31 +142,49 @@ def curves(hardware: Hardware) -> GpuCalibration:
     return gpus.on(gpus.measured_as(hardware), completed(found, hardware))
 
 
+def served(hardware: Hardware, engine: str) -> GpuCalibration:
+    """The same with the kernels of a serving engine, of the GPU itself or of the one whose curves it takes."""
+    found, wanted = curves(hardware), hardware.calibration
+    if wanted is None:
+        return found
+    gpu = gpus.measured_as(hardware)
+    return kernels.on(found, gpu if kernels.engines(gpu) else wanted, engine, site="\n" in wanted)
+
+
 MEASURED = {"attention", "latent", "dense", "routed"}
 """Kinds of blocks that rows which constants were fitted to have."""
+
+OTHER_MODELS = 0.03
+"""Spread of memory beyond that of the 18 runs whose rules were found by them (assumed): no fit makes its constants, so that none can
+be left out.
+"""
 
 UNMEASURED = 0.25
 """Spread of a time whose model has blocks of other kinds, beyond what it has anyway (assumed)."""
 
 
+LEFT_OUT = ("model", "source", "date")
+"""What was left out of fits at a time. A plan's model is mostly none of those that were measured."""
+
+
 def uncertainty(config: Config, by: Calibration) -> Uncertainty:
-    """Residuals of each family: of a fit where there are curves, wider where a plan's software or GPU was not in it; of assumed
-    curves where there are none.
+    """Residuals of each family: of assumed curves where a plan has no others; else of models that a fit had not seen, and where a
+    plan's software, GPU or scale was not measured, of whole sources and of later dates too.
     """
     file, kind = load("uncertainty"), "moe" if config.model.moe else "dense"
-    names = {"step": kind, "ttft": "ttft", "tpot": "tpot"}
+    names = {"step": kind, "ttft": "ttft", "tpot": "tpot", "rate": "rate"}
 
     def kept(part: str, name: str) -> Residuals:
         found = file.get(part, {}).get(name, {})
         return Residuals(float(found.get("bias", 0.0)), float(found.get("spread", 0.0)))
 
-    families = {"memory": kept("fit", "memory")}
+    families = {"memory": kept("fit", "memory").wider(OTHER_MODELS)}
     for family, name in names.items():
         if config.hardware.calibration is None:
             families[family] = kept("assumed", name)
-        elif family in by.spreads:
-            fitted = Residuals(spread=by.spreads[family])
-            families[family] = fitted.wider(kept("left_out", name).spread) if by.unseen else fitted
+        else:
+            parts = LEFT_OUT if by.unseen else LEFT_OUT[:1]
+            families[family] = Residuals(spread=max(kept(part, name).spread for part in parts))
     if unmeasured(config):
         families |= {name: found.wider(UNMEASURED) for name, found in families.items() if name in names}
     return Uncertainty({name: found for name, found in families.items() if found.spread > 0})
@@ -175,16 +194,6 @@ def unmeasured(config: Config) -> tuple[str, ...]:
     """Kinds of blocks that no measured row has, which take a roofline of their bytes and FLOPs."""
     kinds = {block.kind for layer in stack(config.model).layers for block in layer}
     return tuple(sorted(kinds - MEASURED))
-
-
-def residuals(rows: Mapping[str, Any], kind: str) -> dict[str, float]:
-    """The spread of a step's, a prompt's and a token's time: the mean over the sources of its family."""
-    families = {"step": kind, "ttft": "ttft", "tpot": "tpot"}
-    found = {
-        name: [float(value["spread"]) for key, value in rows.items() if key.startswith(family)]
-        for name, family in families.items()
-    }
-    return {name: sum(values) / len(values) for name, values in found.items() if values}
 
 
 NEAR = 2
@@ -203,7 +212,7 @@ def far(config: Config) -> Iterator[str]:
 
 
 def unseen(table: Table, config: Config, curves: GpuCalibration, name: str, version: str) -> Iterator[str]:
-    """What selects constants or curves and was not measured."""
+    """What selects constants or curves and was not measured; a serving engine's hang on no release, and its kernels know precisions."""
     level = "framework" if config.workload.train else "backend"
     hardware = gpus.measured_as(config.hardware)
     kin = gpus.generation(hardware)
@@ -212,10 +221,10 @@ def unseen(table: Table, config: Config, curves: GpuCalibration, name: str, vers
     if hardware not in table.get("gpu", {}):
         kind = f"all {kin} GPUs" if kin in table.get("generation", {}) else "all GPUs"
         yield f"hardware {config.hardware.name}: the constants of {kind} together"
-    if config.workload.precision not in table.get("precision", {}):
+    if "precision" in table and config.workload.precision not in table["precision"]:
         yield f"precision {config.workload.precision}: the constants of all precisions together"
     if name not in table.get(level, {}):
         yield f"framework {name}: the constants of all frameworks together"
-    elif f"{name}/{version}" not in table.get("release", {}):
+    elif "release" in table and f"{name}/{version}" not in table["release"]:
         latest = release_key(table, name, version)
         yield f"release {version or 'not given'} of {name}: the constants of its latest, {latest.partition('/')[2]}"

@@ -68,7 +68,12 @@ def call(
     links work at once, so that the slower one counts.
     """
     how, size, domains = ALGORITHMS[op], array(reach.size), array(reach.domains)
-    inside = link(gpu, op).seconds(array(whole), array(near), np.maximum(size, 2.0), within(hardware, size))
+    bandwidth = within(hardware, size)
+    inside = link(gpu, op).seconds(array(whole), array(near), np.maximum(size, 2.0), bandwidth)
+    if op == "all_reduce" and gpu.joined is not None:  # an engine's own kernel, as long as it is the quicker one
+        inside = np.minimum(
+            inside, gpu.joined.seconds(array(0.0), array(near / bandwidth), array(1.0), array(whole), size)
+        )
     up, out = inner(hardware, op, size / domains), outer(hardware, reach.span)
     near_hops, far_hops = how.hops(size, domains)
     waiting = near_hops * up.latency + far_hops * out.latency + how.peer_s * (size - 1)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from compiler.blocks.block import Block
-from compiler.costs import kept, moved
+from compiler.costs import kept, moved, streams
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import (
@@ -52,7 +52,7 @@ def stored_each(case: Case) -> Array:
         return case.running.layers * kept.layer_input(case, forward)
     if "products" in case.rebuilt:
         return kept.products(case, forward)
-    stored = case.running.sum(lambda block: kept.block(case, forward, block))
+    stored = case.running.sum(lambda block: kept.block(case, forward, block)) + streams.stored(case, forward)
     if case.workload.cuda_graphs == "layer":  # each graph's own copy of its layer's input (assumed)
         stored = stored + case.running.layers * kept.layer_input(case, forward)
     if "core_attn" not in case.rebuilt:

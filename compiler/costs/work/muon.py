@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from compiler.costs.arrays import Array, ceil_div
-from compiler.costs.calibration import GpuCalibration, KernelCurve
+from compiler.costs.calibration import GpuCalibration, Kernel
 from compiler.costs.case import Case
 from compiler.costs.constants import ACTIVATION_BYTES
 from compiler.costs.work.flops import peak_flops
@@ -48,10 +48,10 @@ def _experts(case: Case) -> Iterator[Matrices]:
         yield 0 * width + model.expert_hidden, width, count
 
 
-def _matrix(case: Case, curve: KernelCurve, n: Array, k: Array) -> Array:
+def _matrix(case: Case, curve: Kernel, n: Array, k: Array) -> Array:
     """All steps of one matrix."""
     short, long, peak = np.minimum(n, k), np.maximum(n, k), case.hardware.gpu
     speed, each = peak_flops(peak, "bf16"), ACTIVATION_BYTES["bf16"] / peak.memory_bandwidth
-    tall = curve.seconds(2 * short**2 * long / speed, each * (2 * short * long + short**2), short)
-    square = curve.seconds(2 * short**3 / speed, each * 3 * short**2, short)
+    tall = curve.seconds(2 * short**2 * long / speed, each * (2 * short * long + short**2), short, short, long)
+    square = curve.seconds(2 * short**3 / speed, each * 3 * short**2, short, short, short)
     return np.asarray(case.workload.muon_steps * (2 * tall + square))

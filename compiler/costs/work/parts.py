@@ -9,17 +9,24 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from compiler.blocks.block import Block, local
 from compiler.costs.arrays import Array
-from compiler.costs.calibration import GpuCalibration
+from compiler.costs.calibration import GpuCalibration, Kernel
 from compiler.costs.case import Case
-from compiler.costs.constants import DROPOUT_PASSES, KERNELS_OF_LAYER, PCIE_BANDWIDTH, SCORE_PASSES, WIDE_HEAD
+from compiler.costs.constants import (
+    DROPOUT_PASSES,
+    GRAPHED_S,
+    KERNELS_OF_LAYER,
+    PCIE_BANDWIDTH,
+    SCORE_PASSES,
+    WIDE_HEAD,
+)
 from compiler.costs.shape import Shape
 from compiler.costs.work import flops
 from compiler.costs.work.activations import elementwise_bytes, permuted_bytes
 from compiler.costs.work.forward import Forward, dispatched, touched_fraction
 from compiler.costs.work.gemms import gemms
-from compiler.costs.work.memory import cached_bytes, on_host
+from compiler.costs.work.memory import on_host
+from compiler.costs.work.mixing import cache_bytes, mixing
 from compiler.costs.work.params import Counts, matrices, query_width, value_width
 from compiler.costs.work.widths import ELEMENT_BYTES
 
@@ -53,41 +60,30 @@ def parts(plan: Shape, forward: Forward, gpu: GpuCalibration) -> Parts:
     return Parts(**{name: narrow + share * (other - narrow) for name, (narrow, other) in mixed.items()})
 
 
-def cache_bytes(case: Case, forward: Forward) -> Array:
-    """KV cache that a pass reads, arrays over stages."""
-    return forward.sequences * case.running.sum(
-        lambda block: cached_bytes(case, block, forward.read) + _state(case, block)
-    )
-
-
-def _state(case: Case, block: Block) -> Array:
-    """Bytes of a sequence's state that are read, and written again; of a prompt once."""
-    return 2 * local(block.state, case.tp)
-
-
 def _alike(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Parts:
     """The same where all layers compute alike."""
     peak = case.hardware.gpu
     products, launches = _products(case, held, forward, gpu)
-    core, scores = _attention(case, forward, gpu)
-    cached = cache_bytes(case, forward) / peak.memory_bandwidth
+    core, scores = (
+        _attention(case, forward, gpu) if case.workload.train else (mixing(case, forward, gpu), 0 * case.running.layers)
+    )
     grouped = _grouped(case, held, forward, gpu)
     elementwise = elementwise_bytes(case, forward) / peak.memory_bandwidth
     launches = launches + KERNELS_OF_LAYER * case.running.layers
     permuted = permuted_bytes(case, forward) / peak.memory_bandwidth
-    found = {"products": products, "grouped": grouped, "core": np.maximum(core, cached), "scores": scores}
+    found = {"products": products, "grouped": grouped, "core": core, "scores": scores}
     found |= {"elementwise": elementwise, "launches": launches, "permuted": permuted}
     return Parts(**{name: part + 0 * case.running.layers for name, part in found.items()})
 
 
 def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:
-    """Seconds of the fused core, or of the one that is not: plain products and passes over all scores, masked or not."""
+    """Of training: seconds of the fused core, or of the one that is not: plain products and passes over all scores, masked or not."""
     peak, precision = case.hardware.gpu, case.wide
     speed = flops.peak_flops(peak, precision)
     narrow = np.sqrt(WIDE_HEAD / min(WIDE_HEAD, max(1, value_width(case.model))))
     fused = narrow * flops.core(case, forward)
-    if case.workload.fused_attention or not case.workload.train:
-        return fused / speed, 0 * fused
+    if case.workload.fused_attention:
+        return np.maximum(fused / speed, cache_bytes(case, forward) / peak.memory_bandwidth), 0 * fused
     heads = np.ceil(case.model.num_attention_heads / case.tp)
     pairs = heads * forward.tokens * 2 * forward.met(None) * case.running.layers
     passes = SCORE_PASSES + (0.0 if case.model.gated_mlp else DROPOUT_PASSES)
@@ -101,15 +97,23 @@ def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -
     seconds = launches = weights = 0 * case.running.layers
     for item in gemms(case):
         precision = case.products(item.role)
-        curve, weight, size = gpu.kernel(gpu.gemm, precision), case.read_bytes(item.role), ELEMENT_BYTES[precision]
+        weight, size = case.read_bytes(item.role), ELEMENT_BYTES[precision]
+        curve = gpu.kernel(gpu.gemm, case.multiplied(item.role), weight)
         work = 2 * forward.tokens * item.n * item.k / flops.peak_flops(peak, precision)
         moved = item.k * (weight * item.n + size * forward.tokens) + 2 * forward.tokens * item.n
         moved = moved / peak.memory_bandwidth
-        each = np.maximum(curve.seconds(work, moved, forward.tokens) - curve.launch_s, 0.0)
+        each = _beyond(case, curve, curve.seconds(work, moved, forward.tokens, forward.tokens, item.n, item.k))
         seconds = seconds + item.count * each
         launches = launches + item.count
         weights = weights + item.count * item.n * item.k
     return seconds * np.maximum(1.0, held.dense_gemm / np.maximum(weights, 1)), launches
+
+
+def _beyond(case: Case, curve: Kernel, seconds: Array) -> Array:
+    """Training counts a kernel's launch with all others that the host makes. A server's curves have it, but what follows one upon
+    the other in a captured graph takes no longer than the quickest of them.
+    """
+    return np.maximum(seconds - (curve.launch_s if case.workload.train else max(0.0, curve.launch_s - GRAPHED_S)), 0.0)
 
 
 def _grouped(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Array:
@@ -117,14 +121,18 @@ def _grouped(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) ->
     if not case.model.moe:
         return 0 * case.running.layers
     peak, precision, model = case.hardware.gpu, case.products("experts"), case.model
-    curve = gpu.kernel(gpu.grouped or gpu.gemm, precision)
+    weight_bytes = case.read_bytes("experts")
+    curve = gpu.kernel(gpu.grouped or gpu.gemm, case.multiplied("experts"), weight_bytes)
     pairs = dispatched(case, forward) * case.workload.imbalance
     width = np.ceil(model.expert_size / case.etp)
     hidden = model.expert_hidden
     work = 2 * matrices(model) * pairs * hidden * width / flops.peak_flops(peak, precision)
-    weight = case.read_bytes("experts") * matrices(model) * case.local_experts * hidden * width
-    moved = weight * touched_fraction(case, forward) + pairs * (4 * hidden + 6 * width)
-    each = curve.seconds(work, moved / peak.memory_bandwidth, pairs / case.local_experts)
-    each = np.maximum(each - curve.launch_s, 0.0)  # no work, where no expert is chosen, takes no launch either
+    touched = touched_fraction(case, forward) * case.local_experts
+    moved = weight_bytes * matrices(model) * touched * hidden * width + pairs * (4 * hidden + 6 * width)
+    rows = pairs / case.local_experts
+    each = curve.seconds(work, moved / peak.memory_bandwidth, rows, rows, touched, hidden * width)
+    each = np.maximum(
+        each - curve.launch_s * case.workload.train, 0.0
+    )  # no work, where no expert is chosen, takes no launch either
     derived = case.running.moe * case.local_experts * matrices(model) * hidden * width
     return case.running.moe * each * np.maximum(1.0, held.moe_gemm / np.maximum(derived, 1))

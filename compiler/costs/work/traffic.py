@@ -10,6 +10,7 @@ import numpy as np
 from compiler.blocks.block import local
 from compiler.costs.arrays import Array, array
 from compiler.costs.case import Case
+from compiler.costs.comm.collectives import kept
 from compiler.costs.trained import trained
 from compiler.costs.work.forward import Forward, dispatched
 from compiler.costs.work.memory import zero
@@ -81,7 +82,9 @@ def context(case: Case, forward: Forward) -> Iterator[Flow]:
 
 
 def experts(case: Case, forward: Forward) -> Iterator[Flow]:
-    """EP: dispatch and combine of every MoE layer; ETP: the dispatched tokens are gathered and their results reduced."""
+    """EP: dispatch and combine of every MoE layer; ETP: the dispatched tokens are gathered and their results reduced. Servers send a
+    token once to each rank that has some of its experts, whichever of them those are.
+    """
     if not case.model.moe:
         return
     hidden = case.activation_bytes * case.model.expert_hidden
@@ -89,13 +92,15 @@ def experts(case: Case, forward: Forward) -> Iterator[Flow]:
     calls = case.running.moe
     train = case.workload.train
     overlapped = train and (case.workload.schedule == "dualpipe" or case.workload.overlapped_dispatch)
-    copies = case.model.num_experts_per_tok if train and case.workload.dispatch == "deduplicated" else 0
+    once = not train or case.workload.dispatch == "deduplicated"
+    copies = case.model.num_experts_per_tok if once else 0
     for role in ("dispatch", "combine"):
         narrow = 1.0 if role == "dispatch" or case.combine_bytes is None else case.combine_bytes / case.activation_bytes
         flow = _flow(case, "ep", "all_to_all", role, narrow * hidden * pairs / case.etp, (calls, calls), overlapped)
         yield replace(flow, copies=copies)
-    yield _flow(case, "etp", "all_gather", "dispatch", hidden * pairs, (calls, calls), False)
-    yield _flow(case, "etp", "reduce_scatter", "combine", hidden * pairs, (calls, calls), False)
+    gathered = hidden * pairs * (1.0 if train else kept(copies, case.ep))
+    yield _flow(case, "etp", "all_gather", "dispatch", gathered, (calls, calls), False)
+    yield _flow(case, "etp", "reduce_scatter", "combine", gathered, (calls, calls), False)
 
 
 def boundaries(case: Case, forward: Forward) -> Iterator[Flow]:

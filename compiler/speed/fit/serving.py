@@ -30,57 +30,30 @@ ROBUST = 0.15
 """Logarithm up to which an error counts as relative, and relative error up to which its square counts."""
 
 STARTS = {
-    "sglang": {"prefill": 1.25, "mixed": 0.5, "queue": 1.5},
-    "trtllm": {
-        "decode": 0.9,
-        "prefill": 0.85,
-        "p_mla_s": 1.4,
-        "first_s": 1.4,
-        "poll": 1.5,
-        "mixed": 1.2,
-        "gather": 20.0,
-    },
-    "vllm": {"prefill": 0.8, "p_tp": 1.3, "p_mla_s": 0.75, "p_kernel_s": 0.8, "first_s": 0.75, "poll": 0.85}
-    | {"mixed": 1.2, "gather": 0.6},
+    "sglang": {"mixed": 0.5, "queue": 1.5},
+    "trtllm": {"first_s": 1.4, "poll": 1.5, "mixed": 1.2, "gather": 20.0},
+    "vllm": {"first_s": 0.75, "poll": 0.85, "mixed": 1.2, "gather": 0.6},
 }
-"""What each engine makes of the shared constants, where it does not start at 1: round numbers near those of all its GPUs and
-releases together. SGLang fills before it decodes, so that those who came together leave together; TensorRT-LLM hands tokens
-out a step late and waits for prompts on all attention-DP ranks; vLLM compiles and captures a part of its prefill."""
+"""What each engine makes of the shared constants, where it does not start at 1: round numbers. SGLang fills before it decodes, so
+that those who came together leave together; TensorRT-LLM hands tokens out a step late and waits for prompts on all
+attention-DP ranks."""
+
+SCHEDULED = dict.fromkeys(("mixed", "uneven", "queue", "cohort", "poll"), 0.3) | {"gather": 0.7, "first_s": 0.5}
+"""How a server schedules requests: each engine's own way."""
 
 SCHEME = Scheme(
     defaults={name: getattr(Engine(), name) for name in NAMES},
-    shared=dict.fromkeys(NAMES, 0.15) | {"decode": 0.0, "prefill": 0.0},
+    shared=dict.fromkeys(NAMES, 0.2)
+    | {"decode": 0.0, "prefill": 0.0, "p_ep": 0.3}
+    | dict.fromkeys(("d_tp", "p_tp", "d_grouped", "p_grouped"), 0.1),
     spreads={
-        "backend": {
-            "decode": 0.15,
-            "prefill": 0.2,
-            "mixed": 0.3,
-            "uneven": 0.3,
-            "queue": 0.3,
-            "cohort": 0.3,
-            "poll": 0.3,
-        }
-        | {"d_kernel_s": 0.2, "d_call_s": 0.2, "d_request_s": 0.3, "d_step_s": 0.3, "d_ep": 0.3, "gather": 0.7}
-        | {
-            "p_tp": 0.3,
-            "p_ep": 0.3,
-            "p_kernel_s": 0.2,
-            "p_step_s": 0.3,
-            "p_mla_s": 0.8,
-            "first_s": 0.5,
-            "handoff_s": 0.5,
-        },
-        "release": {"decode": 0.02, "prefill": 0.04, "mixed": 0.06, "queue": 0.3, "cohort": 0.4, "poll": 0.2}
-        | {"gather": 0.15, "p_mla_s": 0.12, "first_s": 0.4},
-        "gpu": {"decode": 0.1, "prefill": 0.15, "d_kernel_s": 0.15, "d_call_s": 0.15}
-        | {"p_kernel_s": 0.2, "p_mla_s": 0.3, "first_s": 0.4},
-        "precision": {"d_products": 0.08, "d_grouped": 0.08, "p_products": 0.08, "p_grouped": 0.08},
+        "backend": SCHEDULED | {"decode": 0.05, "prefill": 0.1, "p_kernel_s": 0.2, "p_mla_s": 0.5},
+        "gpu": {"decode": 0.04, "prefill": 0.05, "first_s": 0.4},
     },
     starts={("backend", name, constant): at for name, found in STARTS.items() for constant, at in found.items()},
 )
-"""How far each level may change a constant, in logarithms. Tight, and few constants on each level: what is left out is
-predicted best so; more of them explain single models and not the next one. Wider where releases were launched unlike each
-other, which the fixed time of a request and the queue follow."""
+"""How far each level may change a constant, in logarithms. Few constants: an engine's own scheduling, and a factor for an engine and
+for a GPU on what is measured kernel by kernel. None hangs on a release, which most plans do not name and newer ones change."""
 
 
 def stack(loads: Sequence[Demand]) -> Demand:

@@ -1,0 +1,91 @@
+"""Seconds in which a pass of a server has tokens meet each other, block by block, by the curves of its engine's kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compiler.blocks.block import Block, local
+from compiler.costs.arrays import Array, array, ceil_div
+from compiler.costs.calibration import GpuCalibration, Kernel
+from compiler.costs.case import Case
+from compiler.costs.constants import WIDE_HEAD
+from compiler.costs.work import flops
+from compiler.costs.work.forward import Forward
+from compiler.costs.work.memory import cached_bytes
+
+HEADS = (64, 128, 256)
+"""Widths of a head that kernels were measured at."""
+
+
+def mixing(case: Case, forward: Forward, gpu: GpuCalibration) -> Array:
+    """Arrays over stages. A kind of block without a curve takes its roofline, which narrow heads do not reach."""
+    peak, speed = case.hardware.gpu, flops.peak_flops(case.hardware.gpu, case.wide)
+    found = 0.0 * case.running.layers
+    for block, count in case.running.blocks:
+        if not block.mixes:
+            continue
+        work = forward.tokens * flops.mixed(block, case.tp, forward) / speed
+        moved = _read(case, block, forward) / peak.memory_bandwidth
+        curve = kernel(gpu, block, forward.phase, case.kv_bytes)
+        if curve is None:
+            narrow = np.sqrt(WIDE_HEAD / min(WIDE_HEAD, max(1.0, _width(block))))
+            found = found + count * np.maximum(narrow * work, moved)
+        else:
+            each = curve.seconds(work, moved, forward.tokens, *sizes(block, case.tp, forward))
+            found = found + count * np.where(forward.tokens > 0, each, 0.0)
+    return np.asarray(found)
+
+
+def cache_bytes(case: Case, forward: Forward) -> Array:
+    """Caches and states that a pass reads, arrays over stages."""
+    return case.running.sum(lambda block: _read(case, block, forward))
+
+
+def _read(case: Case, block: Block, forward: Forward) -> Array:
+    """Of a block: what is cached, and the state of a sequence, which is read and written again; of a prompt once."""
+    state = 2 * local(block.state, case.tp)
+    return np.asarray(forward.sequences * (cached_bytes(case, block, forward.read) + state))
+
+
+def kernel(gpu: GpuCalibration, block: Block, phase: str, kv_bytes: float) -> Kernel | None:
+    """The curve of a block; None where nobody measured its kind."""
+    what = form(block)
+    plain = what.removesuffix("_window")
+    names = (named(phase, kind, narrow=narrow) for kind in (what, plain) for narrow in (kv_bytes <= 1, False))
+    return next((gpu.core[name] for name in names if name in gpu.core), None)
+
+
+def form(block: Block) -> str:
+    """What kernels are told apart by: the kind of attention, or the width of its heads."""
+    if block.kind != "attention" or len(block.scores) != 1:
+        return block.kind if block.kind != "attention" else "sparse"
+    width = min(HEADS, key=lambda width: abs(width - _width(block)))
+    return windowed(width, limited=block.scores[0].limit is not None)
+
+
+def windowed(width: int, *, limited: bool) -> str:
+    """Heads of a width, where attention goes as far back as it may, or over a window."""
+    return f"{width}{'_window' if limited else ''}"
+
+
+def named(phase: str, what: str, *, narrow: bool) -> str:
+    """What calibration files call a curve: by phase, form and, in decode, how wide its cache is."""
+    phase = "decode" if phase == "decode" else "prefill"
+    return f"{phase}_{what}" + "_fp8" * (narrow and phase == "decode")
+
+
+def sizes(block: Block, tp: Array, forward: Forward) -> tuple[Array, Array, Array]:
+    """Of a call: tokens of a sequence, within a window or not (in prefill its new ones), sequences times heads of keys or of queries, and queries of a
+    head of keys; of latents, which all heads share, sequences and heads.
+    """
+    score, decode = block.scores[0], forward.phase == "decode"
+    heads, count = ceil_div(score.heads, tp), forward.sequences
+    length = forward.met(None) if decode else forward.tokens / np.maximum(count, 1e-9)
+    if block.kind != "attention" or not block.caches:
+        return array(length), array(count), heads
+    keys = ceil_div(block.caches[0].parts[0].pieces, tp)
+    return array(length), count * (keys if decode else heads), heads / keys
+
+
+def _width(block: Block) -> float:
+    return max((score.width / 2 for score in block.scores), default=float(WIDE_HEAD))
