@@ -47,6 +47,8 @@ class Space:
             own = shared(size, node)
             instances = self._instances(size)
             nodes = -(-instances // own.seats) * own.nodes
+            if instances * size > self.gpus or nodes > -(-self.gpus // node):
+                continue
             rows += [(*row, instances, nodes) for row in self._of(size)]
         names = ("tp", "cp", "pp", "adp", "ep", "etp", INSTANCES, NODES)
         table = np.array(rows, dtype=np.int32).reshape(-1, len(names))
