@@ -80,7 +80,6 @@ VALUES = {
     "out=": "out= names no folder",
     "workload.sequence_lengths=[]": "workload.sequence_lengths has no value",
     "workload.pools={prefill: {instances: 1}}": "workload.pools.decode has no value",
-    "placement=best": "placement=best is not available",
     "launch.environment={A: [1]}": "launch.environment.A=[...] is no text",
     "launch.unit=core": "write one of rank, node",
     "launch.workdir='/caf\udce9'": "which is no character ; write it in UTF-8",

@@ -178,7 +178,7 @@ def test_mla_and_narrow_products_launch_more_kernels() -> None:
 
 def test_an_engine_reduces_by_its_own_kernel_where_that_is_quicker() -> None:
     plan, gpu = bits("tp8")
-    own = kernels.on(gpu, "h100_80gb", "vllm", site=False)
+    own = kernels.on(gpu, "h100_80gb", "vllm", gpu)
     short, long = (whole_sequences(plan.case, "prefill", length) for length in (64, 65536))
     assert float(one_pass(plan, own, short).tp) < 0.8 * float(one_pass(plan, gpu, short).tp)
     assert float(one_pass(plan, own, long).tp) <= float(one_pass(plan, gpu, long).tp)

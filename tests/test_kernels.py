@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,11 +66,14 @@ def test_no_gpu_takes_anothers_curve_where_it_has_its_own() -> None:
     assert not calibrated.served(on("mi300x"), "vllm").core
 
 
-def test_a_sites_own_curves_stay(tmp_path: Path) -> None:
-    own = replace(calibrated.curves(nominal("h100_80gb")), gemm={"bf16": PLAIN})
-    found = kernels.on(own, "h100_80gb", "vllm", site=True)
+def test_what_a_site_measured_anew_stays() -> None:
+    shipped = calibrated.curves(nominal("h100_80gb"))
+    own = replace(shipped, gemm={**shipped.gemm, "bf16": PLAIN})
+    found = kernels.on(own, "h100_80gb", "vllm", shipped)
     assert found.gemm["bf16"] is PLAIN
-    assert kernels.on(own, "h100_80gb", "vllm", site=False).gemm["bf16"] is not PLAIN
+    assert isinstance(found.gemm["fp8"], Measured)
+    assert kernels.on(shipped, "h100_80gb", "vllm", shipped).gemm["bf16"] is not PLAIN
+    assert kernels.on(own, "h100_80gb", "vllm", own).joined is not None
 
 
 @pytest.mark.skipif(not (SHARED / "kernels").is_dir(), reason="no measured kernels here")

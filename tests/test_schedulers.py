@@ -57,7 +57,7 @@ def test_launch_json_stays_small() -> None:
     def text(nodes: int) -> str:
         return str(files(plan(nodes, 8))["runtime/launch.json"].text)
 
-    assert len(text(1024)) < len(text(2)) + 20
+    assert len(text(1024)) < len(text(2)) + 60  # digits of counts
     assert json.loads(text(2))["world_size"] == 16
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -148,7 +149,13 @@ def served(hardware: Hardware, engine: str) -> GpuCalibration:
     if wanted is None:
         return found
     gpu = gpus.measured_as(hardware)
-    return kernels.on(found, gpu if kernels.engines(gpu) else wanted, engine, site="\n" in wanted)
+    shipped = found if "\n" not in wanted else curves(replace(hardware, calibration=_kin(gpu)))
+    return kernels.on(found, gpu if kernels.engines(gpu) else wanted, engine, shipped)
+
+
+def _kin(gpu: str) -> str | None:
+    """The file that a GPU's cluster takes its curves from, itself where it has one."""
+    return gpu if (FOLDER / f"{gpu}.yaml").is_file() else None
 
 
 MEASURED = {"attention", "latent", "dense", "routed"}

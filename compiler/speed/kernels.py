@@ -44,14 +44,22 @@ def _curve(found: Mapping[str, Any]) -> Measured:
     return Measured(KernelCurve(**{name: float(found[name]) for name in NAMES}), grid)
 
 
-def on(curves: GpuCalibration, gpu: str, engine: str, *, site: bool) -> GpuCalibration:
-    """With an engine's kernels on a GPU. Curves of a `site`'s own, which is no file of ours, stay where it has them."""
+def on(curves: GpuCalibration, gpu: str, engine: str, shipped: GpuCalibration) -> GpuCalibration:
+    """With an engine's kernels on a GPU. What a site has measured anew, and is not as `shipped`, stays the site's."""
     found = sections(gpu, engine)
     if not found:
         return curves
-    gemm, grouped = (
-        {**found.get(name, {}), **(own if site else {})} or own
-        for name, own in (("gemm", curves.gemm), ("grouped", curves.grouped))
+    gemm = {**found.get("gemm", {}), **_anew(curves.gemm, shipped.gemm)}
+    grouped = {**found.get("grouped", {}), **_anew(curves.grouped, shipped.grouped)}
+    joined = None if "all_reduce" in _anew(curves.links, shipped.links) else found.get("joined", {}).get("all_reduce")
+    return replace(
+        curves,
+        gemm=gemm or curves.gemm,
+        grouped=grouped or curves.grouped,
+        core=found.get("core", {}),
+        joined=joined,
     )
-    joined = found.get("joined", {}).get("all_reduce")
-    return replace(curves, gemm=gemm, grouped=grouped, core=found.get("core", {}), joined=joined)
+
+
+def _anew(own: Mapping[str, Any], shipped: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: curve for name, curve in own.items() if curve != shipped.get(name)}
