@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec
 
 from compiler.errors import Problem
@@ -74,8 +74,21 @@ def failed(name: str = "", *, observed: object, limit: object, message: str, fix
     return check(name, holds=False, observed=observed, limit=limit, message=message, fix=fix)
 
 
-Later = Callable[[], Iterator[Check]]
-"""A rule with what it is asked of."""
+@dataclass(frozen=True, eq=False)
+class Later:
+    """A rule with what it is asked of."""
+
+    own: Callable[..., Iterator[Check]]
+    args: tuple[Any, ...]
+
+    def __call__(self) -> Iterator[Check]:
+        return self.own(*self.args)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The same for the same rule of the same things: texts and numbers by what they are, others by which they are."""
+        return (self.own, *(arg if isinstance(arg, (str, int, float)) else id(arg) for arg in self.args))
+
 
 _apart: ContextVar[list[Later] | None] = ContextVar("apart", default=None)
 
@@ -90,8 +103,8 @@ def rule(own: Callable[P, Iterator[Check]]) -> Callable[P, Iterator[Check]]:
         later = _apart.get()
         if later is None:
             return own(*args, **kwargs)
-        whole: Any = [tuple(arg) if isinstance(arg, Iterator) else arg for arg in args]  # it may be asked again
-        later.append(lambda: own(*whole, **kwargs))
+        given = tuple(tuple(arg) if isinstance(arg, Iterator) else arg for arg in args)  # it may be asked again
+        later.append(Later(partial(own, **kwargs) if kwargs else own, given))
         return iter(())
 
     return asked

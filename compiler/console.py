@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -50,7 +49,7 @@ def compiled(plan: Plan, folder: Path) -> dict[str, Any]:
         "plan": plan.name,
         "folder": str(folder),
         "fingerprint": plan.fingerprint,
-        "answers": [asdict(answer) for answer in answers(plan, contents)],
+        "answers": [answer._asdict() for answer in answers(plan, contents)],
         "warnings": [check.to_dict() for check in worst(plan.checks)],
         "projection": contents["projection"],
     }
@@ -70,7 +69,7 @@ def found(search: Found, folder: Path, report: Path) -> None:
     from compiler.searches.report import sections as said
 
     first, leaders, *_ = said(search.contents)
-    rows = [*first.lines, ("plan", str(folder)), ("report", str(report / "report.md"))]
+    rows = [*first.lines, ("plan", str(folder)), ("report", str(report / "report.html"))]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {line(value)}")

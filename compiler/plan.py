@@ -18,7 +18,6 @@ from compiler.costs.together import Aggregated
 from compiler.costs.total import Costs
 from compiler.document import SCHEMA, document
 from compiler.errors import ConfigError
-from compiler.graph_answers import RankGraph
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
@@ -29,6 +28,7 @@ from compiler.words import figures
 from compiler.world import World
 
 if TYPE_CHECKING:
+    from compiler.graph_answers import RankGraph
     from compiler.placement.chosen import Chosen
     from compiler.report.notebook import Svg
 
@@ -52,6 +52,8 @@ class Part:
     @property
     def graph(self) -> RankGraph:
         """The rank graph, to be asked; expanded when it first is."""
+        from compiler.graph_answers import RankGraph  # few plans are asked
+
         return RankGraph(self.world)
 
     @cached_property

@@ -38,6 +38,17 @@ Nothing that is compiled knows the clock, the host, the environment or the order
 A compile is a tuple of passes over a frozen draft (`compiler/passes.py`): each returns the draft with what it made and what it has
 against it, one gate refuses, and somebody may watch between them.
 
+## Where is it?
+
+| question | answer |
+|---|---|
+| Where is an all-to-all timed? | What it sends, and how often, is a row of `costs/comm/algorithms.py`, over links of `costs/comm/links.py`; `costs/comm/collectives.py` (`seconds`) turns both into the time of one call, by the GPU's curve. A MoE layer's two are flows of `costs/work/traffic.py`, in the forms of `costs/comm/dispatch.py`. |
+| What does a new kind of group need? | A word in `glossary.py` (`Kind`), and the axes that it runs over in `layout/groups.py`. Tables, spans, `show`, `prove` and the report follow. A framework's own: `kinds` of its adapter. What runs on it: a flow in `costs/work/traffic.py`. |
+| How does a value reach bash? | By the filter `sh` of `render/engine.py`, in every template of `templates/`; it quotes whatever is not plain, and refuses a NUL. YAML has one emitter, `render/yaml.py`. `tests/test_engine.py` reads values back from a real shell. |
+| Why are a plan's bytes stable? | Passes take frozen values and return frozen values; input files count by content; floats are cut to the digits that count (`words.figures`); nothing asks for a time, a host or an environment. `tests/test_determinism.py` compiles elsewhere, at another time and with another hash seed, and compares every byte; `tests/golden/` holds whole folders. |
+| What refuses a plan? | Rules of `invariants/` and of each adapter, all before the one gate of `passes.py`. What their lines offer is compiled first, by `fixes/`. |
+| Who reads a plan folder? | `commands/folder.py`, back into the `Layout` (`cluster/layout.py`) that was written. |
+
 ## Layers
 
 A module imports from those below it alone. `pyproject.toml` lists the layers, import-linter holds them, and

@@ -5,17 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
-from kubernetes_validate.utils import latest_version
+from kubernetes_validate import utils
 
 from compiler.render.artifacts import Artifact
 from compiler.schedulers.kubernetes.webhooks import refused
 from tests import crds
 
-MINOR = int(latest_version().split(".")[1])
+utils.schema_contents = cache(utils.schema_contents)
+"""A megabyte of definitions, read once and not for each object."""
+
+MINOR = int(utils.latest_version().split(".")[1])
 VERSIONS = [f"1.{MINOR - back}" for back in range(3)]
 COMPUTE_DOMAIN = {"apiVersion", "kind", "metadata", "spec"}
 Document = dict[str, Any]

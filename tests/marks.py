@@ -16,9 +16,9 @@ import pytest
 RULES = {
     "process": re.compile(r"(subprocess|multiprocessing)\.|os\.fork$"),
     "framework": re.compile(
-        r"compiler\.frameworks\.\w+\.prove|tests\.wheels|(torch|transformers|jax|vllm|sglang|megatron)\."
+        r"compiler\.frameworks\.\w+\.(prove|installed)|tests\.wheels|(torch|transformers|jax|vllm|sglang|megatron)\."
     ),
-    "compiles": re.compile(r"compiler\.(api|cli|rankplan|sweep|config\.load)\."),
+    "compiles": re.compile(r"compiler\.(api|cli|passes|pools|rankplan|sweep|config\.load)\."),
 }
 
 

@@ -199,6 +199,8 @@ CASES: list[tuple[str, Config, dict[str, Any], str, str, str]] = [
     ("megatron-overlap-moe-expert-parallel-comm", TRAIN, {"workload.overlapped_dispatch": True}, "fail", "workload.overlapped_dispatch: --overlap-moe", "leave workload.overlapped_dispatch out"),
     ("megatron-overlap-moe-expert-parallel-comm", TRAIN, {"parallel.vpp": 2, "model.num_nextn_predict_layers": 2, "workload.overlapped_dispatch": True}, "fail", "one MTP layer", "leave"),
     ("megatron-overlap-moe-expert-parallel-comm", TRAIN, {"parallel.vpp": 2, "workload.precision": "fp32", "workload.overlapped_dispatch": True}, "fail", "no fp32", "leave"),
+    ("megatron-recompute-modules", TRAIN, {"workload.recompute": "selective", "workload.recompute_modules": ["mhc"]}, "fail", "mhc needs a model with hyper-connections", "leave workload.recompute_modules out"),
+    ("megatron-recompute-mhc", TRAIN, {"workload.recompute": "selective", "workload.recompute_modules": ["mhc"]}, "warn", "no module mhc; its main branch has both", "leave mhc out"),
     ("megatron-delay-wgrad-compute", TRAIN, args("--delay-wgrad-compute"), "fail", "needs workload.overlapped_dispatch=true", "leave --delay-wgrad-compute out"),
     ("megatron-delay-wgrad-compute", TRAIN, {"workload.delayed_weight_gradients": True}, "fail", "workload.delayed_weight_gradients: --delay-wgrad", "leave workload.delayed_weight_gradients out"),
     ("megatron-moe-shared-expert-overlap", TRAIN, {"workload.overlapped_shared_experts": True, "workload.overlapped_dispatch": True, "parallel.vpp": 2}, "fail", "no workload.overlapped_dispatch", "leave workload.overlapped_shared_experts out"),

@@ -8,6 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 VOID = ("meta", "br", "link", "img", "input", "hr")
 
 
@@ -62,7 +64,17 @@ def numbers(page: Page) -> list[tuple[str, str]]:
 def found(folder: Path, path: str) -> Any:
     """What a path leads to, in `plan.json` or in the file before `#`."""
     file, _, keys = path.rpartition("#")
+    if file.endswith(".npz"):
+        return _sparse(folder / file, *keys.rsplit(".", 2))
     value: Any = json.loads((folder / (file or "plan.json")).read_text(encoding="utf-8"))
     for key in keys.split("."):
         value = value[int(key)] if isinstance(value, list) else value[key]
     return value
+
+
+def _sparse(file: Path, matrix: str, row: str, column: str) -> int:
+    """An entry of a matrix by rows."""
+    parts = np.load(file)
+    start, stop = parts[f"{matrix}.indptr"][int(row) : int(row) + 2]
+    at = parts[f"{matrix}.indices"][start:stop].tolist().index(int(column))
+    return int(parts[f"{matrix}.data"][start + at])

@@ -81,3 +81,42 @@ def test_folders_are_found_in_a_checkout_and_in_an_installed_package(
     assert assets.folder("conf") == tmp_path / "conf"
     (tmp_path / "compiler" / "_assets" / "conf").mkdir(parents=True)
     assert assets.folder("conf") == tmp_path / "compiler" / "_assets" / "conf"
+
+
+class TestBytecode:
+    """Compiled templates are kept where Python keeps compiled modules."""
+
+    def test_what_was_compiled_is_not_compiled_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = self.rendered(tmp_path, monkeypatch)
+        (kept,) = tmp_path.rglob("*.pyc")
+        assert kept.is_relative_to(tmp_path / "kept")
+        monkeypatch.setattr("jinja2.Environment.compile", None)
+        assert self.rendered(tmp_path, monkeypatch) == text == "a $'\\n'"
+
+    @pytest.mark.parametrize("broken", [b"", b"x" * 100, None])
+    def test_what_is_broken_is_compiled_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bytes | None
+    ) -> None:
+        text = self.rendered(tmp_path, monkeypatch)
+        (kept,) = tmp_path.rglob("*.pyc")
+        kept.write_bytes(kept.read_bytes()[:-9] if broken is None else broken)
+        assert self.rendered(tmp_path, monkeypatch) == text
+
+    def test_another_text_is_another_program(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rendered(tmp_path, monkeypatch)
+        assert self.rendered(tmp_path, monkeypatch, "b {{ x | sh }}") == "b $'\\n'"
+
+    def test_where_nothing_can_be_kept_nothing_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "kept").write_text("a file in the folder's place")
+        assert self.rendered(tmp_path, monkeypatch) == "a $'\\n'"
+        (tmp_path / "kept").unlink()
+        monkeypatch.setattr("sys.dont_write_bytecode", True)
+        assert self.rendered(tmp_path, monkeypatch) == "a $'\\n'"
+        assert not list(tmp_path.rglob("*.pyc"))
+
+    @staticmethod
+    def rendered(place: Path, monkeypatch: pytest.MonkeyPatch, text: str = "a {{ x | sh }}") -> str:
+        monkeypatch.setattr("sys.pycache_prefix", str(place / "kept"))
+        monkeypatch.setattr(engine, "folder", lambda _: place)
+        (place / "t.j2").write_text(text)
+        return engine.environment.__wrapped__().get_template("t.j2").render(x="\n")

@@ -39,6 +39,7 @@ CACHED = (
     "mimo_v2_flash",
     "qwen3_5_moe_text",
     "qwen3_next",
+    "zaya",
     "zamba2",
 )
 WRAPPERS = (

@@ -127,7 +127,7 @@ def test_an_option_that_nobody_knows_is_refused(framework: str, arguments: str, 
 MENDED = [
     ("megatron", ["--seed=1", "--recompute-module", "moe_act"], "['--seed=1',--recompute-modules,moe_act]"),
     ("megatron", ["--moe-permut-fusion"], "[--moe-permute-fusion]"),
-    ("vllm", ["/w", "--max-num-seq=8"], "[/w,'--max-num-seqs=8']"),
+    ("vllm", ["/w", "--max-logprob=8"], "[/w,'--max-logprobs=8']"),
     ("maxtext", ["gradient_clipping_treshold=1.0"], "['gradient_clipping_threshold=1.0']"),
 ]
 SMALL = ("model=llama3_1_8b", "hardware.nodes=1", "parallel=tp8", "scheduler=[]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -59,23 +60,36 @@ SAID: list[tuple[Config, dict[str, Any], list[int]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def imported(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A Megatron, once for all tests that are asked of it: pytest has them one after the other."""
+    with newest_megatron() if request.param == "newest" else megatron(wheel(OLDEST)):
+        yield
+
+
+NEWEST_ONE = pytest.mark.parametrize("imported", ["newest"], indirect=True)
+OLDEST_ONE = pytest.mark.parametrize("imported", ["oldest"], indirect=True)
+
+
+@NEWEST_ONE
 @pytest.mark.parametrize(("base", "change", "layers"), SAID)
-def test_stages_are_those_that_megatron_builds(base: Config, change: dict[str, Any], layers: list[int]) -> None:
+def test_stages_are_those_that_megatron_builds(
+    base: Config, change: dict[str, Any], layers: list[int], imported: None
+) -> None:
     config = changed(base, change)
     assert list(stage_layers(config) or ()) == layers
     assert compile_config(config).world.stages.counts == tuple(
         tuple(layers[at :: config.degrees.pp]) for at in range(config.degrees.pp)
     )
-    with newest_megatron():
-        assert refusals(config) == []
-        assert [found for found in findings(lay_out(config)) if not found.equal] == []
+    assert refusals(config) == []
+    assert [found for found in findings(lay_out(config)) if not found.equal] == []
 
 
+@OLDEST_ONE
 @pytest.mark.parametrize(("base", "change", "layers"), SAID)
-def test_the_oldest_builds_them_too(base: Config, change: dict[str, Any], layers: list[int]) -> None:
+def test_the_oldest_builds_them_too(base: Config, change: dict[str, Any], layers: list[int], imported: None) -> None:
     config = changed(base, {**change, "framework.version": "0.16.1"})
-    with megatron(wheel(OLDEST)):
-        assert [found for found in findings(lay_out(config)) if not found.equal] == []
+    assert [found for found in findings(lay_out(config)) if not found.equal] == []
 
 
 def test_stages_of_arguments_are_emitted_once() -> None:
@@ -121,16 +135,16 @@ UNEVEN = [
 ]
 
 
+@NEWEST_ONE
 @pytest.mark.parametrize(("said", "fix"), UNEVEN)
-def test_ends_that_leave_no_even_rest_are_refused(said: tuple[str, ...], fix: str) -> None:
+def test_ends_that_leave_no_even_rest_are_refused(said: tuple[str, ...], fix: str, imported: None) -> None:
     """With what fits; Megatron refuses them too."""
     base = changed(DENSE, {"model.num_hidden_layers": 32, **ONE_CHUNK})
     found = checks(changed(base, args(*said)))["megatron-stage-ends"]
     assert found.status == "fail"
     assert ("may be 2, 5, 8, 11, ..., 29" in found.message) == (len(said) == 2 and said != BOTH)
     assert fix.format(FIRST=FIRST, LAST=LAST, BOTH=BOTH) in found.fix
-    with newest_megatron():
-        assert refusals(changed(base, args(*said)))
+    assert refusals(changed(base, args(*said)))
 
 
 def test_stages_are_said_in_one_way() -> None:

@@ -366,6 +366,17 @@ def test_a_tower_without_sizes_is_assumed(tmp_path: Path) -> None:
     assert (model.hidden_size, model.towers) == (4096, {"vision": 4e8})
 
 
+def test_a_tower_whose_blocks_are_as_wide_as_what_it_puts_out(tmp_path: Path) -> None:
+    """GLM-4V's, within a thousandth of its class's 892,498,432."""
+    path = tmp_path / "config.json"
+    vision = {"model_type": "glm4v", "depth": 24, "hidden_size": 1536, "intermediate_size": 13696, "hidden_act": "silu"}
+    vision |= {"out_hidden_size": 4096, "patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2}
+    path.write_text(
+        json.dumps({"model_type": "glm4v", "text_config": {"model_type": "llama"}, "vision_config": vision})
+    )
+    assert read(str(path)).towers["vision"] == pytest.approx(892_498_432, rel=0.002)
+
+
 def test_a_long_name_is_cut(tmp_path: Path) -> None:
     path = tmp_path / f"{'m' * 150}.json"
     path.write_text(json.dumps(data("llama", _name_or_path=...)))

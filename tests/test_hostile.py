@@ -64,6 +64,7 @@ def test_the_files_that_are_changed_are_models(kind: str) -> None:
             {"linear_attn_config": {"head_dim": "128"}},
             "within linear_attn_config has head_dim='128' ; write a whole number, 1 or more",
         ),
+        ("qwen3_moe", {"hidden_size": 3, "head_dim": None}, "has hidden_size=3 for 32 heads ; write heads of a width"),
         ("qwen3_moe", {"hidden_act": "\ud800"}, "has hidden_act='\\ud800' ; write a text of at most 64 characters"),
         ("qwen3_moe", {"architectures": [3]}, "has architectures=[3] ; write a list with the name of a class"),
         ("dory", {"n_recurrent_loops": 10**6}, "has n_recurrent_loops=1000000 ; write at most 64"),

@@ -113,3 +113,15 @@ def test_activations_are_those_of_a_stage_s_own_blocks() -> None:
     mamba = 2 * hidden + 4 * 64 * 64 + 2 * 8 * 128 + 64
     attention = 2 * hidden + 2 * 32 * 128 + 2 * 2 * 128 + 2 * 32  # and statistics of four bytes a head
     assert alike[1] - other[1] == 2 * tokens * (mamba - attention)
+
+
+def test_experts_that_work_in_a_latent_keep_it_alone() -> None:
+    """Nemotron 3 Super: tokens go to experts as wide as the latent, and the products around them keep one copy each."""
+    base = composed(*TRAIN, "model=nemotron_3_super", "parallel=ep8_etp1_adp8", "workload.recompute=none")
+    model, tokens = base.model, 4096
+    assert (model.moe_latent_size, model.hidden_size) == (1024, 4096)
+    wide = changed(base, {"model.moe_latent_size": None})
+    found = [float(stored_each(case(lay_out(config)))[0]) for config in (base, wide)]
+    layers = sum(model.moe_layers) + model.num_nextn_predict_layers
+    copies = model.num_experts_per_tok * base.workload.imbalance * (model.hidden_size - 1024) - 1024
+    assert found[1] - found[0] == pytest.approx(2 * tokens * layers * copies)

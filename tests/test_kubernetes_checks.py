@@ -92,8 +92,9 @@ def test_ranks_that_find_each_other_by_mpi_want_an_mpijob() -> None:
 
 
 def test_what_has_no_effect_is_said() -> None:
-    found = checks(kubernetes("jobset", 2, 8, spare_nodes=2))
+    found = checks(kubernetes("jobset", 2, 8, spare_nodes=2, spans="require"))
     assert found["spares"].message.startswith("launch.spare_nodes=2 has no effect under scheduler=jobset")
+    assert found["spans-required"].message.startswith("launch.spans=require has no effect under scheduler=jobset")
     assert "a slim Python image, enough for the self-check" in found["image"].message
     assert "image" not in checks(kubernetes("jobset", 2, 8, image="i"))
 

@@ -22,7 +22,7 @@ from compiler.plan import Plan
 from compiler.runtime.pack import pack
 
 TRAIN = ("scheduler=[]", "~expect", "workload=train", "hardware=h100_80gb", "hardware.fabric.oversubscription=2")
-SMALL = (*TRAIN, "model=qwen3_30b_a3b", "model.num_hidden_layers=8", "workload.global_batch_size=64")
+SMALL = (*TRAIN, "model=qwen3_30b_a3b", "model.num_hidden_layers=8", "workload.global_batch_size=48")
 
 
 def table(leaves: Sequence[int], *, interleaved: bool = False, racks: int = 1) -> str:
@@ -75,18 +75,26 @@ def test_blocks_are_whole_within_each_other() -> None:
     assert all(len({where[host][:2] for host in found[at : at + 32]}) == 1 for at in range(0, 128, 32))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+NODES = {
+    "tp8_pp2_ep2_adp2_etp1": 4,
+    "tp4_pp2_ep8_adp8_etp1": 8,
+    "tp2_pp4_ep4_adp4_etp1": 4,
+    "tp4_pp2_ep6_adp6_etp1": 6,  # some groups of ep are within a node
+}
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.sampled_from(["tp8_pp2_ep2_adp2_etp1", "tp4_pp2_ep8_adp8_etp1", "tp2_pp4_ep4_adp4_etp1"]),
+    st.sampled_from(sorted(NODES)),
     st.lists(st.integers(1, 4), min_size=2, max_size=4).filter(lambda leaves: 4 <= sum(leaves) <= 8),
     st.booleans(),
 )
 def test_equals_the_best_of_all_placements(tmp_path: Path, degrees: str, leaves: list[int], interleaved: bool) -> None:
-    nodes = {"tp8_pp2_ep2_adp2_etp1": 4, "tp4_pp2_ep8_adp8_etp1": 8, "tp2_pp4_ep4_adp4_etp1": 4}[degrees]
+    nodes = NODES[degrees]
     if sum(leaves) < nodes:
         leaves = [*leaves, nodes - sum(leaves)]
     hosts = given_hosts(tmp_path, table(leaves, interleaved=interleaved))
-    found = searched(*SMALL, f"parallel={degrees}", f"hardware.nodes={nodes}", hosts)
+    found = searched(*SMALL, "model.num_experts=24", f"parallel={degrees}", f"hardware.nodes={nodes}", hosts)
     best = min([found.default, *found.better], key=lambda each: each.score.rounded)
     assert found.hosts is not None
     rows = np.array(_different(found, nodes), dtype=np.int64)

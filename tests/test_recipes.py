@@ -13,8 +13,11 @@ from types import ModuleType
 import pytest
 
 from compiler import CompilerError, Plan, compile_plan, invariants
+from compiler.commands import folder
+from compiler.commands.lookup import group_answer
 from compiler.diff import compared, side, topics
 from compiler.invariants import registry
+from compiler.layout import groups
 from compiler.render.folder import files
 from compiler.report import sections
 from tests.command import BARE
@@ -88,6 +91,19 @@ def even(config):
     assert "mine-nodes" in {item.id for item in compile_plan([BARE]).checks}
     with pytest.raises(CompilerError, match=r"mine-nodes: 127 nodes ; write hardware\.nodes=128"):
         compile_plan([BARE, "hardware.nodes=127"])
+
+
+def test_a_kind_of_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its axes in a line: tables, spans, the report and `show` have it."""
+    monkeypatch.setitem(groups.ATTENTION_KINDS, "cp_pp", ("cp", "pp"))
+    plan = compile_plan([BARE, "parallel=ep4_tp4_cp2_pp4_dp8", "workload.sequence_lengths=[1024]"])
+    assert plan.groups["cp_pp"].shape == (128, 8)
+    written = plan.write(tmp_path)
+    rows = [line for line in (written / "nccl_groups.csv").read_text().splitlines() if line.startswith("cp_pp,")]
+    assert len(rows) == 128
+    assert rows[0] == f"cp_pp,0,8,{plan.world.worst_span('cp_pp')}," + " ".join(map(str, plan.groups["cp_pp"][0]))
+    assert "| cp_pp | 128 | 8 |" in (written / "report.md").read_text()
+    assert group_answer(folder.read(written), "cp_pp", 5).size == 8
 
 
 def test_a_topic_of_diff(put: Put, strategy_folder: Path, tmp_path: Path) -> None:

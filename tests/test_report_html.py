@@ -70,7 +70,7 @@ def test_every_number_is_one_of_the_plan(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("case", "figures"),
     [
-        ("serve", ["1,024 ranks", "Memory of", "Where prefill", "Where decode"]),
+        ("serve", ["1,024 ranks", "Memory of", "Where prefill", "Where decode", "Traffic from", "Traffic from"]),
         ("train", ["128 ranks", "Memory of", "Where a step", "One step"]),
         ("pools", ["Memory of", "Where prefill", "Where decode"]),
         ("loads", ["8 ranks", "Memory of", "Where prefill", "Where decode", "Load of the busiest"]),

@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,12 @@ import pytest
 from compiler import CompilerError, InvariantError, compile_plan, search
 from compiler.config.load import load_config
 from compiler.passes import compile_config
+from compiler.report import told
 from compiler.searches.find import Found
 from compiler.searches.leaders import configured
-from tests.command import whole as folder
+from compiler.searches.watched import Unchosen, Watched
+from tests.command import call, refused, tree
+from tests.pages import Page, numbers
 from tests.searched import held, keys, space, whole
 
 TRAIN = ["workload=train", "framework=megatron", "model=mixtral_8x7b", "hardware=h100_80gb", "hardware.nodes=2"]
@@ -83,7 +87,10 @@ def brute(overrides: Sequence[str]) -> list[tuple[float, tuple[int, ...]]]:
 
 @pytest.mark.parametrize(
     "overrides",
-    [[*TRAIN, "model=llama3_1_8b", "parallel.cp=1", "hardware.nodes=1"], [*SERVE, "parallel.cp=1"]],
+    [
+        [*TRAIN, "model=llama3_1_8b", "parallel.cp=1", "hardware.nodes=1"],
+        [*SERVE, "parallel.cp=1", "search.vary={workload.global_batch_size:[1,128]}"],
+    ],
     ids=["train", "serve"],
 )
 def test_the_best_is_that_of_a_loop_over_all(overrides: list[str]) -> None:
@@ -104,10 +111,12 @@ def test_the_folder_is_that_of_the_typed_plan(trained: Found, tmp_path: Path) ->
     """Byte for byte, whatever the search was told."""
     found, report = trained.write(tmp_path / "found")
     typed = [item for item in TRAIN if not item.startswith("search.")] + trained.contents["best"]["overrides"]
-    assert folder(compile_plan(typed).write(tmp_path / "typed")) == folder(found)
+    assert tree(compile_plan(typed).write(tmp_path / "typed")) == tree(found)
+    assert tree(found)["config.yaml"]
     assert sorted(path.name for path in report.iterdir()) == [
         "candidates.csv",
         "manifest.json",
+        "report.html",
         "report.md",
         "summary.json",
     ]
@@ -163,6 +172,11 @@ NONE = {
     "limit": ([*SERVE, "search.tpot_s=0.0001"], "search.tpot_s=0.0001: of ", "write search.tpot_s="),
     "load": ([*SERVE, "search.requests_per_s=1e6"], "carry at most", "write hardware.nodes="),
     "fixed": ([*TRAIN, "parallel.tp=7"], "parallel.tp=7 leaves no plan of 16 GPUs", "leave parallel.tp out"),
+    "instances": (
+        [*SERVE, "framework.instances=9"],
+        "framework.instances=9 leaves no plan of 8 GPUs",
+        "leave framework.instances out",
+    ),
     "rule": ([*TRAIN, "parallel.ep=16"], "the last are refused by experts", "write ep as a divisor of 8"),
     "memory": (
         [*TRAIN, "model=llama3_1_405b", "hardware.nodes=1"],
@@ -198,7 +212,65 @@ def test_keys_to_vary_are_named_or_given() -> None:
             search([*TRAIN[:-2], f"search.vary={vary}"])
 
 
+def test_a_watched_configuration_notes_what_is_read() -> None:
+    """Of a plan, of what is made of it, and of what follows from degrees; what is not chosen yet cannot be read."""
+    of = space([*TRAIN, "parallel=auto"])
+    plans, watched = whole(of), Watched(of.config, of.keys)
+    at = len(plans) - 1
+    watched.point(of.point(plans, at))
+    config, plain = watched.config, configured(of, plans, at)
+    assert (config.degrees.world_size, config.ranks) == (16, 16)
+    assert set(watched.read) == {"world_size", "framework.instances"}
+    other = replace(config, workload=replace(config.workload, precision="fp8"))
+    assert (other.degrees.tp, other.degrees.edp, other.parallel.stages) == (
+        plain.degrees.tp,
+        plain.degrees.edp,
+        plain.parallel.stages,
+    )
+    assert {"tp", "edp", "pp", "vpp", "parallel.stages", "workload.micro_batch_size"} <= set(watched.read)
+    watched.unchosen = frozenset({"vpp"})
+    assert config.degrees.pp == plain.degrees.pp
+    with pytest.raises(Unchosen):
+        config.degrees.vpp  # noqa: B018 - reading it is the test
+
+
 def test_plain_compiles_know_no_search() -> None:
     assert "search" not in load_config(["parallel=dp1"]).degrees.to_dict()
     assert not load_config(["parallel=dp1"]).search.auto
     assert load_config(["parallel=auto"]).search.auto
+
+
+def test_on_the_command_line_the_best_comes_first(tmp_path: Path) -> None:
+    ran = call(*TRAIN, "parallel=auto", "search.name=mine", cwd=tmp_path)
+    lines = ran.out.splitlines()
+    assert ran.code == 0
+    assert lines[0].startswith("best ")
+    assert "parallel=" in lines[0]
+    assert (tmp_path / "out" / "searches" / "mine" / "report.html").is_file()
+    again = call(*TRAIN, "parallel=auto", "search.name=mine", f"out={tmp_path / 'again'}", cwd=tmp_path)
+    assert again.code == 0
+    assert tree(tmp_path / "again") == tree(tmp_path / "out")
+
+
+def test_each_job_of_a_sweep_is_a_search(tmp_path: Path) -> None:
+    ran = call("-m", *TRAIN, "parallel=auto", "hardware.nodes=1,2", "model=llama3_1_8b", "sweep=two", cwd=tmp_path)
+    assert ran.code == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "sweeps" / "two" / "summary.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert [row["world_size"] for row in rows] == ["8", "16"]
+    assert len(list((tmp_path / "out" / "searches").iterdir())) == 2
+
+
+def test_a_search_without_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:
+    refused(tmp_path, *TRAIN, "parallel=auto", "parallel.tp=7", code=3)
+
+
+def test_its_page_says_what_its_files_say(trained: Found, tmp_path: Path) -> None:
+    _, place = trained.write(tmp_path)
+    read = Page((place / "report.html").read_text(encoding="utf-8"))
+    summary = json.loads((place / "summary.json").read_text())
+    said = [(path.removeprefix("summary.json#"), float(value)) for path, value in numbers(read)]
+    assert len(said) > 4
+    assert [path for path, value in said if told.at(summary, path) != value] == []
+    assert len(read.of("polyline")) == 1
+    assert read.of("dt")[0].text == "best"

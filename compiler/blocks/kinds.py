@@ -16,6 +16,7 @@ from compiler.specs.model import Model
 
 KINDS: Mapping[str, type[Sizes]] = {
     "attention": attention.Grouped,
+    "convolved": attention.Convolved,
     "latent": latent.Latent,
     "compressed": latent.Compressed,
     "delta": recurrent.Delta,
@@ -166,6 +167,7 @@ def _routed(model: Model) -> dict[str, Any]:
 
 _OWN: Mapping[str, Callable[[Model], dict[str, Any]]] = {
     "attention": _grouped,
+    "convolved": _grouped,
     "latent": _latent,
     "compressed": _compressed,
     "lightning": _lightning,

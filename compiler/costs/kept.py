@@ -52,7 +52,8 @@ def _norms(case: Case, forward: Forward, one: Block) -> tuple[Array, Array]:
     """Bytes of what a block's norms read and of dropout's masks, and elements that its first norm puts out; blocks without one
     share another's.
     """
-    masks = 0.0 if case.model.gated_mlp else DROPOUT_MASK_BYTES / 2 * case.model.hidden_size
+    dropped = not (case.model.gated_mlp or case.model.rms_norm)  # of GPT alone: newer models have no dropout
+    masks = dropped * DROPOUT_MASK_BYTES / 2 * case.model.hidden_size
     read = one.norms * layer_input(case, forward) + masks * forward.tokens / case.split
     normed = (one.norms > 0 and "layernorm" not in case.rebuilt) * layer_input(case, forward) / case.activation_bytes
     return read, normed
@@ -78,7 +79,7 @@ def products(case: Case, forward: Forward) -> Array:
     first = running.sum(lambda one: ceil_div(one.width, case.tp))
     products = forward.tokens * (width + running.layers * model.hidden_size + first)
     sent = 2 * running.moe * model.moe * (case.ep > 1)  # what all-to-alls put out; there are none at ep1
-    routed = sent * pairs(case, forward) * model.hidden_size
+    routed = sent * pairs(case, forward) * model.expert_hidden
     hidden = running.layers * (1 + 2 * (case.split > 1)) * layer_input(case, forward)
     return hidden + case.activation_bytes * (products + routed)
 
@@ -139,8 +140,16 @@ def experts(case: Case, forward: Forward) -> Array:
     """Dispatched tokens and what the experts keep of them."""
     model = case.model
     inner = hidden(case) - case.saved_bytes * ("moe_act" in case.rebuilt)
-    each = case.saved_bytes * model.hidden_size + inner * ceil_div(model.expert_size, case.etp)
-    return pairs(case, forward) * each * model.moe
+    each = case.saved_bytes * model.expert_hidden + inner * ceil_div(model.expert_size, case.etp)
+    return pairs(case, forward) * each * model.moe + latent(case, forward)
+
+
+def latent(case: Case, forward: Forward) -> Array:
+    """Where experts work in a latent: what the product to it reads, which is kept apart from the router's input in narrow formats, and
+    what the one back reads.
+    """
+    narrow = narrow_copy(case) * case.model.hidden_size + case.saved_bytes * (case.model.moe_latent_size or 0)
+    return np.asarray(narrow * forward.tokens / case.split) * (case.model.moe_latent_size is not None)
 
 
 def logits(case: Case, forward: Forward) -> Array:

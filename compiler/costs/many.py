@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,9 +45,10 @@ class Many:
         for part in np.split(order, np.flatnonzero(np.diff(group.ravel()[order])) + 1):
             yield from np.array_split(part, -(-len(part) // BATCH))
 
-    def distinct(self, names: Sequence[str]) -> tuple[list[int], NDArray[np.intp]]:
-        """One plan of each kind that differs in some degrees, or in a batch, and the kind of each."""
-        keys = np.stack([*(getattr(self, name) for name in names), *self.batches.values()], axis=1)
+    def distinct(self, names: Iterable[str], *, batches: bool = False) -> tuple[list[int], NDArray[np.intp]]:
+        """One plan of each kind that differs in some degrees, or in a batch where those count, and the kind of each."""
+        more = self.batches.values() if batches else ()
+        keys = np.stack([*(getattr(self, name) for name in names), *more], axis=1)
         _, first, kind = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         return [int(at) for at in first], kind.ravel()
 

@@ -55,7 +55,7 @@ def _experts(case: Case, forward: Forward, modules: Collection[str]) -> Array:
     if "moe" in case.rebuilt:
         return kept.layer_input(case, forward) * ("mlp_norm" in modules)
     pairs, model = kept.pairs(case, forward), case.model
-    read = case.saved_bytes * model.hidden_size * pairs * ("expert_fc1" in modules)
+    read = case.saved_bytes * model.expert_hidden * pairs * ("expert_fc1" in modules)
     inner = case.activation_bytes * (matrices(model) - 1) * ceil_div(model.expert_size, case.etp)
     return np.asarray(
         kept.layer_input(case, forward) * ("mlp_norm" in modules) + read + inner * pairs * ("moe_act" in modules)

@@ -102,7 +102,7 @@ def _case(config: Config, plans: Many, stages: Stages) -> Case:
 def _traits(config: Config, plans: Many) -> Traits:
     """Asked of the framework once for each kind of plan that they may differ between."""
     rules = adapter(config.framework.name)
-    first, kind = plans.distinct(tuple(rules.varies))
+    first, kind = plans.distinct(tuple(rules.varies), batches=True)
     found = [rules.traits(plans.config(config, at)) for at in first]
     numbers = [by_degrees(traits) for traits in found]
     each = {name: array([one[name] for one in numbers])[kind][:, None] for name in BY_DEGREES}

@@ -59,14 +59,14 @@ def heads(config: Config) -> Iterator[Check]:
 @declared()
 def states(config: Config) -> Iterator[Check]:
     """What keeps a state of a sequence is dealt out by heads, groups or channels; one group alone is copied (vLLM mamba_mixer2.py,
-    SGLang qwen3_next.py, Megatron-LM mamba_mixer.py), and so are groups of DeepSeek-V4's outputs, but for the copy.
+    SGLang qwen3_next.py, Megatron-LM mamba_mixer.py), and so are groups of DeepSeek-V4's outputs, but for the copy. What has keys and values beside it is dealt out, and copied, as these are.
     """
     tp = config.degrees.tp
     for block in dict.fromkeys(block for layer in stack(config.model).layers for block in layer):
         if block.kind == "compressed":
             groups = block.matrices[-1].rows.pieces
             yield divides("output-groups", "o_groups of compressed attention", groups, "tp", tp)
-        for pieces in dict.fromkeys(part.pieces for part in block.state if part.pieces > 1):
+        for pieces in dict.fromkeys(part.pieces for part in block.state if part.pieces > 1 and not block.caches):
             what = f"heads, groups or channels of {block.kind.replace('_', ' ')}"
             yield divides("state-heads", what, pieces, "tp", tp)
 

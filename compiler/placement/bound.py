@@ -138,6 +138,7 @@ def _levels(one: Footprints, within: Room) -> Iterator[tuple[Far, int]]:
         return
     least = max(2, _domains(one, within))
     domains, leaves, pods = (_fitting(one, sizes) for sizes in (within.domains, within.leaves, within.pods))
+    domains = max(domains, one.alone)
     leaves = max(leaves, domains) if within.nested else leaves + domains
     pods = max(pods, leaves)
     yield (NVLINK, 1), domains
@@ -163,13 +164,13 @@ def _of_blocks(
 
 def _domains(one: Footprints, within: Room) -> int:
     """NVLink domains that a group needs."""
-    return -(-one.width // int(within.domains.max())) if within.domains.max(initial=0) else int(one.inner.min())
+    return -(-one.narrowest // int(within.domains.max())) if within.domains.max(initial=0) else int(one.inner.min())
 
 
 def _fitting(one: Footprints, sizes: Ranks) -> int:
     """Groups that are whole in parts of these sizes, at most."""
     if not one.apart:
-        return int(one.count.sum()) if (sizes >= one.width).any() else 0
+        return int(one.count.sum()) if (sizes >= one.narrowest).any() else one.alone
     most = int((sizes // one.width).sum())
     return int(np.sort(one.count)[::-1][:most].sum())
 

@@ -8,14 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from compiler.cluster import inventory
 from compiler.cluster.hostlist import fold
 from compiler.cluster.hosts import of_plan
-from compiler.cluster.inventory import Host
 from compiler.costs.calibration import Calibration
 from compiler.frameworks.lay_out import lay_out
-from compiler.layout.grid import Ranks
-from compiler.placement.hosts import Hosts
 from compiler.placement.score import Score
 from compiler.placement.search import Candidate, Found, search
 from compiler.specs.config import Config
@@ -120,26 +116,10 @@ def _with(config: Config, found: Found, candidate: Candidate) -> Config:
     own, room, hosts = candidate.ordered.config, found.hosts, candidate.hosts
     if room is None or hosts is None or (hosts == room.default).all():
         return own
-    hardware, spare = config.hardware, config.launch.spare_nodes
-    every = of_plan(hardware)
-    pin = len(every) == hardware.nodes + spare if hardware.pin is None else hardware.pin
-    taken = [room.hosts[at] for at in hosts.tolist()]
-    table = hardware.inventory or ""
-    if pin and len(every) > len(taken) + spare:
-        left = _spares(room, hosts, every)[:spare]
-        table = inventory.part(table, [host.host for host in (*taken, *left)])
-    names = fold([host.host for host in taken])
-    return replace(own, hardware=replace(hardware, hosts=names, pin=pin, inventory=table))
-
-
-def _spares(room: Hosts, hosts: Ranks, every: tuple[Host, ...]) -> list[Host]:
-    """Hosts without a slot, those first that hang where most slots do."""
-    taken = {room.hosts[at].host for at in hosts.tolist()}
-    counts: dict[tuple[str, str], int] = {}
-    for host in (host for host in every if host.host in taken):
-        counts[host.pod, host.leaf] = counts.get((host.pod, host.leaf), 0) + 1
-    left = [host for host in every if host.host not in taken]
-    return sorted(left, key=lambda host: -counts.get((host.pod, host.leaf), 0))
+    hardware = config.hardware
+    pin = len(of_plan(hardware)) == hardware.nodes + config.launch.spare_nodes if hardware.pin is None else hardware.pin
+    names = fold([room.hosts[at].host for at in hosts.tolist()])
+    return replace(own, hardware=replace(hardware, hosts=names, pin=pin))
 
 
 def _compared(name: str, candidate: Candidate, world: World) -> Compared:

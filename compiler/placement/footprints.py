@@ -40,6 +40,17 @@ class Footprints:
         return int(self.slots.shape[1])
 
     @property
+    def alone(self) -> int:
+        """Groups that sit on one slot."""
+        return int(self.count[self.slots[:, 0] == self.slots[:, -1]].sum())
+
+    @property
+    def narrowest(self) -> int:
+        """The fewest slots that a group sits on, of those on several."""
+        widths = 1 + (self.slots[:, 1:] != self.slots[:, :-1]).sum(axis=1)
+        return int(widths[widths > 1].min(initial=self.width))
+
+    @property
     def apart(self) -> bool:
         """Whether no slot is in two of them."""
         return len(np.unique(self.slots)) == self.slots.size

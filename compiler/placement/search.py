@@ -117,8 +117,9 @@ def search(config: Config, by: Calibration) -> Found:
         tried += len(made)
         better += [one for one in made if one.score.rounded <= default.score.rounded]
         least = min([least, *(one.score for one in better)], key=lambda score: score.rounded)
+    floor = Score(min(one.seconds for one in bounds), min(one.communication_s for one in bounds))
     better.sort(key=lambda one: one.score.rounded)
-    return Found(default, others[0] if others else None, tuple(better), min(bounds), len(orders), tried, room)
+    return Found(default, others[0] if others else None, tuple(better), floor, len(orders), tried, room)
 
 
 def _ordered(config: Config, by: Calibration) -> Ordered:

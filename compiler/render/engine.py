@@ -58,9 +58,13 @@ def environment() -> Environment:
     """An undefined name is an error, and a template's own lines leave no blank ones behind."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    from compiler.render.bytecode import Beside
+
     made = Environment(
         loader=FileSystemLoader(folder("templates")),
         undefined=StrictUndefined,
+        bytecode_cache=Beside(),
+        optimized=False,  # what is kept of a template then holds no value that a filter made
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,

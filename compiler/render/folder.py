@@ -18,7 +18,6 @@ from compiler.report import sections
 from compiler.report.html import page
 from compiler.report.markdown import markdown
 from compiler.report.sections import pipeline
-from compiler.report.trace import trace
 from compiler.report.verdict import answers
 from compiler.schedulers.registry import artifacts as launch_artifacts
 from compiler.traffic.matrices import RANK_LIMIT, archive
@@ -89,6 +88,8 @@ def _timeline(plan: Plan) -> Iterator[Artifact]:
     """One step, of a plan that trains, where it is asked for."""
     found = pipeline.of(plan) if plan.config.timeline else None
     if found is not None:
+        from compiler.report.trace import trace
+
         yield Artifact("timeline.json", trace(plan.name, found))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from compiler.report.told import Number
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Figure:
     """`name` is what `plan.figure` knows it by, `about` a sentence for who cannot see it."""
 
@@ -16,8 +17,7 @@ class Figure:
     about: str
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """Parts that add up to a whole; `low` and `high` are where four of five measurements of it would lie."""
 
     label: str
@@ -26,7 +26,7 @@ class Bar:
     high: Number | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Bars(Figure):
     """Stacked bars under each other, of one unit (`bytes` or `seconds`), with a line at `limit`."""
 
@@ -35,8 +35,7 @@ class Bars(Figure):
     limit: Number | None = None
 
 
-@dataclass(frozen=True)
-class GroupsOf:
+class GroupsOf(NamedTuple):
     """Groups of a kind in closed form, (size, stride) of members and of bases, and how far they reach."""
 
     kind: str
@@ -45,7 +44,7 @@ class GroupsOf:
     span: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RankGrid(Figure):
     """Ranks of an instance on its nodes, `each` of them on one. `nodes`: the slot's number and its host (empty where it is not
     bound) of each; `leaves`: name and how many nodes, in the nodes' order. `axes`: (name, size, stride) of both grids.
@@ -60,8 +59,7 @@ class RankGrid(Figure):
     stages: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """Work on a lane: `kind` is F, B, I or W as pipeline orders have it, or R for what repeats."""
 
     start_s: float
@@ -70,7 +68,7 @@ class Piece:
     label: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Lanes(Figure):
     """A pipeline's step: a lane for each stage until `pipeline_s`, then `tail`, which is of all; together `whole`."""
 
@@ -80,7 +78,7 @@ class Lanes(Figure):
     whole: Number
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Heat(Figure):
     """A matrix on a logarithmic scale; `cells` has (row, column, number) of what is not zero."""
 
@@ -91,15 +89,14 @@ class Heat(Figure):
     unit: str = "bytes"
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """A value for each entry of an axis."""
 
     label: str
     values: tuple[Number, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Levels(Figure):
     """Series over one axis, beside each other: before and after."""
 
@@ -108,8 +105,7 @@ class Levels(Figure):
     series: tuple[Series, ...]
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """`x_low`, `x_high`: an interval; `front`: none is better in both; `measured`: no plan of ours, but a run."""
 
     label: str
@@ -121,7 +117,7 @@ class Point:
     measured: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Points(Figure):
     """Plans by two figures. `limits`: (name, `x` or `y`, value)."""
 

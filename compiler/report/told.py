@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 Said = tuple[tuple[str, Any], ...]
 """Dotted paths in `plan.json`, each with the value there."""
@@ -22,8 +21,7 @@ class Told(str):
         return made
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     """A number of `plan.json` that a figure draws: what it is called, its value, and its path."""
 
     name: str

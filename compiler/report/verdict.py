@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from compiler.plan import Plan
 from compiler.report.harm import worst
@@ -15,8 +14,7 @@ NAMED = 4
 """Warnings whose ids an answer has; what they say stands below it."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """`question` in a word or two, the `text` that answers it, and whether that is `good`, `unsure` or `bad`."""
 
     question: str

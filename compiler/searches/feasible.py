@@ -27,6 +27,9 @@ from compiler.specs.degrees import DEFAULT_ORDER
 NEVER = ("compiler.invariants.units",)
 """Modules of rules that only warn."""
 
+HELD = ("expert_grid",)
+"""Rules that every plan of a space keeps: it takes ep and etp that divide a stage."""
+
 CHEAPEST = {"workload.recompute": "full", "workload.micro_batch_size": 1}
 """What takes the least memory of a training plan, whatever else it chooses."""
 
@@ -48,7 +51,7 @@ class Feasible:
 
 def rules(config: Config) -> list[Rule]:
     """Every declared rule, the framework's own last, and whether the two grids agree."""
-    found = [rule for rule in registry.declared.rules() if rule.__module__ not in NEVER]
+    found = [rule for rule in registry.declared.rules() if rule.__module__ not in NEVER and rule.__name__ not in HELD]
     found.sort(key=lambda rule: rule.__module__.endswith(".framework"))
     own = type(adapter(config.framework.name)).grids is Adapter.grids
     return found if own and config.parallel.order == DEFAULT_ORDER else [*found, _agree]

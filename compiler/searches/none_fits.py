@@ -30,7 +30,8 @@ def error(space: Space, found: Feasible) -> CompilerError:
 
 
 def _fixed(space: Space) -> Problem:
-    kept = " ".join(f"parallel.{name}={value}" for name, value in space.fixed.items() if name != "instances")
+    names = {name: f"parallel.{name}" for name in space.fixed} | {"instances": "framework.instances"}
+    kept = " ".join(f"{names[name]}={value}" for name, value in space.fixed.items())
     return Problem(
         f"{kept} leaves no plan of {space.gpus} GPUs: degrees multiply to all of them",
         f"leave {kept.split(' ')[0].partition('=')[0]} out, or write a divisor of {space.gpus}",

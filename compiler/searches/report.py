@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compiler.report.blocks import Block, Items, Row, Section, Table, shown
+from compiler.report.figures import Point, Points
+from compiler.report.told import Number
+from compiler.report.verdict import Answer
 from compiler.searches.summary import named
 from compiler.words import gigabytes, number, readable, seconds
 
@@ -25,6 +28,7 @@ def sections(contents: Mapping[str, Any]) -> list[Section]:
     return [
         _best(contents),
         _leaders(contents),
+        _front(contents),
         _usual(contents),
         _values(contents),
         _refused(contents),
@@ -108,6 +112,56 @@ def _leaders(contents: Mapping[str, Any]) -> Section:
             + "."
         )
     return Section("The first of all", tuple(blocks))
+
+
+def _front(contents: Mapping[str, Any]) -> Section:
+    """The plans that none beats in both figures: what speed for one client costs all of them, or memory a step."""
+    rows, train = contents["front"], contents["best"]["step_time_s"] is not None
+    if len(rows) < 2:
+        return Section()
+    x, y, units = (
+        ("step_time_s", "memory_bytes", ("seconds", "bytes"))
+        if train
+        else ("tpot_s", "tokens_per_s_per_gpu", ("seconds", "number"))
+    )
+    words = {
+        "step_time_s": "step",
+        "memory_bytes": "memory of the fullest rank",
+        "tpot_s": "TPOT",
+        "tokens_per_s_per_gpu": "tokens/s/GPU",
+    }
+    points = tuple(
+        Point(
+            row["degrees"],
+            Number(words[x], row[x], f"summary.json#front.{at}.{x}"),
+            Number(words[y], row[y], f"summary.json#front.{at}.{y}"),
+            front=True,
+        )
+        for at, row in enumerate(rows)
+    )
+    about = f"A point is a plan that no other one beats in both, {words[x]} and {words[y]}."
+    limits = tuple((f"search.{x}", "x", value) for name, value in contents["limits"].items() if name == x)
+    figure = Points(
+        name="front",
+        title=f"{words[y]} over {words[x]}",
+        about=about,
+        x=words[x],
+        y=words[y],
+        points=points,
+        x_unit=units[0],
+        y_unit=units[1],
+        limits=limits,
+    )
+    return Section(
+        "The front", (figure, _table(sorted(rows, key=lambda row: row[x])[:MOST], contents["space"]["varied"]))
+    )
+
+
+def answers(contents: Mapping[str, Any]) -> list[Answer]:
+    """What stands first on a page."""
+    best, tie = contents["best"], _tie(contents)
+    found = [Answer("best", " ".join(best["overrides"])), *(Answer(name, value) for name, value in _figures(best))]
+    return [*found, Answer("ties", tie, "unsure")] if tie else found
 
 
 def _usual(contents: Mapping[str, Any]) -> Section:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +41,7 @@ class Asked:
         self.watched.unchosen = frozenset(self.space.keys) - frozenset(plans.chosen)
         left, more = np.arange(len(plans)), list[Rule]()
         for rule in rules:
-            bad, decided = self._refused(plans, self._of(rule), left)
+            bad, decided = self._refused(plans, Later(rule, (self.watched.config,)), left)
             if not decided:
                 more.append(rule)
             for name, index in bad.items():
@@ -47,12 +49,9 @@ class Asked:
                 left = np.setdiff1d(left, index, assume_unique=True)
         return plans.take(left), more
 
-    def _of(self, rule: Rule) -> Later:
-        return lambda: rule(self.watched.config)
-
     def _refused(self, plans: Plans, rule: Later, index: Index) -> tuple[dict[str, Index], bool]:
         """Those of `index` that a rule refuses, by the id of its check; and whether it has answered for all of them."""
-        found: dict[str, list[Index]] = {}
+        found, others = defaultdict[str, list[Index]](list), dict[tuple[Any, ...], tuple[Later, list[Index]]]()
         decided, pending = True, [(index, tuple[str, ...]())] if len(index) else []
         while pending:
             these, keys = pending.pop()
@@ -63,21 +62,20 @@ class Asked:
                 if any(np.ptp(plans.column(key)[kind]) for key in known if key in read and key not in keys):
                     pending.append((kind, tuple(known)))
                 elif name is not None:
-                    found.setdefault(name, []).append(kind)
+                    found[name].append(kind)
                 else:
-                    decided &= complete and self._apart(plans, later, kind, found)
-        return {name: np.concatenate(parts) for name, parts in found.items()}, decided
-
-    def _apart(self, plans: Plans, rules: Sequence[Later], kind: Index, found: dict[str, list[Index]]) -> bool:
-        """Rules that another one has put aside, of the plans that it has put them aside for."""
-        decided = True
-        for rule in rules:
-            bad, complete = self._refused(plans, rule, kind)
+                    decided &= complete
+                    for other in later:
+                        others.setdefault(other.key, (other, []))[1].append(kind)
+        for other, parts in others.values():
+            left = np.sort(np.concatenate(parts))
+            for gone in found.values():
+                left = np.setdiff1d(left, np.concatenate(gone), assume_unique=True)
+            bad, complete = self._refused(plans, other, left)
             decided &= complete
-            for name, index in bad.items():
-                found.setdefault(name, []).append(index)
-                kind = np.setdiff1d(kind, index, assume_unique=True)
-        return decided
+            for name, refused in bad.items():
+                found[name].append(refused)
+        return {name: np.concatenate(parts) for name, parts in found.items()}, decided
 
     def _ask(self, plans: Plans, rule: Later, at: int) -> tuple[str | None, list[Later], Mapping[str, None], bool]:
         """The id of the first check that fails for one plan, the rules that are asked apart, what was read, and whether it got to an

@@ -17,6 +17,9 @@ from compiler.specs.config import Config
 
 STAGES, INSTANCES, NODES, VPP = "parallel.stages", "framework.instances", "hardware.nodes", "parallel.vpp"
 
+NODES_OF_AN_INSTANCE = 16
+"""Of a server: beyond these an instance takes a part of the cluster that leaves no node over."""
+
 Sizes = Mapping[str, int]
 
 
@@ -44,6 +47,8 @@ class Space:
             own = shared(size, node)
             instances = self._instances(size)
             nodes = -(-instances // own.seats) * own.nodes
+            if instances * size > self.gpus or nodes > -(-self.gpus // node):
+                continue
             rows += [(*row, instances, nodes) for row in self._of(size)]
         names = ("tp", "cp", "pp", "adp", "ep", "etp", INSTANCES, NODES)
         table = np.array(rows, dtype=np.int32).reshape(-1, len(names))
@@ -55,9 +60,12 @@ class Space:
         if self.config.workload.train:
             yield self.gpus // self.config.framework.instances
             return
-        for size in range(1, self.gpus + 1):
-            if size % -(-size // hardware.node.gpus) == 0:
-                yield size
+        gpus = hardware.node.gpus
+        nodes = self.gpus // gpus
+        yield from range(1, min(gpus, self.gpus) + 1)
+        yield from (
+            gpus * count for count in range(2, nodes + 1) if count <= NODES_OF_AN_INSTANCE or nodes % count == 0
+        )
 
     def _instances(self, size: int) -> int:
         own = shared(size, self.config.hardware.node.gpus)

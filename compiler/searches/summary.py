@@ -17,6 +17,9 @@ from compiler.words import figures
 
 SCHEMA = "rankplan-search/1"
 
+MOST = 100
+"""Plans of the front that are kept here; `candidates.csv` marks all of them."""
+
 DIFFERS = 0.01
 """Of the whole time; what differs by less is the same."""
 
@@ -47,6 +50,7 @@ def document(found: Found) -> dict[str, Any]:
             {**row(found, one.at), "differs": differs(found.leaders[0], one), "overrides": list(choice(found, one.at))}
             for one in found.leaders[: space.config.search.top]
         ],
+        "front": [row(found, int(at)) for at in np.flatnonzero(found.pareto)[:MOST]],
         "by_value": by_value(found),
         "nearest": nearest(found),
         "gpus_left": int(space.config.hardware.gpus - found.figures.gpus[0]),

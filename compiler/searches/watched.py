@@ -36,8 +36,9 @@ class Watched:
         """`keys`: degrees, and dotted paths of the configuration."""
         self.read: dict[str, None] = {}
         self.unchosen: frozenset[str] = frozenset()
-        self._places: dict[str, tuple[Any, str]] = {}
+        self._places: dict[str, tuple[dict[str, Any], str]] = {}
         self._degrees = self._of_degrees(base.degrees)
+        self._of_plan: dict[str, Any] = object.__getattribute__(self._degrees, "__dict__")
         paths = {key if "." in key else f"parallel.{key}": key for key in keys}
         paths |= {f"parallel.{name}": name for name in (*DEGREES, "dp")}
         self.config: Config = self._node(base, "", paths)
@@ -46,13 +47,10 @@ class Watched:
     def point(self, values: Mapping[str, Any]) -> None:
         """At a plan: a value for each key, and `stages`."""
         self.read.clear()
-        plain = Degrees(**{name: values.get(name, 1) for name in DEGREES}, moe=self._degrees.moe)
+        for key, (fields, name) in self._places.items():
+            fields[name] = values.get(key)
         for name in DEGREES:
-            object.__setattr__(self._degrees, name, getattr(plain, name))
-        object.__setattr__(self._degrees, "plain", plain)
-        for key, (node, name) in self._places.items():
-            object.__setattr__(node, name, values.get(key))
-        self.read.clear()
+            self._of_plan[name] = values.get(name, 1)
 
     def _note(self, key: str) -> None:
         """A key was read."""
@@ -75,7 +73,7 @@ class Watched:
                     note(name)
                 elif name in DERIVED:
                     note(name)
-                    return getattr(object.__getattribute__(self, "plain"), name)
+                    return getattr(Degrees(**object.__getattribute__(self, "__dict__")), name)
                 elif name in ("__dict__", "name", "to_dict"):
                     for each in DEGREES:
                         note(each)
@@ -90,7 +88,8 @@ class Watched:
         below = dict.fromkeys(path.partition(".")[0] for path in own if "." in path)
         kept = replace(base, **{name: self._node(getattr(base, name), f"{prefix}{name}.", paths) for name in below})
         found = _subclass(type(base), leaves, self._note, self._seen)(**vars(kept))
-        self._places |= {key: (found, name) for name, key in leaves.items() if key != "dp"}
+        fields = object.__getattribute__(found, "__dict__")
+        self._places |= {key: (fields, name) for name, key in leaves.items() if key != "dp"}
         return found
 
 

@@ -14,6 +14,7 @@ from compiler.errors import ConfigError
 from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import Made, write_folder
 from compiler.render.folder import manifest
+from compiler.report.html import page
 from compiler.report.markdown import markdown
 from compiler.searches import report, typed
 from compiler.searches.find import COLUMNS, Found
@@ -48,7 +49,10 @@ def files(found: Found) -> Iterator[Artifact | Made]:
     contents = found.contents
     yield Artifact("summary.json", to_json(contents))
     yield Artifact("candidates.csv", candidates(found))
-    yield Artifact("report.md", markdown(f"Search {found.name}", report.sections(contents)))
+    name, sections = f"Search {found.name}", report.sections(contents)
+    yield Artifact("report.md", markdown(name, sections))
+    if found.best.config.report.html:
+        yield Artifact("report.html", page(name, report.answers(contents), sections))
     yield manifest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Optional
 
@@ -102,6 +103,11 @@ class Model(ModelKeys):
     def shared_size(self) -> int:
         """Hidden width of all shared experts of a layer together."""
         return self.shared_expert_intermediate_size or self.num_shared_experts * self.expert_size
+
+    @property
+    def streams(self) -> int:
+        """Hidden states that run side by side (hyper-connections): n of them are made and joined by n^2 h + n + 1 weights."""
+        return max(1, math.isqrt(int(self.other_params.get("streams", 0.0) / self.hidden_size)))
 
     @property
     def moe_layers(self) -> tuple[bool, ...]:

@@ -26,7 +26,7 @@ class Search:
     """The longest time for each further token."""
     request_s: Optional[float] = quantity("s", (1e-6, SECONDS), (1e-2, 3600), None)
     """The longest time of a whole request."""
-    requests_per_s: Optional[float] = between(1e-9, 1e12, None)
+    requests_per_s: Optional[float] = quantity("requests/s", (1e-9, 1e12), (1e-4, 1e6), None)
     """The load to carry."""
     pools: str = choice(("together", "apart", "either"), "together")
     """Whether prompts and answers share servers, have servers of their own, or whichever is better."""

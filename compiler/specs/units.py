@@ -20,6 +20,7 @@ WRITTEN: Mapping[str, tuple[tuple[float, str], ...]] = {
     "of 1": ((0.01, "%"),),
     "parameters": _COUNTS,
     "tokens": _COUNTS,
+    "requests/s": ((1 / 60, "requests/minute"), (1 / 3600, "requests/hour"), (1 / 86400, "requests/day")),
 }
 """Unit -> (factor, unit that is written in its place), the likeliest first; 1e-3 takes back one thousand too many.
 

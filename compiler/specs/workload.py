@@ -14,9 +14,9 @@ DISPATCHES = ("alltoall", "capacity", "deduplicated")
 """How tokens reach their experts in training: a copy for each expert, whose counts the host waits for; the same cut or filled
 up to a fixed count; or one copy for each rank, and for each NVLink domain between domains (DeepEP, HybridEP)."""
 
-MODULES = ("core_attn", "layernorm", "mla_up_proj", "mlp", "moe", "moe_act", "shared_experts")
+MODULES = ("core_attn", "layernorm", "mhc", "mla_up_proj", "mlp", "moe", "moe_act", "shared_experts")
 """Modules of a layer that selective recomputation may run again, by Megatron's names: the attention's core, both norms, MLA's up
-projections, a dense layer's MLP, the whole of a MoE layer, its experts' activation alone, and its shared experts."""
+projections, a dense layer's MLP, what mixes the streams of hyper-connections, the whole of a MoE layer, its experts' activation alone, and its shared experts."""
 
 OFFLOADED = ("attn_norm", "attn_proj", "core_attn", "expert_fc1", "mlp_norm", "moe_act", "qkv_linear")
 """Modules of a layer whose kept tensors may go to the host's memory, by Megatron's names: the norms before attention and experts,

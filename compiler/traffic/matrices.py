@@ -40,7 +40,7 @@ def archive(found: Traffic) -> bytes:
 
 
 def _arrays(found: Traffic) -> Iterator[tuple[str, NDArray[Any]]]:
-    for phase, each in streams(found.places.world).items():
+    for phase in streams(found.places.world):
         carried = [item for item in found.carried if item.phase == phase]
         yield f"{phase}.kinds", np.array([item.kind for item in carried], dtype="U16")
         for link in found.links:
@@ -48,11 +48,19 @@ def _arrays(found: Traffic) -> Iterator[tuple[str, NDArray[Any]]]:
             for way, end in (("out", 0), ("in", 1)):
                 rows = [ends[end] for ends in both]
                 yield f"{phase}.{link.kind}.{way}", _whole(np.reshape(rows, (len(rows), len(link.bandwidth))))
-        for name, matrix in (_matrices(each, found.places) if each else {}).items():
+        for name, matrix in found.matrices.get(phase, {}).items():
             yield from ((f"{phase}.{name}.{key}", values) for key, values in matrix.items())
 
 
-def _matrices(each: tuple[Stream, ...], places: Places) -> dict[str, dict[str, NDArray[Any]]]:
+def between_leaves(found: Traffic) -> Iterator[tuple[str, list[tuple[int, int, int]]]]:
+    """Of each phase the leaves that send, those that receive, and the bytes, as the file has them; what is nothing is left out."""
+    for phase, matrices in found.matrices.items():
+        part = matrices["leaves"]
+        row = np.repeat(np.arange(len(part["indptr"]) - 1), np.diff(part["indptr"]))
+        yield phase, list(zip(row.tolist(), part["indices"].tolist(), part["data"].tolist(), strict=True))
+
+
+def matrices(each: tuple[Stream, ...], places: Places) -> dict[str, dict[str, NDArray[Any]]]:
     """Of ranks and of leaves."""
     count = len(places.world.slots.leaf_names)
     made = [part for stream in each for part in pairs(stream, places.table(stream.kind), places.stage, places.domain)]

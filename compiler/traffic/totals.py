@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.cluster.spans import SPANS, distinct
 from compiler.traffic.crossing import Crossing, crossing
@@ -55,6 +56,14 @@ class Traffic:
     places: Places
     links: tuple[Links, ...]
     carried: tuple[Carried, ...]
+
+    @cached_property
+    def matrices(self) -> Mapping[str, Mapping[str, Mapping[str, NDArray[Any]]]]:
+        """Of each phase that sends something, who sends how much to whom: of ranks, and of leaves."""
+        from compiler.traffic.matrices import matrices  # which writes them, and knows this class
+
+        found = streams(self.places.world)
+        return {phase: matrices(each, self.places) for phase, each in found.items() if each}
 
     @property
     def phases(self) -> tuple[str, ...]:

@@ -26,9 +26,17 @@ def sizes(**keys: str) -> Part:
         found: dict[str, Any] = {"num_hidden_layers": source.layers(name("num_hidden_layers"))}
         found |= {key: source.required(name(key)) for key in wanted if name(key)}
         found |= {key: source.positive(name(key)) for key in ("num_key_value_heads", "head_dim") if name(key)}
+        _heads(source, name("hidden_size"), found)
         return found | tied(source)
 
     return part
+
+
+def _heads(source: Source, key: str, found: Mapping[str, Any]) -> None:
+    """Tell a hidden state, where there is one, that is too narrow for its heads."""
+    heads = found["num_attention_heads"]
+    if source.find(key) == found["hidden_size"] < heads and not found.get("head_dim"):
+        source.note(f"has {source.called(key)}={found['hidden_size']} for {heads} heads", "write heads of a width")
 
 
 def tied(source: Source) -> dict[str, Any]:

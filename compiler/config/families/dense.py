@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from compiler.config.families import again, decoder, gemma, mixers, own
+from compiler.config.families import again, decoder, gemma, mixers, own, remote
 from compiler.config.families.common import (
     BIASED,
     COHERE,
@@ -55,6 +55,7 @@ DENSE: Mapping[str, Parts] = {
         always(**no_positions),
         other("embedding_norm", hidden=2),
     ),
+    "chatglm": (remote.chatglm,),
     "cohere": (*COHERE, mixers.normed("use_qk_norm", "per_layer")),
     "cohere2": (*COHERE, windowed(pattern="sliding_window_pattern", default=4)),
     "cwm": (*LLAMA, windowed(every(4, 0))),
@@ -109,6 +110,7 @@ DENSE: Mapping[str, Parts] = {
         mixers.gated(None),
         windowed(mixers.fourth_last),
     ),
+    "nemotron-nas": (sizes(intermediate_size="", num_key_value_heads=""), layers(), attention_bias, remote.pruned),
     "nanochat": (*LLAMA, attention_bias, plain_mlp, always(norm_weights=0)),
     "nemotron": (*BIASED, layer_norm("norm_eps"), plain_mlp),
     "olmo": (*LLAMA, attention_bias, always(norm_weights=0)),
@@ -138,6 +140,11 @@ DENSE: Mapping[str, Parts] = {
         plain_mlp,
         decoder.biases(attention_bias="use_bias", mlp_bias="use_bias"),
         windowed(),
+    ),
+    "telechat2": (
+        sizes(num_hidden_layers="n_layer", num_attention_heads="n_head", intermediate_size="ffn_hidden_size"),
+        layers(),
+        remote.telechat2,
     ),
     "telechat3": LLAMA,
     "vaultgemma": (*GEMMA, windowed(every(2))),

@@ -8,6 +8,7 @@ from typing import Any
 from compiler.config.families.feeds import frequency, shared
 from compiler.config.families.mixers import FULL, SLIDING, words
 from compiler.config.families.source import Source
+from compiler.errors import short
 from compiler.specs.limits import LAYERS
 
 
@@ -85,18 +86,31 @@ def laguna(source: Source) -> dict[str, Any]:
     return {"layer_types": types, "sliding_window": source.positive("sliding_window"), "blocks": found}
 
 
+def listed_experts(source: Source, count: int, first: int, last: int) -> list[bool]:
+    """Layers with experts by `mlp_layer_types`, or by numbers in `moe_layers_enum`, a list or a text; else those from `first` to `last`."""
+    marks, said = source.each("mlp_layer_types", str, count), source.find("moe_layers_enum")
+    if marks:
+        return [word == "sparse" for word in marks]
+    if isinstance(said, str):
+        found = re.fullmatch(r"[\d, ]*", said)
+        if found is None or len(said) > LONGEST:
+            source.note(f"has moe_layers_enum={short(repr(said))}", "write numbers of layers between commas")
+            return [False] * count
+        return [i in {*map(int, re.findall(r"\d{1,4}", said))} for i in range(count)]
+    places = source.places("moe_layers_enum")
+    return [i in places if places is not None else first <= i <= last for i in range(count)]
+
+
+LONGEST = 8 * LAYERS
+"""Characters of a text with numbers of layers."""
+
+
 def step3p5(source: Source) -> dict[str, Any]:
     """Layers with a window have more heads, and each head a gate. Published files list layers with experts as a text, and say the
     other heads within `attention_other_setting`.
     """
-    count, dense = source.layers(), 3
+    count = source.layers()
     types = words(source, "layer_types", (FULL, SLIDING)) or [FULL] * count
-    listed = source.data.get("moe_layers_enum")
-    marks = source.each("mlp_layer_types", str, count)
-    routed = [word == "sparse" for word in marks] if marks else [i >= dense for i in range(count)]
-    if marks is None and listed is not None:
-        found = {int(text) for text in re.findall(r"\b\d{1,4}\b", str(listed))}
-        routed = [i in found for i in range(count)]
     heads = source.positive("num_sliding_attention_heads") or source.within("attention_other_setting").size(
         "num_attention_heads"
     )
@@ -107,7 +121,7 @@ def step3p5(source: Source) -> dict[str, Any]:
         "num_experts": source.required("n_routed_experts"),
         "num_experts_per_tok": source.required("num_experts_per_tok"),
         "moe_intermediate_size": source.required("moe_intermediate_size"),
-        "moe_layer_freq": frequency(routed),
+        "moe_layer_freq": frequency(listed_experts(source, count, first=3, last=count)),
         "num_nextn_predict_layers": source.integer("num_nextn_predict_layers", 0),
         "scoring_func": "sigmoid",
         "routed_scaling_factor": source.number("moe_router_scaling_factor", 1.0),

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from compiler.config.families import compressed, decoder, feeds, mixers, own_heads, own_latent, own_routed
+from compiler.config.families import (
+    compressed,
+    convolved,
+    decoder,
+    feeds,
+    mixers,
+    own_heads,
+    own_latent,
+    own_routed,
+    remote,
+)
 from compiler.config.families.common import (
     COHERE,
     COUNTED,
@@ -134,9 +144,16 @@ ROUTED: Mapping[str, Parts] = {
     "granitemoe": EXPERTS,
     "granitemoe_swa": (*EXPERTS, always(attention_sinks=True), windowed(every(4, 0))),
     "granitemoeshared": EXPERTS,
+    "grok-1": (*LLAMA, SANDWICH, feeds.softmax, remote.grok),
     "hunyuan_v1_moe": (*LLAMA, attention_bias, head_norms, own_routed.hunyuan),
     "hy_v4": (*MLA, feeds.listed(default=1), mixers.indexer(4), feeds.deepseek_router(factor=2.827), own_latent.hy_v4),
     "hy_v3": (*LLAMA, attention_bias, head_norms, feeds.listed(COUNTED, first=1), own_routed.hy_router),
+    "inkling_text": (
+        sizes(intermediate_size=""),
+        layers(),
+        convolved.inkling,
+        decoder.other("embedding_norm", hidden=1),
+    ),
     "kimi_k2": DEEPSEEK,
     "kolibri1": (
         sizes(intermediate_size=""),
@@ -190,6 +207,7 @@ ROUTED: Mapping[str, Parts] = {
         qkv_bias,
         windowed(own_routed.sixth),
         own_heads.mimo_v2,
+        remote.mimo_pattern,
         feeds.listed(first=1),
         feeds.deepseek_router(),
     ),
@@ -211,7 +229,9 @@ ROUTED: Mapping[str, Parts] = {
     "qwen3_moe": (*QWEN, attention_bias, head_norms, feeds.qwen, feeds.qwen_router),
     "sarvam_mla": (*LATENT, feeds.deepseek_router(factor=2.5)),
     "sarvam_moe": GLM_MOE,
+    "step3_text": (sizes(num_key_value_heads=""), layers(), remote.step3),
     "step3p5": (*LLAMA, attention_bias, head_norms, own_heads.step3p5),
     "solar_open": (sizes(intermediate_size=""), *GLM_MOE[1:4], feeds.listed(first=0), feeds.deepseek_router()),
+    "zaya": (sizes(intermediate_size=""), layers(), convolved.zaya),
 }
 """Families with routed experts."""

@@ -62,4 +62,8 @@ def _encoder(said: Mapping[str, Any]) -> float | None:
     patch = (first("patch_size", most=1024) or 14) ** 2 * (first("temporal_patch_size", most=64) or 1) * 3 * hidden
     merge, out = (first("spatial_merge_size", most=64) or 1) ** 2, first("out_hidden_size")
     merger = merge * hidden * (merge * hidden + out) if out else 0
+    if out and str(said.get("model_type")).startswith(
+        "glm4v"
+    ):  # blocks as wide as what it puts out, and an MLP at the end
+        merger, width = merge * hidden * out + out**2 + 3 * out * width, out
     return float(depth * (4 * hidden**2 + gated * hidden * width) + patch + merger)

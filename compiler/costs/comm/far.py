@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.cluster.spans import SPANS
 from compiler.costs.arrays import Array, array
@@ -29,13 +30,16 @@ def reaches(config: Config, plans: Many, kinds: Sequence[str]) -> dict[str, Reac
     found = _closed(config, plans, kinds)
     if found is not None:
         return found
-    worlds = [lay_out(plans.config(config, at)) for at in range(len(plans.tp))]
-    return {kind: _column(kind, [reach(world, kind) for world in worlds]) for kind in kinds}
+    first, like = plans.distinct(plans.degrees)
+    worlds = [lay_out(plans.config(config, at)) for at in first]
+    return {kind: _column(kind, [reach(world, kind) for world in worlds], like) for kind in kinds}
 
 
-def _column(kind: str, each: Sequence[Reach]) -> Reach:
-    size, domains = (array([getattr(one, name) for one in each])[:, None] for name in ("size", "domains"))
-    return Reach(kind, size, np.array([[SPANS.index(str(one.span))] for one in each], dtype=np.int8), domains)
+def _column(kind: str, each: Sequence[Reach], like: NDArray[np.intp]) -> Reach:
+    """Those of plans that are `like` the ones at these places."""
+    size, domains = (array([getattr(one, name) for one in each])[like, None] for name in ("size", "domains"))
+    spans = np.array([SPANS.index(str(one.span)) for one in each], dtype=np.int8)
+    return Reach(kind, size, spans[like, None], domains)
 
 
 def _closed(config: Config, plans: Many, kinds: Sequence[str]) -> dict[str, Reach] | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from compiler.blocks.block import Block
-from compiler.costs import kept, moved
+from compiler.costs import kept, moved, streams
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import (
@@ -52,7 +52,7 @@ def stored_each(case: Case) -> Array:
         return case.running.layers * kept.layer_input(case, forward)
     if "products" in case.rebuilt:
         return kept.products(case, forward)
-    stored = case.running.sum(lambda block: kept.block(case, forward, block))
+    stored = case.running.sum(lambda block: kept.block(case, forward, block)) + streams.stored(case, forward)
     if case.workload.cuda_graphs == "layer":  # each graph's own copy of its layer's input (assumed)
         stored = stored + case.running.layers * kept.layer_input(case, forward)
     if "core_attn" not in case.rebuilt:
@@ -64,7 +64,7 @@ def working_set(case: Case) -> Array:
     """The longest prefill of one micro-batch: hidden states, the largest part of a layer, and logits of last tokens."""
     forward, _ = chunked(case, whole_sequences(case, "prefill", case.workload.longest), case.workload.longest)
     hidden = 3 * kept.layer_input(case, forward)
-    experts = kept.experts(case, forward) + case.activation_bytes * case.model.hidden_size * kept.pairs(case, forward)
+    experts = kept.experts(case, forward) + case.activation_bytes * case.model.expert_hidden * kept.pairs(case, forward)
 
     def each(block: Block) -> Array:
         if block.mixes:
@@ -102,7 +102,7 @@ def _loss(case: Case, forward: Forward) -> Array:
 
 def permuted_bytes(case: Case, forward: Forward) -> Array:
     """Memory traffic of the copies of tokens on their way to experts and back, of all layers of a stage."""
-    each = case.activation_bytes * (case.model.hidden_size + ROW_ELEMENTS) * kept.pairs(case, forward)
+    each = case.activation_bytes * (case.model.expert_hidden + ROW_ELEMENTS) * kept.pairs(case, forward)
     return PERMUTE_PASSES * case.running.moe * each * case.model.moe
 
 

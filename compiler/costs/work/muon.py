@@ -52,6 +52,6 @@ def _matrix(case: Case, curve: Kernel, n: Array, k: Array) -> Array:
     """All steps of one matrix."""
     short, long, peak = np.minimum(n, k), np.maximum(n, k), case.hardware.gpu
     speed, each = peak_flops(peak, "bf16"), ACTIVATION_BYTES["bf16"] / peak.memory_bandwidth
-    tall = curve.seconds(2 * short**2 * long / speed, each * (2 * short * long + short**2), short)
-    square = curve.seconds(2 * short**3 / speed, each * 3 * short**2, short)
+    tall = curve.seconds(2 * short**2 * long / speed, each * (2 * short * long + short**2), short, short, long)
+    square = curve.seconds(2 * short**3 / speed, each * 3 * short**2, short, short, short)
     return np.asarray(case.workload.muon_steps * (2 * tall + square))

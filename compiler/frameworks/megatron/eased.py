@@ -25,7 +25,9 @@ def length(config: Config) -> int:
 def eased(config: Config) -> Config:
     """The same without those options."""
     names = [name for name, *_ in _idle(config)]
-    args = list(without(config.framework.args, *names)) if names else config.framework.args
+    if not names:
+        return config
+    args = list(without(config.framework.args, *names))
     return replace(config, framework=replace(config.framework, args=args))
 
 

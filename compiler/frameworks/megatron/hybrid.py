@@ -116,6 +116,9 @@ def _indexer(model: Model) -> Iterator[Option]:
 def lost(model: Model) -> Iterator[tuple[str, Any, str]]:
     """Key, value and why: kinds that Megatron builds in no way, or not beside each other."""
     found = stack(model)
+    if any(block.again for layer in found.layers for block in layer):
+        yield "blocks", "again", "every layer has weights of its own"
+        return
     yield from _sizes_lost(model)
     if next(iter(options(model)), None) is not None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, check, rule
+from compiler.checks import Check, check, rule, warned
 from compiler.frameworks.megatron.keys import GRAPHED, eight_bits, four_bits
 from compiler.frameworks.megatron.options import given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
@@ -212,6 +212,8 @@ def _modules(config: Config) -> Iterator[Check]:
     workload, modules = config.workload, config.workload.recompute_modules
     scaled = workload.precision != "fp8" or recipe(config) != "delayed"
     needs = (
+        ("mhc", config.model.streams > 1, "a model with hyper-connections"),
+        ("mhc", "mlp" not in modules, "no mlp among them"),
         ("mla_up_proj", config.model.mla, "multi-head latent attention"),
         ("moe", not workload.overlapped_dispatch, "workload.overlapped_dispatch=false"),
         ("moe_act", config.model.moe, "a model with experts"),
@@ -231,6 +233,14 @@ def _modules(config: Config) -> Iterator[Check]:
                 f"({source(config, 'transformer/transformer_config.py')})",
                 fix=f"write workload.recompute_modules=[{rest}]" if rest else "leave workload.recompute_modules out",
             )
+    if "mhc" in modules:
+        yield warned(
+            "megatron-recompute-mhc",
+            observed="mhc",
+            limit="modules of the release",
+            message=f"{source(config, 'transformer_config.py')} has no hyper-connections and no module mhc; its main branch has both",
+            fix="run that one, or leave mhc out of workload.recompute_modules",
+        )
 
 
 def _text(value: object) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from compiler.report.draw.scale import WIDTH, Scale, color, legend, said
 from compiler.report.figures import Lanes, Piece
@@ -25,8 +24,7 @@ KINDS = {
 KINDS |= {"R": "more of the same"}
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A part of the step, and where it is drawn."""
 
     scale: Scale

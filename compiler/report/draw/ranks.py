@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from compiler.report.draw.scale import LETTER, WIDTH
 from compiler.report.figures import GroupsOf, RankGrid
@@ -19,8 +18,7 @@ FEW, LARGE = 512, 16
 """So few ranks have larger squares."""
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """Squares of a node beside and above each other, and nodes of a leaf beside each other."""
 
     columns: int

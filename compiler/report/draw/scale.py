@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from compiler.words import number, readable, seconds
 
@@ -14,8 +14,7 @@ LETTER = 7.0
 """Width of a letter of a label."""
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """Values from `low` to `high` on positions from `start` to `end`."""
 
     low: float

@@ -8,7 +8,7 @@ from typing import Any
 from compiler.plan import Plan
 from compiler.report.blocks import Section
 
-REPORT, CONSOLE = (130, 90)
+REPORT, CONSOLE = (130, None)
 
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:

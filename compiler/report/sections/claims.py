@@ -11,7 +11,7 @@ from compiler.words import readable
 
 WORDS = {"holds": "holds", "fails": "**fails**", "not_applicable": "not applicable"}
 
-REPORT, CONSOLE = (120, 60)
+REPORT, CONSOLE = (120, None)
 
 
 def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:

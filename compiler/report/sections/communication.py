@@ -11,7 +11,7 @@ from compiler.report.blocks import Block, Section, Table, shown
 from compiler.report.told import told
 from compiler.words import readable, seconds
 
-REPORT, CONSOLE = (100, 90)
+REPORT, CONSOLE = (100, None)
 
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:

@@ -10,7 +10,7 @@ from compiler.plan import Plan
 from compiler.report.blocks import Items, Section, shown
 from compiler.report.harm import worst
 
-REPORT, CONSOLE = (20, 50)
+REPORT, CONSOLE = (20, None)
 
 
 def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:

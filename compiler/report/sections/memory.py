@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from compiler.plan import Plan
@@ -15,7 +14,7 @@ from compiler.words import gigabytes
 HELD = ("weights", "gradients", "optimizer", "activations", "kv_cache", "other")
 PARTS = (*HELD, "total", "capacity")
 
-REPORT, CONSOLE = (80, 20)
+REPORT, CONSOLE = (80, None)
 
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
@@ -53,7 +52,7 @@ def _bar(contents: Mapping[str, Any], label: str, path: str) -> Bar:
 
 def _around(contents: Mapping[str, Any], bar: Bar, path: str) -> Bar:
     low, high = (numbered(contents, f"{path}.total_{end}_bytes", end) for end in ("low", "high"))
-    return replace(bar, low=low, high=high)
+    return bar._replace(low=low, high=high)
 
 
 def _figure(whose: str, bars: list[Bar], contents: Mapping[str, Any], path: str) -> Bars:

@@ -9,7 +9,7 @@ from compiler.frameworks.adapter import adapter
 from compiler.plan import Plan
 from compiler.report.blocks import Section, Table
 
-REPORT, CONSOLE = (30, 90)
+REPORT, CONSOLE = (30, None)
 
 
 def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:

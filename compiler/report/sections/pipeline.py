@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from compiler.costs.timeline import TAIL, Timeline, timeline
 from compiler.plan import Plan
 from compiler.report.blocks import Section
 from compiler.report.breakdown import STEP
 from compiler.report.figures import Lanes, Piece
 from compiler.report.told import numbered
 
-REPORT, CONSOLE = (95, 90)
+if TYPE_CHECKING:
+    from compiler.costs.timeline import Timeline
+
+REPORT, CONSOLE = (95, None)
 
 
 def of(plan: Plan) -> Timeline | None:
     """The timeline of a plan that trains; None of another one, and where its schedule does not exist for its numbers."""
     if not plan.alone or plan.costs.projection is None:
         return None
+    from compiler.costs.timeline import timeline  # what serves has no need of it
     from compiler.speed import calibrated
 
     return timeline(plan.world, calibrated.of(plan.config), plan.costs.projection)
@@ -40,6 +43,6 @@ def _lanes(contents: Mapping[str, Any], found: Timeline) -> Lanes:
         "writes timeline.json, the same for Perfetto.",
         lanes=lanes,
         pipeline_s=found.pipeline_s,
-        tail=tuple(numbered(contents, f"{path}.{key}", words[key]) for key in TAIL),
+        tail=tuple(numbered(contents, f"{path}.{key}", words[key]) for key in found.tail),
         whole=numbered(contents, f"{path}.step_time_s", "step"),
     )

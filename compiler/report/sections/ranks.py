@@ -13,7 +13,7 @@ from compiler.report.blocks import Section
 from compiler.report.figures import GroupsOf, RankGrid
 from compiler.world import World
 
-REPORT, CONSOLE = (45, 90)
+REPORT, CONSOLE = (45, None)
 
 
 def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:

@@ -10,7 +10,7 @@ from compiler.report.blocks import Section, Table
 from compiler.report.told import told
 from compiler.words import number
 
-REPORT, CONSOLE = (110, 90)
+REPORT, CONSOLE = (110, None)
 
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:

@@ -10,7 +10,7 @@ from compiler.report.blocks import Section, Table
 from compiler.report.told import told
 from compiler.words import gigabytes
 
-REPORT, CONSOLE = (60, 90)
+REPORT, CONSOLE = (60, None)
 
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:

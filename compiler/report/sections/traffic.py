@@ -7,10 +7,15 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.report.blocks import Row, Section, Table, shown
+from compiler.report.figures import Heat
+from compiler.report.told import Number, told
+from compiler.traffic.matrices import between_leaves
 from compiler.words import readable, seconds
 
-REPORT, CONSOLE = (105, 95)
+REPORT, CONSOLE = (105, None)
 
+LEAVES, RANKS = 256, 16_384
+"""Of plans whose matrix of leaves is drawn."""
 HEAD = (
     *("phase", "group", "span", "leaves each"),
     *("within NVLink", "within nodes", "within leaves", "between leaves", "between pods"),
@@ -32,13 +37,36 @@ ABOUT = (
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
     if plan.alone:
-        rows = tuple(map(_row, contents["traffic"]))
+        rows = tuple(_row(contents, index) for index in range(len(contents["traffic"])))
         file = " `traffic.npz` has them by rank, leaf and link." * plan.config.traffic
-        yield Section("Where traffic goes", shown([(ABOUT + file) * bool(rows), Table(HEAD, rows)]))
+        figures = _figures(plan) if rows else ()
+        yield Section("Where traffic goes", shown([(ABOUT + file) * bool(rows), *figures, Table(HEAD, rows)]))
 
 
-def _row(row: Mapping[str, Any]) -> Row:
-    sent = (readable(float(row["bytes"][span])) for span in ("nvlink", "node", "leaf", "pod", "fabric"))
+def _figures(plan: Plan) -> Iterator[Heat]:
+    """Bytes from leaf to leaf, of each phase; where there are several leaves, and no more than can be drawn."""
+    found, names = plan.only.traffic, plan.world.slots.leaf_names
+    if found is None or not 1 < len(names) <= LEAVES or found.places.ranks > RANKS:
+        return
+    for phase, cells in between_leaves(found):
+        yield Heat(
+            name=f"traffic {phase}",
+            title=f"Traffic from leaf to leaf, {phase}",
+            about="A row sends and a column receives; the stronger the color, the more, on a logarithmic scale.",
+            labels=names,
+            rows="from",
+            columns="to",
+            cells=tuple(
+                (row, column, Number("bytes", sent, f"traffic.npz#{phase}.leaves.{row}.{column}"))
+                for row, column, sent in cells
+            ),
+        )
+
+
+def _row(contents: Mapping[str, Any], index: int) -> Row:
+    row, path = contents["traffic"][index], f"traffic.{index}"
+    spans = ("nvlink", "node", "leaf", "pod", "fabric")
+    sent = (told(contents, f"{path}.bytes.{span}", lambda value: readable(float(value))) for span in spans)
     shared = (str(row["groups_per_nic"]), str(row["groups_per_uplink"]))
     where = (row["phase"], row["kind"], row["span"], str(row["leaves"]))
-    return (*where, *sent, *shared, LINKS[row["bottleneck"]], seconds(row["seconds"]))
+    return (*where, *sent, *shared, LINKS[row["bottleneck"]], told(contents, f"{path}.seconds", seconds))

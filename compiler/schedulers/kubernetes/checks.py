@@ -72,6 +72,7 @@ def of_job(target: str, job: Job, options: Any, *, mpi: bool) -> Iterator[Check]
     yield from _network(job)
     yield from _numa(job)
     yield from _spares(job, target)
+    yield from _spans(job, target)
     if job.mpi is not None and not mpi:
         yield check(
             "mpi",
@@ -190,4 +191,15 @@ def _spares(job: Job, target: str) -> Iterator[Check]:
             limit=0,
             message=f"launch.spare_nodes={job.launch.spare_nodes} has no effect under scheduler={target}, which takes any node for a lost one",
             fix="leave it out for Kubernetes",
+        )
+
+
+def _spans(job: Job, target: str) -> Iterator[Check]:
+    if job.launch.spans == "require":
+        yield warned(
+            "spans-required",
+            observed="require",
+            limit="warn",
+            message=f"launch.spans=require has no effect under scheduler={target}: no pod knows which switches its node hangs on",
+            fix="pin the plan, or ask for topology-aware scheduling; and leave launch.spans out for Kubernetes",
         )
