@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.rows import kernels as measured
+from benchmarks.rows.hardware import nominal
 from compiler.costs.arrays import array
 from compiler.costs.calibration import KernelCurve, Measured
 from compiler.costs.grid import Grid
@@ -51,13 +52,13 @@ def test_every_engine_has_curves_on_every_gpu(gpu: str) -> None:
         assert {"prefill_128", "decode_128", "decode_latent"} <= set(found["core"])
 
 
-def _sizes(curve: Measured) -> list[np.ndarray]:  # type: ignore[type-arg]  # of floats
+def _sizes(curve: Measured) -> list[np.ndarray]:
     return [array(64.0)] * len(curve.grid.axes)
 
 
 def test_no_gpu_takes_anothers_curve_where_it_has_its_own() -> None:
     def on(name: str) -> Hardware:
-        return measured.nominal(name)
+        return nominal(name)
 
     b200, b300 = (calibrated.served(on(name), "sglang") for name in ("b200", "b300"))
     assert b200.gemm["bf16"] != b300.gemm["bf16"]
@@ -66,7 +67,7 @@ def test_no_gpu_takes_anothers_curve_where_it_has_its_own() -> None:
 
 
 def test_what_a_site_measured_anew_stays() -> None:
-    shipped = calibrated.curves(measured.nominal("h100_80gb"))
+    shipped = calibrated.curves(nominal("h100_80gb"))
     own = replace(shipped, gemm={**shipped.gemm, "bf16": PLAIN})
     found = kernels.on(own, "h100_80gb", "vllm", shipped)
     assert found.gemm["bf16"] is PLAIN
