@@ -86,6 +86,11 @@ def test_folders_are_found_in_a_checkout_and_in_an_installed_package(
 class TestBytecode:
     """Compiled templates are kept where Python keeps compiled modules."""
 
+    @pytest.fixture(autouse=True)
+    def kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever the environment says of it."""
+        monkeypatch.setattr("sys.dont_write_bytecode", False)
+
     def test_what_was_compiled_is_not_compiled_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         text = self.rendered(tmp_path, monkeypatch)
         (kept,) = tmp_path.rglob("*.pyc")

@@ -93,7 +93,8 @@ def test_every_rule_has_a_case() -> None:
     texts = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules]
     names = {f"sglang-{name}" for text in texts for name in re.findall(r'"(?:sglang|\{name\})-([a-z0-9-]+)"', text)}
     assert len(names) > 25
-    assert names - {name for name, *_ in (*CASES, *contexts.CASES)} == set()
+    elsewhere = {"sglang-state-groups"}  # hybrids have a file of their own
+    assert names - {name for name, *_ in (*CASES, *contexts.CASES)} == elsewhere
 
 
 @pytest.mark.parametrize(("name", "config", "values"), [row[:3] for row in contexts.CASES])

@@ -94,7 +94,7 @@ def _attention(case: Case, forward: Forward, gpu: GpuCalibration) -> tuple[Array
 def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> tuple[Array, Array]:
     """Seconds, and the number of products."""
     peak = case.hardware.gpu
-    seconds = launches = weights = 0 * case.running.layers
+    seconds = busy = launches = weights = 0 * case.running.layers
     for item in gemms(case):
         precision = case.products(item.role)
         weight, size = case.read_bytes(item.role), ELEMENT_BYTES[precision]
@@ -102,11 +102,13 @@ def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -
         work = 2 * forward.tokens * item.n * item.k / flops.peak_flops(peak, precision)
         moved = item.k * (weight * item.n + size * forward.tokens) + 2 * forward.tokens * item.n
         moved = moved / peak.memory_bandwidth
-        each = _beyond(case, curve, curve.seconds(work, moved, forward.tokens, forward.tokens, item.n, item.k))
-        seconds = seconds + item.count * each
+        each = curve.seconds(work, moved, forward.tokens, forward.tokens, item.n, item.k)
+        seconds = seconds + item.count * _beyond(case, curve, each)
+        busy = busy + item.count * np.maximum(each - curve.launch_s, 0.0)
         launches = launches + item.count
         weights = weights + item.count * item.n * item.k
-    return seconds * np.maximum(1.0, held.dense_gemm / np.maximum(weights, 1)), launches
+    declared = np.maximum(1.0, held.dense_gemm / np.maximum(weights, 1)) - 1.0  # more weights, in no more kernels
+    return seconds + declared * busy, launches
 
 
 def _beyond(case: Case, curve: Kernel, seconds: Array) -> Array:
@@ -131,8 +133,7 @@ def _grouped(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) ->
     moved = weight_bytes * matrices(model) * touched * hidden * width + pairs * (4 * hidden + 6 * width)
     rows = pairs / case.local_experts
     each = curve.seconds(work, moved / peak.memory_bandwidth, rows, rows, touched, hidden * width)
-    each = np.maximum(
-        each - curve.launch_s * case.workload.train, 0.0
-    )  # no work, where no expert is chosen, takes no launch either
+    busy = np.maximum(each - curve.launch_s, 0.0)
     derived = case.running.moe * case.local_experts * matrices(model) * hidden * width
-    return case.running.moe * each * np.maximum(1.0, held.moe_gemm / np.maximum(derived, 1))
+    declared = np.maximum(1.0, held.moe_gemm / np.maximum(derived, 1)) - 1.0
+    return case.running.moe * ((busy if case.workload.train else each) + declared * busy)

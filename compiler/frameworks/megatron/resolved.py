@@ -85,7 +85,7 @@ def read(args: Any, config: Any) -> Resolved:
         "sequence parallel": config.sequence_parallel,
         "recompute": again,
         "recomputed modules": sorted(config.recompute_modules) if again == "selective" else None,
-        "distributed optimizer": args.use_distributed_optimizer,
+        "distributed optimizer": args.use_distributed_optimizer or args.use_layer_wise_distributed_optimizer,
         "sharding": args.data_parallel_sharding_strategy if args.use_megatron_fsdp else None,
         "gradients": "float32" if args.accumulate_allreduce_grads_in_fp32 else _name(args.params_dtype),
         "masters": _name(args.main_params_dtype),
