@@ -57,7 +57,11 @@ def _complete(report: Report, name: str) -> Report:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks by what a test reaches. Of a test that compiles whole plans the first case is quick: the others show it of other values."""
+    """Marks by what a test reaches. Of a test that compiles whole plans the first case is quick: the others show it of other values.
+
+    Tests of a real Slurm mostly wait: they come first, so that another worker computes meanwhile.
+    """
+    items.sort(key=lambda item: not item.path.name.startswith("test_slurm_"))
     seen = set[str]()
     for item in items:
         found = {*marks(item)}
