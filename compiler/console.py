@@ -20,8 +20,6 @@ from compiler.report.verdict import answers
 if TYPE_CHECKING:
     from compiler.searches.find import Found
 
-FOLDED = 5
-"""Warnings that are said whole; of the others the ids."""
 COLORS = {"good": "\033[32m", "unsure": "\033[33m", "bad": "\033[31m", "bold": "\033[1m", "": "\033[0m"}
 """Of a terminal: a few words in color need no library, and rich takes longer to import than a plan to print."""
 
@@ -35,11 +33,8 @@ def summary(plan: Plan, folder: Path) -> None:
     for name, value, mood in rows:
         print(f"{_colored(f'{name:{width}}', mood)}  {line(value)}")
     warnings = worst(plan.checks)
-    for check in warnings[:FOLDED]:
+    for check in warnings:
         print(f"{_colored('warning:', 'unsure')} {check.problem}")
-    if warnings[FOLDED:]:
-        ids = ", ".join(dict.fromkeys(check.id for check in warnings[FOLDED:]))
-        print(f"and {len(warnings) - FOLDED} less harmful warnings, told in report.md: {ids}")
 
 
 def compiled(plan: Plan, folder: Path) -> dict[str, Any]:
