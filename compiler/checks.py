@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from functools import partial, wraps
 from typing import Any, ParamSpec
 
 from compiler.errors import Problem
+from compiler.frozen import dataclass
 
 P = ParamSpec("P")
 

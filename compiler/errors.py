@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from compiler.frozen import dataclass
 
 SHOWN = 60
 """Characters of a value that a message quotes."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from compiler.frozen import dataclass
 from compiler.layout import loads
 from compiler.layout.balance import Balance, balanced, imbalance, moved
 from compiler.layout.experts import ExpertBlocks

@@ -5,9 +5,10 @@ docs/glossary.md is written from here. Each member of an enum is its own text, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
+
+from compiler.frozen import dataclass
 
 
 class Word(StrEnum):

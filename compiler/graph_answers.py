@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from compiler.frozen import dataclass
 from compiler.rank_graph import rank_graph, span_of
 from compiler.traffic.pairs import pairs
 from compiler.traffic.places import places

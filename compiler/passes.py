@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from compiler import invariants
@@ -12,6 +12,7 @@ from compiler.claims.judge import Verdict, judge, strict_checks
 from compiler.costs.total import Costs, cost, held
 from compiler.errors import CompilerError, InvariantError
 from compiler.frameworks.lay_out import lay_out
+from compiler.frozen import dataclass
 from compiler.invariants import memory
 from compiler.plan import Part, Plan
 from compiler.schedulers import registry

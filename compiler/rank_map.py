@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from compiler.cluster.devices import devices
 from compiler.cluster.layout import AXES
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.world import World
 

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from compiler.config.sealed import sealed
 from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, WriteError
 from compiler.fixes import Budget, tried
+from compiler.frozen import dataclass
 from compiler.naming import default_name, digest, job_name, words
 from compiler.pools import compile_any
 from compiler.specs.config import Config

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from compiler.cluster.layout import Layout
 from compiler.cluster.packing import Blocks
+from compiler.frozen import dataclass
 from compiler.layout.traits import Traits
 from compiler.specs.config import Config
 from compiler.specs.degrees import Degrees

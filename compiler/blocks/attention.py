@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Optional
 
 from compiler.blocks.block import Block, Cache, Matrix, Part, Parts, Score
 from compiler.blocks.recurrent import convolved, inputs
 from compiler.blocks.sizes import Sizes, size
+from compiler.frozen import dataclass
 from compiler.specs.fields import between, choice
 from compiler.specs.limits import TOKENS, WIDTH
 

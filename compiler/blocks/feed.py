@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from compiler.blocks.block import Block, Matrix, Part, Parts
 from compiler.blocks.sizes import Sizes, size
+from compiler.frozen import dataclass
 from compiler.specs.fields import between
 from compiler.specs.limits import EXPERTS, WIDTH
 

@@ -4,11 +4,11 @@ keys (DeepSeek-V4).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from compiler.blocks.block import Block, Cache, Matrix, Part, Parts, Score
 from compiler.blocks.sizes import Sizes, size
+from compiler.frozen import dataclass
 from compiler.specs.fields import between, choice
 from compiler.specs.limits import TOKENS, WIDTH
 

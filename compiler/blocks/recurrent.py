@@ -6,11 +6,11 @@ model_executor/layers/mamba/mamba_utils.py). Heads are dealt out to tp ranks, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from compiler.blocks.block import Block, Matrix, Part, Parts
 from compiler.blocks.sizes import Sizes, size
+from compiler.frozen import dataclass
 from compiler.specs.fields import between
 from compiler.specs.limits import WIDTH
 

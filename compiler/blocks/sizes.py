@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from compiler.blocks.block import Block, Part
+from compiler.frozen import dataclass
 from compiler.specs.fields import between
 from compiler.specs.limits import PARAMETERS, WIDTH
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from compiler.blocks.block import Block, Matrix, Part, Parts
 from compiler.blocks.recurrent import STATE_BYTES, convolved, inputs, joined, output
 from compiler.blocks.sizes import Sizes, size
+from compiler.frozen import dataclass
 from compiler.specs.fields import between
 from compiler.specs.limits import WIDTH
 

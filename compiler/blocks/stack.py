@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from compiler.blocks.block import Block
 from compiler.blocks.kinds import NONE, make
+from compiler.frozen import dataclass
 from compiler.specs.model import Model
 
 BETWEEN = "+"

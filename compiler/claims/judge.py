@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from compiler.checks import Check, failed
 from compiler.errors import ConfigError
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 from compiler.specs.expect import Claim
 from compiler.words import readable

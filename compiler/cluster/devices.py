@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from compiler.frozen import dataclass
 from compiler.specs.hardware import Hardware
 from compiler.specs.site import Site
 

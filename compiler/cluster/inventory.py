@@ -6,10 +6,10 @@ import csv
 import io
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import lru_cache
 
 from compiler.errors import ConfigError, short
+from compiler.frozen import dataclass
 from compiler.inputs import table
 from compiler.words import natural, whole
 

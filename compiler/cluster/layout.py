@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from compiler.cluster.share import Share, split
 from compiler.cluster.slots import Slots
 from compiler.cluster.spans import SPANS, spans
+from compiler.frozen import dataclass
 from compiler.glossary import AxisName
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Axis, Grid, GroupKind, Ranks, Run

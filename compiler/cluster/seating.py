@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from compiler.cluster.share import Share, split
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 from compiler.specs.degrees import resolve
 from compiler.specs.workload import ROLES

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.specs.config import Config
 

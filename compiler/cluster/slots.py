@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from compiler.cluster.inventory import Host
 from compiler.cluster.share import Share
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.specs.hardware import Hardware
 from compiler.words import natural

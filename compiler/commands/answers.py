@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from compiler.frozen import dataclass
 
 Collective = Mapping[str, Any]
 """A row of `communication` of plan.json."""

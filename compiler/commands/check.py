@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +16,7 @@ from compiler.commands.edits import CONFIG, Edit, again, compiled, made_by, of_f
 from compiler.commands.steady import steady
 from compiler.entry import Parser, finish, say
 from compiler.errors import CompilerError, ConfigError, shown
+from compiler.frozen import dataclass
 from compiler.waiting import waiting
 
 EXAMPLE = "example: python -m compiler.check out/NAME, or with what it was compiled from: parallel=tp8 hardware.inventory=hosts.csv"

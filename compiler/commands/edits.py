@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from compiler import __version__
 from compiler.errors import CompilerError, short
+from compiler.frozen import dataclass
 from compiler.plan import Plan
 from compiler.render import owned
 from compiler.render.artifacts import Artifact

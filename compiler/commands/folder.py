@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.commands.whole import holes, mismatches
 from compiler.document import SCHEMA
 from compiler.errors import ConfigError
+from compiler.frozen import dataclass
 from compiler.inputs import json_object, table, yaml_mapping
 from compiler.inputs.file import text as text_of
 from compiler.pooled import SCHEMA as POOLS

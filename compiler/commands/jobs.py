@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.errors import ConfigError
+from compiler.frozen import dataclass
 from compiler.inputs.file import text as text_of
 from compiler.nearest import one_of
 

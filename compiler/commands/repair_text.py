@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from compiler.failures import moves
 from compiler.failures.repair import NEAR
+from compiler.frozen import dataclass
 from compiler.plan import Plan
 from compiler.repairs.standing import Repaired
 from compiler.words import gigabytes, seconds

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
 from compiler.blocks.block import Block
 from compiler.blocks.stack import stack
+from compiler.frozen import dataclass
 from compiler.specs.model import Model
 
 LAYERS = ("model.layers", "language_model.model.layers", "model.language_model.layers")

@@ -6,10 +6,10 @@ Scales and zero points are counted; those of a whole channel or matrix are too f
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from compiler.config.modules import Module, Patterns
+from compiler.frozen import dataclass
 from compiler.specs.limits import WIDTH
 from compiler.specs.weights import Stored
 
@@ -30,7 +30,7 @@ class Recipe:
 
     default: Stored | None = None
     targets: tuple[tuple[Patterns, Stored | None], ...] = ()
-    ignored: Patterns = Patterns(())  # noqa: RUF009 (frozen)
+    ignored: Patterns = Patterns(())
     kinds: tuple[str, ...] = ("attention", "mlp", "shared_experts", "experts")
 
     def form(self, module: Module) -> Stored | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from compiler.costs.comm.algorithms import ALGORITHMS, Algorithm
 from compiler.costs.constants import ASSUMED_SHARPNESS, COLLECTIVE_LAUNCH_S, KERNEL_LAUNCH_S, scale_up_efficiency
 from compiler.costs.grid import Grid
 from compiler.costs.software import Engine, Software
+from compiler.frozen import dataclass
 from compiler.specs.fields import REQUIRED, between, numbers
 from compiler.specs.hardware import Hardware, Nvlink
 from compiler.specs.limits import BYTES, RANKS

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from compiler.costs.train import Train
+from compiler.frozen import dataclass
 from compiler.specs.workload import Workload
 
 DAY_S, HOUR_S = 86400.0, 3600.0

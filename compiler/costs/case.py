@@ -6,7 +6,7 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from compiler.costs.comm.buffers import buffer_bytes
 from compiler.costs.constants import ACTIVATION_BYTES, BUFFERS_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
 from compiler.costs.work.stages import Layers, chunks, layers
 from compiler.costs.work.widths import ELEMENT_BYTES, Widths, products, widths
+from compiler.frozen import dataclass
 from compiler.layout import loads
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.traits import Traits, by_degrees

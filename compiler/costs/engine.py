@@ -5,8 +5,6 @@ As with training, the work does not depend on the engine's constants; arrays of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from compiler.costs.arrays import Array, array
@@ -17,6 +15,7 @@ from compiler.costs.room import admitted
 from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
 from compiler.costs.work.forward import drafting, one_token, whole_sequences
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

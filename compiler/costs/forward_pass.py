@@ -6,7 +6,7 @@ The work does not depend on the engine's constants; arrays of any shape, one ent
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from compiler.costs.work import traffic
 from compiler.costs.work.forward import Forward
 from compiler.costs.work.gemms import gemms
 from compiler.costs.work.parts import Parts, parts
+from compiler.frozen import dataclass
 from compiler.specs.weights import WIDE
 
 

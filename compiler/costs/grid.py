@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.costs.arrays import Array, array
+from compiler.frozen import dataclass
 
 HUNDREDTHS = 100.0
 

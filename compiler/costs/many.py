@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.costs.arrays import Array
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 
 BATCH = 4096

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from compiler.costs.constants import DECODE_KEPT, PREFILL_KEPT
+from compiler.frozen import dataclass
 
 LARGEST_POOL = 32
 """Most instances of a pool in a ratio that is proposed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from compiler.costs.shape import Shape
 from compiler.costs.stage_time import stage_seconds
 from compiler.costs.work import traffic
 from compiler.costs.work.forward import busy_stages, chunked, drafting, one_token, whole_sequences
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

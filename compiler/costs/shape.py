@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from compiler.costs.case import Case, case
 from compiler.costs.comm.links import Reach, reach
 from compiler.costs.work.params import Counts, Totals, counts, totals
+from compiler.frozen import dataclass
 from compiler.world import World
 
 

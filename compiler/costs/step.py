@@ -5,7 +5,7 @@ framework makes of it. The work is free of the framework's constants, which are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from compiler.costs.work.forward import whole_sequences
 from compiler.costs.work.memory import update_bytes
 from compiler.costs.work.params import beside, rebuilt
 from compiler.costs.work.parts import Parts, parts
+from compiler.frozen import dataclass
 
 Waiting = Callable[[Array, Array], Array]
 """Seconds of a micro-batch forward and backward on each rank -> those that a step lasts beyond the slowest rank's own work."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from compiler.costs.replayed import pipeline
 from compiler.costs.shape import shape
 from compiler.costs.step import passes, work
 from compiler.costs.train import Train
+from compiler.frozen import dataclass
 from compiler.world import World
 
 REPEATS = "R"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from compiler.costs.serve import Decode, Prefill
 from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
 from compiler.costs.uncertainty import Uncertainty
+from compiler.frozen import dataclass
 from compiler.specs.workload import Workload
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from compiler.costs.uncertainty import Uncertainty
 from compiler.costs.work.forward import one_token, whole_sequences
 from compiler.costs.work.memory import Memory, memory
 from compiler.costs.work.params import Counts, Totals, stored_bytes
+from compiler.frozen import dataclass
 from compiler.world import World
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from compiler.costs.replayed import replayed
 from compiler.costs.shape import Shape
 from compiler.costs.step import step, work
 from compiler.costs.work import flops
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from compiler.costs.constants import EIGHTY
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

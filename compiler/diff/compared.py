@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 from compiler.commands.folder import AGAIN
@@ -14,6 +13,7 @@ from compiler.diff.topic import Topic
 from compiler.diff.verdict import MEANING, SERVES, Change, Verdict, worst
 from compiler.errors import ConfigError
 from compiler.frameworks.checkpoints import checkpoints
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

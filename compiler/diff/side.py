@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from compiler.diff.options import options
 from compiler.errors import ConfigError
 from compiler.frameworks.adapter import names
 from compiler.frameworks.checkpoints import Run
+from compiler.frozen import dataclass
 from compiler.inputs import json_object, yaml_mapping
 from compiler.inputs.file import text as text_of
 from compiler.pooled import SCHEMA as POOLS

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from compiler.diff.side import Part, Side
 from compiler.diff.verdict import Change
 from compiler.errors import short
+from compiler.frozen import dataclass
 
 Key = TypeVar("Key")
 FEW = 8

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from compiler.cluster.layout import Layout
 from compiler.failures.losses import Lost, Mask
 from compiler.failures.replicas import Replicas
+from compiler.frozen import dataclass
 from compiler.layout.grid import Grid, Ranks
 
 

@@ -5,12 +5,11 @@ Packed replicas talk within a leaf and die one by one; replicas that each have a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from compiler.failures.losses import Cluster
 from compiler.failures.replicas import Replicas
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from compiler.cluster.inventory import Host
 from compiler.cluster.layout import Layout
 from compiler.cluster.slots import Slots
 from compiler.errors import ConfigError, Problem, short
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.nearest import near, one_of
 

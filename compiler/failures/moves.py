@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from compiler.cluster.layout import Layout
 from compiler.failures.losses import Cluster, Lost
 from compiler.failures.repair import Machines, Seating
 from compiler.failures.replicas import Replicas
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 
 CHECKPOINT = -1

@@ -7,7 +7,6 @@ go are spares from then on. Nobody else moves: launchers that number nodes anew 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from compiler.cluster.inventory import Host
 from compiler.cluster.layout import Layout
 from compiler.failures.losses import Cluster, Lost, Mask
 from compiler.failures.replicas import Replicas
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 
 NEAR = ("rack", "leaf", "pod", "fabric")

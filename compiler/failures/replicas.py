@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from compiler.cluster.layout import Layout
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 
 CLOSED = ("tp", "cp", "pp", "etp", "ep")

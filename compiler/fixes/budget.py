@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass  # noqa: TID251 - what changes while it works is not frozen
 
 DEPTH = 4
 """Overrides, or sets of them, that may have to go together."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 from compiler.cluster.share import split
 from compiler.fixes import change
 from compiler.frameworks.adapter import adapter
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 from compiler.specs.degrees import WRITTEN, Degrees, Parallel, resolve
 from compiler.specs.workload import ROLES

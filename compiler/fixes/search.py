@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass  # noqa: TID251 - what changes while it works is not frozen
 from dataclasses import field as of
 from itertools import chain, count, islice
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from compiler.checks import Check, check, rule, warned
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.versions import version
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 from compiler.specs.model import Model
 

@@ -17,11 +17,13 @@ breaks: [--optimizer]       # options with which what was saved is of no use
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from compiler.frozen import dataclass
 
 CHANGES = (
     *("tp", "cp", "pp", "vpp", "ep", "etp", "dp", "dp_cp"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from compiler.frozen import dataclass
 from compiler.specs.hardware import Gpu
 
 CAPABILITIES: tuple[tuple[str, tuple[int, int], str], ...] = (

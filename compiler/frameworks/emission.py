@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from compiler.errors import ConfigError
+from compiler.frozen import dataclass
 from compiler.render.artifacts import Artifact
 from compiler.specs.config import Config
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from compiler.frozen import dataclass
 from compiler.nearest import near
 from compiler.words import number
 

@@ -5,7 +5,6 @@ has them (`python -m tests.parsers` writes them; `kinds.py` says how).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from compiler import plugins
@@ -14,6 +13,7 @@ from compiler.errors import short
 from compiler.frameworks.kinds import Kind, kind
 from compiler.frameworks.told import Said, words
 from compiler.frameworks.versions import version
+from compiler.frozen import dataclass
 from compiler.nearest import near
 from compiler.specs.config import Config
 

@@ -7,7 +7,6 @@ import builtins
 import importlib.util
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +14,7 @@ from typing import Any
 
 from compiler.errors import Problem
 from compiler.frameworks.proof import NotInstalledError
+from compiler.frozen import dataclass
 
 
 class Silent:

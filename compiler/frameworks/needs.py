@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from compiler.checks import Check, Status, check
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 
 

@@ -7,10 +7,11 @@ framework from, None for the installed package. It raises NotInstalledError wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from compiler.errors import ConfigError
 from compiler.frameworks.versions import version
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.specs.config import Config
 

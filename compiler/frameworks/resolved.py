@@ -6,10 +6,11 @@ Each has a table of what the plan rests on (`planned`) and reads the same names 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from compiler.frameworks.proof import Finding, compared
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

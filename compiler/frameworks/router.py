@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from compiler.frameworks.emission import Computed
+from compiler.frozen import dataclass
 
 PORT = 8000
 """Where it answers."""

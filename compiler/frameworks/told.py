@@ -6,11 +6,12 @@ They stay where they are, and the plan emits the rest of what its keys say.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks.emission import is_flag
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 from compiler.specs.workload import Workload
 from compiler.words import whole

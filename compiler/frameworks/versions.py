@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from compiler import plugins
 from compiler.checks import Check, Status, check, rule
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 
 

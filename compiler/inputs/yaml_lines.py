@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from compiler.errors import ConfigError
+from compiler.frozen import dataclass
 from compiler.inputs.file import MOST_YAML_BYTES
 from compiler.inputs.yaml_mapping import bounded, safe_loader
 

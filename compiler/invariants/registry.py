@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache, wraps
 from typing import ParamSpec
 
 from compiler.checks import Check
+from compiler.frozen import dataclass
 
 P = ParamSpec("P")
 Rule = Callable[P, Iterator[Check]]

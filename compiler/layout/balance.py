@@ -8,11 +8,10 @@ among them, and the best is mended by exchanges; so it is never worse.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 
 Loads = NDArray[np.float64]

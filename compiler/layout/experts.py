@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 
+from compiler.frozen import dataclass
 from compiler.layout.stages import Stages, span
 
 Block = tuple[tuple[int, int], ...]

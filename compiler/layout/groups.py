@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from compiler.frozen import dataclass
 from compiler.glossary import AxisName, Kind
 from compiler.layout.grid import Grid, GroupKind, Ranks
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 from typing import Any
+
+from compiler.frozen import dataclass
 
 LEAST = 0.05
 """Weights that leave less of the memory than this raise a server's share (0.95 instead of 0.82 in published scripts)."""

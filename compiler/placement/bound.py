@@ -8,12 +8,13 @@ its groups is not: the lesser of the two is the bound.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from math import ceil
 
 import numpy as np
 
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.placement.footprints import FABRIC, LEAF, NVLINK, POD, Footprints, Network
 from compiler.placement.score import Score

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from compiler.cluster.hostlist import fold
 from compiler.cluster.hosts import of_plan
 from compiler.costs.calibration import Calibration
 from compiler.frameworks.lay_out import lay_out
+from compiler.frozen import dataclass
 from compiler.placement.score import Score
 from compiler.placement.search import Candidate, Found, search
 from compiler.specs.config import Config

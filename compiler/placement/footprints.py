@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from compiler.cluster.spans import SPANS, distinct
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.traffic.places import Places
 

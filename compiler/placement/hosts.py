@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from compiler.cluster.hosts import of_plan
 from compiler.cluster.inventory import Host
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.placement.bound import Room, room
 from compiler.placement.footprints import Network

@@ -6,7 +6,7 @@ Blocks are packed (`runtime/pack.py`); where there are few slots, and packing do
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -19,6 +19,7 @@ from compiler.costs.shape import shape
 from compiler.errors import CompilerError
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lay_out import lay_out
+from compiler.frozen import dataclass
 from compiler.layout.grid import Grid, Ranks
 from compiler.placement import hosts as known
 from compiler.placement.bound import Heaviest, Room, bound

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from compiler.costs.comm.links import Reach
 from compiler.costs.shape import Shape
 from compiler.costs.total import longest
 from compiler.costs.train import train
+from compiler.frozen import dataclass
 from compiler.traffic.streams import Phase, phases
 
 Far = tuple[int, int]

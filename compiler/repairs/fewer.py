@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from compiler import passes
@@ -14,6 +14,7 @@ from compiler.failures.losses import Cluster, cluster
 from compiler.failures.repair import Copies
 from compiler.failures.replicas import replicas
 from compiler.frameworks.lay_out import lay_out
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 from compiler.world import World

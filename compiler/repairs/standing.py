@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 from compiler.cluster import inventory
@@ -15,6 +15,7 @@ from compiler.failures.moves import Move, Stored, moves, stored
 from compiler.failures.renumbered import renumbered
 from compiler.failures.repair import Copies, Machines, Seating
 from compiler.failures.replicas import Replicas, replicas
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.plan import Plan
 from compiler.repairs.fewer import Smaller, runs, smaller, what_would

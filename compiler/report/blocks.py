@@ -6,8 +6,8 @@ Texts may hold `code` and **strong** words, as Markdown has them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from compiler.frozen import dataclass
 from compiler.report.figures import Figure
 
 Row = tuple[str, ...]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from compiler.frozen import dataclass
 from compiler.report.told import Number
 
 

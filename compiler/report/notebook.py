@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from compiler.errors import ConfigError
+from compiler.frozen import dataclass
 from compiler.nearest import one_of
 from compiler.plan import Plan
 from compiler.report import sections

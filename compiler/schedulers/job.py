@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from compiler.checks import Check
@@ -13,6 +13,7 @@ from compiler.errors import ConfigError, Problem
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.emission import Argument, Computed, Emission
 from compiler.frameworks.router import Router
+from compiler.frozen import dataclass
 from compiler.pool_words import own_words
 from compiler.render.artifacts import to_json
 from compiler.schedulers import fabric, torchrun

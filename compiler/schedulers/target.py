@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from compiler.checks import Check
+from compiler.frozen import dataclass
 from compiler.render.artifacts import Artifact
 from compiler.schedulers.job import Job, Jobs
 

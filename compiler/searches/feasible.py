@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from compiler.costs.project import held, project
 from compiler.costs.uncertainty import Uncertainty
 from compiler.errors import CompilerError
 from compiler.frameworks.adapter import Adapter, adapter
+from compiler.frozen import dataclass
 from compiler.invariants import registry
 from compiler.passes import timed_by
 from compiler.searches import costs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.errors import ConfigError, InvariantError, Problem
+from compiler.frozen import dataclass
 from compiler.passes import timed_by
 from compiler.plan import Plan
 from compiler.pools import compile_any

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from compiler.costs.total import cost
 from compiler.frameworks.lay_out import lay_out
+from compiler.frozen import dataclass
 from compiler.passes import timed_by
 from compiler.searches.costs import alike
 from compiler.searches.plans import Index, Plans

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.costs.arrays import Array, array
+from compiler.frozen import dataclass
 from compiler.searches.plans import Index, Plans
 from compiler.searches.space import INSTANCES, STAGES
 from compiler.searches.watched import DEGREES

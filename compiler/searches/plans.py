@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from compiler.frozen import dataclass
 
 Numbers = NDArray[np.int32]
 Index = NDArray[np.intp]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from compiler.cluster.share import split as shared
+from compiler.frozen import dataclass
 from compiler.searches import splits
 from compiler.searches.plans import Numbers, Plans
 from compiler.searches.watched import DEGREES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 
+from compiler.frozen import dataclass
 from compiler.secrets import names
 from compiler.secrets.commands import COMMANDS
 from compiler.secrets.shapes import PHRASES, STRUCTURES, TOKENS, Shape

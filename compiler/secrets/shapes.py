@@ -6,7 +6,7 @@ push protection). Lengths are lower bounds, so that a truncated or older token i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from compiler.frozen import dataclass
 
 _WORD = r"(?<![A-Za-z0-9_])"
 _END = r"(?![A-Za-z0-9_+/=-])"

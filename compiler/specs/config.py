@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Optional
 
+from compiler.frozen import dataclass
 from compiler.specs.degrees import DEFAULT_ORDER, Degrees, Parallel, resolve
 from compiler.specs.expect import Expect
 from compiler.specs.fields import MISSING, between, choice, text

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Optional
 
 from compiler.errors import ConfigError, Problem, short
+from compiler.frozen import dataclass
 from compiler.specs.fields import between, numbers
 from compiler.specs.limits import LAYERS, RANKS
 

@@ -7,9 +7,10 @@ every value against them.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import Field, dataclass, field
+from dataclasses import Field, field
 from typing import Any, Optional
 
+from compiler.frozen import dataclass
 from compiler.specs.limits import CHARACTERS, ENTRIES
 from compiler.specs.units import Quantity
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Optional
 
+from compiler.frozen import dataclass
 from compiler.specs.fields import between, choice, numbers, quantity, text
 from compiler.specs.limits import ARGUMENT, BYTES, INT32, NODES, RATE
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Optional
 
+from compiler.frozen import dataclass
 from compiler.specs.model_keys import BYTES, Declared, ModelKeys
 from compiler.specs.weights import WIDE, Stored
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
+from compiler.frozen import dataclass
 from compiler.specs.fields import between, text
 from compiler.specs.limits import TOKENS
 

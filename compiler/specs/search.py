@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Optional
 
+from compiler.frozen import dataclass
 from compiler.specs.fields import between, choice, quantity
 from compiler.specs.limits import RANKS, SECONDS
 

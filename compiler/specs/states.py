@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Optional
 
+from compiler.frozen import dataclass
 from compiler.specs.fields import choice
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from compiler.frozen import dataclass
 
 _COUNTS = ((1e9, "billions"), (1e12, "trillions"), (1e6, "millions"), (1e3, "thousands"))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Optional
 
+from compiler.frozen import dataclass
 from compiler.specs.fields import MISSING, between, choice, fraction, numbers, quantity, text, words
 from compiler.specs.limits import ARGUMENT, LAYERS, LENGTHS, NODES, PARAMETERS, RANKS, SECONDS, TOKENS
 from compiler.specs.model import BYTES

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from compiler.cluster.spans import SPANS
 from compiler.costs.arrays import Array
 from compiler.costs.comm.algorithms import ALGORITHMS
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.traffic.pairs import pairs
 from compiler.traffic.places import FABRIC, LEAF, NODE, NVLINK, POD, Places

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from compiler.costs.arrays import Array, array
 from compiler.costs.constants import PCIE_BANDWIDTH, SCALE_OUT_EFFICIENCY, scale_up_efficiency
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.traffic.crossing import Crossing
 from compiler.traffic.places import FABRIC, LEAF, NODE, NVLINK, POD, Places

@@ -9,7 +9,6 @@ Domains follow each other as they first appear in the group.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from compiler.costs.arrays import Array, array
 from compiler.costs.comm.algorithms import ALGORITHMS
 from compiler.costs.comm.collectives import kept
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.traffic.streams import Stream
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from compiler.cluster.spans import SPANS
+from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.world import World
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from compiler.costs.shape import Shape, shape
 from compiler.costs.total import longest
 from compiler.costs.work.forward import one_token, whole_sequences
 from compiler.costs.work.traffic import Flow, passing, synchronising
+from compiler.frozen import dataclass
 from compiler.world import World
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property, reduce
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.cluster.spans import SPANS, distinct
+from compiler.frozen import dataclass
 from compiler.traffic.crossing import Crossing, crossing
 from compiler.traffic.links import Links, links
 from compiler.traffic.places import Places, places

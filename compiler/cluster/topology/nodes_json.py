@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from compiler.cluster.inventory import Host, is_host
 from compiler.cluster.topology.json_lines import line_of, line_of_item
 from compiler.errors import ConfigError, short
+from compiler.frozen import dataclass
 from compiler.words import whole
 
 FAMILIES: tuple[tuple[str, ...], ...] = (

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from compiler.cluster.inventory import Host
 from compiler.cluster.topology.units import Unit, counted, groups, names, tree
 from compiler.errors import ConfigError, short
+from compiler.frozen import dataclass
 
 FIRST = ("switchname", "blockname", "ringname", "torusname", "aggregatedblock", "blocksizes")
 KEYWORD = re.compile(rf"({'|'.join((*FIRST, 'include'))})\s*=?", re.IGNORECASE)

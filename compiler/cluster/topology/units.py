@@ -7,11 +7,11 @@ below them is as near to each other through any of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from compiler.cluster import hostlist
 from compiler.cluster.inventory import Host, is_host
 from compiler.errors import ConfigError, short
+from compiler.frozen import dataclass
 from compiler.words import natural
 
 MOST_ROUNDS = 64

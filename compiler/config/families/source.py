@@ -7,10 +7,11 @@ configuration class, which are noted: `null` counts as said.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from compiler.errors import Problem, short
+from compiler.frozen import dataclass
 from compiler.specs.limits import INT32, LAYERS
 
 LARGE = 1e6

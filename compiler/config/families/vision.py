@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from compiler.frozen import dataclass
 from compiler.specs.limits import LAYERS, WIDTH
 
 PARTS = {"vision": ("vision_config", "visual_config", "vision_tower_config"), "audio": ("audio_config",)}

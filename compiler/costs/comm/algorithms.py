@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from compiler.costs.arrays import Array, array
 from compiler.costs.constants import PEER_S
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ and kinds without traffic, make none. One more spans the world.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from compiler.costs.arrays import Array, array
 from compiler.costs.case import Case
 from compiler.costs.constants import BUFFERS_BYTES, COMMUNICATOR_RANK_S, COMMUNICATOR_S
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ keeps to `topk_group` of `n_group` groups of experts (DeepSeek-V3).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import comb
 
 from compiler.costs.calibration import GpuCalibration
@@ -16,6 +15,7 @@ from compiler.costs.case import Case
 from compiler.costs.comm.collectives import call
 from compiler.costs.comm.links import Reach
 from compiler.costs.work.forward import Forward
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +14,7 @@ from compiler.costs.constants import (
     SWITCH_LATENCY_S,
     scale_up_efficiency,
 )
+from compiler.frozen import dataclass
 from compiler.specs.hardware import Hardware
 from compiler.world import World
 

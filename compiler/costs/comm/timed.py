@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from compiler.costs.comm.collectives import kept, seconds, wire_bytes
 from compiler.costs.comm.links import Reach, between_copies, within_copy
 from compiler.costs.shape import Shape
 from compiler.costs.work.traffic import Flow
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

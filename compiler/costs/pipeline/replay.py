@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from compiler.costs.arrays import Array, array
 from compiler.costs.constants import WEIGHT_SHARE
 from compiler.costs.pipeline import closed
 from compiler.costs.pipeline.orders import BACKWARD, FORWARD, INPUT, ORDERS, WEIGHT, Op, Slot
+from compiler.frozen import dataclass
 
 SLOTS = 16_000
 """Slots that are replayed, some 30 ms of them; the steps of a longer pipeline go on as its slowest rank does (within 0.7 % on stages

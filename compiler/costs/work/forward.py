@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from compiler.blocks.block import Cache
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.work.params import chosen_fraction
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

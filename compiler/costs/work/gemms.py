@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from compiler.blocks.block import local
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Weights, gradients and optimizer follow Megatron-LM's theoretical_memory_usage.p
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from compiler.costs.constants import (
 from compiler.costs.work import states
 from compiler.costs.work.activations import in_training, passing, working_set
 from compiler.costs.work.params import Counts, block_weights
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

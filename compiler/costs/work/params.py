@@ -7,8 +7,6 @@ one is placed block by block. Totals are the same functions at degree 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from compiler.blocks.block import Block, local
@@ -16,6 +14,7 @@ from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.work.stages import Layers, layers
 from compiler.costs.work.widths import COUNT, Widths
+from compiler.frozen import dataclass
 from compiler.specs.model import Model
 
 ONE = array(1.0)

@@ -5,7 +5,7 @@ Where parameters are declared beyond what the architecture has, products take as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from compiler.costs.work.memory import on_host
 from compiler.costs.work.mixing import cache_bytes, mixing
 from compiler.costs.work.params import Counts, matrices, query_width, value_width
 from compiler.costs.work.widths import ELEMENT_BYTES
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from compiler.blocks.block import Block
 from compiler.blocks.stack import Stack, stack
 from compiler.costs.arrays import Array, array
+from compiler.frozen import dataclass
 from compiler.layout.stages import Stages
 from compiler.specs.config import Config
 from compiler.specs.model import Model

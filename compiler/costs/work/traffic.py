@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from compiler.costs.trained import trained
 from compiler.costs.work.forward import Forward, dispatched
 from compiler.costs.work.memory import zero
 from compiler.costs.work.params import Counts
+from compiler.frozen import dataclass
 
 
 @dataclass(frozen=True)

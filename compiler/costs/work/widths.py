@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from compiler.costs.constants import ACTIVATION_BYTES, STATE_BYTES
+from compiler.frozen import dataclass
 from compiler.specs.model import BYTES, Model
 from compiler.specs.workload import Workload
 

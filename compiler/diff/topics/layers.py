@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from compiler.commands.folder import PlanFolder
 from compiler.diff.side import Side
 from compiler.diff.topic import Topic, pairs
 from compiler.diff.verdict import Change, Verdict, change
+from compiler.frozen import dataclass
 from compiler.layout.experts import ranges
 from compiler.layout.grid import Ranks
 from compiler.layout.stages import span

@@ -7,11 +7,11 @@ module_inject/auto_ep_folding.py (AutoEP over AutoTP), runtime/utils.py partitio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from compiler.errors import ConfigError
 from compiler.frameworks.deepspeed import json_args
 from compiler.frameworks.versions import version
+from compiler.frozen import dataclass
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.layout.groups import standard
 from compiler.specs.config import Config

@@ -7,7 +7,6 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -16,6 +15,7 @@ from compiler.frameworks.emission import Emission
 from compiler.frameworks.megatron import layout, pipeline
 from compiler.frameworks.megatron.installed import module, quiet
 from compiler.frameworks.megatron.options import context_levels, optimizer_instances
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 from compiler.world import World
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from compiler.frameworks.versions import version
+from compiler.frozen import dataclass
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.stages import Stages

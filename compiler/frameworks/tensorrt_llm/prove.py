@@ -10,7 +10,6 @@ import enum
 import importlib.util
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +24,7 @@ from compiler.frameworks.tensorrt_llm.emit import emission
 from compiler.frameworks.tensorrt_llm.layout import Sizes, sizes
 from compiler.frameworks.tensorrt_llm.published import Place, Published, plan_groups, plan_places
 from compiler.frameworks.versions import version
+from compiler.frozen import dataclass
 from compiler.layout.groups import ATTENTION_KINDS, EXPERT_KINDS
 from compiler.world import World
 

@@ -6,7 +6,8 @@ This is what a plan is held against where no wheel of TensorRT-LLM is at hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from compiler.frozen import dataclass
 
 Place = Mapping[str, int]
 """tp, cp, pp, moe_tp and moe_ep rank of a rank."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from compiler.frozen import dataclass
 from compiler.schedulers import runtime_files
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import serving

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from compiler.checks import Check
 from compiler.errors import Problem
+from compiler.frozen import dataclass
 from compiler.render.artifacts import Artifact
 from compiler.render.yaml import emit
 from compiler.schedulers import routes

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Optional
 
+from compiler.frozen import dataclass
 from compiler.specs.fields import choice
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from compiler.errors import Problem
+from compiler.frozen import dataclass
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes.topology import Level, levels
 

@@ -7,9 +7,9 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from compiler.frozen import dataclass
 from compiler.rank_map import COLUMNS, RankMap
 from compiler.schedulers import runtime_files
 from compiler.schedulers.job import Job

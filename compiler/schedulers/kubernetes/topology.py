@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from compiler.checks import Check, check
 from compiler.cluster import inventory
 from compiler.cluster.slots import Slots, from_inventory, nominal
+from compiler.frozen import dataclass
 from compiler.schedulers.job import Job
 from compiler.specs.hardware import Hardware
 from compiler.specs.site import TopologyKeys

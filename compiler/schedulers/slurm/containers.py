@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from compiler.errors import Problem
+from compiler.frozen import dataclass
 from compiler.schedulers.job import Job
 
 MANY_NODES = 64

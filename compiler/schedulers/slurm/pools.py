@@ -5,9 +5,10 @@ where they share nodes, a plain one, whose nodes both bind.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from compiler.frozen import dataclass
 from compiler.render.engine import render
 from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import request

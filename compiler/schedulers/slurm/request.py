@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from compiler.frozen import dataclass
 from compiler.schedulers import reach, runtime_files
 from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import blocks

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Optional
 
 from compiler.checks import Check
 from compiler.errors import Problem
+from compiler.frozen import dataclass
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import failure, kueue, names, pod, topology
 from compiler.schedulers.kubernetes.compute_domain import claim, domains

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from compiler.errors import Problem
+from compiler.frozen import dataclass
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import failure, kueue, names, pod
 from compiler.schedulers.kubernetes.compute_domain import claim, domains

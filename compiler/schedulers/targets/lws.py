@@ -6,11 +6,11 @@ It serves: what ends is started again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Optional
 
 from compiler.checks import Check, check, warned
 from compiler.errors import Problem
+from compiler.frozen import dataclass
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import disaggregated, kueue, leader_worker, names, topology
 from compiler.schedulers.kubernetes.compute_domain import domains

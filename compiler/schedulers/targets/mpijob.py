@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Optional
 
 from compiler.checks import Check, warned
 from compiler.errors import Problem
+from compiler.frozen import dataclass
 from compiler.schedulers.job import Job
 from compiler.schedulers.kubernetes import kueue, names, pod, serving
 from compiler.schedulers.kubernetes.compute_domain import claim, domains

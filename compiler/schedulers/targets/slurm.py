@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Optional
 
+from compiler.frozen import dataclass
 from compiler.render.artifacts import Artifact
 from compiler.render.engine import render
 from compiler.schedulers import reach, routes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import KernelCurve, Measured
 from compiler.costs.grid import HUNDREDTHS, Grid
+from compiler.frozen import dataclass
 from compiler.speed.fit.least_squares import minimise
 
 LEAST = np.log([0.1, 0.2, 1e-6, 0.5, 0.05])

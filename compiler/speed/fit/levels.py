@@ -7,11 +7,12 @@ their own; a key that was not measured is at 0. Few rows can thus change little,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from compiler.costs.arrays import Array
+from compiler.frozen import dataclass
 from compiler.speed.fit.least_squares import STEP, minimise
 
 Keys = Mapping[str, str]

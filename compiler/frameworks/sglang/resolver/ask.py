@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +25,7 @@ from compiler.frameworks.options import without
 from compiler.frameworks.proof import NotInstalledError
 from compiler.frameworks.sglang.checkpoint import config_json
 from compiler.frameworks.sglang.emit import emission
+from compiler.frozen import dataclass
 from compiler.world import World
 
 NEEDED = ("torch", "transformers", "msgspec")
