@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+WHOLE = "Data flows one way"
+"""The contract that lists the layers; the others of that kind order the modules of one layer."""
 HEAD = """# Architecture
 
 Data flows one way: what a user declares is read into frozen values, laid out in closed form, costed, checked and written.
@@ -51,8 +53,8 @@ against it, one gate refuses, and somebody may watch between them.
 
 ## Layers
 
-A module imports from those below it alone. `pyproject.toml` lists the layers, import-linter holds them, and
-`python -m tests.test_architecture` writes this table from them and from the first sentence of each module.
+A module imports from those below it alone, in its own layer too. `pyproject.toml` lists the layers and the order inside of them,
+import-linter holds both, and `python -m tests.test_architecture` writes this table from them and from the first sentence of each module.
 
 | layer | module | what it is |
 |---|---|---|
@@ -64,12 +66,12 @@ def page() -> str:
 
 
 def rows() -> Iterator[tuple[int, str, str]]:
-    """Number of the layer from the top, its module, and the first sentence of that."""
+    """Number of the layer from the top, its modules in the order of their imports, and the first sentence of each."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = config["tool"]["importlinter"]["contracts"]
-    layers = next(found["layers"] for found in contracts if found["type"] == "layers")
+    layers = next(found["layers"] for found in contracts if found["name"] == WHOLE)
     for number, layer in enumerate(layers, 1):
-        for module in layer.split(" | "):
+        for module in layer.split(" : "):
             yield number, module.removeprefix("compiler.").replace(".", "/"), _said(module)
 
 
