@@ -30,7 +30,8 @@ from typing import Any, TextIO
 from compiler import compile_plan
 from compiler.rankplan import WORDS
 from tests.command import ROOT, tree
-from tests.fuzz_cases import GOLDEN, KINDS, PIPE, PLAN, Case, case
+from tests.fuzz_cases import KINDS, Case, case
+from tests.fuzz_files import GOLDEN, PIPE, PLAN
 
 CPU_S = 10
 PATIENCE_S = 120
