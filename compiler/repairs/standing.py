@@ -19,6 +19,7 @@ from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
 from compiler.plan import Plan
 from compiler.repairs.fewer import Smaller, runs, smaller, what_would
+from compiler.schedulers import nvrx
 from compiler.specs.config import Config
 from compiler.words import natural
 from compiler.world import World
@@ -108,15 +109,21 @@ class Standing:
         return max(workload.zero_stage, int(workload.distributed_optimizer)) if workload.train else 0
 
     def renumbered(self, lost: Lost) -> int:
-        """Segments are of NVLink domains of several nodes, where the job asks for them, else of leaves."""
+        """Segments are of NVLink domains of several nodes, where the job asks for them, else of leaves. Nodes join by name, or as NVRx
+        is told where it runs the job.
+        """
         hardware, places = self.plan.config.hardware, self.places
         slurm = self.plan.config.scheduler.get("slurm")
         wide = hardware.nvlink.domain_gpus > hardware.node.gpus
-        order = sorted(range(len(places.names)), key=lambda machine: natural(places.names[machine]))
+        told = nvrx.told(self.plan.world)
+        segment = getattr(slurm, "segment", None) if told is None else told.segment
+        order = list(range(len(places.names)))
+        if told is None:
+            order.sort(key=lambda machine: natural(places.names[machine]))
         domains = (places.rack if wide else places.leaf)[order].tolist()
         alive = repair.alive(self.cluster, places, lost)
         gone = [at for at, machine in enumerate(order) if not alive[machine]]
-        return renumbered(domains, getattr(slurm, "segment", None), self.cluster.slots.count, gone)
+        return renumbered(domains, segment, self.cluster.slots.count, gone)
 
     def names(self, machines: Ranks) -> tuple[str, ...]:
         return tuple(self.places.names[machine] for machine in machines.tolist())
