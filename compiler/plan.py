@@ -204,6 +204,7 @@ def _decides(world: World) -> dict[str, Any]:
         "stages": world.stages.to_list(),
         "experts": world.experts.blocks,
         "loads": config.experts.load,
+        **({} if config.experts.last is None else {"last": config.experts.last}),
         "slots": {
             "hosts": world.slots.hosts,
             "leaf": _digest(world.slots.leaf.tobytes()),
