@@ -15,6 +15,7 @@ import yaml
 
 from compiler import compile_plan
 from compiler.commands import edits, impact, show
+from compiler.costs.arrays import array
 from compiler.costs.case import DEGREES
 from compiler.costs.many import Many
 from compiler.costs.project import project
@@ -164,8 +165,7 @@ class TestPlan:
         found = json.loads((mapped.write(tmp_path, "mapped") / "experts.json").read_text())
         for plan, uneven in ((mapped, found["imbalance"]), (own, found["imbalance_before"])):
             assert plan.contents["experts"]["imbalance"] == pytest.approx(uneven)
-            degrees = {name: np.array([getattr(plan.config.degrees, name)]) for name in DEGREES}
-            many = Many(**degrees)
+            many = Many(**{name: array([getattr(plan.config.degrees, name)]) for name in DEGREES})
             searched = project(plan.config, many, calibrated.of(plan.config))
             assert searched["ttft_s"][0] == pytest.approx(plan.costs.prefill[-1].ttft_s, rel=1e-9)
         times = [[row.tpot_s for row in plan.costs.decode] for plan in (mapped, own)]

@@ -19,10 +19,8 @@ from compiler.commands.steady import steady
 from compiler.commands.text import aligned
 from compiler.entry import Parser, finish
 from compiler.errors import shown
-from compiler.failures.damage import Damage, damage
-from compiler.failures.leaves import WorstLeaf, worst_leaf
-from compiler.failures.losses import Cluster, Lost, cluster
-from compiler.failures.replicas import Replicas, replicas
+from compiler.failures.closed_graph import ClosedGraph
+from compiler.failures.losses import Lost
 from compiler.layout.stages import span
 
 KEYS = ("ranks", "groups", "stages", "experts", "replicas", "nodes")
@@ -40,9 +38,10 @@ def run(argv: Sequence[str]) -> int:
     args = _parse(argv)
     path = Path(args.plan)
     plans, edits = steady(path, lambda: (parts(path), of_folder(path)))
-    clusters = {role: cluster(plan, plan.spare_hosts) for role, plan in plans.items()}
+    graphs = {role: ClosedGraph(plan, plan.hosts, expert_slots=expert_slots(plan)) for role, plan in plans.items()}
+    clusters = {role: graph.cluster for role, graph in graphs.items()}
     found = losses(clusters, [item for items in args.lost for item in items])
-    answers = {role: _Answer(role, plan, clusters[role], found[role]) for role, plan in plans.items()}
+    answers = {role: _Answer(role, plan, graphs[role], found[role]) for role, plan in plans.items()}
     for edit in edits:
         print(f"warning: {shown(edit.file)} is not as it was compiled: {shown(edit.what)} ; {INSTEAD}", file=sys.stderr)
     if args.json:
@@ -56,11 +55,9 @@ def run(argv: Sequence[str]) -> int:
 class _Answer:
     """What one plan loses; names of a pool, and of one of several instances, stand before a number and a colon."""
 
-    def __init__(self, role: str, plan: PlanFolder, machines: Cluster, lost: Lost) -> None:
-        self.role, self.plan, self.machines, self.lost = role, plan, machines, lost
-        self.copies: Replicas = replicas(plan)
-        self.damage: Damage = damage(plan, self.copies, lost, expert_slots(plan))
-        self.leaf: WorstLeaf = worst_leaf(machines, self.copies)
+    def __init__(self, role: str, plan: PlanFolder, graph: ClosedGraph, lost: Lost) -> None:
+        self.role, self.plan, self.machines, self.lost = role, plan, graph.cluster, lost
+        self.copies, self.damage, self.leaf = graph.replicas, graph.impact(lost), graph.worst_leaf
 
     def hit(self) -> dict[str, list[Any]]:
         """The lists of the contract."""
