@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 
 from compiler import compile_plan
 from compiler.failures import renumbered as launcher
-from compiler.failures.losses import lost
 from compiler.plan import Plan
 from compiler.repairs.standing import Repaired, Standing
 
@@ -59,7 +58,7 @@ def moved(plan: Plan) -> tuple[list[int], float]:
     """Nodes that move for the loss of each, and CPU seconds of all."""
     standing, counts, start = Standing(plan), [], time.process_time()
     for host in plan.world.slots.hosts:
-        found = standing.without(lost(standing.cluster, [f"host={host}"]))
+        found = standing.without(standing.graph.lost(*[f"host={host}"]))
         if isinstance(found, Repaired):
             counts.append(sum(a != b for a, b in zip(found.hosts, plan.world.slots.hosts, strict=True)))
     return counts, time.process_time() - start

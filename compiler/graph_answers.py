@@ -1,6 +1,7 @@
-"""Questions to the rank graph: how far a group reaches, what goes over a link, what a loss hits, and which spare is nearest.
+"""The rank graph of a plan, and questions to it: how far a group reaches, what goes over a link, what a loss hits, who takes its place.
 
-Arithmetic answers the same of plans that are too large to expand; tests hold the two against each other.
+It is in closed form, and answers so at any size; what is asked of its nodes and edges expands it once, and walks. Tests hold the
+two against each other.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from compiler.cluster.hosts import of_plan
+from compiler.failures.closed_graph import ClosedGraph
 from compiler.frozen import dataclass
-from compiler.rank_graph import rank_graph, span_of
+from compiler.rank_graph import rank_graph
 from compiler.traffic.pairs import pairs
 from compiler.traffic.places import places
 from compiler.traffic.streams import streams
+from compiler.traffic.totals import Traffic, traffic
 from compiler.world import World
 
 if TYPE_CHECKING:
@@ -27,19 +31,25 @@ Link = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class RankGraph:
-    """The graph of a plan in closed form; what is asked expands it once."""
+class RankGraph(ClosedGraph):
+    """Of a plan as it is compiled, which also knows what its groups send."""
 
-    world: World
+    layout: World
+
+    @classmethod
+    def of(cls, world: World) -> RankGraph:
+        hosts = of_plan(world.config.hardware) if world.slots.pinned else ()
+        return cls(world, hosts, world.config.launch.spare_nodes)
+
+    @cached_property
+    def flows(self) -> Traffic | None:
+        """Bytes over every link; None where the cluster has no room for the ranks."""
+        return traffic(self.layout)
 
     @cached_property
     def expanded(self) -> Graph:
         """As networkx holds it: docs/graph.md has its nodes and edges."""
-        return rank_graph(self.world)
-
-    def span(self, group: str) -> str:
-        """The slowest link that a group crosses; `group` as `group/ep/3`."""
-        return span_of(self.expanded, group)
+        return rank_graph(self.layout)
 
     def hit(self, *lost: str) -> Mapping[str, frozenset[str]]:
         """What goes with places: their `places`, `ranks`, `groups` and `replicas`, by the ids of nodes."""
@@ -51,12 +61,12 @@ class RankGraph:
 
     def traffic(self, phase: str) -> Mapping[Link, float]:
         """Bytes that go up each link in a phase, by the path of each message. It walks pair by pair: for plans of some hundred ranks."""
-        where = places(self.world)
+        where = places(self.layout)
         if where is None:
             return {}
         made = (
             zip(*(part.tolist() for part in each), strict=True)
-            for stream in streams(self.world)[phase]
+            for stream in streams(self.layout)[phase]
             for each in pairs(stream, where.table(stream.kind), where.stage, where.domain)
         )
         return carried(self.expanded, (pair for part in made for pair in part))

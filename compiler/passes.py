@@ -13,6 +13,7 @@ from compiler.costs.total import Costs, cost, held
 from compiler.errors import CompilerError, InvariantError
 from compiler.frameworks.lay_out import lay_out
 from compiler.frozen import dataclass
+from compiler.graph_answers import RankGraph
 from compiler.invariants import memory
 from compiler.plan import Part, Plan
 from compiler.schedulers import registry
@@ -32,6 +33,7 @@ class Draft:
     config: Config
     world: World | None = None
     placement: Chosen | None = None
+    graph: RankGraph | None = None
     part: Part | None = None
     checks: tuple[Check, ...] = ()
     expectations: tuple[Verdict, ...] = ()
@@ -50,6 +52,13 @@ class Draft:
         if self.world is None:
             raise ValueError("no pass has laid ranks out")
         return self.world
+
+    @property
+    def asked(self) -> RankGraph:
+        """The graph, which later passes ask."""
+        if self.graph is None:
+            raise ValueError("no pass has made the rank graph")
+        return self.graph
 
     @property
     def plan(self) -> Plan:
@@ -82,6 +91,11 @@ def laid_out(draft: Draft) -> Draft:
     return draft.checked(invariants.laid_out(world), world=world)
 
 
+def graphed(draft: Draft) -> Draft:
+    """The rank graph: in closed form, which is all that a compile asks; whoever walks it has networkx expand it."""
+    return replace(draft, graph=RankGraph.of(draft.laid))
+
+
 def projected(draft: Draft) -> Draft:
     """Memory and time."""
     return _costed(draft, cost(draft.laid, *timed_by(draft.config)))
@@ -93,7 +107,7 @@ def held_alone(draft: Draft) -> Draft:
 
 
 def _costed(draft: Draft, costs: Costs) -> Draft:
-    return draft.checked(invariants.costed(draft.laid, costs), part=Part(draft.laid, costs, draft.placement))
+    return draft.checked(invariants.costed(draft.laid, costs), part=Part(draft.asked, costs, draft.placement))
 
 
 def launched(draft: Draft) -> Draft:
@@ -115,8 +129,8 @@ def sure(draft: Draft) -> Draft:
     )
 
 
-COMPILED: tuple[Pass, ...] = (declared, placed, laid_out, projected, launched, judged)
-TRIED: tuple[Pass, ...] = (declared, laid_out, held_alone, launched, sure)
+COMPILED: tuple[Pass, ...] = (declared, placed, laid_out, graphed, projected, launched, judged)
+TRIED: tuple[Pass, ...] = (declared, laid_out, graphed, held_alone, launched, sure)
 
 
 def compile_config(config: Config, observe: Callable[[str, Draft], None] = lambda _name, _draft: None) -> Plan:

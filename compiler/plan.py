@@ -19,48 +19,40 @@ from compiler.costs.total import Costs
 from compiler.document import SCHEMA, document
 from compiler.errors import ConfigError
 from compiler.frozen import dataclass
+from compiler.graph_answers import RankGraph
 from compiler.layout.groups import Groups
 from compiler.rank_map import RankMap
 from compiler.specs.config import Config
 from compiler.specs.hardware import Within
 from compiler.specs.newer import said
-from compiler.traffic.totals import Traffic, rows, traffic
+from compiler.traffic.totals import rows
 from compiler.words import figures
 from compiler.world import World
 
 if TYPE_CHECKING:
-    from compiler.graph_answers import RankGraph
     from compiler.placement.chosen import Chosen
     from compiler.report.notebook import Svg
 
 
 @dataclass(frozen=True)
 class Part:
-    """One world in closed form, what it costs, and the search for its placement where there was one; tables of ranks and groups are
-    expanded when they are asked for.
+    """One world in closed form as the rank graph holds it, what it costs, and the search for its placement where there was one; tables
+    of ranks and groups are expanded when they are asked for.
     """
 
-    world: World
+    graph: RankGraph
     costs: Costs
     placement: Chosen | None = None
 
     @cached_property
     def contents(self) -> Mapping[str, Any]:
         """What `plan.json` says of it, to be read alone: all but its name, checks and claims."""
-        found: Mapping[str, Any] = figures(document(self.world, self.costs, rows(self.traffic), self.placement))
+        found: Mapping[str, Any] = figures(document(self.world, self.costs, rows(self.graph.flows), self.placement))
         return found
 
     @property
-    def graph(self) -> RankGraph:
-        """The rank graph, to be asked; expanded when it first is."""
-        from compiler.graph_answers import RankGraph  # few plans are asked
-
-        return RankGraph(self.world)
-
-    @cached_property
-    def traffic(self) -> Traffic | None:
-        """Bytes over every link; None where the cluster has no room for the ranks."""
-        return traffic(self.world)
+    def world(self) -> World:
+        return self.graph.layout
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,7 +118,7 @@ class Plan:
         """Ranks of one instance."""
         return self.world.size
 
-    @cached_property
+    @property
     def graph(self) -> RankGraph:
         """The rank graph: `plan.graph.span("group/ep/0")`, and as networkx holds it, `plan.graph.expanded`."""
         return self.only.graph
@@ -204,6 +196,7 @@ def _decides(world: World) -> dict[str, Any]:
         "stages": world.stages.to_list(),
         "experts": world.experts.blocks,
         "loads": config.experts.load,
+        **({} if config.experts.last is None else {"last": config.experts.last}),
         "slots": {
             "hosts": world.slots.hosts,
             "leaf": _digest(world.slots.leaf.tobytes()),

@@ -79,6 +79,7 @@ def batch(
         "RANKPLAN_FAKE_CALLS": str(folder / "calls"),
         "RANKPLAN_FAKE_IMAGE": image,
         "RANKPLAN_REPORT": str(folder / "report"),
+        "RANKPLAN_STANDBY_S": "0",
     }
     for index, part in enumerate(components):
         environment[f"SLURM_JOB_NODELIST_HET_GROUP_{index}"] = ",".join(part)

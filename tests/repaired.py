@@ -11,7 +11,6 @@ import pytest
 
 from compiler import compile_plan
 from compiler.commands import edits, repair
-from compiler.failures.losses import lost
 from compiler.plan import Plan
 from compiler.repairs.standing import Repaired, Standing, Unrepairable
 from tests.command import BARE
@@ -51,7 +50,7 @@ def steady(folder: Path) -> None:
 
 def planned(plan: Plan, *losses: str) -> Repaired | Unrepairable:
     standing = Standing(plan)
-    return standing.without(lost(standing.cluster, losses))
+    return standing.without(standing.graph.lost(*losses))
 
 
 def done(plan: Plan, *losses: str) -> Repaired:

@@ -14,10 +14,17 @@ import pytest
 import yaml
 
 from compiler import compile_plan
+from compiler.commands import edits, impact, show
+from compiler.costs.arrays import array
+from compiler.costs.case import DEGREES
+from compiler.costs.many import Many
+from compiler.costs.project import project
 from compiler.errors import ConfigError
 from compiler.layout import recorded
 from compiler.layout.balance import balanced, imbalance, kept, moved
+from compiler.layout.experts import label, ranges
 from compiler.runtime import rank_map as runtime_rank_map
+from compiler.speed import calibrated
 from tests.command import BARE
 from tests.wheels import wheel
 
@@ -149,6 +156,53 @@ class TestPlan:
         assert rows[2:] == [row["experts"] for row in found["layers"]]
         assert rows[0] == [slot % 64 for slot in range(80)]
         assert all(set(row) == set(range(64)) for row in rows)
+
+    def test_costs_are_those_of_the_map(self, tmp_path: Path) -> None:
+        """And of the server's own placement where it is asked for that; a search costs both likewise."""
+        args = ["framework=sglang", "framework.args=[--ep-num-redundant-experts,16]", "parallel=tp16_adp1_ep16_etp1"]
+        given = [*MODEL, *args, f"experts.load={loads_file(tmp_path)}"]
+        mapped, own = compile_plan(given), compile_plan([*given, "framework.expert_layout=trivial"])
+        found = json.loads((mapped.write(tmp_path, "mapped") / "experts.json").read_text())
+        for plan, uneven in ((mapped, found["imbalance"]), (own, found["imbalance_before"])):
+            assert plan.contents["experts"]["imbalance"] == pytest.approx(uneven)
+            many = Many(**{name: array([getattr(plan.config.degrees, name)]) for name in DEGREES})
+            searched = project(plan.config, many, calibrated.of(plan.config))
+            assert searched["ttft_s"][0] == pytest.approx(plan.costs.prefill[-1].ttft_s, rel=1e-9)
+        times = [[row.tpot_s for row in plan.costs.decode] for plan in (mapped, own)]
+        assert all(fast < slow for fast, slow in zip(*times, strict=True))
+        assert mapped.costs.memory.total_bytes.max() < own.costs.memory.total_bytes.max()
+        said = (tmp_path / "mapped/report.md").read_text()
+        assert "| `experts.json`, as planned |" in said
+        assert f"{found['experts_moved']} experts are copied" in said
+
+    def test_a_new_map_moves_least_from_the_last_one(self, tmp_path: Path) -> None:
+        args = ["framework=sglang", "parallel=tp16_adp1_ep16_etp1", f"experts.load={loads_file(tmp_path)}"]
+        first = compile_plan([*MODEL, *args]).write(tmp_path, "first")
+        last = f"experts.last={first / 'experts.json'}"
+        again = compile_plan([*MODEL, *args, last]).write(tmp_path, "again")
+        assert json.loads((again / "experts.json").read_text())["experts_moved"] == 0
+        assert edits.of_folder(again) == list(edits.again(again, edits.compiled(again))) == []
+        (tmp_path / "empty").write_text("{}\n")
+        smaller = ["parallel=tp8_adp1_ep8_etp1", "hardware.nodes=1"]
+        with pytest.raises(ConfigError, match=r"experts\.last is of 16 ranks"):
+            compile_plan([*MODEL, *args, last, *smaller])
+        with pytest.raises(ConfigError, match=r"is no experts\.json"):
+            compile_plan([*MODEL, *args, f"experts.last={tmp_path / 'empty'}"])
+
+    def test_a_loss_takes_the_copies_of_each_layer(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        args = ["framework=sglang", "framework.args=[--ep-num-redundant-experts,16]", "parallel=tp16_adp1_ep16_etp1"]
+        folder = compile_plan([*MODEL, *args, f"experts.load={loads_file(tmp_path)}"]).write(tmp_path, "plan")
+        assert impact.run([str(folder), "--json", "--lost", "gpu=0/3", "gpu=1/2"]) == 0
+        found = json.loads(capsys.readouterr().out)["survives"]["lost_experts_by_layer"]
+        for row in json.loads((folder / "experts.json").read_text())["layers"]:
+            slots = np.array(row["experts"]).reshape(16, 5)
+            kept = set(np.delete(slots, [3, 10], axis=0).ravel().tolist())
+            assert found.get(str(row["layer"]), []) == sorted(set(range(64)) - kept)
+        assert impact.run([str(folder), "--lost", "gpu=0/3"]) == 0
+        assert " of layer 2, " in capsys.readouterr().out
+        assert show.run([str(folder), "rank=3"]) == 0
+        third = sorted(set(json.loads((folder / "experts.json").read_text())["layers"][0]["experts"][15:20]))
+        assert f"differ by layer: 2: {label(ranges(third))}, 3: " in capsys.readouterr().out
 
     def test_as_tensorrt_llm_reads_it(self, tmp_path: Path) -> None:
         given = [

@@ -32,7 +32,15 @@ def names(*overrides: str) -> list[tuple[str, int]]:
 
 def test_somebody_may_watch_between_passes() -> None:
     found = names()
-    assert [name for name, _ in found] == ["declared", "placed", "laid_out", "projected", "launched", "judged"]
+    assert [name for name, _ in found] == [
+        "declared",
+        "placed",
+        "laid_out",
+        "graphed",
+        "projected",
+        "launched",
+        "judged",
+    ]
     assert [count for _, count in found] == sorted(count for _, count in found)
 
 

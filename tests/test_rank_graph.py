@@ -137,7 +137,7 @@ def test_walking_the_graph_finds_the_traffic_of_arithmetic() -> None:
     @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(of_traffic())
     def agree(made: World) -> None:
-        found, graph = traffic(made), RankGraph(made)
+        found, graph = traffic(made), RankGraph.of(made)
         assert found is not None
         nvlink, pcie, nic, leaf, pod = found.links
         for phase in found.phases:

@@ -9,7 +9,6 @@ import pytest
 
 from compiler import compile_plan
 from compiler.commands import edits, repair
-from compiler.failures.losses import lost
 from compiler.failures.replicas import replicas
 from compiler.repairs.standing import Repaired, Standing
 from tests.command import BARE
@@ -116,7 +115,7 @@ class TestOnSpares:
         """Of 16 hosts on leaves of four, the second of 12 nodes: all behind it get another number."""
         plan = compile_plan([BARE, "parallel=ep8_tp4_dp3", "launch.spare_nodes=4", hosts(tmp_path, 16, leaf=4)])
         standing = Standing(plan)
-        found = standing.without(lost(standing.cluster, [f"host={plan.world.slots.hosts[1]}"]))
+        found = standing.without(standing.graph.lost(f"host={plan.world.slots.hosts[1]}"))
         assert isinstance(found, Repaired)
         assert found.renumbered == 11
         assert sum(a != b for a, b in zip(found.hosts, plan.world.slots.hosts, strict=True)) == 1
@@ -128,7 +127,7 @@ class TestOnSpares:
         start = time.process_time()
         standing = Standing(plan)
         for host in plan.world.slots.hosts:
-            found = standing.without(lost(standing.cluster, [f"host={host}"]))
+            found = standing.without(standing.graph.lost(f"host={host}"))
             assert isinstance(found, Repaired)
             assert len(found.moves) == (8 if spares else 0)
         assert time.process_time() - start < 10

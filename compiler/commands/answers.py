@@ -47,13 +47,16 @@ class Membership:
 
 @dataclass(frozen=True)
 class RankAnswer:
-    """A rank. `places` has one entry an instance; links and groups are the first instance's."""
+    """A rank. `places` has one entry an instance; links and groups are the first instance's. `experts` is `*` where they differ by
+    layer, and then `experts_by_layer` has them.
+    """
 
     query: str
     places: tuple[Place, ...]
     coordinates: Mapping[str, int]
     layers: str
     experts: str
+    experts_by_layer: Mapping[int, str]
     memory: Mapping[str, Any]
     previous_stage: Neighbour | None
     next_stage: Neighbour | None

@@ -30,11 +30,16 @@ MOST_BYTES = 2**26
 
 @dataclass(frozen=True, kw_only=True)
 class PlanFolder(Layout):
-    """A Layout as a folder says it. `contents` is what plan.json holds; `spare_hosts` are all machines behind the last slot."""
+    """A Layout as a folder says it. `contents` is what plan.json holds; `hosts` are those of its cluster, in the order of slots."""
 
     path: Path
     contents: Mapping[str, Any]
-    spare_hosts: tuple[Host, ...]
+    hosts: tuple[Host, ...]
+
+    @property
+    def spare_hosts(self) -> tuple[Host, ...]:
+        """All machines behind the last slot."""
+        return self.hosts[self.slots.count :]
 
     @property
     def name(self) -> str:
@@ -47,8 +52,9 @@ def read(path: Path) -> PlanFolder:
     rows, hardware = _slots_csv(path), _hardware(path)
     try:
         cluster = _cluster(hardware, int(contents["slots"]["gpus"]))
-        spares = of_plan(cluster)[len(rows) :]
-        found = PlanFolder.from_dict(contents, _slots(rows, cluster), path=path, contents=contents, spare_hosts=spares)
+        found = PlanFolder.from_dict(
+            contents, _slots(rows, cluster), path=path, contents=contents, hosts=of_plan(cluster)
+        )
         wrong = [*mismatches(found, contents, len(rows)), *holes(contents)]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise ConfigError.of(f"{path} does not hold a whole plan: {type(error).__name__} {error}", AGAIN) from error

@@ -12,16 +12,15 @@ from typing import Any, NoReturn
 import numpy as np
 
 from compiler.commands.edits import INSTEAD, of_folder
+from compiler.commands.expert_slots import expert_slots
 from compiler.commands.folder import PlanFolder
 from compiler.commands.lost import HELP, losses, parts
 from compiler.commands.steady import steady
 from compiler.commands.text import aligned
 from compiler.entry import Parser, finish
 from compiler.errors import shown
-from compiler.failures.damage import Damage, damage
-from compiler.failures.leaves import WorstLeaf, worst_leaf
-from compiler.failures.losses import Cluster, Lost, cluster
-from compiler.failures.replicas import Replicas, replicas
+from compiler.failures.closed_graph import ClosedGraph
+from compiler.failures.losses import Lost
 from compiler.layout.stages import span
 
 KEYS = ("ranks", "groups", "stages", "experts", "replicas", "nodes")
@@ -39,9 +38,10 @@ def run(argv: Sequence[str]) -> int:
     args = _parse(argv)
     path = Path(args.plan)
     plans, edits = steady(path, lambda: (parts(path), of_folder(path)))
-    clusters = {role: cluster(plan, plan.spare_hosts) for role, plan in plans.items()}
+    graphs = {role: ClosedGraph(plan, plan.hosts, expert_slots=expert_slots(plan)) for role, plan in plans.items()}
+    clusters = {role: graph.cluster for role, graph in graphs.items()}
     found = losses(clusters, [item for items in args.lost for item in items])
-    answers = {role: _Answer(role, plan, clusters[role], found[role]) for role, plan in plans.items()}
+    answers = {role: _Answer(role, plan, graphs[role], found[role]) for role, plan in plans.items()}
     for edit in edits:
         print(f"warning: {shown(edit.file)} is not as it was compiled: {shown(edit.what)} ; {INSTEAD}", file=sys.stderr)
     if args.json:
@@ -55,11 +55,9 @@ def run(argv: Sequence[str]) -> int:
 class _Answer:
     """What one plan loses; names of a pool, and of one of several instances, stand before a number and a colon."""
 
-    def __init__(self, role: str, plan: PlanFolder, machines: Cluster, lost: Lost) -> None:
-        self.role, self.plan, self.machines, self.lost = role, plan, machines, lost
-        self.copies: Replicas = replicas(plan)
-        self.damage: Damage = damage(plan, self.copies, lost)
-        self.leaf: WorstLeaf = worst_leaf(machines, self.copies)
+    def __init__(self, role: str, plan: PlanFolder, graph: ClosedGraph, lost: Lost) -> None:
+        self.role, self.plan, self.machines, self.lost = role, plan, graph.cluster, lost
+        self.copies, self.damage, self.leaf = graph.replicas, graph.impact(lost), graph.worst_leaf
 
     def hit(self) -> dict[str, list[Any]]:
         """The lists of the contract."""
@@ -95,7 +93,12 @@ class _Answer:
             "weights": found.survives,
             "lost_stages": found.lost_stages.tolist(),
             "lost_experts": found.lost_experts.tolist(),
+            **({"lost_experts_by_layer": self.by_layer()} if self.plan.experts.by_layer else {}),
         }
+
+    def by_layer(self) -> dict[int, list[int]]:
+        """Experts of which no copy is left, of layers that place them each in its own way."""
+        return {layer: ids.tolist() for layer, ids in self.damage.gone.items()}
 
     def lines(self) -> Iterator[str]:
         found, plan, leaf = self.damage, self.plan, self.leaf
@@ -121,7 +124,8 @@ class _Answer:
             yield f"groups{f' of instance {instance}' * (plan.instances > 1)}", ", ".join(counts) or "none"
         yield "stages", f"{len(found.stages)} of {plan.stages.pp}: {_runs(found.stages.tolist())}"
         if plan.experts.blocks:
-            yield "experts", f"{len(found.experts)} of a layer: {_runs(found.experts.tolist())}"
+            which = "in some layer" if plan.experts.by_layer else "of a layer"
+            yield "experts", f"{len(found.experts)} {which}: {_runs(found.experts.tolist())}"
         yield "replicas", f"{len(found.replicas)} of {self.copies.count}: {_runs(found.replicas.tolist())}"
         if self.lost.spares:
             yield "spares", f"{len(self.lost.spares)}: {_names(self.lost.spares)}"
@@ -129,12 +133,18 @@ class _Answer:
         held = (
             "every layer and expert is still on a rank"
             if found.survives
-            else f"stages {_runs(left['lost_stages'])} or experts {_runs(left['lost_experts'])} are not"
+            else f"stages {_runs(left['lost_stages'])} or experts {self._lost_experts()} are not"
         )
         yield (
             "survives",
             f"{left['ranks']} ranks on {left['nodes']} nodes, {len(found.whole)} whole replicas, {len(left['spares'])} spares; {held}",
         )
+
+    def _lost_experts(self) -> str:
+        """As `0-3`, or `0-3 of layer 5` where layers differ."""
+        if not self.plan.experts.by_layer:
+            return _runs(self.damage.lost_experts.tolist())
+        return _names([f"{_runs(ids)} of layer {layer}" for layer, ids in self.by_layer().items()]) or "none"
 
 
 def _json(answers: Mapping[str, _Answer]) -> dict[str, Any]:

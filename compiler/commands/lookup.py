@@ -19,7 +19,9 @@ from compiler.commands.answers import (
     Resident,
     SlotAnswer,
 )
+from compiler.commands.expert_slots import expert_slots
 from compiler.commands.folder import PlanFolder
+from compiler.layout.experts import label, ranges
 from compiler.layout.grid import Ranks
 
 
@@ -35,6 +37,7 @@ def rank_answer(plan: PlanFolder, rank: int) -> RankAnswer:
         coordinates=at,
         layers=plan.stages.labels[at["pp"]],
         experts=_experts(plan, at),
+        experts_by_layer=_by_layer(plan, at),
         memory=plan.contents["memory"]["stages"][at["pp"]],
         previous_stage=previous,
         next_stage=following,
@@ -101,6 +104,13 @@ def coordinates(plan: PlanFolder, rank: int) -> dict[str, int]:
 
 def _experts(plan: PlanFolder, at: Mapping[str, int]) -> str:
     return plan.experts.label(at["pp"], at["ep"]) if plan.experts.blocks else ""
+
+
+def _by_layer(plan: PlanFolder, at: Mapping[str, int]) -> dict[int, str]:
+    """Experts of a rank in each layer of its stage, where a map places them so."""
+    layers, blocks = set(plan.stages.layers[at["pp"]]), len(plan.experts.blocks)
+    slots = ((layer, row) for layer, row in expert_slots(plan).items() if layer in layers)
+    return {layer: label(ranges(np.unique(row.reshape(blocks, -1)[at["ep"]]).tolist())) for layer, row in slots}
 
 
 def _span(plan: PlanFolder, ranks: Ranks) -> str:

@@ -43,7 +43,7 @@ def run(argv: Sequence[str]) -> int:
         raise ConfigError.of("nothing is lost", f"write --lost {HELP}")
     plans = _parts(plan)
     standing = {role: Standing(part) for role, part in plans.items()}
-    found = losses({role: part.cluster for role, part in standing.items()}, given)
+    found = losses({role: part.graph.cluster for role, part in standing.items()}, given)
     answers = {role: part.without(found[role]) for role, part in standing.items()}
     none = {role: answer for role, answer in answers.items() if isinstance(answer, Unrepairable)}
     for role, answer in none.items():

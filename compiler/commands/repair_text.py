@@ -33,9 +33,9 @@ class Told:
         found, pinned = self.repair, self.plan.world.slots.pinned
         return {
             "plan": self.plan.name,
-            "copies": found.standing.copies.word,
+            "copies": found.standing.graph.copies.word,
             "kept": sorted(found.seats.kept.tolist()),
-            "of": found.standing.copies.count,
+            "of": found.standing.graph.copies.count,
             "hosts": list(found.hosts) if pinned else [],
             "spares": list(found.spares) if pinned else found.part.launch.spare_nodes,
             "moves": [self._move(move) for move in found.moves],
@@ -47,7 +47,7 @@ class Told:
 
     def lines(self) -> Iterator[str]:
         """What a person reads."""
-        found, copies = self.repair, self.repair.standing.copies
+        found, copies = self.repair, self.repair.standing.graph.copies
         start = f"{self.role}: " * bool(self.role)
         yield f"{start}{self.plan.name}: {len(found.seats.kept)} of {copies.count} {copies.word}s go on, {len(found.moves)} ranks move"
         moved = sum(host != was for host, was in zip(found.hosts, self.plan.world.slots.hosts, strict=False))
@@ -67,7 +67,7 @@ class Told:
         )
 
     def _move(self, move: moves.Move) -> dict[str, Any]:
-        names = self.repair.standing.places.names
+        names = self.repair.standing.graph.machines.names
         weights = (
             CHECKPOINT if move.source == moves.CHECKPOINT else {"rank": move.source, "host": names[move.source_machine]}
         )
@@ -84,12 +84,12 @@ class Told:
         }
 
     def _near(self, before: int, machine: int) -> str:
-        places = self.repair.standing.places
+        places = self.repair.standing.graph.machines
         return NEAR[int(places.distance(before, np.array([machine], dtype=np.int64))[0])]
 
     def _places(self) -> Iterator[str]:
         """Machines in the place of others."""
-        names = self.repair.standing.places.names
+        names = self.repair.standing.graph.machines.names
         changed: dict[tuple[int, int], int] = {}
         for move in self.repair.moves:
             key = (move.machine_before, move.machine)
@@ -106,7 +106,7 @@ class Told:
 
     def _loads(self) -> Iterator[str]:
         """Bytes, and whom they come from: of the first rank, and of all."""
-        found, names = self.repair.moves, self.repair.standing.places.names
+        found, names = self.repair.moves, self.repair.standing.graph.machines.names
         if not found:
             return
         first = found[0]

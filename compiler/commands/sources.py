@@ -12,7 +12,7 @@ from compiler.inputs import yaml_mapping
 from compiler.inputs.file import MOST_YAML_BYTES
 from compiler.inputs.file import text as text_of
 
-FILES = ("hardware.inventory", "hardware.calibration", "model.hf_config", "experts.load")
+FILES = ("hardware.inventory", "hardware.calibration", "model.hf_config", "experts.load", "experts.last")
 """Keys that name an input file; what it holds is part of the plan."""
 
 

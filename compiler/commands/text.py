@@ -37,6 +37,13 @@ def text(answer: Answer, *, whole: bool) -> Iterator[str]:
         yield from _spare(answer)
 
 
+def _experts(answer: RankAnswer, whole: bool) -> str:
+    if not answer.experts_by_layer:
+        return answer.experts or "none"
+    by_layer = [f"{layer}: {ids}" for layer, ids in answer.experts_by_layer.items()]
+    return "differ by layer: " + ", ".join(item or "..." for item in shortened(by_layer, SHORT_LIST, whole))
+
+
 def _rank(answer: RankAnswer, whole: bool) -> Iterator[str]:
     first, *others = answer.places
     rows = [("place", _place(first))]
@@ -44,7 +51,7 @@ def _rank(answer: RankAnswer, whole: bool) -> Iterator[str]:
     rows += [
         ("coordinates", _pairs(answer.coordinates)),
         ("layers", answer.layers or "none"),
-        ("experts", answer.experts or "none"),
+        ("experts", _experts(answer, whole)),
         ("memory", _memory(answer.memory)),
         ("previous stage", _neighbour(answer.previous_stage)),
         ("next stage", _neighbour(answer.next_stage)),

@@ -22,7 +22,7 @@ from compiler.frameworks.adapter import adapter
 from compiler.inputs.file import MOST_JSON_BYTES, decoded
 from compiler.inputs.file import data as data_of
 from compiler.inputs.file import text as text_of
-from compiler.layout import loads, recorded
+from compiler.layout import last_map, loads, recorded
 from compiler.schedulers import registry
 from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
@@ -210,13 +210,14 @@ def _with_calibration(hardware: Any) -> Any:
 
 
 def _with_loads(config: Config) -> Any:
-    """Measured loads of experts, likewise."""
+    """Measured loads of experts, and the map that they have now, likewise."""
     given = config.experts.load
+    last = _content("experts.last", config.experts.last, last_map.INSTEAD, most_json=MOST_JSON_BYTES)
     if given is None:
-        return config.experts
+        return dataclasses.replace(config.experts, last=last)
     text = given if "\n" in given else _recorded(f"experts.load={given}", given)
     loads.read(text)
-    return dataclasses.replace(config.experts, load=text)
+    return dataclasses.replace(config.experts, load=text, last=last)
 
 
 def _recorded(what: str, path: str) -> str:

@@ -18,6 +18,8 @@ from compiler.costs.comm.buffers import buffer_bytes
 from compiler.costs.constants import ACTIVATION_BYTES, BUFFERS_BYTES, KV_BYTES, SAVED_BYTES, STATE_BYTES
 from compiler.costs.work.stages import Layers, chunks, layers
 from compiler.costs.work.widths import ELEMENT_BYTES, Widths, products, widths
+from compiler.expert_map import placed
+from compiler.frameworks.adapter import adapter
 from compiler.frozen import dataclass
 from compiler.layout import loads
 from compiler.layout.experts import ExpertBlocks
@@ -162,9 +164,14 @@ class Case(Traits):
 
 
 def busiest(config: Config, experts: ExpertBlocks) -> float:
-    """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some."""
+    """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some, as the map places them where the
+    server is started with one.
+    """
     if config.experts.load is None or not config.model.moe:
         return imbalance.factor(config.workload, config.model, config.degrees.ep)
+    if experts.by_layer:
+        _, grid = adapter(config.framework.name).grids(config)
+        return float(placed(config, experts, grid).balance.imbalance.mean())
     layers = [layer for layer, moe in enumerate(config.model.moe_layers) if moe]
     return imbalance.measured(loads.read(config.experts.load), experts.blocks, layers)
 

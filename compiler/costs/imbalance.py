@@ -34,8 +34,17 @@ def measured(loads: Loads, blocks: Sequence[Block], moe_layers: Iterable[int]) -
     found = found / np.maximum(
         found.max(axis=1, keepdims=True), np.finfo(float).tiny
     )  # sums of the largest numbers are none
+    found = found / np.maximum(1, copies(blocks, found.shape[1]))
     ranks = np.stack([sum(found[:, first : last + 1].sum(axis=1) for first, last in block) for block in blocks])
     return float((ranks.max(axis=0) / ranks.mean(axis=0)).mean())
+
+
+def copies(blocks: Sequence[Block], experts: int) -> Array:
+    """On how many ranks each expert is, which share its load; shape [experts]."""
+    counted = np.zeros(experts)
+    for first, last in (run for block in blocks for run in block):
+        counted[first : last + 1] += 1
+    return counted
 
 
 def power_law(experts: int, chosen: int, exponent: float) -> Array:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from compiler.costs import offload, room, together
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
-from compiler.costs.case import Case, busiest, shaped
+from compiler.costs.case import DEGREES, Case, busiest, shaped
 from compiler.costs.comm.far import reaches
 from compiler.costs.many import Many
 from compiler.costs.serve import prompts_seconds, token_seconds
@@ -23,6 +23,7 @@ from compiler.costs.work.memory import memory, updated
 from compiler.costs.work.params import counts, totals
 from compiler.costs.work.stages import chunks, layers
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.lay_out import experts
 from compiler.frameworks.stage_rule import stage_layers
 from compiler.layout.stages import Stages, split
 from compiler.layout.traits import BY_DEGREES, Traits, by_degrees
@@ -86,9 +87,9 @@ def shapes(config: Config, plans: Many) -> Iterator[tuple[NDArray[np.intp], Shap
 def _case(config: Config, plans: Many, stages: Stages) -> Case:
     traits, model = _traits(config, plans), config.model
     batches: dict[str, Any] = {name: values[:, None] for name, values in plans.batches.items()}
-    rules = adapter(config.framework.name)
-    of_ep, kind = plans.distinct(("ep",))
-    loads = [busiest(one, rules.experts(one, stages)) for one in (plans.config(config, at) for at in of_ep)]
+    mapped = config.experts.load is not None and model.n_group > 1  # which nodes a group is on follows from all degrees
+    of_ep, kind = plans.distinct(DEGREES if mapped else ("ep",))
+    loads = [busiest(one, experts(one, stages)) for one in (plans.config(config, at) for at in of_ep)]
     return shaped(
         replace(config, workload=replace(config.workload, **batches)),
         traits,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from compiler.cluster.layout import Layout
+from compiler.failures import experts
 from compiler.failures.losses import Lost, Mask
 from compiler.failures.replicas import Replicas
 from compiler.frozen import dataclass
@@ -17,7 +19,8 @@ from compiler.layout.grid import Grid, Ranks
 class Damage:
     """Ids of what is hit, ascending: ranks through all instances, groups of each instance by kind, stages and experts of any.
 
-    `whole` are the replicas that lost nothing; `lost_stages` and `lost_experts` those of which some part is on no rank any more.
+    `whole` are the replicas that lost nothing; `lost_stages` and, by layer, `gone` are stages and experts of which some part is on no
+    rank any more (all layers alike: `experts.EVERY`).
     """
 
     ranks: Ranks
@@ -27,29 +30,34 @@ class Damage:
     replicas: Ranks
     whole: Ranks
     lost_stages: Ranks
-    lost_experts: Ranks
+    gone: Mapping[int, Ranks]
+
+    @property
+    def lost_experts(self) -> Ranks:
+        """Those of any layer."""
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *self.gone.values()]))
 
     @property
     def survives(self) -> bool:
         """Whether every weight is still on some rank."""
-        return not len(self.lost_stages) and not len(self.lost_experts)
+        return not len(self.lost_stages) and not self.gone
 
 
-def damage(plan: Layout, copies: Replicas, lost: Lost) -> Damage:
-    """`copies` are the plan's replicas."""
+def damage(plan: Layout, copies: Replicas, lost: Lost, slots: Mapping[int, Ranks] = MappingProxyType({})) -> Damage:
+    """`copies` are the plan's replicas, `slots` the expert in each slot of each layer, where a map places them."""
     ranks = np.flatnonzero(lost.ranks)
-    own = ranks % plan.size
+    own, placed = ranks % plan.size, experts.rows(plan, slots)
     hit = copies.touching(ranks)
-    dense, routed = _gone(plan, lost.ranks)
+    alive = np.logical_or.reduce(~lost.ranks.reshape(plan.instances, plan.size), axis=0)
     return Damage(
         ranks=ranks,
         groups=tuple(_groups(plan, mask) for mask in lost.ranks.reshape(plan.instances, plan.size)),
         stages=np.unique(plan.attention.coordinate("pp", own)),
-        experts=_experts(plan, own),
+        experts=experts.held(plan, placed, own),
         replicas=hit,
         whole=np.setdiff1d(np.arange(copies.count), hit),
-        lost_stages=np.unique(plan.attention.coordinate("pp", dense)),
-        lost_experts=_experts(plan, routed),
+        lost_stages=np.unique(plan.attention.coordinate("pp", _gone(plan, alive))),
+        gone=experts.gone(plan, placed, alive),
     )
 
 
@@ -61,25 +69,10 @@ def _groups(plan: Layout, mask: Mask) -> dict[str, Ranks]:
     return {kind: index for kind, index in found.items() if len(index)}
 
 
-def _experts(plan: Layout, ranks: Ranks) -> Ranks:
-    """Ids of the experts that ranks of an instance hold."""
-    if not plan.experts.blocks:
-        return np.zeros(0, dtype=np.int64)
-    moe = np.array(plan.experts.stages, dtype=bool)[plan.expert.coordinate("pp", ranks)]
-    blocks = np.unique(plan.expert.coordinate("ep", ranks[moe])).tolist()
-    ids = [np.arange(first, last + 1) for block in blocks for first, last in plan.experts.blocks[block]]
-    return np.unique(np.concatenate(ids)) if ids else np.zeros(0, dtype=np.int64)
-
-
-def _gone(plan: Layout, lost: Mask) -> tuple[Ranks, Ranks]:
-    """Ranks of an instance whose shard no rank of any instance has any more: of dense layers, and of experts."""
+def _gone(plan: Layout, alive: Mask) -> Ranks:
+    """Ranks of an instance whose shard of dense layers no rank of any instance has any more."""
     ranks = np.arange(plan.size, dtype=np.int64)
-    dense = _shard(plan.attention, ("tp", "pp"), ranks)
-    alive = np.logical_or.reduce(~lost.reshape(plan.instances, plan.size), axis=0)
-    if not plan.experts.blocks:
-        return ranks[~_held(dense, alive)], ranks[:0]
-    routed = _shard(plan.expert, ("etp", "ep", "pp"), ranks)
-    return ranks[~_held(dense, alive)], ranks[~_held(routed, alive)]
+    return ranks[~_held(_shard(plan.attention, ("tp", "pp"), ranks), alive)]
 
 
 def _shard(grid: Grid, axes: tuple[str, ...], ranks: Ranks) -> Ranks:

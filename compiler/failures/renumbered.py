@@ -1,7 +1,8 @@
 """What a launcher with hot spares does about a loss: it numbers nodes anew, where a repair moves those alone that are lost.
 
 The rule is that of NVRx 0.7 (its rendezvous with --ft-segment): NVLink domains by their smallest node, of each as many whole segments
-as it has, the rest on standby, and node numbers given from 0. A node is renumbered where its number is not the one that it had.
+as it has, the rest on standby, and node numbers given from 0; without a segment nodes in the order in which they join. A node is
+renumbered where its number is not the one that it had.
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ def numbered(domains: Sequence[int], segment: int | None, count: int, gone: Coll
     members: dict[int, list[int]] = {}
     for node, domain in enumerate(domains):
         if node not in gone:
-            members.setdefault(domain, []).append(node)
-    found: list[int] = []
-    for nodes in sorted(members.values()):
-        found += nodes[: len(nodes) // segment * segment] if segment else nodes
-    return found[:count]
+            members.setdefault(node if segment is None else domain, []).append(node)
+    size = segment or 1
+    return [node for nodes in sorted(members.values()) for node in nodes[: len(nodes) // size * size]][:count]
 
 
 def renumbered(domains: Sequence[int], segment: int | None, count: int, gone: Collection[int]) -> int:

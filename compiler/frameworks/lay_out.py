@@ -10,7 +10,8 @@ from compiler.cluster.slots import Slots, from_inventory, nominal
 from compiler.expert_map import mapped
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.stage_rule import stage_layers
-from compiler.layout.stages import split
+from compiler.layout.experts import ExpertBlocks
+from compiler.layout.stages import Stages, split
 from compiler.specs.config import Config
 from compiler.world import World
 
@@ -20,7 +21,6 @@ def lay_out(config: Config) -> World:
     rules = adapter(config.framework.name)
     attention, expert = rules.grids(config)
     stages = split(stage_layers(config) or (), config.parallel.pp)
-    experts = rules.experts(config, stages)
     return World(
         config=config,
         degrees=config.degrees,
@@ -28,11 +28,18 @@ def lay_out(config: Config) -> World:
         attention=attention,
         expert=expert,
         stages=stages,
-        experts=replace(experts, by_layer=mapped(config, experts) and rules.takes_map(config)),
+        experts=experts(config, stages),
         slots=_slots(config),
         kinds=rules.kinds(config, attention, expert),
         traits=rules.traits(config),
     )
+
+
+def experts(config: Config, stages: Stages) -> ExpertBlocks:
+    """Experts of each expert-parallel rank; by layer where the server is started with a map."""
+    rules = adapter(config.framework.name)
+    found = rules.experts(config, stages)
+    return replace(found, by_layer=mapped(config, found) and rules.takes_map(config))
 
 
 def _slots(config: Config) -> Slots:

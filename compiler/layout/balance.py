@@ -50,20 +50,26 @@ def imbalance(loads: Loads, slots: Ranks, gpus: int) -> Loads:
     return np.asarray(ranks.max(axis=1) / ranks.mean(axis=1))
 
 
-def kept(slots: Ranks, before: Ranks, gpus: int) -> Ranks:
-    """The same placement with its GPUs named anew, so that as many experts as can be stay where they were `before`."""
-    found = np.empty_like(slots)
-    for layer, (now, then) in enumerate(
-        zip(slots.reshape(len(slots), gpus, -1), before.reshape(len(slots), gpus, -1), strict=True)
-    ):
-        shared = np.array([[np.intersect1d(a, b).size for b in then] for a in now])
-        taken = np.full(gpus, -1)
-        for pair in np.argsort(-shared, axis=None, kind="stable").tolist():
-            new, old = divmod(pair, gpus)
-            if taken[old] < 0 and new not in taken:
-                taken[old] = new
-        found[layer] = now[taken].ravel()
-    return found
+def kept(slots: Ranks, before: Ranks, gpus: int, nodes: int = 1) -> Ranks:
+    """The same placement with the GPUs of each node named anew, so that most experts stay where they were `before`."""
+    shape = (len(slots) * nodes, gpus // nodes, -1)
+    now, then = slots.reshape(shape), before.reshape(shape)
+    named = [_named(here, there) for here, there in zip(now, then, strict=True)]
+    return np.take_along_axis(now, np.stack(named)[:, :, None], axis=1).reshape(slots.shape)
+
+
+def _named(now: Ranks, then: Ranks) -> Ranks:
+    """Which GPU of a placement takes the place of each one before, pairs that share most experts first. Shape [gpus, slots] each."""
+    has = np.zeros((2, len(now), int(max(now.max(), then.max())) + 1), dtype=np.float32)
+    for rows, one in zip(has, (now, then), strict=True):
+        np.put_along_axis(rows, one, 1.0, axis=1)
+    shared = has[0] @ has[1].T
+    taken, free = np.full(len(now), -1), np.ones(len(now), dtype=bool)
+    for pair in np.argsort(-shared, axis=None, kind="stable").tolist():
+        new, old = divmod(pair, len(now))
+        if taken[old] < 0 and free[new]:
+            taken[old], free[new] = new, False
+    return taken
 
 
 def moved(slots: Ranks, before: Ranks, gpus: int) -> int:

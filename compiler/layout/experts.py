@@ -36,7 +36,7 @@ class ExpertBlocks:
             return ""
         if self.by_layer:
             return "*"
-        return ";".join(span(first, last) for first, last in self.blocks[ep])
+        return label(self.blocks[ep])
 
 
 def contiguous(num_experts: int, ep: int, moe_layers: tuple[bool, ...], stages: Stages) -> ExpertBlocks:
@@ -52,6 +52,11 @@ def placed(experts: Iterable[Iterable[int]], moe_layers: tuple[bool, ...], stage
         return ExpertBlocks((), (False,) * stages.pp)
     blocks = tuple(ranges(ids) for ids in experts)
     return ExpertBlocks(blocks, tuple(any(moe_layers[i] for i in layers) for layers in stages.layers))
+
+
+def label(block: Block) -> str:
+    """As the `experts` column writes it: `0-3;8`."""
+    return ";".join(span(first, last) for first, last in block)
 
 
 def ranges(ids: Iterable[int]) -> Block:

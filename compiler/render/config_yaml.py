@@ -18,7 +18,7 @@ LEFT_OUT = ("out", "search", "sweep")
 def dump(config: Config) -> str:
     """YAML text of every resolved value; `${` in a value is escaped, so that it is read back as it is."""
     values = dataclasses.asdict(config)
-    values["model"] = said(values["model"])
+    values |= {key: said(values[key]) for key in ("model", "experts")}
     kept = {key: _escaped(value) for key, value in values.items() if key not in LEFT_OUT}
     return HEADER + document(kept)
 

@@ -69,7 +69,7 @@ def files(plan: Plan) -> Iterator[Artifact]:
         from compiler.rank_graph import serialised
 
         yield Artifact("graph.json.gz", serialised(plan.world))
-    if plan.config.traffic and (found := plan.only.traffic) is not None and found.places.ranks <= RANK_LIMIT:
+    if plan.config.traffic and (found := plan.only.graph.flows) is not None and found.places.ranks <= RANK_LIMIT:
         yield Artifact("traffic.npz", archive(found))
 
 

@@ -8,17 +8,17 @@ from functools import cached_property
 
 from compiler.cluster import inventory
 from compiler.cluster.hostlist import fold
-from compiler.cluster.hosts import of_plan
 from compiler.failures import repair
-from compiler.failures.losses import Cluster, Lost, cluster
+from compiler.failures.losses import Cluster, Lost
 from compiler.failures.moves import Move, Stored, moves, stored
 from compiler.failures.renumbered import renumbered
-from compiler.failures.repair import Copies, Machines, Seating
-from compiler.failures.replicas import Replicas, replicas
+from compiler.failures.repair import Seating
 from compiler.frozen import dataclass
+from compiler.graph_answers import RankGraph
 from compiler.layout.grid import Ranks
 from compiler.plan import Plan
 from compiler.repairs.fewer import Smaller, runs, smaller, what_would
+from compiler.schedulers import nvrx
 from compiler.specs.config import Config
 from compiler.words import natural
 from compiler.world import World
@@ -80,23 +80,9 @@ class Standing:
     plan: Plan
     _smaller: dict[tuple[int, int], Smaller] = field(default_factory=dict, init=False, repr=False)
 
-    @cached_property
-    def cluster(self) -> Cluster:
-        slots, hardware = self.plan.world.slots, self.plan.config.hardware
-        return cluster(self.plan.world, of_plan(hardware)[slots.count :] if slots.pinned else ())
-
-    @cached_property
-    def places(self) -> Machines:
-        hosts = of_plan(self.plan.config.hardware) if self.plan.world.slots.pinned else ()
-        return repair.machines(self.cluster, hosts, self.plan.config.launch.spare_nodes)
-
-    @cached_property
-    def replicas(self) -> Replicas:
-        return replicas(self.plan.world)
-
-    @cached_property
-    def copies(self) -> Copies:
-        return repair.copies_of(self.plan.world, self.replicas)
+    @property
+    def graph(self) -> RankGraph:
+        return self.plan.graph
 
     @cached_property
     def held(self) -> Stored:
@@ -108,43 +94,56 @@ class Standing:
         return max(workload.zero_stage, int(workload.distributed_optimizer)) if workload.train else 0
 
     def renumbered(self, lost: Lost) -> int:
-        """Segments are of NVLink domains of several nodes, where the job asks for them, else of leaves."""
-        hardware, places = self.plan.config.hardware, self.places
+        """Segments are of NVLink domains of several nodes, where the job asks for them, else of leaves. Nodes join by name, or as NVRx
+        is told where it runs the job.
+        """
+        hardware, places = self.plan.config.hardware, self.graph.machines
         slurm = self.plan.config.scheduler.get("slurm")
         wide = hardware.nvlink.domain_gpus > hardware.node.gpus
-        order = sorted(range(len(places.names)), key=lambda machine: natural(places.names[machine]))
+        told = nvrx.told(self.plan.world)
+        segment = getattr(slurm, "segment", None) if told is None else told.segment
+        order = list(range(len(places.names)))
+        if told is None:
+            order.sort(key=lambda machine: natural(places.names[machine]))
         domains = (places.rack if wide else places.leaf)[order].tolist()
-        alive = repair.alive(self.cluster, places, lost)
+        alive = repair.alive(self.graph.cluster, places, lost)
         gone = [at for at, machine in enumerate(order) if not alive[machine]]
-        return renumbered(domains, getattr(slurm, "segment", None), self.cluster.slots.count, gone)
+        return renumbered(domains, segment, self.graph.cluster.slots.count, gone)
 
     def names(self, machines: Ranks) -> tuple[str, ...]:
-        return tuple(self.places.names[machine] for machine in machines.tolist())
+        return tuple(self.graph.machines.names[machine] for machine in machines.tolist())
 
     def without(self, lost: Lost) -> Repaired | Unrepairable:
         """The plan on what is left: on spares where there are enough, else with as many copies of the model as can run."""
-        room = int(repair.alive(self.cluster, self.places, lost).sum())
-        if room < self.cluster.slots.count:
-            return self._with_fewer(lost, room)
-        seats = repair.seats(self.cluster, self.copies, self.places, lost)
-        found = self._moves(self.plan.world, self.cluster, lost, seats)
+        seats = self.graph.repair(lost)
+        if seats is None:
+            return self._with_fewer(lost, int(repair.alive(self.graph.cluster, self.graph.machines, lost).sum()))
+        found = self._moves(self.plan.world, self.graph.cluster, lost, seats)
         return Repaired(self, self.plan.config, seats, found, lost=lost)
 
     def _moves(self, world: World, new: Cluster, lost: Lost, seats: Seating) -> tuple[Move, ...]:
-        return tuple(moves(world, (self.cluster, new), self.replicas, self.places, lost, seats, self.held))
+        return tuple(
+            moves(world, (self.graph.cluster, new), self.graph.replicas, self.graph.machines, lost, seats, self.held)
+        )
 
     def _with_fewer(self, lost: Lost, room: int) -> Repaired | Unrepairable:
         notes: list[str] = []
-        for count in range(self.copies.count - 1, 0, -1):
+        for count in range(self.graph.copies.count - 1, 0, -1):
             new = self._with(count, room)
             if new.world is not None:
-                seats = repair.fewer_seats((self.cluster, self.copies), (new.cluster, new.copies), self.places, lost)
+                seats = repair.fewer_seats(
+                    (self.graph.cluster, self.graph.copies), (new.cluster, new.copies), self.graph.machines, lost
+                )
                 found = self._moves(new.world, new.cluster, lost, seats)
                 return Repaired(self, new.config, seats, found, (*notes, *self._after(count)))
             if not notes and new.config.hardware.nodes <= room:
-                notes += what_would(new.config, count, self.copies.word, new.why)
-        total, word = self.cluster.slots.count, self.copies.word
-        why = "; ".join(notes) or f"and no {word} fits on them" if self.copies.count > 1 else f"the plan has one {word}"
+                notes += what_would(new.config, count, self.graph.copies.word, new.why)
+        total, word = self.graph.cluster.slots.count, self.graph.copies.word
+        why = (
+            "; ".join(notes) or f"and no {word} fits on them"
+            if self.graph.copies.count > 1
+            else f"the plan has one {word}"
+        )
         return Unrepairable(
             f"{room} of {total} nodes are left and no spare, {why}",
             f"add {total - room} hosts to the inventory as spares, and compile again",
@@ -153,13 +152,13 @@ class Standing:
     def _with(self, count: int, room: int) -> Smaller:
         """The plan with so many copies, on a cluster without names."""
         if (count, room) not in self._smaller:
-            self._smaller[count, room] = smaller(self.plan.config, self.copies, count, room)
+            self._smaller[count, room] = smaller(self.plan.config, self.graph.copies, count, room)
         return self._smaller[count, room]
 
     def _after(self, count: int) -> Iterator[str]:
-        if self.plan.config.workload.train and self.zero_stage > 0 and self.copies.word == "replica":
+        if self.plan.config.workload.train and self.zero_stage > 0 and self.graph.copies.word == "replica":
             yield (
-                f"optimizer states are cut over {count} replicas, no longer {self.copies.count}:"
+                f"optimizer states are cut over {count} replicas, no longer {self.graph.copies.count}:"
                 " every rank loads its share of them from the checkpoint"
             )
         if not self.plan.world.slots.pinned:

@@ -13,7 +13,7 @@ import io
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # python -I leaves it out
@@ -127,13 +127,15 @@ def listed(hosts: List[str]) -> str:
     return " ".join(sorted(hosts, key=planned.natural))
 
 
-def instances(slots: List[str], launch: Dict[str, Any]) -> Dict[str, List[str]]:
-    """Host file of each instance. Its nodes follow those of the one before; small ones share a node."""
+def instances(slots: List[str], launch: Dict[str, Any], spares: Sequence[str] = ()) -> Dict[str, List[str]]:
+    """Host file of each instance. Its nodes follow those of the one before; small ones share a node. Spares on which a launcher
+    waits stand behind.
+    """
     tasks = launch["ranks_per_node"] if launch["unit"] == "rank" else 1
     files = {}
     for instance in range(launch["instances"]):
         first, _ = planned.seat(launch, instance)
-        own = slots[first : first + launch["nodes"]]
+        own = [*slots[first : first + launch["nodes"]], *spares[: launch.get("standby", 0)]]
         files["hostfile.%d" % instance] = [host for host in own for _ in range(tasks)]
     return files
 
@@ -174,7 +176,7 @@ def bind(folder: str, hosts: List[str], launch: Dict[str, Any]) -> Dict[str, Lis
         % (len(slots), how, listed(spares) or "none", listed([host for host in hosts if host in left_out]) or "none")
     )
     verify(folder, launch, slots, places)
-    return dict(instances(slots, launch), hosts=slots, spares=spares)
+    return dict(instances(slots, launch, spares), hosts=slots, spares=spares)
 
 
 def verify(folder: str, launch: Dict[str, Any], slots: List[str], places: Places) -> None:

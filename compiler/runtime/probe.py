@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 sys.dont_write_bytecode = True  # a plan folder holds what its manifest says
@@ -27,12 +28,17 @@ else:
     import rank_map
     import shape
 
+STANDBY_S = 60
+"""A spare's launcher comes behind those of slots: whoever joins first is given ranks."""
+
 
 def read_slurm(launch: Dict[str, Any]) -> None:
     """Set the plan's variables from those of the Slurm step; SLURM_NODEID does not follow ranks, SLURM_PROCID does."""
     task, per_node = planned.number("SLURM_PROCID"), launch["ranks_per_node"]
     tasks = launch["nodes"] if launch["unit"] == "node" else launch["world_size"]
-    planned.expect(planned.CONFIGURATION, "tasks of the step", tasks, planned.number("SLURM_STEP_NUM_TASKS"))
+    found = planned.number("SLURM_STEP_NUM_TASKS")
+    if not tasks <= found <= tasks + launch.get("standby", 0):
+        raise planned.differs(planned.CONFIGURATION, "tasks of the step", tasks, found)
     names = {"NODE_RANK": task, "WORLD_SIZE": launch["world_size"], "LOCAL_WORLD_SIZE": per_node}
     if launch["unit"] == "rank":
         names.update({"NODE_RANK": task // per_node, "RANK": task, "LOCAL_RANK": planned.number("SLURM_LOCALID")})
@@ -44,17 +50,25 @@ def check_place(launch: Dict[str, Any]) -> None:
     per_node, node = launch["ranks_per_node"], planned.number("NODE_RANK")
     planned.expect(planned.CONFIGURATION, "WORLD_SIZE", launch["world_size"], planned.number("WORLD_SIZE"))
     planned.expect(planned.CONFIGURATION, "LOCAL_WORLD_SIZE", per_node, planned.number("LOCAL_WORLD_SIZE"))
-    if node >= launch["nodes"]:
-        raise planned.differs(planned.CONFIGURATION, "NODE_RANK", "one below %d" % launch["nodes"], node)
+    nodes = launch["nodes"] + launch.get("standby", 0)
+    if node >= nodes:
+        raise planned.differs(planned.CONFIGURATION, "NODE_RANK", "one below %d" % nodes, node)
     if launch["unit"] == "rank":
         rank = planned.number("RANK")
         planned.expect(planned.MAPPING, "slot of the rank", rank // per_node, node)
         planned.expect(planned.MAPPING, "local rank", rank % per_node, planned.number("LOCAL_RANK"))
 
 
+def waits(launch: Dict[str, Any]) -> bool:
+    """Whether this is a spare node, on which a launcher waits for one that holds ranks to be lost."""
+    return planned.number("NODE_RANK") >= int(launch["nodes"])
+
+
 def check_host(launch: Dict[str, Any], host: str) -> str:
     """The host against the list that the job was bound to, else against the set that the plan is pinned to."""
     path = os.environ.get("RANKPLAN_HOSTS")
+    if waits(launch):
+        return "spare"
     if path:
         bound = planned.text(path).split()
         planned.expect(planned.CONFIGURATION, "hosts in " + path, shape.all_nodes(launch), len(bound))
@@ -159,6 +173,8 @@ def main(options: List[str]) -> int:
         look(launch, seen, options)
         if launch["command"]:
             command.read_secrets(launch)
+            if waits(launch):
+                time.sleep(planned.number("RANKPLAN_STANDBY_S", STANDBY_S))
             return command.run(launch, seen["who"], seen["host"])
     except (planned.PlanError, OSError) as wrong:
         planned.say("%s on %s: %s" % (seen["who"], seen["host"], wrong))

@@ -161,6 +161,7 @@ LAUNCH = {
     "checkpoint_signal_s": whole(0),
     "preflight": PREFLIGHT,
     "?within": {"nodes": whole(1, NODES_MOST), "first": whole(0, NODES_MOST), "taken": whole(0, GPUS_MOST)},
+    "?standby": whole(0, NODES_MOST),
     "?http_port": computed,
     "?http_host": text,
     "?http_scheme": either("http", "https"),

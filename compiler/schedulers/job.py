@@ -16,7 +16,7 @@ from compiler.frameworks.router import Router
 from compiler.frozen import dataclass
 from compiler.pool_words import own_words
 from compiler.render.artifacts import to_json
-from compiler.schedulers import fabric, torchrun
+from compiler.schedulers import fabric, nvrx, torchrun
 from compiler.schedulers.given import parsed
 from compiler.schedulers.values import Mount, Secret
 from compiler.specs.config import Config
@@ -59,6 +59,7 @@ class Job:
     """A launch. `nodes` and `world_size` are of one instance; `ranks_per_node` is below `gpus_per_node` where several share one.
 
     `command` is empty where the self-check alone runs; `other_command`, where it differs, is that of every node but the first; `hosts` (in slot order) and `spares` are empty unless pinned.
+    `standby` are nodes on which a launcher waits for one of those to be lost.
     `computed` are variables that each node's own starter completes; `shared` holds path and text of what a rank may read in the plan folder, `runtime/` aside.
     """
 
@@ -84,6 +85,7 @@ class Job:
     time_limit_s: int
     hosts: tuple[str, ...]
     spares: tuple[str, ...]
+    standby: int
     shared: tuple[tuple[str, str], ...]
     world: World
 
@@ -197,9 +199,10 @@ def job(plan: Planned) -> Job:
     world, launch, share = plan.world, plan.config.launch, plan.world.slots.share
     emission = adapter(plan.config.framework.name).emission(world)
     secrets, mounts, time_limit_s = parsed(plan.config, share)
-    variables = _variables(plan.config, emission)
+    told = nvrx.told(world)
+    variables = _variables(plan.config, emission, numbered=told is not None)
     program = emission.program if launch.command is None else tuple(launch.command)
-    agent = torchrun.agent(program, launch.unit, world)
+    agent = nvrx.words(world, launch.unit) or torchrun.told(program, launch.unit, world)
     return Job(
         name=plan.name,
         fingerprint=plan.fingerprint,
@@ -223,6 +226,7 @@ def job(plan: Planned) -> Job:
         time_limit_s=time_limit_s,
         hosts=_hosts(world),
         spares=world.slots.spares[: launch.spare_nodes],
+        standby=0 if told is None else told.spares,
         shared=(("plan.json", to_json(plan.contents)), *((file.path, str(file.text)) for file in emission.files)),
         world=world,
     )
@@ -236,8 +240,11 @@ def _hosts(world: World) -> tuple[str, ...]:
     return slots.hosts[: slots.share.all_nodes(world.instances)]
 
 
-def _variables(config: Config, emission: Emission) -> list[tuple[str, str | Computed]]:
-    """The environment by name: the user's values go before the site's, and both before ours."""
+def _variables(config: Config, emission: Emission, *, numbered: bool) -> list[tuple[str, str | Computed]]:
+    """The environment by name: the user's values go before the site's, and both before ours. A launcher that numbers nodes is told
+    the `numbered` one's slot.
+    """
     role = {} if config.workload.role is None else {"RANKPLAN_POOL": config.workload.role}
-    own = {**role, **fabric.environment(config), **emission.environment}
+    slot = {nvrx.NUMBER: Computed("{NODE_RANK}")} if numbered else {}
+    own = {**role, **slot, **fabric.environment(config), **emission.environment}
     return sorted({**own, **config.environment}.items())

@@ -9,7 +9,7 @@ from compiler.checks import Check
 from compiler.errors import ConfigError
 from compiler.nearest import one_of
 from compiler.render.artifacts import Artifact
-from compiler.schedulers import runtime_files
+from compiler.schedulers import nvrx, runtime_files
 from compiler.schedulers.job import Launched, jobs
 from compiler.schedulers.target import Target
 
@@ -48,6 +48,7 @@ def checks(plan: Launched) -> Iterator[Check]:
     decided = jobs(plan)  # also where nothing starts them: arguments must not contradict the plan
     if decided.alone is None:
         _refuse_pools(targets)
+    yield from decided.each(lambda job: nvrx.checks(job.world))
     for item in targets:
         yield from item.checks(decided, options[item.name])
 

@@ -56,6 +56,8 @@ def launch_json(job: Job) -> str:
     if job.within.nodes or job.share.taken:
         nodes = job.within.nodes or job.within.first + job.all_nodes
         launch["within"] = {"nodes": nodes, "first": job.within.first, "taken": job.share.taken}
+    if job.standby:
+        launch["standby"] = job.standby
     if job.http_port is not None:
         launch["http_port"] = job.http_port.to_dict()
         launch["http_host"], launch["http_scheme"] = job.http_host, job.http_scheme

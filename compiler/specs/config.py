@@ -41,6 +41,8 @@ class Experts:
 
     load: Optional[str] = text(None, longest=CONTENT)
     """Measured loads of experts: the path of a CSV with the columns layer,expert,load, or (with a line break in it) its text."""
+    last: Optional[str] = text(None, longest=CONTENT)
+    """The map of experts that the server has now: the path of an earlier experts.json, or (with a line break in it) its text."""
 
 
 @dataclass(frozen=True)

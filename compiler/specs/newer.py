@@ -1,4 +1,4 @@
-"""Keys of a model that a plan leaves out where nothing is said of them."""
+"""Keys of a model, and of experts, that a plan leaves out where nothing is said of them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NEWER = (
         "moe_latent_size",
         "zero_expert_num",
     ),
-    *("other_params", "towers"),
+    *("other_params", "towers", "last"),
 )
 """Keys that a plan leaves out where nothing is said of them, so that plans of models that need none of them stay what they were."""
 
 
 def said(values: dict[str, Any]) -> dict[str, Any]:
-    """A model's values without the newer keys that say nothing."""
+    """Values without the newer keys that say nothing."""
     nothing = {"zero_expert_num": (0,)}
     return {
         key: value for key, value in values.items() if key not in NEWER or value not in nothing.get(key, (None, {}))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from compiler.costs.total import Costs, cost
 from compiler.expert_map import ExpertMap, expert_map
 from compiler.plan import Plan
-from compiler.report.blocks import Section
+from compiler.report.blocks import Section, Table
 from compiler.report.figures import Levels, Series
 from compiler.report.told import Number
-from compiler.words import figures, number
+from compiler.speed import calibrated
+from compiler.words import figures, gigabytes, number, seconds
 
 REPORT, CONSOLE = (105, None)
+
+
+LABELS = {False: "the server's own", True: "`experts.json`"}
 
 
 def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
@@ -21,9 +27,36 @@ def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
         before, after = float(found.imbalance_before.mean()), float(found.balance.imbalance.mean())
         said = (
             f"The busiest of {found.gpus} GPUs has {number(before)} times the mean load of its layer as a server begins, and "
-            f"{number(after)} times with `experts.json`, the mean over {len(found.layers)} layers."
+            f"{number(after)} times with `experts.json`, the mean over {len(found.layers)} layers. {found.moved} experts are copied"
+            " to GPUs that do not have them yet."
         )
-        yield Section("Expert load", (said, _levels(found)))
+        yield Section("Expert load", (said, _effect(plan), _levels(found)))
+
+
+def _effect(plan: Plan) -> Table:
+    """Time and memory with the server's own placement, and with the map."""
+    own, by = plan.world.experts.by_layer, calibrated.of(plan.config)
+    other = replace(plan.world, experts=replace(plan.world.experts, by_layer=not own))
+    both = {own: plan.costs, not own: cost(other, by, calibrated.uncertainty(plan.config, by))}
+    head = ("step",) if plan.config.workload.train else ("first token", "each further token")
+    rows = (
+        (f"{label}, as planned" if mapped == own else label, *_times(both[mapped]), _memory(both[mapped]))
+        for mapped, label in LABELS.items()
+    )
+    return Table(("placement of experts", *head, "fullest rank"), tuple(rows))
+
+
+def _times(costs: Costs) -> Iterator[str]:
+    """Of the longest lengths."""
+    if costs.projection is not None:
+        yield seconds(costs.projection.step_time_s)
+    else:
+        yield seconds(costs.prefill[-1].ttft_s)
+        yield seconds(costs.decode[-1].tpot_s)
+
+
+def _memory(costs: Costs) -> str:
+    return gigabytes(costs.memory.total_bytes.max())
 
 
 def _levels(found: ExpertMap) -> Levels:

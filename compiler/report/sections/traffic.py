@@ -45,7 +45,7 @@ def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
 
 def _figures(plan: Plan) -> Iterator[Heat]:
     """Bytes from leaf to leaf, of each phase; where there are several leaves, and no more than can be drawn."""
-    found, names = plan.only.traffic, plan.world.slots.leaf_names
+    found, names = plan.only.graph.flows, plan.world.slots.leaf_names
     if found is None or not 1 < len(names) <= LEAVES or found.places.ranks > RANKS:
         return
     for phase, cells in between_leaves(found):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from compiler.checks import Check, Status, check
+from compiler.schedulers import nvrx
 from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import blocks, rules
 from compiler.schedulers.slurm.containers import MANY_NODES, container
@@ -15,6 +16,7 @@ from compiler.schedulers.slurm.request import PORTS
 def checks(jobs: Jobs, options: Any) -> Iterator[Check]:
     """Raises ConfigError for a value that Slurm cannot carry."""
     if jobs.alone is not None:
+        yield from _array(jobs.alone, options.array)
         yield from _own(jobs.alone, options, jobs.alone.requested_nodes)
         yield from _ports(jobs.instances, "framework.instances")
         return
@@ -30,6 +32,18 @@ def checks(jobs: Jobs, options: Any) -> Iterator[Check]:
     )
     yield from _ports(jobs.instances, "workload.pools.ROLE.instances")
     yield from jobs.each(lambda job: _own(job, options, at_once))
+
+
+def _array(job: Job, array: str | None) -> Iterator[Check]:
+    if nvrx.told(job.world) is not None:
+        yield check(
+            "nvrx-array",
+            holds=array is None,
+            observed=str(array),
+            limit="null",
+            message=f"scheduler.slurm.array={array}: of a task of an array NVRx starts nothing more once one of its nodes is lost",
+            fix="write scheduler.slurm.array=null, and submit the job as often",
+        )
 
 
 def _own(job: Job, options: Any, together: int) -> Iterator[Check]:
@@ -111,14 +125,15 @@ def _image(job: Job, nodes: int) -> Iterator[Check]:
 
 def _restarts(job: Job) -> Iterator[Check]:
     """Exit codes that never arrive."""
-    if job.launch.restart_codes and "--rdzv-backend=static" in job.command:
+    launcher = "ft_launcher" if nvrx.told(job.world) is not None else "torchrun"
+    if job.launch.restart_codes and (launcher == "ft_launcher" or "--rdzv-backend=static" in job.command):
         codes = ", ".join(map(str, job.launch.restart_codes))
         yield check(
             "slurm-restart-codes",
             holds=set(job.launch.restart_codes) <= {1},
             observed=codes,
             limit="1",
-            message=f"torchrun exits 1 whatever code its rank ended with, so launch.restart_codes={codes} never comes",
-            fix="write launch.restart_codes=[1], or start ranks without torchrun",
+            message=f"{launcher} exits 1 whatever code its rank ended with, so launch.restart_codes={codes} never comes",
+            fix=f"write launch.restart_codes=[1], or start ranks without {launcher}",
             otherwise=Status.WARN,
         )

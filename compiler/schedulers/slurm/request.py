@@ -153,7 +153,7 @@ def _chosen(options: Any) -> dict[str, str]:
 def _flags(job: Job) -> tuple[str, ...]:
     requeue = "requeue" if job.launch.max_restarts else "no-requeue"
     bare = (name for name, value in job.site.slurm.directives.items() if value is True)
-    return (*["exclusive"] * job.site.slurm.exclusive, requeue, *bare)
+    return (*["exclusive"] * job.site.slurm.exclusive, requeue, *["no-kill"] * bool(job.standby), *bare)
 
 
 def _cpus_per_task(job: Job) -> tuple[int, ...]:
@@ -162,20 +162,25 @@ def _cpus_per_task(job: Job) -> tuple[int, ...]:
 
 
 def _step(job: Job) -> tuple[str, ...]:
-    """Options of the step that starts an instance. Nodes come from the host file alone, and -N contradicts it."""
+    """Options of the step that starts an instance. Nodes come from the host file alone, and -N contradicts it. Where launchers wait on
+    spares, the loss of a node ends no other.
+    """
     shared = job.ranks_per_node < job.gpus_per_node
     bound = job.site.numa if job.unit == "rank" and not shared else []
     return (
         "--distribution=arbitrary",
-        f"--ntasks={job.tasks}",
+        *([] if job.standby else [f"--ntasks={job.tasks}"]),
         "--mem=0",  # all that the job has, whatever the steps beside it have
         *(f"--cpus-per-task={cpus}" for cpus in _cpus_per_task(job)),
         *([f"--cpu-bind=map_ldom:{','.join(map(str, bound))}"] if bound else []),
         *["--cpu-bind=none"] * (job.unit == "node" and bool(job.site.numa)),  # what runs there binds its own processes
         *(["--overlap"] * shared),
         *([] if job.mpi is None else [f"--mpi={job.mpi}"]),
-        "--kill-on-bad-exit=1",
-        f"--wait={WAIT_S}",
+        *(
+            ["--kill-on-bad-exit=0", "--no-kill", "--wait=0"]
+            if job.standby
+            else ["--kill-on-bad-exit=1", f"--wait={WAIT_S}"]
+        ),
         "--export=ALL",
         "--input=none",
     )
