@@ -22,7 +22,9 @@ def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
     if plan.alone:
         params = contents["params"]
         rows = tuple(
-            (name, told(contents, f"params.{name}", readable)) for name in NAMES if params.get(name) is not None
+            (name.replace("_", " "), told(contents, f"params.{name}", readable))
+            for name in NAMES
+            if params.get(name) is not None
         )
         total, active, own = (readable(params[name]) for name in ("total", "active", "per_rank_max"))
         yield Section(
