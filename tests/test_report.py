@@ -48,6 +48,19 @@ def test_blocks_are_laid_out_with_a_line_between() -> None:
     assert markdown("n", [broken]).endswith("| h |\n|---|\n| two lines \\| |\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("<img src=x> and `<b>`, 1 <= 3", "&lt;img src=x> and `<b>`, 1 <= 3"),
+        ("``a`<i>`` <!-- </p>", "``a`<i>`` &lt;!-- &lt;/p>"),
+        (r"\`<img>\` \<b> \\<b>", r"\`&lt;img>\` \<b> \\&lt;b>"),
+    ],
+)
+def test_what_somebody_is_called_is_no_html(text: str, written: str) -> None:
+    blocks = (text, Items((text,)), Table((text,), ((text,),)))
+    assert markdown("n", [Section(blocks=blocks)]).count(written) == 4
+
+
 @pytest.mark.parametrize("overrides", [["scheduler=[]"], [*ON, POOLS]])
 def test_every_topic_speaks_once_of_a_plan_or_of_pools(overrides: list[str]) -> None:
     plan = compile_plan(overrides)

@@ -92,6 +92,14 @@ def test_its_figures_have_words_for_who_cannot_see_them(case: str, figures: list
     assert {f"#{anchor}" for anchor in anchors} >= {element.attributes["href"] for element in read.of("a")}
 
 
+@pytest.mark.parametrize("case", ["train", "pools", "loads"])
+def test_it_is_valid_html(case: str) -> None:
+    html5lib = pytest.importorskip("html5lib")
+    parser = html5lib.HTMLParser()
+    parser.parse(html(plan(case)))
+    assert parser.errors == []
+
+
 def test_the_answer_checks_and_claims_stand_first() -> None:
     read = Page(html(plan("serve")))
     assert [element.text for element in read.of("dt")] == ["fits", "prefill", "decode", "look at", "claims"]

@@ -19,7 +19,7 @@ def drawn(figure: Points) -> dict[str, Any]:
     x, y = _scales(figure)
     shown = [point for point in figure.points if point.x.value is not None and point.y.value is not None]
     front = sorted((point for point in shown if point.front), key=lambda point: point.x.value or 0.0)
-    keys, height = legend(list(_keys(shown)), TOP + HIGH + 58)
+    keys, height = legend(list(_keys(shown)), TOP + HIGH + 62)
     return {
         "height": height,
         "left": LEFT,
