@@ -36,7 +36,14 @@ PLANS = {
     "train": TRAIN,
     "pools": [*ON, POOLS],
 }
-SEARCH = ["parallel=auto", "framework=vllm", "model=qwen3_32b", "hardware=h200", "hardware.nodes=1", "search.name=found"]
+SEARCH = [
+    "parallel=auto",
+    "framework=vllm",
+    "model=qwen3_32b",
+    "hardware=h200",
+    "hardware.nodes=1",
+    "search.name=found",
+]
 SWEEP = ["-m", "parallel=tp8_dp8,tp4_dp16,tp3", "model=llama3_1_8b", "hardware.nodes=8", "~expect", "scheduler=[]"]
 CONTRASTS = """() => {
   const parts = (text) => (text.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
@@ -97,7 +104,9 @@ def pages(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
         contents = plan.contents
         found[name].write_text(page(plan.name, answers(plan, contents), sections.of(plan, contents)), encoding="utf-8")
     runs = "degrees,tpot_s,tokens_per_s_per_gpu\ntp2,0.02,900\ntp4,0.03,1200\n"
-    found["search"] = search([*SEARCH, "search.tpot_s=0.05", f"search.measured='{runs}'"]).write(place)[1] / "report.html"
+    found["search"] = (
+        search([*SEARCH, "search.tpot_s=0.05", f"search.measured='{runs}'"]).write(place)[1] / "report.html"
+    )
     call(*SWEEP, "sweep=swept", f"out={place}", cwd=place)
     found["sweep"] = place / "sweeps" / "swept" / "report.html"
     found["diff"] = _compared(place)

@@ -197,7 +197,14 @@ def test_a_sweeps_page_is_named_where_it_is_written(
     page = tmp_path / "report.html"
     if there:
         page.write_text(there)
-    row = {"job": "", "overrides": "parallel=tp3", "status": "3", "message": "no", "folder": str(tmp_path), "page": wanted}
+    row = {
+        "job": "",
+        "overrides": "parallel=tp3",
+        "status": "3",
+        "message": "no",
+        "folder": str(tmp_path),
+        "page": wanted,
+    }
     assert finish([row, row], as_json=False) == 1
     assert capsys.readouterr().out.endswith("summary.csv, to be seen in report.html\n" if written else "summary.csv\n")
     assert (page.exists() and is_page(page)) == written
@@ -234,7 +241,10 @@ def test_a_matrix_is_on_a_logarithmic_scale() -> None:
 
 def test_points_have_limits_whiskers_and_a_front() -> None:
     at = [Number("step", value, f"x.{value}") for value in (1.0, 2.0)]
-    points = (Point("a", at[0], at[1], (Number("low", 1.8), Number("high", 2.4, "x.high")), front=True), Point("run", at[1], at[0], measured=True))
+    points = (
+        Point("a", at[0], at[1], (Number("low", 1.8), Number("high", 2.4, "x.high")), front=True),
+        Point("run", at[1], at[0], measured=True),
+    )
     figure = Points(name="p", title="P", about="A", x="step", y="rate", points=points, limits=(("limit", "x", 1.5),))
     read = Page(svg(figure))
     assert [element.text for element in read.of("title")] == ["run: step 2, rate 1", "a: step 1, rate 2 (1.8 to 2.4)"]

@@ -9,7 +9,7 @@ from typing import Any
 from compiler.report.blocks import Block, Items, Row, Section, Table, shown
 from compiler.report.breakdown import AROUND
 from compiler.report.figures import Point, Points
-from compiler.report.told import Number
+from compiler.report.told import Number, told
 from compiler.report.verdict import Answer
 from compiler.searches.summary import named
 from compiler.words import gigabytes, number, readable, seconds
@@ -86,8 +86,9 @@ def _figures(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "GPUs", str(row["gpus"])
 
 
-def _table(rows: Sequence[Mapping[str, Any]], varied: Mapping[str, Any], last: str = "") -> Table:
-    train = any(row["step_time_s"] is not None for row in rows)
+def _table(rows: Mapping[str, Mapping[str, Any]], varied: Mapping[str, Any], last: str = "") -> Table:
+    """Rows by their paths in `summary.json`."""
+    train = any(row["step_time_s"] is not None for row in rows.values())
     times = {"step_time_s": "step"} if train else {"ttft_s": "TTFT", "tpot_s": "TPOT"}
     head = (
         "place",
@@ -102,19 +103,20 @@ def _table(rows: Sequence[Mapping[str, Any]], varied: Mapping[str, Any], last: s
             row["degrees"] + (" *" if row["stages"] else ""),
             str(row["gpus"]),
             *(str(row[key]) for key in varied),
-            *(seconds(row[key]) for key in times),
-            number(row["tokens_per_s_per_gpu"]),
-            gigabytes(row["memory_bytes"]),
+            *(told(row, key, seconds, path) for key in times),
+            told(row, "tokens_per_s_per_gpu", number, path),
+            told(row, "memory_bytes", gigabytes, path),
             *([row.get("differs", "")] if last else []),
         )
-        for row in rows
+        for path, row in rows.items()
     )
     return Table((*head, "tokens/s/GPU", "memory", *([last] if last else [])), cells)
 
 
 def _leaders(contents: Mapping[str, Any]) -> Section:
     rows, varied = contents["leaders"], contents["space"]["varied"]
-    blocks: list[Block] = [_table(rows, varied, "first part that differs from the best")]
+    paths = {f"summary.json#leaders.{at}": row for at, row in enumerate(rows)}
+    blocks: list[Block] = [_table(paths, varied, "first part that differs from the best")]
     if any(row["stages"] for row in rows):
         blocks.append(
             "A star: the layers of its stages are written, as in "
@@ -144,9 +146,9 @@ def _front(contents: Mapping[str, Any]) -> Section:
         y_unit=units[1],
         limits=limits,
     )
-    return Section(
-        "The front", (figure, _table(sorted(rows, key=lambda row: row[x])[:MOST], contents["space"]["varied"]))
-    )
+    order = sorted(range(len(rows)), key=lambda at: rows[at][x])[:MOST]
+    table = _table({f"summary.json#front.{at}": rows[at] for at in order}, contents["space"]["varied"])
+    return Section("The front", (figure, table))
 
 
 def _points(contents: Mapping[str, Any], x: str, y: str) -> Iterator[Point]:

@@ -72,10 +72,13 @@ def _point(figure: Points, point: Point, x: Scale, y: Scale, *, named: bool) -> 
 
 
 def _whisker(figure: Points, at: tuple[float, float], ends: list[float]) -> str:
-    """A path between both ends; empty where nobody knows them."""
+    """A path between both ends, with a stroke across each; empty where nobody knows them."""
     if not ends:
         return ""
-    return f"M{ends[0]} {at[1]}H{ends[1]}" if figure.along == "x" else f"M{at[0]} {ends[0]}V{ends[1]}"
+    (x, y), (low, high) = (round(at[0], 2), round(at[1], 2)), ends
+    if figure.along == "x":
+        return f"M{low} {y - 4:g}v8M{low} {y}H{high}M{high} {y - 4:g}v8"
+    return f"M{x - 4:g} {low}h8M{x} {low}V{high}M{x - 4:g} {high}h8"
 
 
 def _words(figure: Points, point: Point) -> str:
