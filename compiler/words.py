@@ -80,7 +80,7 @@ def size(value: float | None) -> str:
     for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if abs(value) >= unit:
             return f"{value / unit:.4g} {name}"
-    return f"{readable(value)} B"
+    return f"{readable(value)} B" if value else "0"
 
 
 def several(count: int, noun: str) -> str:

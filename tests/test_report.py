@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
@@ -73,3 +75,11 @@ def test_every_topic_speaks_once_of_a_plan_or_of_pools(overrides: list[str]) -> 
     assert sorted(line for section in again for line in section.lines) == sorted(
         line for section in found for line in section.lines
     )
+
+
+@pytest.mark.parametrize("where", ["REPORT", "CONSOLE"])
+def test_no_two_topics_have_one_place(where: str) -> None:
+    topics = [import_module(f"{sections.__name__}.{item.name}") for item in iter_modules(sections.__path__)]
+    places = [getattr(topic, where) for topic in topics if getattr(topic, where) is not None]
+    assert len(topics) > 15
+    assert len(set(places)) == len(places)

@@ -12,7 +12,7 @@ from compiler.report.figures import Levels, Series
 from compiler.report.told import Number
 from compiler.words import figures, number
 
-REPORT, CONSOLE = (105, None)
+REPORT, CONSOLE = (107, None)
 
 
 def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
