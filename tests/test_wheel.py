@@ -1,6 +1,7 @@
 """The installed wheel does what the checkout does, from any folder."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -49,3 +50,25 @@ def test_the_wheel_carries_what_it_needs_and_nothing_else(site: Path) -> None:
     assert (site / "compiler/_assets/templates/slurm/job.sbatch.j2").is_file()
     assert (site / "compiler/runtime/probe.py").is_file()
     assert not list(site.rglob("__pycache__"))
+
+
+def test_it_installs_where_there_is_no_index(site: Path, tmp_path: Path) -> None:
+    """From a folder of wheels, as docs/install.md has it; what it depends on is there already."""
+    environment = {**os.environ, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PYTHONPATH": str(tmp_path)}
+    options = ["--quiet", "--no-deps", "--find-links", str(site.parent), "--target", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, "rankplan"], env=environment, check=True)
+    ran = subprocess.run(
+        [sys.executable, tmp_path / "bin" / "rankplan", "show", "nowhere", "rank=1"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr.split(":")[0]) == (2, "error")
+
+
+def test_the_container_works_where_plans_are_mounted() -> None:
+    (folder,) = re.findall(r"^WORKDIR (\S+)$", (ROOT / "Containerfile").read_text(), re.MULTILINE)
+    for place in ("docs/install.md", ".ci/install"):
+        assert re.findall(r"--?v\S* \S*out:(\S+?)\"", (ROOT / place).read_text()) == [f"{folder}/out"]

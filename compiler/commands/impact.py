@@ -22,6 +22,7 @@ from compiler.errors import shown
 from compiler.failures.closed_graph import ClosedGraph
 from compiler.failures.losses import Lost
 from compiler.layout.stages import span
+from compiler.words import called, several
 
 KEYS = ("ranks", "groups", "stages", "experts", "replicas", "nodes")
 SHOWN = 8
@@ -102,14 +103,15 @@ class _Answer:
 
     def lines(self) -> Iterator[str]:
         found, plan, leaf = self.damage, self.plan, self.leaf
-        several = f" x {plan.instances} instances" * (plan.instances > 1)
-        yield f"{plan.name}, {plan.size} ranks{several}, {self.copies.count} replicas of {self.copies.members.shape[1]}"
+        instances = f" x {plan.instances} instances" * (plan.instances > 1)
+        copies = f"{several(self.copies.count, 'replica')} of {self.copies.members.shape[1]}"
+        yield f"{plan.name}, {several(plan.size, 'rank')}{instances}, {copies}"
         if self.lost.slots.any() or self.lost.spares:
             yield from aligned(list(self._rows()))
-        where = f"{leaf.leaf} of pod {leaf.pod} ({leaf.nodes} nodes)"
         yield (
-            f"worst leaf: leaf {where} takes {leaf.replicas} of {leaf.count} replicas with it; packed, each on as few leaves as it"
-            f" fits, a leaf would take {leaf.packed}, spread over all of them {leaf.spread}"
+            f"worst leaf: {called('leaf', leaf.leaf)} of {called('pod', leaf.pod)} ({several(leaf.nodes, 'node')}) takes {leaf.replicas} of"
+            f" {several(leaf.count, 'replica')} with it; with each replica on as few leaves as it fits a leaf would take"
+            f" {leaf.packed}, with each over all leaves {leaf.spread}"
         )
         if not found.survives:
             yield "some weights are on no rank any more: only a checkpoint has them"
@@ -130,21 +132,26 @@ class _Answer:
         if self.lost.spares:
             yield "spares", f"{len(self.lost.spares)}: {_names(self.lost.spares)}"
         left = self.survives()
-        held = (
-            "every layer and expert is still on a rank"
-            if found.survives
-            else f"stages {_runs(left['lost_stages'])} or experts {self._lost_experts()} are not"
-        )
+        counts = {"whole replica": len(found.whole), "spare": len(left["spares"])}
+        kept = ", ".join(several(count, noun) for noun, count in counts.items())
         yield (
             "survives",
-            f"{left['ranks']} ranks on {left['nodes']} nodes, {len(found.whole)} whole replicas, {len(left['spares'])} spares; {held}",
+            f"{several(left['ranks'], 'rank')} on {several(left['nodes'], 'node')}, {kept}; {self._held(left)}",
         )
 
+    def _held(self, left: Mapping[str, Any]) -> str:
+        """Whether the ranks that are left hold the whole model."""
+        stages = f"stages {_runs(left['lost_stages'])}" if left["lost_stages"] else ""
+        gone = " or ".join(filter(None, (stages, self._lost_experts())))
+        return f"no rank holds {gone} any more" if gone else "every layer and expert is still on a rank"
+
     def _lost_experts(self) -> str:
-        """As `0-3`, or `0-3 of layer 5` where layers differ."""
+        """As `experts 0-3`, or `experts 0-3 of layer 5` where layers differ; nothing where none is lost."""
         if not self.plan.experts.by_layer:
-            return _runs(self.damage.lost_experts.tolist())
-        return _names([f"{_runs(ids)} of layer {layer}" for layer, ids in self.by_layer().items()]) or "none"
+            ids = self.damage.lost_experts.tolist()
+            return f"experts {_runs(ids)}" if ids else ""
+        named = _names([f"{_runs(ids)} of layer {layer}" for layer, ids in self.by_layer().items()])
+        return f"experts {named}" if named else ""
 
 
 def _json(answers: Mapping[str, _Answer]) -> dict[str, Any]:

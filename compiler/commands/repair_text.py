@@ -12,7 +12,7 @@ from compiler.failures.repair import NEAR
 from compiler.frozen import dataclass
 from compiler.plan import Plan
 from compiler.repairs.standing import Repaired
-from compiler.words import gigabytes, seconds
+from compiler.words import gigabytes, seconds, several
 
 SHOWN = 8
 """Machines that are printed one by one."""
@@ -49,17 +49,19 @@ class Told:
         """What a person reads."""
         found, copies = self.repair, self.repair.standing.graph.copies
         start = f"{self.role}: " * bool(self.role)
-        yield f"{start}{self.plan.name}: {len(found.seats.kept)} of {copies.count} {copies.word}s go on, {len(found.moves)} ranks move"
+        kept, ranks = len(found.seats.kept), len(found.moves)
+        goes = f"{kept} of {several(copies.count, copies.word)} {'goes' if kept == 1 else 'go'} on"
+        yield f"{start}{self.plan.name}: {goes}, {several(ranks, 'rank')} {'moves' if ranks == 1 else 'move'}"
         moved = sum(host != was for host, was in zip(found.hosts, self.plan.world.slots.hosts, strict=False))
         if found.renumbered and self.plan.world.slots.pinned:
             yield (
-                f"  {moved} of {len(found.hosts)} nodes change their place; a launcher that numbers nodes anew would"
-                f" renumber {found.renumbered}"
+                f"  {moved} of {several(len(found.hosts), 'node')} {'changes its' if moved == 1 else 'change their'} place;"
+                f" a launcher that numbers nodes anew would renumber {found.renumbered}"
             )
         for line in (*found.notes, *self._places(), *self._loads(), *self._costs()):
             yield f"  {line}"
         spares = found.part.launch.spare_nodes
-        left = found.spares if self.plan.world.slots.pinned else (f"{spares} nodes",) * (spares > 0)
+        left = found.spares if self.plan.world.slots.pinned else (several(spares, "node"),) * (spares > 0)
         yield (
             f"  spares left: {', '.join(left[:SHOWN])}{', ...' * (len(left) > SHOWN)}"
             if left
@@ -100,7 +102,7 @@ class Told:
                 if before == machine
                 else f"from {names[before]} to {names[machine]} (same {self._near(before, machine)})"
             )
-            yield f"{count} ranks {where}"
+            yield f"{several(count, 'rank')} {where}"
         if len(changed) > SHOWN:
             yield f"and from {len(changed) - SHOWN} more; --json has all"
 
@@ -122,10 +124,10 @@ class Told:
     def _costs(self) -> Iterator[str]:
         """What the new places cost: groups that cross other links, and the step."""
         for kind, (near, far) in self._spans().items():
-            yield f"{kind} groups span {far} at worst, before {near}"
+            yield f"{kind} groups span {far} at worst, {near} before"
         before, after = self._steps()
         if before is not None and after is not None and before != after:
-            yield f"a step takes {seconds(after)}, before {seconds(before)}"
+            yield f"a step takes {seconds(after)}, {seconds(before)} before"
 
     def _spans(self) -> dict[str, tuple[str, str]]:
         """Kinds of groups whose farthest span is another one."""

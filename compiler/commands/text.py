@@ -15,7 +15,7 @@ from compiler.commands.answers import (
     SlotAnswer,
     SpareAnswer,
 )
-from compiler.words import gigabytes, readable, seconds
+from compiler.words import gigabytes, readable, seconds, size
 
 T = TypeVar("T")
 
@@ -149,14 +149,14 @@ def _peers(peers: Mapping[str, int]) -> str:
 
 
 def _memory(stage: Mapping[str, Any]) -> str:
-    """`4.884 GB of 64.000 GB (7.6%) on the fullest rank of stage 3, 768: weights 0.703 GB, ...`."""
+    """`4.884 GB of 64.000 GB (7.6%) on rank 768, the fullest of stage 3: weights 0.703 GB, ...`."""
     left_out = ("total_bytes", "capacity_bytes")
     parts = {key.removesuffix("_bytes"): value for key, value in stage.items() if key.endswith("_bytes") and value}
     parts = {key.replace("_", " "): value for key, value in parts.items() if f"{key}_bytes" not in left_out}
     total, capacity = stage["total_bytes"], stage["capacity_bytes"]
     held = f"{gigabytes(total)} of {gigabytes(capacity)} ({total / capacity:.1%})"
     split = ", ".join(f"{key} {gigabytes(value)}" for key, value in parts.items())
-    return f"{held} on the fullest rank of stage {stage['pp']}, {stage['worst_rank']}: {split}"
+    return f"{held} on rank {stage['worst_rank']}, the fullest of stage {stage['pp']}: {split}"
 
 
 def _collectives(rows: Iterable[Collective]) -> Iterator[str]:
@@ -171,8 +171,8 @@ def _collectives(rows: Iterable[Collective]) -> Iterator[str]:
             row["op"],
             row["role"],
             readable(row["count"]),
-            readable(row["bytes_per_call"]),
-            readable(row["bytes_per_rank"]),
+            size(row["bytes_per_call"]),
+            size(row["bytes_per_rank"]),
             seconds(row["seconds"]),
             "yes" if row["overlapped"] else "no",
         )

@@ -64,6 +64,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         scheduler=dict(sorted(scheduler.items())),
         hardware=_with_calibration(_with_inventory(config)),
         experts=_with_loads(config),
+        search=_with_measured(config.search),
         launch=_with_texts(config.launch),
         site=_with_texts(config.site),
     )
@@ -218,6 +219,16 @@ def _with_loads(config: Config) -> Any:
     text = given if "\n" in given else _recorded(f"experts.load={given}", given)
     loads.read(text)
     return dataclasses.replace(config.experts, load=text, last=last)
+
+
+def _with_measured(search: Any) -> Any:
+    """Measured runs, likewise."""
+    text = _content("search.measured", search.measured, "name a CSV file of runs")
+    if text is not None:
+        from compiler.config import measured  # a plain compile has none
+
+        measured.read(text)
+    return dataclasses.replace(search, measured=text)
 
 
 def _recorded(what: str, path: str) -> str:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from compiler.cluster.spans import SPANS
 from compiler.diff.options import options
 from compiler.diff.side import Side, flat
 from compiler.inputs import json_object, yaml_mapping
@@ -43,12 +44,24 @@ def _json(file: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if not file.endswith(LAUNCH):
         yield from flat(_keyed(found))
         return
-    for path, value in flat({key: value for key, value in found.items() if key not in OWN}):
+    yield from _spans(found.get("spans") or {})
+    for path, value in flat({key: value for key, value in found.items() if key not in (*OWN, "spans")}):
         if path in ("command", "other_command") and isinstance(value, list):
             texts = [item if isinstance(item, str) else str(_text(item)) for item in value]
             yield from ((f"{path} {option}", values) for option, values in options(texts).items())
         else:
             yield path, value
+
+
+def _spans(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What ranks check of the links that their groups cross: a line a kind."""
+    yield from flat({key: value for key, value in found.items() if key != "kinds"}, "spans")
+    for kind, groups in (found.get("kinds") or {}).items():
+        crossed = ", ".join(
+            f"{count} over {span}" for span, count in zip(SPANS, groups["groups"], strict=True) if count
+        )
+        runs = (" ".join(f"{size}x{stride}" for size, stride in groups[key]) or "1" for key in ("members", "bases"))
+        yield f"spans.{kind}", f"{crossed} (ranks {' from '.join(runs)})"
 
 
 def _text(computed: Any) -> Any:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from compiler.diff.compared import Compared, topics
 from compiler.diff.side import Part
+from compiler.diff.topic import pairs
+from compiler.diff.topics.ranks import moved
 from compiler.diff.verdict import Change, Verdict
 from compiler.report.blocks import Items, Section, Table, shown
-from compiler.report.figures import Bar, Bars
+from compiler.report.figures import Bar, Bars, RankGrid
+from compiler.report.sections.ranks import grid
 from compiler.report.told import Number
 from compiler.report.verdict import Answer
 
 MOODS = {Verdict.IDENTICAL: "good", Verdict.COSMETIC: "good", Verdict.BREAKS: "bad"}
 """Of a verdict; the others are to be thought about."""
 WORDS = ("old", "new")
+COLUMNS = ("what", "before", "after", "verdict", "why")
+PLACES = ("stays", "moves", "new")
+"""What becomes of a rank's place."""
 HELD = ("weights", "gradients", "optimizer", "activations", "kv_cache", "other")
 
 
@@ -33,20 +41,40 @@ def sections(found: Compared) -> Iterator[Section]:
     yield Section("Why", shown([Items(reasons)]), urgent=True)
     yield Section("Memory of the fullest ranks", shown(_memory(found)))
     for topic in topics():
-        own = found.of(topic)
-        cited = any(change.why for change in own)
-        rows = tuple((*_row(change), *[change.why] * cited) for change in own)
-        head = ("what", "before", "after", "verdict", *["why"] * cited)
-        yield Section(topic.title.capitalize(), shown([Table(head, rows)]))
+        figures = _places(found) if topic.name == "ranks" else ()
+        yield Section(topic.title.capitalize(), shown([*figures, _table(found.of(topic))]))
 
 
 def _sides(change: Change) -> str:
     return f"{change.what}: {change.before} to {change.after}" if change.before or change.after else change.what
 
 
-def _row(change: Change) -> tuple[str, ...]:
-    verdict = "" if change.verdict is Verdict.COSMETIC else str(change.verdict)
-    return change.what, change.before, change.after, verdict
+def _table(changes: Sequence[Change]) -> Table:
+    """Columns in which anything stands."""
+    rows = [(change.what, change.before, change.after, _verdict(change), change.why) for change in changes]
+    kept = [at for at in range(len(COLUMNS)) if any(row[at] for row in rows)]
+    return Table(tuple(COLUMNS[at] for at in kept), tuple(tuple(row[at] for at in kept) for row in rows))
+
+
+def _verdict(change: Change) -> str:
+    return "" if change.verdict is Verdict.COSMETIC else str(change.verdict)
+
+
+def _places(found: Compared) -> Iterator[RankGrid]:
+    """The new plan's ranks, where any of them moves, or is new."""
+    for role, old, new in pairs(found.old, found.new):
+        other = moved(old, new)[: new.plan.size]
+        shades = np.full(new.plan.size, PLACES.index("new"))
+        shades[: len(other)] = np.where(other, PLACES.index("moves"), PLACES.index("stays"))
+        if shades.any():
+            file = "/".join(filter(None, ("new", role.strip(), "plan.json#world_size")))
+            yield grid(
+                new.plan,
+                f"The {role}plan as it becomes: the ranks that stay, move and are new.",
+                shades.tolist(),
+                PLACES,
+                file,
+            )
 
 
 def _memory(found: Compared) -> Iterator[Bars]:

@@ -71,8 +71,9 @@ def _entries(value: Any) -> list[str]:
 def _only(entries: list[str], others: list[str]) -> str:
     known = set(others)
     found = [entry for entry in entries if entry not in known]
-    own = short(", ".join(found)) if found else "in another order" if len(entries) == len(others) else "none of its own"
-    return f"{len(entries):,} entries: {own}"
+    if not found:
+        return f"{len(entries):,} entries{', in another order' * (len(entries) == len(others))}"
+    return f"{len(entries):,} entries: {short(', '.join(found))}"
 
 
 def said(value: Any) -> str:

@@ -29,7 +29,7 @@ def measured(world: World, costs: Costs) -> Iterator[Check]:
         holds=not others,
         observed=str(len(others)),
         limit="0",
-        message="; ".join([f"the projection extrapolates: {'; '.join(others)}" if others else known, *releases]),
+        message="; ".join([f"the projection extrapolates ({'; '.join(others)})" if others else known, *releases]),
         fix=_fix(others),
         otherwise=Status.WARN,
     )

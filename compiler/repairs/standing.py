@@ -20,7 +20,7 @@ from compiler.plan import Plan
 from compiler.repairs.fewer import Smaller, runs, smaller, what_would
 from compiler.schedulers import nvrx
 from compiler.specs.config import Config
-from compiler.words import natural
+from compiler.words import natural, several
 from compiler.world import World
 
 
@@ -158,7 +158,7 @@ class Standing:
     def _after(self, count: int) -> Iterator[str]:
         if self.plan.config.workload.train and self.zero_stage > 0 and self.graph.copies.word == "replica":
             yield (
-                f"optimizer states are cut over {count} replicas, no longer {self.graph.copies.count}:"
+                f"optimizer states are cut over {several(count, 'replica')}, no longer {self.graph.copies.count}:"
                 " every rank loads its share of them from the checkpoint"
             )
         if not self.plan.world.slots.pinned:

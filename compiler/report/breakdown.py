@@ -8,7 +8,7 @@ from typing import Any
 from compiler.report.blocks import Row, Table
 from compiler.report.figures import Bar, Bars
 from compiler.report.told import Told, joined, numbered, told
-from compiler.words import gigabytes, number, readable, seconds
+from compiler.words import gigabytes, number, readable, seconds, size
 
 STEP = (
     ("kernels_s", "kernels on the slowest stage"),
@@ -35,6 +35,9 @@ PHASE = {
 }
 """Parts of a prefill and of a decode step, in the order of the table. A single stage waits for no other one: there prompts
 run one behind the other."""
+
+AROUND = "A line with two ends is where four of five measurements would lie."
+"""What a whisker is."""
 
 
 def parts(projection: Mapping[str, Any], stages: int) -> Table:
@@ -68,12 +71,11 @@ def _phases(serve: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], 
 
 def figures(contents: Mapping[str, Any], stages: int) -> Iterator[Bars]:
     """The same parts, drawn: of a step; or of prefill and of decode, which have scales of their own."""
-    around = "Four of five measurements would lie within the whisker."
     if "train" in contents["projection"]:
         path = "projection.train"
         parts = tuple(numbered(contents, f"{path}.{key}", words) for key, words in STEP)
         bar = Bar("step", parts, *(numbered(contents, f"{path}.step_time_{end}_s", end) for end in ("low", "high")))
-        about = f"Parts that add up to a training step. {around}"
+        about = f"Parts that add up to a training step. {AROUND}"
         yield Bars(name="step", title="Where a step goes", about=about, unit="seconds", bars=(bar,))
         return
     words = _words(stages)
@@ -88,7 +90,7 @@ def figures(contents: Mapping[str, Any], stages: int) -> Iterator[Bars]:
             if path.split(".")[2] == phase
         )
         if bars:
-            about = f"Parts that add up to {time.upper()}, by length. {around}"
+            about = f"Parts that add up to {time.upper()}, by length. {AROUND}"
             yield Bars(name=phase, title=f"Where {phase} goes", about=about, unit="seconds", bars=bars)
 
 
@@ -158,8 +160,8 @@ def forms(dispatch: Sequence[Mapping[str, Any]]) -> Table:
         (
             form["phase"],
             form["form"].replace("_", "-"),
-            readable(form["domain_bytes"]),
-            readable(form["network_bytes"]),
+            size(form["domain_bytes"]),
+            size(form["network_bytes"]),
             seconds(form["seconds"]),
         )
         for form in dispatch

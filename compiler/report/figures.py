@@ -35,6 +35,10 @@ class Bars(Figure):
     limit: Number | None = None
 
 
+MOST = 4096
+"""Ranks of a grid that have a square each; of more a square is a node."""
+
+
 class GroupsOf(NamedTuple):
     """Groups of a kind in closed form, (size, stride) of members and of bases, and how far they reach."""
 
@@ -47,7 +51,8 @@ class GroupsOf(NamedTuple):
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RankGrid(Figure):
     """Ranks of an instance on its nodes, `each` of them on one. `nodes`: the slot's number and its host (empty where it is not
-    bound) of each; `leaves`: name and how many nodes, in the nodes' order. `axes`: (name, size, stride) of both grids.
+    bound) of each; `leaves`: name and how many nodes, in the nodes' order. `axes`: (name, size, stride) of both grids. `shades`: of
+    each rank, an index into `names`, the later the stronger; a square of several ranks has the strongest of theirs. `path`: of the count of ranks.
     """
 
     ranks: int
@@ -56,11 +61,15 @@ class RankGrid(Figure):
     leaves: tuple[tuple[str, int], ...]
     kinds: tuple[GroupsOf, ...]
     axes: tuple[tuple[tuple[str, int, int], ...], ...]
-    stages: tuple[int, ...]
+    shades: tuple[int, ...]
+    names: tuple[str, ...]
+    path: str = "world_size"
 
 
 class Piece(NamedTuple):
-    """Work on a lane: `kind` is F, B, I or W as pipeline orders have it, or R for what repeats."""
+    """Work on a lane: `kind` is F, B, I or W as pipeline orders have it, FB for a forward pass beside a backward one, or R for what
+    repeats.
+    """
 
     start_s: float
     end_s: float
@@ -106,24 +115,27 @@ class Levels(Figure):
 
 
 class Point(NamedTuple):
-    """`x_low`, `x_high`: an interval; `front`: none is better in both; `measured`: no plan of ours, but a run."""
+    """`name` stands beside it where there is room; `around`: both ends of the interval of its rate, or of its time; `front`: none is
+    better in both; `measured`: no plan of ours, but a run.
+    """
 
     label: str
     x: Number
     y: Number
-    x_low: float | None = None
-    x_high: float | None = None
+    around: tuple[Number, Number] | None = None
     front: bool = False
     measured: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Points(Figure):
-    """Plans by two figures. `limits`: (name, `x` or `y`, value)."""
+    """Plans by two figures. `limits`: (name, `x` or `y`, value); `along`: which of the two axes intervals are of."""
 
     x: str
     y: str
     points: tuple[Point, ...]
+    along: str = "y"
     x_unit: str = "number"
     y_unit: str = "number"
     limits: tuple[tuple[str, str, float], ...] = ()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from compiler.checks import Check, Status
 
 ORDER = (
-    *("memory", "cache-room", "launch-inputs", "framework-arguments", "unit", "slurm-image", "image", "sglang-weights"),
+    *("memory", "cache-room", "launch-inputs", "framework-arguments", "unit", "slurm-image", "image"),
     *("ep-span", "nccl-device-names", "rdma", "gang", "order-unproven", "slurm-blocks", "shm", "memlock"),
     *("micro-batches", "empty-stages", "imbalance", "stages-uneven", "idle-gpus", "shared-nodes"),
 )
@@ -27,6 +27,8 @@ def _harm(check: Check) -> tuple[bool, int]:
     own = check.id.rpartition(".")[2]  # of a pool's check
     if own in ORDER:
         place = ORDER.index(own)
+    elif own.endswith("-weights"):  # a server's, which finds none where it is told to look
+        place = ORDER.index("image")
     elif own in UNSURE or own.startswith("declared-"):
         place = len(ORDER) + 1
     else:

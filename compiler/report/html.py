@@ -14,7 +14,7 @@ from compiler.render.assets import folder
 from compiler.render.engine import markup
 from compiler.report.blocks import Block, Command, Items, Section, Table
 from compiler.report.draw import svg
-from compiler.report.draw.ranks import kinds, stages
+from compiler.report.draw.ranks import kinds, names
 from compiler.report.figures import Figure, RankGrid
 from compiler.report.told import Told, marks, of
 from compiler.report.verdict import Answer
@@ -101,9 +101,9 @@ def _block(block: Block, title: str) -> dict[str, Any]:
 
 
 def _figure(figure: Figure) -> dict[str, Any]:
-    found: dict[str, Any] = {"svg": Markup(svg(figure)), "kinds": [], "stages": []}
+    found: dict[str, Any] = {"svg": Markup(svg(figure)), "kinds": [], "names": []}
     if isinstance(figure, RankGrid):
-        found |= {"kinds": kinds(figure), "stages": stages(figure)}
+        found |= {"kinds": kinds(figure), "names": names(figure)}
     return found
 
 

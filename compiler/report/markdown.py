@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from compiler.report.blocks import Command, Items, Section, Table, Text
@@ -25,12 +26,21 @@ def _block(block: Text) -> str:
     if isinstance(block, Table):
         return "\n".join([_row(block.head), f"|{'---|' * len(block.head)}", *map(_row, block.rows)])
     if isinstance(block, Items):
-        return "\n".join(f"- {item}" for item in block.items)
+        return "\n".join(f"- {_text(item)}" for item in block.items)
     if isinstance(block, Command):
         return f"- {block.name}:\n\n      {block.command}"
-    return block
+    return _text(block)
+
+
+_TAGS = re.compile(r"\\.|(`+)(?!`).+?(?<!`)\1(?!`)|<(?=[A-Za-z/!?])")
+"""The beginning of an HTML element, beside what is text to Markdown anyway: an escaped letter, and `code`."""
+
+
+def _text(text: str) -> str:
+    """With what would be an element as text, whatever somebody is called."""
+    return _TAGS.sub(lambda found: "&lt;" if found[0] == "<" else found[0], text)
 
 
 def _row(cells: Iterable[str]) -> str:
     """A row stays whole, whatever is in its cells."""
-    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(' '.join(_text(cell).split()).replace('|', chr(92) + '|') for cell in cells)} |"

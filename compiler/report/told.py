@@ -22,15 +22,15 @@ class Told(str):
 
 
 class Number(NamedTuple):
-    """A number of `plan.json` that a figure draws: what it is called, its value, and its path."""
+    """A number of `plan.json` that a figure draws: what it is called, its value, and its path; none of what follows from others."""
 
     name: str
     value: float | None
-    path: str
+    path: str = ""
 
     @property
     def of(self) -> Said:
-        return () if self.value is None else ((self.path, self.value),)
+        return ((self.path, self.value),) if self.path and self.value is not None else ()
 
 
 def told(contents: Mapping[str, Any], path: str, say: Callable[[Any], str] = str, within: str = "") -> Told:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.costs.arrays import Array, array
+from compiler.costs.arrays import Array, array, front
 from compiler.frozen import dataclass
 from compiler.searches.plans import Index, Plans
 from compiler.searches.space import INSTANCES, STAGES
@@ -100,15 +100,6 @@ def settled(values: Array) -> Array:
         scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.abs(values))))
     good = np.isfinite(scale)
     return np.where(good, np.round(values * np.where(good, scale, 1)) / np.where(good, scale, 1), values)
-
-
-def front(first: Array, second: Array) -> NDArray[np.bool_]:
-    """Points that no other one beats: less of both is better."""
-    order = np.lexsort([second, first])
-    least = np.minimum.accumulate(np.concatenate([[np.inf], second[order]]))[:-1]
-    found = np.zeros(len(first), dtype=bool)
-    found[order] = second[order] < least
-    return found
 
 
 def pareto(config: Config, found: Figures) -> NDArray[np.bool_]:

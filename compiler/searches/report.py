@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compiler.report.blocks import Block, Items, Row, Section, Table, shown
+from compiler.report.breakdown import AROUND
 from compiler.report.figures import Point, Points
-from compiler.report.told import Number
+from compiler.report.told import Number, told
 from compiler.report.verdict import Answer
 from compiler.searches.summary import named
 from compiler.words import gigabytes, number, readable, seconds
@@ -18,6 +20,19 @@ OBJECTIVES = {
     "latency": "shortest wait",
     "gpus": "fewest GPUs for the load",
 }
+
+WORDS = {
+    "step_time_s": "step",
+    "memory_bytes": "memory of the fullest rank",
+    "tpot_s": "TPOT",
+    "tokens_per_s_per_gpu": "tokens/s/GPU",
+}
+STEP_FRONT = ("step_time_s", "memory_bytes", ("seconds", "bytes"))
+TPOT_FRONT = ("tpot_s", "tokens_per_s_per_gpu", ("seconds", "number"))
+"""Columns of both axes, and their units."""
+
+NEAR = 2.0
+"""Times the greatest figure of the front, up to which measured runs are drawn."""
 
 MOST = 12
 """Values of a key that are shown."""
@@ -37,31 +52,26 @@ def sections(contents: Mapping[str, Any]) -> list[Section]:
 
 
 def _best(contents: Mapping[str, Any]) -> Section:
-    best, space = contents["best"], contents["space"]
-    command = f"`{' '.join(best['overrides'])}`"
-    of = f"{readable(space['feasible'])} of {readable(space['plans'])} plans of {space['gpus']} GPUs are feasible; by {OBJECTIVES[contents['objective']]}, the best is"
-    tie = _tie(contents)
-    lines = [
-        ("best", " ".join(best["overrides"])),
-        *_figures(best),
-        ("of", f"{readable(space['feasible'])} feasible plans of {readable(space['plans'])}"),
+    lines = tuple((answer.question, answer.text) for answer in answers(contents))
+    return Section("", (Items(tuple(f"{name}: {value}" for name, value in lines)),), lines)
+
+
+def answers(contents: Mapping[str, Any]) -> list[Answer]:
+    """What stands first: the best plan, its figures, of how many it is the best and by what, and which may be as good."""
+    best, space, left = contents["best"], contents["space"], contents["gpus_left"]
+    count = f"{readable(space['feasible'])} feasible plans of {readable(space['plans'])}"
+    found = [
+        Answer("best", " ".join(best["overrides"])),
+        *(Answer(name, value) for name, value in _figures(best)),
+        Answer("of", f"{count}, by {OBJECTIVES[contents['objective']]}"),
     ]
-    if tie:
-        lines.append(("ties", tie))
-    left = contents["gpus_left"]
-    idle = f"It leaves {left} GPUs over." if left else ""
-    return Section(
-        "",
-        shown([f"{of} {command}.", Items(tuple(f"{name}: {value}" for name, value in _figures(best))), tie, idle]),
-        tuple(lines),
-    )
-
-
-def _tie(contents: Mapping[str, Any]) -> str:
-    count = contents["tied"] - 1
-    if count < 1:
-        return ""
-    return f"{count:,} other plan{'s' if count > 1 else ''} may be as good: four of five measurements of both would overlap."
+    if left:
+        found.append(Answer("left over", f"{left} GPU{'s' * (left > 1)}", "unsure"))
+    ties = contents["tied"] - 1
+    if ties:
+        said = f"{ties:,} other plan{'s' * (ties > 1)} may be as good: four of five measurements of both would overlap"
+        found.append(Answer("ties", said, "unsure"))
+    return found
 
 
 def _figures(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -76,15 +86,16 @@ def _figures(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "GPUs", str(row["gpus"])
 
 
-def _table(rows: Sequence[Mapping[str, Any]], varied: Mapping[str, Any], last: str = "") -> Table:
-    train = any(row["step_time_s"] is not None for row in rows)
-    times = ("step_time_s",) if train else ("ttft_s", "tpot_s")
+def _table(rows: Mapping[str, Mapping[str, Any]], varied: Mapping[str, Any], last: str = "") -> Table:
+    """Rows by their paths in `summary.json`."""
+    train = any(row["step_time_s"] is not None for row in rows.values())
+    times = {"step_time_s": "step"} if train else {"ttft_s": "TTFT", "tpot_s": "TPOT"}
     head = (
-        "",
+        "place",
         "degrees",
         "GPUs",
         *(named(key) for key in varied),
-        *(key.removesuffix("_time_s").removesuffix("_s") for key in times),
+        *times.values(),
     )
     cells = tuple(
         (
@@ -92,26 +103,27 @@ def _table(rows: Sequence[Mapping[str, Any]], varied: Mapping[str, Any], last: s
             row["degrees"] + (" *" if row["stages"] else ""),
             str(row["gpus"]),
             *(str(row[key]) for key in varied),
-            *(seconds(row[key]) for key in times),
-            number(row["tokens_per_s_per_gpu"]),
-            gigabytes(row["memory_bytes"]),
+            *(told(row, key, seconds, path) for key in times),
+            told(row, "tokens_per_s_per_gpu", number, path),
+            told(row, "memory_bytes", gigabytes, path),
             *([row.get("differs", "")] if last else []),
         )
-        for row in rows
+        for path, row in rows.items()
     )
     return Table((*head, "tokens/s/GPU", "memory", *([last] if last else [])), cells)
 
 
 def _leaders(contents: Mapping[str, Any]) -> Section:
     rows, varied = contents["leaders"], contents["space"]["varied"]
-    blocks: list[Block] = [_table(rows, varied, "first part that differs from the best")]
+    paths = {f"summary.json#leaders.{at}": row for at, row in enumerate(rows)}
+    blocks: list[Block] = [_table(paths, varied, "first part that differs from the best")]
     if any(row["stages"] for row in rows):
         blocks.append(
             "A star: the layers of its stages are written, as in "
             + next(f"`{item}`" for row in rows for item in row["overrides"] if item.startswith("parallel.stages="))
             + "."
         )
-    return Section("The first of all", tuple(blocks))
+    return Section("The best plans", tuple(blocks))
 
 
 def _front(contents: Mapping[str, Any]) -> Section:
@@ -119,56 +131,71 @@ def _front(contents: Mapping[str, Any]) -> Section:
     rows, train = contents["front"], contents["best"]["step_time_s"] is not None
     if len(rows) < 2:
         return Section()
-    x, y, units = (
-        ("step_time_s", "memory_bytes", ("seconds", "bytes"))
-        if train
-        else ("tpot_s", "tokens_per_s_per_gpu", ("seconds", "number"))
-    )
-    words = {
-        "step_time_s": "step",
-        "memory_bytes": "memory of the fullest rank",
-        "tpot_s": "TPOT",
-        "tokens_per_s_per_gpu": "tokens/s/GPU",
-    }
-    points = tuple(
-        Point(
-            row["degrees"],
-            Number(words[x], row[x], f"summary.json#front.{at}.{x}"),
-            Number(words[y], row[y], f"summary.json#front.{at}.{y}"),
-            front=True,
-        )
-        for at, row in enumerate(rows)
-    )
-    about = f"A point is a plan that no other one beats in both, {words[x]} and {words[y]}."
+    x, y, units = STEP_FRONT if train else TPOT_FRONT
+    runs = tuple(_measured(contents, x, y))
     limits = tuple((f"search.{x}", "x", value) for name, value in contents["limits"].items() if name == x)
     figure = Points(
         name="front",
-        title=f"{words[y]} over {words[x]}",
-        about=about,
-        x=words[x],
-        y=words[y],
-        points=points,
+        title=f"{WORDS[y]} over {WORDS[x]}",
+        about=f"A point is a plan that no other one beats in both. {AROUND}{' A diamond is a run that was measured.' * bool(runs)}",
+        x=WORDS[x],
+        y=WORDS[y],
+        points=(*_points(contents, x, y), *runs),
+        along="x" if train else "y",
         x_unit=units[0],
         y_unit=units[1],
         limits=limits,
     )
-    return Section(
-        "The front", (figure, _table(sorted(rows, key=lambda row: row[x])[:MOST], contents["space"]["varied"]))
-    )
+    order = sorted(range(len(rows)), key=lambda at: rows[at][x])[:MOST]
+    table = _table({f"summary.json#front.{at}": rows[at] for at in order}, contents["space"]["varied"])
+    return Section("The front", (figure, table))
 
 
-def answers(contents: Mapping[str, Any]) -> list[Answer]:
-    """What stands first on a page."""
-    best, tie = contents["best"], _tie(contents)
-    found = [Answer("best", " ".join(best["overrides"])), *(Answer(name, value) for name, value in _figures(best))]
-    return [*found, Answer("ties", tie, "unsure")] if tie else found
+def _points(contents: Mapping[str, Any], x: str, y: str) -> Iterator[Point]:
+    """Plans of the front; a name says what they differ in."""
+    rows, keys = contents["front"], ["degrees", *contents["space"]["varied"]]
+    differ = [key for key in keys if any(row[key] != rows[0][key] for row in rows)]
+    for at, row in enumerate(rows):
+        path = f"summary.json#front.{at}"
+        yield Point(
+            _label(row, keys),
+            Number(WORDS[x], row[x], f"{path}.{x}"),
+            Number(WORDS[y], row[y], f"{path}.{y}"),
+            around=_around(row, x, path),
+            front=True,
+            name=_label(row, differ),
+        )
+
+
+def _label(row: Mapping[str, Any], keys: Sequence[str]) -> str:
+    return ", ".join(str(row[key]) if key == "degrees" else f"{named(key)} {row[key]}" for key in keys)
+
+
+def _around(row: Mapping[str, Any], x: str, path: str) -> tuple[Number, Number] | None:
+    """The interval of the rate, or of the step that the rate is of."""
+    if row["low"] is None:
+        return None
+    if x == "tpot_s":
+        return Number("low", row["low"], f"{path}.low"), Number("high", row["high"], f"{path}.high")
+    tokens = row[x] * row["tokens_per_s_per_gpu"]
+    return Number("low", tokens / row["high"]), Number("high", tokens / row["low"])
+
+
+def _measured(contents: Mapping[str, Any], x: str, y: str) -> Iterator[Point]:
+    """Runs that have both figures, and are near enough to be seen beside the front."""
+    far = {key: NEAR * max(row[key] for row in contents["front"]) for key in (x, y)}
+    for at, run in enumerate(contents.get("measured", ())):
+        if all(run.get(key, math.inf) <= far[key] for key in (x, y)):
+            path = f"summary.json#measured.{at}"
+            numbers = (Number(WORDS[key], run[key], f"{path}.{key}") for key in (x, y))
+            yield Point(f"measured: {run['degrees']}", *numbers, measured=True)
 
 
 def _usual(contents: Mapping[str, Any]) -> Section:
     rows = contents.get("usual", [])
     cells = tuple((row["what"], row["degrees"], row["says"]) for row in rows)
     return (
-        Section("Beside what is usual", shown([Table(("", "degrees", "beside the best"), cells)]))
+        Section("Beside what is usual", shown([Table(("what", "degrees", "beside the best"), cells)]))
         if cells
         else Section()
     )

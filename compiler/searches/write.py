@@ -52,7 +52,7 @@ def files(found: Found) -> Iterator[Artifact | Made]:
     name, sections = f"Search {found.name}", report.sections(contents)
     yield Artifact("report.md", markdown(name, sections))
     if found.best.config.report.html:
-        yield Artifact("report.html", page(name, report.answers(contents), sections))
+        yield Artifact("report.html", page(name, report.answers(contents), sections[1:]))
     yield manifest
 
 

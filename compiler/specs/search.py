@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from compiler.frozen import dataclass
-from compiler.specs.fields import between, choice, quantity
-from compiler.specs.limits import RANKS, SECONDS
+from compiler.specs.fields import between, choice, quantity, text
+from compiler.specs.limits import CONTENT, RANKS, SECONDS
 
 OBJECTIVES = ("throughput", "step_time", "latency", "gpus")
 
@@ -38,5 +38,8 @@ class Search:
     """Which memory must fit: the estimate, or the upper end of its interval."""
     top: int = between(1, 1000, 5)
     """Plans that are explained."""
+    measured: Optional[str] = text(None, longest=CONTENT)
+    """Runs to be seen beside the front in the report: the path of a CSV with the column `degrees` and two or more of step_time_s, ttft_s,
+    tpot_s, tokens_per_s_per_gpu, memory_bytes, or (with a line break in it) its text."""
     name: Optional[str] = None
     """The folder below `out/searches/`; made from the overrides where it is null."""

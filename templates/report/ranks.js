@@ -1,8 +1,8 @@
 "use strict";
-(function () {
-  const figure = document.querySelector("svg.ranks");
+for (const place of document.querySelectorAll("figure")) (function () {
+  const figure = place.querySelector("svg.ranks");
   if (!figure) return;
-  const form = document.querySelector("form.scripted"), output = document.querySelector("output.scripted");
+  const form = place.querySelector("form.scripted"), output = place.querySelector("output.scripted");
   const select = form.querySelector("select");
   form.hidden = output.hidden = false;
   const cells = Array.from(figure.querySelectorAll(".cells rect"));

@@ -39,7 +39,7 @@ def _kind(before: str, kind: str, old: PlanFolder, new: PlanFolder) -> Iterator[
 
 
 def _shape(plan: PlanFolder, kind: str) -> str:
-    return "{}x{}".format(*plan.groups[kind].shape) if kind in plan.groups else MISSING
+    return "{:,} of {:,}".format(*plan.groups[kind].shape) if kind in plan.groups else MISSING
 
 
 def _ranks(ranks: Ranks) -> str:

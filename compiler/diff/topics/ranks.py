@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.diff.side import Part, Side
 from compiler.diff.topic import Topic, pairs
@@ -24,16 +25,20 @@ def changes(old: Side, new: Side) -> Iterator[Change]:
 
 
 def _moved(before: str, old: Part, new: Part) -> Iterator[Change]:
-    """Ranks of both that are on another host (or slot, where none is bound) or GPU."""
+    found = moved(old, new)
+    if found.any():
+        rank, count = int(found.argmax()), int(found.sum())
+        said = [_place(part, rank) for part in (old, new)]
+        what = f"{before}{count:,} of {len(found):,} ranks {'moves' if count == 1 else 'move'}, the first is {rank}"
+        yield change("ranks", what, said, Verdict.RESTART, count)
+
+
+def moved(old: Part, new: Part) -> NDArray[np.bool_]:
+    """Which ranks of both (of all instances) are on another host (or slot, where none is bound) or GPU, shape [ranks]."""
     seats = np.arange(min(part.plan.size * part.plan.instances for part in (old, new)))
     slots = [part.plan.slots for part in (old, new)]
     places = [_hosts(old, new, slot.slot(seats), index) for index, slot in enumerate(slots)]
-    moved = (places[0] != places[1]) | (slots[0].gpu(seats) != slots[1].gpu(seats))
-    if moved.any():
-        rank = int(moved.argmax())
-        said = [_place(part, rank) for part in (old, new)]
-        what = f"{before}{int(moved.sum()):,} of {len(seats):,} ranks move, the first is {rank}"
-        yield change("ranks", what, said, Verdict.RESTART, int(moved.sum()))
+    return np.asarray((places[0] != places[1]) | (slots[0].gpu(seats) != slots[1].gpu(seats)))
 
 
 def _hosts(old: Part, new: Part, slots: Ranks, which: int) -> Ranks:

@@ -12,7 +12,7 @@ from compiler.report.told import marks
 BAR, GAP, TOP = 20, 12, 26
 """Heights of a bar, of the space between two, and of what is above the first."""
 RIGHT = 100
-"""Width of the totals beside the bars."""
+"""Width of the column of totals, apart from the bars: beside a whisker's end one would read as its value."""
 
 
 def drawn(figure: Bars) -> dict[str, Any]:
@@ -48,14 +48,12 @@ def _total(bar: Bar) -> float:
 
 def _bar(bar: Bar, y: float, scale: Scale, names: list[str], unit: str) -> dict[str, Any]:
     total = _total(bar)
-    whisker = _whisker(bar, scale, unit)
     return {
         "label": bar.label,
         "y": y,
         "parts": list(_parts(bar, scale, names, unit)),
         "total": said(total, unit),
-        "end": round(max(scale(total), whisker[1] if whisker else 0) + 6, 2),
-        "whisker": whisker,
+        "whisker": _whisker(bar, scale, unit),
         "marks": marks((bar.low.of if bar.low else ()) + (bar.high.of if bar.high else ())),
     }
 

@@ -20,12 +20,13 @@ KINDS = {
     "FB": "forward beside backward",
     "I": "backward: inputs",
     "W": "backward: weights",
+    "R": "more of the same",
 }
-KINDS |= {"R": "more of the same"}
+"""Of pieces, in the order of the legend."""
 
 
 class Window(NamedTuple):
-    """A part of the step, and where it is drawn."""
+    """A part of the step: the scale's values are its beginning and end, its positions are where they are drawn."""
 
     scale: Scale
 

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from compiler.report.draw.scale import LETTER, WIDTH
-from compiler.report.figures import GroupsOf, RankGrid
+from compiler.report.figures import MOST, GroupsOf, RankGrid
 
-MOST = 4096
-"""Ranks that have a square each."""
 SHADES = 8
 CELL, ROOM, LABEL = 10, 6, 16
 """Sizes of a square and what is around it, of the space around a node, and of a leaf's name."""
@@ -74,10 +72,10 @@ def kinds(figure: RankGrid) -> list[tuple[str, str, str]]:
     return [(_closed(kind), _words(kind), kind.kind) for kind in figure.kinds]
 
 
-def stages(figure: RankGrid) -> list[tuple[int, int]]:
-    """Stages and their shades, where each has one of its own."""
-    last = max(figure.stages, default=0)
-    return [(index, _shade(index, last)) for index in range(last + 1)] if last < SHADES else []
+def names(figure: RankGrid) -> list[tuple[str, int]]:
+    """What shades stand for, where each thing has one of its own."""
+    count = len(figure.names)
+    return [(name, _shade(index, count)) for index, name in enumerate(figure.names)] if count <= SHADES else []
 
 
 def _shape(figure: RankGrid, tiles: bool) -> Shape:
@@ -111,20 +109,20 @@ def _nodes(origin: tuple[int, int], count: int, shape: Shape) -> Iterator[tuple[
 def _cells(
     figure: RankGrid, frames: list[tuple[int, int]], shape: Shape, tiles: bool
 ) -> Iterator[tuple[int, int, int]]:
-    """Corner and shade of each rank's square, or of each node's with the shade of its first rank."""
-    last = max(figure.stages, default=0)
-    offset = 2 if shape.framed else 0
+    """Corner and shade of each rank's square, or of each node's."""
+    offset, each = 2 if shape.framed else 0, figure.each if tiles else 1
     for node, (x, y) in enumerate(frames):
         for index in range(1 if tiles else figure.each):
             rank = node * figure.each + index
             if rank < figure.ranks:
                 column, row = index % shape.columns, index // shape.columns
-                yield x + offset + column * shape.cell, y + offset + row * shape.cell, _shade(figure.stages[rank], last)
+                shade = _shade(max(figure.shades[rank : rank + each]), len(figure.names))
+                yield x + offset + column * shape.cell, y + offset + row * shape.cell, shade
 
 
-def _shade(stage: int, last: int) -> int:
-    """The later the darker; one of SHADES."""
-    return stage if last < SHADES else stage * SHADES // (last + 1)
+def _shade(index: int, count: int) -> int:
+    """One of SHADES, as far apart as they can be; a single thing has a middle one."""
+    return index * (SHADES - 1) // (count - 1) if count > 1 else SHADES // 2
 
 
 def _slots(figure: RankGrid) -> str:

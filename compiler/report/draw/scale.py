@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from compiler.words import number, readable, seconds
+from compiler.words import number, seconds, size
 
 WIDTH = 960
 """Units of every figure's view box."""
-LETTER = 7.0
-"""Width of a letter of a label."""
+LETTER = 7.4
+"""Width of a letter of a label, at most of most."""
 
 
 class Scale(NamedTuple):
@@ -45,25 +45,14 @@ def steps(low: float, high: float, most: int = 6) -> Iterator[float]:
 
 def said(value: float | None, unit: str) -> str:
     """A number of a figure for people."""
-    if value is None:
-        return "unknown"
-    if unit == "bytes":
-        return _bytes(value)
-    return seconds(value) if unit == "seconds" else number(value)
-
-
-def _bytes(value: float) -> str:
-    for size, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(value) >= size:
-            return f"{value / size:.4g} {name}"
-    return f"{readable(value)} B"
+    return {"bytes": size, "seconds": seconds}.get(unit, number)(value)
 
 
 def legend(names: Iterable[tuple[int, str]], y: float) -> tuple[list[tuple[float, float, int, str]], float]:
     """Colour and name -> (x, y, colour, name) from left to right and on, and where the last line ends."""
     found, x = [], 0.0
     for color, name in names:
-        width = 26 + LETTER * len(name)
+        width = 34 + LETTER * len(name)
         if x + width > WIDTH and x > 0:
             x, y = 0.0, y + 20
         found.append((round(x, 2), y, color, name))

@@ -9,7 +9,7 @@ from compiler.plan import Plan
 from compiler.report import breakdown
 from compiler.report.blocks import Block, Section, Table, shown
 from compiler.report.told import told
-from compiler.words import readable, seconds
+from compiler.words import readable, seconds, size
 
 REPORT, CONSOLE = (100, None)
 
@@ -35,7 +35,7 @@ def _communication(contents: Mapping[str, Any]) -> Table:
             flow["kind"],
             f"{flow['op']} ({flow['role']})" if flow.get("role") else flow["op"],
             told(contents, f"communication.{index}.count", readable),
-            told(contents, f"communication.{index}.bytes_per_rank", readable),
+            told(contents, f"communication.{index}.bytes_per_rank", size),
             flow["span"],
             told(contents, f"communication.{index}.seconds", seconds),
             "yes" if flow["overlapped"] else "no",

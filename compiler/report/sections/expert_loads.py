@@ -15,7 +15,7 @@ from compiler.report.told import Number
 from compiler.speed import calibrated
 from compiler.words import figures, gigabytes, number, seconds
 
-REPORT, CONSOLE = (105, None)
+REPORT, CONSOLE = (107, None)
 
 
 LABELS = {False: "the server's own", True: "`experts.json`"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.report.blocks import Section, Table
-from compiler.words import gigabytes
+from compiler.words import gigabytes, several
 
 REPORT, CONSOLE = (10, 10)
 
@@ -26,7 +26,7 @@ def _of_one(plan: Plan, degrees: Mapping[str, Any]) -> Section:
     hardware = config.hardware
     return Section(
         blocks=(
-            f"{plan.world_size} ranks{each} on {_nodes(plan)}, {about}.",
+            f"{several(plan.world_size, 'rank')}{each} on {_nodes(plan)}, {about}.",
             f"Fingerprint `{plan.fingerprint}`.",
             Table(
                 ("tp", "cp", "pp", "vpp", "ep", "etp", "dp", "attention DP", "expert DP", "order"),
@@ -37,7 +37,7 @@ def _of_one(plan: Plan, degrees: Mapping[str, Any]) -> Section:
         lines=(
             (
                 "ranks",
-                f"{world.size}{instances} on {hardware.nodes} nodes x {world.slots.gpus} GPUs ({hardware.name})",
+                f"{world.size}{instances} on {several(hardware.nodes, 'node')} x {world.slots.gpus} GPUs ({hardware.name})",
             ),
             ("degrees", _degrees(degrees)),
         ),
@@ -46,7 +46,7 @@ def _of_one(plan: Plan, degrees: Mapping[str, Any]) -> Section:
 
 def _nodes(plan: Plan) -> str:
     hardware = plan.config.hardware
-    return f"{hardware.nodes} nodes of {hardware.node.gpus} {hardware.gpu.name} ({hardware.name})"
+    return f"{several(hardware.nodes, 'node')} of {hardware.node.gpus} {hardware.gpu.name} ({hardware.name})"
 
 
 def _degrees(degrees: Mapping[str, Any]) -> str:
@@ -62,7 +62,7 @@ def _of_pools(plan: Plan, contents: Mapping[str, Any]) -> Section:
     head = ("pool", "degrees", "instances", "ranks each", "nodes", "memory of its fullest rank")
     return Section(
         blocks=(
-            f"Prefill and decode apart: {contents['ranks']} ranks on {_nodes(plan)}, {about}. {whose}",
+            f"Prefill and decode apart: {several(contents['ranks'], 'rank')} on {_nodes(plan)}, {about}. {whose}",
             f"Fingerprint `{plan.fingerprint}`.",
             Table(
                 head,
@@ -85,5 +85,6 @@ def _of_pools(plan: Plan, contents: Mapping[str, Any]) -> Section:
 
 
 def _pool(pool: Mapping[str, Any]) -> str:
-    size = f"{pool['world_size']} ranks x {pool['instances']} instances on {pool['nodes']} nodes"
+    each, copies, nodes = (pool[key] for key in ("world_size", "instances", "nodes"))
+    size = f"{several(each, 'rank')} x {several(copies, 'instance')} on {several(nodes, 'node')}"
     return f"{pool['degrees']['name']}, {size}"

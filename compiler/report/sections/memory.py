@@ -7,24 +7,32 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.report.blocks import Section, Table
+from compiler.report.breakdown import AROUND
 from compiler.report.figures import Bar, Bars
 from compiler.report.told import Number, joined, numbered, told
 from compiler.words import gigabytes
 
 HELD = ("weights", "gradients", "optimizer", "activations", "kv_cache", "other")
 PARTS = (*HELD, "total", "capacity")
+OTHER = (
+    "`other` is what stands beside the model: the GPU's context, libraries' workspaces and communicators' buffers, and what is"
+    " gathered for a moment at the peak."
+)
 
 REPORT, CONSOLE = (80, None)
 
 
 def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
     if plan.alone:
-        rows = tuple((_words(name), told(contents, f"memory.{name}_bytes", gigabytes)) for name in PARTS)
+        memory = contents["memory"]
+        held = [name for name in PARTS if memory[f"{name}_bytes"]]
+        rows = tuple((_words(name), told(contents, f"memory.{name}_bytes", gigabytes)) for name in held)
         yield Section(
             "Memory of the fullest rank",
             (
                 _figure("of the fullest rank of each stage", list(_stages(contents)), contents, "memory"),
-                Table((joined("rank ", told(contents, "memory.worst_rank")), "bytes"), rows),
+                Table((joined("of rank ", told(contents, "memory.worst_rank")), "memory"), rows),
+                OTHER,
             ),
         )
     else:
@@ -57,9 +65,7 @@ def _around(contents: Mapping[str, Any], bar: Bar, path: str) -> Bar:
 
 def _figure(whose: str, bars: list[Bar], contents: Mapping[str, Any], path: str) -> Bars:
     limit: Number = numbered(contents, f"{path}.capacity_bytes", "capacity")
-    about = (
-        f"Memory {whose}, stacked, under the capacity of a GPU. Four of five measurements would lie within the whisker."
-    )
+    about = f"Its parts add up, under the capacity of a GPU. {AROUND}"
     return Bars(name="memory", title=f"Memory {whose}", about=about, unit="bytes", bars=tuple(bars), limit=limit)
 
 

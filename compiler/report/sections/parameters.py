@@ -10,10 +10,17 @@ from compiler.report.blocks import Section, Table
 from compiler.report.told import told
 from compiler.words import readable
 
-NAMES = (
-    *("total", "active", "dense", "moe", "declared_total"),
-    *("derived_dense", "derived_moe", "per_expert", "per_rank_max"),
-)
+NAMES = {
+    "total": "total",
+    "active": "active",
+    "dense": "dense",
+    "moe": "experts",
+    "declared_total": "declared",
+    "derived_dense": "dense by the architecture",
+    "derived_moe": "experts by the architecture",
+    "per_expert": "an expert of a layer",
+    "per_rank_max": "on the fullest rank",
+}
 
 REPORT, CONSOLE = (70, 70)
 
@@ -22,7 +29,9 @@ def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
     if plan.alone:
         params = contents["params"]
         rows = tuple(
-            (name, told(contents, f"params.{name}", readable)) for name in NAMES if params.get(name) is not None
+            (words, told(contents, f"params.{name}", readable))
+            for name, words in NAMES.items()
+            if params.get(name) is not None
         )
         total, active, own = (readable(params[name]) for name in ("total", "active", "per_rank_max"))
         yield Section(

@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.report.blocks import Items, Row, Section, Table
-from compiler.words import readable, seconds
+from compiler.words import seconds, size
 
 REPORT, CONSOLE = (55, 45)
 
@@ -34,7 +34,7 @@ def _whole(plan: Plan) -> str:
 
 
 def _row(row: Mapping[str, Any], kinds: list[str]) -> Row:
-    sent = (f"{readable(float(row['leaf_bytes'][kind]))} ({row['leaves'][kind]})" for kind in kinds)
+    sent = (f"{size(row['leaf_bytes'][kind])} ({row['leaves'][kind]})" for kind in kinds)
     return (row["placement"], row["order"], seconds(row["seconds"]), seconds(row["communication_s"]), *sent)
 
 

@@ -10,7 +10,7 @@ from compiler.report.blocks import Row, Section, Table, shown
 from compiler.report.figures import Heat
 from compiler.report.told import Number, told
 from compiler.traffic.matrices import between_leaves
-from compiler.words import readable, seconds
+from compiler.words import seconds, size
 
 REPORT, CONSOLE = (105, None)
 
@@ -66,7 +66,7 @@ def _figures(plan: Plan) -> Iterator[Heat]:
 def _row(contents: Mapping[str, Any], index: int) -> Row:
     row, path = contents["traffic"][index], f"traffic.{index}"
     spans = ("nvlink", "node", "leaf", "pod", "fabric")
-    sent = (told(contents, f"{path}.bytes.{span}", lambda value: readable(float(value))) for span in spans)
+    sent = (told(contents, f"{path}.bytes.{span}", size) for span in spans)
     shared = (str(row["groups_per_nic"]), str(row["groups_per_uplink"]))
     where = (row["phase"], row["kind"], row["span"], str(row["leaves"]))
     return (*where, *sent, *shared, LINKS[row["bottleneck"]], told(contents, f"{path}.seconds", seconds))
