@@ -11,7 +11,8 @@ from compiler.words import figures
 
 def document(found: Found) -> dict[str, Any]:
     """The dictionary of `summary.json`."""
-    cut: dict[str, Any] = figures(
-        {**summary.document(found), "usual": list(usual.rows(found)), "more": list(more.rows(found))}
-    )
+    contents, beside = summary.document(found), found.together
+    contents["usual"] = [] if beside is None else list(usual.rows(beside))
+    contents["more"] = list(more.rows(found)) if found.space.config.workload.pools is None else []
+    cut: dict[str, Any] = figures(contents)
     return cut

@@ -18,6 +18,9 @@ from compiler.specs.config import Config
 
 STAGES, INSTANCES, NODES, VPP = "parallel.stages", "framework.instances", "hardware.nodes", "parallel.vpp"
 
+SPACE = "space"
+"""Key of what is compared: frameworks, and servers together or apart."""
+
 NODES_OF_AN_INSTANCE = 16
 """Of a server: beyond these an instance takes a part of the cluster that leaves no node over."""
 
@@ -27,13 +30,18 @@ Sizes = Mapping[str, int]
 @dataclass(frozen=True)
 class Space:
     """`config` with what is left open at its default; `fixed` degrees as written, `dp` among them; values of each varied key;
-    `gpus`: the most that a plan takes.
+    `gpus`: the most that a plan takes; `spaces`: those that are compared, where there are several.
     """
 
     config: Config
     fixed: Sizes
     vary: Mapping[str, Sequence[Any]]
     gpus: int
+    spaces: tuple[Space, ...] = ()
+
+    def of(self, plans: Plans, at: int) -> Space:
+        """The space that a plan is of."""
+        return self.spaces[plans.chosen[SPACE][at]] if self.spaces else self
 
     @property
     def keys(self) -> list[str]:
