@@ -15,7 +15,10 @@ import pytest
 from compiler import CompilerError, InvariantError, compile_plan, search
 from compiler.config.load import load_config
 from compiler.pools import compile_pools
-from compiler.searches.find import opened
+from compiler.searches import typed
+from compiler.searches.compare import all_of, costed
+from compiler.searches.find import opened, spaces
+from compiler.searches.order import ordered
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
 from compiler.specs.workload import Pool, Pools
@@ -23,7 +26,8 @@ from tests.command import call, tree
 
 SERVE = ["model=llama3_1_8b", "hardware=h100_80gb", "workload.sequence_lengths=[1024]", "workload.output_length=256"]
 SERVE += ["search.vary={workload.global_batch_size:[2,48]}", "parallel.cp=1", "~expect"]
-NODE, NODES = ["hardware.nodes=1", "hardware.node.gpus=4"], ["hardware.nodes=2", "hardware.node.gpus=2"]
+NODE = ["hardware.nodes=1", "hardware.node.gpus=4"]
+APART = [*SERVE, "hardware.nodes=2", "hardware.node.gpus=2", "framework=sglang", "search.pools=apart", "parallel.pp=1"]
 
 
 class Pair(NamedTuple):
@@ -54,7 +58,9 @@ def loop(overrides: list[str]) -> list[Pair]:
             except CompilerError:
                 continue
             contents = plan.contents
-            if any(pool["memory"]["total_bytes"] > pool["memory"]["capacity_bytes"] for pool in contents["pools"].values()):
+            if any(
+                pool["memory"]["total_bytes"] > pool["memory"]["capacity_bytes"] for pool in contents["pools"].values()
+            ):
                 continue
             row, names = contents["served"][-1], tuple(sorted(pool["name"] for pool in contents["pools"].values()))
             rate = contents["rates"][-1]["requests_per_s"]
@@ -62,14 +68,16 @@ def loop(overrides: list[str]) -> list[Pair]:
     return found
 
 
+def _degrees(sizes: dict[str, Any]) -> Parallel:
+    return Parallel(**sizes)
+
+
 def _pairs(config: Config, fill: dict[str, int], step: dict[str, int], batch: int) -> Iterator[tuple[int, Config]]:
     first, second = (size["tp"] * size["cp"] * size["pp"] * size["adp"] for size in (fill, step))
-    for fillers, decoders in product(range(1, 5), range(1, 5)):
+    for fillers, decoders in product(range(1, 4), range(1, 4)):
         gpus = first * fillers + second * decoders
         if gpus <= config.hardware.gpus:
-            pools = Pools(
-                Pool(Parallel(**fill), fillers), Pool(Parallel(**step), decoders, global_batch_size=batch)
-            )
+            pools = Pools(Pool(_degrees(fill), fillers), Pool(_degrees(step), decoders, global_batch_size=batch))
             for nodes in range(1, config.hardware.nodes + 1):
                 hardware = replace(config.hardware, nodes=nodes)
                 yield gpus, replace(config, workload=replace(config.workload, pools=pools), hardware=hardware)
@@ -91,22 +99,92 @@ ASKED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [[*SERVE, *NODE, "framework=sglang"], [*SERVE, *NODES, "framework=vllm", "parallel.pp=1"]],
-    ids=["shared node", "nodes"],
-)
-def test_the_best_pair_is_that_of_a_loop_over_all(overrides: list[str]) -> None:
-    """By every objective; and its figures are those of the pair when it is compiled."""
-    pairs = loop([*overrides, "parallel=auto"])
-    assert len(pairs) > 20
-    for name, (more, keeps, score) in ASKED.items():
-        best = min((pair for pair in pairs if keeps(pair)), key=score)
-        found = search([*overrides, *more, "search.pools=apart"])
-        row = found.contents["best"]
-        assert score(Pair((), row["gpus"], row["ttft_s"], row["tpot_s"], row["requests_per_s"])) == pytest.approx(
-            score(best), rel=1e-8
-        ), name
-        plan = found.best.contents
-        assert plan["rates"][-1]["requests_per_s"] == pytest.approx(row["requests_per_s"], rel=1e-8)
-        assert plan["served"][-1]["ttft_s"] == pytest.approx(row["ttft_s"], rel=1e-8)
+@pytest.fixture(scope="module")
+def pairs() -> list[Pair]:
+    found = loop([*APART, "parallel=auto"])
+    assert len(found) > 15
+    return found
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_best_pair_is_that_of_a_loop_over_all(pairs: list[Pair], name: str) -> None:
+    """By every objective, with instances that share a node and that do not; and all that a search says of it is what a compile says."""
+    more, keeps, score = ASKED[name]
+    best = min((pair for pair in pairs if keeps(pair)), key=score)
+    given = [*APART, *more, "parallel=auto"]
+    config = load_config(given)
+    space, found, figures = all_of(list(spaces(config, given, load_config)))
+    at = int(ordered(space.config, found.plans, figures)[0])
+    gpus, *seen = (
+        float(values[at]) for values in (figures.gpus, figures.ttft_s, figures.tpot_s, figures.requests_per_s)
+    )
+    assert score(Pair((), int(gpus), *seen)) == pytest.approx(score(best), rel=1e-8)
+    plan = compile_plan(typed.overrides(space, given, found.plans, at)).contents
+    served, rate = plan["served"][-1], plan["rates"][-1]
+    assert plan["ranks"] == gpus
+    assert [served["ttft_s"], served["tpot_s"], rate["requests_per_s"]] == pytest.approx(seen, rel=1e-8)
+
+
+def test_frameworks_and_pools_are_one_order(tmp_path: Path) -> None:
+    """The best of each alone is the best of all, and its folder that of what is typed."""
+    given = [*SERVE, *NODE, "parallel=auto", "framework=[vllm,sglang]", "search.pools=either", "search.tpot_s=0.02"]
+    found = search(given)
+    config = load_config(given)
+    alone = [costed(space)[1].tokens_per_s.max() for space in spaces(config, given, load_config)]
+    assert len(alone) == 4
+    assert found.figures.tokens_per_s[0] == pytest.approx(max(alone), rel=1e-8)
+    plan, report = found.write(tmp_path / "found")
+    typed_ = [item for item in given if not item.startswith(("search", "framework", "parallel=auto"))]
+    made = compile_plan([*typed_, *found.contents["best"]["overrides"]]).write(tmp_path / "typed")
+    assert tree(made) == tree(plan)
+    rows = list(csv.DictReader((report / "candidates.csv").read_text().splitlines()))
+    assert {row["framework"] for row in rows} == {"vllm", "sglang"}
+    assert {row["degrees"].startswith("prefill_") for row in rows} == {True, False}
+    assert {row["value"] for row in found.contents["by_value"]["framework"]} == {"vllm", "sglang"}
+    assert all(row["value"] for row in found.contents["by_value"]["prefill.tp"])
+
+
+DEGREES = ["workload.pools.prefill.parallel=tp2", "workload.pools.decode.parallel=tp2"]
+NONE = {
+    "training": (["workload=train"], "the plan trains", "leave search.pools out"),
+    "instances": (["framework.instances=2"], "is of neither pool", "leave framework.instances out"),
+    "spares": (["launch.spare_nodes=1"], "is of neither pool", "write launch.spare_nodes=0"),
+    "degrees": (DEGREES, "the degrees of pools are written", "leave workload.pools out"),
+    "vary": (["search.vary=[workload.precision]"], "names workload.precision", "leave workload.precision out"),
+    "limit": (["search.tpot_s=0.0001"], "the shortest TPOT is", "write search.tpot_s="),
+    "load": (["search.requests_per_s=1e6"], "carry at most", "write hardware.nodes="),
+    "one GPU": (["hardware.nodes=1", "search.gpus=1"], "there are 1", "write hardware.nodes=2"),
+    "memory": (["model=llama3_1_405b"], "prefill: no plan of 4 GPUs fits", "take GPUs with more memory"),
+    "degree": (
+        ["parallel.tp=3"],
+        "prefill: parallel.tp=3 parallel.cp=1 parallel.pp=1 leaves no plan",
+        "leave parallel.tp out",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NONE)
+def test_where_no_pair_is_found_one_line_says_why(name: str) -> None:
+    more, what, instead = NONE[name]
+    with pytest.raises(InvariantError) as error:
+        search([*APART, "search.pools=apart", *more])
+    assert what in str(error.value)
+    assert instead in str(error.value)
+    assert len(error.value.problems) == 1
+
+
+def test_of_several_frameworks_that_find_nothing_each_says_why() -> None:
+    with pytest.raises(InvariantError) as error:
+        search([*SERVE, *NODE, "framework=[vllm,sglang]", "search.tpot_s=0.0001"])
+    assert [str(problem).partition(" ")[0] for problem in error.value.problems] == [
+        "framework=vllm",
+        "framework=sglang",
+    ]
+
+
+def test_on_the_command_line_frameworks_are_a_list(tmp_path: Path) -> None:
+    given = [*SERVE, *NODE, "parallel=auto", "framework=[vllm,sglang]"]
+    ran = call(*given, "search.name=two", "--json", cwd=tmp_path)
+    assert ran.code == 0
+    assert json.loads(ran.out)["plan"].endswith(("sglang_x4", "vllm_x4"))
+    assert call(*SERVE, *NODE, "framework=[vllm,sglang]", "parallel=tp2", cwd=tmp_path).code == 2

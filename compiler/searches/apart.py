@@ -32,7 +32,7 @@ def of_role(space: Space, role: str) -> Space:
     config = space.config
     own = replace(pool_config(config, role), name="plan", hardware=config.hardware, parallel=config.parallel)
     vary = {key: values for key, values in space.vary.items() if role == "decode" or key != BATCH}
-    return Space(own, {**space.fixed, "instances": 1}, vary, space.gpus)
+    return Space(own, space.fixed, vary, space.gpus)
 
 
 def compared(space: Space) -> tuple[Feasible, Figures]:

@@ -49,7 +49,9 @@ class Space:
         return [*DEGREES, STAGES, INSTANCES, NODES, *(key for key in self.vary if key != VPP)]
 
     def grids(self) -> Plans:
-        """Every pair of rank grids: of training those that fill the GPUs, of serving those of an instance, as often as it fits."""
+        """Every pair of rank grids: of training those that fill the GPUs, of serving those of an instance, as often as it fits, or once
+        where it is of a pool.
+        """
         rows: list[tuple[int, ...]] = []
         node = self.config.hardware.node.gpus
         for size in self._sizes():
@@ -78,7 +80,7 @@ class Space:
 
     def _instances(self, size: int) -> int:
         own = shared(size, self.config.hardware.node.gpus)
-        if self.config.workload.train or "instances" in self.fixed:
+        if self.config.workload.train or self.config.workload.role or "instances" in self.fixed:
             return self.config.framework.instances
         nodes = -(-self.gpus // self.config.hardware.node.gpus)
         return max(min(nodes // own.nodes * own.seats, self.gpus // size), 1)
