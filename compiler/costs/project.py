@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,12 +89,12 @@ def _case(config: Config, plans: Many, stages: Stages) -> Case:
     batches: dict[str, Any] = {name: values[:, None] for name, values in plans.batches.items()}
     rules = adapter(config.framework.name)
     of_ep, kind = plans.distinct(("ep",))
-    loads = [busiest(one, rules.experts(one, stages)) for one in (plans.config(config, at) for at in of_ep)]
+    loads = [busiest(one, partial(rules.experts, one, stages)) for one in (plans.config(config, at) for at in of_ep)]
     return shaped(
         replace(config, workload=replace(config.workload, **batches)),
         traits,
         {name: values[:, None] for name, values in plans.degrees.items()},
-        layers(model, stages.layers, traits.mtp_stage, config.workload.wide_layers),
+        layers(model, stages.layers, traits.mtp_stage, tuple(config.workload.wide_layers)),
         array(loads)[kind][:, None],
         chunks(stages, config, traits.mtp_stage),
     )
