@@ -5,7 +5,7 @@ Arrays over stages have them on the last axis; degrees are scalars of shape [], 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -161,12 +161,12 @@ class Case(Traits):
         return self.tp if self.sequence_parallel else np.ones_like(self.tp)
 
 
-def busiest(config: Config, experts: Callable[[], ExpertBlocks]) -> float:
-    """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some."""
-    if config.experts.load is None or not config.model.moe:
+def busiest(config: Config, experts: ExpertBlocks | None) -> float:
+    """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some, which alone need to know the experts."""
+    if config.experts.load is None or experts is None or not config.model.moe:
         return imbalance.factor(config.workload, config.model, config.degrees.ep)
     layers = [layer for layer, moe in enumerate(config.model.moe_layers) if moe]
-    return imbalance.measured(loads.read(config.experts.load), experts().blocks, layers)
+    return imbalance.measured(loads.read(config.experts.load), experts.blocks, layers)
 
 
 def drafting(stages: Layers, workload: Workload) -> Layers:
@@ -182,7 +182,7 @@ def case(world: World) -> Case:
         traits.of({name: array(value) for name, value in by_degrees(traits).items()}),
         {name: array(getattr(degrees, name)) for name in DEGREES},
         layers(config.model, world.stages.layers, traits.mtp_stage, tuple(config.workload.wide_layers)),
-        busiest(config, lambda: world.experts),
+        busiest(config, world.experts),
         chunks(world.stages, config, traits.mtp_stage),
     )
 

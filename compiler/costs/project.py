@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,7 +88,8 @@ def _case(config: Config, plans: Many, stages: Stages) -> Case:
     batches: dict[str, Any] = {name: values[:, None] for name, values in plans.batches.items()}
     rules = adapter(config.framework.name)
     of_ep, kind = plans.distinct(("ep",))
-    loads = [busiest(one, partial(rules.experts, one, stages)) for one in (plans.config(config, at) for at in of_ep)]
+    measured, each = config.experts.load is not None, (plans.config(config, at) for at in of_ep)
+    loads = [busiest(one, rules.experts(one, stages) if measured else None) for one in each]
     return shaped(
         replace(config, workload=replace(config.workload, **batches)),
         traits,

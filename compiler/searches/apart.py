@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from itertools import product
 
@@ -35,16 +35,17 @@ def of_role(space: Space, role: str) -> Space:
     return Space(own, space.fixed, vary, space.gpus)
 
 
-def compared(space: Space) -> tuple[Feasible, Figures]:
+def compared(space: Space, tell: Callable[[float], None] = lambda _part: None) -> tuple[Feasible, Figures]:
     """Every pair that rules and limits let pass, with the instances that are best. Raises InvariantError where there is none."""
-    fill, step = (_pool(of_role(space, role), role) for role in ROLES)
+    fill = _pool(of_role(space, ROLES[0]), ROLES[0], lambda part: tell(part / 4))
+    step = _pool(of_role(space, ROLES[1]), ROLES[1], lambda part: tell((1 + part) / 4))
     allowed, refused = _allowed(fill, step)
-    found = pairs.best(*pairs.pools(fill, step), allowed)
+    found = pairs.best(*pairs.pools(fill, step), allowed, lambda part: tell((1 + part) / 2))
     return _kept(fill[1], step, found, refused)
 
 
-def _pool(space: Space, role: str) -> tuple[Space, Feasible]:
-    found = feasible(space)
+def _pool(space: Space, role: str, tell: Callable[[float], None]) -> tuple[Space, Feasible]:
+    found = feasible(space, tell)
     if not len(found.plans):
         error = none_fits.error(space, found)
         raise type(error)(problem.of(role) for problem in error.problems)

@@ -37,13 +37,14 @@ def configured(config: Config, given: Sequence[str], load: Load) -> Iterator[tup
 
 
 FRAMEWORKS = "search.frameworks"
+Tell = Callable[[float], None]
 
 
-def costed(space: Space) -> tuple[Feasible, Figures]:
-    """What is feasible in one of them. Raises InvariantError where nothing is, and ConfigError."""
+def costed(space: Space, tell: Tell = lambda _part: None) -> tuple[Feasible, Figures]:
+    """What is feasible in one of them; `tell` hears what part of it is done. Raises InvariantError where nothing is, and ConfigError."""
     if space.config.workload.pools is not None:
-        return apart.compared(space)
-    found = feasible(space)
+        return apart.compared(space, tell)
+    found = feasible(space, tell)
     if not len(found.plans):
         raise none_fits.error(space, found)
     return kept(space, found)
@@ -55,14 +56,14 @@ def word(space: Space) -> str:
     return f"framework={space.config.framework.name} search.pools={'apart' if pooled else 'together'}"
 
 
-def all_of(spaces: Sequence[Space]) -> tuple[Space, Feasible, Figures]:
+def all_of(spaces: Sequence[Space], tell: Tell = lambda _part: None) -> tuple[Space, Feasible, Figures]:
     """Everything that is feasible in any of them, as one. Raises InvariantError where nothing is, and ConfigError."""
     if len(spaces) == 1:
-        return (spaces[0], *costed(spaces[0]))
+        return (spaces[0], *costed(spaces[0], tell))
     found, problems = list[tuple[int, Feasible, Figures]](), list[Problem]()
     for at, space in enumerate(spaces):
         try:
-            found.append((at, *costed(space)))
+            found.append((at, *costed(space, lambda part, at=at: tell((at + part) / len(spaces)))))
         except InvariantError as error:
             problems += [problem.of(word(space)) for problem in error.problems]
     if not found:

@@ -68,8 +68,8 @@ def _agree(config: Config) -> Iterator[Check]:
     yield check("grids-agree", holds=same, observed="", limit="equal", message="", fix="")
 
 
-def feasible(space: Space) -> Feasible:
-    """Those of a space."""
+def feasible(space: Space, tell: Callable[[float], None] = lambda _part: None) -> Feasible:
+    """Those of a space; `tell` hears what part of them is costed."""
     asked, combinations = Asked(space), len(space.combinations())
     plans, more = space.grids(), rules(space.config)
     before, each = plans, space.stagings(plans) * combinations
@@ -92,7 +92,7 @@ def feasible(space: Space) -> Feasible:
     if not len(plans):
         return Feasible(plans, {}, **known, tight=tight, last=before, raised=asked.raised)
     timed = _timed()
-    found = costs.every(space, plans, lambda config, many: project(config, many, timed(config)))
+    found = costs.every(space, plans, lambda config, many: project(config, many, timed(config)), tell)
     fits, near = _fits(space, plans, found, uncertain, asked, 1)
     tight = min((one for one in (tight, near) if one), key=lambda one: one[1], default=None)
     known_time = np.isfinite(found["step_time_s" if space.config.workload.train else "requests_per_s"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -182,9 +182,11 @@ def _of_pools(config: Config) -> Iterator[Problem]:
         )
 
 
-def searched(config: Config, given: Sequence[str], load: Load) -> Found:
-    """The best plan. Raises InvariantError where none is left, with what binds and what would fit, and ConfigError."""
-    space, found, figures = all_of(list(spaces(config, given, load)))
+def searched(
+    config: Config, given: Sequence[str], load: Load, tell: Callable[[float], None] = lambda _part: None
+) -> Found:
+    """The best plan; `tell` hears what part of all is costed. Raises InvariantError where none is left, with what binds and what would fit, and ConfigError."""
+    space, found, figures = all_of(list(spaces(config, given, load)), tell)
     order = ordered(space.config, found.plans, figures)
     first = leaders(space, found.plans, order, figures.step_time_s, config.search.top)
     best, winner, gone = _compiled(space, found.plans, first, given, load)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field  # noqa: TID251 - what changes while it works is not frozen
 
 import numpy as np
@@ -72,11 +72,12 @@ class Pairs:
         self.missed[name] = before + pairs, min(nearest, near)
 
 
-def best(fill: Pool, step: Pool, allowed: NDArray[np.bool_]) -> Pairs:
-    """Of all pairs that rules allow, shape [prefill, decode]."""
+def best(fill: Pool, step: Pool, allowed: NDArray[np.bool_], tell: Callable[[float], None]) -> Pairs:
+    """Of all pairs that rules allow, shape [prefill, decode]; `tell` hears what part of them is done."""
     space, found = step.space, Pairs()
     by, room = timed_by(space.config)[0], dict[tuple[int, int], Counts]()
     for at, row in enumerate(allowed):
+        tell(at / len(allowed))
         for size in np.unique(step.sizes[row]):
             key = int(fill.sizes[at]), int(size)
             if key not in room:
