@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,9 +42,12 @@ def search(
 
 
 def compile_or_search(
-    overrides: Sequence[str], config_dir: str | Path | None = None, config_name: str | None = None
+    overrides: Sequence[str],
+    config_dir: str | Path | None = None,
+    config_name: str | None = None,
+    tell: Callable[[float], None] = lambda _part: None,
 ) -> Plan | Found:
-    """The plan that overrides make, or with `parallel=auto` what a search finds. Raises CompilerError."""
+    """The plan that overrides make, or with `parallel=auto` what a search finds, which says how much of it is done. Raises CompilerError."""
     from compiler.config.load import load_config
     from compiler.pools import compile_any
 
@@ -67,5 +70,5 @@ def compile_or_search(
     from compiler.naming import default_name
     from compiler.searches.find import searched
 
-    found = searched(config, overrides, load)
+    found = searched(config, overrides, load, tell)
     return replace(found, name=config.search.name or default_name(overrides))

@@ -43,8 +43,9 @@ def _compile(overrides: list[str], config_dir: str | None, config_name: str | No
     from compiler.plan import Plan
 
     gc.disable()  # one plan, and then the process ends: looking for cycles takes 7 % of its time
-    with waiting("compiling"):
-        made = compile_or_search(overrides, config_dir, config_name)
+    what = "searching" if "parallel=auto" in overrides else "compiling"
+    with waiting(what) as tell:
+        made = compile_or_search(overrides, config_dir, config_name, tell)
         if isinstance(made, Plan):
             folder = made.write(made.config.out)
         else:

@@ -98,9 +98,12 @@ def test_what_takes_long_is_told_on_a_terminal_alone(
     with waiting("compiling"):
         pass
     assert capsys.readouterr().err == ""
-    with waiting("compiling"):
+    with waiting("searching") as tell:
         time.sleep(1.3)
-    assert capsys.readouterr().err == "\rcompiling 1 s\r\033[K"
+        tell(0.5)
+        time.sleep(1)
+    bar = f"[{'#' * 15}{'.' * 15}] 50%"
+    assert capsys.readouterr().err == f"\rsearching 1 s\rsearching {bar} 2 s\r\033[K"
 
 
 def test_moods_are_colors_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

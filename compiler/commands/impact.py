@@ -132,8 +132,8 @@ class _Answer:
         if self.lost.spares:
             yield "spares", f"{len(self.lost.spares)}: {_names(self.lost.spares)}"
         left = self.survives()
-        counts = {"whole replica": len(found.whole), "spare": len(left["spares"])}
-        kept = ", ".join(several(count, noun) for noun, count in counts.items())
+        kinds_left = {"whole replica": len(found.whole), "spare": len(left["spares"])}
+        kept = ", ".join(several(count, noun) for noun, count in kinds_left.items())
         yield (
             "survives",
             f"{several(left['ranks'], 'rank')} on {several(left['nodes'], 'node')}, {kept}; {self._held(left)}",

@@ -55,6 +55,7 @@ def normalised(overrides: Sequence[str]) -> list[str]:
             "command line takes",
             "write a file, and name its folder with --config-dir",
         )
+    overrides = list(_one_framework(overrides))
     bad = [problem for override in overrides if (problem := _misspelt(override))]
     if bad:
         raise ConfigError(bad)
@@ -64,6 +65,17 @@ def normalised(overrides: Sequence[str]) -> list[str]:
         last.pop(_key(text), None)
         last[_key(text)] = text
     return list(last.values())
+
+
+def _one_framework(overrides: Sequence[str]) -> Iterator[str]:
+    """A search compares several frameworks: Hydra is given the first of them, and the search all."""
+    for override in overrides:
+        listed = re.fullmatch(r"framework=\[([\w, -]+)\]", override)
+        if listed is None or "parallel=auto" not in overrides:
+            yield override
+        else:
+            names = [name.strip() for name in listed[1].split(",")]
+            yield from (f"framework={names[0]}", f"search.frameworks=[{','.join(dict.fromkeys(names))}]")
 
 
 def _weight(override: str) -> int:

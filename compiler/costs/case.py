@@ -163,11 +163,11 @@ class Case(Traits):
         return self.tp if self.sequence_parallel else np.ones_like(self.tp)
 
 
-def busiest(config: Config, experts: ExpertBlocks) -> float:
-    """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some, as the map places them where the
-    server is started with one.
+def busiest(config: Config, experts: ExpertBlocks | None) -> float:
+    """Load of the busiest expert-parallel rank over the mean: of measured loads where there are some, which alone need to know the
+    experts, as the map places them where the server is started with one.
     """
-    if config.experts.load is None or not config.model.moe:
+    if config.experts.load is None or experts is None or not config.model.moe:
         return imbalance.factor(config.workload, config.model, config.degrees.ep)
     if experts.by_layer:
         _, grid = adapter(config.framework.name).grids(config)
@@ -188,7 +188,7 @@ def case(world: World) -> Case:
         config,
         traits.of({name: array(value) for name, value in by_degrees(traits).items()}),
         {name: array(getattr(degrees, name)) for name in DEGREES},
-        layers(config.model, world.stages.layers, traits.mtp_stage, config.workload.wide_layers),
+        layers(config.model, world.stages.layers, traits.mtp_stage, tuple(config.workload.wide_layers)),
         busiest(config, world.experts),
         chunks(world.stages, config, traits.mtp_stage),
     )

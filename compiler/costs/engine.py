@@ -16,6 +16,7 @@ from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
 from compiler.costs.work.forward import drafting, one_token, whole_sequences
 from compiler.frozen import dataclass
+from compiler.specs.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,16 @@ class Prompts:
     ranks: Array
 
 
-@dataclass(frozen=True)
-class Demand:
-    """What is asked of a worker. `batch` requests are in flight on each attention-DP rank, of `prompt` and `output` tokens;
-    `running` those that its memory holds at a time. Where other workers fill (`apart` is 1), `fillers` of their ranks do so for
-    one that decodes. An engine looks for requests once in `interval` decode steps. A token takes `drafted` of a step's time,
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """Clients of a worker. `batch` requests are in flight on each attention-DP rank, answered by `output_tokens`; `running` those that its
+    memory holds at a time. `ranks`: of attention DP, that fill. Where other workers fill (`apart` is 1), `fillers` of their ranks do so
+    for one that decodes. An engine looks for requests once in `interval` decode steps. A token takes `drafted` of a step's time,
     less than all of it where steps check drafts.
     """
 
-    decode: Pass
-    prompt: Pass
-    group: Pass
-    grouped: Array
-    steps: Array
     ranks: Array
     batch: Array
-    prompt_tokens: Array
     output_tokens: Array
     running: Array
     apart: Array
@@ -55,19 +50,41 @@ class Demand:
     drafted: Array
 
 
+@dataclass(frozen=True, kw_only=True)
+class Demand(Load):
+    """What is asked of a worker: the work of a decode step, of a prompt alone, and of `grouped` prompts at once, in `steps` chunks."""
+
+    decode: Pass
+    prompt: Pass
+    group: Pass
+    grouped: Array
+    steps: Array
+    prompt_tokens: Array
+
+
 def prompts(plan: Shape, gpu: GpuCalibration, waiting: Array | float) -> Prompts:
     """Of a worker where `waiting` requests at most, of the shape of degrees, are in flight on each attention-DP rank."""
     case, length = plan.case, plan.case.workload.longest
-    chunk = case.workload.prefill_chunk or CHUNK
 
-    def filled(count: Array) -> Pass:
+    def in_one(count: Array) -> Pass:
         these = plan.at(global_batch_size=count * case.adp, micro_batch_size=count)
         return one_pass(these, gpu, whole_sequences(these.case, "prefill", length))
 
-    count = array(np.maximum(1, np.minimum(chunk // length, np.round(waiting))))
-    alone = filled(array(1))
-    group = filled(count) if (count > 1).any() else alone
-    return Prompts(alone, group, case.of_a_plan(count), np.ceil(array(length) / chunk), case.of_a_plan(case.adp))
+    count = at_once(case.workload, waiting)
+    alone = in_one(array(1))
+    group = in_one(count) if (count > 1).any() else alone
+    steps = np.ceil(array(length) / chunk(case.workload))
+    return Prompts(alone, group, case.of_a_plan(count), steps, case.of_a_plan(case.adp))
+
+
+def chunk(workload: Workload) -> int:
+    """Tokens of a pass of prompts, at most."""
+    return workload.prefill_chunk or CHUNK
+
+
+def at_once(workload: Workload, waiting: Array | float) -> Array:
+    """Prompts that are filled in one go where `waiting` ask."""
+    return array(np.maximum(1, np.minimum(chunk(workload) // workload.longest, np.round(waiting))))
 
 
 def demand(
@@ -84,14 +101,14 @@ def demand(
     asked = workload.global_batch_size / case.adp if batch is None else array(batch)
     running = np.maximum(np.minimum(asked, admitted(case, plan.held)), 1.0)
     full = plan.at(global_batch_size=np.round(running * case.adp))
-    filled = fill or prompts(plan, gpu, running)
+    first = fill or prompts(plan, gpu, running)
     return Demand(
         decode=one_pass(full, gpu, one_token(full.case, prompt + output / 2)),
-        prompt=filled.alone,
-        group=filled.group,
-        grouped=filled.grouped,
-        steps=filled.steps,
-        ranks=filled.ranks,
+        prompt=first.alone,
+        group=first.group,
+        grouped=first.grouped,
+        steps=first.steps,
+        ranks=first.ranks,
         batch=case.of_a_plan(asked),
         prompt_tokens=array(prompt),
         output_tokens=array(output),
@@ -115,22 +132,40 @@ class Served:
     prompt_s: Array
 
 
+@dataclass(frozen=True)
+class Filled:
+    """Seconds of a prompt alone, of each of those that are filled together, and the same where ranks do not wait for each other."""
+
+    alone: Array
+    each: Array
+    busy: Array
+
+
+def filled(first: Prompts, by: Engine) -> Filled:
+    meet = first.ranks**by.uneven
+    return Filled(
+        alone=fill_seconds(first.alone, by, first.steps, meet),
+        each=fill_seconds(first.group, by, first.steps, meet) / first.grouped,
+        busy=fill_seconds(first.group, by, first.steps) / first.grouped,
+    )
+
+
 def serve(load: Demand, by: Engine) -> Served:
-    """Continuous batching of a closed loop of clients: each asks again when it has its answer.
+    """Continuous batching of a closed loop of clients: each asks again when it has its answer."""
+    first = Prompts(load.prompt, load.group, load.grouped, load.steps, load.ranks)
+    return answered(load, filled(first, by), decode_seconds(load.decode, load.running, by), by)
+
+
+def answered(load: Load, fill: Filled, decode: Array, by: Engine) -> Served:
+    """The same by the seconds of prompts and of a decode step.
 
     The prompts of a rank are filled one behind the other, those of attention-DP ranks side by side as far as they meet.
     Requests beyond what memory holds wait for one that ends. Any waits some decode steps until it is noticed, even where
     another worker has filled its cache, which then hands it over.
     """
-    running = load.running
-    decode = decode_seconds(load.decode, running, by)
-    meet = load.ranks**by.uneven
-    alone = fill_seconds(load.prompt, by, load.steps, meet)
-    each = fill_seconds(load.group, by, load.steps, meet) / load.grouped
-    busy = fill_seconds(load.group, by, load.steps) / load.grouped
-    together = 1 - load.apart
+    running, together = load.running, 1 - load.apart
     lanes = np.where(load.apart > 0, np.maximum(load.fillers, 1e-9), 1.0)
-    turn = each / lanes
+    turn = fill.each / lanes
     others = np.maximum(running - 1, 0) * turn
     tpot = load.drafted * decode + together * by.mixed * others / load.output_tokens
     life = load.output_tokens * tpot
@@ -140,8 +175,8 @@ def serve(load: Demand, by: Engine) -> Served:
     full = np.where(np.isfinite(load.batch), np.maximum(load.batch / running - 1, 0), 0.0) * life
     looked = by.poll + (load.interval - 1) / 2
     noticed = (looked + together * by.gather * (load.ranks > 1)) * decode
-    ttft = by.first_s + alone + noticed + queue + full + load.apart * by.handoff_s
-    return Served(ttft, tpot, running, busy)
+    ttft = by.first_s + fill.alone + noticed + queue + full + load.apart * by.handoff_s
+    return Served(ttft, tpot, running, fill.busy)
 
 
 def closed_loop(service: Array, clients: Array, away: Array) -> Array:

@@ -13,8 +13,8 @@ from compiler.costs.arrays import Array
 from compiler.frozen import dataclass
 from compiler.specs.config import Config
 
-BATCH = 4096
-"""Plans in one go: enough to make numpy's own time small, few enough for a small memory."""
+BATCH = 1 << 17
+"""Plans times stages in one go: enough to make Python's own time small, few enough for a small memory."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,23 @@ class Many:
 
     def alike(self) -> Iterator[NDArray[np.intp]]:
         """Indices of plans with as many stages and virtual stages, a batch at a time."""
-        keys = np.stack([self.pp, self.vpp], axis=1)
-        _, group = np.unique(keys, axis=0, return_inverse=True)
-        order = np.argsort(group.ravel(), kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(group.ravel()[order])) + 1):
-            yield from np.array_split(part, -(-len(part) // BATCH))
+        first, group = self.distinct(("pp", "vpp"))
+        order = np.argsort(group, kind="stable") if len(first) > 1 else np.arange(len(group))
+        for part in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+            most = max(1, BATCH // int(self.pp[part[0]]))
+            yield from np.array_split(part, -(-len(part) // most))
 
     def distinct(self, names: Iterable[str], *, batches: bool = False) -> tuple[list[int], NDArray[np.intp]]:
         """One plan of each kind that differs in some degrees, or in a batch where those count, and the kind of each."""
         more = self.batches.values() if batches else ()
-        keys = np.stack([*(getattr(self, name) for name in names), *more], axis=1)
-        _, first, kind = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        kind = np.zeros(len(self.tp), dtype=np.int64)
+        for column in (*(getattr(self, name) for name in names), *more):
+            if (column != column[0]).any():
+                values, code = np.unique(column, return_inverse=True)
+                kind = kind * len(values) + code.ravel()
+        if not kind.any():
+            return [0], kind
+        _, first, kind = np.unique(kind, return_index=True, return_inverse=True)
         return [int(at) for at in first], kind.ravel()
 
     def declared(self, config: Config) -> Config:

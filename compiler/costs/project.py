@@ -87,14 +87,16 @@ def shapes(config: Config, plans: Many) -> Iterator[tuple[NDArray[np.intp], Shap
 def _case(config: Config, plans: Many, stages: Stages) -> Case:
     traits, model = _traits(config, plans), config.model
     batches: dict[str, Any] = {name: values[:, None] for name, values in plans.batches.items()}
-    mapped = config.experts.load is not None and model.n_group > 1  # which nodes a group is on follows from all degrees
+    measured = config.experts.load is not None
+    mapped = measured and model.n_group > 1  # which nodes a group is on follows from all degrees
     of_ep, kind = plans.distinct(DEGREES if mapped else ("ep",))
-    loads = [busiest(one, experts(one, stages)) for one in (plans.config(config, at) for at in of_ep)]
+    each = (plans.config(config, at) for at in of_ep)
+    loads = [busiest(one, experts(one, stages) if measured else None) for one in each]
     return shaped(
         replace(config, workload=replace(config.workload, **batches)),
         traits,
         {name: values[:, None] for name, values in plans.degrees.items()},
-        layers(model, stages.layers, traits.mtp_stage, config.workload.wide_layers),
+        layers(model, stages.layers, traits.mtp_stage, tuple(config.workload.wide_layers)),
         array(loads)[kind][:, None],
         chunks(stages, config, traits.mtp_stage),
     )

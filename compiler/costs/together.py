@@ -9,6 +9,7 @@ import numpy as np
 
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
+from compiler.costs.constants import DECODE_KEPT, PREFILL_KEPT
 from compiler.costs.engine import Demand, demand, serve
 from compiler.costs.serve import Decode, Prefill
 from compiler.costs.shape import Shape
@@ -90,14 +91,20 @@ def steady(load: Demand, by: Engine, clients: int, copies: float, gpus: int) -> 
 
 def seen(plan: Shape, let_in: Shape, ttft: Array, tpot: Array, by: Calibration) -> dict[str, Array]:
     """The same of many plans at the longest prompt: `seen_ttft_s`, `seen_tpot_s` and `requests_per_s` of an instance. `let_in`: with the
-    requests that run at a time; `ttft` and `tpot`: the two phases' own times.
+    requests that run at a time; `ttft` and `tpot`: the two phases' own times. Of a pool clients see nothing; its rate is less what uneven
+    arrivals cost, as in `rates`.
     """
-    case, output = plan.case, plan.case.workload.output_length
+    case, output, none = plan.case, plan.case.workload.output_length, np.full_like(tpot, np.nan)
+    batch = case.of_a_plan(array(let_in.case.workload.global_batch_size))
+    if case.workload.role is not None:
+        alone = (
+            batch / ttft * PREFILL_KEPT if case.workload.role == "prefill" else batch / (tpot * output) * DECODE_KEPT
+        )
+        return {"seen_ttft_s": none, "seen_tpot_s": none, "requests_per_s": alone}
     if by_halves(case.workload):
         each = tpot + ttft / output
-        batch = case.of_a_plan(array(let_in.case.workload.global_batch_size))
         return {
-            "seen_ttft_s": np.full_like(each, np.nan),
+            "seen_ttft_s": none,
             "seen_tpot_s": each,
             "requests_per_s": batch / (each * output),
         }

@@ -42,10 +42,17 @@ def alike(space: Space, plans: Plans) -> Iterator[tuple[Index, Config, Many]]:
         yield index, config, Many(**degrees, batches=own)
 
 
-def every(space: Space, plans: Plans, costs: Callable[[Config, Many], Mapping[str, Array]]) -> dict[str, Array]:
-    """Costs of all, nan where there are none."""
-    found: dict[str, Array] = {}
+def every(
+    space: Space,
+    plans: Plans,
+    costs: Callable[[Config, Many], Mapping[str, Array]],
+    tell: Callable[[float], None] = lambda _part: None,
+) -> dict[str, Array]:
+    """Costs of all, nan where there are none; `tell` hears what part of them is done."""
+    found, done = dict[str, Array](), 0
     for index, config, many in alike(space, plans):
+        done += len(index)
+        tell(done / len(plans))
         for name, values in costs(config, many).items():
             found.setdefault(name, np.full(len(plans), np.nan))[index] = values
     return found

@@ -13,12 +13,9 @@ from compiler.words import figures
 def document(found: Found) -> dict[str, Any]:
     """The dictionary of `summary.json`."""
     text = found.space.config.search.measured
-    cut: dict[str, Any] = figures(
-        {
-            **summary.document(found),
-            "usual": list(usual.rows(found)),
-            "more": list(more.rows(found)),
-            "measured": measured.read(text) if text else [],
-        }
-    )
+    contents, beside = summary.document(found), found.together
+    contents["usual"] = [] if beside is None else list(usual.rows(beside))
+    contents["more"] = list(more.rows(found)) if found.space.config.workload.pools is None else []
+    contents["measured"] = measured.read(text) if text else []
+    cut: dict[str, Any] = figures(contents)
     return cut

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from compiler.checks import Check, check
 from compiler.costs.arrays import Array
+from compiler.costs.calibration import Calibration
 from compiler.costs.project import held, project
 from compiler.costs.uncertainty import Uncertainty
 from compiler.errors import CompilerError
@@ -67,8 +68,8 @@ def _agree(config: Config) -> Iterator[Check]:
     yield check("grids-agree", holds=same, observed="", limit="equal", message="", fix="")
 
 
-def feasible(space: Space) -> Feasible:
-    """Those of a space."""
+def feasible(space: Space, tell: Callable[[float], None] = lambda _part: None) -> Feasible:
+    """Those of a space; `tell` hears what part of them is costed."""
     asked, combinations = Asked(space), len(space.combinations())
     plans, more = space.grids(), rules(space.config)
     before, each = plans, space.stagings(plans) * combinations
@@ -90,15 +91,29 @@ def feasible(space: Space) -> Feasible:
             plans, more = asked.passing(plans, more, combinations)
     if not len(plans):
         return Feasible(plans, {}, **known, tight=tight, last=before, raised=asked.raised)
-    found = costs.every(space, plans, lambda config, many: project(config, many, timed_by(config)[0]))
+    timed = _timed()
+    found = costs.every(space, plans, lambda config, many: project(config, many, timed(config)), tell)
     fits, near = _fits(space, plans, found, uncertain, asked, 1)
     tight = min((one for one in (tight, near) if one), key=lambda one: one[1], default=None)
-    timed = np.isfinite(found["step_time_s" if space.config.workload.train else "requests_per_s"])
-    if (fits & ~timed).any():
-        asked.refused["no-time"] = int((fits & ~timed).sum())
-    good = fits & timed
+    known_time = np.isfinite(found["step_time_s" if space.config.workload.train else "requests_per_s"])
+    if (fits & ~known_time).any():
+        asked.refused["no-time"] = int((fits & ~known_time).sum())
+    good = fits & known_time
     kept = {key: values[good] for key, values in found.items()}
     return Feasible(plans.take(good), kept, **known, tight=tight, last=before)
+
+
+def _timed() -> Callable[[Config], Calibration]:
+    """Curves and constants, looked up once for all that differ in other keys."""
+    found = dict[tuple[Any, ...], tuple[Config, Calibration]]()
+
+    def timed(config: Config) -> Calibration:
+        key = (id(config.hardware), id(config.framework), config.workload.precision)
+        if key not in found:
+            found[key] = config, timed_by(config)[0]  # the configuration is kept, and with it what the ids are of
+        return found[key][1]
+
+    return timed
 
 
 def cheapest(space: Space) -> Space:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,24 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.costs.arrays import Array
 from compiler.errors import ConfigError, InvariantError, Problem
 from compiler.frozen import dataclass
 from compiler.passes import timed_by
 from compiler.plan import Plan
 from compiler.pools import compile_any
-from compiler.searches import none_fits, typed, vary
-from compiler.searches.feasible import Feasible, feasible
+from compiler.searches import typed, vary
+from compiler.searches.beside import BATCH
+from compiler.searches.compare import Load, all_of, configured, of_each
+from compiler.searches.feasible import Feasible
 from compiler.searches.leaders import Leader, leaders, reordered
-from compiler.searches.limits import kept
 from compiler.searches.order import Figures, objective, ordered, pareto
 from compiler.searches.plans import Plans
 from compiler.searches.space import Space
 from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
 from compiler.specs.degrees import Parallel
-
-Load = Callable[[Sequence[str]], Config]
-"""Overrides -> the configuration that they make."""
 
 TRIES = 8
 """Leaders that are compiled until one passes what only a compile can tell."""
@@ -37,7 +37,7 @@ TRIES = 8
 @dataclass(frozen=True)
 class Found:
     """What a search found. `plans` and `figures` are of all that fit, the best first; `low` and `high`: the part of a rate that four of five
-    measurements would lie between. `winner`: the overrides that make the best plan; `leaders`: the first ones, with their projections.
+    measurements would lie between, nan where nobody knows. `winner`: the overrides that make the best plan; `leaders`: the first ones, with their projections.
     """
 
     space: Space
@@ -45,8 +45,8 @@ class Found:
     plans: Plans
     figures: Figures
     pareto: NDArray[np.bool_]
-    low: float | None
-    high: float | None
+    low: Array
+    high: Array
     leaders: tuple[Leader, ...]
     best: Plan
     winner: tuple[str, ...]
@@ -66,23 +66,39 @@ class Found:
         return write(self, out)
 
     @property
+    def together(self) -> Found | None:
+        """The same as servers that do both phases are held against it, and plans that train; None where there are none."""
+        one = next((one for one in (self.space, *self.space.spaces) if one.config.workload.pools is None), None)
+        return None if one is None else replace(self, space=replace(one, spaces=self.space.spaces))
+
+    @property
     def objective(self) -> str:
         return objective(self.space.config)
 
     @property
     def tied(self) -> int:
         """Plans whose intervals overlap the best one's, that one among them."""
-        if self.low is None or self.high is None:
+        if np.isnan(self.low[0]):
             return 1
         rate = self.figures.tokens_per_s
         same = self.figures.gpus == self.figures.gpus[0] if self.objective == "gpus" else np.ones(len(rate), dtype=bool)
-        return int((same & (rate * self.high >= rate[0] * self.low)).sum())
+        return int((same & (rate * self.high >= rate[0] * self.low[0])).sum())
+
+
+def spaces(config: Config, given: Sequence[str], load: Load) -> Iterator[Space]:
+    """All that are compared. Raises ConfigError and InvariantError."""
+    refuse(config, given)
+    for own, pooled in configured(config, given, load):
+        space = opened(own, given)
+        if config.search.pools != "apart":
+            yield space
+        if pooled is not None:
+            yield replace(space, config=replace(pooled, name="plan", parallel=space.config.parallel))
 
 
 def opened(config: Config, given: Sequence[str]) -> Space:
     """The space that a configuration leaves open; `given` are the overrides that were written. Raises ConfigError and InvariantError."""
     written = {item.partition("=")[0].lstrip("+~") for item in given}
-    refuse(config)
     parallel, usual = config.parallel, Parallel()
     fixed = {
         name: value
@@ -104,13 +120,22 @@ def opened(config: Config, given: Sequence[str]) -> Space:
     return Space(base, fixed, vary.varied(config, written - {"parallel"}), gpus)
 
 
-def refuse(config: Config) -> None:
+def refuse(config: Config, given: Sequence[str] = ()) -> None:
     """Raises InvariantError for what a search has no use for."""
     search, problems = config.search, list[Problem]()
-    if config.workload.pools is not None:
+    written = [item.partition("=")[0].lstrip("+") for item in given]
+    if config.workload.pools is not None and (
+        search.pools != "apart"
+        or any(re.fullmatch(r"workload\.pools(\.\w+(\.parallel|\.instances)?)?", key) for key in written)
+    ):
         problems.append(
-            Problem("parallel=auto beside workload.pools: the degrees of pools are written", "leave workload.pools out")
+            Problem(
+                "parallel=auto beside workload.pools: the degrees of pools are written",
+                "leave workload.pools out, or write search.pools=apart and no more of a pool than workload.pools.decode.args=[...]",
+            )
         )
+    if search.pools != "together":
+        problems += _of_pools(config)
     if config.workload.train:
         for key in ("ttft_s", "tpot_s", "request_s", "requests_per_s"):
             if getattr(search, key) is not None:
@@ -129,33 +154,50 @@ def refuse(config: Config) -> None:
             )
     if search.objective == "gpus" and search.requests_per_s is None and not config.workload.train:
         problems.append(Problem("search.objective=gpus has no load to carry", "write search.requests_per_s=N"))
-    if search.pools != "together":
-        problems.append(
-            Problem(f"search.pools={search.pools}: servers apart are not searched for", "write search.pools=together")
-        )
     if problems:
         raise InvariantError(problems)
 
 
-def searched(config: Config, given: Sequence[str], load: Load) -> Found:
-    """The best plan. Raises InvariantError where none is left, with what binds and what would fit, and ConfigError."""
-    space = opened(config, given)
-    found = feasible(space)
-    if not len(found.plans):
-        raise none_fits.error(space, found)
-    found, figures = kept(space, found)
+def _of_pools(config: Config) -> Iterator[Problem]:
+    """What pools have no use for."""
+    pools, framework, spares = f"search.pools={config.search.pools}", config.framework, config.launch.spare_nodes
+    if config.workload.train:
+        yield Problem(
+            f"{pools}: prefill and decode are phases of serving, and the plan trains", "leave search.pools out"
+        )
+    if framework.instances != 1:
+        what = f"{pools} beside framework.instances={framework.instances}, which is of neither pool"
+        yield Problem(what, "leave framework.instances out, or write search.pools=together")
+    if spares:
+        yield Problem(
+            f"{pools} beside launch.spare_nodes={spares}, which is of neither pool",
+            "write launch.spare_nodes=0, or search.pools=together",
+        )
+    vary = config.search.vary
+    others = [str(key) for key in ([vary] if isinstance(vary, str) else vary or ()) if key != BATCH]
+    if others:
+        yield Problem(
+            f"{pools}: search.vary names {others[0]}, and of pools only {BATCH} is tried",
+            f"leave {others[0]} out of search.vary, or write search.pools=together",
+        )
+
+
+def searched(
+    config: Config, given: Sequence[str], load: Load, tell: Callable[[float], None] = lambda _part: None
+) -> Found:
+    """The best plan; `tell` hears what part of all is costed. Raises InvariantError where none is left, with what binds and what would fit, and ConfigError."""
+    space, found, figures = all_of(list(spaces(config, given, load)), tell)
     order = ordered(space.config, found.plans, figures)
     first = leaders(space, found.plans, order, figures.step_time_s, config.search.top)
     best, winner, gone = _compiled(space, found.plans, first, given, load)
     first = [one for one in first if one.at not in gone]
     order = reordered(np.array([at for at in order.tolist() if at not in gone], dtype=np.intp), first)
-    low, high = interval(space.config)
-    figures = figures.take(order)
-    figures = timed(space.config, figures, first)
+    figures, plans = timed(space.config, figures.take(order), first), found.plans.take(order)
+    low, high = of_each(space, plans, interval)
     return Found(
-        space,
+        replace(space.of(plans, 0), spaces=space.spaces),
         found if not gone else replace(found, refused=found.refused | {"compile": len(gone)}),
-        found.plans.take(order),
+        plans,
         figures,
         pareto(space.config, figures),
         low,
@@ -184,10 +226,10 @@ def _compiled(
     raise refused or InvariantError.of("no plan was found", "write the degrees")
 
 
-def interval(config: Config) -> tuple[float | None, float | None]:
-    """Parts of a rate that four of five measurements would lie between."""
+def interval(config: Config) -> tuple[float, float]:
+    """Parts of a rate that four of five measurements would lie between; nan where nobody knows."""
     low, high = timed_by(config)[1].around("step" if config.workload.train else "tpot", 1.0)
-    return (None, None) if low is None or high is None else (1 / high, 1 / low)
+    return (np.nan, np.nan) if low is None or high is None else (1 / high, 1 / low)
 
 
 def timed(config: Config, figures: Figures, first: Sequence[Leader]) -> Figures:
@@ -204,17 +246,24 @@ def timed(config: Config, figures: Figures, first: Sequence[Leader]) -> Figures:
 COLUMNS = ("step_time_s", "ttft_s", "tpot_s", "requests_per_s", "tokens_per_s_per_gpu", "memory_bytes")
 
 
+def framework(found: Found, at: int) -> dict[str, str]:
+    """A plan's framework, where there are several."""
+    names = {one.config.framework.name for one in found.space.spaces}
+    return {"framework": found.space.of(found.plans, at).config.framework.name} if len(names) > 1 else {}
+
+
 def row(found: Found, at: int) -> dict[str, Any]:
     """What a plan is and does, as `candidates.csv` has it; `at` is its place, from 0 on."""
     rate = float(found.figures.tokens_per_s_per_gpu[at])
     return {
         "rank": at + 1,
-        "degrees": typed.degrees(found.space, found.plans, at).name,
+        "degrees": typed.name(found.space, found.plans, at),
+        **framework(found, at),
         "gpus": int(found.figures.gpus[at]),
         "stages": found.space.stages(found.plans, at),
         **{key: found.plans.value(key, at) for key, _ in found.space.varied()},
         **{name: float(getattr(found.figures, name)[at]) for name in COLUMNS},
-        "low": None if found.low is None else rate * found.low,
-        "high": None if found.high is None else rate * found.high,
+        "low": None if np.isnan(found.low[at]) else rate * float(found.low[at]),
+        "high": None if np.isnan(found.high[at]) else rate * float(found.high[at]),
         "pareto": bool(found.pareto[at]),
     }

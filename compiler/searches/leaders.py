@@ -12,10 +12,13 @@ from compiler.costs.total import cost
 from compiler.frameworks.lay_out import lay_out
 from compiler.frozen import dataclass
 from compiler.passes import timed_by
+from compiler.pools import pool_config
+from compiler.searches import beside
 from compiler.searches.costs import alike
 from compiler.searches.plans import Index, Plans
 from compiler.searches.space import INSTANCES, NODES, Space
 from compiler.specs.config import Config
+from compiler.specs.workload import ROLES
 
 CLOSED = 0.03
 """How far the closed form of a pipeline's waits may be from its replay, as a part of a step (tests/test_costs_replay.py)."""
@@ -39,7 +42,9 @@ class Leader:
 
 def configured(space: Space, plans: Plans, at: int) -> Config:
     """The configuration of one plan."""
-    one = plans.take([at])
+    space, one = space.of(plans, at), plans.take([at])
+    if beside.paired(plans, at):
+        return beside.configured(space, plans, at)
     _, config, many = next(alike(space, one))
     found = many.config(config, 0)
     return replace(
@@ -60,11 +65,19 @@ def leaders(space: Space, plans: Plans, order: Index, step_time_s: Any, top: int
             if step_time_s[at] * (1 - CLOSED) > worst:
                 break
         config = configured(space, plans, at)
-        costs = cost(lay_out(config), *timed_by(config))
-        found.append(Leader(at, config, costs.to_dict()["projection"]))
+        found.append(Leader(at, config, _projection(config)))
     if train:
         found.sort(key=lambda one: float(f"{one.step_time_s:.9g}"))
     return found
+
+
+def _projection(config: Config) -> Mapping[str, Any]:
+    """As `plan.json` has it."""
+    if config.workload.pools is None:
+        alone: Mapping[str, Any] = cost(lay_out(config), *timed_by(config)).to_dict()["projection"]
+        return alone
+    each = {role: _projection(pool_config(config, role))["serve"][role] for role in ROLES}
+    return {"serve": each}
 
 
 def reordered(order: Index, found: list[Leader]) -> Index:

@@ -74,6 +74,12 @@ def fewest(config: Config, found: Feasible, load: float) -> Feasible:
     return replace(found, plans=replace(found.plans, chosen=chosen))
 
 
+def missed(space: Space, name: str, values: Array) -> Problem:
+    """What a user reads where all of these miss a limit; of a load they are requests/s."""
+    asked = float(getattr(space.config.search, name))
+    return _beyond(space, asked, values) if name == "requests_per_s" else _missed(name, asked, values)
+
+
 def _missed(name: str, limit: float, values: Array) -> Problem:
     least = float(np.nanmin(values)) if np.isfinite(values).any() else None
     words = {"ttft_s": "TTFT", "tpot_s": "TPOT", "request_s": "time of a request"}[name]

@@ -187,8 +187,8 @@ def _measured(contents: Mapping[str, Any], x: str, y: str) -> Iterator[Point]:
     for at, run in enumerate(contents.get("measured", ())):
         if all(run.get(key, math.inf) <= far[key] for key in (x, y)):
             path = f"summary.json#measured.{at}"
-            numbers = (Number(WORDS[key], run[key], f"{path}.{key}") for key in (x, y))
-            yield Point(f"measured: {run['degrees']}", *numbers, measured=True)
+            x_at, y_at = (Number(WORDS[key], run[key], f"{path}.{key}") for key in (x, y))
+            yield Point(f"measured: {run['degrees']}", x_at, y_at, measured=True)
 
 
 def _usual(contents: Mapping[str, Any]) -> Section:

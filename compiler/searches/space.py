@@ -18,6 +18,9 @@ from compiler.specs.config import Config
 
 STAGES, INSTANCES, NODES, VPP = "parallel.stages", "framework.instances", "hardware.nodes", "parallel.vpp"
 
+SPACE = "space"
+"""Key of what is compared: frameworks, and servers together or apart."""
+
 NODES_OF_AN_INSTANCE = 16
 """Of a server: beyond these an instance takes a part of the cluster that leaves no node over."""
 
@@ -27,13 +30,18 @@ Sizes = Mapping[str, int]
 @dataclass(frozen=True)
 class Space:
     """`config` with what is left open at its default; `fixed` degrees as written, `dp` among them; values of each varied key;
-    `gpus`: the most that a plan takes.
+    `gpus`: the most that a plan takes; `spaces`: those that are compared, where there are several.
     """
 
     config: Config
     fixed: Sizes
     vary: Mapping[str, Sequence[Any]]
     gpus: int
+    spaces: tuple[Space, ...] = ()
+
+    def of(self, plans: Plans, at: int) -> Space:
+        """The space that a plan is of."""
+        return self.spaces[plans.chosen[SPACE][at]] if self.spaces else self
 
     @property
     def keys(self) -> list[str]:
@@ -41,7 +49,9 @@ class Space:
         return [*DEGREES, STAGES, INSTANCES, NODES, *(key for key in self.vary if key != VPP)]
 
     def grids(self) -> Plans:
-        """Every pair of rank grids: of training those that fill the GPUs, of serving those of an instance, as often as it fits."""
+        """Every pair of rank grids: of training those that fill the GPUs, of serving those of an instance, as often as it fits, or once
+        where it is of a pool.
+        """
         rows: list[tuple[int, ...]] = []
         node = self.config.hardware.node.gpus
         for size in self._sizes():
@@ -70,7 +80,7 @@ class Space:
 
     def _instances(self, size: int) -> int:
         own = shared(size, self.config.hardware.node.gpus)
-        if self.config.workload.train or "instances" in self.fixed:
+        if self.config.workload.train or self.config.workload.role or "instances" in self.fixed:
             return self.config.framework.instances
         nodes = -(-self.gpus // self.config.hardware.node.gpus)
         return max(min(nodes // own.nodes * own.seats, self.gpus // size), 1)

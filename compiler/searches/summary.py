@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.report.breakdown import PHASE, STEP
 from compiler.searches import typed
-from compiler.searches.find import Found, row
+from compiler.searches.beside import PREFILL
+from compiler.searches.find import Found, framework, row
 from compiler.searches.leaders import Leader
-from compiler.searches.space import STAGES, VPP
+from compiler.searches.space import SPACE, STAGES, VPP
 from compiler.searches.watched import DEGREES
 from compiler.words import figures
 
@@ -71,19 +74,27 @@ def limits(found: Found) -> dict[str, float]:
 
 def by_value(found: Found) -> dict[str, list[dict[str, Any]]]:
     """The best plan of each value of each degree, and of each varied key."""
-    keys = [*DEGREES, *(key for key, _ in found.space.varied())]
-    return {key: rows for key in keys if len(rows := list(_best_of(found, key))) > 1}
+    beside = [name for key, name in PREFILL.items() if key != STAGES]
+    keys = [key for key in (*DEGREES, *(key for key, _ in found.space.varied()), *beside) if key in found.plans.chosen]
+    numbers = {key: found.plans.chosen[key] for key in keys}
+    best = {key: list(_best_of(found, each, partial(found.plans.value, key))) for key, each in numbers.items()}
+    if framework(found, 0):
+        names = [one.config.framework.name for one in found.space.spaces]
+        each = np.array([names.index(name) for name in names])[found.plans.chosen[SPACE]]
+        best["framework"] = list(_best_of(found, each, lambda at: names[each[at]]))
+    for key in beside:
+        best[key] = [row for row in best.get(key, ()) if row["value"]]  # 0 is what servers that do both have
+    return {key: rows for key, rows in best.items() if len(rows) > 1}
 
 
-def _best_of(found: Found, key: str) -> Iterator[dict[str, Any]]:
-    numbers = found.plans.chosen[key]
+def _best_of(found: Found, numbers: NDArray[Any], value_of: Callable[[int], Any]) -> Iterator[dict[str, Any]]:
+    """`numbers`: one for each plan, the same for the same value."""
     rates = found.figures.tokens_per_s
     for number, at in zip(*np.unique(numbers, return_index=True), strict=True):
-        value = found.plans.value(key, int(at))
         yield {
-            "value": value,
+            "value": value_of(int(at)),
             "rank": int(at) + 1,
-            "degrees": typed.degrees(found.space, found.plans, int(at)).name,
+            "degrees": typed.name(found.space, found.plans, int(at)),
             "tokens_per_s": float(rates[at]),
             "of_best": float(rates[at] / rates[0]),
             "plans": int((numbers == number).sum()),
@@ -136,4 +147,4 @@ NAMES = {STAGES: "stages", VPP: "vpp"}
 
 def named(key: str) -> str:
     """A key as the head of a column."""
-    return NAMES.get(key, key.rpartition(".")[2])
+    return NAMES.get(key, f"{'prefill ' * (key in PREFILL.values())}{key.rpartition('.')[2]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from compiler.searches import beside
 from compiler.searches.plans import Plans
 from compiler.searches.space import INSTANCES, NODES, STAGES, VPP, Space
 from compiler.searches.vary import current
@@ -16,17 +17,30 @@ def degrees(space: Space, plans: Plans, at: int) -> Degrees:
     return Degrees(**{name: int(plans.chosen[name][at]) for name in DEGREES}, moe=space.config.model.moe)
 
 
+def name(space: Space, plans: Plans, at: int) -> str:
+    """Degrees in a word, of both pools where there are two."""
+    return beside.name(space, plans, at) or degrees(space, plans, at).name
+
+
 def choice(space: Space, plans: Plans, at: int) -> list[str]:
     """Overrides that make the plan, and say nothing that holds anyway."""
     return list(_choice(space, plans, at))
 
 
 def _choice(space: Space, plans: Plans, at: int) -> Iterator[str]:
-    yield f"parallel={degrees(space, plans, at).name}"
-    stages = space.stages(plans, at)
-    if stages is not None and space.config.parallel.stages is None:
-        yield f"{STAGES}={written(stages)}"
-    for key in (*(key for key, _ in space.varied()), INSTANCES, NODES):
+    several, space = len({one.config.framework.name for one in space.spaces}) > 1, space.of(plans, at)
+    if several:
+        yield f"framework={space.config.framework.name}"
+    if beside.paired(plans, at):
+        yield from (f"{key}={value}" for key, value in beside.overrides(space, plans, at))
+        keys = [NODES]
+    else:
+        yield f"parallel={degrees(space, plans, at).name}"
+        stages = space.stages(plans, at)
+        if stages is not None and space.config.parallel.stages is None:
+            yield f"{STAGES}={written(stages)}"
+        keys = [*(key for key, _ in space.varied()), INSTANCES, NODES]
+    for key in keys:
         value = plans.value(key, at)
         if value != current(space.config, key):
             yield f"{key}={written(value)}"
@@ -35,7 +49,11 @@ def _choice(space: Space, plans: Plans, at: int) -> Iterator[str]:
 def overrides(space: Space, given: Sequence[str], plans: Plans, at: int) -> list[str]:
     """The user's own, with the plan's in the place of the search."""
     chosen = choice(space, plans, at)
-    again = {item.partition("=")[0] for item in chosen} | {f"parallel.{name}" for name in (*DEGREES, "dp")} | {VPP}
+    again = (
+        {item.partition("=")[0] for item in chosen}
+        | {f"parallel.{name}" for name in (*DEGREES, "dp")}
+        | {"parallel", VPP}
+    )
     kept = [
         item
         for item in given

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from compiler.costs.project import held
 from compiler.searches import costs, typed
+from compiler.searches.beside import PREFILL
 from compiler.searches.feasible import rules
 from compiler.searches.find import Found
 from compiler.searches.plans import Index, Plans
@@ -35,7 +36,7 @@ def rows(found: Found) -> Iterator[dict[str, Any]]:
 def _row(found: Found, what: str, at: int) -> dict[str, Any]:
     rate = float(found.figures.tokens_per_s[at] / found.figures.tokens_per_s[0])
     says = "it is the best" if at == 0 else f"{rate:.1%} of its rate, place {at + 1:,} of {len(found.plans):,}"
-    degrees = typed.degrees(found.space, found.plans, at).name
+    degrees = typed.name(found.space, found.plans, at)
     return {"what": what, "degrees": degrees, "rank": at + 1, "of_best": rate, "says": says}
 
 
@@ -64,6 +65,8 @@ def _missing(space: Space, what: str) -> dict[str, Any]:
 
 def _mask(plans: Plans, chosen: dict[str, int]) -> NDArray[np.bool_]:
     found = np.ones(len(plans), dtype=bool)
+    if PREFILL["tp"] in plans.chosen:
+        found &= plans.chosen[PREFILL["tp"]] == 0
     for key, value in chosen.items():
         found &= plans.chosen[key] == value
     return found

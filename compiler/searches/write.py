@@ -17,7 +17,7 @@ from compiler.render.folder import manifest
 from compiler.report.html import page
 from compiler.report.markdown import markdown
 from compiler.searches import report, typed
-from compiler.searches.find import COLUMNS, Found
+from compiler.searches.find import COLUMNS, Found, framework
 from compiler.words import DIGITS
 
 CHUNK = 2048
@@ -59,10 +59,11 @@ def files(found: Found) -> Iterator[Artifact | Made]:
 def candidates(found: Found) -> Iterable[str]:
     """`candidates.csv`: a row a feasible plan, the best first."""
     varied = [key for key, _ in found.space.varied()]
-    head = ["rank", "degrees", "gpus", *varied, *COLUMNS, "low", "high", "pareto", "stages"]
+    several = framework(found, 0)
+    head = ["rank", "degrees", "gpus", *varied, *COLUMNS, "low", "high", "pareto", "stages", *several]
     columns = [_column(getattr(found.figures, name)) for name in COLUMNS]
     rates = found.figures.tokens_per_s_per_gpu
-    ends = [_column(np.full(len(rates), np.nan) if part is None else rates * part) for part in (found.low, found.high)]
+    ends = [_column(rates * part) for part in (found.low, found.high)]
     gpus, pareto = found.figures.gpus.astype(int).tolist(), found.pareto.tolist()
     yield ",".join(head) + "\n"
     for start in range(0, len(found.plans), CHUNK):
@@ -73,13 +74,14 @@ def candidates(found: Found) -> Iterable[str]:
             writer.writerow(
                 [
                     at + 1,
-                    typed.degrees(found.space, found.plans, at).name,
+                    typed.name(found.space, found.plans, at),
                     gpus[at],
                     *(typed.written(found.plans.value(key, at)) for key in varied),
                     *(column[at] for column in columns),
                     *(end[at] for end in ends),
                     str(pareto[at]).lower(),
                     "" if stages is None else " ".join(map(str, stages)),
+                    *(framework(found, at)[name] for name in several),
                 ]
             )
         yield text.getvalue()

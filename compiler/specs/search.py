@@ -30,6 +30,8 @@ class Search:
     """The load to carry."""
     pools: str = choice(("together", "apart", "either"), "together")
     """Whether prompts and answers share servers, have servers of their own, or whichever is better."""
+    frameworks: list[str] = text(list)
+    """Frameworks that are compared: what a list of them, `framework=[vllm,sglang]`, sets beside `parallel=auto`."""
     vary: Any = None
     """Keys that are tried beside the degrees: a list of them, or a mapping to the values to try."""
     gpus: Optional[int] = between(1, RANKS, None)

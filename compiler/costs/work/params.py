@@ -12,6 +12,7 @@ import numpy as np
 from compiler.blocks.block import Block, local
 from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
+from compiler.costs.remembered import remembered
 from compiler.costs.work.stages import Layers, layers
 from compiler.costs.work.widths import COUNT, Widths
 from compiler.frozen import dataclass
@@ -150,6 +151,7 @@ def chosen_fraction(model: Model) -> float:
     return min(1.0, model.num_experts_per_tok / (model.num_experts + model.zero_expert_num)) if model.moe else 1.0
 
 
+@remembered
 def totals(model: Model) -> Totals:
     """Both classes of the whole model: the larger of declared and derived."""
     declared = model.declared

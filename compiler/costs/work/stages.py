@@ -12,6 +12,7 @@ import numpy as np
 from compiler.blocks.block import Block
 from compiler.blocks.stack import Stack, stack
 from compiler.costs.arrays import Array, array
+from compiler.costs.remembered import remembered
 from compiler.frozen import dataclass
 from compiler.layout.stages import Stages
 from compiler.specs.config import Config
@@ -108,7 +109,10 @@ class Layers:
         return replace(self, mtp=0 * self.mtp)
 
 
-def layers(model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -1, wide: Sequence[int] = ()) -> Layers:
+@remembered
+def layers(
+    model: Model, stages: tuple[tuple[int, ...], ...], mtp_stage: int = -1, wide: tuple[int, ...] = ()
+) -> Layers:
     """Count the layers of stages, given as layer ids; ids that the model does not have count as plain layers. `mtp_stage`: the
     stage of the MTP layers, which with virtual stages counts all of them from the last. `wide`: how many of the first and of the
     last layers compute in BF16 whatever the others do.
@@ -155,4 +159,4 @@ def chunks(found: Stages, config: Config, mtp_stage: int) -> Layers | None:
     if all(len(set(counts)) == 1 for counts in found.counts):
         return None
     ids = [tuple(range(first, last + 1)) for row in zip(*found.chunks, strict=True) for first, last in row]
-    return layers(config.model, tuple(ids), mtp_stage, config.workload.wide_layers)
+    return layers(config.model, tuple(ids), mtp_stage, tuple(config.workload.wide_layers))
