@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from benchmarks.rows.record import Row, whole
 from compiler.gpus import generation
 from compiler.specs.config import Framework
+from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
 from compiler.specs.states import States
 
@@ -96,6 +97,15 @@ def states(row: Row, model: Model) -> States:
     return States(gradients="bf16", exp_avg=moments, exp_avg_sq=moments)
 
 
+def micro_batch(row: Row, parallel: Parallel) -> int:
+    """torchtitan's rows state a rank's whole batch, which its pipelines cut into a micro-batch for each virtual stage
+    (pipeline_parallel_microbatches, as releases that are named by their year have it).
+    """
+    stated, stages = whole(row, "mbs"), parallel.pp * parallel.vpp
+    alone = stated * (parallel.adp or 1) == whole(row, "gbs")
+    return max(1, stated // stages) if row["framework"] == "torchtitan" and parallel.pp > 1 and alone else stated
+
+
 def offloaded(row: Row, layers: int) -> float:
     """Part of the layers whose activations go to the host (Megatron-Bridge's cpu_offloading_num_layers)."""
     found = re.search(r"offload (\d+) layers", row["recompute"].lower())
@@ -104,7 +114,8 @@ def offloaded(row: Row, layers: int) -> float:
 
 def graphs(row: Row, hardware: str) -> str:
     """What Megatron-Bridge's recipes capture in CUDA graphs on Blackwell: the step of a dense model that needs no pipeline, of one with
-    experts the layers where its dispatcher leaves nothing to the host, and since 26.06 the step in MXFP8 outside of B200.
+    experts the layers where its dispatcher leaves nothing to the host (of single servers not in pipelines without virtual stages),
+    and since 26.06 the step in MXFP8 outside of B200.
     """
     if not row["release"].startswith("nemo-") or _by_nemo(row) or generation(hardware) != "blackwell":
         return "none"
@@ -112,8 +123,10 @@ def graphs(row: Row, hardware: str) -> str:
         return "step" if row["pp"] == "1" and not whole(row, "fsdp_shard", 0) else "none"
     if dispatch(row) != "deduplicated" or "layernorm" in row["recompute"].lower():
         return "none"
-    whole_step = row["release"] >= GRAPHED_SINCE and "MX" in row["precision"] and hardware != "b200"
-    return "step" if whole_step else "layer"
+    if row["release"] >= GRAPHED_SINCE and "MX" in row["precision"] and hardware != "b200":
+        return "step"
+    staged = row["pp"] != "1" and row["vpp"] in ("", "1")
+    return "none" if staged and not racks(row) else "layer"
 
 
 def zero_stage(row: Row) -> int:

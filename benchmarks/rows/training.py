@@ -180,7 +180,7 @@ def world(row: Row) -> World:
     workload = Workload(
         kind="train",
         global_batch_size=whole(row, "gbs"),
-        micro_batch_size=whole(row, "mbs"),
+        micro_batch_size=software.micro_batch(row, degrees),
         sequence_length=whole(row, "seq"),
         precision=precision(row),
         recompute=software.recompute(row, fused=fused),

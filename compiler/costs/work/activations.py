@@ -116,10 +116,14 @@ def permuted_bytes(case: Case, forward: Forward) -> Array:
 
 
 def _rebuilt_layer(case: Case, forward: Forward) -> Array:
-    """What selective recomputation makes of one layer again: of the block that most is made of."""
-    if not case.rebuilt or "products" in case.rebuilt:
-        return 0 * forward.tokens
+    """What selective recomputation makes of one layer again: of the block that most is made of, or all but its products."""
     full = replace(case, rebuilt=())
+    if not case.rebuilt:
+        return 0 * forward.tokens
+    if "products" in case.rebuilt:
+        whole = case.running.sum(lambda block: kept.block(full, forward, block))
+        again = np.maximum(whole - kept.products(case, forward), 0) / np.maximum(case.running.layers, 1)
+        return np.asarray(again)
     again = case.running.largest(
         lambda block: kept.block(full, forward, block) - kept.block(case, forward, block), whole=False
     )
