@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import borrowed, intervals
+from benchmarks import borrowed, intervals, refused
 from benchmarks.cross import PARTS, left_out
 from benchmarks.predict import predict
 from benchmarks.rows import serving, training, transfers
@@ -70,9 +70,9 @@ def judge(records: Sequence[Record]) -> list[Judged]:
     return [printed(record, value) for record, value in zip(records, predict(records), strict=True)]
 
 
-def printed(record: Record, value: float, *, seen: bool = True) -> Judged:
-    """With its interval; of constants that have not `seen` the record, as of a plan that no measurement is near to."""
-    return Judged(record, value, *intervals.around(record, value, seen=seen))
+def printed(record: Record, value: float, out: str = "") -> Judged:
+    """With its interval, as of a plan that is as far from what was measured as what was left `out`."""
+    return Judged(record, value, *intervals.around(record, value, out))
 
 
 def reason(judged: Judged) -> str:
@@ -243,11 +243,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     records = load(args.rows)
     judged = judge(records)
     print(table(judged))
+    print("\n".join(["", "measured runs beyond a GPU's memory, and why", *refused.runs(records)]))
     print("\n".join(["", "constants fitted to whole runs", *constants()]))
     for part in PARTS if args.cross_validate else ():
         kept = [(r, x) for r, x in zip(records, left_out(records, part), strict=True) if np.isfinite(x)]
         instead = " (of collectives: GPU)" if part == "model" else ""
-        print(f"\n{part} left out{instead}\n{table([printed(record, value, seen=False) for record, value in kept])}")
+        print(f"\n{part} left out{instead}\n{table([printed(record, value, part) for record, value in kept])}")
     return write(args.csv, judged) if args.csv else 0
 
 

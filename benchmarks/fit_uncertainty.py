@@ -1,13 +1,13 @@
 """Fit `conf/calibration/uncertainty.yaml`: residuals of assumed curves, of memory, and of what was left out of a fit.
 
-python -m benchmarks.fit_uncertainty --rows FOLDER
+python -m benchmarks.fit_uncertainty --rows FOLDER [training] [serving]
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ HEAD = (
 )
 FAMILIES = {
     "dense_training": "dense",
+    "dense_single_node": "dense",
     "moe_training": "moe",
     "ttft": "ttft",
     "tpot": "tpot",
@@ -65,7 +66,7 @@ def residuals(records: Sequence[Record], values: Iterable[float], *, centred: bo
     for record, value in zip(records, values, strict=True):
         if record.family in FAMILIES and fits.learnt_from(record) and np.isfinite(value) and value > 0:
             off = np.log(record.measured / value) * (-1 if record.metric == "tokens_s_gpu" else 1)
-            found[FAMILIES[record.family]][record.source].append(float(off))
+            found[FAMILIES[record.family]][f"{record.family}/{record.source}"].append(float(off))
             ids[FAMILIES[record.family]].append(record.id)
     return {
         name: _pooled(sources.values(), centred=centred) | {"rows": digest(ids[name])}
@@ -91,7 +92,7 @@ def sampled(records: Sequence[Record]) -> list[Record]:
     """What assumed curves are held against: all steps, some TPOT, and TTFT of requests that hardly wait for each other. More of
     them come one by one when they are measured, and all at once when they are projected.
     """
-    steps = [record for record in records if FAMILIES.get(record.family) in ("dense", "moe")]
+    steps = [record for record in records if record.family in ("dense_training", "moe_training")]
     tokens = [record for record in records if record.family == "tpot"][::EVERY]
     return steps + tokens + [record for record in records if record.family == "ttft" and _alone(record)]
 
@@ -105,7 +106,7 @@ def scales(records: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
     """Fewest and most of GPUs and of tokens in a sequence that were measured, by family."""
     found: dict[str, dict[str, list[int]]] = defaultdict(lambda: {"gpus": [], "tokens": []})
     for record in records:
-        family = "dense" if record.family == "dense_single_node" else FAMILIES.get(record.family, "memory")
+        family = FAMILIES.get(record.family, "memory")
         if record.world is not None and family != "memory":
             these = found[family]
             these["gpus"].append(record.world.size)
@@ -116,18 +117,35 @@ def scales(records: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else None)
     parser.add_argument("--rows", type=Path, required=True)
+    parser.add_argument("what", nargs="*", default=["training", "serving"])
     args = parser.parse_args(arguments)
-    records = [record for record in accuracy.load(args.rows) if not record.skipped]
+    wanted = {"training": ("dense", "moe", "memory"), "serving": ("tpot", "ttft", "rate")}
+    names = {name for what in args.what for name in wanted[what]}
+    records = [
+        record for record in accuracy.load(args.rows) if not record.skipped and FAMILIES.get(record.family) in names
+    ]
+    content = merged(yaml.safe_load(OUT.read_text()), found(records), names)
+    OUT.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=160))
+    print(OUT.read_text())
+
+
+def found(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
+    """Part -> family -> what is known of it."""
     chosen = sampled(records)
     held = [record for record in records if record.family == "memory"]
-    content = {
+    return {
         "assumed": residuals(chosen, map(assumed, chosen)),
         "fit": residuals(held, predict.predict(held)),
         **{part: residuals(records, cross.left_out(records, part), centred=True) for part in cross.PARTS},
         "measured": scales(records),
     }
-    OUT.write_text(HEAD + yaml.safe_dump(content, sort_keys=False, width=160))
-    print(OUT.read_text())
+
+
+def merged(old: dict[str, Any], new: dict[str, dict[str, Any]], names: Collection[str]) -> dict[str, Any]:
+    """The families of `names` anew, the others as they were."""
+    kept = {part: {name: value for name, value in old[part].items() if name not in names} for part in new}
+    own = {part: {name: value for name, value in these.items() if name in names} for part, these in new.items()}
+    return {part: dict(sorted({**kept[part], **own[part]}.items())) for part in new}
 
 
 if __name__ == "__main__":

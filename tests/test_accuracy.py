@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, cross, fits
+from benchmarks import accuracy, cross, fits, refused
+from benchmarks.fit_uncertainty import merged
 from benchmarks.predict import predict
 from benchmarks.rows import training
 from benchmarks.rows.record import Record
@@ -72,6 +73,32 @@ def test_a_row_that_lacks_an_input_is_skipped_and_judged_apart(
 def test_fits_learn_from_rows_that_lack_an_input(tmp_path: Path) -> None:
     write(tmp_path, "dense_training.csv", TRAIN, {**TRAIN, "id": "b", "recompute": ""})
     assert len(fits.steps(list(training.steps(tmp_path))).records) == 2
+
+
+@pytest.mark.parametrize(("recompute", "why"), [("", "no recompute"), ("none", refused.UNEXPLAINED)])
+def test_a_run_beyond_a_gpus_memory_is_listed_with_its_cause(tmp_path: Path, recompute: str, why: str) -> None:
+    """70B whole on each GPU ran nowhere; that over 64 of them did."""
+    alone = steps_of(tmp_path, tp="1", pp="1", vpp="1", cp="1", dp="64", recompute=recompute)
+    (line,) = refused.runs([alone, steps_of(tmp_path)])
+    assert line.endswith(f"a: {why}")
+
+
+@pytest.mark.parametrize(
+    ("unseen", "parts"),
+    [
+        ((), ("model",)),
+        (("release 9 of megatron: the constants of its latest",), ("model", "date")),
+        (("hardware h: the constants of all GPUs together",), ("model", "date", "source")),
+    ],
+)
+def test_a_training_interval_is_of_what_is_near(unseen: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    assert calibrated.left_out(unseen, train=True) == parts
+    assert set(calibrated.left_out(unseen, train=False)) >= {"model", "source"}
+
+
+def test_families_that_are_fitted_anew_leave_the_others() -> None:
+    old = {"fit": {"tpot": 1, "dense": 2}}
+    assert merged(old, {"fit": {"dense": 3, "ttft": 4}}, {"dense"}) == {"fit": {"dense": 3, "tpot": 1}}
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

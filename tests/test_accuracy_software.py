@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rows.hardware import nominal, segmented
+from compiler.specs.states import States
 from tests.measured_rows import steps_of
 
+RACK = {"gpu": "GB200", "intra_node": "NVL72 NVLink5", "gpus_per_node": "4"}
+ALONE = {"tp": "1", "pp": "1", "cp": "1", "vpp": "1", "dp": "64"}
+EXPERTS = {"experts": "8", "topk": "2", "moe_dispatcher": "hybridep"}
 MLA = {"attn": "mla", "gpu": "B200 SXM", "recompute": ""}
 
 
@@ -35,6 +39,23 @@ MLA = {"attn": "mla", "gpu": "B200 SXM", "recompute": ""}
         ({"release": "nemo-26.06", "intra_node": "NVL72 NVLink5"}, {"overlapped_dispatch": True}),
         ({"ep": "16"}, {"dispatch": "deduplicated", "overlapped_dispatch": True}),
         ({"ep": "16", "vpp": "1"}, {"dispatch": "deduplicated", "overlapped_dispatch": False}),
+        ({}, {"states": States(gradients="bf16")}),
+        ({"release": "megatron-lm-2026-05"}, {"states": States()}),
+        ({"attn": "mla"}, {"states": States(gradients="bf16", exp_avg="bf16", exp_avg_sq="bf16")}),
+        ({"attn": "mla", "release": "nemo-25.05"}, {"states": States(gradients="bf16")}),
+        ({"recompute": "cpu offload 40 layers"}, {"activation_offload": 0.5, "recompute": "none"}),
+        ({**RACK, **ALONE}, {"cuda_graphs": "step"}),
+        ({**RACK, **ALONE, "release": "nemo-25.05"}, {"cuda_graphs": "none"}),
+        ({**ALONE}, {"cuda_graphs": "none"}),
+        (RACK, {"cuda_graphs": "none"}),
+        ({**RACK, **EXPERTS}, {"cuda_graphs": "layer"}),
+        ({**RACK, **EXPERTS, "moe_dispatcher": "alltoall"}, {"cuda_graphs": "none"}),
+        ({**RACK, **EXPERTS, "recompute": "selective: layernorm"}, {"cuda_graphs": "none"}),
+        ({**RACK, **EXPERTS, "release": "nemo-26.06", "precision": "MXFP8"}, {"cuda_graphs": "step"}),
+        ({**EXPERTS, "gpu": "B200", "vpp": "1"}, {"cuda_graphs": "none"}),
+        ({"framework": "torchtitan", "mbs": "64"}, {"micro_batch_size": 3}),
+        ({"framework": "torchtitan", "mbs": "8"}, {"micro_batch_size": 8}),
+        ({"framework": "torchtitan", "mbs": "64", "tp": "16", "pp": "1"}, {"micro_batch_size": 64}),
     ],
 )
 def test_software_does_as_the_row_says_or_as_usual(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.rows.hardware import nominal
+from compiler.blocks.stack import stack
 from compiler.costs.arrays import exceeding
 from compiler.costs.constants import SOFT_EDGE
 from compiler.costs.shape import shape
@@ -152,3 +153,29 @@ def test_delayed_gradients_of_weights_hide_what_shows_of_an_overlapped_dispatch(
     )
     shown, left = (stages(item, Software(beside=1.0)).exposed[0] for item in (usual, delayed))
     assert 0.5 < left / shown < 1, "only backward has them"
+
+
+def test_a_dispatch_beside_another_micro_batch_makes_its_copies_there() -> None:
+    """Kernels that permute as they send (HybridEP, DeepEP); NCCL's all_to_all leaves it to kernels of their own."""
+    alone, beside, nccl = (
+        done("ep8_adp8", DEEPSEEK_V3, overlapped_dispatch=overlapped, dispatch=how)
+        for overlapped, how in ((False, "deduplicated"), (True, "deduplicated"), (True, "alltoall"))
+    )
+    assert (beside.permuted == 0).all()
+    assert beside.ahead["beside"] == pytest.approx(alone.ahead["ep_once"] + alone.permuted)
+    assert (nccl.permuted > 0).all()
+
+
+def test_experts_with_biases_move_what_they_put_out_again() -> None:
+    """64 bytes of an element, forward and backward, beside six copies of 2,880 and 2,048 elements."""
+    plain, biased = (done("ep8_adp8", replace(GPT_OSS, mlp_bias=bias)) for bias in (False, True))
+    assert biased.permuted == pytest.approx(plain.permuted * (1 + 64 / 3 * 2880 / (6 * 2 * (2880 + 2048))))
+
+
+def test_scans_move_what_their_blocks_keep() -> None:
+    """Four times beside products, whatever the layer is: 8 bytes of each element that is kept, of 4,096 tokens."""
+    scan = {"kind": "mamba2", "heads": 64, "head_dim": 64, "groups": 8, "state_dim": 128}
+    scanned = replace(LLAMA_8B, layer_types=["mamba"] * 32, blocks={"mamba": scan})
+    width = stack(scanned).layers[0][0].kept
+    found = done("tp1", scanned).elementwise - done("tp1").elementwise
+    assert found == pytest.approx(32 * 8 * 4096 * sum(part.pieces * part.width for part in width) / 3.35e12)

@@ -6,14 +6,20 @@ import re
 from collections.abc import Mapping
 
 from benchmarks.rows.record import Row, whole
+from compiler.gpus import generation
 from compiler.specs.config import Framework
+from compiler.specs.degrees import Parallel
 from compiler.specs.model import Model
+from compiler.specs.states import States
 
 FLASH_SINCE = 2023
 """Year in which Megatron-LM got FlashAttention (its releases that name a year)."""
 
 UNEQUAL_SINCE = "nemo-25.07"
 """First container whose Transformer Engine (2.5) fuses attention on Blackwell where keys are wider than values."""
+
+GRAPHED_SINCE = "nemo-26.06"
+"""First release whose recipes capture whole steps of models with experts."""
 
 BRIDGE = "nemo-25.09"
 """First container whose figures are Megatron-Bridge's."""
@@ -81,6 +87,48 @@ def fused_loss(row: Row) -> bool:
     return not given or "cross-entropy-loss-fusion=True" in given
 
 
+def states(row: Row, model: Model) -> States:
+    """NeMo's performance scripts, and Megatron-Bridge's after them, add up and reduce gradients in BF16 (grad_reduce_in_fp32=False), and
+    Bridge's recipes of DeepSeek's kind keep BF16 moments (recipes/deepseek/deepseek_v3.py).
+    """
+    if not row["release"].startswith("nemo-"):
+        return States()
+    moments = "bf16" if model.mla and not _by_nemo(row) else "fp32"
+    return States(gradients="bf16", exp_avg=moments, exp_avg_sq=moments)
+
+
+def micro_batch(row: Row, parallel: Parallel) -> int:
+    """torchtitan's rows state a rank's whole batch, which its pipelines cut into a micro-batch for each virtual stage
+    (pipeline_parallel_microbatches, as releases that are named by their year have it).
+    """
+    stated, stages = whole(row, "mbs"), parallel.pp * parallel.vpp
+    alone = stated * (parallel.adp or 1) == whole(row, "gbs")
+    return max(1, stated // stages) if row["framework"] == "torchtitan" and parallel.pp > 1 and alone else stated
+
+
+def offloaded(row: Row, layers: int) -> float:
+    """Part of the layers whose activations go to the host (Megatron-Bridge's cpu_offloading_num_layers)."""
+    found = re.search(r"offload (\d+) layers", row["recompute"].lower())
+    return min(1.0, int(found[1]) / layers) if found else 0.0
+
+
+def graphs(row: Row, hardware: str) -> str:
+    """What Megatron-Bridge's recipes capture in CUDA graphs on Blackwell: the step of a dense model that needs no pipeline, of one with
+    experts the layers where its dispatcher leaves nothing to the host (of single servers not in pipelines without virtual stages),
+    and since 26.06 the step in MXFP8 outside of B200.
+    """
+    if not row["release"].startswith("nemo-") or _by_nemo(row) or generation(hardware) != "blackwell":
+        return "none"
+    if not row["experts"]:
+        return "step" if row["pp"] == "1" and not whole(row, "fsdp_shard", 0) else "none"
+    if dispatch(row) != "deduplicated" or "layernorm" in row["recompute"].lower():
+        return "none"
+    if row["release"] >= GRAPHED_SINCE and "MX" in row["precision"] and hardware != "b200":
+        return "step"
+    staged = row["pp"] != "1" and row["vpp"] in ("", "1")
+    return "none" if staged and not racks(row) else "layer"
+
+
 def zero_stage(row: Row) -> int:
     """FSDP shards parameters too, unless the row says otherwise."""
     if not whole(row, "fsdp_shard", 0):
@@ -95,7 +143,7 @@ def sequence_parallel(row: Row) -> bool | None:
     return False if row["framework"] == FORK else None
 
 
-def fused(row: Row, model: Model, generation: str) -> bool:
+def fused(row: Row, model: Model, architecture: str) -> bool:
     """Megatron had no FlashAttention before 2023, and its DeepSpeed fork takes it only where it is asked to.
 
     Windows with sinks are fused too (Transformer Engine pull request 2148, its version 2.8): scores would not fit in memory.
@@ -106,7 +154,7 @@ def fused(row: Row, model: Model, generation: str) -> bool:
         return False
     if row["framework"] != "megatron":
         return True
-    if generation == "blackwell" and model.mla and "nemo-" <= row["release"] < UNEQUAL_SINCE:
+    if architecture == "blackwell" and model.mla and "nemo-" <= row["release"] < UNEQUAL_SINCE:
         return False
     return not _before_flash(row)
 

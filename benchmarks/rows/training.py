@@ -51,8 +51,8 @@ def precision(row: Row) -> str:
 def model(row: Row) -> Model:
     """Raises Skip for sizes that are not given."""
     attention = row["attn"].lower()
-    if re.search("mamba|hybrid|compressed", attention):
-        return hybrid(row)
+    if re.search("mamba|hybrid|compressed", attention) or row["model"] in SHIPPED:
+        return shipped(row)
     if not row["layers"] and not row["hidden"]:
         raise Skip("no architecture")
     hidden, experts = whole(row, "hidden"), whole(row, "experts", 0)
@@ -77,17 +77,18 @@ def model(row: Row) -> Model:
     return _attention(found, row, attention)
 
 
-HYBRIDS = {
+SHIPPED = {
+    "GPT OSS 120B": "gpt_oss_120b",
     "DeepSeekV4 Flash": "deepseek_v4_flash",
     "Nemotron_3_Nano": "nemotron_3_nano",
     "Nemotron_3_Super": "nemotron_3_super",
 }
-"""Models of rows whose layers no column says -> their file under conf/model."""
+"""Models of rows whose layers, or the biases of their experts, no column says -> their file under conf/model."""
 
 
-def hybrid(row: Row) -> Model:
+def shipped(row: Row) -> Model:
     """Raises Skip for a model that is not at hand, and for rows of other sizes."""
-    name = HYBRIDS.get(row["model"])
+    name = SHIPPED.get(row["model"])
     if name is None:
         raise Skip("no layers of a hybrid")
     found = _shipped(name)
@@ -179,7 +180,7 @@ def world(row: Row) -> World:
     workload = Workload(
         kind="train",
         global_batch_size=whole(row, "gbs"),
-        micro_batch_size=whole(row, "mbs"),
+        micro_batch_size=software.micro_batch(row, degrees),
         sequence_length=whole(row, "seq"),
         precision=precision(row),
         recompute=software.recompute(row, fused=fused),
@@ -191,6 +192,9 @@ def world(row: Row) -> World:
         imbalance=software.imbalance(row),
         dispatch=software.dispatch(row),
         overlapped_dispatch=software.overlapped(row),
+        states=software.states(row, architecture),
+        activation_offload=software.offloaded(row, architecture.num_hidden_layers),
+        cuda_graphs=software.graphs(row, hardware.name),
     )
     config = Config(
         hardware=hardware,

@@ -82,6 +82,11 @@ ELEMENTWISE_PASSES = 10.0
 NORM_PASSES = 4.0
 """Of these, what the two norms read and write."""
 
+SCAN_PASSES = 4.0
+"""Times that what a block with a state keeps moves to or from memory beside its products: convolution, states of chunks written, passed
+on and read, scan, and gated norm (counted by hand in mamba_ssm's split_conv1d_scan_combined: 71,000 elements of a token whose block
+keeps 18,500)."""
+
 SCORE_PASSES = 4.0
 """Times that the scores move to or from memory where attention is not fused: written, read and written by the masked softmax,
 and read (Megatron-LM)."""
@@ -96,6 +101,11 @@ Not fused: a copy in FP32, its maximum, exponential and sum, the division, and t
 PERMUTE_PASSES = 6.0
 """Times that a copy of a token moves to or from memory in a forward pass: out of the hidden states, sorted by expert (read and
 written), sorted back (read and written), and into the sum (counted by hand in Megatron-LM's dispatcher)."""
+
+EXPERT_BIAS_BYTES = 64 / 3
+"""Memory traffic of an element that experts put out where each adds a bias to it, a third of forward and backward together: 28 bytes
+forward (a product with the token's weight in FP32, the sum, their join and the cast back) and 36 backward (counted by hand in
+Megatron-LM's TEGroupedMLP._apply_bias)."""
 
 ROW_ELEMENTS = 2048
 """Elements of a hidden state in whose time a copy is found and started, whatever its size (best of 0, 2,048, 4,096 and 8,192

@@ -86,9 +86,11 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
     syncs = timed(traffic.synchronising(case, held), plan, gpu)
     none, graphs = 0 * case.running.layers, case.workload.cuda_graphs
     ahead, back = by_kind(passes, none)
-    own = trained(case, held)
+    own, beside_it = trained(case, held), kernels.permuted * _beside(case)
+    kernels = replace(kernels, launches=kernels.launches * (graphs == "none"), permuted=kernels.permuted - beside_it)
+    ahead["beside"], back["beside"] = ahead["beside"] + beside_it, back["beside"] + 2 * beside_it
     found = Work(
-        **vars(replace(kernels, launches=kernels.launches * (graphs == "none"))),
+        **vars(kernels),
         schedule=flight.schedule(case),
         accumulated=states.accumulated(case) * (own.dense_gemm + own.moe_gemm) / case.hardware.gpu.memory_bandwidth
         + none,
@@ -112,6 +114,11 @@ def work(plan: Shape, gpu: GpuCalibration) -> tuple[Work, list[Timed]]:
         vpp=case.of_a_plan(case.vpp),
     )
     return found, [*passes, *syncs]
+
+
+def _beside(case: Case) -> bool:
+    """Whether copies of tokens are made by the dispatch itself, beside another micro-batch (HybridEP and DeepEP permute as they send)."""
+    return case.workload.overlapped_dispatch and case.workload.dispatch == "deduplicated"
 
 
 def _waits(case: Case) -> Array:

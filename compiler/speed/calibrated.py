@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -170,17 +170,27 @@ UNMEASURED = 0.25
 """Spread of a time whose model has blocks of other kinds, beyond what it has anyway (assumed)."""
 
 
-LEFT_OUT = ("model", "source", "date")
-"""What was left out of fits at a time. A plan's model is mostly none of those that were measured, and neither is its cluster."""
-
 STRANGE = 0.1
-"""Spread of a time whose software, GPU or scale nobody measured, beyond that of what was left out (assumed)."""
+"""Spread of a serving time whose software, GPU or scale nobody measured, beyond that of what was left out (assumed); training's sources
+that were left out are just such.
+"""
+
+RELEASE = "release "
+"""How what was not measured begins where it is a newer release of what was."""
+
+
+def left_out(unseen: Sequence[str], *, train: bool) -> tuple[str, ...]:
+    """What was left out of the fits whose residuals a plan has, as its model is mostly none of those that were measured: of training by
+    what is near, later dates where its release was not measured, and whole sources where its framework, GPU or scale was not.
+    """
+    if not train:
+        return ("model", "source", *["date"] * bool(unseen))
+    other = [text for text in unseen if not text.startswith(RELEASE)]
+    return ("model", *["date"] * bool(unseen), *["source"] * bool(other))
 
 
 def uncertainty(config: Config, by: Calibration) -> Uncertainty:
-    """Residuals of each family: of assumed curves where a plan has no others; else of models and sources that a fit had not seen, and
-    where a plan's software, GPU or scale was not measured, of later dates too.
-    """
+    """Residuals of each family: of assumed curves where a plan has no others; else the widest of what fits had not seen."""
     file, kind = load("uncertainty"), "moe" if config.model.moe else "dense"
     names = {"step": kind, "ttft": "ttft", "tpot": "tpot", "rate": "rate"}
 
@@ -193,9 +203,10 @@ def uncertainty(config: Config, by: Calibration) -> Uncertainty:
         if config.hardware.calibration is None:
             families[family] = kept("assumed", name)
         else:
-            parts = LEFT_OUT if by.unseen else LEFT_OUT[:2]
+            parts = left_out(by.unseen, train=config.workload.train)
             found = Residuals(spread=max(kept(part, name).spread for part in parts))
-            families[family] = found.wider(STRANGE) if by.unseen else found
+            strange = bool(by.unseen) and not config.workload.train
+            families[family] = found.wider(STRANGE) if strange else found
     if unmeasured(config):
         families |= {name: found.wider(UNMEASURED) for name, found in families.items() if name in names}
     return Uncertainty({name: found for name, found in families.items() if found.spread > 0})
@@ -238,4 +249,4 @@ def unseen(table: Table, config: Config, curves: GpuCalibration, name: str, vers
         yield f"framework {name}: the constants of all frameworks together"
     elif "release" in table and f"{name}/{version}" not in table["release"]:
         latest = release_key(table, name, version)
-        yield f"release {version or 'not given'} of {name}: the constants of its latest, {latest.partition('/')[2]}"
+        yield f"{RELEASE}{version or 'not given'} of {name}: the constants of its latest, {latest.partition('/')[2]}"

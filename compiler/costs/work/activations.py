@@ -10,17 +10,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from compiler.blocks.block import Block
+from compiler.blocks.block import Block, local
 from compiler.costs import kept, moved, streams
 from compiler.costs.arrays import Array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.constants import (
     ELEMENTWISE_PASSES,
+    EXPERT_BIAS_BYTES,
     LOGIT_BYTES,
     LOSS_BYTES,
     NORM_PASSES,
     PERMUTE_PASSES,
     ROW_ELEMENTS,
+    SCAN_PASSES,
     SCORE_BYTES,
     SCORE_WORK_BYTES,
 )
@@ -82,7 +84,7 @@ def elementwise_bytes(case: Case, forward: Forward) -> Array:
     """
     rebuilt = case.rebuilt
     case = replace(case, rebuilt=(), narrow_inputs=False)
-    hidden = ELEMENTWISE_PASSES * case.running.layers * kept.layer_input(case, forward)
+    hidden = ELEMENTWISE_PASSES * case.running.layers * kept.layer_input(case, forward) + _scanned(case, forward)
     again = NORM_PASSES * case.running.layers * kept.layer_input(case, forward) * ("layernorm" in rebuilt)
     inner = [(block, count * kept.mlp(case, forward, block.width)) for block, count in case.running.blocks]
     dense = sum((found for block, found in inner if not block.routed), 0 * case.running.layers)
@@ -91,6 +93,12 @@ def elementwise_bytes(case: Case, forward: Forward) -> Array:
     again = again + routed * (whole or "moe_act" in rebuilt) + dense * ("mlp" in rebuilt)
     again = again + shared * (whole or "shared_experts" in rebuilt)
     return hidden + dense + shared + routed + (again + _loss(case, forward)) * (1 / 3) * (forward.phase == "train")
+
+
+def _scanned(case: Case, forward: Forward) -> Array:
+    """Memory traffic of the convolutions, scans and gates of blocks with a state; of a server it is in their rooflines."""
+    width = case.running.sum(lambda block: local(block.kept, case.tp) * bool(block.scan))
+    return SCAN_PASSES * case.activation_bytes * forward.tokens * width * (forward.phase == "train")
 
 
 def _loss(case: Case, forward: Forward) -> Array:
@@ -102,15 +110,20 @@ def _loss(case: Case, forward: Forward) -> Array:
 
 def permuted_bytes(case: Case, forward: Forward) -> Array:
     """Memory traffic of the copies of tokens on their way to experts and back, of all layers of a stage."""
-    each = case.activation_bytes * (case.model.expert_hidden + ROW_ELEMENTS) * kept.pairs(case, forward)
-    return PERMUTE_PASSES * case.running.moe * each * case.model.moe
+    each = PERMUTE_PASSES * case.activation_bytes * (case.model.expert_hidden + ROW_ELEMENTS)
+    biased = EXPERT_BIAS_BYTES * case.model.expert_hidden * (case.model.mlp_bias and case.workload.train)
+    return case.running.moe * (each + biased) * kept.pairs(case, forward) * case.model.moe
 
 
 def _rebuilt_layer(case: Case, forward: Forward) -> Array:
-    """What selective recomputation makes of one layer again: of the block that most is made of."""
-    if not case.rebuilt or "products" in case.rebuilt:
-        return 0 * forward.tokens
+    """What selective recomputation makes of one layer again: of the block that most is made of, or all but its products."""
     full = replace(case, rebuilt=())
+    if not case.rebuilt:
+        return 0 * forward.tokens
+    if "products" in case.rebuilt:
+        whole = case.running.sum(lambda block: kept.block(full, forward, block))
+        again = np.maximum(whole - kept.products(case, forward), 0) / np.maximum(case.running.layers, 1)
+        return np.asarray(again)
     again = case.running.largest(
         lambda block: kept.block(full, forward, block) - kept.block(case, forward, block), whole=False
     )

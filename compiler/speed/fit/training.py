@@ -27,15 +27,12 @@ SCHEME = Scheme(
     | {"scale": 0.0, "core": 0.5, "accumulated": 0.3, "scores": 0.2, "products": 0.2, "grouped": 0.15}
     | {"tp": 0.3, "ep": 0.3, "ep_far": 0.3, "ep_once": 0.3, "dp": 0.3, "fsdp": 0.4, "window": 0.5, "kernel_s": 0.1},
     spreads={
-        "framework": dict.fromkeys(NAMES, 0.15)
-        | {"products": 0.05, "grouped": 0.08, "core": 0.1, "window": 0.7, "scale": 0.05},
-        "product": {"tp": 0.2, "ep": 0.15, "dp": 0.15, "kernel_s": 0.15, "elementwise": 0.1}
-        | {"products": 0.1, "scale": 0.15},
-        "release": {"scale": 0.05, "grouped": 0.1, "expert_s": 0.15, "wait_s": 0.5, "core": 0.15, "permuted": 0.3},
-        "generation": {"products": 0.1, "grouped": 0.08, "core": 0.2, "scores": 2.0, "elementwise": 0.1}
-        | {"permuted": 0.25, "kernel_s": 0.1, "expert_s": 0.1},
-        "gpu": {"products": 0.06, "grouped": 0.04, "core": 0.1, "elementwise": 0.05, "permuted": 0.1}
-        | {"dp": 0.2, "ep": 0.1, "kernel_s": 0.1, "scale": 0.05},
+        "framework": {"core": 0.1, "elementwise": 0.15, "tp": 0.15, "dp": 0.15, "window": 0.7, "scale": 0.05},
+        "product": {"tp": 0.2, "scale": 0.15},
+        "release": {"scale": 0.05},
+        "generation": {"products": 0.1, "grouped": 0.08, "core": 0.2, "scores": 0.5, "elementwise": 0.1}
+        | {"permuted": 0.25},
+        "gpu": {"products": 0.06, "dp": 0.2, "scale": 0.05},
         "precision": {"products": 0.12, "grouped": 0.1, "elementwise": 0.25},
     },
 )
