@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.errors import ConfigError, InvariantError, Problem
+from compiler.errors import InvariantError, Problem
+from compiler.fixes.change import key
+from compiler.fixes.pasted import changed
 from compiler.frozen import dataclass
 from compiler.passes import timed_by
 from compiler.plan import Plan
 from compiler.pools import compile_any
 from compiler.searches import none_fits, typed, vary
 from compiler.searches.feasible import Feasible, feasible
-from compiler.searches.leaders import Leader, leaders, reordered
-from compiler.searches.limits import kept
+from compiler.searches.leaders import Leader, leaders, replayed
+from compiler.searches.limits import CLIENTS, LOAD, kept
 from compiler.searches.order import Figures, objective, ordered, pareto
-from compiler.searches.plans import Plans
+from compiler.searches.plans import Index, Plans
 from compiler.searches.space import Space
 from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
@@ -81,7 +83,7 @@ class Found:
 
 def opened(config: Config, given: Sequence[str]) -> Space:
     """The space that a configuration leaves open; `given` are the overrides that were written. Raises ConfigError and InvariantError."""
-    written = {item.partition("=")[0].lstrip("+~") for item in given}
+    written = {key(item) for item in given}
     refuse(config)
     parallel, usual = config.parallel, Parallel()
     fixed = {
@@ -96,10 +98,10 @@ def opened(config: Config, given: Sequence[str]) -> Space:
     base = replace(config, name="plan", parallel=replace(parallel, dp=None, adp=None))
     if config.workload.train:
         node = config.hardware.node.gpus
-        if gpus % node and gpus > node:
+        if gpus % node:
             raise InvariantError.of(
                 f"search.gpus={gpus}: a training plan fills its nodes of {node} GPUs",
-                f"write search.gpus={gpus // node * node}",
+                f"write search.gpus={max(gpus // node, 1) * node}",
             )
     return Space(base, fixed, vary.varied(config, written - {"parallel"}), gpus)
 
@@ -112,14 +114,14 @@ def refuse(config: Config) -> None:
             Problem("parallel=auto beside workload.pools: the degrees of pools are written", "leave workload.pools out")
         )
     if config.workload.train:
-        for key in ("ttft_s", "tpot_s", "request_s", "requests_per_s"):
-            if getattr(search, key) is not None:
-                problems.append(
-                    Problem(
-                        f"search.{key} limits what clients see, and the plan trains",
-                        f"leave search.{key} out, or write workload=serve",
-                    )
-                )
+        problems += [
+            Problem(
+                f"search.{name} limits what clients see, and the plan trains",
+                f"leave search.{name} out, or write workload=serve",
+            )
+            for name in (*CLIENTS, LOAD)
+            if getattr(search, name) is not None
+        ]
         if search.objective == "gpus":
             problems.append(
                 Problem(
@@ -142,45 +144,44 @@ def searched(config: Config, given: Sequence[str], load: Load) -> Found:
     space = opened(config, given)
     found = feasible(space)
     if not len(found.plans):
-        raise none_fits.error(space, found)
+        raise none_fits.error(space, found, partial(_again, given, load))
     found, figures = kept(space, found)
-    order = ordered(space.config, found.plans, figures)
-    first = leaders(space, found.plans, order, figures.step_time_s, config.search.top)
-    best, winner, gone = _compiled(space, found.plans, first, given, load)
-    first = [one for one in first if one.at not in gone]
-    order = reordered(np.array([at for at in order.tolist() if at not in gone], dtype=np.intp), first)
-    low, high = interval(space.config)
+    order, figures = replayed(space, found.plans, ordered(space.config, found.plans, figures), figures)
+    best, winner, gone = _compiled(space, found.plans, order, given, load)
+    order, plans = order[gone:], found.plans.take(order[gone:])
+    low, high = interval(best.config)
     figures = figures.take(order)
-    figures = timed(space.config, figures, first)
     return Found(
         space,
-        found if not gone else replace(found, refused=found.refused | {"compile": len(gone)}),
-        found.plans.take(order),
+        replace(found, refused=found.refused | {"compile": gone}) if gone else found,
+        plans,
         figures,
         pareto(space.config, figures),
         low,
         high,
-        tuple(replace(one, at=place) for place, one in enumerate(first)),
+        leaders(space, plans, config.search.top),
         best,
         winner,
     )
 
 
+def _again(given: Sequence[str], load: Load, overrides: Sequence[str], out: Sequence[str]) -> Space:
+    """What other overrides leave open, without some keys."""
+    own = changed([item for item in given if key(item) not in out], tuple(overrides))
+    return opened(load(own), own)
+
+
 def _compiled(
-    space: Space, plans: Plans, first: Sequence[Leader], given: Sequence[str], load: Load
-) -> tuple[Plan, tuple[str, ...], set[int]]:
-    """The first leader that compiles, as somebody would type it, and those before it. Raises what the first one is refused with."""
+    space: Space, plans: Plans, order: Index, given: Sequence[str], load: Load
+) -> tuple[Plan, tuple[str, ...], int]:
+    """The first plan that compiles, as somebody would type it, and how many before it do not. Raises what the first one is refused with."""
     refused: InvariantError | None = None
-    gone: set[int] = set()
-    for one in first[:TRIES]:
-        winner = typed.overrides(space, given, plans, one.at)
+    for gone, at in enumerate(order[:TRIES].tolist()):
+        winner = typed.overrides(space, given, plans, at)
         try:
             return compile_any(load(winner)), tuple(winner), gone
-        except ConfigError:
-            raise
         except InvariantError as error:
             refused = refused or error
-            gone.add(one.at)
     raise refused or InvariantError.of("no plan was found", "write the degrees")
 
 
@@ -188,17 +189,6 @@ def interval(config: Config) -> tuple[float | None, float | None]:
     """Parts of a rate that four of five measurements would lie between."""
     low, high = timed_by(config)[1].around("step" if config.workload.train else "tpot", 1.0)
     return (None, None) if low is None or high is None else (1 / high, 1 / low)
-
-
-def timed(config: Config, figures: Figures, first: Sequence[Leader]) -> Figures:
-    """With the leaders' own step times."""
-    if not config.workload.train:
-        return figures
-    steps, rates = figures.step_time_s.copy(), figures.tokens_per_s.copy()
-    for place, one in enumerate(first):
-        rates[place] *= steps[place] / one.step_time_s
-        steps[place] = one.step_time_s
-    return replace(figures, step_time_s=steps, tokens_per_s=rates)
 
 
 COLUMNS = ("step_time_s", "ttft_s", "tpot_s", "requests_per_s", "tokens_per_s_per_gpu", "memory_bytes")
@@ -212,7 +202,7 @@ def row(found: Found, at: int) -> dict[str, Any]:
         "degrees": typed.degrees(found.space, found.plans, at).name,
         "gpus": int(found.figures.gpus[at]),
         "stages": found.space.stages(found.plans, at),
-        **{key: found.plans.value(key, at) for key, _ in found.space.varied()},
+        **{name: found.plans.value(name, at) for name, _ in found.space.varied()},
         **{name: float(getattr(found.figures, name)[at]) for name in COLUMNS},
         "low": None if found.low is None else rate * found.low,
         "high": None if found.high is None else rate * found.high,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from compiler.report.blocks import Block, Items, Row, Section, Table, shown
+from compiler.fixes.change import written
+from compiler.report.blocks import Items, Row, Section, Table, shown
 from compiler.report.figures import Point, Points
 from compiler.report.told import Number
 from compiler.report.verdict import Answer
+from compiler.searches.space import STAGES
 from compiler.searches.summary import named
 from compiler.words import gigabytes, number, readable, seconds
 
@@ -43,7 +45,7 @@ def _best(contents: Mapping[str, Any]) -> Section:
     tie = _tie(contents)
     lines = [
         ("best", " ".join(best["overrides"])),
-        *_figures(best),
+        *_figures(contents),
         ("of", f"{readable(space['feasible'])} feasible plans of {readable(space['plans'])}"),
     ]
     if tie:
@@ -52,7 +54,7 @@ def _best(contents: Mapping[str, Any]) -> Section:
     idle = f"It leaves {left} GPUs over." if left else ""
     return Section(
         "",
-        shown([f"{of} {command}.", Items(tuple(f"{name}: {value}" for name, value in _figures(best))), tie, idle]),
+        shown([f"{of} {command}.", Items(tuple(f"{name}: {value}" for name, value in _figures(contents))), tie, idle]),
         tuple(lines),
     )
 
@@ -64,7 +66,9 @@ def _tie(contents: Mapping[str, Any]) -> str:
     return f"{count:,} other plan{'s' if count > 1 else ''} may be as good: four of five measurements of both would overlap."
 
 
-def _figures(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _figures(contents: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of the best plan."""
+    row = contents["best"]
     around = "" if row["low"] is None else f" ({number(row['low'])} to {number(row['high'])})"
     yield "tokens/s/GPU", f"{number(row['tokens_per_s_per_gpu'])}{around}"
     for key, name in (("step_time_s", "step"), ("ttft_s", "TTFT"), ("tpot_s", "TPOT")):
@@ -72,11 +76,12 @@ def _figures(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, seconds(row[key])
     if row["requests_per_s"] is not None:
         yield "requests/s", number(row["requests_per_s"])
-    yield "memory", gigabytes(row["memory_bytes"])
+    yield "memory", f"{gigabytes(row['memory_bytes'])} of {gigabytes(contents['space']['memory_bytes'])}"
     yield "GPUs", str(row["gpus"])
 
 
-def _table(rows: Sequence[Mapping[str, Any]], varied: Mapping[str, Any], last: str = "") -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], space: Mapping[str, Any], last: str = "") -> Table:
+    varied, starred = space["varied"], STAGES not in space["fixed"]
     train = any(row["step_time_s"] is not None for row in rows)
     times = ("step_time_s",) if train else ("ttft_s", "tpot_s")
     head = (
@@ -89,9 +94,9 @@ def _table(rows: Sequence[Mapping[str, Any]], varied: Mapping[str, Any], last: s
     cells = tuple(
         (
             str(row["rank"]),
-            row["degrees"] + (" *" if row["stages"] else ""),
+            row["degrees"] + (" *" if starred and row["stages"] else ""),
             str(row["gpus"]),
-            *(str(row[key]) for key in varied),
+            *(written(row[key]) for key in varied),
             *(seconds(row[key]) for key in times),
             number(row["tokens_per_s_per_gpu"]),
             gigabytes(row["memory_bytes"]),
@@ -103,15 +108,11 @@ def _table(rows: Sequence[Mapping[str, Any]], varied: Mapping[str, Any], last: s
 
 
 def _leaders(contents: Mapping[str, Any]) -> Section:
-    rows, varied = contents["leaders"], contents["space"]["varied"]
-    blocks: list[Block] = [_table(rows, varied, "first part that differs from the best")]
-    if any(row["stages"] for row in rows):
-        blocks.append(
-            "A star: the layers of its stages are written, as in "
-            + next(f"`{item}`" for row in rows for item in row["overrides"] if item.startswith("parallel.stages="))
-            + "."
-        )
-    return Section("The first of all", tuple(blocks))
+    rows = contents["leaders"]
+    table = _table(rows, contents["space"], "first part that differs from the best")
+    dealt = next((item for row in rows for item in row["overrides"] if item.startswith(f"{STAGES}=")), "")
+    star = f"*: the layers of its stages are written, as in `{dealt}`." if dealt else ""
+    return Section("The best of each degrees", shown([table, star]))
 
 
 def _front(contents: Mapping[str, Any]) -> Section:
@@ -152,15 +153,13 @@ def _front(contents: Mapping[str, Any]) -> Section:
         y_unit=units[1],
         limits=limits,
     )
-    return Section(
-        "The front", (figure, _table(sorted(rows, key=lambda row: row[x])[:MOST], contents["space"]["varied"]))
-    )
+    return Section("The front", (figure, _table(sorted(rows, key=lambda row: row[x])[:MOST], contents["space"])))
 
 
 def answers(contents: Mapping[str, Any]) -> list[Answer]:
     """What stands first on a page."""
     best, tie = contents["best"], _tie(contents)
-    found = [Answer("best", " ".join(best["overrides"])), *(Answer(name, value) for name, value in _figures(best))]
+    found = [Answer("best", " ".join(best["overrides"])), *(Answer(name, value) for name, value in _figures(contents))]
     return [*found, Answer("ties", tie, "unsure")] if tie else found
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from compiler.fixes.change import written
 from compiler.searches.plans import Plans
 from compiler.searches.space import INSTANCES, NODES, STAGES, VPP, Space
 from compiler.searches.vary import current
@@ -42,10 +42,3 @@ def overrides(space: Space, given: Sequence[str], plans: Plans, at: int) -> list
         if (key := item.partition("=")[0].lstrip("+~")) not in again and not key.startswith("search")
     ]
     return [*kept, *chosen]
-
-
-def written(value: Any) -> str:
-    """A value as an override has it."""
-    if isinstance(value, bool) or value is None:
-        return str(value).lower().replace("none", "null")
-    return str(value).replace(" ", "").replace("'", "") if isinstance(value, (list, tuple)) else str(value)
