@@ -58,7 +58,9 @@ def check_search(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Raises ConfigError for keys of a search on the command line where none is made: they would limit nothing."""
     given = [item for item in overrides if re.match(r"[+~]*search[.=]", item)]
     bad = [
-        Problem(f"{short(item)} is what parallel=auto says", "write parallel=auto, and leave search.auto out")
+        Problem(
+            f"{short(item)} is what parallel=auto says", "leave search.auto out, and choose auto for the group parallel"
+        )
         if "search.auto" in item
         else Problem(
             f"{short(item)} limits no search: the degrees are written",

@@ -103,7 +103,7 @@ def opened(config: Config, given: Sequence[str]) -> Space:
                 f"search.gpus={gpus}: a training plan fills its nodes of {node} GPUs",
                 f"write search.gpus={max(gpus // node, 1) * node}",
             )
-    return Space(base, fixed, vary.varied(config, written - {"parallel"}), gpus)
+    return Space(base, fixed, vary.varied(config, written | {f"parallel.{name}" for name in fixed}), gpus)
 
 
 def refuse(config: Config) -> None:

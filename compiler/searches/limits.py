@@ -62,6 +62,12 @@ def asked(config: Config) -> Iterator[tuple[str, float]]:
             yield name, limit
 
 
+def broken(config: Config, whole: Figures, at: int) -> dict[str, float]:
+    """What clients of a plan see beyond the limits."""
+    found = {name: (float(getattr(whole, name)[at]), limit) for name, limit in asked(config)}
+    return {name: value for name, (value, limit) in found.items() if not value <= limit}
+
+
 def taken(found: Feasible, good: NDArray[np.bool_]) -> Feasible:
     """Those of `found`."""
     return replace(
@@ -93,8 +99,7 @@ def _missed(space: Space, plans: Plans, whole: Figures) -> Problem:
     if not np.isfinite(far).any():
         return Problem(f"{names}: no plan here has a projected time", "leave the limits out")
     at = int(np.nanargmin(far))
-    one = {name: float(getattr(whole, name)[at]) for name in limits}
-    over = {name: value for name, value in one.items() if not value <= limits[name]}
+    over = broken(space.config, whole, at)
     said = " and ".join(
         f"a {CLIENTS[name]} of {seconds(value)}, {value / limits[name]:.3g} times the limit"
         for name, value in over.items()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from compiler.checks import Check, Status
 from compiler.errors import CompilerError, InvariantError, Problem
@@ -18,6 +20,9 @@ from compiler.searches.leaders import configured
 from compiler.searches.plans import Plans
 from compiler.searches.space import INSTANCES, NODES, STAGES, VPP, Space
 from compiler.searches.watched import DEGREES
+
+ASKED = 64
+"""Plans of which the rule that refuses them is looked for."""
 
 DOUBLINGS = 4
 """Of the nodes, tried one after the other for a cluster that is large enough."""
@@ -110,10 +115,10 @@ def _enough(space: Space) -> str:
 def _rule(space: Space, found: Feasible, again: Again) -> Problem:
     """The rule that the last plans were refused by, in its own words about one of them."""
     name = max(found.refused, key=lambda one: found.refused[one], default="")
-    said = None if found.last is None else _said(space, found.last)
+    said = None if found.last is None else _said(space, found.last, found.refused)
     what = f"no plan of {space.gpus} GPUs is left of {found.considered:,}"
     if said is None:
-        return Problem(f"{what}: {name} refuses most", "fix fewer degrees")
+        return Problem(f"{what}: {name} refuses most", f"leave {' and '.join(written(space)) or 'search.vary'} out")
     return Problem(f"{what}; the last are refused by {said.id}: {said.message}", _mends(space, said.fix, again))
 
 
@@ -133,16 +138,22 @@ def _leaves(again: Again, overrides: Sequence[str], out: Sequence[str]) -> bool:
         return False
 
 
-def _said(space: Space, last: Plans) -> Check | None:
-    whole = last
-    for key in (*DEGREES, STAGES, INSTANCES, NODES):
-        if key not in whole.chosen:
-            whole = whole.times(key, [0 if key == STAGES else 1])
-            whole = replace(
-                whole, chosen={**whole.chosen, key: whole.chosen[key] + (key != STAGES)}, values={**last.values}
-            )
-    try:
-        checks = list(declared(configured(space, whole, 0)))
-    except CompilerError:
-        return None
-    return next((check for check in checks if check.status is Status.FAIL), None)
+def _said(space: Space, last: Plans, refused: Mapping[str, int]) -> Check | None:
+    """Of the checks that fail for one of the plans the one that refused most, with what is not chosen yet at its first values."""
+    open_ = {
+        key: np.full(len(last), int(key != STAGES), dtype=np.int32) for key in (*DEGREES, STAGES, INSTANCES, NODES)
+    }
+    first = int(
+        np.argmax(last.chosen["pp"] == len(space.config.parallel.stages or ()))
+    )  # of stages that are written, else any
+    whole = replace(last, chosen=open_ | dict(last.chosen)).take([first])
+    for key, values in space.varied():
+        whole = whole if key in whole.chosen else whole.times(key, values)
+    for at in range(min(len(whole), ASKED)):
+        try:
+            failed = [check for check in declared(configured(space, whole, at)) if check.status is Status.FAIL]
+        except CompilerError:
+            continue
+        if failed:
+            return max(failed, key=lambda check: refused.get(check.id, 0))
+    return None
