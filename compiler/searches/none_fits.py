@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +23,7 @@ from compiler.searches.plans import Plans
 from compiler.searches.space import INSTANCES, NODES, STAGES, VPP, Space
 from compiler.searches.watched import DEGREES
 
-ASKED = 64
+ASKED = 16
 """Plans of which the rule that refuses them is looked for."""
 
 DOUBLINGS = 4
@@ -139,21 +141,20 @@ def _leaves(again: Again, overrides: Sequence[str], out: Sequence[str]) -> bool:
 
 
 def _said(space: Space, last: Plans, refused: Mapping[str, int]) -> Check | None:
-    """Of the checks that fail for one of the plans the one that refused most, with what is not chosen yet at its first values."""
+    """The check that fails for most of some of the plans, with what is not chosen yet at its first values: the rule that binds."""
     open_ = {
         key: np.full(len(last), int(key != STAGES), dtype=np.int32) for key in (*DEGREES, STAGES, INSTANCES, NODES)
     }
-    first = int(
-        np.argmax(last.chosen["pp"] == len(space.config.parallel.stages or ()))
-    )  # of stages that are written, else any
-    whole = replace(last, chosen=open_ | dict(last.chosen)).take([first])
+    whole = replace(last, chosen=open_ | dict(last.chosen))
     for key, values in space.varied():
         whole = whole if key in whole.chosen else whole.times(key, values)
-    for at in range(min(len(whole), ASKED)):
-        try:
-            failed = [check for check in declared(configured(space, whole, at)) if check.status is Status.FAIL]
-        except CompilerError:
-            continue
-        if failed:
-            return max(failed, key=lambda check: refused.get(check.id, 0))
-    return None
+    written = whole.chosen["pp"] == len(space.config.parallel.stages or ())
+    whole = whole.take(written) if written.any() else whole
+    found, often = dict[str, Check](), Counter[str]()
+    for at in np.unique(np.linspace(0, len(whole) - 1, ASKED).astype(int)).tolist():
+        with suppress(CompilerError):
+            for check in declared(configured(space, whole, at)):
+                if check.status is Status.FAIL:
+                    found.setdefault(check.id, check)
+                    often[check.id] += 1
+    return max(found.values(), key=lambda check: (often[check.id], refused.get(check.id, 0)), default=None)
