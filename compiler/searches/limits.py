@@ -100,7 +100,7 @@ def _missed(space: Space, plans: Plans, whole: Figures) -> Problem:
         return Problem(f"{names}: no plan here has a projected time", "leave the limits out")
     at = int(np.nanargmin(far))
     over = broken(space.config, whole, at)
-    said = " and ".join(
+    said = ", and ".join(
         f"a {CLIENTS[name]} of {seconds(value)}, {value / limits[name]:.3g} times the limit"
         for name, value in over.items()
     )
