@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -32,8 +32,11 @@ def summary(plan: Plan, folder: Path) -> None:
     width = max(len(name) for name, *_ in rows)
     for name, value, mood in rows:
         print(f"{_colored(f'{name:{width}}', mood)}  {line(value)}")
-    warnings = worst(plan.checks)
-    for check in warnings:
+    _warnings(plan)
+
+
+def _warnings(plan: Plan) -> None:
+    for check in worst(plan.checks):
         print(f"{_colored('warning:', 'unsure')} {check.problem}")
 
 
@@ -64,16 +67,23 @@ def found(search: Found, folder: Path, report: Path) -> None:
     from compiler.searches.report import sections as said
 
     first, leaders, *_ = said(search.contents)
-    rows = [*first.lines, ("plan", str(folder)), ("report", str(report / "report.html"))]
+    page = "report.html" if search.best.config.report.html else "report.md"
+    rows = [*first.lines, ("plan", str(folder)), ("report", str(report / page))]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {line(value)}")
-    for table in (block for block in leaders.blocks if isinstance(block, Table)):
-        cells = [table.head, *table.rows]
-        widths = [max(len(row[at]) for row in cells) for at in range(len(table.head))]
-        print()
-        for row in cells:
-            print("  ".join(f"{cell:{size}}" for cell, size in zip(row, widths, strict=True)).rstrip())
+    for block in leaders.blocks:
+        print("\n".join(_aligned(block)) if isinstance(block, Table) else block)
+    _warnings(search.best)
+
+
+def _aligned(table: Table) -> Iterator[str]:
+    """A table's lines, after an empty one."""
+    cells = [table.head, *table.rows]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(table.head))]
+    yield ""
+    for row in cells:
+        yield "  ".join(f"{cell:{size}}" for cell, size in zip(row, widths, strict=True)).rstrip()
 
 
 def searched(search: Found, folder: Path, report: Path) -> dict[str, Any]:

@@ -184,10 +184,13 @@ class Task:
         from compiler.searches.find import searched
         from compiler.searches.write import write_search
 
-        found = replace(searched(config, overrides, self._load), name=default_name(overrides))
+        found = searched(config, overrides, self._load)
         row["job"] = self.folder_name(found.best.config, changed)
         found.best.write(Path(row["folder"]), row["job"])
-        write_search(found, config.out)
+        name = config.search.name
+        if name is not None and "search.name" not in self.swept:  # a name for all of them
+            name = f"{name[:91]}-{digest(' '.join(changed))}"
+        write_search(replace(found, name=name or default_name(overrides)), config.out)
 
     def _load(self, overrides: Sequence[str]) -> Config:
         return load_config(overrides, self.config_dir, self.config_name)

@@ -21,6 +21,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 RUN = (
     "interface.md",
     "how-a-second-is-computed.md",
+    "search.md",
     *sorted(f"tutorials/{path.name}" for path in (DOCS / "tutorials").glob("*.md")),
 )
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -14,8 +14,8 @@ from compiler.errors import CompilerError
 from compiler.frameworks.lay_out import lay_out
 from compiler.invariants import declared, laid_out
 from compiler.searches.feasible import rules
-from compiler.searches.find import opened
 from compiler.searches.leaders import configured
+from compiler.searches.opened import opened
 from compiler.searches.plans import Plans
 from compiler.searches.rules import Asked
 from compiler.searches.space import Space

@@ -47,7 +47,7 @@ def standard(kind: type, *, kw_only: bool = False, **options: bool) -> Any:
         f.name: field(default_factory=f.default_factory, init=f.init, repr=f.repr, compare=f.compare)
         for f in fields(kind)
         if f.default_factory is not dataclasses.MISSING and f.name in kind.__annotations__
-    }  # type: ignore[call-overload]
+    }
     bases = tuple(standard(base) for base in kind.__bases__ if base is not object)
     return dataclasses.dataclass(frozen=True, kw_only=kw_only, **options)(type(kind.__name__, bases, body))
 
@@ -93,7 +93,7 @@ def test_a_factory_is_called_for_each_value_and_a_wrong_call_is_refused() -> Non
     with pytest.raises(ValueError, match="no word"):
         Derived(1, word="")
     with pytest.raises(TypeError, match="positional"):
-        Derived(1, (), [], "b")  # type: ignore[misc]
+        Derived(1, (), [], "b")  # type: ignore[call-arg]
 
 
 def test_only_frozen_ones_are_made() -> None:

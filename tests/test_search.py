@@ -5,20 +5,28 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from compiler import CompilerError, InvariantError, compile_plan, search
+from compiler import CompilerError, ConfigError, InvariantError, compile_plan, search
 from compiler.config.load import load_config
+from compiler.fixes.pasted import changed
+from compiler.fixes.text import named
 from compiler.passes import compile_config
 from compiler.report import told
-from compiler.searches.find import Found
+from compiler.searches.find import Found, row
 from compiler.searches.leaders import configured
 from compiler.searches.watched import Unchosen, Watched
-from tests.command import call, refused, tree
+from compiler.searches.write import candidates
+from tests.command import ROOT, call, refused, tree
 from tests.pages import Page, numbers
 from tests.searched import held, keys, space, whole
 
@@ -137,6 +145,21 @@ def test_candidates_are_in_order(served: Found, tmp_path: Path) -> None:
     assert all(float(row["low"]) < float(row["tokens_per_s_per_gpu"]) < float(row["high"]) for row in rows)
 
 
+def test_candidates_are_rows_of_their_plans(trained: Found) -> None:
+    rows = list(csv.DictReader("".join(candidates(trained)).splitlines()))
+    for at in range(0, len(rows), 7):
+        one = row(trained, at) | {"pareto": str(bool(trained.pareto[at])).lower()}
+        one |= {"stages": " ".join(map(str, one["stages"] or ()))}
+        assert {
+            key: f"{value:.9g}"
+            if isinstance(value, float) and value == value
+            else ""
+            if value is None or value != value
+            else str(value)
+            for key, value in one.items()
+        } == rows[at]
+
+
 def test_figures_are_those_of_the_plan(trained: Found, served: Found) -> None:
     step = trained.best.contents["projection"]["train"]
     assert trained.contents["best"]["step_time_s"] == pytest.approx(step["step_time_s"], rel=1e-8)
@@ -170,48 +193,114 @@ def test_limits_are_kept() -> None:
     assert found.asked.refused["search.tpot_s"] > 0
 
 
+BOTH = ["search.ttft_s=0.001", "search.tpot_s=0.0001"]
 NONE = {
-    "limit": ([*SERVE, "search.tpot_s=0.0001"], "search.tpot_s=0.0001: of ", "write search.tpot_s="),
-    "load": ([*SERVE, "search.requests_per_s=1e6"], "carry at most", "write hardware.nodes="),
-    "fixed": ([*TRAIN, "parallel.tp=7"], "parallel.tp=7 leaves no plan of 16 GPUs", "leave parallel.tp out"),
+    "limit": ([*SERVE, BOTH[1]], "search.tpot_s=0.0001: none of ", "write search.tpot_s="),
+    "limits": (
+        [*SERVE, *BOTH, "search.requests_per_s=99"],
+        "keeps them together; the nearest, ",
+        "write search.ttft_s=",
+    ),
+    "load": ([*SERVE, "search.requests_per_s=100"], "8 GPUs carry at most", "write hardware.nodes="),
+    "huge load": ([*SERVE, "search.requests_per_s=1e12"], "carry at most", "write search.requests_per_s="),
+    "capped load": ([*SERVE, "search.requests_per_s=9", "search.gpus=1"], "1 GPUs carry at most", "write search.gpus="),
+    "fixed": (
+        [*TRAIN, "parallel.tp=7"],
+        "parallel.tp=7 leaves no plan of 16 GPUs",
+        "write parallel.tp=8, or leave parallel.tp out",
+    ),
     "instances": (
         [*SERVE, "framework.instances=9"],
         "framework.instances=9 leaves no plan of 8 GPUs",
-        "leave framework.instances out",
+        "write framework.instances=8, or leave",
     ),
-    "rule": ([*TRAIN, "parallel.ep=16"], "the last are refused by experts", "write ep as a divisor of 8"),
-    "memory": (
-        [*TRAIN, "model=llama3_1_405b", "hardware.nodes=1"],
-        "no plan of 8 GPUs fits in memory",
-        "write hardware.nodes=",
+    "rule": (
+        [*TRAIN, "parallel.ep=16"],
+        "the last are refused by experts",
+        "write ep as a divisor of 8, or leave parallel.ep out",
     ),
+    "stages": ([*TRAIN, "parallel.stages=[16,15]"], "are refused by layers-to-stages", "write parallel.stages=[16,16]"),
+    "memory": ([*TRAIN, "search.vary=[]", "search.gpus=8"], "no plan of 8 GPUs fits in memory", "write search.gpus=16"),
+    "nodes": ([*TRAIN, "search.gpus=7"], "a training plan fills its nodes of 8 GPUs", "write search.gpus=8"),
     "objective": ([*SERVE, "search.objective=gpus"], "has no load to carry", "write search.requests_per_s=N"),
     "training": ([*TRAIN, "search.ttft_s=1"], "the plan trains", "leave search.ttft_s out"),
 }
+TAKEN = {"limits", "load", "capped load", "fixed", "instances", "stages", "memory"}
+"""Those whose first fix is taken here."""
 
 
 @pytest.mark.parametrize("name", NONE)
 def test_where_nothing_is_found_one_line_says_why(name: str) -> None:
+    """And what it says to write leaves plans."""
     overrides, what, instead = NONE[name]
     with pytest.raises(InvariantError) as error:
         search(overrides)
     assert len(error.value.problems) == 1
     assert what in str(error.value)
-    assert instead in str(error.value).partition(" ; ")[2]
+    said = str(error.value).partition(" ; ")[2]
+    assert said.startswith(instead)
+    for fix in named(said)[: name in TAKEN]:
+        assert len(search(changed(overrides, fix)).plans)
 
 
-def test_keys_to_vary_are_named_or_given() -> None:
-    """Words and switches by their fields; numbers as they are written."""
-    by_name = search([*TRAIN[:-2], "~expect", "search.vary=[workload.recompute]"])
-    assert set(by_name.contents["space"]["varied"]) == {"workload.recompute"}
-    assert by_name.contents["space"]["varied"]["workload.recompute"] == ["none", "selective", "full"]
-    for vary, said in (
-        ("[workload.tokens]", "has no values to try"),
-        ("[workload.recompte]", "is no key"),
-        ("{workload.zero_stage:3}", "is no list"),
+VARIED: dict[str, Any] = {
+    "[workload.zero_stage,workload.zero_stage]": (0, 1, 2, 3),
+    "{workload.zero_stage: [3, 0, 3]}": (3, 0),
+    "{workload.zero_stage: [4]}": "search.vary: workload.zero_stage=4 is above 3 ; write at most 3",
+    "{workload.zero_stage: 3}": "search.vary.workload.zero_stage=3 is no list of values",
+    "{workload.zero_stage: [a]}": "Value 'a' of type 'str' could not be converted to Integer",
+    "{workload.schedule: [1f1b, foo]}": "search.vary: workload.schedule=foo is not a known value",
+    "{parallel.order: [foo]}": "search.vary: parallel.order=foo is no order of the axes",
+    "{workload.sequence_lengths: [1024]}": "search.vary: workload.sequence_lengths=1024 is not a list",
+    "[workload.tokens]": "has no values to try",
+    "[workload.recompte]": "is no key ; did you mean workload.recompute",
+    "[framework]": "search.vary names framework, a section of keys",
+    "{parallel.tp: [1, 2]}": "search.vary names parallel.tp, which a search chooses anyway",
+    "[placement]": "search.vary names placement, which is not for a search to choose",
+    "5": "search.vary=5 is neither a list of keys nor a mapping of them",
+    "[workload.precision,workload.zero_stage,workload.recompute,workload.schedule,workload.optimizer,workload.cuda_graphs]": "makes 2,268 plans of each",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", VARIED, ids=lambda asked: str(asked)[:40])
+def test_what_is_varied_is_checked_as_overrides_are(asked: str) -> None:
+    """Words and switches are named, and their values are those of their fields; others are given, and each counts once."""
+    overrides, said = [*TRAIN, "parallel=auto", f"search.vary={asked}"], VARIED[asked]
+    if isinstance(said, tuple):
+        assert dict(space(overrides).vary) == {"workload.zero_stage": said}
+        return
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        search(overrides)
+
+
+def test_what_limits_a_search_is_refused_without_one() -> None:
+    with pytest.raises(
+        ConfigError, match=r"search\.gpus=8 limits no search: the degrees are written ; write parallel=auto"
     ):
-        with pytest.raises(CompilerError, match=said):
-            search([*TRAIN[:-2], f"search.vary={vary}"])
+        compile_plan([*SERVE[:-2], "parallel=tp8", "search.gpus=8"])
+    with pytest.raises(ConfigError, match=r"search\.name=a/b cannot name a folder"):
+        search([*SERVE, "search.name=a/b"])
+
+
+def test_a_varied_key_is_costed_as_when_it_is_typed() -> None:
+    """Each precision has curves of its own, and ZeRO takes less memory than the bound that full recomputation is."""
+    vary = "search.vary={workload.precision:[bf16,fp8],workload.zero_stage:[0,2],workload.recompute:[full]}"
+    found = search([*TRAIN, "model=llama3_1_8b", "parallel.cp=1", "parallel.pp=1", "hardware.nodes=1", vary])
+    for at in range(0, len(found.plans), 5):
+        plan = compile_config(configured(found.space, found.plans, at)).contents
+        assert found.figures.step_time_s[at] == pytest.approx(plan["projection"]["train"]["step_time_s"], rel=1e-8)
+    assert {found.plans.value("workload.zero_stage", at) for at in range(len(found.plans))} == {0, 2}
+
+
+def test_leaders_are_of_different_degrees_and_in_the_order_that_is_asked_for() -> None:
+    batches = "search.vary={workload.global_batch_size:[64,256],parallel.vpp:[1,2]}"
+    throughput, step = (search([*TRAIN, batches, f"search.objective={word}"]) for word in ("throughput", "step_time"))
+    assert throughput.contents["best"]["workload.global_batch_size"] == 256
+    assert step.contents["best"]["workload.global_batch_size"] == 64
+    assert (np.diff(throughput.figures.tokens_per_s[:9]) <= 0).all()
+    for found in (throughput, step):
+        rows = [row["degrees"].replace("_vpp2", "") for row in found.contents["leaders"]]
+        assert len(set(rows)) == len(rows) == 5
 
 
 def test_a_watched_configuration_notes_what_is_read() -> None:
@@ -236,31 +325,52 @@ def test_a_watched_configuration_notes_what_is_read() -> None:
         config.degrees.vpp  # noqa: B018 - reading it is the test
 
 
-def test_plain_compiles_know_no_search() -> None:
-    assert "search" not in load_config(["parallel=dp1"]).degrees.to_dict()
-    assert not load_config(["parallel=dp1"]).search.auto
-    assert load_config(["parallel=auto"]).search.auto
+def test_plain_compiles_know_no_search(tmp_path: Path) -> None:
+    """They do not wait for its modules."""
+    code = "import sys; from compiler import compile_plan; compile_plan()"
+    code += "; print([name for name in sys.modules if name.startswith('compiler.searches')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
 
 
 def test_on_the_command_line_the_best_comes_first(tmp_path: Path) -> None:
-    ran = call(*TRAIN, "parallel=auto", "search.name=mine", cwd=tmp_path)
+    """Then what it was held against, what a star is, and its warnings."""
+    asked = [*TRAIN, "model=llama3_1_405b", "hardware=b200", "hardware.nodes=8", "parallel.tp=4", "parallel.cp=1"]
+    asked += ["parallel=auto", "search.name=mine", "report.html=false"]
+    ran = call(*asked, cwd=tmp_path)
     lines = ran.out.splitlines()
     assert ran.code == 0
     assert lines[0].startswith("best ")
     assert "parallel=" in lines[0]
-    assert (tmp_path / "out" / "searches" / "mine" / "report.html").is_file()
-    again = call(*TRAIN, "parallel=auto", "search.name=mine", f"out={tmp_path / 'again'}", cwd=tmp_path)
+    assert any(re.match(r"memory .* GB of 192.*GB$", line) for line in lines)
+    assert "*: the layers of its stages are written, as in `parallel.stages=[" in ran.out
+    assert "warning: image: " in ran.out
+    report = next(line.split()[-1] for line in lines if line.startswith("report "))
+    assert (tmp_path / report).name == "report.md"
+    assert (tmp_path / report).is_file()
+    again = call(*asked, f"out={tmp_path / 'again'}", cwd=tmp_path)
     assert again.code == 0
     assert tree(tmp_path / "again") == tree(tmp_path / "out")
 
 
 def test_each_job_of_a_sweep_is_a_search(tmp_path: Path) -> None:
-    ran = call("-m", *TRAIN, "parallel=auto", "hardware.nodes=1,2", "model=llama3_1_8b", "sweep=two", cwd=tmp_path)
+    ran = call(
+        "-m",
+        *TRAIN,
+        "parallel=auto",
+        "hardware.nodes=1,2",
+        "model=llama3_1_8b",
+        "sweep=two",
+        "search.name=s",
+        cwd=tmp_path,
+    )
     assert ran.code == 0
     rows = list(csv.DictReader((tmp_path / "out" / "sweeps" / "two" / "summary.csv").read_text().splitlines()))
     assert [row["status"] for row in rows] == ["ok", "ok"]
     assert [row["world_size"] for row in rows] == ["8", "16"]
-    assert len(list((tmp_path / "out" / "searches").iterdir())) == 2
+    names = [path.name for path in (tmp_path / "out" / "searches").iterdir()]
+    assert len(names) == 2
+    assert all(name.startswith("s-") for name in names)
 
 
 def test_a_search_without_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:

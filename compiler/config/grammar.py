@@ -119,7 +119,7 @@ def _texts(config: Config) -> Iterator[Problem]:
 
 def _places(config: Config) -> Iterator[Problem]:
     """Names of folders."""
-    for key, value in (("name", config.name), ("sweep", config.sweep)):
+    for key, value in (("name", config.name), ("sweep", config.sweep), ("search.name", config.search.name)):
         if value is not None and not NAME.fullmatch(value):
             yield Problem(f"{key}={short(value)} cannot name a folder", NAMING)
     if not config.out:

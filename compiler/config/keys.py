@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cache
 from typing import Any, cast, get_type_hints
@@ -51,6 +52,25 @@ def check_missing(cfg: DictConfig, *keys: str) -> None:
         raise ConfigError(
             Problem(f"{key} has no value", f"write {key}=..., or choose a file that has it") for key in missing
         )
+
+
+def check_search(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Raises ConfigError for keys of a search on the command line where none is made: they would limit nothing."""
+    given = [item for item in overrides if re.match(r"[+~]*search[.=]", item)]
+    bad = [
+        Problem(
+            f"{short(item)} is what parallel=auto says", "leave search.auto out, and choose auto for the group parallel"
+        )
+        if "search.auto" in item
+        else Problem(
+            f"{short(item)} limits no search: the degrees are written",
+            f"write parallel=auto, or leave {item.partition('=')[0].lstrip('+~')} out",
+        )
+        for item in given
+        if "search.auto" in item or not cfg.search.auto
+    ]
+    if bad:
+        raise ConfigError(bad)
 
 
 def mistyped(node: Container, path: str = "") -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from compiler.cluster import inventory, topology
 from compiler.cluster.hosts import names
 from compiler.config import exposed, grammar, pools
 from compiler.config.compose import compose, known
-from compiler.config.keys import check_keys, check_missing, mistyped, suggestion
+from compiler.config.keys import check_keys, check_missing, check_search, mistyped, suggestion
 from compiler.config.messages import translated
 from compiler.config.schema import writable
 from compiler.config.sealed import sealed
@@ -47,6 +47,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
     with translated():
         OmegaConf.set_struct(cfg, value=False)
         check_keys(cfg)
+        check_search(cfg, overrides)
         _check_expect(cfg, overrides)
         _read_model(cfg, overrides)
         _read_nodes(cfg, overrides)
@@ -60,7 +61,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
     config = dataclasses.replace(config, model=_with_forms(config.model))
     config = dataclasses.replace(
         config,
-        workload=_with_precision(workload, config.model),
+        workload=with_precision(workload, config.model),
         scheduler=dict(sorted(scheduler.items())),
         hardware=_with_calibration(_with_inventory(config)),
         experts=_with_loads(config),
@@ -68,7 +69,7 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
         launch=_with_texts(config.launch),
         site=_with_texts(config.site),
     )
-    found = [*bad_pools, *exposed.problems(config), *problems(config), *grammar.problems(config)]
+    found = [*bad_pools, *bad_values(config)]
     found = found or list(grammar.named(config))  # a name is made from degrees, good ones
     if found:
         raise ConfigError(found)
@@ -77,6 +78,11 @@ def to_config(cfg: DictConfig, overrides: Sequence[str] = (), config_dir: str | 
     if bad := list(problems(config.workload, "workload")):  # what an argument says of a key
         raise ConfigError(bad)
     return dataclasses.replace(config, hardware=blocks.requested(config))
+
+
+def bad_values(config: Config) -> list[Problem]:
+    """What is wrong with each value by itself."""
+    return [*exposed.problems(config), *problems(config), *grammar.problems(config)]
 
 
 def _check_expect(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -168,7 +174,7 @@ def _form(key: str, given: Any) -> Any:
         return OmegaConf.to_object(node)
 
 
-def _with_precision(workload: Workload, model: Model) -> Workload:
+def with_precision(workload: Workload, model: Model) -> Workload:
     """The workload with what is computed in: in serving as the checkpoint says, where nobody else does."""
     if workload.precision is not None:
         return workload

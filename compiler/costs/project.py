@@ -59,17 +59,11 @@ def held(config: Config, plans: Many) -> dict[str, Array]:
 
 def _held(plan: Shape) -> dict[str, Array]:
     if plan.case.workload.train:
-        whole = _memory(plan)
+        whole = np.asarray(memory(plan.case, plan.held).total_bytes.max(axis=-1))
         return {"memory_bytes": whole, "least_bytes": whole}
     found = room.served(plan.case, plan.held)
     least = np.where(room.starts(plan.case, plan.held), room.least(plan.case, found).max(axis=-1), np.inf)
     return {"memory_bytes": np.asarray(found.total_bytes.max(axis=-1)), "least_bytes": least}
-
-
-def _memory(plan: Shape) -> Array:
-    """Bytes of the fullest rank of each plan."""
-    found = memory(plan.case, plan.held) if plan.case.workload.train else room.served(plan.case, plan.held)
-    return np.asarray(found.total_bytes.max(axis=-1))
 
 
 def shapes(config: Config, plans: Many) -> Iterator[tuple[NDArray[np.intp], Shape]]:

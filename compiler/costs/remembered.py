@@ -23,7 +23,7 @@ def remembered(own: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate[
     known: dict[tuple[Any, ...], T] = {}
 
     @wraps(own)
-    def asked(model: Model, *args: P.args, **kwargs: P.kwargs) -> T:
+    def asked(model: Model, /, *args: P.args, **kwargs: P.kwargs) -> T:
         if type(model) is not Model:
             return own(model, *args, **kwargs)
         if not last or last[0] is not model or len(known) > MOST:

@@ -63,9 +63,12 @@ def _loaded(start: Overrides, given: Sequence[str], load: Load, budget: Budget) 
     budget.left -= 50
     own = changed(given, start)
     try:
-        search = Search(load(own), own, load, budget)
+        config = load(own)
     except CompilerError:
         return None
+    if config.search.auto:  # its degrees are for a search to find
+        return start
+    search = Search(config, own, load, budget)
     solved = search.solved(())
     return None if solved is None else (*start, *solved)
 

@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.checks import Status
+from compiler.costs.arrays import array
 from compiler.errors import InvariantError, Problem
 from compiler.frameworks.adapter import adapter
 from compiler.pools import pool_config
 from compiler.searches import limits, none_fits, pairs
 from compiler.searches.beside import BATCH, PREFILL
 from compiler.searches.feasible import Feasible, feasible
+from compiler.searches.larger import larger
+from compiler.searches.none_fits import Again
 from compiler.searches.order import Figures
-from compiler.searches.pairs import Pairs
+from compiler.searches.pairs import Best, Pairs
 from compiler.searches.plans import Plans
 from compiler.searches.space import INSTANCES, NODES, Space
 from compiler.searches.watched import Watched
@@ -35,21 +38,24 @@ def of_role(space: Space, role: str) -> Space:
     return Space(own, space.fixed, vary, space.gpus)
 
 
-def compared(space: Space, tell: Callable[[float], None] = lambda _part: None) -> tuple[Feasible, Figures]:
+def compared(space: Space, again: Again, tell: Callable[[float], None]) -> tuple[Feasible, Figures]:
     """Every pair that rules and limits let pass, with the instances that are best. Raises InvariantError where there is none."""
-    fill = _pool(of_role(space, ROLES[0]), ROLES[0], lambda part: tell(part / 4))
-    step = _pool(of_role(space, ROLES[1]), ROLES[1], lambda part: tell((1 + part) / 4))
+    fill = _pool(space, ROLES[0], again, lambda part: tell(part / 4))
+    step = _pool(space, ROLES[1], again, lambda part: tell((1 + part) / 4))
     allowed, refused = _allowed(fill, step)
     found = pairs.best(*pairs.pools(fill, step), allowed, lambda part: tell((1 + part) / 2))
-    return _kept(fill[1], step, found, refused)
+    if not found.pairs.fill:
+        raise InvariantError([_none(fill, step, found, refused)])
+    return _kept(fill[1], step[1], found, refused)
 
 
-def _pool(space: Space, role: str, tell: Callable[[float], None]) -> tuple[Space, Feasible]:
-    found = feasible(space, tell)
+def _pool(space: Space, role: str, again: Again, tell: Callable[[float], None]) -> tuple[Space, Feasible]:
+    own = of_role(space, role)
+    found = feasible(own, tell)
     if not len(found.plans):
-        error = none_fits.error(space, found)
+        error = none_fits.error(own, found, lambda overrides, out: of_role(again(overrides, out), role))
         raise type(error)(problem.of(role) for problem in error.problems)
-    return space, found
+    return own, found
 
 
 def _allowed(fill: tuple[Space, Feasible], step: tuple[Space, Feasible]) -> tuple[NDArray[np.bool_], dict[str, int]]:
@@ -84,43 +90,50 @@ def _allowed(fill: tuple[Space, Feasible], step: tuple[Space, Feasible]) -> tupl
             return allowed, dict(refused)
 
 
-def _kept(
-    fill: Feasible, step: tuple[Space, Feasible], found: Pairs, refused: dict[str, int]
-) -> tuple[Feasible, Figures]:
-    """The pairs as plans: those that decode, with those that prefill beside them. Raises InvariantError where there is none."""
-    space, second = step
-    if not sum(map(len, found.fill)):
-        raise InvariantError([_none(space, fill, second, found, refused)])
-    at, beside = np.concatenate(found.step), np.concatenate(found.fill)
-    count = [np.concatenate([getattr(each, name) for each in found.counts]) for name in ("prefill", "decode", "nodes")]
-    first, other = fill.plans.take(beside), second.plans.take(at)
+def _kept(fill: Feasible, step: Feasible, found: Best, refused: dict[str, int]) -> tuple[Feasible, Figures]:
+    """The pairs as plans, with how many each rule and limit takes away."""
+    gone = {f"prefill.{name}": number * step.considered for name, number in fill.refused.items()}
+    gone |= {f"decode.{name}": number * len(fill.plans) for name, number in step.refused.items()}
+    gone |= refused | found.refused
+    tight = min((one for one in (fill.tight, step.tight) if one), key=lambda one: one[1], default=None)
+    plans, figures = _plans(fill, step, found.pairs)
+    return Feasible(plans, {}, fill.considered * step.considered, gone, tight), figures
+
+
+def _plans(fill: Feasible, step: Feasible, found: Pairs) -> tuple[Plans, Figures]:
+    """Those that decode, with those that prefill beside them."""
+    first, other = fill.plans.take(np.concatenate(found.fill)), step.plans.take(np.concatenate(found.step))
     chosen = {**other.chosen, **{name: first.chosen[key] for key, name in PREFILL.items() if key != INSTANCES}}
-    for key, values in zip((PREFILL[INSTANCES], INSTANCES, NODES), count, strict=True):
-        chosen[key] = values.astype(np.int32)
-    gone = {f"prefill.{name}": number * second.considered for name, number in fill.refused.items()}
-    gone |= {f"decode.{name}": number * len(fill.plans) for name, number in second.refused.items()}
-    gone |= refused | {f"search.{name}": number for name, (number, _) in found.missed.items()}
-    gone |= {"hardware.nodes": found.no_room} if found.no_room else {}
-    tight = min((one for one in (fill.tight, second.tight) if one), key=lambda one: one[1], default=None)
+    for key, name in ((PREFILL[INSTANCES], "prefill"), (INSTANCES, "decode"), (NODES, "nodes")):
+        chosen[key] = np.concatenate([getattr(each, name) for each in found.counts]).astype(np.int32)
     figures = Figures(**{name: np.concatenate([getattr(each, name) for each in found.figures]) for name in FIGURES})
-    plans = Plans(chosen, other.values)
-    return Feasible(plans, {}, fill.considered * second.considered, gone, tight, other), figures
+    return Plans(chosen, other.values), figures
 
 
-def _none(space: Space, fill: Feasible, step: Feasible, found: Pairs, refused: Mapping[str, int]) -> Problem:
-    """Why no pair is left: the last limit, the rules between pools, or the cluster's size."""
-    if found.missed:
-        name = list(found.missed)[-1]
-        near = np.full(sum(number for number, _ in found.missed.values()), found.missed[name][1])
-        return limits.missed(space, name, -near if name == "requests_per_s" else near)
-    least = [int(each.plans.column("world_size").min()) for each in (fill, step)]
-    if refused and sum(refused.values()) == len(fill.plans) * len(step.plans):
+def _none(
+    fill: tuple[Space, Feasible], step: tuple[Space, Feasible], found: Best, refused: Mapping[str, int]
+) -> Problem:
+    """Why no pair is left: limits, the load, the rules between pools, or the cluster's size."""
+    space, both = step[0], (fill[1], step[1])
+    if found.near.fill:
+        return _missed(space, *_plans(*both, found.near), sum(found.refused.values()))
+    if refused and sum(refused.values()) == len(both[0].plans) * len(both[1].plans):
         return Problem(
             f"search.pools: no plan that prefills goes with one that decodes: {', '.join(refused)} refuse all of them",
             "write search.pools=together",
         )
+    least = [int(each.plans.column("world_size").min()) for each in both]
+    wider = larger(space, sum(-(-size // space.config.hardware.node.gpus) for size in least))
     return Problem(
         f"search.pools: the smallest servers that prefill take {least[0]} GPUs and those that decode {least[1]}, and there are {space.gpus}",
-        f"write hardware.nodes={-(-least[0] // space.config.hardware.node.gpus) - (-least[1] // space.config.hardware.node.gpus)}, or "
-        "search.pools=together",
+        f"write {wider}, or search.pools=together" if wider else "write search.pools=together",
     )
+
+
+def _missed(space: Space, plans: Plans, whole: Figures, count: int) -> Problem:
+    """Of `count` pairs the nearest ones: they miss a limit, or where they keep all of them the load."""
+    load, keeps = space.config.search.requests_per_s, limits.far(space.config, whole) <= 1
+    if load is None or not keeps.any():
+        return limits.missed(space, plans, whole, count)
+    enough = np.ceil(load / whole.requests_per_s) * array(plans.chosen[NODES])  # so many times the same pair
+    return limits.beyond(space, load, whole.take(keeps), enough[keeps])

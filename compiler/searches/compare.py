@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,59 +14,41 @@ from compiler.errors import InvariantError, Problem
 from compiler.searches import apart, none_fits
 from compiler.searches.feasible import Feasible, feasible
 from compiler.searches.limits import kept
+from compiler.searches.none_fits import Again
+from compiler.searches.opened import Load, again, spaces, word
 from compiler.searches.order import Figures
 from compiler.searches.plans import Plans
 from compiler.searches.space import SPACE, Space
 from compiler.specs.config import Config
-from compiler.specs.workload import ROLES
 
-Load = Callable[[Sequence[str]], Config]
-"""Overrides -> the configuration that they make."""
-
-POOLS = tuple(f"workload.pools.{role}.instances=1" for role in ROLES)
-"""What is loaded with the user's own overrides for a configuration of pools."""
-
-
-def configured(config: Config, given: Sequence[str], load: Load) -> Iterator[tuple[Config, Config | None]]:
-    """Of each framework its configuration, and that of its pools where servers apart are asked for."""
-    names = config.search.frameworks
-    for name in names or [config.framework.name]:
-        own = [item for item in given if names and item.partition("=")[0].lstrip("+") not in ("framework", FRAMEWORKS)]
-        own = [*own, f"framework={name}"] if names else list(given)
-        pooled = load([*own, *POOLS]) if config.search.pools != "together" else None
-        yield (load(own) if names else config), pooled
-
-
-FRAMEWORKS = "search.frameworks"
 Tell = Callable[[float], None]
 
 
-def costed(space: Space, tell: Tell = lambda _part: None) -> tuple[Feasible, Figures]:
+def costed(space: Space, again: Again, tell: Tell) -> tuple[Feasible, Figures]:
     """What is feasible in one of them; `tell` hears what part of it is done. Raises InvariantError where nothing is, and ConfigError."""
     if space.config.workload.pools is not None:
-        return apart.compared(space, tell)
+        return apart.compared(space, again, tell)
     found = feasible(space, tell)
     if not len(found.plans):
-        raise none_fits.error(space, found)
+        raise none_fits.error(space, found, again)
     return kept(space, found)
 
 
-def word(space: Space) -> str:
-    """What tells it from the others."""
-    pooled = space.config.workload.pools is not None
-    return f"framework={space.config.framework.name} search.pools={'apart' if pooled else 'together'}"
-
-
-def all_of(spaces: Sequence[Space], tell: Tell = lambda _part: None) -> tuple[Space, Feasible, Figures]:
-    """Everything that is feasible in any of them, as one. Raises InvariantError where nothing is, and ConfigError."""
-    if len(spaces) == 1:
-        return (spaces[0], *costed(spaces[0], tell))
+def all_of(config: Config, given: Sequence[str], load: Load, tell: Tell) -> tuple[Space, Feasible, Figures]:
+    """Everything that is feasible in any space that a configuration leaves open, as one. Raises InvariantError where nothing is, and
+    ConfigError.
+    """
+    each = list(spaces(config, given, load))
+    if len(each) == 1:
+        return (each[0], *costed(each[0], partial(again, given, load, each[0]), tell))
     found, problems = list[tuple[int, Feasible, Figures]](), list[Problem]()
-    for at, space in enumerate(spaces):
+    for at, space in enumerate(each):
         try:
-            found.append((at, *costed(space, lambda part, at=at: tell((at + part) / len(spaces)))))
+            own = costed(space, partial(again, given, load, space), partial(_part, tell, at, len(each)))
         except InvariantError as error:
             problems += [problem.of(word(space)) for problem in error.problems]
+        else:
+            found.append((at, *own))
     if not found:
         raise InvariantError(problems)
     plans = together([(at, one.plans) for at, one, _ in found])
@@ -74,7 +57,12 @@ def all_of(spaces: Sequence[Space], tell: Tell = lambda _part: None) -> tuple[Sp
     for _, one, _ in found:
         refused |= {name: refused.get(name, 0) + count for name, count in one.refused.items()}
     figures = {name: np.concatenate([vars(own)[name] for *_, own in found]) for name in vars(found[0][2])}
-    return replace(spaces[0], spaces=tuple(spaces)), Feasible(plans, {}, considered, refused, tight), Figures(**figures)
+    return replace(each[0], spaces=tuple(each)), Feasible(plans, {}, considered, refused, tight), Figures(**figures)
+
+
+def _part(tell: Tell, at: int, count: int, part: float) -> None:
+    """Of one of several, as a part of them all."""
+    tell((at + part) / count)
 
 
 def together(parts: Sequence[tuple[int, Plans]]) -> Plans:

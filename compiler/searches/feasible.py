@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from compiler.checks import Check, check
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import Calibration
+from compiler.costs.many import Many
 from compiler.costs.project import held, project
 from compiler.costs.uncertainty import Uncertainty
 from compiler.errors import CompilerError
@@ -32,8 +33,8 @@ NEVER = ("compiler.invariants.units",)
 HELD = ("expert_grid",)
 """Rules that every plan of a space keeps: it takes ep and etp that divide a stage."""
 
-CHEAPEST = {"workload.recompute": "full", "workload.micro_batch_size": 1}
-"""What takes the least memory of a training plan, whatever else it chooses."""
+CHEAPEST = {"workload.recompute": "full", "workload.micro_batch_size": 1, "workload.schedule": "1f1b"}
+"""What takes the least memory of a training plan; where other keys are varied too, nobody knows before."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,13 @@ class Feasible:
     raised: CompilerError | None = None
 
 
-def rules(config: Config) -> list[Rule]:
-    """Every declared rule, the framework's own last, and whether the two grids agree."""
+def rules(config: Config, varied: Collection[str] = ()) -> list[Rule]:
+    """Every declared rule, the framework's own last, and whether the two grids agree, for a space with these keys `varied`."""
     found = [rule for rule in registry.declared.rules() if rule.__module__ not in NEVER and rule.__name__ not in HELD]
     found.sort(key=lambda rule: rule.__module__.endswith(".framework"))
     own = type(adapter(config.framework.name)).grids is Adapter.grids
-    return found if own and config.parallel.order == DEFAULT_ORDER else [*found, _agree]
+    usual = config.parallel.order == DEFAULT_ORDER and "parallel.order" not in varied
+    return found if own and usual else [*found, _agree]
 
 
 def _agree(config: Config) -> Iterator[Check]:
@@ -71,7 +73,7 @@ def _agree(config: Config) -> Iterator[Check]:
 def feasible(space: Space, tell: Callable[[float], None] = lambda _part: None) -> Feasible:
     """Those of a space; `tell` hears what part of them is costed."""
     asked, combinations = Asked(space), len(space.combinations())
-    plans, more = space.grids(), rules(space.config)
+    plans, more = space.grids(), rules(space.config, space.vary)
     before, each = plans, space.stagings(plans) * combinations
     known: dict[str, Any] = {"considered": int(each.sum()), "refused": asked.refused}
     plans, more = asked.passing(plans, more, each)
@@ -80,7 +82,7 @@ def feasible(space: Space, tell: Callable[[float], None] = lambda _part: None) -
         plans, more = asked.passing(plans, more, combinations)
     uncertain = timed_by(space.config)[1]
     tight = None
-    if len(plans) and space.config.workload.train and any(key in space.vary for key in CHEAPEST):
+    if len(plans) and space.config.workload.train and space.varied() and {*dict(space.varied())} <= {*CHEAPEST}:
         small = cheapest(space)
         fits, tight = _fits(small, plans, costs.every(small, plans, held), uncertain, asked, combinations)
         before, plans = plans, plans.take(fits)
@@ -91,8 +93,7 @@ def feasible(space: Space, tell: Callable[[float], None] = lambda _part: None) -
             plans, more = asked.passing(plans, more, combinations)
     if not len(plans):
         return Feasible(plans, {}, **known, tight=tight, last=before, raised=asked.raised)
-    timed = _timed()
-    found = costs.every(space, plans, lambda config, many: project(config, many, timed(config)), tell)
+    found = costs.every(space, plans, _projected(), tell)
     fits, near = _fits(space, plans, found, uncertain, asked, 1)
     tight = min((one for one in (tight, near) if one), key=lambda one: one[1], default=None)
     known_time = np.isfinite(found["step_time_s" if space.config.workload.train else "requests_per_s"])
@@ -103,17 +104,17 @@ def feasible(space: Space, tell: Callable[[float], None] = lambda _part: None) -
     return Feasible(plans.take(good), kept, **known, tight=tight, last=before)
 
 
-def _timed() -> Callable[[Config], Calibration]:
-    """Curves and constants, looked up once for all that differ in other keys."""
-    found = dict[tuple[Any, ...], tuple[Config, Calibration]]()
+def _projected() -> Callable[[Config, Many], Mapping[str, Array]]:
+    """Costs by the curves of each precision, the one key that is varied and that these hang on."""
+    curves: dict[str, Calibration] = {}
 
-    def timed(config: Config) -> Calibration:
-        key = (id(config.hardware), id(config.framework), config.workload.precision)
-        if key not in found:
-            found[key] = config, timed_by(config)[0]  # the configuration is kept, and with it what the ids are of
-        return found[key][1]
+    def costed(config: Config, many: Many) -> Mapping[str, Array]:
+        precision = str(config.workload.precision)
+        if precision not in curves:
+            curves[precision] = timed_by(config)[0]
+        return project(config, many, curves[precision])
 
-    return timed
+    return costed
 
 
 def cheapest(space: Space) -> Space:

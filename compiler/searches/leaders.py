@@ -15,29 +15,28 @@ from compiler.passes import timed_by
 from compiler.pools import pool_config
 from compiler.searches import beside
 from compiler.searches.costs import alike
+from compiler.searches.order import Figures, ordered, scores
 from compiler.searches.plans import Index, Plans
-from compiler.searches.space import INSTANCES, NODES, Space
+from compiler.searches.space import INSTANCES, NODES, SPACE, Space
 from compiler.specs.config import Config
 from compiler.specs.workload import ROLES
 
-CLOSED = 0.03
+CLOSED = 0.02
 """How far the closed form of a pipeline's waits may be from its replay, as a part of a step (tests/test_costs_replay.py)."""
 
 MOST = 24
 """Plans that are replayed at most."""
 
+GRIDS = ("tp", "cp", "pp", "adp", "ep", "etp")
+"""Degrees; plans that agree on them differ in what is varied beside them."""
+
 
 @dataclass(frozen=True)
 class Leader:
-    """One of the first plans: what it chooses, and its projection as `plan.json` has it."""
+    """The best plan of its degrees: its place from 0 on, and its projection as `plan.json` has it."""
 
     at: int
-    config: Config
     projection: Mapping[str, Any]
-
-    @property
-    def step_time_s(self) -> float:
-        return float(self.projection["train"]["step_time_s"])
 
 
 def configured(space: Space, plans: Plans, at: int) -> Config:
@@ -54,33 +53,39 @@ def configured(space: Space, plans: Plans, at: int) -> Config:
     )
 
 
-def leaders(space: Space, plans: Plans, order: Index, step_time_s: Any, top: int) -> list[Leader]:
-    """The first `top` of the order. In training the first are timed until no other one can be among them, and ordered again."""
-    train, found = space.config.workload.train, list[Leader]()
-    for place, at in enumerate(order.tolist()):
-        if place >= max(top, MOST if train else top):
-            break
-        if train and place >= top:
-            worst = sorted(one.step_time_s for one in found)[top - 1]
-            if step_time_s[at] * (1 - CLOSED) > worst:
-                break
-        config = configured(space, plans, at)
-        found.append(Leader(at, config, _projection(config)))
-    if train:
-        found.sort(key=lambda one: float(f"{one.step_time_s:.9g}"))
+def leaders(space: Space, plans: Plans, top: int) -> tuple[Leader, ...]:
+    """The best plan of each of the `top` best degrees, of plans that stand the best first; those of a framework or of pools are others."""
+    keys = [key for key in (*GRIDS, *(beside.PREFILL[key] for key in GRIDS), SPACE) if key in plans.chosen]
+    first = sorted(int(kind[0]) for kind in plans.kinds(np.arange(len(plans)), keys))[:top]
+    return tuple(Leader(at, projection(configured(space, plans, at))) for at in first)
+
+
+def projection(config: Config) -> Mapping[str, Any]:
+    """As `plan.json` has it; of pools the phase that each serves."""
+    if config.workload.pools is not None:
+        return {"serve": {role: projection(pool_config(config, role))["serve"][role] for role in ROLES}}
+    found: Mapping[str, Any] = cost(lay_out(config), *timed_by(config)).to_dict()["projection"]
     return found
 
 
-def _projection(config: Config) -> Mapping[str, Any]:
-    """As `plan.json` has it."""
-    if config.workload.pools is None:
-        alone: Mapping[str, Any] = cost(lay_out(config), *timed_by(config)).to_dict()["projection"]
-        return alone
-    each = {role: _projection(pool_config(config, role))["serve"][role] for role in ROLES}
-    return {"serve": each}
-
-
-def reordered(order: Index, found: list[Leader]) -> Index:
-    """The order with those that were timed in the order of their own times."""
-    first = [one.at for one in found]
-    return np.array([*first, *(at for at in order.tolist() if at not in set(first))], dtype=np.intp)
+def replayed(space: Space, plans: Plans, order: Index, found: Figures) -> tuple[Index, Figures]:
+    """In training the first plans of an order are timed by themselves, until no other one can be the best, and ordered again: the order,
+    and figures with their times.
+    """
+    if not space.config.workload.train:
+        return order, found
+    first = order[:MOST]
+    near, best = found.take(first), np.inf
+    steps = near.step_time_s.copy()
+    hope = scores(space.config, near.timed(steps * (1 - CLOSED)))[0]
+    for place, at in enumerate(first.tolist()):
+        if hope[place] > best:
+            first = first[:place]
+            break
+        steps[place] = projection(configured(space, plans, at))["train"]["step_time_s"]
+        best = min(best, float(scores(space.config, near.timed(steps))[0][place]))
+    times = found.step_time_s.copy()
+    times[first] = steps[: len(first)]
+    exact = found.timed(times)
+    again = first[ordered(space.config, plans.take(first), exact.take(first))]
+    return np.concatenate([again, order[len(first) :]]), exact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,15 @@ SIMPLEST = ("pp", "vpp", STAGES, "cp", "tp", "etp", "ep")
 
 @dataclass(frozen=True)
 class Figures:
-    """Of plans, one each: GPUs of all instances; seconds of a step, or what clients see; and rates of the whole. nan where a plan has none."""
+    """Of plans, one each: GPUs of all instances; seconds of a step, or what clients see (to the first token, of each further one, of a
+    whole request); and rates of the whole. nan where a plan has none.
+    """
 
     gpus: Array
     step_time_s: Array
     ttft_s: Array
     tpot_s: Array
+    request_s: Array
     requests_per_s: Array
     tokens_per_s: Array
     memory_bytes: Array
@@ -39,9 +43,9 @@ class Figures:
     def take(self, index: Index | NDArray[np.bool_]) -> Figures:
         return Figures(**{name: values[index] for name, values in vars(self).items()})
 
-    def request_s(self, output_length: int) -> Array:
-        """A whole request, from its first token to its last."""
-        return self.ttft_s + self.tpot_s * (output_length - 1)
+    def timed(self, step_time_s: Array) -> Figures:
+        """The same at other times of a step."""
+        return replace(self, step_time_s=step_time_s, tokens_per_s=self.tokens_per_s * self.step_time_s / step_time_s)
 
 
 def figures(config: Config, plans: Plans, costs: Mapping[str, Array]) -> Figures:
@@ -49,13 +53,14 @@ def figures(config: Config, plans: Plans, costs: Mapping[str, Array]) -> Figures
     gpus = array(plans.column("world_size") * plans.chosen[INSTANCES])
     none = np.full(len(plans), np.nan)
     if config.workload.train:
-        batch = of(config, plans, "workload.global_batch_size") * config.framework.instances
-        rate = batch * config.workload.longest / costs["step_time_s"]
-        return Figures(gpus, costs["step_time_s"], none, none, none, rate, costs["memory_bytes"])
+        tokens = of(config, plans, "workload.global_batch_size") * of(config, plans, "workload.sequence_length")
+        rate = tokens * config.framework.instances / costs["step_time_s"]
+        return Figures(gpus, costs["step_time_s"], none, none, none, none, rate, costs["memory_bytes"])
     requests = costs["requests_per_s"] * plans.chosen[INSTANCES]
+    answer = of(config, plans, "workload.output_length")
     first, each = costs["seen_ttft_s"], costs["seen_tpot_s"]
-    tokens = requests * of(config, plans, "workload.output_length")
-    return Figures(gpus, none, first, each, requests, tokens, costs["memory_bytes"])
+    whole = first + each * (answer - 1)
+    return Figures(gpus, none, first, each, whole, requests, requests * answer, costs["memory_bytes"])
 
 
 def of(config: Config, plans: Plans, key: str) -> Array:
@@ -72,17 +77,10 @@ def objective(config: Config) -> str:
 
 def scores(config: Config, found: Figures) -> list[Array]:
     """What decides, the first thing first; less is better."""
-    train, output = config.workload.train, config.workload.output_length
-    wait = found.step_time_s if train else found.request_s(output)
+    wait = found.step_time_s if config.workload.train else found.request_s
     rate = -found.tokens_per_s
-    kind = objective(config)
-    if kind == "gpus":
-        return [found.gpus, rate]
-    if kind == "latency":
-        return [wait, rate, found.gpus]
-    if kind == "step_time":
-        return [found.step_time_s if train else wait, found.gpus]
-    return [rate, found.gpus, wait]
+    by = {"gpus": [found.gpus, rate, wait], "latency": [wait, rate, found.gpus], "step_time": [wait, rate, found.gpus]}
+    return by.get(objective(config), [rate, found.gpus, wait])
 
 
 def ordered(config: Config, plans: Plans, found: Figures) -> Index:

@@ -17,7 +17,7 @@ from compiler.searches.feasible import Feasible
 from compiler.searches.order import Figures, objective, scores, settled
 from compiler.searches.plans import Index
 from compiler.searches.room import Counts, counts
-from compiler.searches.space import Space
+from compiler.searches.space import NODES, Space
 from compiler.specs.config import Config
 
 WAITS = ("latency", "step_time")
@@ -56,25 +56,31 @@ def pools(fill: tuple[Space, Feasible], step: tuple[Space, Feasible]) -> tuple[P
 
 @dataclass
 class Pairs:
-    """Of each pair that keeps the limits: indices of its plans, the best numbers of instances, and what they do; `missed`: how many pairs
-    each limit takes away first, and the least (of a load the most) that any of them comes to.
-    """
+    """Indices of plans of both pools, numbers of their instances, and what they do."""
 
     fill: list[Index] = field(default_factory=list)
     step: list[Index] = field(default_factory=list)
     counts: list[Counts] = field(default_factory=list)
     figures: list[Figures] = field(default_factory=list)
-    missed: dict[str, tuple[int, float]] = field(default_factory=dict)
-    no_room: int = 0
-
-    def miss(self, name: str, pairs: int, near: float) -> None:
-        before, nearest = self.missed.get(name, (0, near))
-        self.missed[name] = before + pairs, min(nearest, near)
 
 
-def best(fill: Pool, step: Pool, allowed: NDArray[np.bool_], tell: Callable[[float], None]) -> Pairs:
+@dataclass
+class Best:
+    """Pairs that keep the limits, each with the instances that are best; the nearest of those that do not; and how many pairs the room
+    and each limit take away first.
+    """
+
+    pairs: Pairs = field(default_factory=Pairs)
+    near: Pairs = field(default_factory=Pairs)
+    refused: dict[str, int] = field(default_factory=dict)
+
+    def refuse(self, name: str, count: int) -> None:
+        self.refused[name] = self.refused.get(name, 0) + count
+
+
+def best(fill: Pool, step: Pool, allowed: NDArray[np.bool_], tell: Callable[[float], None]) -> Best:
     """Of all pairs that rules allow, shape [prefill, decode]; `tell` hears what part of them is done."""
-    space, found = step.space, Pairs()
+    space, found = step.space, Best()
     by, room = timed_by(space.config)[0], dict[tuple[int, int], Counts]()
     for at, row in enumerate(allowed):
         tell(at / len(allowed))
@@ -86,29 +92,38 @@ def best(fill: Pool, step: Pool, allowed: NDArray[np.bool_], tell: Callable[[flo
             if len(room[key]):
                 _choose(found, fill, step, at, index, room[key], by)
             else:
-                found.no_room += len(index)
+                found.refuse(NODES, len(index))
     return found
 
 
-def _choose(found: Pairs, fill: Pool, step: Pool, at: int, index: Index, room: Counts, by: Calibration) -> None:
+def _choose(found: Best, fill: Pool, step: Pool, at: int, index: Index, room: Counts, by: Calibration) -> None:
     """Add the pairs of one plan that prefills with those at `index` that decode."""
     config = step.space.config
     waits = any(limits.asked(config)) or objective(config) in WAITS
     every = _figures(fill, step, at, index, room, by if waits else None)
     good = np.ones(every.tokens_per_s.shape, dtype=bool)
-    for name, values, limit in _limits(config, every):
-        keeps = good & (values <= limit)
-        lost = good.any(axis=1) & ~keeps.any(axis=1)
+    for name, keeps in _limits(config, every):
+        lost = good.any(axis=1) & ~(good & keeps).any(axis=1)
         if lost.any():
-            found.miss(name, int(lost.sum()), float(np.where(good, values, np.inf)[lost].min()))
-        good = keeps
+            found.refuse(f"search.{name}", int(lost.sum()))
+        good &= keeps
     rows = np.flatnonzero(good.any(axis=1))
-    chosen = _first(scores(config, every)[: 3 if waits else 2], good)[rows]
-    each = Counts(room.prefill[chosen], room.decode[chosen], room.nodes[chosen])
-    column = Counts(*(values[:, None] for values in (each.prefill, each.decode, each.nodes)))
-    figures = _figures(fill, step, at, index[rows], column, by)
-    found.fill.append(np.full(len(rows), at))
-    found.step.append(index[rows])
+    if len(rows):
+        chosen = _first(scores(config, every)[: 3 if waits else 2], good)[rows]
+        _add(found.pairs, fill, step, at, index[rows], room.take(chosen), by)
+    else:
+        over = np.maximum(limits.far(config, every), 1)
+        nearest = np.lexsort([-every.requests_per_s.ravel(), over.ravel()])[:1]
+        row, count = np.unravel_index(nearest, over.shape)
+        _add(found.near, fill, step, at, index[row], room.take(count), by)
+
+
+def _add(found: Pairs, fill: Pool, step: Pool, at: int, index: Index, each: Counts, by: Calibration) -> None:
+    """Add pairs of one plan that prefills, each with its numbers of instances."""
+    column = Counts(*(values[:, None] for values in vars(each).values()))
+    figures = _figures(fill, step, at, index, column, by)
+    found.fill.append(np.full(len(index), at))
+    found.step.append(index)
     found.counts.append(each)
     found.figures.append(Figures(**{name: values.ravel() for name, values in vars(figures).items()}))
 
@@ -125,15 +140,16 @@ def _figures(fill: Pool, step: Pool, at: int, index: Index, each: Counts, by: Ca
         own = {name: values[index, None] for name, values in step.brings.items()}
         clients = seen(fill.fill(at), own, each.prefill, each.decode, by)
         first, token = clients.ttft_s + 0 * rate, clients.tpot_s + 0 * rate
-    return Figures(gpus, none, first, token, rate, rate * config.workload.output_length, used + 0 * rate)
+    answer = config.workload.output_length
+    return Figures(gpus, none, first, token, first + token * (answer - 1), rate, rate * answer, used + 0 * rate)
 
 
-def _limits(config: Config, found: Figures) -> Iterator[tuple[str, Array, float]]:
-    """Each limit with what it is held against; of the load that is negative, as more is better."""
+def _limits(config: Config, found: Figures) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Each limit with those that keep it."""
     for name, limit in limits.asked(config):
-        yield name, limits.seen(config, found, name), limit
+        yield name, getattr(found, name) <= limit
     if config.search.requests_per_s is not None:
-        yield "requests_per_s", -found.requests_per_s, -config.search.requests_per_s
+        yield limits.LOAD, found.requests_per_s >= config.search.requests_per_s
 
 
 def _first(scores: Sequence[Array], good: NDArray[np.bool_]) -> Index:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.cluster.share import Share, split
 from compiler.costs.arrays import Array, array
@@ -20,6 +21,9 @@ class Counts:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def take(self, index: NDArray[np.intp]) -> Counts:
+        return Counts(*(values[index] for values in vars(self).values()))
 
 
 def counts(hardware: Hardware, gpus: int, prefill: int, decode: int) -> Counts:

@@ -87,14 +87,14 @@ class Space:
 
     def _of(self, size: int) -> Iterator[tuple[int, ...]]:
         """tp, cp, pp, adp, ep, etp of `size` ranks."""
-        moe = self.config.model.moe
+        moe, alone = self.config.model.moe, {self.fixed.get("ep", 1), self.fixed.get("etp", 1)} == {1}
         for tp in self._open("tp", divisors(size)):
             for cp in self._open("cp", divisors(size // tp)):
                 for pp in self._open("pp", divisors(size // (tp * cp))):
                     adp = size // (tp * cp * pp)
                     if self.fixed.get("adp", adp) != adp:
                         continue
-                    for ep, etp in self._experts(tp * cp * adp) if moe else [(1, 1)]:
+                    for ep, etp in self._experts(tp * cp * adp) if moe else [(1, 1)] * alone:
                         if self.fixed.get("dp", 0) in (0, adp / ep):
                             yield tp, cp, pp, adp, ep, etp
 

@@ -14,6 +14,7 @@ from compiler.searches import typed
 from compiler.searches.beside import PREFILL
 from compiler.searches.find import Found, framework, row
 from compiler.searches.leaders import Leader
+from compiler.searches.limits import CLIENTS, LOAD
 from compiler.searches.space import SPACE, STAGES, VPP
 from compiler.searches.watched import DEGREES
 from compiler.words import figures
@@ -30,6 +31,7 @@ DIFFERS = 0.01
 def document(found: Found) -> dict[str, Any]:
     """The dictionary of `summary.json`."""
     space, asked = found.space, found.asked
+    stages = space.config.parallel.stages
     contents = {
         "schema": SCHEMA,
         "objective": found.objective,
@@ -37,9 +39,10 @@ def document(found: Found) -> dict[str, Any]:
         "space": {
             "gpus": space.gpus,
             "plans": asked.considered,
-            "fixed": dict(space.fixed),
+            "fixed": dict(space.fixed) | ({} if stages is None else {STAGES: stages}),
             "varied": {key: list(values) for key, values in space.varied()},
             "feasible": len(found.plans),
+            "memory_bytes": space.config.hardware.gpu.memory_bytes,
         },
         "refused": dict(sorted(asked.refused.items(), key=lambda item: (-item[1], item[0]))),
         "best": {
@@ -51,7 +54,7 @@ def document(found: Found) -> dict[str, Any]:
         "tied": found.tied,
         "leaders": [
             {**row(found, one.at), "differs": differs(found.leaders[0], one), "overrides": list(choice(found, one.at))}
-            for one in found.leaders[: space.config.search.top]
+            for one in found.leaders
         ],
         "front": [row(found, int(at)) for at in np.flatnonzero(found.pareto)[:MOST]],
         "by_value": by_value(found),
@@ -68,8 +71,7 @@ def choice(found: Found, at: int) -> list[str]:
 
 def limits(found: Found) -> dict[str, float]:
     search = found.space.config.search
-    names = ("ttft_s", "tpot_s", "request_s", "requests_per_s")
-    return {name: value for name in names if (value := getattr(search, name)) is not None}
+    return {name: value for name in (*CLIENTS, LOAD) if (value := getattr(search, name)) is not None}
 
 
 def by_value(found: Found) -> dict[str, list[dict[str, Any]]]:
@@ -148,3 +150,8 @@ NAMES = {STAGES: "stages", VPP: "vpp"}
 def named(key: str) -> str:
     """A key as the head of a column."""
     return NAMES.get(key, f"{'prefill ' * (key in PREFILL.values())}{key.rpartition('.')[2]}")
+
+
+def beside(contents: Mapping[str, Any]) -> list[str]:
+    """Keys of a row that tell plans of the same degrees from each other: the framework where there are several, and what is varied."""
+    return [*["framework"] * ("framework" in contents["best"]), *contents["space"]["varied"]]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from compiler.fixes.change import key, written
 from compiler.searches import beside
 from compiler.searches.plans import Plans
 from compiler.searches.space import INSTANCES, NODES, STAGES, VPP, Space
@@ -32,38 +32,23 @@ def _choice(space: Space, plans: Plans, at: int) -> Iterator[str]:
     if several:
         yield f"framework={space.config.framework.name}"
     if beside.paired(plans, at):
-        yield from (f"{key}={value}" for key, value in beside.overrides(space, plans, at))
+        yield from (f"{name}={value}" for name, value in beside.overrides(space, plans, at))
         keys = [NODES]
     else:
         yield f"parallel={degrees(space, plans, at).name}"
         stages = space.stages(plans, at)
         if stages is not None and space.config.parallel.stages is None:
             yield f"{STAGES}={written(stages)}"
-        keys = [*(key for key, _ in space.varied()), INSTANCES, NODES]
-    for key in keys:
-        value = plans.value(key, at)
-        if value != current(space.config, key):
-            yield f"{key}={written(value)}"
+        keys = [*(name for name, _ in space.varied()), INSTANCES, NODES]
+    for name in keys:
+        value = plans.value(name, at)
+        if value != current(space.config, name):
+            yield f"{name}={written(value)}"
 
 
 def overrides(space: Space, given: Sequence[str], plans: Plans, at: int) -> list[str]:
     """The user's own, with the plan's in the place of the search."""
     chosen = choice(space, plans, at)
-    again = (
-        {item.partition("=")[0] for item in chosen}
-        | {f"parallel.{name}" for name in (*DEGREES, "dp")}
-        | {"parallel", VPP}
-    )
-    kept = [
-        item
-        for item in given
-        if (key := item.partition("=")[0].lstrip("+~")) not in again and not key.startswith("search")
-    ]
+    again = {*map(key, chosen), *(f"parallel.{name}" for name in (*DEGREES, "dp")), "parallel", VPP}
+    kept = [item for item in given if key(item) not in again and not key(item).startswith("search")]
     return [*kept, *chosen]
-
-
-def written(value: Any) -> str:
-    """A value as an override has it."""
-    if isinstance(value, bool) or value is None:
-        return str(value).lower().replace("none", "null")
-    return str(value).replace(" ", "").replace("'", "") if isinstance(value, (list, tuple)) else str(value)

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.costs.project import held
+from compiler.costs.project import project
+from compiler.passes import timed_by
 from compiler.searches import costs, typed
 from compiler.searches.beside import PREFILL
-from compiler.searches.feasible import rules
+from compiler.searches.feasible import bytes_of, rules
 from compiler.searches.find import Found
+from compiler.searches.limits import CLIENTS, broken
+from compiler.searches.order import figures
 from compiler.searches.plans import Index, Plans
 from compiler.searches.rules import Asked
 from compiler.searches.space import Space
 from compiler.searches.vary import current
-from compiler.words import gigabytes
+from compiler.words import gigabytes, number, seconds
 
 PLAIN = {"tp": 1, "cp": 1, "pp": 1, "ep": 1, "etp": 1}
 """Every GPU has the whole model."""
@@ -47,20 +50,32 @@ def _missing(space: Space, what: str) -> dict[str, Any]:
     plans = plans.take(plans.chosen["vpp"] == 1)
     for key, values in space.varied():
         own = current(space.config, key)
-        plans = plans.times(key, values).take(slice(None))
+        plans = plans.times(key, values)
         plans = plans.take(plans.chosen[key] == (list(values).index(own) if own in values else 0))
     found = {"what": what, "degrees": "", "rank": None, "of_best": None}
     if not len(plans):
         return found | {"says": "the degrees that are written leave it out"}
     asked, name = Asked(space), typed.degrees(space, plans, 0).name
-    left, _ = asked.passing(plans, rules(space.config))
+    left, _ = asked.passing(plans, rules(space.config, space.vary))
     if not len(left):
         return found | {"degrees": name, "says": f"refused by {', '.join(asked.refused)}"}
-    used = float(costs.every(space, plans, held)["memory_bytes"][0])
-    return found | {
-        "degrees": name,
-        "says": f"does not fit: {gigabytes(used)} of {gigabytes(space.config.hardware.gpu.memory_bytes)} a GPU",
-    }
+    return found | {"degrees": name, "says": _lacks(space, left)}
+
+
+def _lacks(space: Space, plan: Plans) -> str:
+    """What a plan that every rule lets pass has against it: its memory, or what clients see of it."""
+    config, (by, known) = space.config, timed_by(space.config)
+    costed = costs.every(space, plan, lambda one, many: project(one, many, by))
+    used, capacity = float(bytes_of(config, costed, known)[0]), config.hardware.gpu.memory_bytes
+    if np.isinf(used):
+        return "does not fit: there is no room for one request"
+    if used > capacity:
+        return f"does not fit: {gigabytes(used)} of {gigabytes(capacity)} a GPU"
+    whole = figures(config, plan, costed)
+    over = [f"its {CLIENTS[name]} is {seconds(value)}" for name, value in broken(config, whole, 0).items()]
+    return "does not keep the limits: " + " and ".join(
+        over or [f"it carries {number(float(whole.requests_per_s[0]))} requests/s"]
+    )
 
 
 def _mask(plans: Plans, chosen: dict[str, int]) -> NDArray[np.bool_]:

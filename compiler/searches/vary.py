@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from compiler.errors import ConfigError, short
-from compiler.searches.space import VPP
+from compiler.config.settings import meant
+from compiler.config.valued import valued
+from compiler.errors import CompilerError, ConfigError, Problem, short
+from compiler.searches.space import INSTANCES, NODES, STAGES, VPP
+from compiler.searches.watched import DEGREES
 from compiler.specs.config import Config
 from compiler.specs.fields import rule_of
 
@@ -23,20 +27,67 @@ BATCHES = (*(1 << power for power in range(12)), *(3 << power for power in range
 SYNONYMS = {"workload.schedule": {"interleaved"}}
 """Words for what another word says too: 1f1b interleaves wherever there are several chunks."""
 
+DECIDED = {*(f"parallel.{name}" for name in (*DEGREES, "dp")), STAGES, INSTANCES, NODES} - {VPP}
+"""Keys that the search itself has an answer for."""
+
+LEFT = ("workload.kind", "workload.pools", "workload.role", "workload.assumed")
+"""Keys of the workload that say what is asked, and leave nothing to choose."""
+
+MOST_VALUES, MOST_CHOICES = 128, 1024
+"""Values of a key, and what those of all keys but the virtual stages multiply to: each is another plan for each pair of grids."""
+
 
 def varied(config: Config, written: Collection[str]) -> dict[str, Sequence[Any]]:
-    """Values of each key; one that is written on the command line stays as it is, unless `search.vary` names it too. Raises ConfigError."""
+    """Values of each key; one that is written on the command line stays as it is, unless `search.vary` names it too. Raises ConfigError
+    with all that is wrong with the keys and their values.
+    """
     asked = config.search.vary
     if asked is None:
-        keys = TRAINING if config.workload.train else SERVING
         return {
-            key: values(config, key) for key in keys if key not in written and key.rpartition(".")[2] not in written
+            key: values(config, key) for key in (TRAINING if config.workload.train else SERVING) if key not in written
         }
-    if isinstance(asked, str):
-        asked = [asked]
-    if isinstance(asked, Mapping):
-        return {str(key): _given(config, str(key), found) for key, found in asked.items()}
-    return {str(key): values(config, str(key)) for key in asked}
+    given = {asked: None} if isinstance(asked, str) else asked
+    if not isinstance(given, (Mapping, list, tuple)):
+        raise ConfigError.of(
+            f"search.vary={short(asked)} is neither a list of keys nor a mapping of them",
+            "write search.vary=[workload.recompute], or 'search.vary={workload.micro_batch_size: [1, 2]}'",
+        )
+    found, bad = dict[str, Sequence[Any]](), list[Problem]()
+    for key in given:
+        try:
+            _refuse(config, key)
+            found[key] = _given(config, key, asked[key]) if isinstance(asked, Mapping) else values(config, key)
+        except ConfigError as error:
+            bad += error.problems
+    choices = math.prod(len(own) for key, own in found.items() if key != VPP)
+    if choices > MOST_CHOICES:
+        bad.append(
+            Problem(
+                f"search.vary makes {choices:,} plans of each", f"give its keys fewer values: at most {MOST_CHOICES:,}"
+            )
+        )
+    if bad:
+        raise ConfigError(bad)
+    return found
+
+
+def _refuse(config: Config, key: Any) -> None:
+    """Raises ConfigError for what is no key, or none that a search may choose."""
+    if not isinstance(key, str):
+        raise ConfigError.of(f"search.vary names {short(key)}, which is no key", "write one as in workload.recompute")
+    if key in DECIDED:
+        raise ConfigError.of(
+            f"search.vary names {key}, which a search chooses anyway",
+            f"leave it out of search.vary, or write {key} by itself to keep it at a value",
+        )
+    if is_dataclass(current(config, key)):
+        raise ConfigError.of(f"search.vary names {key}, a section of keys", "write its keys, as in workload.recompute")
+    group = key.partition(".")[0]
+    if (group != "workload" and key not in (VPP, "parallel.order", "framework.expert_layout")) or key in LEFT:
+        raise ConfigError.of(
+            f"search.vary names {key}, which is not for a search to choose: it says what is asked, or changes no cost",
+            "leave it out of search.vary; -m sweeps over values, each a search of its own",
+        )
 
 
 def values(config: Config, key: str) -> Sequence[Any]:
@@ -62,31 +113,50 @@ def _options(config: Config, key: str) -> Iterator[Any]:
     for item in fields(node):
         if item.name == name:
             rule = rule_of(item)
-            yield from (word for word in rule.options if word not in SYNONYMS.get(key, ()))
-            if not rule.options and rule.least is not None and rule.greatest is not None and rule.greatest < 8:
+            if not str(item.type).startswith("list"):
+                yield from (word for word in rule.options if word not in SYNONYMS.get(key, ()))
+            if str(item.type) == "int" and rule.least is not None and rule.greatest is not None and rule.greatest < 8:
                 yield from range(int(rule.least), int(rule.greatest) + 1)
 
 
 def _unknown(key: str) -> Sequence[Any]:
     raise ConfigError.of(
-        f"search.vary names {key}, and has no values to try", f"write them, as in 'search.vary={{{key}: [1, 2, 4]}}'"
+        f"search.vary names {key}, and has no values to try", f"write them, as in 'search.vary={{{key}: [A, B]}}'"
     )
 
 
 def _given(config: Config, key: str, found: Any) -> Sequence[Any]:
-    current(config, key)
-    if isinstance(found, (list, tuple)) and found:
-        return tuple(found)
-    raise ConfigError.of(f"search.vary.{key}={short(found)} is no list of values", f"write {key}: [A, B]")
+    """The values of a key as overrides would have them, each once. Raises ConfigError for those that an override would be refused for."""
+    if not isinstance(found, (list, tuple)) or not 0 < len(found) <= MOST_VALUES:
+        many = (
+            f"has {len(found)} values" if isinstance(found, (list, tuple)) else f"={short(found)} is no list of values"
+        )
+        raise ConfigError.of(
+            f"search.vary.{key} {many}".replace(" =", "="), f"write {key}: [A, B], of at most {MOST_VALUES} values"
+        )
+    own, kept, bad = current(config, key), list[Any](), list[Problem]()
+    for value in found:
+        try:
+            typed = own if type(value) is type(own) and value == own else valued(config, key, value)
+        except CompilerError as error:
+            where = {
+                problem: "search.vary" if key in problem.what else f"search.vary.{key}" for problem in error.problems
+            }
+            bad += [problem.of(place) for problem, place in where.items()]
+            continue
+        kept += [] if typed in kept else [typed]
+    if bad:
+        raise ConfigError(bad)
+    return tuple(kept)
 
 
 def current(config: Config, key: str) -> Any:
     """The value of a dotted key. Raises ConfigError for none."""
     node: Any = config
-    for name in key.split(".") if key else ():
+    for name in key.split("."):
         if not is_dataclass(node) or all(item.name != name for item in fields(node)):
             raise ConfigError.of(
-                f"search.vary names {short(key)}, which is no key", "write one as in workload.recompute"
+                f"search.vary names {short(key)}, which is no key", meant(key) or "write one as in workload.recompute"
             )
         node = getattr(node, name)
     return node

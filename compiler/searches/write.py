@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from compiler.config.grammar import NAME, NAMING
-from compiler.errors import ConfigError
+from compiler.costs.arrays import Array
+from compiler.fixes.change import written
 from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import Made, write_folder
 from compiler.render.folder import manifest
 from compiler.report.html import page
 from compiler.report.markdown import markdown
 from compiler.searches import report, typed
+from compiler.searches.beside import PREFILL
 from compiler.searches.find import COLUMNS, Found, framework
+from compiler.searches.plans import Index, Plans
+from compiler.searches.space import INSTANCES, SPACE, STAGES
+from compiler.searches.watched import DEGREES
 from compiler.words import DIGITS
 
-CHUNK = 2048
+CHUNK = 16384
 """Rows of a text that is written at a time."""
+
+FIRST = ("rank", "degrees", "gpus")
+
+NAMED = (*DEGREES, INSTANCES, *PREFILL.values())
+"""Keys that a plan's name follows from."""
+
+NUMBER = f"%.{DIGITS}g"
 
 
 def write(found: Found, out: str | Path) -> tuple[Path, Path]:
-    """Write both and return their paths: of the plan, and of the search. Raises WriteError and ConfigError."""
-    folder(found, out)  # a bad name leaves nothing behind
+    """Write both and return their paths: of the plan, and of the search. Raises WriteError."""
     return found.best.write(out), write_search(found, out)
 
 
 def write_search(found: Found, out: str | Path) -> Path:
     """Write the search alone."""
-    target = folder(found, out)
+    target = Path(out) / "searches" / found.name
     write_folder(target, files(found))
     return target
-
-
-def folder(found: Found, out: str | Path) -> Path:
-    """Where the search goes. Raises ConfigError for a name that is none."""
-    if not NAME.fullmatch(found.name):
-        raise ConfigError.of(f"search.name={found.name} cannot name a folder", NAMING)
-    return Path(out) / "searches" / found.name
 
 
 def files(found: Found) -> Iterator[Artifact | Made]:
@@ -56,37 +59,52 @@ def files(found: Found) -> Iterator[Artifact | Made]:
     yield manifest
 
 
-def candidates(found: Found) -> Iterable[str]:
+def candidates(found: Found) -> Iterator[str]:
     """`candidates.csv`: a row a feasible plan, the best first."""
-    varied = [key for key, _ in found.space.varied()]
-    several = framework(found, 0)
-    head = ["rank", "degrees", "gpus", *varied, *COLUMNS, "low", "high", "pareto", "stages", *several]
-    columns = [_column(getattr(found.figures, name)) for name in COLUMNS]
-    rates = found.figures.tokens_per_s_per_gpu
-    ends = [_column(rates * part) for part in (found.low, found.high)]
-    gpus, pareto = found.figures.gpus.astype(int).tolist(), found.pareto.tolist()
+    head = [*FIRST, *(key for key, _ in found.space.varied()), *COLUMNS, "low", "high", "pareto", "stages"]
+    head += framework(found, 0)
     yield ",".join(head) + "\n"
     for start in range(0, len(found.plans), CHUNK):
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        for at in range(start, min(start + CHUNK, len(found.plans))):
-            stages = found.space.stages(found.plans, at)
-            writer.writerow(
-                [
-                    at + 1,
-                    typed.name(found.space, found.plans, at),
-                    gpus[at],
-                    *(typed.written(found.plans.value(key, at)) for key in varied),
-                    *(column[at] for column in columns),
-                    *(end[at] for end in ends),
-                    str(pareto[at]).lower(),
-                    "" if stages is None else " ".join(map(str, stages)),
-                    *(framework(found, at)[name] for name in several),
-                ]
-            )
-        yield text.getvalue()
+        columns = _columns(found, np.arange(start, min(start + CHUNK, len(found.plans))))
+        yield "".join(map("{}\n".format, map(",".join, zip(*columns, strict=True))))
 
 
-def _column(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[str]:
+def _columns(found: Found, rows: Index) -> Iterator[Sequence[str]]:
+    """The cells of some rows, column by column. What is the same in many plans is written once for all of them."""
+    plans, figures = found.plans.take(rows), found.figures.take(rows)
+    yield [str(row + 1) for row in rows.tolist()]
+    yield _cells(plans, NAMED, lambda at: typed.name(found.space, plans, at))
+    yield [str(count) for count in figures.gpus.astype(int).tolist()]
+    for key, _ in found.space.varied():
+        yield _cells(plans, [key], partial(_value, plans, key))
+    for name in COLUMNS:
+        yield _numbers(getattr(figures, name))
+    rates = figures.tokens_per_s_per_gpu
+    for part in (found.low, found.high):
+        yield _numbers(rates * part[rows])
+    yield [("false", "true")[mark] for mark in found.pareto[rows].tolist()]
+    yield _cells(plans, ["pp", "vpp", STAGES], lambda at: " ".join(map(str, found.space.stages(plans, at) or ())))
+    if framework(found, 0):
+        yield _cells(plans, [SPACE], lambda at: framework(found, int(rows[at]))["framework"])
+
+
+def _cells(plans: Plans, keys: Sequence[str], text: Callable[[int], str]) -> list[str]:
+    """A text for each plan, made once of those that agree on some keys."""
+    cells = np.empty(len(plans), dtype=object)
+    for kind in plans.kinds(np.arange(len(plans)), [key for key in keys if key in plans.chosen]):
+        cells[kind] = text(int(kind[0]))
+    found: list[str] = cells.tolist()
+    return found
+
+
+def _value(plans: Plans, key: str, at: int) -> str:
+    """As an override has it, and csv."""
+    text = written(plans.value(key, at))
+    return '"' + text.replace('"', '""') + '"' if re.search(r'[,"\r\n]', text) else text
+
+
+def _numbers(values: Array) -> list[str]:
     """Nine digits of each; nothing where there is no number."""
-    return [f"{value:.{DIGITS}g}" if value == value else "" for value in values.tolist()]  # noqa: PLR0124 - nan is not itself
+    if np.isnan(values).all():
+        return [""] * len(values)
+    return [NUMBER % value if value == value else "" for value in values.tolist()]  # noqa: PLR0124 - nan is not itself
