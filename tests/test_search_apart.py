@@ -18,6 +18,7 @@ from compiler.config.load import load_config
 from compiler.pools import compile_pools
 from compiler.searches import typed
 from compiler.searches.compare import all_of, costed
+from compiler.searches.find import row
 from compiler.searches.opened import again, opened, spaces
 from compiler.searches.order import ordered
 from compiler.specs.config import Config
@@ -144,7 +145,13 @@ def test_frameworks_and_pools_are_one_order(tmp_path: Path) -> None:
     made = compile_plan([*typed_, *found.contents["best"]["overrides"]]).write(tmp_path / "typed")
     assert tree(made) == tree(plan)
     rows = list(csv.DictReader((report / "candidates.csv").read_text().splitlines()))
-    assert {row["framework"] for row in rows} == {"vllm", "sglang"}
+    assert {one["framework"] for one in rows} == {"vllm", "sglang"}
+    told = [row(found, at) for at in range(len(rows))]
+    assert [[one[key] for key in ("degrees", "framework")] for one in told] == [
+        [one[key] for key in ("degrees", "framework")] for one in rows
+    ]
+    leaders = [(one["framework"], one["degrees"]) for one in found.contents["leaders"]]
+    assert len(set(leaders)) == len(leaders) == 5
     assert {row["degrees"].startswith("prefill_") for row in rows} == {True, False}
     assert {row["value"] for row in found.contents["by_value"]["framework"]} == {"vllm", "sglang"}
     assert all(row["value"] for row in found.contents["by_value"]["prefill.tp"])
