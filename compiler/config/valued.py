@@ -24,7 +24,7 @@ def valued(config: Config, key: str, value: Any) -> Any:
         node = OmegaConf.create()
         OmegaConf.update(node, group, writable(getattr(config, group)))
         OmegaConf.update(node, key, value, merge=False)
-        spec = OmegaConf.to_object(node[group])
+        spec: Any = OmegaConf.to_object(node[group])
     changed = replace(config, **{group: spec})
     changed = replace(changed, workload=with_precision(changed.workload, changed.model))
     if bad := bad_values(changed):

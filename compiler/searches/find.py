@@ -84,7 +84,6 @@ class Found:
 def opened(config: Config, given: Sequence[str]) -> Space:
     """The space that a configuration leaves open; `given` are the overrides that were written. Raises ConfigError and InvariantError."""
     written = {key(item) for item in given}
-    refuse(config)
     parallel, usual = config.parallel, Parallel()
     fixed = {
         name: value
@@ -94,6 +93,8 @@ def opened(config: Config, given: Sequence[str]) -> Space:
     }
     if "framework.instances" in written:
         fixed["instances"] = config.framework.instances
+    varied = vary.varied(config, written | {f"parallel.{name}" for name in fixed})
+    refuse(config)
     gpus = min(config.search.gpus or config.hardware.gpus, config.hardware.gpus)
     base = replace(config, name="plan", parallel=replace(parallel, dp=None, adp=None))
     if config.workload.train:
@@ -103,7 +104,7 @@ def opened(config: Config, given: Sequence[str]) -> Space:
                 f"search.gpus={gpus}: a training plan fills its nodes of {node} GPUs",
                 f"write search.gpus={max(gpus // node, 1) * node}",
             )
-    return Space(base, fixed, vary.varied(config, written | {f"parallel.{name}" for name in fixed}), gpus)
+    return Space(base, fixed, varied, gpus)
 
 
 def refuse(config: Config) -> None:

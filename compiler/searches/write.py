@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from compiler.costs.arrays import Array
+from compiler.fixes.change import written
 from compiler.render.artifacts import Artifact, to_json
 from compiler.render.atomic import Made, write_folder
 from compiler.render.folder import manifest
@@ -69,7 +71,7 @@ def _columns(found: Found, rows: Index) -> Iterator[Sequence[str]]:
     yield _cells(plans, DEGREES, lambda at: typed.degrees(found.space, plans, at).name)
     yield [str(count) for count in figures.gpus.astype(int).tolist()]
     for key, _ in found.space.varied():
-        yield _cells(plans, [key], lambda at, key=key: _quoted(typed.written(plans.value(key, at))))
+        yield _cells(plans, [key], partial(_value, plans, key))
     for name in COLUMNS:
         yield _numbers(getattr(figures, name))
     rates = figures.tokens_per_s_per_gpu
@@ -88,8 +90,9 @@ def _cells(plans: Plans, keys: Sequence[str], text: Callable[[int], str]) -> lis
     return found
 
 
-def _quoted(text: str) -> str:
-    """As csv has it."""
+def _value(plans: Plans, key: str, at: int) -> str:
+    """What a plan chooses for a key, as csv has it."""
+    text = written(plans.value(key, at))
     return '"' + text.replace('"', '""') + '"' if re.search(r'[,"\r\n]', text) else text
 
 
