@@ -239,7 +239,7 @@ def test_where_nothing_is_found_one_line_says_why(name: str) -> None:
         assert len(search(changed(overrides, fix)).plans)
 
 
-VARIED = {
+VARIED: dict[str, str | tuple[int, ...]] = {
     "[workload.zero_stage,workload.zero_stage]": (0, 1, 2, 3),
     "{workload.zero_stage: [3, 0, 3]}": (3, 0),
     "{workload.zero_stage: [4]}": "search.vary: workload.zero_stage=4 is above 3 ; write at most 3",
