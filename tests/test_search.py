@@ -270,10 +270,12 @@ def test_what_is_varied_is_checked_as_overrides_are(asked: str) -> None:
 
 
 def test_what_limits_a_search_is_refused_without_one() -> None:
-    with pytest.raises(
-        ConfigError, match=r"search\.gpus=8 limits no search: the degrees are written ; write parallel=auto"
-    ):
-        compile_plan([*SERVE[:-2], "parallel=tp8", "search.gpus=8"])
+    """A search has degrees of its own to find: none are proposed beside it."""
+    with pytest.raises(ConfigError) as error:
+        compile_plan([*TRAIN, "parallel=dp16", "search.gpus=8"])
+    assert str(error.value.problems[1]) == (
+        "search.gpus=8 limits no search: the degrees are written ; write parallel=auto"
+    )
     with pytest.raises(ConfigError, match=r"search\.name=a/b cannot name a folder"):
         search([*SERVE, "search.name=a/b"])
 
