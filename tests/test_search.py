@@ -187,8 +187,12 @@ def test_a_load_takes_no_more_gpus_than_it_needs() -> None:
 
 
 def test_limits_are_kept() -> None:
-    found = search([*SERVE, "search.tpot_s=0.02", "search.ttft_s=0.5"])
-    assert (found.figures.tpot_s <= 0.02).all()
+    """Also by what is usual, which is said not to keep them, and by what more nodes would give."""
+    found = search([*SERVE, "search.tpot_s=0.01", "search.ttft_s=0.5"])
+    assert (found.figures.tpot_s <= 0.01).all()
+    assert found.contents["usual"][0]["says"].startswith("does not keep the limits: its TTFT is ")
+    more = found.contents["more"][0]
+    assert (more["what"], more["of_best"]) == ("one more node, `hardware.nodes=2`", 2)
     assert (found.figures.ttft_s <= 0.5).all()
     assert found.asked.refused["search.tpot_s"] > 0
 
@@ -274,10 +278,12 @@ def test_what_is_varied_is_checked_as_overrides_are(asked: str) -> None:
 
 
 def test_what_limits_a_search_is_refused_without_one() -> None:
-    with pytest.raises(
-        ConfigError, match=r"search\.gpus=8 limits no search: the degrees are written ; write parallel=auto"
-    ):
-        compile_plan([*SERVE[:-2], "parallel=tp8", "search.gpus=8"])
+    """A search has degrees of its own to find: none are proposed beside it."""
+    with pytest.raises(ConfigError) as error:
+        compile_plan([*TRAIN, "parallel=dp16", "search.gpus=8"])
+    assert str(error.value.problems[1]) == (
+        "search.gpus=8 limits no search: the degrees are written ; write parallel=auto"
+    )
     with pytest.raises(ConfigError, match=r"search\.name=a/b cannot name a folder"):
         search([*SERVE, "search.name=a/b"])
 

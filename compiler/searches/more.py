@@ -24,15 +24,17 @@ def rows(found: Found) -> Iterator[dict[str, Any]]:
     config = _chosen(found)
     train, gpu = config.workload.train, config.hardware.gpu
     nodes, batch = config.hardware.nodes, config.workload.global_batch_size
-    changes: list[tuple[str, str, Any]] = []
-    if config.hardware.inventory is None or nodes < found.space.config.hardware.nodes:
-        changes += [("one more node", NODES, nodes + 1), ("twice the nodes", NODES, 2 * nodes)]
+    most = nodes * 2 if config.hardware.inventory is None else found.space.config.hardware.nodes
+    sizes = {2 * nodes: "twice the nodes", nodes + 1: "one more node"}
+    changes: list[tuple[str, str, Any]] = [(sizes[size], NODES, size) for size in sorted(sizes) if size <= most]
     if train or "workload.global_batch_size" not in found.space.vary:
         changes.append(("twice the batch", "workload.global_batch_size", 2 * batch))
     if config.workload.precision in ("bf16", "fp16") and gpu.peak_flops.fp8 and (train or not config.model.stored):
         changes.append(("FP8", "workload.precision", "fp8"))
     for what, key, value in changes:
-        yield {"what": f"{what}, `{key}={value}`", **_with(found, placed(config, key, value))}
+        changed = placed(config, key, value)
+        gpus = changed.hardware.gpus if key == NODES else int(found.figures.gpus[0])
+        yield {"what": f"{what}, `{key}={value}`", **_with(found, changed, gpus)}
 
 
 def _chosen(found: Found) -> Config:
@@ -45,11 +47,11 @@ def _chosen(found: Found) -> Config:
     return replace(config, search=replace(config.search, gpus=None, requests_per_s=None, objective="throughput"))
 
 
-def _with(found: Found, config: Config) -> dict[str, Any]:
+def _with(found: Found, config: Config, gpus: int) -> dict[str, Any]:
     """What the best plan's degrees give under another configuration."""
     train, chosen = config.workload.train, found.plans.chosen
     fixed = {name: int(chosen[name][0]) for name in GRIDS if not (train and name == "adp")}
-    space = Space(config, fixed, {VPP: (int(chosen["vpp"][0]),)}, config.hardware.gpus)
+    space = Space(config, fixed, {VPP: (int(chosen["vpp"][0]),)}, gpus)
     try:
         other = feasible(space)
         if not len(other.plans):

@@ -71,10 +71,10 @@ def _fixed(space: Space) -> Problem:
             near = int(min(set(own[own > 0].tolist()) or {0}, key=lambda other: (abs(other - value), other)))
             fixes = [*([f"write {key}={near}"] if near else []), f"leave {key} out"]
             break
-    kept = " ".join(f"{key}={value}" for key, value in fixed.items()) or "what is written"
+    kept = " ".join(f"{key}={value}" for key, value in fixed.items()) or "search.vary"
     return Problem(
         f"{kept} leaves no plan of {space.gpus} GPUs: degrees multiply to all of them",
-        ", or ".join(fixes) or f"leave {', '.join(fixed)} out",
+        ", or ".join(fixes) or f"leave {' and '.join([*fixed, 'search.vary'])} out",
     )
 
 

@@ -105,7 +105,7 @@ def _leaders(contents: Mapping[str, Any]) -> Section:
     table = _table(contents, paths, "first part that differs from the best")
     dealt = next((item for row in rows for item in row["overrides"] if item.startswith(f"{STAGES}=")), "")
     star = f"*: the layers of its stages are written, as in `{dealt}`." if dealt else ""
-    return Section("The best of each degrees", shown([table, star]))
+    return Section("The best degrees", shown([table, star]))
 
 
 def _front(contents: Mapping[str, Any]) -> Section:

@@ -41,34 +41,33 @@ def varied(config: Config, written: Collection[str]) -> dict[str, Sequence[Any]]
     """Values of each key; one that is written on the command line stays as it is, unless `search.vary` names it too. Raises ConfigError
     with all that is wrong with the keys and their values.
     """
-    asked = config.search.vary
-    if asked is None:
-        return {
-            key: values(config, key) for key in (TRAINING if config.workload.train else SERVING) if key not in written
-        }
-    given = {asked: None} if isinstance(asked, str) else asked
-    if not isinstance(given, (Mapping, list, tuple)):
-        raise ConfigError.of(
-            f"search.vary={short(asked)} is neither a list of keys nor a mapping of them",
-            "write search.vary=[workload.recompute], or 'search.vary={workload.micro_batch_size: [1, 2]}'",
-        )
+    if config.search.vary is None:
+        keys = TRAINING if config.workload.train else SERVING
+        return {key: values(config, key) for key in keys if key not in written}
+    found, bad = _read(config, config.search.vary)
+    choices = math.prod(len(own) for key, own in found.items() if key != VPP)
+    if choices > MOST_CHOICES:
+        fewer = f"give its keys fewer values: at most {MOST_CHOICES:,}"
+        bad.append(Problem(f"search.vary makes {choices:,} plans of each", fewer))
+    if bad:
+        raise ConfigError(bad)
+    return found
+
+
+def _read(config: Config, asked: Any) -> tuple[dict[str, Sequence[Any]], list[Problem]]:
+    """`search.vary` as keys and their values, and what is wrong with them."""
     found, bad = dict[str, Sequence[Any]](), list[Problem]()
-    for key in given:
+    if not isinstance(asked, (str, Mapping, list, tuple)):
+        example = "write search.vary=[workload.recompute], or 'search.vary={workload.micro_batch_size: [1, 2]}'"
+        bad.append(Problem(f"search.vary={short(asked)} is neither a list of keys nor a mapping of them", example))
+        return found, bad
+    for key in [asked] if isinstance(asked, str) else asked:
         try:
             _refuse(config, key)
             found[key] = _given(config, key, asked[key]) if isinstance(asked, Mapping) else values(config, key)
         except ConfigError as error:
             bad += error.problems
-    choices = math.prod(len(own) for key, own in found.items() if key != VPP)
-    if choices > MOST_CHOICES:
-        bad.append(
-            Problem(
-                f"search.vary makes {choices:,} plans of each", f"give its keys fewer values: at most {MOST_CHOICES:,}"
-            )
-        )
-    if bad:
-        raise ConfigError(bad)
-    return found
+    return found, bad
 
 
 def _refuse(config: Config, key: Any) -> None:
