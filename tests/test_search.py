@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.brute import keys, space, whole
 from compiler import CompilerError, InvariantError, compile_plan, search
 from compiler.config.load import load_config
 from compiler.passes import compile_config
@@ -20,7 +21,7 @@ from compiler.searches.leaders import configured
 from compiler.searches.watched import Unchosen, Watched
 from tests.command import call, refused, tree
 from tests.pages import Page, numbers
-from tests.searched import held, keys, space, whole
+from tests.searched import held
 
 TRAIN = ["workload=train", "framework=megatron", "model=mixtral_8x7b", "hardware=h100_80gb", "hardware.nodes=2"]
 TRAIN += [
