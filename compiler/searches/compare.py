@@ -63,7 +63,7 @@ def all_of(spaces: Sequence[Space], tell: Tell = lambda _part: None) -> tuple[Sp
     found, problems = list[tuple[int, Feasible, Figures]](), list[Problem]()
     for at, space in enumerate(spaces):
         try:
-            found.append((at, *costed(space, lambda part, at=at: tell((at + part) / len(spaces)))))
+            found.append((at, *costed(space, _part_of(tell, at, len(spaces)))))
         except InvariantError as error:
             problems += [problem.of(word(space)) for problem in error.problems]
     if not found:
@@ -75,6 +75,10 @@ def all_of(spaces: Sequence[Space], tell: Tell = lambda _part: None) -> tuple[Sp
         refused |= {name: refused.get(name, 0) + count for name, count in one.refused.items()}
     figures = {name: np.concatenate([vars(own)[name] for *_, own in found]) for name in vars(found[0][2])}
     return replace(spaces[0], spaces=tuple(spaces)), Feasible(plans, {}, considered, refused, tight), Figures(**figures)
+
+
+def _part_of(tell: Tell, at: int, count: int) -> Tell:
+    return lambda part: tell((at + part) / count)
 
 
 def together(parts: Sequence[tuple[int, Plans]]) -> Plans:

@@ -89,7 +89,9 @@ def _table(rows: Sequence[Mapping[str, Any]], varied: Mapping[str, Any], last: s
     cells = tuple(
         (
             str(row["rank"]),
-            row["degrees"] + (" *" if row["stages"] else ""),
+            " ".join(
+                [row["degrees"], *([row["framework"]] if "framework" in row else []), *["*"] * bool(row["stages"])]
+            ),
             str(row["gpus"]),
             *(str(row[key]) for key in varied),
             *(seconds(row[key]) for key in times),
