@@ -1,9 +1,10 @@
 """Whether a search picks what was measured to be best, and where published recipes stand in its order.
 
-    python -m benchmarks.search --rows FOLDER [--recipes FILE] [--only WORD]
+    python -m benchmarks.search --rows FOLDER [--recipes FILE] [--only WORD] [--brute N [--first SEED] [--most PLANS]]
 
 A cell is one job that was measured under several plans: at least 3 that train, or 4 sets of degrees that serve. The regret of a pick is its
-measured time over the best measured one, minus 1. Rows are those that the constants were fitted to.
+measured time over the best measured one, minus 1. Rows are those that the constants were fitted to. `--brute` compiles every plan of
+random searches one by one, and says in what a search differs from that.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy
+from benchmarks import accuracy, brute
 from benchmarks.accuracy import Judged
 from benchmarks.rows.record import Row, read
 from compiler.api import search
@@ -56,11 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path, help="a folder of measurements")
     parser.add_argument("--recipes", type=Path, help="a CSV of published recipes")
     parser.add_argument("--only", default="", help="recipes whose id has this in it")
+    parser.add_argument("--brute", type=int, default=0, help="random searches to hold against a loop over every plan")
+    parser.add_argument("--first", type=int, default=0, help="the first random search")
+    parser.add_argument("--most", type=int, default=3000, help="plans of a random search at most")
     args = parser.parse_args(argv)
     if args.rows:
         judged = [item for item in accuracy.judge(accuracy.load(args.rows)) if accuracy.usable(item)]
         for line in (*training(judged), *serving(judged)):
             print(line)
+    for line in brute.run(args.brute, args.first, args.most) if args.brute else ():
+        print(line, flush=True)
     if args.recipes:
         recipes(args.recipes, args.only)
     return 0

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.brute import keys, space, whole
 from compiler import CompilerError, ConfigError, InvariantError, compile_plan, search
 from compiler.config.load import load_config
 from compiler.fixes.pasted import changed
@@ -28,7 +29,7 @@ from compiler.searches.watched import Unchosen, Watched
 from compiler.searches.write import candidates
 from tests.command import ROOT, call, refused, tree
 from tests.pages import Page, numbers
-from tests.searched import held, keys, space, whole
+from tests.searched import held
 
 TRAIN = ["workload=train", "framework=megatron", "model=mixtral_8x7b", "hardware=h100_80gb", "hardware.nodes=2"]
 TRAIN += [

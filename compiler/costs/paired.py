@@ -22,15 +22,16 @@ EACH = "each_s_"
 
 def filling(config: Config, plans: Many, by: Calibration) -> dict[str, Array]:
     """Of servers that prefill, one for each plan: attention-DP `lanes`, seconds of a prompt alone, and of each of several."""
-    found, most = dict[str, Array](), max(1, chunk(config.workload) // config.workload.longest)
-    for index, plan in shapes(config, plans):
-        for count in range(1, most + 1):
-            first = prompts(plan, by.gpu, float(count))
-            each = filled(first, by.engine)
-            _put(
-                found, index, len(plans.tp), {"lanes": first.ranks, "alone_s": each.alone, f"{EACH}{count}": each.each}
-            )
-    return found
+    most, size = max(1, chunk(config.workload) // config.workload.longest), len(plans.tp)
+    counts = np.tile(np.arange(1.0, most + 1), size)
+    found: dict[str, Array] = {}
+    for index, plan in shapes(config, plans.take(np.repeat(np.arange(size), most))):
+        first = prompts(plan, by.gpu, counts[index, None])
+        each = filled(first, by.engine)
+        _put(found, index, len(counts), {"lanes": first.ranks, "alone_s": each.alone, EACH: each.each})
+    each_s = found.pop(EACH).reshape(size, most)
+    found = {name: values[::most] for name, values in found.items()}
+    return found | {f"{EACH}{count + 1}": each_s[:, count] for count in range(most)}
 
 
 def answering(config: Config, plans: Many, by: Calibration) -> dict[str, Array]:

@@ -38,13 +38,33 @@ def project(config: Config, plans: Many, by: Calibration) -> dict[str, Array]:
     prompt, what clients see of both in the steady state (`seen_ttft_s`, `seen_tpot_s`), and the `requests_per_s` of an instance; one for each
     plan, nan where nobody deals the layers out. What ranks wait for each other is in closed form.
     """
-    names = ("memory_bytes", "least_bytes", "step_time_s") if config.workload.train else SERVED
-    found = {name: np.full(len(plans.tp), np.nan) for name in names}
+    if config.workload.train:
+        steps = np.full(len(plans.tp), np.nan)
+        for index in plans.alike():
+            steps[index] = stepped(config, plans.take(index), by)["step_time_s"]
+        return held(config, plans) | {"step_time_s": steps}
+    found = {name: np.full(len(plans.tp), np.nan) for name in SERVED}
     with np.errstate(all="ignore"):
         for index, plan in shapes(config, plans):
-            for name, values in (_step(plan, by) if config.workload.train else _served(plan, by)).items():
+            for name, values in _served(plan, by).items():
                 found[name][index] = values
     return found
+
+
+def stepped(config: Config, plans: Many, by: Calibration) -> dict[str, Array]:
+    """`step_time_s` of plans whose pipeline ranks hold the same layers, those of the first of them: its work does not depend on the number
+    of virtual stages, only what ranks wait for each other does.
+    """
+    found, asked = np.full(len(plans.tp), np.nan), config.workload
+    moves = asked.optimizer_offload or asked.activation_offload or asked.offload_modules
+    names = ("tp", "cp", "ep", "etp", "adp", *(["vpp"] if moves else []))
+    first, kind = plans.distinct(names, batches=True)
+    some = plans.take(np.array(first))
+    with np.errstate(all="ignore"):
+        for index, plan in shapes(config, replace(some, vpp=np.full(len(first), plans.vpp[0]))):
+            rows = np.flatnonzero((kind >= index[0]) & (kind <= index[-1]))
+            found[rows] = _step(plan, by, kind[rows] - index[0], plans.vpp[rows])
+    return {"step_time_s": found}
 
 
 def held(config: Config, plans: Many) -> dict[str, Array]:
@@ -55,6 +75,19 @@ def held(config: Config, plans: Many) -> dict[str, Array]:
             for name, values in _held(plan).items():
                 found[name][index] = values
     return found
+
+
+def layers_of(config: Config) -> tuple[Any, ...]:
+    """What of the split of layers a plan's work follows from: the same for plans whose pipeline ranks hold the same layers."""
+    dealt = stage_layers(config)
+    if dealt is None:
+        return ()
+    last = adapter(config.framework.name).traits(config).mtp_stage
+    stages = split(dealt, config.parallel.pp)
+    found = layers(config.model, stages.layers, last, tuple(config.workload.wide_layers))
+    counts = [found.layers, found.moe, found.sliding, found.first, found.last, found.mtp, found.wide, found.reduced]
+    counts += [count for _, count in (*found.blocks, *found.alike)]
+    return (config.parallel.pp, *(count.tobytes() for count in counts))
 
 
 def _held(plan: Shape) -> dict[str, Array]:
@@ -106,12 +139,22 @@ def _traits(config: Config, plans: Many) -> Traits:
     return found[0].of(each)
 
 
-def _step(plan: Shape, by: Calibration) -> dict[str, Array]:
-    case = plan.case
-    parts = step(work(plan, by.gpu)[0], by.software)
+def _step(plan: Shape, by: Calibration, of: NDArray[np.intp], vpp: Array) -> Array:
+    """Of plans that are each one `of` a shape, with their own virtual stages, between which hidden states travel too."""
+    case, (one, flows) = plan.case, work(plan, by.gpu)
+    shape = len(one.vpp), case.stages.layers.shape[-1]
+    each = one.turned(lambda values: np.broadcast_to(values, shape)[of])
+    more = (vpp - one.vpp[of])[:, None] * (case.pp > 1)[of]
+    for item in flows:
+        if item.flow.kind == "pp":
+            for side in (each.ahead, each.back):
+                side["pp"] = side["pp"] + more * np.broadcast_to(item.call_s, shape)[of]
+    parts = step(replace(each, vpp=vpp, micro_batches=one.micro_batches[of]), by.software)
     busy = parts.kernels_s + parts.exposed_s + parts.waiting_s
+    if len(of) != len(one.vpp):  # whatever moves is of plans that are each a shape of their own
+        return parts.total
     moved = offload.seconds(case, updated(case, plan.held), stored_each(case), busy)
-    return _held(plan) | {"step_time_s": parts.total + sum(moved)}
+    return np.asarray(parts.total + sum(moved))
 
 
 def _served(plan: Shape, by: Calibration) -> dict[str, Array]:

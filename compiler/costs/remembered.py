@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from compiler.specs.model import Model
 
@@ -34,4 +34,4 @@ def remembered(own: Callable[Concatenate[Model, P], T]) -> Callable[Concatenate[
             known[key] = own(model, *args, **kwargs)
         return known[key]
 
-    return asked
+    return cast("Callable[Concatenate[Model, P], T]", asked)

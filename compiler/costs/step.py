@@ -181,8 +181,12 @@ class Step:
 
 
 def passes(work: Work, by: Software) -> tuple[Array, Array]:
-    """Seconds of one micro-batch on each stage, forward and backward: one part of three, or of four where all is computed once more."""
-    whole = stages(work, by).total
+    """Seconds of one micro-batch on each stage, forward and backward."""
+    return _both(work, stages(work, by).total)
+
+
+def _both(work: Work, whole: Array) -> tuple[Array, Array]:
+    """Forward is one part of three, or of four where all is computed once more."""
     forward = whole / (3 + work.again)
     return forward, whole - forward
 
@@ -191,13 +195,14 @@ def step(work: Work, by: Software, waiting: Waiting | None = None) -> Step:
     """A step: the slowest rank's micro-batches, what ranks wait for each other (in closed form unless `waiting` says it), and what
     happens once.
     """
-    forward, backward = passes(work, by)
+    own = stages(work, by)
+    forward, backward = _both(work, own.total)
     if waiting is None:
         bubble = closed.bubble(work.schedule, forward, backward, work.vpp, work.micro_batches)
     else:
         bubble = waiting(forward, backward)
     ranks = work.on_ranks()
-    each = stages(ranks, by)
+    each = own if ranks is work else stages(ranks, by)
     total, count, scale = each.total, work.micro_batches, by.scale
     slowest = total.argmax(axis=-1)[..., None]
 

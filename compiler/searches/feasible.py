@@ -13,7 +13,7 @@ from compiler.checks import Check, check
 from compiler.costs.arrays import Array
 from compiler.costs.calibration import Calibration
 from compiler.costs.many import Many
-from compiler.costs.project import held, project
+from compiler.costs.project import held, project, stepped
 from compiler.costs.uncertainty import Uncertainty
 from compiler.errors import CompilerError
 from compiler.frameworks.adapter import Adapter, adapter
@@ -93,28 +93,51 @@ def feasible(space: Space, tell: Callable[[float], None] = lambda _part: None) -
             plans, more = asked.passing(plans, more, combinations)
     if not len(plans):
         return Feasible(plans, {}, **known, tight=tight, last=before, raised=asked.raised)
-    found = costs.every(space, plans, _projected(), tell)
-    fits, near = _fits(space, plans, found, uncertain, asked, 1)
+    plans, found, near = _costed(space, plans, asked, uncertain, tell)
     tight = min((one for one in (tight, near) if one), key=lambda one: one[1], default=None)
-    known_time = np.isfinite(found["step_time_s" if space.config.workload.train else "requests_per_s"])
-    if (fits & ~known_time).any():
-        asked.refused["no-time"] = int((fits & ~known_time).sum())
-    good = fits & known_time
+    if not len(plans):
+        return Feasible(plans, {}, **known, tight=tight, last=before)
+    good = np.isfinite(found["step_time_s" if space.config.workload.train else "requests_per_s"])
+    if not good.all():
+        asked.refused["no-time"] = int((~good).sum())
     kept = {key: values[good] for key, values in found.items()}
     return Feasible(plans.take(good), kept, **known, tight=tight, last=before)
 
 
-def _projected() -> Callable[[Config, Many], Mapping[str, Array]]:
-    """Costs by the curves of each precision, the one key that is varied and that these hang on."""
+def _costed(
+    space: Space, plans: Plans, asked: Asked, uncertain: Uncertainty, tell: Callable[[float], None]
+) -> tuple[Plans, dict[str, Array], Tight | None]:
+    """Those that fit, with their costs, and the one that needs least of the others. Those that train are timed once they fit."""
+    timed, train = _timed(), space.config.workload.train
+
+    def first(config: Config, many: Many) -> Mapping[str, Array]:
+        return held(config, many) if train else project(config, many, timed(config))
+
+    found = costs.every(space, plans, first, lambda part: tell(part / 2 if train else part))
+    fits, near = _fits(space, plans, found, uncertain, asked, 1)
+    plans, found = plans.take(fits), {key: values[fits] for key, values in found.items()}
+    if train:
+        found |= costs.every(
+            space,
+            plans,
+            lambda config, many: stepped(config, many, timed(config)),
+            lambda part: tell((1 + part) / 2),
+            costs.merged,
+        )
+    return plans, found, near
+
+
+def _timed() -> Callable[[Config], Calibration]:
+    """Curves and constants of each precision, the one key that is varied and that these hang on."""
     curves: dict[str, Calibration] = {}
 
-    def costed(config: Config, many: Many) -> Mapping[str, Array]:
+    def timed(config: Config) -> Calibration:
         precision = str(config.workload.precision)
         if precision not in curves:
             curves[precision] = timed_by(config)[0]
-        return project(config, many, curves[precision])
+        return curves[precision]
 
-    return costed
+    return timed
 
 
 def cheapest(space: Space) -> Space:
