@@ -75,13 +75,13 @@ def residuals(records: Sequence[Record], values: Iterable[float], *, centred: bo
 
 
 def _pooled(sources: Iterable[Sequence[float]], *, centred: bool = False) -> dict[str, float]:
-    """The spread of a normal distribution that has four fifths where they are, which long tails do not widen. A source counts by the
-    root of its rows: neither one of many nor one of three is all.
+    """The spread of a normal distribution that has four fifths where they are, which long tails do not widen. A source counts by its
+    rows to the power of 3/4: neither one of many nor one of three is all.
     """
     parts = [np.array(part) for part in sources]
     bias = 0.0 if centred else float(np.mean([part.mean() for part in parts]))
     off = np.concatenate([np.abs(part - bias) for part in parts])
-    counts = np.concatenate([np.full(len(part), len(part) ** -0.5) for part in parts])
+    counts = np.concatenate([np.full(len(part), len(part) ** -0.25) for part in parts])
     order = np.argsort(off)
     reached = np.cumsum(counts[order]) / counts.sum()
     spread = float(off[order][np.searchsorted(reached, FOUR_FIFTHS)]) / EIGHTY

@@ -231,6 +231,7 @@ def _overrides(row: Row) -> list[str] | None:
         *(f"model={model}", f"hardware={hardware}", "workload=train", "framework=megatron", "~expect"),
         *(f"hardware.nodes={-(-int(row['gpus']) // node)}", f"workload.global_batch_size={row['gbs']}"),
         *(f"workload.sequence_length={row['seq_or_isl_osl']}", f"workload.precision={precision}"),
+        "workload.states.gradients=bf16",  # as NeMo's performance scripts add them up
     ]
 
 
