@@ -8,6 +8,7 @@ import time
 import zipfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +166,8 @@ class TestPlan:
         found = json.loads((mapped.write(tmp_path, "mapped") / "experts.json").read_text())
         for plan, uneven in ((mapped, found["imbalance"]), (own, found["imbalance_before"])):
             assert plan.contents["experts"]["imbalance"] == pytest.approx(uneven)
-            many = Many(**{name: array([getattr(plan.config.degrees, name)]) for name in DEGREES})
+            degrees: dict[str, Any] = {name: array([getattr(plan.config.degrees, name)]) for name in DEGREES}
+            many = Many(**degrees)
             searched = project(plan.config, many, calibrated.of(plan.config))
             assert searched["ttft_s"][0] == pytest.approx(plan.costs.prefill[-1].ttft_s, rel=1e-9)
         times = [[row.tpot_s for row in plan.costs.decode] for plan in (mapped, own)]
