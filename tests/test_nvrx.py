@@ -82,7 +82,10 @@ def parser() -> argparse.ArgumentParser:
     ]
     names += ["_add_ft_config_file_arg", "add_ft_config_file_args", "_add_attribution_args", "add_attribution_args"]
     names += ["_add_cycle_info_arg", "add_cycle_info_args"]
-    constants: dict[str, Any] = {"ATTRIBUTION_STOP_ACTIONS": ("log", "no-restart"), "DEFAULT_ATTRIBUTION_STOP_ACTION": "log"}
+    constants: dict[str, Any] = {
+        "ATTRIBUTION_STOP_ACTIONS": ("log", "no-restart"),
+        "DEFAULT_ATTRIBUTION_STOP_ACTION": "log",
+    }
     constants |= {"DEFAULT_ATTRIBUTION_STARTUP_TIMEOUT": 60.0, "DEFAULT_NO_RESTART_EXIT_CODE": 93}
     shared = package.lift("fault_tolerance/cli_args.py", *names, argparse=argparse, **constants)
     own = package.lift(
