@@ -128,6 +128,11 @@ def test_naming_gpus_anew_moves_less() -> None:
     assert moved(before, before, 8) == 0
 
 
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
 def loads_file(tmp_path: Path, layers: int = 6, experts: int = 64) -> Path:
     """Two passes; the first two layers are dense, and nothing is counted there."""
     counts = np.round(power_law(layers, experts, 1.5) * 1e6)
@@ -185,6 +190,9 @@ class TestPlan:
         assert json.loads((again / "experts.json").read_text())["experts_moved"] == 0
         assert edits.of_folder(again) == list(edits.again(again, edits.compiled(again))) == []
         (tmp_path / "empty").write_text("{}\n")
+        wrong = (first / "experts.json").read_text().replace(" 63", " 64")
+        with pytest.raises(ConfigError, match=r"experts\.last has experts that are none of 0 to 63"):
+            compile_plan([*MODEL, *args, f"experts.last={written(tmp_path / 'wrong', wrong)}"])
         smaller = ["parallel=tp8_adp1_ep8_etp1", "hardware.nodes=1"]
         with pytest.raises(ConfigError, match=r"experts\.last is of 16 ranks"):
             compile_plan([*MODEL, *args, last, *smaller])
