@@ -59,10 +59,12 @@ class ExpertMap:
 
 
 def mapped(config: Config, experts: ExpertBlocks) -> bool:
-    """Whether there is a map: a load is known, and experts are spread over several ranks, each with as many slots."""
-    gpus = config.degrees.ep
-    even = gpus > 1 and (config.model.num_experts + experts.redundant) % gpus == 0
-    return config.experts.load is not None and bool(experts.blocks) and even
+    """Whether there is a map: a load of each expert is known, and experts are spread over several ranks, each with as many slots."""
+    gpus, count = config.degrees.ep, config.model.num_experts
+    even = gpus > 1 and (count + experts.redundant) % gpus == 0
+    if config.experts.load is None or not experts.blocks or not even:
+        return False
+    return all(len(row) == count for row in loads.read(config.experts.load).values())
 
 
 def expert_map(world: World) -> ExpertMap | None:

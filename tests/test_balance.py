@@ -20,7 +20,7 @@ from compiler.costs.arrays import array
 from compiler.costs.case import DEGREES
 from compiler.costs.many import Many
 from compiler.costs.project import project
-from compiler.errors import ConfigError
+from compiler.errors import ConfigError, InvariantError
 from compiler.layout import recorded
 from compiler.layout.balance import balanced, imbalance, kept, moved
 from compiler.layout.experts import label, ranges
@@ -128,6 +128,11 @@ def test_naming_gpus_anew_moves_less() -> None:
     assert moved(before, before, 8) == 0
 
 
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
 def loads_file(tmp_path: Path, layers: int = 6, experts: int = 64) -> Path:
     """Two passes; the first two layers are dense, and nothing is counted there."""
     counts = np.round(power_law(layers, experts, 1.5) * 1e6)
@@ -185,6 +190,9 @@ class TestPlan:
         assert json.loads((again / "experts.json").read_text())["experts_moved"] == 0
         assert edits.of_folder(again) == list(edits.again(again, edits.compiled(again))) == []
         (tmp_path / "empty").write_text("{}\n")
+        wrong = (first / "experts.json").read_text().replace(" 63", " 64")
+        with pytest.raises(ConfigError, match=r"experts\.last has experts that are none of 0 to 63"):
+            compile_plan([*MODEL, *args, f"experts.last={written(tmp_path / 'wrong', wrong)}"])
         smaller = ["parallel=tp8_adp1_ep8_etp1", "hardware.nodes=1"]
         with pytest.raises(ConfigError, match=r"experts\.last is of 16 ranks"):
             compile_plan([*MODEL, *args, last, *smaller])
@@ -247,6 +255,19 @@ class TestPlan:
         assert (found["num_slots"], found["layer_updates_per_iter"]) == (64, 0)
         rows = {row["layer"]: row["experts"] for row in json.loads((folder / "experts.json").read_text())["layers"]}
         assert found["initial_global_assignments"] == rows
+
+    @pytest.mark.parametrize("load", ["1e308", "5e-324"])
+    def test_loads_at_the_ends_of_what_a_number_holds(self, tmp_path: Path, load: str) -> None:
+        rows = (f"{layer},{expert},{load if expert % 16 else 0}\n" for layer in (2, 3, 4, 5) for expert in range(64))
+        (tmp_path / "loads.csv").write_text("layer,expert,load\n" + "".join(rows))
+        args = ["framework=sglang", "parallel=tp16_adp1_ep16_etp1", f"experts.load={tmp_path / 'loads.csv'}"]
+        assert 1 <= compile_plan([*MODEL, *args]).contents["experts"]["imbalance"] < 1.1
+
+    def test_loads_of_another_model_are_refused_as_such(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "loads.npz", logical_count=np.ones((6, 63)))
+        args = ["framework=sglang", "parallel=tp16_adp1_ep16_etp1", f"experts.load={tmp_path / 'loads.npz'}"]
+        with pytest.raises(InvariantError, match=r"expert-loads: experts\.load has 63 experts a layer"):
+            compile_plan([*MODEL, *args])
 
     def test_none_without_loads_or_ranks_to_choose_from(self, tmp_path: Path) -> None:
         plain = compile_plan([*MODEL, "parallel=tp16_adp1_ep16_etp1"]).write(tmp_path, "plain")

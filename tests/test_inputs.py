@@ -136,7 +136,7 @@ class TestWhereTheyAreNamed:
             (HOSTS.replace("n5,l", "n5,²").encode(), ""),
             (MARK + HOSTS.encode(), ""),
             (HOSTS.replace("\n", "\r").encode(), ""),
-            (HOSTS.replace("n5,", "n5\0,").encode(), "hardware.inventory line 7 holds a NUL"),
+            (HOSTS.replace("n5,", "n5\0,").encode(), "hardware.inventory=hosts.csv line 7 holds a NUL"),
             (HOSTS.replace("n5,l", "n5,\x1b[31m").encode(), "line 7: leaf=\\x1b[31m is no name"),
             (HOSTS.replace("n5,l", "n5," + "9" * 5000).encode(), "line 7: leaf=9999"),
             (HOSTS.replace("n5,l", "n5," + "9" * 200_000).encode(), "line 7 is no CSV: field larger"),

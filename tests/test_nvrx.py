@@ -158,6 +158,8 @@ def test_a_nodes_number_is_its_slot_whatever_slurm_says() -> None:
         (plan(6, 4, domain_gpus=16, command=["ft_launcher", "--ft-segment", "4", "a.py"]), {"nvrx-segment": "fail"}),
         (plan(6, 4, domain_gpus=16, command=["ft_launcher", "--ft-segment=3", "a.py"]), {"nvrx-segment": "fail"}),
         (wide(), {"nvrx-segment": "pass", "nvrx-renumbers": "warn"}),
+        (plan(8, 4, domain_gpus=16, command=COMMAND, spare_nodes=2), {"nvrx-segment": "pass", "nvrx-waits": "warn"}),
+        (plan(8, 4, domain_gpus=16, command=COMMAND, spare_nodes=4), {"nvrx-renumbers": "warn"}),
         (plan(2, 4), {}),
     ],
 )
@@ -185,6 +187,7 @@ def test_a_loss_renumbers_no_more_than_is_said() -> None:
             "gives ft_launcher --nnodes=2:4, and the plan decides that",
         ),
         ({"command": ["ft_launcher", "--ft-segment=all", "a.py"]}, "--ft-segment=all, which is no number of nodes"),
+        ({"command": ["ft_launcher", "--ft-segment"]}, "--ft-segment=, which is no number of nodes"),
         ({"command": COMMAND, "unit": "rank"}, "launch.unit=rank would start ft_launcher 4 times on each node"),
         (
             {"command": COMMAND, "environment": {"NVRX_INFRA_RANK_FROM_NODENAME": "1"}},

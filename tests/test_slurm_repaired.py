@@ -54,3 +54,26 @@ def test_runs_without_the_node_that_is_down(cluster: Cluster, tmp_path: Path) ->
     assert {row["rank"]: (row["host"], row["node_rank"], row["local_rank"]) for row in rows} == {
         rank: (slots[rank // 4], rank // 4, rank % 4) for rank in range(16)
     }
+
+
+def test_launchers_of_nvrx_outlive_each_other_and_one_waits_on_a_spare(cluster: Cluster, tmp_path: Path) -> None:
+    """A stand-in for ft_launcher: one a node, whose number is the slot; that of slot 1 fails, and the others go on."""
+    said = tmp_path / "said"
+    program = f"""#!{sys.executable}
+import os, sys, time
+number = os.environ["CROSS_SLURM_PROCID"]
+time.sleep(0 if number == "1" else 3)
+with open({str(said)!r}, "a") as file:
+    file.write(" ".join([number, os.environ["SLURMD_NODENAME"], os.environ["SLURM_TASKS_PER_NODE"], sys.argv[1]]) + "\\n")
+sys.exit(number == "1")
+"""
+    (tmp_path / "ft_launcher").write_text(program)
+    (tmp_path / "ft_launcher").chmod(0o755)
+    given = [*GIVEN, "hardware.nodes=4", "launch.spare_nodes=1", "launch.max_restarts=0"]
+    folder = compile_plan([*given, f"launch.command=[{tmp_path / 'ft_launcher'},train.py]"]).write(tmp_path, "plan")
+    job = cluster.submit(folder / "slurm/job.sbatch", tmp_path / "run", "--export=RANKPLAN_STANDBY_S=0")
+    assert cluster.exit_code(job) == 1, (tmp_path / "run" / f"rankplan-{job}.out").read_text()
+    hosts = (tmp_path / f"run/rankplan-{job}/hostfile.0").read_text().split()
+    expected = [f"{number} {host} 1(x5) --nnodes=4:5" for number, host in enumerate(hosts)]
+    assert sorted(said.read_text().splitlines()) == expected
+    assert len(hosts) == 5

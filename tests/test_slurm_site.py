@@ -202,6 +202,11 @@ def test_a_topology_command_orders_hosts(tmp_path: Path) -> None:
             ConfigError,
             "launch.unit=rank would start torchrun 8 times on each node ; write launch.unit=node",
         ),
+        (
+            ["launch.command=[ft_launcher,train.py]", "scheduler.slurm.array='0-9%1'"],
+            InvariantError,
+            "nvrx-array: scheduler.slurm.array=0-9%1: of a task of an array NVRx starts nothing more once one of its",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said_when_compiling(
@@ -224,6 +229,11 @@ def test_what_does_not_fit_is_said_when_compiling(
             ["launch.command=[torchrun,a.py]", "launch.restart_codes=[7]"],
             "slurm-restart-codes",
             "torchrun exits 1 whatever",
+        ),
+        (
+            ["launch.command=[ft_launcher,a.py]", "launch.restart_codes=[7]"],
+            "slurm-restart-codes",
+            "ft_launcher exits 1 whatever",
         ),
         (["site=slurm_dgx_h100", "launch.mounts=[/a:/b]"], "slurm-containers", "launch.mounts has no effect"),
     ],

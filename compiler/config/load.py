@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from compiler.cluster import inventory, topology
 from compiler.cluster.hosts import names
-from compiler.config import exposed, grammar, pools
+from compiler.config import contents, exposed, grammar, pools
 from compiler.config.compose import compose, known
 from compiler.config.keys import check_keys, check_missing, check_search, mistyped, suggestion
 from compiler.config.messages import translated
@@ -19,10 +19,8 @@ from compiler.config.schema import writable
 from compiler.config.sealed import sealed
 from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks.adapter import adapter
-from compiler.inputs.file import MOST_JSON_BYTES, decoded
-from compiler.inputs.file import data as data_of
-from compiler.inputs.file import text as text_of
-from compiler.layout import last_map, loads, recorded
+from compiler.inputs.file import MOST_JSON_BYTES
+from compiler.layout import last_map, loads
 from compiler.schedulers import registry
 from compiler.schedulers.slurm import blocks
 from compiler.specs.config import Config
@@ -184,8 +182,6 @@ def with_precision(workload: Workload, model: Model) -> Workload:
 def _with_inventory(config: Config) -> Any:
     """Hardware with the table of hosts in the place of its path, so that it enters the plan by content."""
     text = _hosts(config.hardware.inventory, config.site.kubernetes)
-    if text is not None:
-        inventory.read(text)
     if config.hardware.hosts is not None:
         names(config.hardware.hosts)
     return dataclasses.replace(config.hardware, inventory=text)
@@ -193,9 +189,12 @@ def _with_inventory(config: Config) -> Any:
 
 def _hosts(given: str | None, site: KubernetesSite) -> str | None:
     """The table of hosts of an inventory, in whatever form it was given. Raises ConfigError."""
-    text = _content("hardware.inventory", given, f"name a file: {topology.FORMS}", MOST_JSON_BYTES)
-    what = "hardware.inventory" if given is None or "\n" in given else f"hardware.inventory={given}"
-    return None if text is None else topology.table(what, text, site)
+    text = contents.content("hardware.inventory", given, f"name a file: {topology.FORMS}", MOST_JSON_BYTES)
+    if given is None or text is None:
+        return None
+    table = topology.table(contents.named("hardware.inventory", given), text, site)
+    contents.readable("hardware.inventory", given, inventory.read, table)
+    return table
 
 
 def _labels(cfg: DictConfig) -> KubernetesSite:
@@ -212,44 +211,29 @@ def _with_calibration(hardware: Any) -> Any:
     given = hardware.calibration
     if given is None or not given.endswith((".yaml", ".yml")):
         return hardware
-    text = _content("hardware.calibration", given, "name a file that python -m compiler.calibrate wrote")
+    text = contents.content("hardware.calibration", given, "name a file that python -m compiler.calibrate wrote")
     return dataclasses.replace(hardware, calibration=text)
 
 
 def _with_loads(config: Config) -> Any:
     """Measured loads of experts, and the map that they have now, likewise."""
     given = config.experts.load
-    last = _content("experts.last", config.experts.last, last_map.INSTEAD, most_json=MOST_JSON_BYTES)
+    last = contents.content("experts.last", config.experts.last, last_map.INSTEAD, most_json=MOST_JSON_BYTES)
     if given is None:
         return dataclasses.replace(config.experts, last=last)
-    text = given if "\n" in given else _recorded(f"experts.load={given}", given)
-    loads.read(text)
+    text = given if "\n" in given else contents.recorded_loads(f"experts.load={given}", given)
+    contents.readable("experts.load", given, loads.read, text)
     return dataclasses.replace(config.experts, load=text, last=last)
 
 
 def _with_measured(search: Any) -> Any:
     """Measured runs, likewise."""
-    text = _content("search.measured", search.measured, "name a CSV file of runs")
+    text = contents.content("search.measured", search.measured, "name a CSV file of runs")
     if text is not None:
         from compiler.config import measured  # a plain compile has none
 
-        measured.read(text)
+        contents.readable("search.measured", search.measured, measured.read, text)
     return dataclasses.replace(search, measured=text)
-
-
-def _recorded(what: str, path: str) -> str:
-    """The table of a file of loads, whoever wrote it. Raises ConfigError."""
-    data = data_of(what, path, recorded.INSTEAD, recorded.MOST_BYTES)
-    text = recorded.table(what, data) or decoded(what, data)
-    return text if "\n" in text else text + "\n"
-
-
-def _content(key: str, given: str | None, instead: str, most_json: int = 0) -> str | None:
-    """The text of a file that is named by its path; what has a line break is the text itself. Raises ConfigError."""
-    if given is None or "\n" in given:
-        return given
-    text = text_of(f"{key}={given}", given, instead, most_json=most_json)
-    return text if "\n" in text else text + "\n"
 
 
 def _with_texts(spec: Any) -> Any:

@@ -61,8 +61,9 @@ def _row(layer: int, loads: Mapping[int, float]) -> NDArray[np.float64]:
             "list every expert, from 0",
         )
     values = np.array([loads[expert] for expert in range(len(loads))])
-    if values.sum() == 0:
+    if not values.any():
         raise ConfigError.of(f"experts.load: no expert of layer {layer} got a token", "leave the layer out")
-    row = np.asarray(values / values.mean())
+    even = values / values.max()  # sums of the largest numbers, and means of the smallest, are none
+    row = np.asarray(even / even.mean())
     row.setflags(write=False)
     return row

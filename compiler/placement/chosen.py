@@ -81,7 +81,7 @@ class Chosen:
 
 
 def choose(config: Config, by: Calibration) -> Chosen:
-    """Of those that take least, and send no more between leaves than the default, the one that sends least."""
+    """Of those that take least, the one that sends least between leaves."""
     found = search(config, by)
     default = _compared("default", found.default, lay_out(_with(config, found, found.default)))
     rows = [default]
@@ -91,8 +91,7 @@ def choose(config: Config, by: Calibration) -> Chosen:
     for candidate in _tied(found):
         other = _with(config, found, candidate)
         compared = _compared("best", candidate, lay_out(other))
-        better = (candidate.score.rounded, compared.crossing) < (best.score.rounded, row.crossing)
-        if better and compared.crossing <= default.crossing:
+        if (candidate.score.rounded, compared.crossing) < (best.score.rounded, row.crossing):
             best, row, own = candidate, compared, other
     final = replace(own, placement="default", name=config.plan_name)
     world = replace(lay_out(final), blocks=None if final.hardware.pin else best.blocks)

@@ -49,9 +49,18 @@ class Told:
     @property
     def renumbered(self) -> int:
         """Nodes that get another number after the worst loss of one: that of the first node of a domain."""
-        firsts = {domain: at for at, domain in reversed(list(enumerate(self.domains[: self.nodes])))}
-        ends = [0] if self.segment is None else firsts.values()
-        return max(renumbered(self.domains, self.segment, self.nodes, [at]) for at in ends)
+        return max(renumbered(self.domains, self.segment, self.nodes, [at]) for at in self._firsts)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it finds whole segments for all after the loss of any one node."""
+        return all(len(numbered(self.domains, self.segment, self.nodes, [at])) == self.nodes for at in self._firsts)
+
+    @property
+    def _firsts(self) -> Sequence[int]:
+        """The first node of each domain: the worst to lose, as all behind it are numbered anew."""
+        found = {domain: at for at, domain in reversed(list(enumerate(self.domains[: self.nodes])))}
+        return [0] if self.segment is None else list(found.values())
 
 
 def agent(world: World) -> Agent | None:
@@ -116,7 +125,16 @@ def checks(world: World) -> Iterator[Check]:
         fix="write launch.spare_nodes=0, or framework.instances=1 and start the job as often",
     )
     yield from _numbering(plan, wide=_wide(world) > 1)
-    if plan.spares and plan.keeps:
+    if plan.spares and plan.keeps and not plan.goes_on:
+        yield warned(
+            "nvrx-waits",
+            observed=f"{plan.spares} spares",
+            limit=f"a whole segment of {plan.segment}, or one in each NVLink domain",
+            message=f"after the loss of one node its segment of {plan.segment} is not whole, {plan.spares} spares make no other in"
+            " their NVLink domains, and NVRx waits for more nodes",
+            fix=f"write launch.spare_nodes={plan.segment}, or compile with an inventory that has spares in each domain",
+        )
+    elif plan.spares and plan.keeps:
         yield warned(
             "nvrx-renumbers",
             observed=plan.renumbered,
@@ -156,7 +174,7 @@ def _numbering(plan: Told, wide: bool) -> Iterator[Check]:
 def _given(own: Agent) -> int | None:
     """The user's --ft-segment. Raises ConfigError for what is no number of nodes."""
     text = " ".join(own.given)
-    found = re.findall(r"(?:^|\s)--ft[-_]segment[= ](\S*)", text)
+    found = re.findall(r"(?:^|\s)--ft[-_]segment(?:[= ](\S*))?(?=\s|$)", text)
     if not found:
         return None
     if not re.fullmatch("[1-9][0-9]{0,6}", found[-1]):
