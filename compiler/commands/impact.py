@@ -128,8 +128,7 @@ class _Answer:
         if self.lost.spares:
             yield "spares", f"{len(self.lost.spares)}: {_names(self.lost.spares)}"
         left = self.survives()
-        counts = {"whole replica": len(found.whole), "spare": len(left["spares"])}
-        kept = ", ".join(several(count, noun) for noun, count in counts.items())
+        kept = f"{several(len(found.whole), 'whole replica')}, {several(len(left['spares']), 'spare')}"
         yield "survives", f"{several(left['ranks'], 'rank')} on {several(left['nodes'], 'node')}, {kept}; {_held(left)}"
 
 
