@@ -163,7 +163,7 @@ class TestCommands:
         assert ran.code == 0, ran.err
         assert "prefill pool  tp4, 4 ranks x 4 instances on 2 nodes" in ran.out
         assert "prefill fits  yes: " in ran.out
-        assert "decode pool   ep8, 8 ranks x 1 instances on 1 nodes" in ran.out
+        assert "decode pool   ep8, 8 ranks x 1 instance on 1 node" in ran.out
 
     def test_a_sweep_has_figures_of_both(self, tmp_path: Path) -> None:
         ran = program(*ON, POOLS, "-m", "workload.pools.decode.parallel=ep8,tp8", "sweep=mine", cwd=tmp_path)

@@ -132,12 +132,9 @@ class _Answer:
         if self.lost.spares:
             yield "spares", f"{len(self.lost.spares)}: {_names(self.lost.spares)}"
         left = self.survives()
-        kinds_left = {"whole replica": len(found.whole), "spare": len(left["spares"])}
-        kept = ", ".join(several(count, noun) for noun, count in kinds_left.items())
-        yield (
-            "survives",
-            f"{several(left['ranks'], 'rank')} on {several(left['nodes'], 'node')}, {kept}; {self._held(left)}",
-        )
+        kept = f"{several(len(found.whole), 'whole replica')}, {several(len(left['spares']), 'spare')}"
+        where = f"{several(left['ranks'], 'rank')} on {several(left['nodes'], 'node')}"
+        yield "survives", f"{where}, {kept}; {self._held(left)}"
 
     def _held(self, left: Mapping[str, Any]) -> str:
         """Whether the ranks that are left hold the whole model."""

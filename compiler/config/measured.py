@@ -9,6 +9,7 @@ from typing import Any
 
 from compiler.errors import ConfigError, short
 from compiler.inputs import table
+from compiler.words import several
 
 FIGURES = ("step_time_s", "ttft_s", "tpot_s", "tokens_per_s_per_gpu", "memory_bytes")
 """In seconds, tokens/s of each GPU, and bytes of the fullest rank."""
@@ -20,7 +21,7 @@ def read(text: str) -> list[dict[str, Any]]:
     known = [name for name in FIGURES if name in columns]
     if len(known) < 2 or not rows:
         raise ConfigError.of(
-            f"search.measured has {len(rows)} runs with {len(known)} figures",
+            f"search.measured has {several(len(rows), 'run')} with {several(len(known), 'figure')}",
             f"list runs with two of {', '.join(FIGURES)}",
         )
     return [

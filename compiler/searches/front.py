@@ -11,6 +11,7 @@ from compiler.report.breakdown import AROUND
 from compiler.report.figures import Point, Points
 from compiler.report.told import Number
 from compiler.searches.summary import beside, named
+from compiler.words import several
 
 WORDS = {
     "step_time_s": "step",
@@ -22,7 +23,11 @@ TRAIN = ("step_time_s", "memory_bytes", ("seconds", "bytes"))
 SERVE = ("tpot_s", "tokens_per_s_per_gpu", ("seconds", "number"))
 """Columns of both axes, and their units."""
 NEAR = 2.0
-"""Times the greatest figure of the front, up to which measured runs are drawn."""
+"""Times the greatest figure of the front that is drawn, up to which measured runs are."""
+SLOW = 3.0
+"""Times the shortest step, up to which plans are drawn that spare memory."""
+FEW = 24
+"""Plans that each have their interval; of more only the best one has."""
 
 
 def axes(contents: Mapping[str, Any]) -> tuple[str, str, tuple[str, str]]:
@@ -32,15 +37,18 @@ def axes(contents: Mapping[str, Any]) -> tuple[str, str, tuple[str, str]]:
 def figure(contents: Mapping[str, Any]) -> Points:
     """Of the plans that none beats in both figures."""
     x, y, units = axes(contents)
-    runs = tuple(_measured(contents, x, y))
+    rows = _drawn(contents["front"], x)
+    runs = tuple(_measured(contents, rows, x, y))
     diamond = " A diamond is a run that was measured." * bool(runs)
+    left = len(contents["front"]) - len(rows)
+    slower = f" {several(left, 'slower plan')} that take less memory stand in candidates.csv." * bool(left)
     return Points(
         name="front",
         title=f"{WORDS[y]} over {WORDS[x]}",
-        about=f"A point is a plan that no other one beats in both. {AROUND}{diamond}",
+        about=f"A point is a plan that no other one beats in both. {AROUND}{diamond}{slower}",
         x=WORDS[x],
         y=WORDS[y],
-        points=(*_plans(contents, x, y), *runs),
+        points=(*_plans(contents, rows, x, y), *runs),
         along="y" if x == "tpot_s" else "x",
         x_unit=units[0],
         y_unit=units[1],
@@ -48,14 +56,20 @@ def figure(contents: Mapping[str, Any]) -> Points:
     )
 
 
-def _plans(contents: Mapping[str, Any], x: str, y: str) -> Iterator[Point]:
+def _drawn(rows: Sequence[Mapping[str, Any]], x: str) -> dict[int, Mapping[str, Any]]:
+    """Rows of the front by their places in it."""
+    most = SLOW * min(row[x] for row in rows) if x == "step_time_s" else math.inf
+    return {at: row for at, row in enumerate(rows) if row[x] <= most}
+
+
+def _plans(contents: Mapping[str, Any], rows: Mapping[int, Mapping[str, Any]], x: str, y: str) -> Iterator[Point]:
     """Each is named by what they differ in."""
-    rows, keys = contents["front"], ["degrees", *beside(contents)]
-    differ = [key for key in keys if any(row[key] != rows[0][key] for row in rows)]
-    for at, row in enumerate(rows):
+    keys = ["degrees", *beside(contents)]
+    differ = [key for key in keys if len({str(row[key]) for row in rows.values()}) > 1]
+    for at, row in rows.items():
         path = f"summary.json#front.{at}"
         across, up = (Number(WORDS[key], row[key], f"{path}.{key}") for key in (x, y))
-        around = _around(row, x, path)
+        around = _around(row, x, path) if len(rows) <= FEW or row["rank"] == 1 else None
         yield Point(_label(row, keys), across, up, around=around, front=True, name=_label(row, differ))
 
 
@@ -73,9 +87,9 @@ def _around(row: Mapping[str, Any], x: str, path: str) -> tuple[Number, Number] 
     return Number("low", tokens / row["high"]), Number("high", tokens / row["low"])
 
 
-def _measured(contents: Mapping[str, Any], x: str, y: str) -> Iterator[Point]:
+def _measured(contents: Mapping[str, Any], rows: Mapping[int, Mapping[str, Any]], x: str, y: str) -> Iterator[Point]:
     """Runs that have both figures, and are near enough to be seen beside the front."""
-    far = {key: NEAR * max(row[key] for row in contents["front"]) for key in (x, y)}
+    far = {key: NEAR * max(row[key] for row in rows.values()) for key in (x, y)}
     for at, run in enumerate(contents.get("measured", ())):
         if all(run.get(key, math.inf) <= far[key] for key in (x, y)):
             path = f"summary.json#measured.{at}"

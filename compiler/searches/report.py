@@ -94,7 +94,7 @@ def _table(contents: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], l
             told(row, "memory_bytes", gigabytes, path),
             *([row["differs"]] if last else []),
         )
-        for path, row in rows.items()
+        for path, row in zip(paths, rows, strict=True)
     )
     return Table((*head, *([last] if last else [])), cells)
 
@@ -123,7 +123,7 @@ def _usual(contents: Mapping[str, Any]) -> Section:
     rows = contents.get("usual", [])
     cells = tuple((row["what"], row["degrees"], row["says"]) for row in rows)
     return (
-        Section("Beside what is usual", shown([Table(("what", "degrees", "beside the best"), cells)]))
+        Section("Beside what is usual", shown([Table(("", "degrees", "beside the best"), cells)]))
         if cells
         else Section()
     )
