@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,18 @@ TAMPERED = {
 }
 """A value -> the beginning of an argument, and what stands in its place."""
 
+MAPPINGS = (
+    "-cc=9",
+    '-cc={"pass_config":{"fuse_norm":true}}',
+    "--speculative-config=[]",
+    '--speculative-config={"method":"ngram","num-speculative-tokens":1,"prompt_lookup_max":3}',
+    '--eplb-config={"window_size":1k}',
+    '--eplb-config={"use_async":3}',
+    "--compilation-config.cudagraph_capture_sizes+=4",
+    "-O9",
+)
+"""Options with JSON, numbers with letters and levels, of which its parser takes about half."""
+
 UNKNOWN = ("--tensor-parallel-sizes=8", "--enable-expert-paralel", "--max-num-sequences=3")
 
 
@@ -81,10 +94,14 @@ def answers(source: Source) -> dict[str, Resolved]:
         words = [new if word.startswith(old) else word for word in base["arguments"]]
         assert words != base["arguments"]
         cases[f"tampered {name}"] = {**base, "arguments": words}
-    for option in UNKNOWN:
-        cases[option] = {**base, "arguments": [*base["arguments"], option]}
+    cases |= {option: with_option(base, option) for option in UNKNOWN}
+    cases |= {option: with_option(cases["dense"], option) for option in MAPPINGS}
     found = resolved.resolve(list(cases.values()), source)
     return dict(zip(cases, found, strict=True))
+
+
+def with_option(case: dict[str, Any], option: str) -> dict[str, Any]:
+    return {**case, "arguments": [*case["arguments"], option]}
 
 
 def tampered_base() -> Config:
@@ -117,14 +134,22 @@ def test_another_value_is_found(name: str, answers: dict[str, Resolved]) -> None
     assert f"resolved {name}" in different
 
 
-@pytest.mark.parametrize("option", UNKNOWN)
-def test_an_unknown_option_stops_its_parser_and_the_plan(option: str, answers: dict[str, Resolved]) -> None:
+def taken(config: Config, option: str) -> bool:
     from compiler import invariants
 
+    config = changed(config, {"framework.args": ["org/model", option]})
+    return [item.status for item in invariants.declared(config) if item.id == "framework-arguments"] != ["fail"]
+
+
+@pytest.mark.parametrize("option", UNKNOWN)
+def test_an_unknown_option_stops_its_parser_and_the_plan(option: str, answers: dict[str, Resolved]) -> None:
     assert answers[option].stopped == "its parser does not take the arguments"
-    config = changed(tampered_base(), {"framework.args": ["org/model", option]})
-    ours = [item for item in invariants.declared(config) if item.id == "framework-arguments"]
-    assert [item.status for item in ours] == ["fail"]
+    assert not taken(tampered_base(), option)
+
+
+@pytest.mark.parametrize("option", MAPPINGS)
+def test_a_value_is_taken_where_vllm_takes_it(option: str, answers: dict[str, Resolved]) -> None:
+    assert taken(composed(*ON_EIGHT, *SERVED["dense"]), option) == (not answers[option].stopped)
 
 
 def test_checkpoints_that_are_calibrated_for_a_narrow_cache(source: Source) -> None:

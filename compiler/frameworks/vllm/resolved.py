@@ -37,6 +37,7 @@ from compiler.frameworks.vllm.arguments import (
     transfers_by_nixl,
 )
 from compiler.frameworks.vllm.emit import emission
+from compiler.words import finite
 from compiler.world import World
 
 NEEDS = {"torch": "torch==2.13.0", "transformers": "transformers==5.20.2", "pydantic": "pydantic"}
@@ -77,10 +78,8 @@ def planned(world: World) -> dict[str, Any]:
 
 def _share(text: str) -> float | str:
     """What is no number stays text, for vLLM to refuse."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    found = finite(text)
+    return text if found is None else found
 
 
 def _methods(world: World) -> OneOf:
