@@ -144,7 +144,13 @@ def test_a_cluster_of_another_size_hides_no_fault_of_a_pool() -> None:
 
 def test_what_both_pools_are_told_is_mended_for_both() -> None:
     given = [
-        *("framework=vllm", "model=qwen3_30b_a3b", "hardware=h100_80gb", "hardware.nodes=2", "workload.global_batch_size=64"),
+        *(
+            "framework=vllm",
+            "model=qwen3_30b_a3b",
+            "hardware=h100_80gb",
+            "hardware.nodes=2",
+            "workload.global_batch_size=64",
+        ),
         pools("parallel: tp8", "parallel: tp8, args: [--max-logprobs, x]"),
         "framework.args=[--max-logprob,3]",
     ]
