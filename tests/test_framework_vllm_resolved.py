@@ -41,6 +41,13 @@ SERVED = {
     "graphs of GPT-OSS": ("model=gpt_oss_120b", "hardware=h200", "parallel=tp8", "parallel.etp=8"),
     "a long prompt": ("model=llama3_1_8b", "hardware=h200", "parallel=tp8", "workload.sequence_lengths=[100000]"),
     "many sequences": ("model=llama3_1_8b", "hardware=a100_80gb", "parallel=tp8", "workload.global_batch_size=3000"),
+    "GPT-2": (
+        f"model.hf_config={HF / 'gpt2.json'}",
+        "hardware=h200",
+        "parallel=tp2",
+        "workload.sequence_lengths=[512]",
+    ),
+    "Llama 4": ("model=llama4_scout", "hardware=h200", "parallel=tp8", "parallel.etp=8"),
     "a cache of FP8": ("model=llama3_1_8b", "hardware=h200", "parallel=tp8", "workload.kv_cache_precision=fp8"),
     "sparse on Hopper": (GLM, "hardware=h200", "parallel=adp8_ep8_etp1"),
     "sparse on Blackwell": (GLM, "hardware=b200", "parallel=adp8_ep8_etp1"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.errors import Problem
-from compiler.frameworks import hf_file, resolved
+from compiler.frameworks import family, hf_file, resolved
 from compiler.frameworks.asked import asked, sequences, step_tokens
 from compiler.frameworks.devices import device
 from compiler.frameworks.emission import Computed
@@ -106,7 +106,7 @@ def _token_bytes(world: World) -> float:
 
 def findings(world: World, source: Source) -> Iterator[Finding]:
     """Of the first node, and whether another one starts too. Raises NotInstalledError."""
-    if why := hf_file.unknown(world.config.model):
+    if why := family.unknown(world.config.model):
         yield unprovable("vLLM", why)
         return
     several = emission(world).others is not None
