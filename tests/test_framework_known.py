@@ -93,6 +93,7 @@ WRONG = [
     ("vllm", "-cc=9", "--compilation-config 9, and vllm 0.33.0 takes a mapping in JSON", "leave --compilation-config out"),
     ("vllm", "--eplb-config={'window_size': -1}", "--eplb-config {'window_size': -1}, and", "leave --eplb-config out"),
     ("vllm", "--eplb-config.window_size=0", "--eplb-config.window_size 0, and vllm 0.33.0 takes a whole number above 0", "leave --eplb"),
+    ("vllm", "-O.mode=3", "--optimization-level .mode, and vllm 0.33.0 takes 0, 1, 2 or 3", "leave --optimization-level out"),
     ("vllm", "-O9", "--optimization-level 9, and vllm 0.33.0 takes 0, 1, 2 or 3", "leave --optimization-level out"),
     ("sglang", "--json-model-override-args={", "takes a mapping in JSON", "leave --json-model-override-args out"),
     ("sglang", "--port=70000", "takes a whole number of at least 0 and of at most 65,535", "leave --port out"),

@@ -105,7 +105,7 @@ def _within_list(key: str) -> Problem | None:
     """A name where a list has its entries."""
     whole, _, name = key.rpartition(".")
     hint = typed(whole)[0]
-    if name.isdigit() or list not in map(get_origin, (hint, *get_args(hint))):
+    if name.isdigit() or not any(get_origin(part) is list for part in (hint, *get_args(hint))):
         return None
     return Problem(f"{key}: {whole} is a list, and has no names", f"write all of it, as in {whole}=[A,B]")
 

@@ -40,7 +40,7 @@ def without(arguments: Sequence[str], *names: str) -> Iterator[str]:
 
 def number(given: Mapping[str, str], name: str, default: int) -> int:
     """An option's number; `default` where it is not given or is none, which the framework then says itself."""
-    found = whole(given.get(name, ""))
+    found = whole(json_text.counted(given.get(name, "")))
     return default if found is None else found
 
 

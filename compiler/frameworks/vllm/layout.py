@@ -52,7 +52,7 @@ class VllmAdapter(Adapter):
     varies = ("tp", "ep", "adp")
 
     def told(self, config: Config) -> Config:
-        read = told(config, CHUNKS, CACHES, whole=WHOLE)
+        read = told(config, CHUNKS, CACHES, whole=WHOLE, cut="--enable-chunked-prefill")
         return read if config.workload.pools is not None else self.alone(read)
 
     def alone(self, config: Config) -> Config:

@@ -19,8 +19,8 @@ def written(config: Config) -> Iterator[Said]:
     """- and _ are alike before a dot, behind which stands a key of a JSON; -O3 and -O 3 are a level of optimization."""
     for item in known.written(config):
         head, dot, key = item.name.partition(".")
-        level = head.removeprefix(LEVEL)
         if head.startswith(LEVEL):
+            level = item.name.removeprefix(LEVEL)
             yield replace(item, name="--optimization-level", values=(level, *item.values) if level else item.values)
             continue
         name = ALIASES.get(head, head).replace("_", "-")
