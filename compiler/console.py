@@ -129,7 +129,7 @@ class Progress:
     def failed(self, job: str, problems: Iterable[Problem]) -> None:
         """Say at once why a job failed."""
         for problem in problems:
-            said = f"error: {problem.of(job)}"
+            said = f"error: {problem if problem.what.startswith(job) else problem.of(job)}"
             if self._bar is None:
                 print(said, file=sys.stderr)
             else:  # above the bar, and still a line each

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
@@ -26,11 +26,13 @@ from compiler.config.keys import check_keys, check_missing
 from compiler.config.load import load_config, to_config
 from compiler.config.messages import translated
 from compiler.config.sealed import sealed
+from compiler.config.settings import typed
 from compiler.console import Progress
-from compiler.errors import CompilerError, ConfigError, WriteError
+from compiler.errors import CompilerError, ConfigError, Problem, WriteError, short
 from compiler.fixes import Budget, tried
 from compiler.frozen import dataclass
 from compiler.naming import default_name, digest, job_name, words
+from compiler.nearest import one_of
 from compiler.pools import compile_any
 from compiler.specs.config import Config
 from compiler.sweep_summary import MARK, SUMMARY, finish
@@ -54,6 +56,8 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     swept = tuple(item.get_key_element() for item in items if item.is_sweep_override())
     if exposed := [problem for choice in choices for override in choice for problem in in_override(override)]:
         raise ConfigError(dict.fromkeys(exposed))  # the names of folders and the summary would show them
+    if unknown := [problem for choice in choices for override in choice for problem in _unknown(override)]:
+        raise ConfigError(dict.fromkeys(unknown))
     default, spelt = default_name(given), words(zip(items, choices, strict=True))
     _refuse(swept, [choice[0] for choice in choices], default, config_dir, config_name)
     with Progress(jobs) as progress:
@@ -87,6 +91,14 @@ def _choices(item: Override) -> list[str]:
     if item.is_sweep_override():
         raise ConfigError.of(f"{item.input_line} has no values to try one by one", "write range(1,9,2), or a,b,c")
     return [f"{key}={'' if item.is_delete() else item.get_value_element_as_str()}"]
+
+
+def _unknown(override: str) -> Iterator[Problem]:
+    """A word that is none of those that its setting knows."""
+    key, _, value = override.partition("=")
+    options, word = typed(key.lstrip("+"))[1].options, value.strip("'\"")
+    if options and word not in (*options, "null") and not word.startswith(("$", "[", "{")):
+        yield Problem(f"{key}={short(word)} is not a known value", one_of(word, options))
 
 
 def _key(override: str) -> str:

@@ -28,6 +28,15 @@ def whole(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
+def finite(text: str) -> float | None:
+    """The number that a text is; None where it is none, or has no end."""
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key that reads digits as numbers, so that node7 comes before node66. Ours, and not natsort's: the cluster's own
     (`runtime/planned.py`, without any package) must sort alike.

@@ -171,6 +171,14 @@ CLUSTER: list[Case] = [
         "leave NCCL_BUFFSIZE out",
     ),
     (
+        "nccl-channels",
+        STRATEGY,
+        {"launch.environment": {"NCCL_MIN_CTAS": "40", "NCCL_MAX_NCHANNELS": "32"}},
+        "warn",
+        "launch.environment.NCCL_MIN_CTAS=40, and launch.environment.NCCL_MAX_NCHANNELS=32: communicators have 32 channels at most",
+        "write NCCL_MIN_CTAS of 32 or less, or leave NCCL_MIN_CTAS out",
+    ),
+    (
         "checkpoint-signal",
         STRATEGY,
         {"launch.time_limit": "00:01:00"},

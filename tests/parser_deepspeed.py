@@ -30,11 +30,11 @@ SECTIONS = {
 """Sections that are read by a class which refuses what it does not know."""
 
 PLAIN = {
-    "train_batch_size": "int >=1",
-    "train_micro_batch_size_per_gpu": "int >=1",
-    "gradient_accumulation_steps": "int >=1",
+    "train_batch_size": "whole >=1",
+    "train_micro_batch_size_per_gpu": "whole >=1",
+    "gradient_accumulation_steps": "whole >=1",
     "gradient_clipping": "float >=0",
-    "steps_per_print": "int >=1",
+    "steps_per_print": "whole >=1",
 }
 """Of keys that are looked up with a default, what they take (runtime/config.py compares or divides by them)."""
 
@@ -96,7 +96,7 @@ def _fields(prefix: str, model: Any) -> Iterator[tuple[str, str]]:
             if hasattr(item, key)
         )
         kind = _kind(field.annotation)
-        kind = " ".join((kind, *limits)) if kind in ("int", "float") else kind
+        kind = " ".join((kind, *limits)) if kind in ("whole", "float") else kind
         for spelt in filter(None, (name, field.alias)):
             yield f"{prefix}.{spelt}", kind
             inner = [item for item in _types(field.annotation) if hasattr(item, "model_fields")]
@@ -123,5 +123,5 @@ def _kind(hint: Any) -> str:
         choices = tuple(item.value for item in only)
     if choices:
         return "in " + " ".join(map(str, choices))
-    names: Mapping[Any, str] = {int: "int", float: "float", bool: "bool", str: "text"}
+    names: Mapping[Any, str] = {int: "whole", float: "float", bool: "bool", str: "text"}
     return names.get(only, "")

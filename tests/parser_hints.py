@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+NAMED = {"NonNegativeInt": ("int", ">=0"), "PositiveInt": ("int", ">0"), "NonNegativeFloat": ("float", ">=0"), "PositiveFloat": ("float", ">0")}  # fmt: skip
+"""pydantic's own names of numbers in a range."""
 MANY = ("list", "List", "tuple", "Tuple", "set", "Set", "Sequence")
 
 
@@ -45,7 +48,8 @@ class Names:
             return self.hint(self.aliases[name], depth + 1)
         if isinstance(node, ast.Subscript):
             return self._subscript(node, depth + 1)
-        return Hint(frozenset({name or "other"}))
+        plain, *limits = NAMED.get(name, (name or "other",))
+        return Hint(frozenset({plain}), bounds=tuple(limits))
 
     def _subscript(self, node: ast.Subscript, depth: int) -> Hint:
         name = ast.unparse(node.value).split(".")[-1]
@@ -108,6 +112,11 @@ def words(hint: Hint, limits: Iterable[str] = ()) -> str:
         if name in plain and plain <= {"float", "int"}:
             return " ".join((name, *hint.bounds, *limits))
     return ""
+
+
+def loosened(kind: str) -> str:
+    """Of a whole number that may be written 3e2 too, as YAML and JSON do."""
+    return re.sub(r"^(many )?int\b", r"\1whole", kind)
 
 
 def classes(tree: ast.Module) -> list[ast.ClassDef]:

@@ -14,6 +14,7 @@ from tests import parser_deepspeed, parser_vllm
 from tests import parser_hints as hints
 from tests.megatron_plans import newest_megatron
 from tests.parser_hints import classes, fields
+from tests.parser_limits import limited
 from tests.wheels import wheel
 
 FOLDER = Path(lifted.__file__).parent
@@ -58,12 +59,10 @@ def sglang(release: str) -> Callable[[], Table]:
     return table
 
 
-LIMITS = {"mem_fraction_static": ">0 <1"} | dict.fromkeys(
-    ("max_running_requests", "max_queued_requests", "max_total_tokens", "context_length", "page_size"), ">=1"
-)
-"""Ranges that SGLang leaves unchecked, and outside of which no server answers: a share of the GPU's memory, counts of what it holds
-(arg_groups/fields/schedule.py).
-"""
+PARSED = {"human_readable_int": "int letters", "json.loads": "json"}
+"""Functions that read an option's text -> what they take (srt/utils/common.py)."""
+JSON = ("json_model_override_args", "model_loader_extra_config", "kv_events_config")
+"""Texts that are read as JSON once the server starts (configs/model_config.py, load_config.py, disaggregation/kv_events.py)."""
 
 
 def _sglang_fields(tree: ast.Module, known: hints.Names) -> Iterator[tuple[str, str]]:
@@ -72,17 +71,18 @@ def _sglang_fields(tree: ast.Module, known: hints.Names) -> Iterator[tuple[str, 
             continue
         call = next((item for item in ast.walk(node.annotation) if isinstance(item, ast.Call)), None)
         words = {item.arg: item.value for item in call.keywords if item.arg} if call else {}
-        kind = _of_sglang(known.hint(node.annotation), words, known)
-        limits = LIMITS.get(node.target.id, "") if kind in ("int", "float") else ""
+        kind = "json" if node.target.id in JSON else _of_sglang(known.hint(node.annotation), words, known)
         names = (
             [ast.literal_eval(words["cli_name"])] if "cli_name" in words else ["--" + node.target.id.replace("_", "-")]
         )
         names += ast.literal_eval(words["aliases"]) if "aliases" in words else []
-        yield from ((name, f"{kind} {limits}".strip()) for name in names)
+        yield from ((name, kind) for name in names)
 
 
 def _of_sglang(hint: hints.Hint, words: Mapping[str, ast.expr], known: hints.Names) -> str:
-    if {"type_parser", "action", "nargs", "const"} & words.keys():
+    if "type_parser" in words:
+        return PARSED.get(ast.unparse(words["type_parser"]), "")
+    if {"action", "nargs", "const"} & words.keys():
         return ""
     if "choices" in words:
         listed = words["choices"]
@@ -136,7 +136,7 @@ def maxtext() -> Table:
         for name, item in fields(node).items():
             hint = known.hint(item.annotation)
             kind = "bool" if hint.types - {"None"} == {"bool"} else hints.words(hint, hints.bounds(item.value))
-            found[name] = kind
+            found[name] = hints.loosened(kind)
     return {name: found[name] for name in _old("maxtext", "0.2.5")}
 
 
@@ -152,7 +152,7 @@ TABLES: Mapping[tuple[str, str], Callable[[], Table]] = {
 
 
 def text(table: Table) -> str:
-    return "".join(f"{name} {kind}".rstrip() + "\n" for name, kind in sorted(table.items()))
+    return "".join(f"{name} {limited(name, kind)}".rstrip() + "\n" for name, kind in sorted(table.items()))
 
 
 def path(framework: str, release: str) -> Path:

@@ -63,6 +63,12 @@ TYPES = [
     ("model.hf_config=nope.json", "model.hf_config=nope.json cannot be read"),
     ("expect.strict=maybe", "not a valid bool"),
     ("launch.command=train.py", "launch.command=train.py is not a list ; write key=[a,b]"),
+    (
+        "framework.args.max-num-seqs=0",
+        "framework.args.max-num-seqs: framework.args is a list, and has no names ; write all of it, as in framework.args=[A,B]",
+    ),
+    ("parallel.stages.first=3", "parallel.stages is a list, and has no names"),
+    ("framework.args.7=x", "framework.args.7=x: the list has no such entry ; write key=[a,b]"),
 ]
 
 VALUES = {

@@ -13,8 +13,10 @@ from compiler.costs.case import case
 from compiler.costs.work.activations import passing
 from compiler.costs.work.memory import gathered, memory
 from compiler.costs.work.params import counts, totals
+from compiler.frameworks.lay_out import lay_out
 from compiler.specs.model import Model
 from compiler.specs.workload import Workload
+from tests.configs import composed
 from tests.costed import cost, held, kv_token, parts, under
 from tests.worlds import DEEPSEEK_V3, GPT_OSS, LLAMA_8B, QWEN_30B, SERVE, TRAIN, world
 
@@ -142,3 +144,34 @@ def test_many_degrees_at_once_are_the_same_as_one_by_one() -> None:
     for row, size in zip(together, sizes, strict=True):
         one = replace(plan, tp=array(size), etp=array(size))
         assert np.array_equal(row, memory(one, counts(one, sums)).total_bytes)
+
+
+FSDP = (
+    *(
+        "framework=megatron",
+        "model=llama3_1_8b",
+        "hardware=h100_80gb",
+        "hardware.nodes=1",
+        "parallel=adp8",
+        "workload=train",
+    ),
+    *("workload.zero_stage=3", "workload.precision=fp8", "workload.states.weights=fp8", "scheduler=[]"),
+)
+
+
+@pytest.mark.parametrize(
+    ("option", "others", "bytes_of_a_layer", "layers"),
+    [
+        ("--fsdp-double-buffer", (), 4, 2),
+        ("--keep-fp8-transpose-cache", (), 1, 32),
+        ("--keep-fp8-transpose-cache", ("hardware=b200",), 1, 0),  # whose kernels read both orders
+        ("--fsdp-double-buffer", ("workload.zero_stage=1",), 4, 0),
+    ],
+)
+def test_what_megatrons_fsdp_keeps_at_hand(
+    option: str, others: tuple[str, ...], bytes_of_a_layer: int, layers: int
+) -> None:
+    """A layer of Llama 3.1 8B has 218,112,000 parameters."""
+    without, with_it = (lay_out(composed(*FSDP, *others, f"framework.args=[{args}]")) for args in ("", option))
+    least, most = (cost(each).to_dict()["memory"]["other_bytes"] for each in (without, with_it))
+    assert most - least == pytest.approx(218_112_000 * bytes_of_a_layer * layers, rel=1e-6)

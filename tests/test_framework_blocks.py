@@ -12,6 +12,7 @@ import pytest
 from compiler.checks import Check
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.lifted import Silent, Source
+from compiler.frameworks.sglang.contexts import forced
 from compiler.specs.config import Config
 from compiler.specs.weights import Quantization, Stored
 from tests.configs import changed, composed
@@ -95,6 +96,18 @@ def test_a_stage_of_sglang_shares_mlps_unless_each_rank_has_them() -> None:
     assert found(base)["mlp"].status == "fail"
     assert "mlp" in found(changed(base, {"framework.args": ["--moe-dense-tp-size=1"]}))
     assert found(changed(base, {"framework.args": ["--moe-dense-tp-size=1"]}))["mlp"].status == "pass"
+
+
+def test_a_stage_of_attention_dp_alone_has_whole_mlps_where_a_block_would_be_cut() -> None:
+    """As 102 of 291 published recipes of such stages write it; shared experts want an all-to-all back end for it."""
+    size = ("hardware=h200", "hardware.nodes=4", "framework=sglang", "parallel=adp32_ep32_etp1")
+    v3 = composed("model=deepseek_v3", *size)
+    assert forced(v3) == {"--moe-dense-tp-size": "1"}
+    assert found(v3)["shared-experts"].fix.startswith("add --moe-a2a-backend=deepep to framework.args")
+    whole = changed(v3, {"framework.args": ["--moe-a2a-backend=deepep"]})
+    assert {item.status for item in found(whole).values()} == {"pass"}
+    assert forced(changed(v3, {"framework.args": ["--moe-dense-tp-size=32"]})) == {}
+    assert forced(changed(v3, {"parallel.adp": 16, "parallel.ep": 16, "hardware.nodes": 2})) == {}
 
 
 def _refused(call: Any, *args: Any, **kwargs: Any) -> bool:

@@ -39,13 +39,13 @@ def shipped(name: str) -> Model:
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_no_other_model_is_written_for_an_unknown_one(name: str) -> None:
     model = shipped(name)
-    assert hf_file.unknown(model) == unknown(model) == UNKNOWN[name]
+    assert unknown(model) == UNKNOWN[name]
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_known_one_is_written_as_itself(name: str) -> None:
     model = shipped(name)
-    assert (hf_file.unknown(model), unknown(model), family(model)) == ("", "", KNOWN[name])
+    assert (unknown(model), family(model)) == ("", KNOWN[name])
 
 
 def test_what_the_model_says_of_its_indexer_is_written() -> None:

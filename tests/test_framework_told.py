@@ -174,9 +174,9 @@ def test_graphs_are_launched(graphs: str, expected: dict[str, tuple[str, ...]]) 
 
 
 def test_what_costs_do_not_follow_is_said() -> None:
-    found = _said((*MEGATRON, "framework.args=[--fsdp-double-buffer,--moe-router-fusion]"), "framework-uncosted")
+    found = _said((*MEGATRON, "framework.args=[--tp-comm-overlap,--moe-router-fusion]"), "framework-uncosted")
     assert len(found) == 1
-    assert "--fsdp-double-buffer (buffers of Megatron-FSDP)" in found[0]
+    assert "--tp-comm-overlap (work that runs beside other work)" in found[0]
     assert "--moe-router-fusion (fewer kernels" in found[0]
     assert not _said((*MEGATRON, "framework.args=[--qk-layernorm]"), "framework-uncosted")
 

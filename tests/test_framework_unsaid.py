@@ -120,4 +120,14 @@ def test_mtp_layers_want_positions_that_rotate() -> None:
     checks = adapter("megatron").declared(changed(config, {"model.num_nextn_predict_layers": 1}))
     found = {item.id: item for item in checks}["megatron-mtp-positions"]
     assert (found.status, found.fix) == ("fail", "write model.num_nextn_predict_layers=0")
-    assert "MTP layers with --position-embedding-type rope or none; the model has yarn" in found.message
+    known = "learned_absolute, rope, mrope, none"
+    assert f"MTP layers with --position-embedding-type {known}; the model has yarn" in found.message
+
+
+def test_compressed_attention_scales_its_rotation_itself() -> None:
+    """A published recipe of DeepSeek-V4 has MTP layers, and runs the products from its latents again."""
+    v4 = composed("framework=megatron", "workload=train", "model=deepseek_v4_flash", "parallel=adp1024_ep64_etp1")
+    own = changed(v4, {"workload.recompute": "selective", "workload.recompute_modules": ["mla_up_proj"]})
+    assert own.model.num_nextn_predict_layers > 0
+    checks = {item.id: item.status for item in adapter("megatron").declared(own)}
+    assert checks["megatron-mtp-positions"] == checks["megatron-recompute-modules"] == "pass"

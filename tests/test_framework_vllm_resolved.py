@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,13 @@ SERVED = {
     "graphs of GPT-OSS": ("model=gpt_oss_120b", "hardware=h200", "parallel=tp8", "parallel.etp=8"),
     "a long prompt": ("model=llama3_1_8b", "hardware=h200", "parallel=tp8", "workload.sequence_lengths=[100000]"),
     "many sequences": ("model=llama3_1_8b", "hardware=a100_80gb", "parallel=tp8", "workload.global_batch_size=3000"),
+    "GPT-2": (
+        f"model.hf_config={HF / 'gpt2.json'}",
+        "hardware=h200",
+        "parallel=tp2",
+        "workload.sequence_lengths=[512]",
+    ),
+    "Llama 4": ("model=llama4_scout", "hardware=h200", "parallel=tp8", "parallel.etp=8"),
     "a cache of FP8": ("model=llama3_1_8b", "hardware=h200", "parallel=tp8", "workload.kv_cache_precision=fp8"),
     "sparse on Hopper": (GLM, "hardware=h200", "parallel=adp8_ep8_etp1"),
     "sparse on Blackwell": (GLM, "hardware=b200", "parallel=adp8_ep8_etp1"),
@@ -57,6 +65,18 @@ TAMPERED = {
     "dispatcher": ("org/model", "--all2all-backend=nixl_ep"),
 }
 """A value -> the beginning of an argument, and what stands in its place."""
+
+MAPPINGS = (
+    "-cc=9",
+    '-cc={"pass_config":{"fuse_norm":true}}',
+    "--speculative-config=[]",
+    '--speculative-config={"method":"ngram","num-speculative-tokens":1,"prompt_lookup_max":3}',
+    '--eplb-config={"window_size":1k}',
+    '--eplb-config={"use_async":3}',
+    "--compilation-config.cudagraph_capture_sizes+=4",
+    "-O9",
+)
+"""Options with JSON, numbers with letters and levels, of which its parser takes about half."""
 
 UNKNOWN = ("--tensor-parallel-sizes=8", "--enable-expert-paralel", "--max-num-sequences=3")
 
@@ -81,10 +101,14 @@ def answers(source: Source) -> dict[str, Resolved]:
         words = [new if word.startswith(old) else word for word in base["arguments"]]
         assert words != base["arguments"]
         cases[f"tampered {name}"] = {**base, "arguments": words}
-    for option in UNKNOWN:
-        cases[option] = {**base, "arguments": [*base["arguments"], option]}
+    cases |= {option: with_option(base, option) for option in UNKNOWN}
+    cases |= {option: with_option(cases["dense"], option) for option in MAPPINGS}
     found = resolved.resolve(list(cases.values()), source)
     return dict(zip(cases, found, strict=True))
+
+
+def with_option(case: dict[str, Any], option: str) -> dict[str, Any]:
+    return {**case, "arguments": [*case["arguments"], option]}
 
 
 def tampered_base() -> Config:
@@ -117,14 +141,22 @@ def test_another_value_is_found(name: str, answers: dict[str, Resolved]) -> None
     assert f"resolved {name}" in different
 
 
-@pytest.mark.parametrize("option", UNKNOWN)
-def test_an_unknown_option_stops_its_parser_and_the_plan(option: str, answers: dict[str, Resolved]) -> None:
+def taken(config: Config, option: str) -> bool:
     from compiler import invariants
 
+    config = changed(config, {"framework.args": ["org/model", option]})
+    return [item.status for item in invariants.declared(config) if item.id == "framework-arguments"] != ["fail"]
+
+
+@pytest.mark.parametrize("option", UNKNOWN)
+def test_an_unknown_option_stops_its_parser_and_the_plan(option: str, answers: dict[str, Resolved]) -> None:
     assert answers[option].stopped == "its parser does not take the arguments"
-    config = changed(tampered_base(), {"framework.args": ["org/model", option]})
-    ours = [item for item in invariants.declared(config) if item.id == "framework-arguments"]
-    assert [item.status for item in ours] == ["fail"]
+    assert not taken(tampered_base(), option)
+
+
+@pytest.mark.parametrize("option", MAPPINGS)
+def test_a_value_is_taken_where_vllm_takes_it(option: str, answers: dict[str, Resolved]) -> None:
+    assert taken(composed(*ON_EIGHT, *SERVED["dense"]), option) == (not answers[option].stopped)
 
 
 def test_checkpoints_that_are_calibrated_for_a_narrow_cache(source: Source) -> None:

@@ -41,6 +41,13 @@ def decode_s(plan: Plan) -> float:
         ("sglang", ["--kv-cache-dtype=fp8_e4m3"], None, "fp8", "--kv-cache-dtype=fp8_e4m3"),
         ("sglang", ["--kv-cache-dtype=fp8_e5m2"], None, None, "--kv-cache-dtype=fp8_e5m2"),
         ("vllm", ["--max-num-batched-tokens=16384"], 16384, None, "--max-num-batched-tokens=16384"),
+        (
+            "vllm",
+            ["--max-num-batched-tokens=16k", "--enable-chunked-prefill"],
+            16000,
+            None,
+            "--max-num-batched-tokens=16000",
+        ),
         ("vllm", ["--kv-cache-dtype", "fp8"], None, "fp8", "--kv-cache-dtype=fp8"),
         (
             "vllm",

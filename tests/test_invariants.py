@@ -34,7 +34,13 @@ def test_a_broken_rule_says_its_numbers_and_what_to_write(
     assert fix in found.fix
 
 
-SET = {"NCCL_IB_HCA": "=mlx5_1", "NCCL_BUFFSIZE": "8388608", "NCCL_NVLS_ENABLE": "1"}
+SET = {
+    "NCCL_IB_HCA": "=mlx5_1",
+    "NCCL_BUFFSIZE": "8388608",
+    "NCCL_MIN_CTAS": "8",
+    "NCCL_MAX_CTAS": "16",
+    "NCCL_NVLS_ENABLE": "1",
+}
 
 
 @pytest.mark.parametrize("rule", sorted({case[0] for case in CASES}))

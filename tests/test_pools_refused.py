@@ -140,3 +140,22 @@ def test_a_cluster_of_another_size_hides_no_fault_of_a_pool() -> None:
     assert world.startswith("pools-world: ")
     assert passes.startswith("decode: vllm-pass-tokens: ")
     assert not refused(pasted(given, alternatives(world)[0]))
+
+
+def test_what_both_pools_are_told_is_mended_for_both() -> None:
+    given = [
+        *(
+            "framework=vllm",
+            "model=qwen3_30b_a3b",
+            "hardware=h100_80gb",
+            "hardware.nodes=2",
+            "workload.global_batch_size=64",
+        ),
+        pools("parallel: tp8", "parallel: tp8, args: [--max-logprobs, x]"),
+        "framework.args=[--max-logprob,3]",
+    ]
+    found = refused(given)
+    assert [line.split(":")[0] for line in found] == ["prefill", "decode", "decode"]
+    for line in found:
+        assert "framework.args=[--max-logprobs,3] workload.pools.decode.args=[]" in line or "=[] framework" in line
+        assert not refused(pasted(given, alternatives(line)[0]))

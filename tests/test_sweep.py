@@ -139,6 +139,14 @@ class TestJobs:
         words = [f"A-a-b-{hashlib.sha256(b'a/b').hexdigest()[:8]}", "A-a-b"]
         assert [row["job"] for row in table[2:]] == [f"{STRATEGY}_nodes-128_{word}" for word in words]
 
+    def test_a_word_that_no_setting_knows_is_refused_before_any_job(self, tmp_path: Path) -> None:
+        err = refused(tmp_path, *LEAN, "hardware.nodes=64,128", "launch.spans=warn,foo", code=2).err
+        assert err == "error: launch.spans=foo is not a known value ; write one of warn, require\n"
+
+    def test_a_job_is_not_named_twice(self, tmp_path: Path) -> None:
+        ran = program(*LEAN, "hardware.nodes=0,128", "sweep=mine", cwd=tmp_path)
+        assert "error: hardware.nodes=0 is below 1 ; write 1 or more\n" in ran.err
+
     def test_a_second_run_gives_the_same_bytes_and_a_plan_compiles_alone(self, tmp_path: Path) -> None:
         command = [*LEAN, "parallel.order=tp-cp-ep-dp-pp,tp-cp-ep-pp-dp", "parallel=tp4_pp4_dp64_ep1"]
         assert program(*command, cwd=tmp_path, PYTHONHASHSEED="1").code == 0

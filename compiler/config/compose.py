@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args, get_origin
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -25,6 +26,7 @@ from compiler.config import choices
 from compiler.config.choices import GROUPS
 from compiler.config.messages import of_degrees, translated
 from compiler.config.sealed import sealed
+from compiler.config.settings import typed
 from compiler.config.source import PLUGINS, SCHEME, FileConfigSource, RankplanSource
 from compiler.errors import ConfigError, Problem, short
 from compiler.nearest import one_of
@@ -108,7 +110,16 @@ def _misspelt(override: str) -> Problem | None:
     if group in GROUPS and (what := choices.refused(group, value)):
         none = ", or ~expect for none" if group == "expect" else ""
         return Problem(what, f"{known(group)}{none}")
-    return _with_equals(key, value) or choices.endless(group, value)
+    return _within_list(group) or _with_equals(key, value) or choices.endless(group, value)
+
+
+def _within_list(key: str) -> Problem | None:
+    """A name where a list has its entries."""
+    whole, _, name = key.rpartition(".")
+    hint = typed(whole)[0]
+    if name.isdigit() or not any(get_origin(part) is list for part in (hint, *get_args(hint))):
+        return None
+    return Problem(f"{key}: {whole} is a list, and has no names", f"write all of it, as in {whole}=[A,B]")
 
 
 def _with_equals(key: str, value: str) -> Problem | None:

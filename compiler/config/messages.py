@@ -138,6 +138,11 @@ _SAID: tuple[tuple[str, str, str], ...] = (
         "{0} is not a list",
         "write key=[a,b]",
     ),
+    (
+        r"Error merging override \+*(.+?) : list index out of range",
+        "{0}: the list has no such entry",
+        "write key=[a,b]",
+    ),
     (r"Error merging override \+*(.+?) : (.+)", "{0}: {1}", TYPE),
     (
         r"In '(.+?)': (?:ValidationError|ValueError|Validation error) (?:raised while composing config: )?(.+)",

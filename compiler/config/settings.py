@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 from compiler.nearest import ALIKE, near
 from compiler.schedulers import registry
 from compiler.specs.config import Config
+from compiler.specs.fields import Rule, rule_of
 from compiler.specs.workload import Pools
 
 SHOWN = 3
@@ -54,6 +55,19 @@ def _below(spec: type[Any], path: str) -> Iterator[str]:
         yield path + item.name
         if isinstance(kind, type):
             yield from _below(kind, f"{path}{item.name}.")
+
+
+def typed(path: str) -> tuple[Any, Rule]:
+    """What a setting holds, and its range; nothing is known of what a mapping holds, or of what is no setting."""
+    spec: Any = Config
+    rule, hint = Rule(), None
+    for name in path.split("."):
+        item = next((item for item in fields(spec) if item.name == name), None) if is_dataclass(spec) else None
+        if item is None:
+            return None, Rule()
+        rule, hint = rule_of(item), get_type_hints(spec)[name]
+        spec = next((part for part in (hint, *get_args(hint)) if is_dataclass(part)), None)
+    return hint, rule
 
 
 def meant(key: str) -> str:

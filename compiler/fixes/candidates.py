@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from compiler.errors import CompilerError, Problem
 from compiler.fixes import change, text
@@ -33,9 +34,21 @@ def view(config: Config, pool: str | None) -> Config:
 def of(problem: Problem, config: Config) -> Iterator[Overrides]:
     """Sets of overrides that the text of a fix comes to, in its order."""
     pool = role(problem)
-    seen = view(config, pool)
-    for found in _of_text(problem, seen):
-        yield found if pool is None else tuple(_in_pool(seen, found, pool))
+    if pool is None or config.workload.pools is None:
+        yield from _of_text(problem, config)
+        return
+    seen = pool_config(config, pool)
+    both, own = config.framework.args, config.workload.pools[pool].args
+    for found in _of_text(problem, _told_only(seen, both)):
+        words = [change.read(item.partition("=")[2]) for item in found if change.key(item) == "framework.args"]
+        if words and len(words[0]) <= len(both):  # what both are told is wrong, and nothing is added to it
+            yield found
+    for found in _of_text(problem, _told_only(seen, own)):
+        yield tuple(_in_pool(seen, found, pool))
+
+
+def _told_only(config: Config, args: list[str]) -> Config:
+    return replace(config, framework=replace(config.framework, args=args))
 
 
 def _of_text(problem: Problem, config: Config) -> Iterator[Overrides]:

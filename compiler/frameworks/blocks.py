@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 
 from compiler.checks import Check, Status, check, rule
 from compiler.frameworks.versions import version
@@ -38,11 +39,14 @@ class Cut:
 
 @dataclass(frozen=True)
 class Over:
-    """Ranks that share the matrices of a class, and the degree that says how many: MLPs of layers without experts, shared experts."""
+    """Ranks that share the matrices of a class, and the degree that says how many: MLPs of layers without experts, shared experts.
+    `fixes`: of a class, what leaves it whole on every rank.
+    """
 
     mlp: int
     shared: int
     degree: str
+    fixes: Mapping[str, str] = field(default_factory=dict)
 
 
 def cuts(config: Config, over: Over) -> Iterator[Cut]:
@@ -89,26 +93,26 @@ def rules(config: Config, source: str, over: Over) -> Iterator[Check]:
         if form is not None and form.block is not None and cut.way in table and not whole:
             found.setdefault(cut.kind, []).append((cut, form.block[cut.side]))
     for kind, those in found.items():
-        yield _class(config, source, table, kind, those)
+        yield _class(config, source, table, those, over.fixes.get(kind))
 
 
 def _class(
-    config: Config, source: str, table: Mapping[str, str | int], kind: str, those: list[tuple[Cut, int]]
+    config: Config, source: str, table: Mapping[str, str | int], those: list[tuple[Cut, int]], fix: str | None
 ) -> Check:
     """The first side that is cut through a block, or that all are whole."""
     broken = [(cut, block) for cut, block in those if cut.part % block]
     cut, block = min(broken or those, key=lambda item: _does(item[0], item[1], table, config.model.hidden_size)[0])
     status, does = _does(cut, block, table, config.model.hidden_size) if broken else (Status.PASS, "")
-    shape = "x".join(map(str, config.model.stored[kind].block or ()))
+    shape = "x".join(map(str, config.model.stored[cut.kind].block or ()))
     name = config.framework.name
     return check(
-        f"{name}-weight-blocks-{kind.replace('_', '-')}",
+        f"{name}-weight-blocks-{cut.kind.replace('_', '-')}",
         holds=not broken,
         observed=f"{cut.part:g} % {block} = {cut.part % block:g}",
         limit="0",
         message=f"{source} ({version(config).facts['quantization_source']}) loads {config.model.quantization.method} weights with a scale for {shape}: "
         f"{cut.what} {cut.size} over {cut.degree}={cut.by} is {cut.part:g}, no multiple of {block}" + does,
-        fix=_fix(cut, block),
+        fix=fix or _fix(cut, block),
         otherwise=status,
     )
 

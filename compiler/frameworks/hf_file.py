@@ -10,9 +10,6 @@ from typing import Any
 from compiler.frameworks import family
 from compiler.specs.model import Model
 
-UNWRITTEN = {"gpt2", "llama4_text"}
-"""Families with keys of their own that are not written here."""
-
 _TORCH = {"fp32": "float32", "fp16": "float16"}
 _PLAIN = (
     "num_hidden_layers hidden_size num_attention_heads vocab_size tie_word_embeddings num_experts_per_tok n_group topk_group "
@@ -21,16 +18,10 @@ _PLAIN = (
 ).split()
 
 
-def unknown(model: Model) -> str:
-    """What keeps its file from being written; empty where nothing does."""
-    kind = family.family(model)
-    return family.unknown(model) or (f"family {kind}" if kind in UNWRITTEN else "")
-
-
 def written(model: Model, precision: str, length: int) -> dict[str, Any]:
     """The object of the file. `precision` is the plan's, `length` the tokens that requests have at most.
 
-    KeyError where the family is `unknown`.
+    KeyError where the family is `family.unknown`.
     """
     kind = family.family(model)
     found = {key: getattr(model, key) for key in _PLAIN if getattr(model, key) is not None}
@@ -56,7 +47,27 @@ def written(model: Model, precision: str, length: int) -> dict[str, Any]:
         found |= family.indexer(model)
     if types := family.plain(model):
         found["layer_types"] = types
-    return found
+    return found | _of_its_own(model, kind, found)
+
+
+def _of_its_own(model: Model, kind: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Keys that a family calls otherwise, or has alone."""
+    if kind == "gpt2":
+        names = {"n_embd": "hidden_size", "n_layer": "num_hidden_layers", "n_head": "num_attention_heads"}
+        sizes = {name: found[key] for name, key in names.items()}
+        return sizes | {"n_inner": model.intermediate_size, "n_positions": found["max_position_embeddings"]}
+    if kind == "llama4_text":
+        routed = [layer for layer, has in enumerate(model.moe_layers) if has]
+        rotates = model.no_rope_layers or [1] * model.num_hidden_layers
+        return {
+            "moe_layers": routed,
+            "no_rope_layers": rotates,
+            "num_local_experts": model.num_experts,
+            "intermediate_size": model.expert_size,
+            "intermediate_size_mlp": model.intermediate_size or model.expert_size,
+            "attention_chunk_size": model.sliding_window or 8192,
+        }
+    return {}
 
 
 def _experts(model: Model, kind: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from functools import cache
 from compiler import plugins
 from compiler.checks import Check, Status, check, rule
 from compiler.errors import short
+from compiler.frameworks import json_text
 from compiler.frameworks.kinds import Kind, kind
-from compiler.frameworks.told import Said, words
+from compiler.frameworks.told import Said, inside, words
 from compiler.frameworks.versions import version
 from compiler.frozen import dataclass
 from compiler.nearest import near
@@ -33,9 +34,15 @@ class Parser:
         if option in self.options or option.replace("--no-", "--", 1) in self.options:
             return True
         parts = option.split(".")
-        if any(f"{'.'.join(parts[:count])}{ANY}" in self.options for count in range(1, len(parts))):
+        above = [".".join(parts[:count]) for count in range(1, len(parts))]
+        if any(f"{name}{ANY}" in self.options or self._open(name) for name in above):
             return True
         return self.abbreviates and any(known.startswith(option) for known in self.options)
+
+    def _open(self, option: str) -> bool:
+        """Whether an option may hold a mapping of which no key is known here."""
+        holds = option in self.options and kind(self.options[option]).type in ("", "json")
+        return holds and not any(known.startswith(f"{option}.") for known in self.options)
 
     def kind(self, option: str) -> Kind:
         """What it takes; a beginning of several options takes anything."""
@@ -71,7 +78,7 @@ def rules(config: Config, said: Iterable[Said], *, abbreviates: bool = False, ow
 
 def _wrong(parser: Parser, items: Iterable[Said]) -> Iterator[tuple[str, str, str]]:
     """Option, message with a place for whose parser it is, and fix, by option."""
-    for item in sorted(items, key=lambda item: item.name):
+    for item in sorted(_with_keys(parser, items), key=lambda item: item.name):
         option, leave = item.name, f"leave {item.name} out"
         if not parser.knows(option):
             alike = near(option, sorted(parser.options), 1)
@@ -88,6 +95,17 @@ def _wrong(parser: Parser, items: Iterable[Said]) -> Iterator[tuple[str, str, st
             fix = f"write {option}{joint}{better}, or {leave}" if better else f"{other}, or {leave}"
             fix = f"write {option} alone, or {leave}" if takes.type == "switch" else fix
             yield option, f"framework.args gives {_plain(option)} {_plain(value)}, and {{}} takes {_plain(wanted)}", fix
+
+
+def _with_keys(parser: Parser, items: Iterable[Said]) -> Iterator[Said]:
+    """The options, and the keys of mappings in JSON that stand behind them."""
+    for item in items:
+        yield item
+        takes = parser.kind(item.name)
+        content = (
+            json_text.mapping(item.values[0], letters=takes.letters) if takes.type == "json" and item.values else {}
+        )
+        yield from inside(item.name, content) if content else ()
 
 
 def _plain(text: str) -> str:

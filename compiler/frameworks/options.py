@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from compiler.frameworks import json_text
 from compiler.frameworks.emission import is_flag
 from compiler.words import whole
 
@@ -19,8 +19,9 @@ def options(arguments: Sequence[str], aliases: Mapping[str, str] | None = None) 
     for argument, following in pairwise([*arguments, "-"]):
         if is_flag(argument):
             name, equals, value = argument.partition("=")
+            head, dot, key = name.partition(".")
             value = value if equals or is_flag(following) else following
-            found[(aliases or {}).get(name, name)] = value
+            found[(aliases or {}).get(head, head) + dot + key] = value
     return found
 
 
@@ -39,7 +40,7 @@ def without(arguments: Sequence[str], *names: str) -> Iterator[str]:
 
 def number(given: Mapping[str, str], name: str, default: int) -> int:
     """An option's number; `default` where it is not given or is none, which the framework then says itself."""
-    found = whole(given.get(name, ""))
+    found = whole(json_text.counted(given.get(name, "")))
     return default if found is None else found
 
 
@@ -49,11 +50,7 @@ def nested(given: Mapping[str, str], name: str, key: str) -> object:
         text = given[f"{name}.{key}"]
         found = whole(text)
         return {"true": True, "false": False}.get(text.lower(), text) if found is None else found
-    try:
-        content = json.loads(given.get(name) or "{}")
-    except ValueError:
-        return None
-    return content.get(key) if isinstance(content, dict) else None
+    return (json_text.mapping(given.get(name, ""), letters=True) or {}).get(key)
 
 
 def sizes(arguments: Sequence[str], names: Sequence[str]) -> Iterator[int]:

@@ -13,13 +13,18 @@ from compiler.specs.workload import ROLES
 
 
 def told(
-    config: Config, chunk: Mapping[str, Callable[[int, int], int]], caches: Mapping[str, str], whole: str = ""
+    config: Config,
+    chunk: Mapping[str, Callable[[int, int], int]],
+    caches: Mapping[str, str],
+    whole: str = "",
+    cut: str = "",
 ) -> Config:
     """The configuration with the user's chunk of prompts and precision of cached keys and values as keys, where no key says
     another thing.
 
     `chunk`: options -> the chunk of one prompt, of their number and the attention DP of what prefills; `caches`: what the
-    option of the cache may be -> the key's value; `whole`: the option beside which no prompt is cut.
+    option of the cache may be -> the key's value; `whole`: the option beside which no prompt is cut; `cut`: the switch that the plan
+    writes beside a chunk.
     """
     if config.workload.train:
         return config
@@ -28,7 +33,7 @@ def told(
         for name, of in chunk.items():
             tokens = of(number(given, name, 0), _adp(config)) if name in given else 0
             if tokens > 0:
-                config = _without(config, name, ROLES[:1])
+                config = _without(_without(config, name, ROLES[:1]), cut, ROLES[:1])
                 config = replace(config, workload=replace(config.workload, prefill_chunk=tokens))
     found = {options(_args(config, role)).get(CACHE, "") for role in ROLES}
     if config.workload.kv_cache_precision is None and len(found) == 1 and (value := caches.get(found.pop())):

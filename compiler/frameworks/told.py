@@ -5,16 +5,18 @@ They stay where they are, and the plan emits the rest of what its keys say.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from compiler.errors import ConfigError, Problem, short
 from compiler.frameworks.emission import is_flag
+from compiler.frameworks.options import leaves
 from compiler.frozen import dataclass
 from compiler.specs.config import Config
 from compiler.specs.workload import Workload
-from compiler.words import whole
+from compiler.words import finite, whole
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,8 @@ def count(values: tuple[str, ...]) -> int | None:
 
 def part(values: tuple[str, ...]) -> float | None:
     """A part of one."""
-    try:
-        found = float(values[-1])
-    except (ValueError, IndexError):
-        return None
-    return found if 0 <= found <= 1 else None
+    found = finite(values[-1]) if values else None
+    return found if found is not None and 0 <= found <= 1 else None
 
 
 def words(arguments: Iterable[str], starts: Callable[[str], bool] = is_flag) -> Iterator[Said]:
@@ -85,6 +84,14 @@ def words(arguments: Iterable[str], starts: Callable[[str], bool] = is_flag) -> 
 def _said(found: Sequence[str]) -> Said:
     name, equals, value = found[0].partition("=")
     return Said(name, ((value,) if equals else ()) + tuple(found[1:]), tuple(found))
+
+
+def inside(name: str, value: object) -> Iterator[Said]:
+    """Dotted keys of a mapping below `name` with their values as texts, as a table of options spells them."""
+    for key, inner in leaves(name, value):
+        several = inner if isinstance(inner, list) else [inner]
+        texts = tuple(item if isinstance(item, str) else json.dumps(item) for item in several)
+        yield Said(key, texts, (f"{key}={' '.join(texts)}",))
 
 
 def joined(said: Iterable[Said], others: Mapping[str, Mapping[str, str]]) -> Iterator[Said]:

@@ -29,8 +29,6 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("--mla-down-proj-fusion", "--use-transformer-engine-op-fuser"), _FUSION),
         **dict.fromkeys(("--cpu-offloading-num-layers",), _OFFLOAD),
         **dict.fromkeys(("--no-gradient-accumulation-fusion",), "gradients that are added up in a pass of their own"),
-        **dict.fromkeys(("--fsdp-double-buffer",), "buffers of Megatron-FSDP"),
-        **dict.fromkeys(("--keep-fp8-transpose-cache",), "a second copy of FP8 weights"),
         **dict.fromkeys(("--use-nccl-ub",), "buffers of communicators"),
         **dict.fromkeys(
             ("--muon-tp-mode duplicated", "--muon-tp-mode distributed"), "matrices that tp ranks put together"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 from compiler.checks import Check, Status, check
 from compiler.costs.comm import buffers
@@ -58,6 +59,22 @@ def numbers(config: Config) -> Iterator[Check]:
                 limit="a whole number above 0",
                 message=f"{_key(config, name)}={short(value) or '(empty)'} is no whole number above 0; NCCL takes its own",
                 fix=f"write a number, or leave {name} out",
+                otherwise=Status.WARN,
+            )
+
+
+@declared("nccl-channels")
+def channels(config: Config) -> Iterator[Check]:
+    """NCCL lets the most of both decide (src/graph/connect.cc), and so does the plan."""
+    for least, most in product(buffers.LEAST, buffers.MOST):
+        low, high = (buffers.read(config.environment, name) for name in (least, most))
+        if low is not None and high is not None:
+            yield check(
+                holds=low <= high,
+                observed=f"{low}",
+                limit=f"{high}",
+                message=f"{_key(config, least)}={low}, and {_key(config, most)}={high}: communicators have {high} channels at most",
+                fix=f"write {least} of {high} or less, or leave {least} out",
                 otherwise=Status.WARN,
             )
 

@@ -73,7 +73,8 @@ class Traits:
     in FP8 and FP4 keep what they read as narrow as they read it (Transformer Engine). `viewed_values`: a core attention that runs
     again keeps values as a part of the product that puts out queries, keys and values together, and so all of it. `shards_masters`: FSDP's shards are the FP32
     weights themselves, narrower ones being made as layers are gathered. `pipelined_tp`: hidden states are gathered and scattered
-    piece by piece beside their GEMMs (async TP of torch).
+    piece by piece beside their GEMMs (async TP of torch). Of Megatron's FSDP: `double_buffer` keeps the
+    gradients of two layers at hand, and `kept_transposes` a transposed copy of narrow weights.
 
     `fused_loss`: no copy of the logits in the precision of activations, and few passes over them. `loss_chunks`: parts of the
     sequence that the head and the loss run through one after another. `logit_bytes`: of a logit, without and with tp, where the
@@ -95,6 +96,8 @@ class Traits:
     viewed_values: bool = False
     shards_masters: bool = False
     pipelined_tp: bool = False
+    double_buffer: bool = False
+    kept_transposes: bool = False
     fused_loss: bool = True
     loss_chunks: float = 1.0
     logit_bytes: tuple[float, float] | None = None

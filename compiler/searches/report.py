@@ -94,7 +94,7 @@ def _table(contents: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], l
             told(row, "memory_bytes", gigabytes, path),
             *([row["differs"]] if last else []),
         )
-        for path, row in zip(paths, rows, strict=True)
+        for path, row in rows.items()
     )
     return Table((*head, *([last] if last else [])), cells)
 

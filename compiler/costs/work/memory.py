@@ -80,7 +80,7 @@ def reserved(case: Case, held: Counts) -> Array:
 def temporary(case: Case, held: Counts) -> Array:
     """What lives only at the peak of a step: gathered layers, or one layer's gradients in the precision of its weights."""
     if not case.workload.train or zero(case, 3):
-        return gathered(case, held) + WORKSPACE_BYTES * case.workload.train
+        return gathered(case, held) + pooled(case, held) + WORKSPACE_BYTES * case.workload.train
     gradients = case.running.largest(lambda block: block_weights(block, case.tp)[0])
     return WORKSPACE_BYTES + case.activation_bytes * gradients * trained.share(case)
 
@@ -187,6 +187,15 @@ def gathered(case: Case, held: Counts) -> Array:
     part = np.where(between(case), 1.0, np.minimum(1, GATHERED_LAYERS / np.maximum(case.running.layers, 1)))
     own = 0.0 if of_masters(case) else sharded(case, held, 3) / np.maximum(held.total, 1)
     return case.activation_bytes * (tables + (held.total - tables) * part) * (1 - own)
+
+
+def pooled(case: Case, held: Counts) -> Array:
+    """What Megatron-FSDP keeps at hand on request (megatron_fsdp/param_and_grad_buffer.py): buffers for the gradients of two layers, beside
+    those of the two that are gathered in any run; and a transposed copy of FP8 weights once they have been gathered, of all layers.
+    """
+    matrices = (held.total - np.minimum(_tables(case), held.dense)) * zero(case, 3)
+    part = np.minimum(1, GATHERED_LAYERS / np.maximum(case.running.layers, 1))
+    return matrices * (case.double_buffer * case.gradient_bytes * part + case.kept_transposes * SAVED_BYTES["fp8"])
 
 
 def cached_bytes(case: Case, block: Block, entries: Callable[[Cache], Array]) -> Array:

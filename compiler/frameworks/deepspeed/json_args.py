@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from compiler.errors import ConfigError, Problem
 from compiler.frameworks import owned
-from compiler.frameworks.options import leaves
-from compiler.frameworks.told import Key, Said
+from compiler.frameworks.told import Key, Said, inside
 from compiler.inputs import plain
 from compiler.specs.config import Config
 
@@ -79,15 +79,10 @@ def _value(text: str) -> Any:
 
 def written(config: Config) -> Iterator[Said]:
     """Keys of the JSON with their values, as the table of its configuration spells them; `auto` is as if it were left out."""
-    found = (pair for name, value in given(config).items() for pair in leaves(name, value) if pair[1] != {})
-    for key, value in found:
-        texts = [item if isinstance(item, str) else json.dumps(item) for item in _several(value)]
-        values = tuple("null" if text == "auto" else text for text in texts)
-        yield Said(f"{PREFIX}{key}", values, (f"{PREFIX}{key}={' '.join(texts)}",))
-
-
-def _several(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    for name, value in given(config).items():
+        for item in inside(f"{PREFIX}{name}", value):
+            if item.values != ("{}",):
+                yield replace(item, values=tuple("null" if text == "auto" else text for text in item.values))
 
 
 OWNED = {

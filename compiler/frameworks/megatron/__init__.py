@@ -8,6 +8,7 @@ from dataclasses import replace
 from compiler.checks import Check
 from compiler.frameworks import known
 from compiler.frameworks.adapter import Adapter, Empty
+from compiler.frameworks.devices import device
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.megatron import hybrid, keys, late, needs, stage_args
 from compiler.frameworks.megatron.communicators import laid_out
@@ -58,11 +59,17 @@ class Megatron(Adapter):
         return optimizer_instances(config)
 
     def traits(self, config: Config) -> Traits:
-        """The cross entropy is one kernel where it is asked to be."""
-        fused = "--cross-entropy-loss-fusion" in config.framework.args
+        """The cross entropy is one kernel where it is asked to be; values are kept as `mixed_qkv` of transformer/attention.py."""
+        said, workload, gpu = set(config.framework.args), config.workload, device(config.hardware.gpu)
+        narrow = workload.precision == workload.states.weights == "fp8"
+        older = not gpu.amd and gpu.capability < (10, 0)  # whose kernels read FP8 in one order alone
         return replace(
-            super().traits(config), fused_loss=fused, viewed_values=True
-        )  # transformer/attention.py, mixed_qkv
+            super().traits(config),
+            fused_loss="--cross-entropy-loss-fusion" in said,
+            viewed_values=True,
+            double_buffer="--fsdp-double-buffer" in said,
+            kept_transposes="--keep-fp8-transpose-cache" in said and narrow and older,
+        )
 
     def declared(self, config: Config) -> Iterator[Check]:
         yield from declared(config)

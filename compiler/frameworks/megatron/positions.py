@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from compiler.blocks.stack import stack
 from compiler.frameworks.megatron.patterns import pattern
 from compiler.frameworks.megatron.pipeline import Option
 from compiler.frameworks.versions import version
@@ -22,12 +23,17 @@ LATENT_YARN: dict[str, Any] = {
 """What Megatron has no option for: of --use-rope-scaling, and of the YaRN of latent attention."""
 
 
+def latent(model: Model) -> bool:
+    """Attention that is made of latents, and scales its rotation itself: MLA, and the compressed attention of DeepSeek-V4."""
+    return model.mla or any(block.kind == "compressed" for layer in stack(model).layers for block in layer)
+
+
 def kind(config: Config) -> str:
     """What --position-embedding-type says; latent attention has its own scaling, below RoPE."""
     model = config.model
     if model.position_embedding_type != "rope":
         return {"absolute": "learned_absolute"}.get(model.position_embedding_type, model.position_embedding_type)
-    yarn = model.rope_scaling.rope_type == "yarn" and not model.mla and yarn_options(config)
+    yarn = model.rope_scaling.rope_type == "yarn" and not latent(model) and yarn_options(config)
     return "yarn" if yarn else "rope"
 
 
@@ -37,7 +43,7 @@ def options(config: Config) -> Iterator[Option]:
     if model.position_embedding_type != "rope":
         return
     yield "--rotary-base", str(round(model.rope_theta))
-    if model.mla:
+    if latent(model):
         yield from _latent(model.rope_scaling)
         return
     if model.partial_rotary_factor != 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from compiler.checks import Check, check, rule, warned
+from compiler.frameworks.megatron import positions
 from compiler.frameworks.megatron.keys import GRAPHED, eight_bits, four_bits
 from compiler.frameworks.megatron.options import given, optimizer, source
 from compiler.frameworks.megatron.pipeline import Option
@@ -214,7 +215,7 @@ def _modules(config: Config) -> Iterator[Check]:
     needs = (
         ("mhc", config.model.streams > 1, "a model with hyper-connections"),
         ("mhc", "mlp" not in modules, "no mlp among them"),
-        ("mla_up_proj", config.model.mla, "multi-head latent attention"),
+        ("mla_up_proj", positions.latent(config.model), "multi-head latent attention"),
         ("moe", not workload.overlapped_dispatch, "workload.overlapped_dispatch=false"),
         ("moe_act", config.model.moe, "a model with experts"),
         ("moe_act", scaled, "another --fp8-recipe than delayed"),

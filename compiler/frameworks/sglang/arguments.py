@@ -97,7 +97,7 @@ def given(config: Config) -> dict[str, str]:
 def spelt(config: Config, flag: str) -> str:
     """How the user wrote an option: itself, or the key that it comes from."""
     if flag in forced(config) and not (flag == A2A and asked(config).low_latency):
-        return "parallel.cp"
+        return "parallel.cp" if config.degrees.cp > 1 else "parallel.adp"
     return SETTINGS.get(flag, flag) if flag in options(planned(config)) else flag
 
 

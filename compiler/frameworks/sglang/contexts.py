@@ -56,9 +56,20 @@ def dispatches(config: Config) -> bool:
     return spans(config) and (not sparse(config.model) or strategy(config) == "zigzag")
 
 
+def unshared(config: Config) -> bool:
+    """Whether ranks that each are all of an attention-DP rank cannot share MLPs of layers without experts: a remainder, or a block
+    of weights with a scale (`layers/quantization/fp8.py validate_block_quant_shapes`), is cut through.
+    """
+    model, adp = config.model, config.degrees.adp
+    if not (model.moe and 1 < adp == stage_width(config.degrees)) or all(model.moe_layers):
+        return False
+    form = model.stored.get("mlp") if model.keeps_quantization(config.workload.precision) else None
+    return any(model.intermediate_size % (adp * side) for side in (form and form.block) or [1])
+
+
 def forced(config: Config) -> dict[str, str]:
-    """The options that it sets itself, so that a plan says them too, less what the user wrote."""
-    found = {DENSE: "1"} if spans(config) else {}
+    """Options that it sets itself, so that a plan says them too, or that the plan cannot run without, less what the user wrote."""
+    found = {DENSE: "1"} if spans(config) or unshared(config) else {}
     found |= {"--moe-a2a-backend": "deepep"} if dispatches(config) else {}
     given = options(config.framework.args)
     return {name: value for name, value in found.items() if name not in given}

@@ -71,7 +71,11 @@ def _over(config: Config) -> blocks.Over:
     """A stage shares MLPs, or each rank has them whole; an all-to-all back end keeps shared experts whole."""
     args, width = given(config), stage_width(config.degrees)
     whole_mlp, apart_experts = args.get("--moe-dense-tp-size") == "1", backend(args) != "none"
-    return blocks.Over(1 if whole_mlp else width, 1 if apart_experts else width, "tp*cp*adp")
+    fixes = {
+        "mlp": "add --moe-dense-tp-size=1 to framework.args, or make a stage smaller",
+        "shared_experts": "add --moe-a2a-backend=deepep to framework.args, or make a stage smaller",
+    }
+    return blocks.Over(1 if whole_mlp else width, 1 if apart_experts else width, "tp*cp*adp", fixes)
 
 
 @rule

@@ -34,6 +34,9 @@ _SHORT = {
     "-asc": "--api-server-count",
     "-q": "--quantization",
     "-sc": "--speculative-config",
+    "-cc": "--compilation-config",
+    "-ac": "--attention-config",
+    "-dc": "--diffusion-config",
 }
 _LONG = [
     *_SHORT.values(),

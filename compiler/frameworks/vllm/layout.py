@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from compiler.checks import Check
-from compiler.frameworks import known, quantized
+from compiler.frameworks import quantized
 from compiler.frameworks.adapter import Adapter
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.host_weights import host_bytes
@@ -14,7 +14,6 @@ from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots
 from compiler.frameworks.told import Said
 from compiler.frameworks.vllm.arguments import (
-    ALIASES,
     CACHES,
     CHUNKS,
     WHOLE,
@@ -26,6 +25,7 @@ from compiler.frameworks.vllm.arguments import (
     graph_batch,
     redundant,
 )
+from compiler.frameworks.vllm.written import written
 from compiler.layout.experts import ExpertBlocks, placed
 from compiler.layout.grid import Axis, Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -52,18 +52,14 @@ class VllmAdapter(Adapter):
     varies = ("tp", "ep", "adp")
 
     def told(self, config: Config) -> Config:
-        read = told(config, CHUNKS, CACHES, whole=WHOLE)
+        read = told(config, CHUNKS, CACHES, whole=WHOLE, cut="--enable-chunked-prefill")
         return read if config.workload.pools is not None else self.alone(read)
 
     def alone(self, config: Config) -> Config:
         return chunked(config)
 
     def written(self, config: Config) -> Iterable[Said]:
-        """Its parser takes - and _ alike, a key of a JSON behind a dot, and a level of optimization after -O."""
-        for item in known.written(config):
-            name = ALIASES.get(item.name, item.name).partition(".")[0]
-            if not name.startswith("-O"):
-                yield replace(item, name=name.replace("_", "-"))
+        return written(config)
 
     def grids(self, config: Config) -> tuple[Grid, Grid]:
         """The flattened tp, cp and dp are ep with expert parallelism, and etp without; neither is contiguous with pp > 1.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.errors import Problem
-from compiler.frameworks import hf_file, resolved
+from compiler.frameworks import family, hf_file, resolved
 from compiler.frameworks.asked import asked, sequences, step_tokens
 from compiler.frameworks.devices import device
 from compiler.frameworks.emission import Computed
@@ -37,6 +37,7 @@ from compiler.frameworks.vllm.arguments import (
     transfers_by_nixl,
 )
 from compiler.frameworks.vllm.emit import emission
+from compiler.words import finite
 from compiler.world import World
 
 NEEDS = {"torch": "torch==2.13.0", "transformers": "transformers==5.20.2", "pydantic": "pydantic"}
@@ -77,10 +78,8 @@ def planned(world: World) -> dict[str, Any]:
 
 def _share(text: str) -> float | str:
     """What is no number stays text, for vLLM to refuse."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    found = finite(text)
+    return text if found is None else found
 
 
 def _methods(world: World) -> OneOf:
@@ -107,7 +106,7 @@ def _token_bytes(world: World) -> float:
 
 def findings(world: World, source: Source) -> Iterator[Finding]:
     """Of the first node, and whether another one starts too. Raises NotInstalledError."""
-    if why := hf_file.unknown(world.config.model):
+    if why := family.unknown(world.config.model):
         yield unprovable("vLLM", why)
         return
     several = emission(world).others is not None
