@@ -81,7 +81,9 @@ def random_load() -> tuple[Demand, Engine, int, float]:
 
     def work(size: float) -> Pass:
         seconds = {item.name: array(some(size / 30, size)) for item in fields(Pass)}
-        return Pass(**seconds | {"launches": array(400.0), "others": array(300.0), "experts": array(0.0), "latent": array(0.0)})
+        return Pass(
+            **seconds | {"launches": array(400.0), "others": array(300.0), "experts": array(0.0), "latent": array(0.0)}
+        )
 
     ranks, clients = float(2 ** NUMBERS.integers(0, 6)), int(some(1, 5000))
     batch = clients / ranks
