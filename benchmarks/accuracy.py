@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import borrowed, intervals, refused
+from benchmarks import borrowed, fits, intervals, refused
 from benchmarks.cross import PARTS, left_out
 from benchmarks.predict import predict
 from benchmarks.rows import serving, training, transfers
@@ -80,7 +80,7 @@ def reason(judged: Judged) -> str:
     if judged.record.skipped:
         return judged.record.skipped
     if not usable(judged):
-        return "no finite prediction"
+        return "faster than memory is read" if fits.impossible(judged.record) else "no finite prediction"
     return f"no {judged.record.unsaid}" if judged.record.unsaid else ""
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from benchmarks.rows.record import Record
 from compiler import gpus
+from compiler.costs.calibration import GpuCalibration, KernelCurve
 from compiler.costs.engine import Demand, demand, prompts
 from compiler.costs.pooled import of_pools
 from compiler.costs.shape import shape
 from compiler.costs.step import Work, work
+from compiler.costs.work.forward import drafting, one_token
+from compiler.costs.work.parts import parts
 from compiler.speed import calibrated, selection
 from compiler.world import World
 
@@ -36,6 +41,18 @@ def keys(record: Record) -> dict[str, str]:
     }
 
 
+PERFECT = GpuCalibration(gemm={"bf16": KernelCurve(1.0, 1.0, 0.0, sharpness=50.0)})
+"""Curves of a GPU at its peaks."""
+
+
+def least_seconds(record: Record) -> float:
+    """Of a token of a record's clients, if all of them run: its products' and its caches' at the GPU's peaks."""
+    plan = shape(known(record))
+    context = plan.case.workload.longest + plan.case.workload.output_length / 2
+    found = parts(plan, one_token(plan.case, context), PERFECT)
+    return drafting(plan.case) * float(np.max(np.sum(found.products + found.grouped + found.core, axis=-1)))
+
+
 def step_work(record: Record) -> Work:
     world = known(record)
     return work(shape(world), calibrated.curves(world.config.hardware))[0]
@@ -51,4 +68,4 @@ def served(record: Record) -> Demand:
         return of_pools(shape(filling), shape(world), ask["workers"], gpus)
     if ask.get("mode") == "decode":  # whose caches others fill
         return demand(shape(world), gpu, fill=prompts(shape(world), gpu, 1.0), fillers=1.0)
-    return demand(shape(world), gpu, batch=float("inf") if ask.get("batch", 1) is None else None)
+    return demand(shape(world), gpu)

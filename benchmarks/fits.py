@@ -48,8 +48,7 @@ class Samples:
     def evaluate(self) -> Evaluate:
         if self.training:
             return training.evaluate(self.work)
-        worlds = [known(record) for record in self.records]
-        ranks = [world.size / world.degrees.adp for world in worlds]
+        ranks = [gpus(record, load) for record, load in zip(self.records, self.work, strict=True)]
         return serving.evaluate(self.work, [kind(record) for record in self.records], ranks)
 
     def weight(self) -> Array:
@@ -59,6 +58,24 @@ class Samples:
         families = [record.family for record in self.records]
         sure = [np.sqrt(serving.ENOUGH[family]) / serving.NOISE[family] for family in families]
         return np.asarray(balanced(sources, 1.0, 1.0) * sure)
+
+
+def gpus(record: Record, load: Demand) -> float:
+    """GPUs of an attention-DP rank, of which a run of so many requests as are queued at once keeps a part busy: the last that run
+    together are fewer, and their steps hardly shorter.
+    """
+    world = known(record)
+    each = world.size / world.degrees.adp
+    if not (record.ask or {}).get("offline"):
+        return each
+    waves = max(1.0, float(np.max(load.batch / load.running)))
+    return each * (1 + (waves > 1) * SHORT / waves)
+
+
+SHORT = 0.25
+"""Part of a full batch's time that the last requests of a run waste: on average half of it is empty, and a step is as long for half
+of its weights' and its caches' sake.
+"""
 
 
 def kind(record: Record) -> int:
@@ -101,8 +118,29 @@ def requests(records: Sequence[Record]) -> Samples:
     """Serving records; those of one row share their plan."""
     found: dict[int, Demand] = {}
     kept = [r for r in records if r.family in features.SERVING and _fits(r, features.served, found, id(r.world))]
+    kept = [r for r in kept if r.family != "tpot" or not too_fast(r, found[id(r.world)])]
     target = np.log([record.measured / float((record.ask or {}).get("ranks", 1)) for record in kept])
     return Samples(kept, [features.keys(x) for x in kept], [found[id(x.world)] for x in kept], target, serving.SCHEME)
+
+
+def too_fast(record: Record, load: Demand) -> bool:
+    """Whether a row is `impossible`; one that is near to what is said of it is not looked at."""
+    step = float(np.max(load.drafted * (load.decode.products + load.decode.grouped + load.decode.core)))
+    return record.measured < SUSPECT * step and impossible(record)
+
+
+def impossible(record: Record) -> bool:
+    """Whether a token is said to have taken less time than reading weights and caches does at the memory's own bandwidth: as many
+    requests as the row says did not run.
+    """
+    try:
+        return record.family == "tpot" and 0 < record.measured < features.least_seconds(record)
+    except UNFIT:
+        return False
+
+
+SUSPECT = 0.7
+"""Part of the seconds of a step's measured kernels below which a row is looked at."""
 
 
 def learnt_from(record: Record) -> bool:

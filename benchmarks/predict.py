@@ -54,7 +54,7 @@ def _served(record: Record, load: Demand) -> float:
     world = features.known(record)
     config = world.config
     found = serve(load, calibrated.engine(*record.software, config.hardware.name, config.workload.precision))
-    value = serving.observed(load, found, world.size / world.degrees.adp)[fits.kind(record)]
+    value = serving.observed(load, found, fits.gpus(record, load))[fits.kind(record)]
     return float(np.max(value)) * float((record.ask or {}).get("ranks", 1))
 
 

@@ -34,7 +34,8 @@ def _rates(plan: Plan, phases: Mapping[str, Any]) -> Iterator[Rate]:
     """Requests a second of both pools together, at each length of prompts."""
     fill, step = (plan.parts[role] for role in ROLES)
     instances, gpus = (fill.world.instances, step.world.instances), (fill.world_size, step.world_size)
-    return rates(phases["prefill"], phases["decode"], instances, gpus, plan.config.workload.output_length)
+    prompts = [row.prompts_per_s for row in plan.served] or [None] * len(phases["prefill"])
+    return rates(phases["prefill"], phases["decode"], prompts, instances, gpus, plan.config.workload.output_length)
 
 
 def _headline(role: str, plan: Plan, contents: Mapping[str, Any]) -> dict[str, Any]:

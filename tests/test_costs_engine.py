@@ -10,7 +10,7 @@ import pytest
 
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration
-from compiler.costs.constants import COHORT, MLA_KERNELS, MOST_REQUESTS, OFFLINE
+from compiler.costs.constants import COHORT, MLA_KERNELS, MOST_REQUESTS
 from compiler.costs.engine import Demand, Prompts, Served, closed_loop, demand, prompts, serve
 from compiler.costs.forward_pass import Pass, chunk_seconds, decode_seconds, fill_seconds, one_pass
 from compiler.costs.shape import Shape, shape
@@ -194,13 +194,6 @@ def test_servers_send_a_token_once_to_each_rank() -> None:
     flows = {flow.role: flow for flow in traffic.experts(plan.case, forward) if flow.kind == "etp"}
     states = 2 * MOE_30B.hidden_size * float(forward.tokens) * 8
     assert float(np.max(flows["dispatch"].payload)) == pytest.approx(states)
-
-
-def test_what_a_run_of_all_requests_gives_is_less_than_its_full_batch() -> None:
-    load = asked(batch=float("inf"))
-    found = served(load)
-    rate = float(serving.observed(load, found, 1.0)[serving.RATE])
-    assert rate == pytest.approx(OFFLINE * float(found.running / found.tpot_s))
 
 
 def test_a_fit_counts_relative_errors() -> None:

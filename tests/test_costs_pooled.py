@@ -28,7 +28,7 @@ def test_pools_print_what_a_row_is_predicted_by(tmp_path: Path) -> None:
     fill, (step, measured) = dict(asked["tpot"].ask or {})["prefill"], planned(asked["tpot"])
     (found,) = served(fill, step, measured)
     assert predict([asked["ttft"], asked["tpot"]]) == [pytest.approx(found.ttft_s), pytest.approx(found.tpot_s)]
-    assert found.output_tokens_per_s_per_gpu == pytest.approx(64 / found.tpot_s / 16)
+    assert found.output_tokens_per_s_per_gpu == pytest.approx(found.requests_per_s * found.output_length / 16)
 
 
 def test_more_instances_that_fill_make_clients_wait_less() -> None:
@@ -38,7 +38,13 @@ def test_more_instances_that_fill_make_clients_wait_less() -> None:
     assert many.ttft_s < few.ttft_s / 2
     assert many.tpot_s == few.tpot_s
     assert (few.batch, few.running) == (256, 256)
-    assert few.output_tokens_per_s_per_gpu == pytest.approx(256 / few.tpot_s / 16)
+    assert few.requests_per_s * (few.ttft_s + few.tpot_s * 511) == pytest.approx(256)
+
+
+def test_how_many_instances_match_does_not_hang_on_a_batch_that_no_server_knows() -> None:
+    one, eight = (compiled(2, 64, f"workload.micro_batch_size={size}").to_dict()["rates"][0] for size in (1, 8))
+    for name in ("matched_prefill_instances", "matched_decode_instances", "prefill_requests_per_s"):
+        assert one[name] == pytest.approx(eight[name])
 
 
 def test_the_upper_plan_says_it_with_intervals() -> None:

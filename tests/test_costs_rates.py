@@ -11,7 +11,7 @@ STEP = [{"context_length": 1000, "tpot_s": 0.02, "tokens_per_s_per_gpu": 100.0, 
 
 
 def test_rates_are_requests_less_what_uneven_arrivals_cost() -> None:
-    found = next(rates(FILL, STEP, (2, 3), (4, 8), 500))
+    found = next(rates(FILL, STEP, [None], (2, 3), (4, 8), 500))
     assert found.prefill_requests_per_s == pytest.approx(0.9 * 2 * 4 * 4000 / 1000)
     assert found.decode_requests_per_s == pytest.approx(0.92 * 3 * 8 * 100 / 500)
     assert (found.limited_by, found.requests_per_s) == ("decode", found.decode_requests_per_s)
@@ -19,8 +19,13 @@ def test_rates_are_requests_less_what_uneven_arrivals_cost() -> None:
     assert found.matched_prefill_instances / found.matched_decode_instances == pytest.approx(0.1022, rel=0.02)
 
 
+def test_prompts_that_all_instances_fill_count_before_a_batch_of_them() -> None:
+    found = next(rates(FILL, STEP, [50.0], (2, 3), (4, 8), 500))
+    assert found.prefill_requests_per_s == pytest.approx(0.9 * 50)
+
+
 def test_a_longer_answer_needs_more_of_decode() -> None:
-    short, long = (next(rates(FILL, STEP, (1, 1), (8, 8), length)) for length in (10, 2000))
+    short, long = (next(rates(FILL, STEP, [None], (1, 1), (8, 8), length)) for length in (10, 2000))
     assert (short.limited_by, long.limited_by) == ("prefill", "decode")
     assert short.matched_prefill_instances > short.matched_decode_instances
     assert long.matched_decode_instances > long.matched_prefill_instances
@@ -35,4 +40,4 @@ def test_ratios_are_of_few_instances(wanted: float, found: tuple[int, int]) -> N
 
 def test_a_phase_without_a_time_has_no_rate() -> None:
     unknown = [{**FILL[0], "ttft_s": None, "tokens_per_s_per_gpu": None}]
-    assert not list(rates(unknown, STEP, (1, 1), (8, 8), 500))
+    assert not list(rates(unknown, STEP, [None], (1, 1), (8, 8), 500))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.predict import predict
 from benchmarks.rows.hardware import nominal
+from compiler.costs.arrays import array
 from compiler.costs.calibration import Calibration
 from compiler.costs.constants import MOST_REQUESTS
+from compiler.costs.engine import Demand
+from compiler.costs.forward_pass import Pass
 from compiler.costs.serve import Decode, Prefill
-from compiler.costs.together import rough
+from compiler.costs.software import Engine
+from compiler.costs.together import rough, steady
 from compiler.speed import calibrated
 from tests.costed import cost
 from tests.served_rows import planned, times
@@ -51,7 +56,7 @@ def test_a_plan_prints_what_a_row_is_predicted_by(tmp_path: Path) -> None:
     asked = times(tmp_path, concurrency="64")
     (row,) = cost(*planned(asked["tpot"])).aggregated
     assert predict([asked["ttft"], asked["tpot"]]) == [pytest.approx(row.ttft_s), pytest.approx(row.tpot_s)]
-    assert row.output_tokens_per_s_per_gpu == pytest.approx(64 / row.tpot_s / 8)
+    assert row.output_tokens_per_s_per_gpu == pytest.approx(row.requests_per_s * row.output_length / 8)
 
 
 def test_rates_and_times_agree_at_every_length() -> None:
@@ -59,10 +64,49 @@ def test_rates_and_times_agree_at_every_length() -> None:
     assert [row["sequence_length"] for row in found] == [128, 4096]
     for row in found:
         assert row["running"] == row["batch"] == 16
-        assert row["requests_per_s"] * row["tpot_s"] * 256 == pytest.approx(16)
+        assert row["requests_per_s"] * (row["ttft_s"] + row["tpot_s"] * 255) == pytest.approx(16)
         assert row["output_tokens_per_s_per_gpu"] == pytest.approx(row["requests_per_s"] * 256 / 8)
         assert row["ttft_s"] > row["tpot_s"] > 0
     assert found[0]["ttft_s"] < found[1]["ttft_s"]
+
+
+NUMBERS = np.random.default_rng(7)
+
+
+def random_load() -> tuple[Demand, Engine, int, float]:
+    """A server or pools with any work at all: what is asked of a rank, by an engine, its clients and its ranks."""
+
+    def some(low: float, high: float) -> float:
+        return float(np.exp(NUMBERS.uniform(np.log(low), np.log(high))))
+
+    def work(size: float) -> Pass:
+        seconds = {item.name: array(some(size / 30, size)) for item in fields(Pass)}
+        return Pass(
+            **seconds | {"launches": array(400.0), "others": array(300.0), "experts": array(0.0), "latent": array(0.0)}
+        )
+
+    ranks, clients = float(2 ** NUMBERS.integers(0, 6)), int(some(1, 5000))
+    batch = clients / ranks
+    running = max(1.0, min(batch, some(1, 1000)))
+    apart = float(NUMBERS.integers(0, 2))
+    numbers = {"grouped": some(1, 32), "steps": 1.0, "ranks": ranks, "batch": batch, "running": running, "apart": apart}
+    numbers |= {"prompt_tokens": round(some(8, 1e5)), "output_tokens": round(some(1, 1e4)), "interval": some(1, 30)}
+    numbers |= {"fillers": some(0.1, 10), "drafted": some(0.4, 1)}
+    load = Demand(work(3e-3), work(0.1), work(1.0), **{name: array(value) for name, value in numbers.items()})
+    return load, Engine(), clients, ranks
+
+
+def test_clients_are_requests_a_second_times_their_time_on_any_server() -> None:
+    """Little's law; and no more are answered than run at a time."""
+    for _ in range(1000):
+        load, by, clients, ranks = random_load()
+        found = steady(load, by, clients, ranks, 8)
+        assert found.ttft_s is not None
+        answered = found.ttft_s + found.tpot_s * (found.output_length - 1)
+        assert found.requests_per_s * answered == pytest.approx(clients, rel=1e-3)
+        running = float(load.running) * ranks
+        assert found.requests_per_s * (found.output_length - 1) * found.tpot_s <= running * (1 + 1e-9)
+        assert found.output_tokens_per_s_per_gpu * 8 == pytest.approx(found.requests_per_s * found.output_length)
 
 
 def test_clients_beyond_what_memory_holds_wait() -> None:

@@ -18,7 +18,7 @@ from compiler import gpus
 from compiler.costs.arrays import Array
 from compiler.costs.work.flops import peak_flops
 from compiler.costs.work.forward import mean_keys
-from compiler.costs.work.mixing import HEADS, named, windowed
+from compiler.costs.work.mixing import HEADS, LONGEST_WINDOW, named, windowed
 from compiler.specs.hardware import Hardware
 from compiler.speed.fit.grids import Calls
 
@@ -155,12 +155,21 @@ def _experts(row: Row) -> str:
 
 def _head(row: Row, phase: str) -> str:
     width = min(HEADS, key=lambda other: abs(other - int(row["head_dim"])))
-    known = width == int(row["head_dim"]) and row.get("attn_dtype", "") == "bfloat16"
-    what = windowed(width, limited=float(row["window_size"] or 0) > 0)
-    return named(phase, what, narrow=row["kv_cache_dtype"] == "fp8") if known else ""
+    window, narrow = float(row["window_size"] or 0), row["kv_cache_dtype"] == "fp8"
+    known = width == int(row["head_dim"]) and window <= LONGEST_WINDOW
+    known = known and row.get("attn_dtype", "") == _multiplied(row["framework"], phase, narrow=narrow)
+    return named(phase, windowed(width, limited=window > 0), narrow=narrow) if known else ""
+
+
+def _multiplied(framework: str, phase: str, *, narrow: bool) -> str:
+    """In what prompts attend: vLLM's kernels widen a narrow cache, the others' narrow the queries."""
+    return "fp8" if narrow and phase == "prefill" and framework != "VLLM" else "bfloat16"
 
 
 def _mla(row: Row, phase: str) -> str:
+    """SGLang's prompts on Hopper were timed in the absorbed form, three times the work: engines fill in the other one."""
+    if phase == "prefill" and row["kernel_source"] == "flash_attention":
+        return ""
     return named(phase, "latent", narrow=row["kv_cache_dtype"] == "fp8")
 
 

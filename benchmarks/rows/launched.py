@@ -29,6 +29,15 @@ UNSET = ("0.15", "0.16", "0.17")
 """vLLM's releases whose scripts leave the cache of FP8 weights as it is (those of 0.18 begin to set --kv-cache-dtype)."""
 
 
+MOST_REQUESTS = 3000
+"""Requests of the shortest run at the most throughput, by TensorRT-LLM's page on its performance; longer ones have fewer."""
+
+
+def requests(prompt: int, output: int) -> int:
+    """How many requests such a run has, all queued at once."""
+    return MOST_REQUESTS // (1 if prompt + output < 4096 else 2 if max(prompt, output) < 16384 else 3)
+
+
 def server(row: Row) -> str:
     """The framework that a row's backend is, by our name; the plan's own rules stand in for what is no server of ours."""
     name = next((name for name, other in calibrated.BACKENDS.items() if other == row["backend"]), row["backend"])

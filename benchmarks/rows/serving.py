@@ -148,15 +148,15 @@ def _plan(row: Row, folder: Path) -> dict[str, Any]:
     if row["phase"] in ("prefill", "decode"):
         return _one_phase(row, architecture)
     lengths = whole(row, "isl"), whole(row, "osl")
-    offline = "max throughput" in row["phase"]
+    offline = launched.requests(*lengths) if "max throughput" in row["phase"] else 0
     ask: dict[str, Any] = {"mode": row["mode"], "isl": lengths[0], "osl": lengths[1]}
     if row["mode"] == "agg":
         labelled(row, architecture)
         parallel = degrees(row)
-        batch = 1 if offline else whole(row, "concurrency", whole(row, "batch_per_gpu", 0) * (parallel.adp or 1))
+        batch = offline or whole(row, "concurrency", whole(row, "batch_per_gpu", 0) * (parallel.adp or 1))
         alone(row, batch)
         found = world(row, architecture, parallel, batch, lengths, together=True)
-        return {"world": found, "ask": {**ask, "batch": None if offline else max(1, batch)}}
+        return {"world": found, "ask": {**ask, "offline": bool(offline), "batch": max(1, batch)}}
     if not row["decode_workers"] or not row["prefill_workers"]:
         raise Skip("number of workers of each pool not given")
     for pool in ("prefill_", "decode_"):

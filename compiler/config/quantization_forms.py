@@ -30,7 +30,7 @@ class Recipe:
 
     default: Stored | None = None
     targets: tuple[tuple[Patterns, Stored | None], ...] = ()
-    ignored: Patterns = Patterns(())  # noqa: RUF009 (frozen)
+    ignored: Patterns = Patterns(())
     kinds: tuple[str, ...] = ("attention", "mlp", "shared_experts", "experts")
 
     def form(self, module: Module) -> Stored | None:

@@ -101,14 +101,19 @@ class Case(Traits):
 
     def multiplied(self, kind: str) -> str:
         """The same as kernels are told apart: where blocks of a served matrix have a scale each, FP8 is another kernel's, and MXFP4
-        another than INT4's where both are widened.
+        another than NVFP4's, or than INT4's where both are widened.
         """
         precision, form = self.products(kind), None if self.workload.train else self.model.stored.get(kind)
         if form is None or not self.model.keeps_quantization(self.workload.precision):
             return precision
-        if precision in WIDE and form.scheme == "mxfp4":
+        if form.scheme == "mxfp4":
             return "mxfp4"
         return "fp8_block" if form.block is not None and precision == "fp8" else precision
+
+    def arithmetic(self, kind: str) -> str:
+        """The unit that multiplies: engines leave activations that meet MXFP4 at eight bits."""
+        precision = self.products(kind)
+        return "fp8" if self.multiplied(kind) == "mxfp4" and precision not in WIDE else precision
 
     @property
     def wide(self) -> str:

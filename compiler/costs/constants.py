@@ -60,7 +60,14 @@ KERNEL_LAUNCH_S = 3e-6
 
 GRAPHED_S = 4e-6
 """Most seconds of the same in a captured graph: BF16 products of all engines take 2.2 to 4.5 us (kernels of nine GPUs); others were
-timed with quantising their input, or with gaps that a graph does not have."""
+timed with gaps that a graph does not have."""
+
+QUANTISED_S = 2e-6
+"""What quantising their input adds to narrower ones: their quickest take 4.0 to 7.5 us."""
+
+GRAPHED_EXPERTS_S = 2e-5
+"""Most seconds of a layer's experts beside their arithmetic and traffic in a captured graph: they are some six kernels, and were timed
+with the host's gaps between them (28 to 139 us)."""
 
 ASSUMED_SHARPNESS = 3.0
 """Of the edge between arithmetic and memory where no kernel was measured (2.4 to 3.2 on H100)."""
@@ -167,10 +174,6 @@ CHUNK = 8192
 COHORT = 4.0
 """Others that come again together with a request: those that a step or two filled together end together."""
 
-OFFLINE = 0.7
-"""Rate over a whole run of a fixed number of requests, over that while the batch is full: it fills and drains (chosen by
-the error of sources that were left out)."""
-
 EDGE = 4.0
 """Sharpness where two kinds of work run beside each other: (a^4 + b^4)^(1/4)."""
 
@@ -187,8 +190,9 @@ SCORES_BACKWARD = 1.6
 EIGHTY = 1.2816
 """Standard deviations on either side of four fifths of a normal distribution."""
 
-MOST_REQUESTS = 2048.0
-"""Requests that an attention-DP rank runs at a time, whatever its memory (TensorRT-LLM's default)."""
+MOST_REQUESTS = 4096.0
+"""Requests that an attention-DP rank runs at a time, whatever its memory (trtllm-bench's bound; a server's own is 2048 or less, unless it
+is told)."""
 
 BUFFERS_BYTES = 0.37e9
 """Device memory of one communicator: 0.342 to 0.392 GB (AIConfigurator 0.12). Frameworks' overhead has one of them."""

@@ -31,16 +31,20 @@ class Rate:
 def rates(
     prefill: Sequence[Mapping[str, Any]],
     decode: Sequence[Mapping[str, Any]],
+    prompts: Sequence[float | None],
     instances: tuple[int, int],
     gpus: tuple[int, int],
     output_length: int,
 ) -> Iterator[Rate]:
-    """At each length; rows are those of one instance. `gpus`: of one instance of prefill, and of decode."""
-    for fill, step in zip(prefill, decode, strict=True):
+    """At each length; rows are those of one instance. `gpus`: of one instance of prefill, and of decode. `prompts`: a second, of all
+    instances that fill; where nothing says so, as many as the phase's own batch makes.
+    """
+    for fill, step, filled in zip(prefill, decode, prompts, strict=True):
         length = fill["sequence_length"]
         if not (fill["tokens_per_s_per_gpu"] and step["tokens_per_s_per_gpu"] and output_length):
             continue
-        each = fill["tokens_per_s_per_gpu"] * gpus[0] / length * PREFILL_KEPT
+        own = fill["tokens_per_s_per_gpu"] * gpus[0] / length
+        each = (filled / instances[0] if filled else own) * PREFILL_KEPT
         answered = step["tokens_per_s_per_gpu"] * gpus[1] / output_length * DECODE_KEPT
         both = each * instances[0], answered * instances[1]
         found, total = min(both), sum(count * size for count, size in zip(instances, gpus, strict=True))

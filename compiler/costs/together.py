@@ -10,7 +10,7 @@ import numpy as np
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
 from compiler.costs.constants import DECODE_KEPT, PREFILL_KEPT
-from compiler.costs.engine import Demand, demand, serve
+from compiler.costs.engine import Demand, Served, demand, serve
 from compiler.costs.serve import Decode, Prefill
 from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
@@ -22,7 +22,8 @@ from compiler.specs.workload import Workload
 @dataclass(frozen=True)
 class Aggregated:
     """`batch` clients of an instance, of whose requests `running` are in its memory at a time. TPOT is with the prompts of
-    others in between, TTFT with the wait for a place; None where two batches take turns.
+    others in between, TTFT with the wait for a place; None where two batches take turns. `prompts_per_s`: what those who fill could do
+    without a rest, as many prompts in a pass as a chunk has room for.
     """
 
     sequence_length: int
@@ -33,6 +34,7 @@ class Aggregated:
     tpot_s: float
     requests_per_s: float
     output_tokens_per_s_per_gpu: float
+    prompts_per_s: float | None = None
     ttft_low_s: float | None = None
     ttft_high_s: float | None = None
     tpot_low_s: float | None = None
@@ -76,7 +78,7 @@ def steady(load: Demand, by: Engine, clients: int, copies: float, gpus: int) -> 
     """`engine.serve` for `clients` over `copies` attention-DP ranks that decode; all of `gpus` do the work."""
     found, output = serve(load, by), int(load.output_tokens)
     running = float(found.running) * copies
-    done = running / (float(found.tpot_s) * output)
+    done = float(answered(clients, found, output))
     return Aggregated(
         sequence_length=int(load.prompt_tokens),
         output_length=output,
@@ -86,7 +88,13 @@ def steady(load: Demand, by: Engine, clients: int, copies: float, gpus: int) -> 
         tpot_s=float(found.tpot_s),
         requests_per_s=done,
         output_tokens_per_s_per_gpu=done * output / gpus,
+        prompts_per_s=copies * (float(load.fillers) if load.apart else 1.0) / float(found.prompt_s),
     )
+
+
+def answered(clients: Array | float, found: Served, output: int) -> Array:
+    """Requests a second by Little's law: a client has one in flight, from its prompt to the last of `output` tokens."""
+    return np.asarray(clients / (found.ttft_s + found.tpot_s * (output - 1)))
 
 
 def seen(plan: Shape, let_in: Shape, ttft: Array, tpot: Array, by: Calibration) -> dict[str, Array]:
@@ -110,7 +118,7 @@ def seen(plan: Shape, let_in: Shape, ttft: Array, tpot: Array, by: Calibration) 
         }
     load = demand(plan.at(sequence_lengths=[case.workload.longest]), by.gpu)
     found = serve(load, by.engine)
-    rate = found.running * case.of_a_plan(case.adp) / (found.tpot_s * output)
+    rate = answered(load.batch * case.of_a_plan(case.adp), found, output)
     return {"seen_ttft_s": found.ttft_s, "seen_tpot_s": found.tpot_s, "requests_per_s": rate}
 
 

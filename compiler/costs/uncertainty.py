@@ -18,11 +18,11 @@ class Residuals:
     spread: float = 0.0
 
     def interval(self, value: float | None) -> tuple[float, float] | tuple[None, None]:
-        """Where four of five measurements would lie; None around what is no number."""
+        """Where four of five measurements would lie, and what is said itself; None around what is no number."""
         if value is None or not math.isfinite(value):
             return None, None
         middle, factor = value * math.exp(self.bias), math.exp(EIGHTY * self.spread)
-        return middle / factor, middle * factor
+        return min(middle / factor, value), max(middle * factor, value)
 
     def wider(self, spread: float) -> Residuals:
         """With another reason to be off."""

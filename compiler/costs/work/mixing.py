@@ -16,6 +16,9 @@ from compiler.costs.work.memory import cached_bytes
 HEADS = (64, 128, 256)
 """Widths of a head that kernels were measured at."""
 
+LONGEST_WINDOW = 1024
+"""Tokens of the longest window that kernels were measured at but for a few calls."""
+
 
 def mixing(case: Case, forward: Forward, gpu: GpuCalibration) -> Array:
     """Arrays over stages. A kind of block without a curve takes its roofline, which narrow heads do not reach."""
@@ -60,7 +63,13 @@ def form(block: Block) -> str:
     if block.kind != "attention" or len(block.scores) != 1:
         return block.kind if block.kind != "attention" else "sparse"
     width = min(HEADS, key=lambda width: abs(width - _width(block)))
-    return windowed(width, limited=block.scores[0].limit is not None)
+    return windowed(width, limited=_windowed(block))
+
+
+def _windowed(block: Block) -> bool:
+    """Whether attention is as that of kernels over a window; over a long one it is as over that many tokens."""
+    limit = block.scores[0].limit
+    return limit is not None and limit <= LONGEST_WINDOW
 
 
 def windowed(width: int, *, limited: bool) -> str:
@@ -69,9 +78,9 @@ def windowed(width: int, *, limited: bool) -> str:
 
 
 def named(phase: str, what: str, *, narrow: bool) -> str:
-    """What calibration files call a curve: by phase, form and, in decode, how wide its cache is."""
+    """What calibration files call a curve: by phase, form and how wide its cache is."""
     phase = "decode" if phase == "decode" else "prefill"
-    return f"{phase}_{what}" + "_fp8" * (narrow and phase == "decode")
+    return f"{phase}_{what}" + "_fp8" * narrow
 
 
 def sizes(block: Block, tp: Array, forward: Forward) -> tuple[Array, Array, Array]:
@@ -80,7 +89,8 @@ def sizes(block: Block, tp: Array, forward: Forward) -> tuple[Array, Array, Arra
     """
     score, decode = block.scores[0], forward.phase == "decode"
     heads, count = ceil_div(score.heads, tp), forward.sequences
-    length = forward.met(None) if decode else forward.tokens / np.maximum(count, 1e-9)
+    within = np.inf if _windowed(block) else float(score.limit or np.inf)
+    length = np.minimum(forward.met(None) if decode else forward.tokens / np.maximum(count, 1e-9), within)
     if block.kind != "attention" or not block.caches:
         return array(length), array(count), heads
     keys = ceil_div(block.caches[0].parts[0].pieces, tp)

@@ -14,9 +14,11 @@ from compiler.costs.calibration import GpuCalibration, Kernel
 from compiler.costs.case import Case
 from compiler.costs.constants import (
     DROPOUT_PASSES,
+    GRAPHED_EXPERTS_S,
     GRAPHED_S,
     KERNELS_OF_LAYER,
     PCIE_BANDWIDTH,
+    QUANTISED_S,
     SCORE_PASSES,
     WIDE_HEAD,
 )
@@ -30,6 +32,7 @@ from compiler.costs.work.mixing import cache_bytes, mixing
 from compiler.costs.work.params import Counts, matrices, query_width, value_width
 from compiler.costs.work.widths import ELEMENT_BYTES
 from compiler.frozen import dataclass
+from compiler.specs.weights import WIDE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,8 @@ def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -
         moved = item.k * (weight * item.n + size * forward.tokens) + 2 * forward.tokens * item.n
         moved = moved / peak.memory_bandwidth
         each = curve.seconds(work, moved, forward.tokens, forward.tokens, item.n, item.k)
-        seconds = seconds + item.count * _beyond(case, curve, each)
+        graphed = GRAPHED_S + QUANTISED_S * (precision not in WIDE)
+        seconds = seconds + item.count * _beyond(case, curve, each, graphed)
         busy = busy + item.count * np.maximum(each - curve.launch_s, 0.0)
         launches = launches + item.count
         weights = weights + item.count * item.n * item.k
@@ -112,24 +116,24 @@ def _products(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -
     return seconds + declared * busy, launches
 
 
-def _beyond(case: Case, curve: Kernel, seconds: Array) -> Array:
+def _beyond(case: Case, curve: Kernel, seconds: Array, graphed: float) -> Array:
     """Training counts a kernel's launch with all others that the host makes. A server's curves have it, but what follows one upon
-    the other in a captured graph takes no longer than the quickest of them.
+    the other in a captured graph takes no longer than `graphed`, that of the quickest of them.
     """
-    return np.maximum(seconds - (curve.launch_s if case.workload.train else max(0.0, curve.launch_s - GRAPHED_S)), 0.0)
+    return np.maximum(seconds - (curve.launch_s if case.workload.train else max(0.0, curve.launch_s - graphed)), 0.0)
 
 
 def _grouped(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) -> Array:
     """Gate, up and down of the busiest rank's experts; without their launch."""
     if not case.model.moe:
         return 0 * case.running.layers
-    peak, precision, model = case.hardware.gpu, case.products("experts"), case.model
+    peak, model = case.hardware.gpu, case.model
     weight_bytes = case.read_bytes("experts")
     curve = gpu.kernel(gpu.grouped or gpu.gemm, case.multiplied("experts"), weight_bytes)
     pairs = dispatched(case, forward) * case.workload.imbalance
     width = np.ceil(model.expert_size / case.etp)
     hidden = model.expert_hidden
-    work = 2 * matrices(model) * pairs * hidden * width / flops.peak_flops(peak, precision)
+    work = 2 * matrices(model) * pairs * hidden * width / flops.peak_flops(peak, case.arithmetic("experts"))
     touched = touched_fraction(case, forward) * case.local_experts
     moved = weight_bytes * matrices(model) * touched * hidden * width + pairs * (4 * hidden + 6 * width)
     rows = pairs / case.local_experts
@@ -137,4 +141,4 @@ def _grouped(case: Case, held: Counts, forward: Forward, gpu: GpuCalibration) ->
     busy = np.maximum(each - curve.launch_s, 0.0)
     derived = case.running.moe * case.local_experts * matrices(model) * hidden * width
     declared = np.maximum(1.0, held.moe_gemm / np.maximum(derived, 1)) - 1.0
-    return case.running.moe * ((busy if case.workload.train else each) + declared * busy)
+    return case.running.moe * (_beyond(case, curve, each, GRAPHED_EXPERTS_S) + declared * busy)

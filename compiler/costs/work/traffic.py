@@ -15,6 +15,7 @@ from compiler.costs.trained import trained
 from compiler.costs.work.forward import Forward, dispatched
 from compiler.costs.work.memory import zero
 from compiler.costs.work.params import Counts
+from compiler.costs.work.widths import ELEMENT_BYTES
 from compiler.frozen import dataclass
 
 
@@ -61,10 +62,16 @@ def tensor(case: Case, forward: Forward) -> Iterator[Flow]:
     """TP: an all_reduce after attention and after the MLP or experts, and as many in backward; one for the embedding.
 
     With sequence parallelism each is a reduce_scatter and an all_gather, and experts route the split tokens as they
-    are, so only shared experts need them. Without it the one of a MoE layer joins the tokens that were split to route.
+    are, so only shared experts need them. Without it the one of a MoE layer joins the tokens that were split to route. Where queries
+    and keys are normed over all heads, servers sum their squares over the ranks that share them.
     """
     held = case.running
     payload = case.activation_bytes * case.model.hidden_size * forward.tokens
+    if not case.workload.train and case.model.use_qk_norm and case.model.qk_norm_type == "per_layer":
+        squares = 2 * ELEMENT_BYTES["fp32"] * forward.tokens + 0 * payload
+        yield _flow(
+            case, "tp", "all_reduce", "norms of queries and keys", squares, (held.layers, 0 * held.layers), False
+        )
     if not case.sequence_parallel:
         each = held.reduced
         yield _flow(case, "tp", "all_reduce", "activations", payload, (each + held.first, each + held.last), False)
