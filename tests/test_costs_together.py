@@ -92,8 +92,8 @@ def random_load() -> tuple[Demand, Engine, int, float]:
     numbers = {"grouped": some(1, 32), "steps": 1.0, "ranks": ranks, "batch": batch, "running": running, "apart": apart}
     numbers |= {"prompt_tokens": round(some(8, 1e5)), "output_tokens": round(some(1, 1e4)), "interval": some(1, 30)}
     numbers |= {"fillers": some(0.1, 10), "drafted": some(0.4, 1)}
-    load = Demand(work(3e-3), work(0.1), work(1.0), **{name: array(value) for name, value in numbers.items()})
-    return load, Engine(), clients, ranks
+    given: dict[str, Any] = {"decode": work(3e-3), "prompt": work(0.1), "group": work(1.0)}
+    return Demand(**given | {name: array(value) for name, value in numbers.items()}), Engine(), clients, ranks
 
 
 def test_clients_are_requests_a_second_times_their_time_on_any_server() -> None:
