@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from benchmarks import accuracy
 from benchmarks.rows import launched, serving
 from benchmarks.rows.record import Cells
 from compiler.specs.degrees import Parallel
 from compiler.specs.weights import Quantization, Stored
+from tests.served_rows import times
 from tests.worlds import DEEPSEEK_V3, LLAMA_8B
 
 
@@ -56,3 +59,25 @@ def test_a_release_that_drafts_does_so_with_the_models_own_layers(version: str, 
     ran = row("trtllm", version, "b200_sxm")
     assert launched.drafts(ran, DEEPSEEK_V3, Parallel(adp=adp)) == drafts
     assert launched.drafts(ran, LLAMA_8B, Parallel(adp=adp)) == 0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "output", "requests"), [(1000, 1000, 3000), (8192, 1024, 1500), (1024, 8192, 1500), (32768, 1024, 1000)]
+)
+def test_a_run_at_the_most_throughput_has_as_many_requests_as_its_lengths_say(
+    prompt: int, output: int, requests: int
+) -> None:
+    assert launched.requests(prompt, output) == requests
+
+
+def made(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def test_a_token_that_came_faster_than_memory_is_read_is_no_measurement(tmp_path: Path) -> None:
+    (possible, impossible) = (
+        times(made(tmp_path / name), tpot_ms=value)["tpot"] for name, value in (("a", "20"), ("b", "0.1"))
+    )
+    assert [accuracy.reason(item) for item in accuracy.judge([possible])] == [""]
+    assert [accuracy.reason(item) for item in accuracy.judge([impossible])] == ["faster than memory is read"]

@@ -196,6 +196,14 @@ def test_servers_send_a_token_once_to_each_rank() -> None:
     assert float(np.max(flows["dispatch"].payload)) == pytest.approx(states)
 
 
+def test_norms_over_all_heads_are_summed_over_the_ranks_that_share_them() -> None:
+    def roles(**changes: Any) -> list[str]:
+        plan = shape(world("tp8", replace(LLAMA_8B, use_qk_norm=True, **changes), SERVE))
+        return [flow.role for flow in traffic.tensor(plan.case, one_token(plan.case, 1024))]
+
+    assert roles(qk_norm_type="per_layer") == ["norms of queries and keys", *roles(qk_norm_type="per_head")]
+
+
 def test_a_fit_counts_relative_errors() -> None:
     found = serving.relative(np.log([0.9, 1.0, 1.1, 1.5, 2.0, 20.0]))
     assert found[:3].tolist() == pytest.approx([-0.1, 0.0, 0.1])

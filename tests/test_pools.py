@@ -53,8 +53,9 @@ class TestPlans:
 
     def test_the_slower_pool_sets_the_rate(self, plan: Plan) -> None:
         found = plan.to_dict()
-        for rate, fill, step in zip(found["rates"], *found["projection"]["serve"].values(), strict=True):
-            assert rate["prefill_requests_per_s"] == pytest.approx(0.9 * 4 * 128 / fill["ttft_s"])
+        decode = found["projection"]["serve"]["decode"]
+        for rate, seen, step in zip(found["rates"], found["served"], decode, strict=True):
+            assert rate["prefill_requests_per_s"] == pytest.approx(0.9 * seen["prompts_per_s"])
             assert rate["decode_requests_per_s"] == pytest.approx(0.92 * 128 / step["tpot_s"] / 1024)
             both = rate["prefill_requests_per_s"], rate["decode_requests_per_s"]
             assert rate["requests_per_s"] == min(both)
