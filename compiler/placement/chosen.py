@@ -17,6 +17,7 @@ from compiler.placement.score import Score
 from compiler.placement.search import Candidate, Found, search
 from compiler.specs.config import Config
 from compiler.traffic.totals import ALL, totals, traffic
+from compiler.words import size
 from compiler.world import World
 
 MOST = 6
@@ -145,7 +146,7 @@ def _why(chosen: Chosen) -> Iterator[str]:
     for kind, sent in default.leaf_bytes.items():
         less = sent - best.leaf_bytes.get(kind, 0.0)
         if not np.isclose(less, 0.0, atol=1.0):
-            yield f"{kind} sends {abs(less):.3g} bytes {'less' if less > 0 else 'more'} between leaves than by default"
+            yield f"{kind} sends {size(abs(less))} {'less' if less > 0 else 'more'} between leaves than by default"
     same = best.order == default.order and best.leaf_bytes == default.leaf_bytes
     if same and best.seconds == default.seconds:
         yield "no placement that was tried takes less than the default"

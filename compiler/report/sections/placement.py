@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.plan import Plan
 from compiler.report.blocks import Items, Row, Section, Table
-from compiler.words import seconds, size
+from compiler.words import seconds, several, size
 
 REPORT, CONSOLE = (55, 45)
 
@@ -20,7 +20,7 @@ def sections(plan: Plan, contents: Mapping[str, Any]) -> Iterator[Section]:
     kinds = [kind for kind in rows[0]["leaf_bytes"] if any(row["leaf_bytes"][kind] for row in rows)]
     head = ("placement", "order of axes", _whole(plan), "communication", *(f"{kind} between leaves" for kind in kinds))
     about = (
-        f"{found['tried']} placements in {found['orders']} orders of axes were tried. The best takes"
+        f"{several(found['tried'], 'placement')} in {several(found['orders'], 'order')} of axes were tried. The best takes"
         f" {_percent(found['gap'])} more than the least that any can take ({seconds(found['bound_s'])}), and its groups"
         f" communicate {_percent(found['communication_gap'])} longer on average than if each kind had the cluster to itself"
         f" ({seconds(found['communication_bound_s'])}). Bytes between leaves, and in brackets the leaves of the widest group:"
