@@ -34,6 +34,8 @@ def _init(cls: Any, fields: Sequence[Field[Any]]) -> Any:
     """Values go straight into the instance's dictionary, as assigning is refused; a factory is called for each instance."""
     names: Names = {"_MISSING": MISSING} | {f"_new_{field.name}": field.default_factory for field in fields}
     first = [_argument(field, names) for field in fields if field.init and not field.kw_only]
+    if sorted(first, key=lambda one: "=" in one) != first:
+        raise TypeError(f"{cls.__qualname__}: a field without a default follows one that has a default")
     last = [_argument(field, names) for field in fields if field.init and field.kw_only]
     lines = [
         "_values = self.__dict__",
@@ -70,7 +72,7 @@ def _value(field: Field[Any]) -> str:
 
 
 def _comparisons(compared: Sequence[str]) -> Names:
-    values: Callable[[Any], Any] = attrgetter(*compared) if compared else lambda _: ()
+    values: Callable[[Any], Any] = attrgetter(*compared) if len(compared) > 1 else _few(compared)
 
     def equal(self: Any, other: Any) -> Any:
         return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
@@ -79,6 +81,11 @@ def _comparisons(compared: Sequence[str]) -> Names:
         return hash(values(self))
 
     return {"__eq__": equal, "__hash__": hashed}
+
+
+def _few(compared: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """A tuple, also of one value or none."""
+    return lambda self: tuple(getattr(self, name) for name in compared)
 
 
 def _repr(shown: Sequence[str]) -> Callable[[Any], str]:
@@ -98,7 +105,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(*, frozen: bool, eq: bool = True, repr: bool = True, kw_only: bool = False) -> Callable[[Any], Any]:  # noqa: A002 - the standard decorator's names
-        """The standard decorator with `frozen=True`. Raises TypeError for whatever that refuses."""
+        """The standard decorator with `frozen=True`. Raises TypeError for fields in an order that it refuses too."""
         if not frozen:
             raise TypeError("write frozen=True, or take the standard dataclass")
         standard = dataclasses.dataclass(init=False, eq=False, repr=False, kw_only=kw_only)  # noqa: TID251 - as above

@@ -60,7 +60,7 @@ def _csv(table: Sequence[dict[str, Any]]) -> str:
 
 def _page(folder: Path, table: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> bool:
     """Whether the page is written: no job has to want none (`report.html=false`), and a file of that name that is not ours stays."""
-    if not any(row.get("page", True) for row in table):
+    if not any(row.get("page", False) for row in table) and any("page" in row for row in table):
         return False
     from compiler.report.html import is_page, page
 

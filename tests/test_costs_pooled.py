@@ -9,7 +9,7 @@ import pytest
 from benchmarks.predict import predict
 from compiler import Plan, compile_plan
 from compiler.costs.pooled import served
-from tests.pooled_plans import pools
+from tests.pooled_plans import ON, pools
 from tests.served_rows import SIDES, planned, times
 
 LARGE = ["hardware=h200", "model=llama3_1_70b", "workload=serve", "workload.precision=fp8", "framework=vllm"]
@@ -57,3 +57,14 @@ def test_the_upper_plan_says_it_with_intervals() -> None:
 
 def test_nothing_is_said_where_batches_take_turns() -> None:
     assert compiled(2, 64, "workload.two_batch_overlap=true").served == ()
+
+
+def test_times_of_measured_loads_are_those_of_each_pool_s_phase(tmp_path: Path) -> None:
+    loads = tmp_path / "loads.csv"
+    loads.write_text(
+        "layer,expert,load\n" + "".join(f"{layer},{e},{1 + e}\n" for layer in range(48) for e in range(128))
+    )
+    servers = pools("parallel: tp4_adp1_ep4_etp1, instances: 4", "parallel: tp8_adp1_ep8_etp1")
+    folder = compile_plan([*ON, "framework=sglang", servers, f"experts.load={loads}"]).write(tmp_path, "plan")
+    for role, head in (("prefill", "first token"), ("decode", "each further token")):
+        assert f"| placement of experts | {head} | fullest rank |" in (folder / role / "report.md").read_text()

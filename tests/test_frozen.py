@@ -99,3 +99,25 @@ def test_a_factory_is_called_for_each_value_and_a_wrong_call_is_refused() -> Non
 def test_only_frozen_ones_are_made() -> None:
     with pytest.raises(TypeError, match="frozen=True"):
         dataclass(frozen=False)
+
+
+@dataclass(frozen=True)
+class One:
+    """A value alone is compared as one of several is: the same object is equal to itself."""
+
+    value: float
+
+
+def test_one_field_is_compared_as_several_are() -> None:
+    nan = float("nan")
+    assert One(nan) == One(nan)
+    assert One(nan) != One(float("nan"))
+
+
+def test_fields_without_a_default_come_first() -> None:
+    class Bad:
+        first: int = 0
+        second: int
+
+    with pytest.raises(TypeError, match="Bad: a field without a default follows one that has a default"):
+        dataclass(frozen=True)(Bad)

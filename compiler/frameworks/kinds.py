@@ -1,5 +1,6 @@
 """What an option takes, as a line of a parser's table says it behind the name: `int >=1`, `float >0 <=1`, `many in a b`,
-`int in auto` (a number, or that word), `loose in a_b` (however it is spelt: `A-B` too), `switch`, `json`.
+`int in auto` (a number, or that word), `whole` (3e2 too), `int letters` (8k too), `loose in a_b` (however it is spelt: `A-B` too),
+`switch`, `json`.
 """
 
 from __future__ import annotations

@@ -106,6 +106,8 @@ class Standing:
         if told is None:
             order.sort(key=lambda machine: natural(places.names[machine]))
         domains = (places.rack if wide else places.leaf)[order].tolist()
+        if told is not None and len(told.domains) == len(order):  # those of one world alone
+            domains = list(told.domains)
         alive = repair.alive(self.graph.cluster, places, lost)
         gone = [at for at, machine in enumerate(order) if not alive[machine]]
         return renumbered(domains, segment, self.graph.cluster.slots.count, gone)

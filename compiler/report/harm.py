@@ -14,6 +14,8 @@ ORDER = (
     *("micro-batches", "empty-stages", "imbalance", "stages-uneven", "idle-gpus", "shared-nodes"),
 )
 """Ids, the most harmful first; those that are not here follow."""
+WEIGHTS = ("vllm-weights", "sglang-weights", "tensorrt_llm-weights")
+"""A server that finds none where it is told to look: as harmful as an image that lacks what runs."""
 UNSURE = ("measured", "framework-uncosted", "framework-version", "framework-untold", "draft-tokens", "graph-sizes")
 """What makes a figure less sure, and changes nothing that runs; `declared-*` is of them."""
 
@@ -27,7 +29,7 @@ def _harm(check: Check) -> tuple[bool, int]:
     own = check.id.rpartition(".")[2]  # of a pool's check
     if own in ORDER:
         place = ORDER.index(own)
-    elif own.endswith("-weights"):  # a server's, which finds none where it is told to look
+    elif own in WEIGHTS:
         place = ORDER.index("image")
     elif own in UNSURE or own.startswith("declared-"):
         place = len(ORDER) + 1

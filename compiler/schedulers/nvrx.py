@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from compiler.checks import Check, Status, check, warned
+from compiler.checks import Check, Status, check, failed, warned
 from compiler.cluster.hosts import of_plan
 from compiler.errors import ConfigError
 from compiler.failures.renumbered import numbered, renumbered
@@ -112,19 +112,19 @@ def words(world: World, unit: str | None) -> tuple[Argument, ...] | None:
 
 def checks(world: World) -> Iterator[Check]:
     """Where NVRx contradicts the plan, at its start or after a loss."""
-    plan = told(world)
-    if plan is None:
+    own, plan = agent(world), told(world)
+    if own is None or plan is None:
         return
     spares = world.config.launch.spare_nodes
-    yield check(
-        "nvrx-spares",
-        holds=not spares or world.instances == 1,
-        observed=f"{world.instances} instances",
-        limit="1",
-        message=f"{world.instances} instances are {world.instances} worlds of NVRx, and each of {spares} spare nodes waits in one",
-        fix="write launch.spare_nodes=0, or framework.instances=1 and start the job as often",
-    )
-    yield from _numbering(plan, wide=_wide(world) > 1)
+    if spares and world.instances > 1:
+        yield failed(
+            "nvrx-spares",
+            observed=f"{world.instances} instances",
+            limit="1",
+            message=f"{world.instances} instances are {world.instances} worlds of NVRx, and each of {spares} spare nodes waits in one",
+            fix="write launch.spare_nodes=0, or framework.instances=1 and start the job as often",
+        )
+    yield from _numbering(plan, wide=_wide(world) > 1, given=_given(own) is not None)
     if plan.spares and plan.keeps and not plan.goes_on:
         yield warned(
             "nvrx-waits",
@@ -145,7 +145,7 @@ def checks(world: World) -> Iterator[Check]:
         )
 
 
-def _numbering(plan: Told, wide: bool) -> Iterator[Check]:
+def _numbering(plan: Told, *, wide: bool, given: bool) -> Iterator[Check]:
     segment = plan.segment
     if segment is not None and not wide:
         yield warned(
@@ -160,13 +160,14 @@ def _numbering(plan: Told, wide: bool) -> Iterator[Check]:
         message = f"--ft-segment={segment} does not divide the {plan.nodes} nodes, and NVRx refuses to start"
     else:
         message = f"NVRx numbers nodes by NVLink domain, in whole segments of {segment}, and not in the order of slots"
+    others = "give each NVLink domain as many nodes of the plan, or start ranks without ft_launcher"
     yield check(
         "nvrx-segment",
         holds=plan.keeps,
         observed=segment,
         limit="a segment with which NVRx numbers nodes as the plan does",
         message=f"{plan.nodes} nodes are numbered as planned" if plan.keeps else message,
-        fix="leave --ft-segment out, give each NVLink domain as many nodes of the plan, or start ranks without ft_launcher",
+        fix=f"leave --ft-segment out, {others}" if given else others,
         otherwise=Status.FAIL,
     )
 

@@ -18,7 +18,7 @@ from compiler.words import figures, gigabytes, number, seconds
 REPORT, CONSOLE = (107, None)
 
 
-LABELS = {False: "the server's own", True: "`experts.json`"}
+LABELS = {False: "as it begins", True: "`experts.json`"}
 
 
 def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
@@ -26,7 +26,7 @@ def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
     if found is not None:
         before, after = float(found.imbalance_before.mean()), float(found.balance.imbalance.mean())
         said = (
-            f"The busiest of {found.gpus} GPUs has {number(before)} times the mean load of its layer as a server begins, and "
+            f"The busiest of {found.gpus} GPUs has {number(before)} times the mean load of its layer as it begins, and "
             f"{number(after)} times with `experts.json`, the mean over {len(found.layers)} layers. {found.moved} experts are copied"
             " to GPUs that do not have them yet."
         )
@@ -34,25 +34,23 @@ def sections(plan: Plan, _: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _effect(plan: Plan) -> Table:
-    """Time and memory with the server's own placement, and with the map."""
+    """Time and memory with the placement that a job begins with by itself, and with the map."""
     own, by = plan.world.experts.by_layer, calibrated.of(plan.config)
     other = replace(plan.world, experts=replace(plan.world.experts, by_layer=not own))
     both = {own: plan.costs, not own: cost(other, by, calibrated.uncertainty(plan.config, by))}
-    head = ("step",) if plan.config.workload.train else ("first token", "each further token")
     rows = (
-        (f"{label}, as planned" if mapped == own else label, *_times(both[mapped]), _memory(both[mapped]))
+        (f"{label}, as planned" if mapped == own else label, *_times(both[mapped]).values(), _memory(both[mapped]))
         for mapped, label in LABELS.items()
     )
-    return Table(("placement of experts", *head, "fullest rank"), tuple(rows))
+    return Table(("placement of experts", *_times(plan.costs), "fullest rank"), tuple(rows))
 
 
-def _times(costs: Costs) -> Iterator[str]:
-    """Of the longest lengths."""
+def _times(costs: Costs) -> dict[str, str]:
+    """A step's, or those of the longest prompt in each phase that the servers have."""
     if costs.projection is not None:
-        yield seconds(costs.projection.step_time_s)
-    else:
-        yield seconds(costs.prefill[-1].ttft_s)
-        yield seconds(costs.decode[-1].tpot_s)
+        return {"step": seconds(costs.projection.step_time_s)}
+    found = [("first token", seconds(row.ttft_s)) for row in costs.prefill[-1:]]
+    return dict([*found, *(("each further token", seconds(row.tpot_s)) for row in costs.decode[-1:])])
 
 
 def _memory(costs: Costs) -> str:

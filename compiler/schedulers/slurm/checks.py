@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from compiler.checks import Check, Status, check
+from compiler.checks import Check, Status, check, failed
 from compiler.schedulers import nvrx
 from compiler.schedulers.job import Job, Jobs
 from compiler.schedulers.slurm import blocks, rules
@@ -35,11 +35,10 @@ def checks(jobs: Jobs, options: Any) -> Iterator[Check]:
 
 
 def _array(job: Job, array: str | None) -> Iterator[Check]:
-    if nvrx.told(job.world) is not None:
-        yield check(
+    if array is not None and nvrx.told(job.world) is not None:
+        yield failed(
             "nvrx-array",
-            holds=array is None,
-            observed=str(array),
+            observed=array,
             limit="null",
             message=f"scheduler.slurm.array={array}: of a task of an array NVRx starts nothing more once one of its nodes is lost",
             fix="write scheduler.slurm.array=null, and submit the job as often",
