@@ -151,7 +151,7 @@ def test_a_nodes_number_is_its_slot_whatever_slurm_says() -> None:
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
-        (plan(2, 4, command=COMMAND), {"nvrx-spares": "pass", "nvrx-segment": "pass"}),
+        (plan(2, 4, command=COMMAND), {"nvrx-segment": "pass"}),
         (plan(2, 4, command=COMMAND, spare_nodes=1), {"nvrx-segment": "pass", "nvrx-renumbers": "warn"}),
         (plan(4, 4, command=COMMAND, spare_nodes=1, instances=2), {"nvrx-spares": "fail"}),
         (plan(4, 4, command=["ft_launcher", "--ft-segment=1", "a.py"]), {"nvrx-domains": "warn"}),
