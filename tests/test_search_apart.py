@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from compiler import CompilerError, InvariantError, compile_plan, search
+from compiler import CompilerError, ConfigError, InvariantError, compile_plan, search
 from compiler.config.load import load_config
 from compiler.pools import compile_pools
-from compiler.searches import typed
+from compiler.searches import apart, typed
 from compiler.searches.compare import all_of, costed
 from compiler.searches.find import row
 from compiler.searches.opened import again, opened, spaces
@@ -155,6 +155,65 @@ def test_frameworks_and_pools_are_one_order(tmp_path: Path) -> None:
     assert {row["degrees"].startswith("prefill_") for row in rows} == {True, False}
     assert {row["value"] for row in found.contents["by_value"]["framework"]} == {"vllm", "sglang"}
     assert all(row["value"] for row in found.contents["by_value"]["prefill.tp"])
+
+
+ONE_NODE = [*SERVE, *NODE, "framework=sglang", "parallel.tp=1", "parallel.pp=1", "search.pools=apart"]
+
+
+@pytest.mark.parametrize("lengths", [(1024, 16), (1, 64)])
+def test_prompts_are_paced_as_in_the_report_of_what_is_typed(lengths: tuple[int, int]) -> None:
+    """Where short answers leave prefill behind, and where prompts are so short that thousands are filled in one go."""
+    prompt, answer = lengths
+    found = search([*ONE_NODE, f"workload.sequence_lengths=[{prompt}]", f"workload.output_length={answer}"])
+    rate = found.best.contents["rates"][-1]
+    assert found.figures.requests_per_s[0] == pytest.approx(rate["requests_per_s"], rel=1e-8)
+    assert answer > 16 or rate["limited_by"] == "prefill"
+
+
+@pytest.mark.parametrize("names", ["vllm", "vllm,vllm"])
+def test_a_list_of_one_framework_is_that_framework(names: str) -> None:
+    found = search([*SERVE, *NODE, "parallel.tp=1", "parallel.pp=1", "parallel=auto", f"framework=[{names}]"])
+    assert found.best.config.framework.name == "vllm"
+    assert found.contents["best"]["overrides"][0] == "framework=vllm"
+    assert not found.space.spaces
+
+
+def test_what_has_no_plan_beside_others_is_said(tmp_path: Path) -> None:
+    """In the summary, in the report and on the console."""
+    given = [*SERVE, "parallel=auto", "hardware.nodes=1", "hardware.node.gpus=1", "framework=vllm"]
+    ran = call(*given, "search.pools=either", "search.name=one", cwd=tmp_path)
+    assert ran.code == 0
+    folder = tmp_path / "out/searches/one"
+    (left_out,) = json.loads((folder / "summary.json").read_text())["left_out"]
+    assert left_out["space"] == "framework=vllm search.pools=apart"
+    assert "there are 1 ; write hardware.nodes=2" in left_out["says"]
+    for text in (ran.out, (folder / "report.md").read_text()):
+        assert f"{left_out['space']}: {left_out['says']}" in text
+
+
+def test_pairs_without_room_are_not_among_those_that_miss_a_limit() -> None:
+    given = [*APART, "parallel=auto"]
+    every = len(all_of(load_config(given), given, load_config, quiet)[1].plans)
+    with pytest.raises(InvariantError, match=f"none of {every:,} plans that fit keeps it"):
+        search([*given, "search.tpot_s=0.0001"])
+
+
+def test_the_smallest_servers_are_those_that_rules_let_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wide(fill: Any, step: Any) -> Any:
+        """A rule that wants two GPUs to prefill."""
+        sizes = [found.plans.column("world_size") for _, found in (fill, step)]
+        return (sizes[0] > 1)[:, None] & (sizes[1] > 0), {"pools-wide": 1}
+
+    monkeypatch.setattr(apart, "_allowed", wide)
+    with pytest.raises(InvariantError) as error:
+        search([*APART, "hardware.nodes=1"])
+    assert "take 2 GPUs to prefill and 1 to decode, and there are 2 ; write hardware.nodes=2" in str(error.value)
+
+
+@pytest.mark.parametrize("vary", ["5", "{workload.global_batch_size:[0]}"])
+def test_a_bad_value_goes_before_what_a_search_has_no_use_for(vary: str) -> None:
+    with pytest.raises(ConfigError, match=r"search\.vary"):
+        search([*APART, "search.objective=gpus", f"search.vary={vary}"])
 
 
 DEGREES = ["workload.pools.prefill.parallel=tp2", "workload.pools.decode.parallel=tp2"]

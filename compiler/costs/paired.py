@@ -8,7 +8,8 @@ import numpy as np
 
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import Calibration
-from compiler.costs.engine import Filled, Load, Served, answered, at_once, chunk, demand, filled, prompts
+from compiler.costs.constants import PREFILL_KEPT
+from compiler.costs.engine import Filled, Load, Served, answered, at_once, demand, filled, prompts
 from compiler.costs.forward_pass import decode_seconds
 from compiler.costs.many import Many
 from compiler.costs.project import shapes
@@ -16,32 +17,28 @@ from compiler.frozen import dataclass
 from compiler.specs.config import Config
 from compiler.specs.workload import Workload
 
-EACH = "each_s_"
-"""Before the number of prompts that are filled in one go: seconds of each."""
 
-
-def filling(config: Config, plans: Many, by: Calibration) -> dict[str, Array]:
-    """Of servers that prefill, one for each plan: attention-DP `lanes`, seconds of a prompt alone, and of each of several."""
-    most, size = max(1, chunk(config.workload) // config.workload.longest), len(plans.tp)
-    counts = np.tile(np.arange(1.0, most + 1), size)
+def filling(config: Config, plans: Many, count: Array, by: Calibration) -> dict[str, Array]:
+    """Of servers that prefill, each with its `count` of prompts in one go: attention-DP `lanes`, and the times of `engine.Filled`."""
     found: dict[str, Array] = {}
-    for index, plan in shapes(config, plans.take(np.repeat(np.arange(size), most))):
-        first = prompts(plan, by.gpu, counts[index, None])
-        each = filled(first, by.engine)
-        _put(found, index, len(counts), {"lanes": first.ranks, "alone_s": each.alone, EACH: each.each})
-    each_s = found.pop(EACH).reshape(size, most)
-    found = {name: values[::most] for name, values in found.items()}
-    return found | {f"{EACH}{count + 1}": each_s[:, count] for count in range(most)}
+    for index, plan in shapes(config, plans):
+        first = prompts(plan, by.gpu, count[index, None])
+        _put(found, index, len(count), {"lanes": first.ranks, **vars(filled(first, by.engine))})
+    return found
 
 
 def answering(config: Config, plans: Many, by: Calibration) -> dict[str, Array]:
-    """Of servers that decode: attention-DP `lanes`, `batch` clients of each and those that are `running`, and seconds of a step."""
+    """Of servers that decode: attention-DP `lanes`, `clients` of them all, their `batch` of each and those that are `running`, and seconds of a
+    step.
+    """
     found: dict[str, Array] = {}
     for index, plan in shapes(config, plans):
         load = demand(plan.at(sequence_lengths=[config.workload.longest]), by.gpu)
         step = decode_seconds(load.decode, load.running, by.engine)
         each = {name: getattr(load, name) for name in ("running", "batch", "interval", "drafted")}
-        _put(found, index, len(plans.tp), each | {"lanes": plan.case.of_a_plan(plan.case.adp), "step_s": step})
+        clients = array(plan.case.workload.global_batch_size)
+        each |= {name: plan.case.of_a_plan(values) for name, values in (("lanes", plan.case.adp), ("clients", clients))}
+        _put(found, index, len(plans.tp), each | {"step_s": step})
     return found
 
 
@@ -54,30 +51,41 @@ def _put(
 
 @dataclass(frozen=True)
 class Fill:
-    """One plan of servers that prefill: its lanes, seconds of a prompt alone, and of each of 1, 2, ... in one go."""
+    """One plan of servers that prefill: its lanes, seconds of a prompt alone, and of each of `counts` in one go (`each` and `busy` as of
+    `engine.Filled`).
+    """
 
     workload: Workload
     lanes: float
     alone: float
+    counts: Array
     each: Array
+    busy: Array
+
+    def at(self, clients: Array, fillers: Array) -> Filled:
+        """Where so many clients ask so many servers."""
+        count = at_once(self.workload, clients / (fillers * self.lanes))
+        own = np.searchsorted(self.counts, count)
+        return Filled(array(self.alone), self.each[own], self.busy[own])
+
+
+def pace(fill: Fill, step: Mapping[str, Array], fillers: Array, decoders: Array) -> Array:
+    """Prompts a second of `fillers` servers beside `decoders` of each of others, less what uneven arrivals cost, as in `rates`; arrays
+    that broadcast.
+    """
+    return fillers * fill.lanes / fill.at(step["clients"] * decoders, fillers).busy * PREFILL_KEPT
 
 
 def seen(fill: Fill, step: Mapping[str, Array], fillers: Array, decoders: Array, by: Calibration) -> Served:
-    """What clients see of `fillers` servers of a plan beside `decoders` of each of others, by the steady state of one pair
-    (`pooled.of_pools`); arrays that broadcast.
-    """
-    lanes = fillers * fill.lanes
-    clients = step["batch"] * step["lanes"] * decoders
-    count = at_once(fill.workload, clients / lanes).astype(np.intp)
+    """What clients see of the same, by the steady state of one pair (`pooled.of_pools`)."""
     load = Load(
         ranks=array(fill.lanes),
         batch=step["batch"],
         output_tokens=array(fill.workload.output_length),
         running=step["running"],
         apart=array(1),
-        fillers=lanes / (decoders * step["lanes"]),
+        fillers=fillers * fill.lanes / (decoders * step["lanes"]),
         interval=step["interval"],
         drafted=step["drafted"],
     )
-    each = fill.each[count - 1]
-    return answered(load, Filled(array(fill.alone), each, each), step["step_s"], by.engine)
+    return answered(load, fill.at(step["clients"] * decoders, fillers), step["step_s"], by.engine)

@@ -17,6 +17,7 @@ from compiler.frameworks.adapter import adapter
 from compiler.pools import pool_config
 from compiler.searches import limits, none_fits, pairs
 from compiler.searches.beside import BATCH, PREFILL
+from compiler.searches.brought import brought
 from compiler.searches.feasible import Feasible, feasible
 from compiler.searches.larger import larger
 from compiler.searches.none_fits import Again
@@ -43,9 +44,9 @@ def compared(space: Space, again: Again, tell: Callable[[float], None]) -> tuple
     fill = _pool(space, ROLES[0], again, lambda part: tell(part / 4))
     step = _pool(space, ROLES[1], again, lambda part: tell((1 + part) / 4))
     allowed, refused = _allowed(fill, step)
-    found = pairs.best(*pairs.pools(fill, step), allowed, lambda part: tell((1 + part) / 2))
+    found = pairs.best(brought(fill, step), allowed, lambda part: tell((1 + part) / 2))
     if not found.pairs.fill:
-        raise InvariantError([_none(fill, step, found, refused)])
+        raise InvariantError([_none(fill, step, found, allowed, refused)])
     return _kept(fill[1], step[1], found, refused)
 
 
@@ -111,21 +112,29 @@ def _plans(fill: Feasible, step: Feasible, found: Pairs) -> tuple[Plans, Figures
 
 
 def _none(
-    fill: tuple[Space, Feasible], step: tuple[Space, Feasible], found: Best, refused: Mapping[str, int]
+    fill: tuple[Space, Feasible],
+    step: tuple[Space, Feasible],
+    found: Best,
+    allowed: NDArray[np.bool_],
+    refused: Mapping[str, int],
 ) -> Problem:
     """Why no pair is left: limits, the load, the rules between pools, or the cluster's size."""
     space, both = step[0], (fill[1], step[1])
     if found.near.fill:
-        return _missed(space, *_plans(*both, found.near), sum(found.refused.values()))
-    if refused and sum(refused.values()) == len(both[0].plans) * len(both[1].plans):
+        seated = sum(count for name, count in found.refused.items() if name != NODES)
+        return _missed(space, *_plans(*both, found.near), seated)
+    if not allowed.any():
         return Problem(
             f"search.pools: no plan that prefills goes with one that decodes: {', '.join(refused)} refuse all of them",
             "write search.pools=together",
         )
-    least = [int(each.plans.column("world_size").min()) for each in both]
-    wider = larger(space, sum(-(-size // space.config.hardware.node.gpus) for size in least))
+    first, second = (each.plans.column("world_size") for each in both)
+    nodes = np.add.outer(*(-(-sizes // space.config.hardware.node.gpus) for sizes in (first, second)))
+    at, other = np.unravel_index(np.where(allowed, nodes, nodes.max() + 1).argmin(), nodes.shape)
+    wider = larger(space, int(nodes[at, other]))
     return Problem(
-        f"search.pools: the smallest servers that prefill take {least[0]} GPUs and those that decode {least[1]}, and there are {space.gpus}",
+        f"search.pools: the smallest servers that go together take {first[at]} GPUs to prefill and {second[other]} to decode, and there are "
+        f"{space.gpus}",
         f"write {wider}, or search.pools=together" if wider else "write search.pools=together",
     )
 

@@ -41,23 +41,24 @@ def all_of(config: Config, given: Sequence[str], load: Load, tell: Tell) -> tupl
     each = list(spaces(config, given, load))
     if len(each) == 1:
         return (each[0], *costed(each[0], partial(again, given, load, each[0]), tell))
-    found, problems = list[tuple[int, Feasible, Figures]](), list[Problem]()
+    found, left_out = list[tuple[int, Feasible, Figures]](), list[tuple[str, Problem]]()
     for at, space in enumerate(each):
         try:
             own = costed(space, partial(again, given, load, space), partial(_part, tell, at, len(each)))
         except InvariantError as error:
-            problems += [problem.of(word(space)) for problem in error.problems]
+            left_out += [(word(space), problem) for problem in error.problems]
         else:
             found.append((at, *own))
     if not found:
-        raise InvariantError(problems)
+        raise InvariantError(problem.of(name) for name, problem in left_out)
     plans = together([(at, one.plans) for at, one, _ in found])
     tight = min((one.tight for _, one, _ in found if one.tight), key=lambda one: one[1], default=None)
     considered, refused = sum(one.considered for _, one, _ in found), dict[str, int]()
     for _, one, _ in found:
         refused |= {name: refused.get(name, 0) + count for name, count in one.refused.items()}
     figures = {name: np.concatenate([vars(own)[name] for *_, own in found]) for name in vars(found[0][2])}
-    return replace(each[0], spaces=tuple(each)), Feasible(plans, {}, considered, refused, tight), Figures(**figures)
+    all_found = Feasible(plans, {}, considered, refused, tight, left_out=tuple(left_out))
+    return replace(each[0], spaces=tuple(each)), all_found, Figures(**figures)
 
 
 def _part(tell: Tell, at: int, count: int, part: float) -> None:

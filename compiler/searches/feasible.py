@@ -15,7 +15,7 @@ from compiler.costs.calibration import Calibration
 from compiler.costs.many import Many
 from compiler.costs.project import held, project, stepped
 from compiler.costs.uncertainty import Uncertainty
-from compiler.errors import CompilerError
+from compiler.errors import CompilerError, Problem
 from compiler.frameworks.adapter import Adapter, adapter
 from compiler.frozen import dataclass
 from compiler.invariants import registry
@@ -40,7 +40,8 @@ CHEAPEST = {"workload.recompute": "full", "workload.micro_batch_size": 1, "workl
 @dataclass(frozen=True)
 class Feasible:
     """`plans` with their `costs`, in no order. `considered` plans in all, of which each rule, and memory, `refused` so many first; `tight`: the
-    plan that needs least memory of those that do not fit, with its bytes; `last`: plans that some stage of the search left none of.
+    plan that needs least memory of those that do not fit, with its bytes; `last`: plans that some stage of the search left none of;
+    `left_out`: of several spaces the words of those that have no plan, with why.
     """
 
     plans: Plans
@@ -50,6 +51,7 @@ class Feasible:
     tight: tuple[Plans, float] | None = None
     last: Plans | None = None
     raised: CompilerError | None = None
+    left_out: tuple[tuple[str, Problem], ...] = ()
 
 
 def rules(config: Config, varied: Collection[str] = ()) -> list[Rule]:

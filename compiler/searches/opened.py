@@ -24,24 +24,32 @@ POOLS = tuple(f"workload.pools.{role}.instances=1" for role in ROLES)
 
 
 def spaces(config: Config, given: Sequence[str], load: Load) -> Iterator[Space]:
-    """All that are compared; `given` are the overrides that were written. Raises ConfigError and InvariantError."""
+    """All that are compared; `given` are the overrides that were written. Raises ConfigError, what is bad in itself first, and
+    InvariantError.
+    """
+    each = list(_frameworks(config, given, load))
+    for own, _ in each:
+        vary.varied(own, ())
     refuse(config, given)
-    for own, pooled in _configured(config, given, load):
+    for own, overrides in each:
         space = opened(own, given)
         if config.search.pools != "apart":
             yield space
-        if pooled is not None:
-            yield replace(space, config=replace(pooled, name="plan", parallel=space.config.parallel))
+        if config.search.pools != "together":
+            pooled = load([*overrides, *POOLS])
+            one = replace(pooled, name="plan", parallel=space.config.parallel, search=own.search)
+            yield replace(space, config=one)
 
 
-def _configured(config: Config, given: Sequence[str], load: Load) -> Iterator[tuple[Config, Config | None]]:
-    """Of each framework its configuration, and that of its pools where servers apart are asked for."""
-    names = config.search.frameworks
-    kept = [item for item in given if not names or key(item) not in ("framework", "search.frameworks")]
-    for name in names or [config.framework.name]:
-        own = [*kept, *[f"framework={name}"] * bool(names)]
-        pooled = load([*own, *POOLS]) if config.search.pools != "together" else None
-        yield (load(own) if names else config), pooled
+def _frameworks(config: Config, given: Sequence[str], load: Load) -> Iterator[tuple[Config, list[str]]]:
+    """Of each framework its configuration, which knows of the others, and the overrides that make it."""
+    names = dict.fromkeys(config.search.frameworks)
+    if not names:
+        yield config, list(given)
+    kept = [item for item in given if key(item) not in ("framework", "search.frameworks")]
+    for name in names:
+        own = [*kept, f"framework={name}"]
+        yield replace(load(own), search=config.search), own
 
 
 def word(space: Space) -> str:

@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field  # noqa: TID251 - what changes while it works is not frozen
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.costs.arrays import Array, array
-from compiler.costs.calibration import Calibration
-from compiler.costs.paired import EACH, Fill, answering, filling, seen
-from compiler.passes import timed_by
-from compiler.searches import costs, limits
-from compiler.searches.feasible import Feasible
+from compiler.costs.arrays import Array
+from compiler.costs.paired import pace, seen
+from compiler.searches import limits
+from compiler.searches.brought import Brought
 from compiler.searches.order import Figures, objective, scores, settled
 from compiler.searches.plans import Index
-from compiler.searches.room import Counts, counts
-from compiler.searches.space import NODES, Space
+from compiler.searches.room import Counts
+from compiler.searches.space import NODES
 from compiler.specs.config import Config
 
 WAITS = ("latency", "step_time")
 """Objectives that the time of a request decides."""
 
-
-@dataclass(frozen=True)
-class Pool:
-    """Feasible plans of one pool, their ranks, and what they bring to a pair."""
-
-    space: Space
-    found: Feasible
-    sizes: NDArray[np.int32]
-    brings: Mapping[str, Array]
-
-    @property
-    def pace(self) -> Array:
-        """Requests/s of an instance."""
-        return self.found.costs["requests_per_s"]
-
-    def fill(self, at: int) -> Fill:
-        each = array([self.brings[name][at] for name in self.brings if name.startswith(EACH)])
-        return Fill(self.space.config.workload, self.brings["lanes"][at], self.brings["alone_s"][at], each)
-
-
-def pools(fill: tuple[Space, Feasible], step: tuple[Space, Feasible]) -> tuple[Pool, Pool]:
-    """With what clients wait for, by the constants of the server that decodes."""
-    by = timed_by(step[0].config)[0]
-    first = costs.every(fill[0], fill[1].plans, lambda config, many: filling(config, many, by))
-    second = costs.every(step[0], step[1].plans, lambda config, many: answering(config, many, by))
-    return (
-        Pool(*fill, fill[1].plans.column("world_size"), first),
-        Pool(*step, step[1].plans.column("world_size"), second),
-    )
+PACE = "requests_per_s"
+"""Of an instance, by its phase alone."""
 
 
 @dataclass
@@ -78,29 +49,26 @@ class Best:
         self.refused[name] = self.refused.get(name, 0) + count
 
 
-def best(fill: Pool, step: Pool, allowed: NDArray[np.bool_], tell: Callable[[float], None]) -> Best:
+def best(both: Brought, allowed: NDArray[np.bool_], tell: Callable[[float], None]) -> Best:
     """Of all pairs that rules allow, shape [prefill, decode]; `tell` hears what part of them is done."""
-    space, found = step.space, Best()
-    by, room = timed_by(space.config)[0], dict[tuple[int, int], Counts]()
+    found = Best()
     for at, row in enumerate(allowed):
         tell(at / len(allowed))
-        for size in np.unique(step.sizes[row]):
-            key = int(fill.sizes[at]), int(size)
-            if key not in room:
-                room[key] = counts(space.config.hardware, space.gpus, *key)
-            index = np.flatnonzero(row & (step.sizes == size))
-            if len(room[key]):
-                _choose(found, fill, step, at, index, room[key], by)
+        for size in np.unique(both.step.sizes[row]):
+            index = np.flatnonzero(row & (both.step.sizes == size))
+            room = both.room[int(both.fill.sizes[at]), int(size)]
+            if len(room):
+                _choose(found, both, at, index, room)
             else:
                 found.refuse(NODES, len(index))
     return found
 
 
-def _choose(found: Best, fill: Pool, step: Pool, at: int, index: Index, room: Counts, by: Calibration) -> None:
+def _choose(found: Best, both: Brought, at: int, index: Index, room: Counts) -> None:
     """Add the pairs of one plan that prefills with those at `index` that decode."""
-    config = step.space.config
+    config = both.step.space.config
     waits = any(limits.asked(config)) or objective(config) in WAITS
-    every = _figures(fill, step, at, index, room, by if waits else None)
+    every = _figures(both, at, index, room, waits=waits)
     good = np.ones(every.tokens_per_s.shape, dtype=bool)
     for name, keeps in _limits(config, every):
         lost = good.any(axis=1) & ~(good & keeps).any(axis=1)
@@ -110,35 +78,38 @@ def _choose(found: Best, fill: Pool, step: Pool, at: int, index: Index, room: Co
     rows = np.flatnonzero(good.any(axis=1))
     if len(rows):
         chosen = _first(scores(config, every)[: 3 if waits else 2], good)[rows]
-        _add(found.pairs, fill, step, at, index[rows], room.take(chosen), by)
+        _add(found.pairs, both, at, index[rows], room.take(chosen))
     else:
         over = np.maximum(limits.far(config, every), 1)
         nearest = np.lexsort([-every.requests_per_s.ravel(), over.ravel()])[:1]
         row, count = np.unravel_index(nearest, over.shape)
-        _add(found.near, fill, step, at, index[row], room.take(count), by)
+        _add(found.near, both, at, index[row], room.take(count))
 
 
-def _add(found: Pairs, fill: Pool, step: Pool, at: int, index: Index, each: Counts, by: Calibration) -> None:
+def _add(found: Pairs, both: Brought, at: int, index: Index, each: Counts) -> None:
     """Add pairs of one plan that prefills, each with its numbers of instances."""
     column = Counts(*(values[:, None] for values in vars(each).values()))
-    figures = _figures(fill, step, at, index, column, by)
+    figures = _figures(both, at, index, column, waits=True)
     found.fill.append(np.full(len(index), at))
     found.step.append(index)
     found.counts.append(each)
     found.figures.append(Figures(**{name: values.ravel() for name, values in vars(figures).items()}))
 
 
-def _figures(fill: Pool, step: Pool, at: int, index: Index, each: Counts, by: Calibration | None) -> Figures:
-    """Of pairs, shape [index, counts]; without what clients wait for where `by` is None."""
-    config = step.space.config
-    rate = np.minimum(each.prefill * fill.pace[at], each.decode * step.pace[index, None])
+def _figures(both: Brought, at: int, index: Index, each: Counts, *, waits: bool) -> Figures:
+    """Of pairs, shape [index, counts]; with what clients wait for where `waits`."""
+    config, fill, step = both.step.space.config, both.fill, both.step
+    own = {name: values[index, None] for name, values in both.steps.items()}
+    halves = config.workload.two_batch_overlap
+    alone = each.prefill * fill.found.costs[PACE][at]  # nobody knows clients of batches in halves
+    prompts = alone if halves else pace(both.fills[at], own, each.prefill, each.decode)
+    rate = np.minimum(prompts, each.decode * step.found.costs[PACE][index, None])
     gpus = each.prefill * fill.sizes[at] + each.decode * step.sizes[index, None]
     used = np.maximum(fill.found.costs["memory_bytes"][at], step.found.costs["memory_bytes"][index, None])
     none = np.full_like(rate, np.nan)
     first, token = none, none
-    if by is not None and not config.workload.two_batch_overlap:
-        own = {name: values[index, None] for name, values in step.brings.items()}
-        clients = seen(fill.fill(at), own, each.prefill, each.decode, by)
+    if waits and not halves:
+        clients = seen(both.fills[at], own, each.prefill, each.decode, both.by)
         first, token = clients.ttft_s + 0 * rate, clients.tpot_s + 0 * rate
     answer = config.workload.output_length
     return Figures(gpus, none, first, token, first + token * (answer - 1), rate, rate * answer, used + 0 * rate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from compiler.errors import InvariantError, Problem
 from compiler.fixes.change import key
@@ -13,7 +13,7 @@ from compiler.specs.config import Config
 
 
 def refuse(config: Config, given: Sequence[str]) -> None:
-    """Raises InvariantError for what a search has no use for."""
+    """Raises InvariantError for what a search has no use for; each value is good in itself (`vary.varied`)."""
     search, problems = config.search, list[Problem]()
     degrees = any(re.fullmatch(r"workload\.pools(\.\w+(\.parallel|\.instances)?)?", key(item)) for item in given)
     if config.workload.pools is not None and (search.pools != "apart" or degrees):
@@ -63,8 +63,7 @@ def _of_pools(config: Config) -> Iterator[Problem]:
             "write launch.spare_nodes=0, or search.pools=together",
         )
     vary = config.search.vary
-    named = vary if isinstance(vary, (Mapping, list, tuple)) else [vary] if isinstance(vary, str) else ()
-    others = [str(one) for one in named if one != BATCH]
+    others = [one for one in ([vary] if isinstance(vary, str) else vary or ()) if one != BATCH]
     if others:
         yield Problem(
             f"{pools}: search.vary names {others[0]}, and of pools only {BATCH} is tried",

@@ -46,7 +46,9 @@ def _best(contents: Mapping[str, Any]) -> Section:
 
 
 def answers(contents: Mapping[str, Any]) -> list[Answer]:
-    """What stands first: the best plan, its figures, of how many it is the best and by what, and which may be as good."""
+    """What stands first: the best plan, its figures, of how many it is the best and by what, which may be as good,
+    and which spaces have no plan.
+    """
     best, space, left = contents["best"], contents["space"], contents["gpus_left"]
     count = f"{readable(space['feasible'])} feasible plans of {readable(space['plans'])}"
     found = [
@@ -60,6 +62,7 @@ def answers(contents: Mapping[str, Any]) -> list[Answer]:
         other = several(contents["tied"] - 1, "other plan")
         said = f"{other} may be as good: four of five measurements of both would overlap"
         found.append(Answer("ties", said, "unsure"))
+    found += [Answer("left out", f"{one['space']}: {one['says']}", "unsure") for one in contents["left_out"]]
     return found
 
 

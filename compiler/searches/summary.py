@@ -45,6 +45,7 @@ def document(found: Found) -> dict[str, Any]:
             "memory_bytes": space.config.hardware.gpu.memory_bytes,
         },
         "refused": dict(sorted(asked.refused.items(), key=lambda item: (-item[1], item[0]))),
+        "left_out": [{"space": name, "says": str(problem)} for name, problem in asked.left_out],
         "best": {
             **row(found, 0),
             "plan": found.best.name,

@@ -28,8 +28,8 @@ def choice(space: Space, plans: Plans, at: int) -> list[str]:
 
 
 def _choice(space: Space, plans: Plans, at: int) -> Iterator[str]:
-    several, space = len({one.config.framework.name for one in space.spaces}) > 1, space.of(plans, at)
-    if several:
+    space = space.of(plans, at)
+    if space.config.search.frameworks:  # a list, which the plan's own takes the place of
         yield f"framework={space.config.framework.name}"
     if beside.paired(plans, at):
         yield from (f"{name}={value}" for name, value in beside.overrides(space, plans, at))
