@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from compiler import ConfigError, compile_plan
+from compiler import ConfigError, compile_plan, search
 from compiler.commands import check, edits
 from compiler.commands.check import run
 from tests.diffed import PLANS
@@ -153,3 +153,18 @@ def test_what_is_no_plan_folder_is_bad_input(place: Path, what: str) -> None:
 def test_overrides_that_are_none_are_bad_input(compiled: Path) -> None:
     with pytest.raises(ConfigError, match=r"workload\.batch is not a setting"):
         run([str(compiled / "plan"), "workload.batch=1"])
+
+
+def test_a_search_is_made_again_for_its_best_plan(capsys: Capture, tmp_path: Path) -> None:
+    given = [
+        "parallel=auto",
+        "framework=vllm",
+        *GIVEN[:2],
+        "hardware.nodes=1",
+        "search.vary={workload.global_batch_size: [8]}",
+    ]
+    folder = search(given).best.write(tmp_path, "best")
+    assert run([str(folder), *given]) == 0
+    assert capsys.readouterr().out == "the same bytes\n"
+    assert run([str(folder), *given, "hardware.gpu.memory_bandwidth=1e12"]) == 1
+    assert "hardware.gpu.memory_bandwidth" in capsys.readouterr().out

@@ -94,3 +94,10 @@ def test_bad_overrides_are_bad_input(plan: Folder) -> None:
             run([str(plan("dense")), override])
         assert said in str(caught.value)
         assert caught.value.exit_code == 2
+
+
+def test_a_search_is_no_plan(plan: Folder) -> None:
+    with pytest.raises(
+        ConfigError, match="parallel=auto is a search, and diff compares two plans ; compile it, and name the folder"
+    ):
+        run([str(plan("dense")), "parallel=auto"])

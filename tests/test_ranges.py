@@ -188,6 +188,12 @@ def _finite(value: Any, path: str = "") -> None:
             r"hardware=\[h200,b200\] names several files, and hardware is one ; write one of a100",
         ),
         (["model=[[]]"], r"model=\[\[\]\] names several files"),
+        (["framework=[]"], r"framework=\[\] names no option of the group framework"),
+        (["experts.last=x.json"], "experts.last=x.json cannot be read"),
+        (
+            ["experts.last='a\n'"],
+            "experts.last has no loads to make a new map of ; write experts.load=FILE, or leave experts.last out",
+        ),
         (["model={}"], "model={} names no option of the group model"),
         (["scheduler=[[slurm]]"], r"scheduler=\[\[slurm\]\] is no list of names ; write one of jobset"),
         (["scheduler=[null]"], r"scheduler=\[null\] is no list of names"),

@@ -224,6 +224,11 @@ NONE = {
     "stages": ([*TRAIN, "parallel.stages=[16,15]"], "are refused by layers-to-stages", "write parallel.stages=[16,16]"),
     "memory": ([*TRAIN, "search.vary=[]", "search.gpus=8"], "no plan of 8 GPUs fits in memory", "write search.gpus=16"),
     "nodes": ([*TRAIN, "search.gpus=7"], "a training plan fills its nodes of 8 GPUs", "write search.gpus=8"),
+    "step of servers": (
+        [*SERVE, "search.objective=step_time"],
+        "is a training step's",
+        "write search.objective=latency",
+    ),
     "objective": ([*SERVE, "search.objective=gpus"], "has no load to carry", "write search.requests_per_s=N"),
     "training": ([*TRAIN, "search.ttft_s=1"], "the plan trains", "leave search.ttft_s out"),
 }

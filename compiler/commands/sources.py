@@ -27,13 +27,19 @@ def changed(folder: Path, overrides: Sequence[str], config_dir: str | None) -> I
         yield from (Edit(short(path), f"{key} names it, and it is not there") for key, path in missing)
         return
     written = text_of(str(folder / CONFIG), folder / CONFIG, "compile the plan again", MOST_YAML_BYTES)
+    held, found = (yaml_mapping.read(CONFIG, text) for text in (written, _now(overrides, config_dir)))
+    for key, was, becomes in _leaves(held, found, ""):
+        yield Edit(_origin(key, named, overrides, config_dir), f"{key}: {_said(was, becomes)}")
+
+
+def _now(overrides: Sequence[str], config_dir: str | None) -> str:
+    """The configuration that overrides make; of a search, its best plan's."""
+    from compiler.api import search
     from compiler.config.load import load_config
     from compiler.render.config_yaml import dump
 
-    now = dump(load_config(list(overrides), config_dir))
-    held, found = (yaml_mapping.read(CONFIG, text) for text in (written, now))
-    for key, was, becomes in _leaves(held, found, ""):
-        yield Edit(_origin(key, named, overrides, config_dir), f"{key}: {_said(was, becomes)}")
+    config = load_config(list(overrides), config_dir)
+    return dump(search(overrides, config_dir).best.config if config.search.auto else config)
 
 
 def _named(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:

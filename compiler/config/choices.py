@@ -19,7 +19,7 @@ _DIGITS = 300
 
 def refused(key: str, value: str) -> str | None:
     """What is wrong with an override of a group (its key without + or ~): a number, nothing, or a list where one file belongs."""
-    if _NOTHING.fullmatch(value.strip()):
+    if _NOTHING.fullmatch(value.strip()) or (key != SEVERAL and re.fullmatch(r"\[\s*\]", value.strip())):
         return f"{key}={short(value)} names no option of the group {key}"
     if value.lstrip().startswith("{"):  # its keys, which the schema is held against
         return None

@@ -220,7 +220,11 @@ def _with_loads(config: Config) -> Any:
     given = config.experts.load
     last = contents.content("experts.last", config.experts.last, last_map.INSTEAD, most_json=MOST_JSON_BYTES)
     if given is None:
-        return dataclasses.replace(config.experts, last=last)
+        if last is not None:
+            raise ConfigError.of(
+                "experts.last has no loads to make a new map of", "write experts.load=FILE, or leave experts.last out"
+            )
+        return config.experts
     text = given if "\n" in given else contents.recorded_loads(f"experts.load={given}", given)
     contents.readable("experts.load", given, loads.read, text)
     return dataclasses.replace(config.experts, load=text, last=last)

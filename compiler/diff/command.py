@@ -20,7 +20,7 @@ from compiler.diff.side import Side
 from compiler.diff.text import markdown, text
 from compiler.diff.verdict import Verdict
 from compiler.entry import Parser, finish, say
-from compiler.errors import shown
+from compiler.errors import ConfigError, shown
 from compiler.waiting import waiting
 
 EXAMPLE = (
@@ -90,6 +90,11 @@ def _with_overrides(old: Side, overrides: Sequence[str]) -> Compared:
     """The old plan and what its configuration compiles to with overrides. Raises ConfigError for what does not compile."""
     from compiler.config.again import compiled
 
+    if any(item.lstrip("+") == "parallel=auto" for item in overrides):
+        raise ConfigError.of(
+            "parallel=auto is a search, and diff compares two plans",
+            "compile it, and name the folder of the best plan that it prints",
+        )
     with TemporaryDirectory(prefix="rankplan-") as place, waiting("compiling the other plan"):
         plan = compiled(old.path, overrides)
         return compare(old, side.read(plan.write(place, "new"), f"with {' '.join(overrides)}"))

@@ -13,6 +13,10 @@ from compiler.layout.grid import Ranks
 INSTEAD = "name the experts.json of a plan with the same layers, slots and expert-parallel ranks, or leave it out"
 
 
+def _counted(layers: int, *slots: int) -> str:
+    return f"{layers} layers of {' x '.join(map(str, slots)) or 'no'} slots"
+
+
 @lru_cache(maxsize=4)
 def read(text: str, layers: tuple[int, ...], slots: int, gpus: int) -> Ranks:
     """The expert in each slot, shape [layers, slots]. Raises ConfigError for what is no map, or one of another shape."""
@@ -22,10 +26,11 @@ def read(text: str, layers: tuple[int, ...], slots: int, gpus: int) -> Ranks:
         experts = np.array([rows[layer] for layer in layers])
         shape = (experts.shape, int(found["gpus"]))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ConfigError.of(f"experts.last is no experts.json: {type(error).__name__}: {error}", INSTEAD) from error
+        what = f"experts.last is no experts.json with gpus and the layers {layers[0]} to {layers[-1]}, each with as many experts"
+        raise ConfigError.of(what, INSTEAD) from error
     if shape != ((len(layers), slots), gpus):
         raise ConfigError.of(
-            f"experts.last is of {shape[1]} ranks and {shape[0]} layers and slots, the plan has {gpus} and {(len(layers), slots)}",
+            f"experts.last is of {shape[1]} ranks and has {_counted(*shape[0])}, the plan has {gpus} and {_counted(len(layers), slots)}",
             INSTEAD,
         )
     if experts.dtype.kind != "i" or experts.min() < 0 or experts.max() >= slots:

@@ -41,6 +41,12 @@ def refuse(config: Config, given: Sequence[str]) -> None:
                     "write search.gpus=N for the most GPUs, or search.objective=throughput",
                 )
             )
+    if search.objective == "step_time" and not config.workload.train:
+        problems.append(
+            Problem(
+                "search.objective=step_time is a training step's, and the plan serves", "write search.objective=latency"
+            )
+        )
     if search.objective == "gpus" and search.requests_per_s is None and not config.workload.train:
         problems.append(Problem("search.objective=gpus has no load to carry", "write search.requests_per_s=N"))
     if problems:
