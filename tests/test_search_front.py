@@ -10,6 +10,7 @@ import pytest
 from compiler import CompilerError, search
 from compiler.config.load import load_config
 from compiler.report import told
+from compiler.searches.report import answers
 from tests.pages import Page, numbers
 
 SERVE = ["framework=vllm", "model=qwen3_32b", "hardware=h200", "hardware.nodes=1", "workload.sequence_lengths=[1024]"]
@@ -51,3 +52,13 @@ def test_measured_runs_are_read_line_by_line(text: str, said: str) -> None:
     with pytest.raises(CompilerError) as raised:
         load_config([*SERVE, "parallel=auto", f"search.measured='{text}'"])
     assert str(raised.value.problems[0]).startswith(said)
+
+
+def test_what_nobody_waits_for_is_said_where_nothing_limits_it() -> None:
+    many = [item for item in SERVE if not item.startswith("search.vary")] + [
+        "search.vary={workload.global_batch_size:[2048]}"
+    ]
+    said = {answer.question: answer.text for answer in answers(search(many).contents)}
+    assert said["no limits"].endswith("for a first token: search.ttft_s=2 leaves such plans out")
+    limited = {answer.question for answer in answers(search([*many, "search.request_s=1e6"]).contents)}
+    assert "no limits" not in limited

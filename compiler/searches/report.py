@@ -26,6 +26,9 @@ TIMES = {"step_time_s": "step", "ttft_s": "TTFT", "tpot_s": "TPOT"}
 MOST = 12
 """Values of a key that are shown."""
 
+LONG_S = 10.0
+"""A first token that nobody waits for who has not asked for throughput alone."""
+
 
 def sections(contents: Mapping[str, Any]) -> list[Section]:
     """All of them, the answer first."""
@@ -56,6 +59,9 @@ def answers(contents: Mapping[str, Any]) -> list[Answer]:
         *(Answer(name, value) for name, value in _figures(contents)),
         Answer("of", f"{count}, by {OBJECTIVES[contents['objective']]}"),
     ]
+    if (best["ttft_s"] or 0.0) > LONG_S and not contents["limits"]:
+        waits = f"clients wait {seconds(best['ttft_s'])} for a first token: search.ttft_s=2 leaves such plans out"
+        found.append(Answer("no limits", waits, "unsure"))
     if left:
         found.append(Answer("left over", several(left, "GPU"), "unsure"))
     if contents["tied"] > 1:
