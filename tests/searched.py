@@ -1,4 +1,4 @@
-"""Random searches, and what a loop over every plan of them comes to."""
+"""Searches that tests make, and random plans of theirs held against the rules of one plan."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ from compiler.searches.leaders import configured
 from compiler.searches.rules import Asked
 from compiler.searches.space import Space
 from compiler.specs.config import Config
+
+TRAIN = ["workload=train", "framework=megatron", "model=mixtral_8x7b", "hardware=h100_80gb", "hardware.nodes=2"]
+TRAIN += [
+    "workload.global_batch_size=64",
+    "search.vary={parallel.vpp:[1,2],workload.micro_batch_size:[1,2]}",
+    "~expect",
+]
+SERVE = ["framework=vllm", "model=qwen3_32b", "hardware=h200", "hardware.nodes=1", "workload.sequence_lengths=[1024]"]
+SERVE += ["workload.output_length=256", "search.vary={workload.global_batch_size:[1,16,128]}", "~expect"]
 
 
 def passing(of: Space) -> set[tuple[int, ...]]:
