@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 from benchmarks.rows import kernels
+from benchmarks.rows.kernel_operations import OPERATIONS
 from compiler.costs.calibration import Measured
 from compiler.speed.fit import grids
 from compiler.speed.fit.written import figures
@@ -52,7 +53,7 @@ def curves(folder: Path, sections: Sequence[str]) -> Iterator[tuple[tuple[str, s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else None)
     parser.add_argument("--rows", type=Path, required=True)
-    parser.add_argument("sections", nargs="*", default=list(kernels.OPERATIONS))
+    parser.add_argument("sections", nargs="*", default=list(OPERATIONS))
     args = parser.parse_args()
     found: dict[str, dict[str, Any]] = defaultdict(dict)
     for path in OUT.glob("*.yaml"):

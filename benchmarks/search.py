@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import accuracy, brute
-from benchmarks.accuracy import Judged
+from benchmarks import accuracy, brute, judgement
+from benchmarks.judgement import Judged
 from benchmarks.rows.record import Row, read
 from compiler.api import search
 from compiler.errors import CompilerError
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=int, default=3000, help="plans of a random search at most")
     args = parser.parse_args(argv)
     if args.rows:
-        judged = [item for item in accuracy.judge(accuracy.load(args.rows)) if accuracy.usable(item)]
+        judged = [item for item in judgement.judge(accuracy.load(args.rows)) if judgement.usable(item)]
         for line in (*training(judged), *serving(judged)):
             print(line)
     for line in brute.run(args.brute, args.first, args.most) if args.brute else ():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, cross, fits, refused
+from benchmarks import accuracy, cross, fits, judgement, refused
 from benchmarks.fit_uncertainty import merged
 from benchmarks.predict import predict
 from benchmarks.rows import training
@@ -36,16 +36,16 @@ def test_a_prediction_is_what_a_plan_prints(tmp_path: Path, layers: str) -> None
 
 @pytest.mark.parametrize("field", ["id", "source_id", "model", "notes"])
 def test_no_name_changes_a_prediction(tmp_path: Path, field: str) -> None:
-    values = [accuracy.judge([steps_of(tmp_path, **{field: text})])[0].predicted for text in ("x", "DeepSeek")]
+    values = [judgement.judge([steps_of(tmp_path, **{field: text})])[0].predicted for text in ("x", "DeepSeek")]
     assert values[0] == values[1] > 0
 
 
 def test_a_familys_error_is_the_mean_over_its_sources() -> None:
-    def judged(source: str, predicted: float) -> accuracy.Judged:
-        return accuracy.Judged(Record("tpot", "x", source, "m", "tpot_s", 1.0), predicted)
+    def judged(source: str, predicted: float) -> judgement.Judged:
+        return judgement.Judged(Record("tpot", "x", source, "m", "tpot_s", 1.0), predicted)
 
     found = [judged("many", 1.1)] * 99 + [judged("few", 0.7)]
-    assert accuracy.family_error(found) == pytest.approx(0.2)
+    assert judgement.family_error(found) == pytest.approx(0.2)
 
 
 def test_every_record_has_a_line(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_memory_is_predicted_as_ever_where_others_are_left_out(tmp_path: Path) -
     row = {**TRAIN, "peak_alloc_gib": "50", "measure": "", "stage_or_rank": "", "framework": "torchtitan"}
     write(tmp_path, "memory.csv", row)
     records = list(training.memories(tmp_path))
-    assert cross.left_out(records, "source") == [judged.predicted for judged in accuracy.judge(records)]
+    assert cross.left_out(records, "source") == [judged.predicted for judged in judgement.judge(records)]
     assert records[0].skipped == ""
 
 
@@ -126,12 +126,12 @@ def test_memory_is_predicted_as_ever_where_others_are_left_out(tmp_path: Path) -
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no measurements here")
 def test_projections_are_as_near_as_is_said() -> None:
     """In sample; the held-out errors are in the docs."""
-    judged = accuracy.judge(accuracy.load(SHARED))
-    found = accuracy.by(judged, lambda item: item.record.family)
+    judged = judgement.judge(accuracy.load(SHARED))
+    found = judgement.by(judged, lambda item: item.record.family)
     limits = {"dense_training": 0.06, "dense_single_node": 0.08, "moe_training": 0.06, "memory": 0.02}
     limits |= {"tpot": 0.20, "ttft": 0.30, "serving_throughput": 0.25, "collectives": 0.08}
     for family, limit in limits.items():
-        assert accuracy.family_error([x for x in found[family] if accuracy.usable(x)]) < limit, family
+        assert judgement.family_error([x for x in found[family] if judgement.usable(x)]) < limit, family
 
 
 @pytest.mark.slow
@@ -140,11 +140,11 @@ def test_projections_are_as_near_as_is_said() -> None:
 def test_training_is_projected_as_well_where_it_was_not_measured(part: str) -> None:
     """Each source, or model, by constants from the others: rows with every input, and with those that lack one."""
     records = [*training.steps(SHARED), *training.memories(SHARED)]
-    judged = [accuracy.Judged(*pair) for pair in zip(records, cross.left_out(records, part), strict=True)]
-    every = accuracy.by(filter(accuracy.usable, judged), lambda item: item.record.family)
+    judged = [judgement.Judged(*pair) for pair in zip(records, cross.left_out(records, part), strict=True)]
+    every = judgement.by(filter(judgement.usable, judged), lambda item: item.record.family)
     for family, limit in {"dense_training": 0.10, "dense_single_node": 0.10, "memory": 0.06}.items():
-        assert accuracy.family_error(every[family]) < limit, family
+        assert judgement.family_error(every[family]) < limit, family
     assert np.median([abs(item.error) for item in every["moe_training"]]) < 0.25
-    counted = accuracy.by((item for item in judged if not accuracy.reason(item)), lambda item: item.record.family)
+    counted = judgement.by((item for item in judged if not judgement.reason(item)), lambda item: item.record.family)
     for family, limit in {"dense_training": 0.10, "moe_training": 0.13}.items():
-        assert accuracy.family_error(counted[family]) < limit, family
+        assert judgement.family_error(counted[family]) < limit, family

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, cross, curves
+from benchmarks import cross, curves, judgement
 from benchmarks.predict import predict
 from benchmarks.rows import transfers
 from benchmarks.rows.hardware import nominal
@@ -117,6 +117,6 @@ def test_groups_of_one_size_still_tell_what_peers_add() -> None:
 def test_collectives_are_projected_as_well_where_they_were_not_measured(part: str) -> None:
     found = list(transfers.records(SHARED))
     values = cross.left_out(found, part)
-    judged = [accuracy.Judged(r, value) for r, value in zip(found, values, strict=True) if np.isfinite(value)]
+    judged = [judgement.Judged(r, value) for r, value in zip(found, values, strict=True) if np.isfinite(value)]
     assert len(judged) == 802
-    assert accuracy.family_error(judged) < 0.15
+    assert judgement.family_error(judged) < 0.15

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy
+from benchmarks import judgement
 from benchmarks.rows import launched, serving
 from benchmarks.rows.record import Cells
 from compiler.specs.degrees import Parallel
@@ -79,5 +79,5 @@ def test_a_token_that_came_faster_than_memory_is_read_is_no_measurement(tmp_path
     (possible, impossible) = (
         times(made(tmp_path / name), tpot_ms=value)["tpot"] for name, value in (("a", "20"), ("b", "0.1"))
     )
-    assert [accuracy.reason(item) for item in accuracy.judge([possible])] == [""]
-    assert [accuracy.reason(item) for item in accuracy.judge([impossible])] == ["faster than memory is read"]
+    assert [judgement.reason(item) for item in judgement.judge([possible])] == [""]
+    assert [judgement.reason(item) for item in judgement.judge([impossible])] == ["faster than memory is read"]
