@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from compiler import cli
+from compiler.config.choices import GROUPS
 from tests.command import BARE, ROOT, STRATEGY, call, program, tree
 
 ONE_GPU = [BARE, "~expect", "model=llama3_1_8b", "hardware.nodes=1", "workload.global_batch_size=8"]
@@ -35,6 +36,7 @@ class TestHelp:
             options = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
             (line,) = re.findall(rf"^{group}: (.*)$", help_text, re.MULTILINE)
             assert options <= set(line.split(", "))
+        assert set(re.findall(r"^([a-z/_]+): \S", help_text.split("\n\nGroups")[1], re.MULTILINE)) == set(GROUPS)
         assert "rankplan_schema" not in help_text
 
     def test_fits_a_screen(self, help_text: str) -> None:

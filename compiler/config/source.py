@@ -112,8 +112,8 @@ class FileConfigSource(file_config_source.FileConfigSource):
         )
 
     def list(self, config_path: str, results_filter: Optional[ObjectType]) -> list[str]:
-        """Of the user's folder the groups that a plan has, and none below: Hydra's help would walk all that lies in it."""
-        if results_filter is not ObjectType.GROUP or Path(self.path).is_relative_to(folder("conf")):
+        """The groups that a plan has, and none below: Hydra's help would walk all that lies in a folder, curves of ours among it."""
+        if results_filter is not ObjectType.GROUP:
             found: list[str] = super().list(config_path, results_filter)
             return found
         return [] if config_path else [name for name in GROUPS if Path(self.path, name).is_dir()]
