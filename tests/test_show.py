@@ -203,6 +203,13 @@ def test_every_instance_has_its_place(plan: Folder, capsys: Capture) -> None:
     )
 
 
+def test_instances_that_are_left_out_are_marked(tmp_path: Path, capsys: Capture) -> None:
+    folder = compile_plan([*SMALL, "hardware.nodes=48", "framework.instances=12"]).write(tmp_path, "many")
+    lines = [line.split()[:2] for line in printed(capsys, folder, "rank=5")]
+    at = lines.index(["..."])
+    assert (lines[at - 1], lines[at + 1]) == (["instance", "6"], ["instance", "11"])
+
+
 def test_instances_may_share_a_slot(plan: Folder, capsys: Capture) -> None:
     (slot,) = asked(capsys, plan("shared"), "slot=0")
     assert [(item["place"]["instance"], item["place"]["rank"]) for item in slot["ranks"]] == [

@@ -47,7 +47,10 @@ def _experts(answer: RankAnswer, whole: bool) -> str:
 def _rank(answer: RankAnswer, whole: bool) -> Iterator[str]:
     first, *others = answer.places
     rows = [("place", _place(first))]
-    rows += [(f"instance {at.instance}", _place(at)) for at in shortened(others, SHORT_LIST, whole) if at is not None]
+    rows += [
+        ("...", "") if at is None else (f"instance {at.instance}", _place(at))
+        for at in shortened(others, SHORT_LIST, whole)
+    ]
     rows += [
         ("coordinates", _pairs(answer.coordinates)),
         ("layers", answer.layers or "none"),
