@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SCONTROL = """
@@ -55,10 +55,11 @@ def batch(
     restarts: int = 0,
     image: str = "",
     components: Sequence[Sequence[str]] = (),
+    more: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a batch script as sbatch would, from a copy, submitted in `folder` on `hosts`; `known` names resolve.
 
-    `components` are the hosts of each part of a heterogeneous job.
+    `components` are the hosts of each part of a heterogeneous job; `more` is what else the submitting shell exports.
     """
     tools = folder / "tools"
     tools.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def batch(
         "RANKPLAN_FAKE_CALLS": str(folder / "calls"),
         "RANKPLAN_FAKE_IMAGE": image,
         "RANKPLAN_REPORT": str(folder / "report"),
-        "RANKPLAN_STANDBY_S": "0",
+        **(more or {}),
     }
     for index, part in enumerate(components):
         environment[f"SLURM_JOB_NODELIST_HET_GROUP_{index}"] = ",".join(part)

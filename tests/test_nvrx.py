@@ -209,7 +209,8 @@ def test_slurm_starts_it_on_spares_too_and_outlives_a_node(tmp_path: Path) -> No
     asked = request.of(job(made), slurm.TARGET.options())
     assert {"no-kill", "requeue"} <= set(asked.flags)
     assert {"--kill-on-bad-exit=0", "--no-kill", "--wait=0"} <= set(asked.step)
-    done = batch(write(made, tmp_path / "plan") / "slurm/job.sbatch", tmp_path / "run", ["n3", "n1", "n2"], ["n1"])
+    script, at_once = write(made, tmp_path / "plan") / "slurm/job.sbatch", {"RANKPLAN_STANDBY_S": "0"}
+    done = batch(script, tmp_path / "run", ["n3", "n1", "n2"], ["n1"], more=at_once)
     assert done.returncode == 0, done.stderr
     logs = tmp_path / "run/rankplan-7/logs/attempt-0/instance-0"
     assert [(logs / f"node-{node}.log").read_text() for node in range(3)] == [f"{i} --nnodes=2:3\n" for i in range(3)]
