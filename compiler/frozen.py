@@ -27,6 +27,7 @@ def _frozen(cls: Any, *, eq: bool, shown: bool) -> Any:
     for name, method in methods.items():
         if cls.__dict__.get(name) is None:
             setattr(cls, name, method)
+    cls.__dataclass_params__.frozen = True  # what a standard class that inherits from this one looks for
     return cls
 
 
@@ -108,5 +109,11 @@ else:
         """The standard decorator with `frozen=True`. Raises TypeError for fields in an order that it refuses too."""
         if not frozen:
             raise TypeError("write frozen=True, or take the standard dataclass")
-        standard = dataclasses.dataclass(init=False, eq=False, repr=False, kw_only=kw_only)  # noqa: TID251 - as above
-        return lambda cls: _frozen(standard(cls), eq=eq, shown=repr)
+
+        def made(cls: Any) -> Any:
+            # the standard decorator asks of a class below a frozen one to be frozen itself
+            inherits = any(map(dataclasses.is_dataclass, cls.__mro__[1:]))
+            standard = dataclasses.dataclass(init=False, eq=False, repr=False, kw_only=kw_only, frozen=inherits)  # noqa: TID251 - as above
+            return _frozen(standard(cls), eq=eq, shown=repr)
+
+        return made

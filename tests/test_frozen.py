@@ -96,6 +96,18 @@ def test_a_factory_is_called_for_each_value_and_a_wrong_call_is_refused() -> Non
         Derived(1, (), [], "b")  # type: ignore[call-arg]
 
 
+def test_a_standard_class_inherits_from_ours_if_it_is_frozen_too() -> None:
+    class Below(Derived):
+        """A plugin's, say."""
+
+        more: int = 3
+
+    assert dataclasses.dataclass(frozen=True)(Below)(1).more == 3
+    assert Derived.__dataclass_params__.frozen
+    with pytest.raises(TypeError, match="non-frozen"):
+        dataclasses.dataclass(Below)
+
+
 def test_only_frozen_ones_are_made() -> None:
     with pytest.raises(TypeError, match="frozen=True"):
         dataclass(frozen=False)
