@@ -19,7 +19,7 @@ from compiler.report.markdown import markdown
 from compiler.searches import report, typed
 from compiler.searches.beside import PREFILL
 from compiler.searches.find import COLUMNS, Found, framework
-from compiler.searches.plans import Index, Plans
+from compiler.searches.plans import Plans
 from compiler.searches.space import INSTANCES, SPACE, STAGES
 from compiler.searches.watched import DEGREES
 from compiler.words import DIGITS
@@ -64,37 +64,40 @@ def candidates(found: Found) -> Iterator[str]:
     head = [*FIRST, *(key for key, _ in found.space.varied()), *COLUMNS, "low", "high", "pareto", "stages"]
     head += framework(found, 0)
     yield ",".join(head) + "\n"
+    columns = [*_columns(found)]
     for start in range(0, len(found.plans), CHUNK):
-        columns = _columns(found, np.arange(start, min(start + CHUNK, len(found.plans))))
-        yield "".join(map("{}\n".format, map(",".join, zip(*columns, strict=True))))
+        cells = (column(slice(start, start + CHUNK)) for column in columns)
+        yield "".join(map("{}\n".format, map(",".join, zip(*cells, strict=True))))
 
 
-def _columns(found: Found, rows: Index) -> Iterator[Sequence[str]]:
-    """The cells of some rows, column by column. What is the same in many plans is written once for all of them."""
-    plans, figures = found.plans.take(rows), found.figures.take(rows)
-    yield [str(row + 1) for row in rows.tolist()]
-    yield _cells(plans, NAMED, lambda at: typed.name(found.space, plans, at))
-    yield [str(count) for count in figures.gpus.astype(int).tolist()]
-    for key, _ in found.space.varied():
+Column = Callable[[slice], Sequence[str]]
+"""The cells of some rows."""
+
+
+def _columns(found: Found) -> Iterator[Column]:
+    plans, figures, space = found.plans, found.figures, found.space
+    yield lambda rows: [str(row + 1) for row in range(len(plans))[rows]]
+    yield _cells(plans, NAMED, lambda at: typed.name(space, plans, at))
+    yield lambda rows: [str(count) for count in figures.gpus[rows].astype(int).tolist()]
+    for key, _ in space.varied():
         yield _cells(plans, [key], partial(_value, plans, key))
     for name in COLUMNS:
         yield _numbers(getattr(figures, name))
     rates = figures.tokens_per_s_per_gpu
     for part in (found.low, found.high):
-        yield _numbers(rates * part[rows])
-    yield [("false", "true")[mark] for mark in found.pareto[rows].tolist()]
-    yield _cells(plans, ["pp", "vpp", STAGES], lambda at: " ".join(map(str, found.space.stages(plans, at) or ())))
+        yield _numbers(rates * part)
+    yield lambda rows: [("false", "true")[mark] for mark in found.pareto[rows].tolist()]
+    yield _cells(plans, ["pp", "vpp", STAGES], lambda at: " ".join(map(str, space.stages(plans, at) or ())))
     if framework(found, 0):
-        yield _cells(plans, [SPACE], lambda at: framework(found, int(rows[at]))["framework"])
+        yield _cells(plans, [SPACE], lambda at: framework(found, at)["framework"])
 
 
-def _cells(plans: Plans, keys: Sequence[str], text: Callable[[int], str]) -> list[str]:
-    """A text for each plan, made once of those that agree on some keys."""
+def _cells(plans: Plans, keys: Sequence[str], text: Callable[[int], str]) -> Column:
+    """A text for each plan, made once of all those that agree on some keys."""
     cells = np.empty(len(plans), dtype=object)
     for kind in plans.kinds(np.arange(len(plans)), [key for key in keys if key in plans.chosen]):
         cells[kind] = text(int(kind[0]))
-    found: list[str] = cells.tolist()
-    return found
+    return lambda rows: [*cells[rows]]
 
 
 def _value(plans: Plans, key: str, at: int) -> str:
@@ -103,8 +106,13 @@ def _value(plans: Plans, key: str, at: int) -> str:
     return '"' + text.replace('"', '""') + '"' if re.search(r'[,"\r\n]', text) else text
 
 
-def _numbers(values: Array) -> list[str]:
+def _numbers(values: Array) -> Column:
     """Nine digits of each; nothing where there is no number."""
-    if np.isnan(values).all():
-        return [""] * len(values)
-    return [NUMBER % value if value == value else "" for value in values.tolist()]  # noqa: PLR0124 - nan is not itself
+
+    def cells(rows: slice) -> Sequence[str]:
+        own = values[rows]
+        if np.isnan(own).all():
+            return [""] * len(own)
+        return [NUMBER % value if value == value else "" for value in own.tolist()]  # noqa: PLR0124 - nan is not itself
+
+    return cells
