@@ -124,6 +124,14 @@ def test_graphs_of_each_are_its_own() -> None:
     same(base, chosen[::-1])
 
 
+@pytest.mark.parametrize("offload", ["activation_offload", "optimizer_offload"])
+def test_what_moves_to_the_host_is_each_plans_own_in_any_order(offload: str) -> None:
+    base = config(LLAMA_8B, replace(TRAIN, **{offload: 0.5}))  # type: ignore[arg-type]
+    chosen: list[tuple[int, ...]] = [(1, 1, 1, 1, 1, 1, 2), (2, 1, 1, 1, 1, 1, 4), (1, 1, 1, 1, 1, 1, 1)]
+    same(base, chosen)
+    same(base, chosen[::-1])
+
+
 def same(base: Config, chosen: list[tuple[int, ...]]) -> None:
     """Costs of many plans at once are those of each."""
     plans, by = many(chosen), calibrated.of(base)

@@ -153,8 +153,9 @@ def _step(plan: Shape, by: Calibration, of: NDArray[np.intp], vpp: Array) -> Arr
     busy = parts.kernels_s + parts.exposed_s + parts.waiting_s
     if len(of) != len(one.vpp):  # whatever moves is of plans that are each a shape of their own
         return parts.total
-    moved = offload.seconds(case, updated(case, plan.held), stored_each(case), busy)
-    return np.asarray(parts.total + sum(moved))
+    own = np.argsort(of)  # the plan of each shape
+    moved = offload.seconds(case, updated(case, plan.held), stored_each(case), busy[own])
+    return np.asarray(parts.total + (moved[0] + moved[1])[of])
 
 
 def _served(plan: Shape, by: Calibration) -> dict[str, Array]:
