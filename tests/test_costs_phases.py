@@ -101,7 +101,13 @@ def test_facts_of_speed_follow_the_plan() -> None:
     assert set(training.values()) == {None}
 
 
-TRICKS = [{"prefill_chunk": 1000}, {"draft_tokens": 2}, {"two_batch_overlap": True}, {"low_latency_dispatch": True}]
+TRICKS = [
+    {"prefix_share": 0.7},
+    {"prefill_chunk": 1000},
+    {"draft_tokens": 2},
+    {"two_batch_overlap": True},
+    {"low_latency_dispatch": True},
+]
 
 
 @pytest.mark.parametrize("measured", [True, False])
@@ -111,6 +117,19 @@ def test_parts_add_up_with_every_trick(degrees: str, model: Any, trick: dict[str
     found = serve(degrees, model, measured, **trick)
     for row in found["prefill"] + found["decode"]:
         assert sum(row["parts"].values()) == pytest.approx(row.get("ttft_s", row.get("tpot_s")))
+
+
+@pytest.mark.parametrize("chunk", [None, 512])
+@pytest.mark.parametrize(("degrees", "model"), PLANS)
+def test_of_a_prompt_that_is_found_only_the_rest_is_computed(degrees: str, model: Any, chunk: int | None) -> None:
+    def ttft(part: float) -> float:
+        found = serve(degrees, model, True, sequence_lengths=[8192], prefill_chunk=chunk, prefix_share=part)
+        return float(found["prefill"][0]["ttft_s"])
+
+    whole, half, most, all_of_it = map(ttft, (0.0, 0.5, 0.9, 1.0))
+    assert whole > half > most > all_of_it > 0
+    assert half > whole / 2  # the rest meets the keys of what was found
+    assert most < 0.6 * whole
 
 
 @pytest.mark.parametrize("measured", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from compiler.costs.arrays import array
@@ -93,6 +94,13 @@ def test_ranks_do_the_work_of_the_model() -> None:
 )
 def test_mean_keys_of_a_query(length: int, window: int | None, expected: float) -> None:
     assert mean_keys(length, window) == expected
+
+
+@pytest.mark.parametrize("window", [None, 3, 700])
+def test_queries_behind_a_prefix_meet_all_of_it(window: int | None) -> None:
+    met = np.minimum(np.arange(1, 1001) - 0.5, window or 1001)  # a token meets half of itself
+    for found in (0, 2, 500, 999):
+        assert mean_keys(1000, window, found) == pytest.approx(met[found:].mean(), rel=1e-3)
 
 
 @pytest.mark.parametrize(

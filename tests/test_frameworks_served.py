@@ -8,6 +8,7 @@ import pytest
 
 from compiler import compile_plan
 from compiler.costs.constants import PCIE_BANDWIDTH
+from compiler.errors import InvariantError
 from compiler.frameworks.adapter import adapter
 from compiler.frameworks.asked import asked
 from compiler.frameworks.options import sizes
@@ -18,10 +19,10 @@ from tests.pooled_plans import pools
 SERVER = (BARE, "model=deepseek_v3", "hardware=b200", "hardware.nodes=1", "parallel=adp8_ep8_etp1")
 
 
-def served(framework: str, *args: str, batch: int = 512) -> Plan:
+def served(framework: str, *args: str, batch: int = 512, found: float = 0.0) -> Plan:
     words = ",".join(f"'{word}'" for word in args)
-    many = f"workload.global_batch_size={batch}"
-    return compile_plan([*SERVER, many, f"framework={framework}", f"framework.args=[{words}]"])
+    asked = (f"workload.global_batch_size={batch}", f"workload.prefix_share={found}")
+    return compile_plan([*SERVER, *asked, f"framework={framework}", f"framework.args=[{words}]"])
 
 
 def arguments(plan: Plan) -> list[str]:
@@ -190,6 +191,22 @@ def test_redundant_experts_of_vllm_are_held(number: str) -> None:
     plan = served("vllm", "/w", "--enable-eplb", eplb)
     assert plan.world.experts.redundant == 32
     assert plan.rank_map["experts"].tolist()[7] == "0-31;252-255"
+
+
+@pytest.mark.parametrize(
+    ("framework", "args"),
+    [
+        ("vllm", ["/w", "--no-enable-prefix-caching"]),
+        ("sglang", ["--disable-radix-cache"]),
+        ("tensorrt_llm", ["/w", "--config.kv_cache_config.enable_block_reuse=false"]),
+    ],
+)
+def test_a_server_that_forgets_prefixes_finds_none(framework: str, args: list[str]) -> None:
+    with pytest.raises(InvariantError, match=rf"workload.prefix_share=0.5 of each prompt is found.*{args[-1][:12]}"):
+        served(framework, *args, found=0.5)
+    (kept,) = [item for item in served(framework, *args[:-1], found=0.5).checks if item.id == "prefix-cache"]
+    assert kept.status == "pass"
+    assert not [item for item in served(framework, *args).checks if item.id == "prefix-cache"]
 
 
 @pytest.mark.parametrize("framework", ["vllm", "sglang"])

@@ -43,6 +43,7 @@ OTHER: dict[str, Any] = {
     "checkpoint_s": 3.0,
     "checkpoint_interval_s": 9e4,
     "restart_s": 4.0,
+    "prefix_share": 0.5,
     "prefill_chunk": 64,
     "draft_tokens": 1,
     "draft_acceptance": 0.5,

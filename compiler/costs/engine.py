@@ -14,7 +14,7 @@ from compiler.costs.forward_pass import Pass, decode_seconds, fill_seconds, one_
 from compiler.costs.room import admitted
 from compiler.costs.shape import Shape
 from compiler.costs.software import Engine
-from compiler.costs.work.forward import drafting, one_token, whole_sequences
+from compiler.costs.work.forward import drafting, found_tokens, one_token, prompt_pass
 from compiler.frozen import dataclass
 from compiler.specs.workload import Workload
 
@@ -68,12 +68,12 @@ def prompts(plan: Shape, gpu: GpuCalibration, waiting: Array | float) -> Prompts
 
     def in_one(count: Array) -> Pass:
         these = plan.at(global_batch_size=count * case.adp, micro_batch_size=count)
-        return one_pass(these, gpu, whole_sequences(these.case, "prefill", length))
+        return one_pass(these, gpu, prompt_pass(these.case, length))
 
     count = at_once(case.workload, waiting)
     alone = in_one(array(1))
     group = in_one(count) if (count > 1).any() else alone
-    steps = np.ceil(array(length) / chunk(case.workload))
+    steps = np.ceil(array(length - found_tokens(case.workload, length)) / chunk(case.workload))
     return Prompts(alone, group, case.of_a_plan(count), steps, case.of_a_plan(case.adp))
 
 
@@ -84,7 +84,8 @@ def chunk(workload: Workload) -> int:
 
 def at_once(workload: Workload, waiting: Array | float) -> Array:
     """Prompts that are filled in one go where `waiting` ask."""
-    return array(np.maximum(1, np.minimum(chunk(workload) // workload.longest, np.round(waiting))))
+    computed = workload.longest - found_tokens(workload, workload.longest)
+    return array(np.maximum(1, np.minimum(chunk(workload) // computed, np.round(waiting))))
 
 
 def demand(

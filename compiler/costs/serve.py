@@ -13,7 +13,7 @@ from compiler.costs.room import fitting
 from compiler.costs.shape import Shape
 from compiler.costs.stage_time import stage_seconds
 from compiler.costs.work import traffic
-from compiler.costs.work.forward import busy_stages, chunked, drafting, one_token, whole_sequences
+from compiler.costs.work.forward import busy_stages, chunked, drafting, one_token, prompt_pass
 from compiler.frozen import dataclass
 
 
@@ -52,7 +52,7 @@ def prompts_seconds(plan: Shape, length: int, by: Calibration) -> tuple[Array, d
     behind the other. All stages once, and the slowest once more for each further micro-batch: that is `pipeline_s`.
     """
     case = plan.case
-    forward, chunks = chunked(case, whole_sequences(case, "prefill", length), length)
+    forward, chunks = chunked(case, prompt_pass(case, length), length)
     seconds, parts = stage_seconds(plan, forward, by)
     further = case.of_a_plan(case.micro_batches) * chunks - 1
     ttft = by.engine.first_s + seconds.sum(axis=-1) + further * seconds.max(axis=-1)
@@ -106,7 +106,7 @@ def largest_batch(plan: Shape, length: float) -> int:
 def rows(plan: Shape, by: Calibration) -> list[Row]:
     """The collectives of one forward pass of one micro-batch: the longest prefill, and one decode step at that context."""
     case = plan.case
-    both = (whole_sequences(case, "prefill", case.workload.longest), one_token(case, case.workload.longest))
+    both = (prompt_pass(case, case.workload.longest), one_token(case, case.workload.longest))
     return [
         row(item, forward.phase, 1.0)
         for forward in both

@@ -15,7 +15,7 @@ from compiler.costs.comm.timed import Row
 from compiler.costs.numbers import plain, whole
 from compiler.costs.shape import Shape, shape
 from compiler.costs.uncertainty import Uncertainty
-from compiler.costs.work.forward import one_token, whole_sequences
+from compiler.costs.work.forward import one_token, prompt_pass, whole_sequences
 from compiler.costs.work.memory import Memory, memory
 from compiler.costs.work.params import Counts, Totals, stored_bytes
 from compiler.frozen import dataclass
@@ -215,6 +215,6 @@ def _dispatch(plan: Shape, by: Calibration) -> tuple[Form, ...]:
         phases = [whole_sequences(case, "train", workload.longest)]
     else:
         case = longest(plan).case
-        phases = [whole_sequences(case, "prefill", workload.longest), one_token(case, workload.longest)]
+        phases = [prompt_pass(case, workload.longest), one_token(case, workload.longest)]
         phases = [forward for forward in phases if workload.role in (None, forward.phase)]
     return tuple(form for forward in phases for form in forms(case, forward, plan.reaches["ep"], by.gpu))

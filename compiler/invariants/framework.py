@@ -11,6 +11,7 @@ from compiler.costs.case import case
 from compiler.costs.total import Costs
 from compiler.frameworks import known, needs
 from compiler.frameworks.adapter import adapter
+from compiler.frameworks.prefixes import prefixes
 from compiler.frameworks.uncosted import uncosted
 from compiler.invariants.registry import costed, declared, laid_out
 from compiler.specs.config import Config
@@ -64,6 +65,7 @@ def arguments(config: Config) -> Iterator[Check]:
     own = adapter(config.framework.name)
     yield from known.rules(config, own.written(config), abbreviates=own.abbreviates, own=own.registered(config))
     yield from uncosted(config)
+    yield from prefixes(config)
 
 
 @declared()

@@ -37,7 +37,14 @@ OF_TRAINING = (
     ),
     *("tokens", "gpu_mtbf_s", "checkpoint_s", "checkpoint_interval_s", "restart_s"),
 )
-OF_PASSES = ("prefill_chunk", "draft_tokens", "two_batch_overlap", "low_latency_dispatch", "kv_cache_precision")
+OF_PASSES = (
+    "prefix_share",
+    "prefill_chunk",
+    "draft_tokens",
+    "two_batch_overlap",
+    "low_latency_dispatch",
+    "kv_cache_precision",
+)
 OF_SERVING = ("sequence_lengths", "output_length", *OF_PASSES, "draft_acceptance")
 """Keys of one kind of workload alone; whatever is in neither list changes both (`pools` have a rule of their own)."""
 

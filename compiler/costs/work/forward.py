@@ -12,6 +12,7 @@ from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.case import Case
 from compiler.costs.work.params import chosen_fraction
 from compiler.frozen import dataclass
+from compiler.specs.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Forward:
 
     `length`: tokens of a sequence (the context of a decode step), of which `shared` CP ranks have a part each where they do not see
     all in turns. `cached`: the tokens of KV cache that are read for a sequence. `holders`: ranks that share a sequence's cache in
-    decode; beside `shared` they are decode context parallelism, whose ranks gather the heads of queries, and compute as much.
+    decode; beside `shared` they are decode context parallelism, whose ranks gather the heads of queries, and compute as much. `found`:
+    tokens of a prompt that are cached already, and only read.
     """
 
     phase: str
@@ -31,6 +33,7 @@ class Forward:
     shared: Array
     cached: Array
     holders: Array
+    found: float = 0.0
 
     @classmethod
     def of_length(cls, phase: str, length: float) -> Forward:
@@ -41,7 +44,7 @@ class Forward:
     def met(self, limit: int | None, every: int = 1) -> Array:
         """Keys that a query meets on this CP rank: of one entry for `every` tokens, and `limit` of them at most."""
         if self.phase != "decode":
-            return array(mean_keys(self.length / every, limit))
+            return array(mean_keys(self.length / every, limit, self.found / every))
         return np.asarray(min(float(limit or np.inf), self.length / every) / self.shared)
 
     def read(self, cache: Cache) -> Array:
@@ -51,10 +54,16 @@ class Forward:
         return np.asarray(self.cached / cache.every)
 
 
-def mean_keys(length: float, window: int | None) -> float:
-    """Keys that a query of a causal sequence of `length` tokens meets on average: half of them, or w - w^2/2s."""
-    seen = min(float(window or length), float(length))
-    return seen - seen**2 / (2.0 * length) if length else 0.0
+def mean_keys(length: float, window: int | None, found: float = 0.0) -> float:
+    """Keys that a query of a causal sequence of `length` tokens meets on average, if the first `found` of them ask nothing: half of them,
+    or w - w^2/2s, where all ask.
+    """
+
+    def met(asking: float) -> float:
+        seen = min(float(window or asking), float(asking))
+        return seen * asking - seen**2 / 2.0
+
+    return (met(length) - met(found)) / (length - found) if length > found else 0.0
 
 
 def whole_sequences(case: Case, phase: str, length: float) -> Forward:
@@ -70,6 +79,19 @@ def whole_sequences(case: Case, phase: str, length: float) -> Forward:
         cached=length / case.cp,
         holders=array(1.0),
     )
+
+
+def prompt_pass(case: Case, length: float) -> Forward:
+    """Prefill of a micro-batch of prompts without chunks, of which `prefix_share` is found in the cache."""
+    forward = whole_sequences(case, "prefill", length)
+    found = found_tokens(case.workload, length)
+    part = 1 - found / length
+    return replace(forward, tokens=forward.tokens * part, routed=forward.routed * part, found=found)
+
+
+def found_tokens(workload: Workload, length: float) -> int:
+    """Of a prompt, whole ones: all but the last token at most."""
+    return max(0, min(math.floor(workload.prefix_share * length), math.ceil(length) - 1))
 
 
 def one_token(case: Case, context: float) -> Forward:
@@ -103,13 +125,13 @@ def drafting(case: Case) -> float:
 
 def chunked(case: Case, forward: Forward, length: float) -> tuple[Forward, int]:
     """A prompt of `length` in passes of at most `prefill_chunk` tokens, and how many there are. Each reads the whole cache
-    so far: half of the prompt on average.
+    so far: what was found, and half of the rest on average.
     """
     size = case.workload.prefill_chunk
-    chunks = max(1, math.ceil(length / size)) if size else 1
+    chunks = max(1, math.ceil((length - forward.found) / size)) if size else 1
     if size is None or chunks == 1:
         return forward, 1
-    half = np.maximum(forward.cached / 2, size)
+    half = np.maximum(forward.cached * (1 + forward.found / length) / 2, size)
     return replace(forward, tokens=forward.tokens / chunks, routed=forward.routed / chunks, cached=half), chunks
 
 

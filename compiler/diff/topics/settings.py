@@ -32,7 +32,7 @@ COMPUTES = (
 ESTIMATES = (
     *_keys("model", "name declared assumed hf_config"),
     *_keys("workload", "assumed tokens gpu_mtbf_s checkpoint_s checkpoint_interval_s restart_s"),
-    *_keys("workload", "imbalance imbalance_exponent draft_acceptance"),
+    *_keys("workload", "imbalance imbalance_exponent draft_acceptance prefix_share"),
     "launch.time_limit",
 )
 """Keys of the groups below that only what is printed depends on."""

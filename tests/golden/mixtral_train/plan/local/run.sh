@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan bfb2908e168cbba041973fa73cda6c8fca629a4315270b1a5c128bec744cac40
+# plan ff5ce9d0ee4151ca4fa21ff868cf098735852e267d7c2822222303ab73da0d59
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=62c0776b657740c3f6d783ca808e2b1018806d11a9bb283a2c9cd0719ad7335d \
+  RANKPLAN_DIGEST=e05c2999a4458b409daf7c85b2435c15bf0ac43338baa6a2b226f984043328f9 \
   python3 -I -S "$plan/runtime/spawn.py" --all
