@@ -140,6 +140,16 @@ REAL: dict[str, tuple[str, Rows]] = {
 }
 
 BROKEN: dict[str, tuple[str, str]] = {
+    "a switch that has no name before its next key": ("SwitchName= Switches=s1\n", " line 1: a switch without a name"),
+    "a key without a value before the next one": (
+        "SwitchName=s0 Nodes= Level=0\n",
+        " line 1: switch s0 has no node below it",
+    ),
+    "a size of blocks that is no number": (
+        "BlockName=b1 Nodes=n[1-2]\nBlockSizes=x\n",
+        " line 2: block sizes x are not the first one times powers of two",
+    ),
+    "JSON that breaks off": ("[1,2\n", " line 2 is neither YAML nor JSON"),
     "a misspelt first word": (
         "SwichName=s0 Nodes=n[1-3]\n",
         "line 1 begins with swichname, which declares no part of a topology",

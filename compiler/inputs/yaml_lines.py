@@ -65,7 +65,7 @@ def items(what: str, text: str) -> list[Item]:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         said = getattr(error, "problem", None) or error
-        raise ConfigError.of(f"{what}{where} is no YAML: {said}", "mend that line") from error
+        raise ConfigError.of(f"{what}{where} is neither YAML nor JSON: {said}", "mend that line") from error
     if node is None:
         return []
     return [_item(what, each) for each in (node.value if node.id == "sequence" else [node])]

@@ -75,7 +75,8 @@ def _rows(what: str, text: str) -> Iterator[Row]:
 
 def _words(what: str, number: int, line: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for word in re.findall(r"\S+", re.sub(r"\s*=\s*", "=", line.strip())):
+    joined = re.sub(r"\s*=\s*(?!\w+\s*=)", "=", line.strip())  # but not to the next key, where there is no value
+    for word in joined.split():
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ConfigError.of(f"{what} line {number}: '{short(word)}' is no key=value of Slurm", "write Key=Value")
@@ -126,18 +127,18 @@ def _aggregates(what: str, rows: Sequence[Row], blocks: Sequence[str]) -> Callab
             name = row.values[row.first]
             found |= dict.fromkeys(names(what, row.line, "AggregatedBlock", name), name)
         if row.first == "blocksizes":
-            sizes = [int(size) if size.isdecimal() else 0 for size in row.values[row.first].split(",")]
-            found |= aggregates(what, row.line, sizes, blocks)
+            found |= aggregates(what, row.line, row.values[row.first].split(","), blocks)
     return lambda block: found.get(block, "")
 
 
-def aggregates(what: str, line: int, sizes: Sequence[int], blocks: Sequence[str]) -> dict[str, str]:
+def aggregates(what: str, line: int, written: Sequence[str], blocks: Sequence[str]) -> dict[str, str]:
     """Block -> name of the largest aggregate that it is in, of so many blocks in a row; raises ConfigError for sizes of no kind."""
+    sizes = [int(size) if size.isdecimal() else 0 for size in written]
     base = sizes[0] if sizes else 0
     factors = [size // base if base > 0 and size % base == 0 else 0 for size in sizes]
     if not factors or any(factor < 1 or factor & (factor - 1) for factor in factors):
         raise ConfigError.of(
-            f"{what} line {line}: block sizes {','.join(map(str, sizes)) or 'of no number'} are not the first one times powers of two",
+            f"{what} line {line}: block sizes {short(','.join(written)) or 'of no number'} are not the first one times powers of two",
             "write sizes such as 18,36,72",
         )
     most = max(factors)

@@ -76,7 +76,7 @@ def _tree(what: str, item: Item) -> tuple[Host, ...]:
 
 def _blocks(what: str, item: Item) -> tuple[Host, ...]:
     units = _units(what, "block", item)
-    sizes = [(line, int(text) if text.isdecimal() else 0) for line, text in item.texts("block_sizes")]
+    sizes = item.texts("block_sizes")
     line = sizes[0][0] if sizes else item.line
     within = aggregates(what, line, [size for _, size in sizes], [unit.name for unit in units]) if sizes else {}
     return groups(what, units, lambda name: within.get(name, ""))
