@@ -213,6 +213,8 @@ class TestImpact:
         assert "nodes     1: 0\n" in capsys.readouterr().out
         assert "write prefill:slot=0 or decode:slot=0" in refused(folder, "slot=0")
         assert "--lost both:slot=0 says nothing" in refused(folder, "both:slot=0")
+        assert "write prefill:slot=0 to prefill:slot=" in refused(folder, "prefill:slot=99")
+        assert "write prefill:slot=0 to prefill:slot=" in refused(folder, "host=n1")
 
     @pytest.mark.parametrize(
         ("loss", "said"),

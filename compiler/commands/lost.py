@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -52,11 +53,16 @@ def _whose(clusters: Mapping[str, Cluster], item: str) -> Iterator[str]:
         try:
             lost(clusters[each], [item.removeprefix(f"{each}:")])
         except ConfigError as error:
-            errors.append(error)
+            errors.append(ConfigError(_of(each, problem) for problem in error.problems) if each else error)
         else:
             yield each
     if len(errors) == len(named or clusters):
         raise errors[0]
+
+
+def _of(role: str, problem: Problem) -> Problem:
+    """As the user of two pools writes it."""
+    return Problem(problem.what, re.sub(rf"\b({'|'.join(NUMBERED)})=", rf"{role}:\1=", problem.instead))
 
 
 def _bound(clusters: Mapping[str, Cluster], word: str) -> bool:

@@ -10,6 +10,7 @@ from compiler.commands.answers import Answer, SpareAnswer
 from compiler.commands.folder import PlanFolder
 from compiler.commands.lookup import group_answer, rank_answer, slot_answer
 from compiler.errors import ConfigError, Problem
+from compiler.failures.losses import unbound
 from compiler.nearest import near, one_of
 
 WORDS = ("rank", "group", "host", "slot")
@@ -66,10 +67,7 @@ def _host(plan: PlanFolder, host: str) -> Answer:
     if host in spares:
         return SpareAnswer(f"host={host}", host)
     if not hosts:
-        raise ConfigError.of(
-            f"host={host}: the plan's slots are not bound to hosts",
-            f"write slot=0 to slot={plan.slots.count - 1}, or compile with hardware.inventory=FILE hardware.pin=true",
-        )
+        raise ConfigError.of(f"host={host}: the plan's slots are not bound to hosts", unbound(plan.slots.count))
     if host not in hosts:
         close = difflib.get_close_matches(host, [*hosts, *spares], 3, 0.4)
         known = " or ".join(f"host={name}" for name in close) or f"a host between {hosts[0]} and {hosts[-1]}"

@@ -158,14 +158,17 @@ def _slot_of(machines: Cluster, item: str, name: str) -> int:
     if name in hosts:
         return hosts.index(name)
     if not hosts:
-        last = machines.slots.count - 1
         raise ConfigError.of(
-            f"{item}: the plan's slots are not bound to hosts, so none is known by name",
-            f"write slot=0 to slot={last}, or compile with hardware.inventory=FILE hardware.pin=true",
+            f"{item}: the plan's slots are not bound to hosts, so none is known by name", unbound(machines.slots.count)
         )
     every = [*hosts, *machines.slots.spares]
     close = near(name, every) or [hosts[0], hosts[-1]]
     raise ConfigError.of(f"{item} is none of the plan's {len(every)} hosts", f"write host={' or host='.join(close)}")
+
+
+def unbound(count: int) -> str:
+    """What to write where a plan of so many slots knows no host."""
+    return f"write slot=0 to slot={count - 1}, or compile with hardware.pin=true and an inventory of just the hosts that it takes"
 
 
 def _number(item: str, value: str, count: int, form: str, end: str = "") -> int:
