@@ -220,6 +220,7 @@ class TestImpact:
         ("loss", "said"),
         [
             ("host=n9", "host=n9 is none of the plan's 5 hosts ; write host="),
+            ("host=n1,n2", "host=n1,n2 is no host, which has no comma in its name ; write --lost host=n1 host=n2"),
             ("leaf=x", "leaf=x is none of the plan's"),
             ("pod=x", "pod=x is none of the plan's 1 pods ; write one of p0"),
             ("domain=77", "domain=77: 77 is none of 0 to 3 ; write domain=0 to domain=3"),

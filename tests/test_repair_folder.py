@@ -10,7 +10,7 @@ import pytest
 
 from compiler import compile_plan
 from compiler.commands import prove, repair
-from compiler.errors import ConfigError, InvariantError
+from compiler.errors import ConfigError, InvariantError, WriteError
 from tests.command import BARE, call
 from tests.pooled_plans import ON, pools
 from tests.repaired import FOUR, Capture, hosts, repaired, slots, steady, written
@@ -46,6 +46,15 @@ class TestFolder:
         assert "4 of 4 replicas go on, 8 ranks move" in said
         assert "8 ranks from n0002 to n0008 (same pod)" in said
         assert f"written: {folder}\n" in said
+
+    def test_what_is_no_plan_stays_and_another_out_is_asked_for(self, tmp_path: Path) -> None:
+        folder = written(tmp_path, *FOUR, hosts(tmp_path, 9), "launch.spare_nodes=1")
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine/notes").write_text("mine")
+        with pytest.raises(WriteError) as caught:
+            repair.run([str(folder), "--lost", "host=n0002", "--out", str(tmp_path / "mine")])
+        assert str(caught.value).endswith("holds no manifest.json of rankplan's ; write another --out FOLDER")
+        assert (tmp_path / "mine/notes").read_text() == "mine"
 
     def test_pools_keep_their_own_spares(self, tmp_path: Path, capsys: Capture) -> None:
         given = [item for item in ON if not item.startswith("hardware.nodes")]

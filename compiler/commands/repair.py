@@ -17,7 +17,7 @@ from compiler.commands.lost import HELP, losses
 from compiler.commands.repair_text import Told
 from compiler.commands.steady import steady
 from compiler.entry import Parser, finish
-from compiler.errors import ConfigError, shown
+from compiler.errors import ConfigError, Problem, WriteError, shown
 from compiler.plan import Plan
 from compiler.repairs.merged import merged
 from compiler.repairs.standing import Repaired, Standing, Unrepairable
@@ -97,7 +97,10 @@ def _written(config: Config, target: Path) -> Plan:
     with TemporaryDirectory() as scratch:
         (Path(scratch) / edits.CONFIG).write_text(dump(config), encoding="utf-8")
         made = edits.compiled(Path(scratch))
-    made.write(target.absolute().parent, target.absolute().name)
+    try:
+        made.write(target.absolute().parent, target.absolute().name)
+    except WriteError as error:  # it speaks of the keys of a compile
+        raise WriteError(Problem(problem.what, "write another --out FOLDER") for problem in error.problems) from error
     return made
 
 

@@ -162,6 +162,9 @@ def _slot_of(machines: Cluster, item: str, name: str) -> int:
             f"{item}: the plan's slots are not bound to hosts, so none is known by name", unbound(machines.slots.count)
         )
     every = [*hosts, *machines.slots.spares]
+    if "," in name:
+        ways = " ".join(f"host={one}" for one in name.split(",")[:4])
+        raise ConfigError.of(f"{item} is no host, which has no comma in its name", f"write --lost {ways}")
     close = near(name, every) or [hosts[0], hosts[-1]]
     raise ConfigError.of(f"{item} is none of the plan's {len(every)} hosts", f"write host={' or host='.join(close)}")
 
