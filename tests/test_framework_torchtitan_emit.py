@@ -8,6 +8,7 @@ import pytest
 
 from compiler.errors import ConfigError
 from compiler.frameworks.lay_out import lay_out
+from compiler.frameworks.torchtitan import arguments
 from tests.configs import changed, composed
 from tests.torchtitan_configs import LLAMA, TITAN, emitted
 
@@ -82,3 +83,9 @@ def test_the_users_words_come_before_the_subcommand() -> None:
     assert arguments[0].startswith("--parallelism")
     own = [*words, "activation-checkpoint:memory-budget"]
     assert emitted(changed(composed(*LLAMA), {"framework.args": own}))[-6:] == tuple(own)
+
+
+@pytest.mark.parametrize("written", ["--parallelism.spmd-backend", "--parallelism.spmd_backend"])
+def test_an_option_of_the_users_shapes_the_plan_however_it_is_spelt(written: str) -> None:
+    config = changed(composed(*LLAMA), {"framework.args": [f"{written}=partial_dtensor"]})
+    assert arguments.backend(config) == "partial_dtensor"

@@ -19,10 +19,17 @@ def options(arguments: Sequence[str], aliases: Mapping[str, str] | None = None) 
     for argument, following in pairwise([*arguments, "-"]):
         if is_flag(argument):
             name, equals, value = argument.partition("=")
-            head, dot, key = name.partition(".")
             value = value if equals or is_flag(following) else following
-            found[(aliases or {}).get(head, head) + dot + key] = value
+            found[_spelt(name, aliases or {})] = value
     return found
+
+
+def _spelt(name: str, aliases: Mapping[str, str]) -> str:
+    """A name, or of one with a key of JSON behind it (`--speculative-config.method`) its option."""
+    if name in aliases:
+        return aliases[name]
+    head, dot, key = name.partition(".")
+    return aliases.get(head, head) + dot + key
 
 
 def without(arguments: Sequence[str], *names: str) -> Iterator[str]:
