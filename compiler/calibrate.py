@@ -1,4 +1,4 @@
-"""`python -m compiler.calibrate FILES`: fit a site's own GEMM and collective curves."""
+"""`python -m compiler.calibrate FILES`: fit a site's own GEMM and collective curves, and shift constants to its own runs."""
 
 from compiler.commands.calibrate import main
 

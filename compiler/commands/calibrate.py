@@ -1,16 +1,18 @@
-"""Fit a calibration file from a site's own measurements: output of nccl-tests, and a CSV of GEMM times."""
+"""Fit a calibration file from a site's own measurements: output of nccl-tests, and CSVs of GEMM times and of its own runs."""
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from compiler.commands import own_runs
 from compiler.config.load import load_config
 from compiler.costs.calibration import KernelCurve, LinkCurve
 from compiler.costs.comm.algorithms import ALGORITHMS
@@ -43,32 +45,53 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print each curve's mean error. Raises ConfigError."""
+    """Print each curve's mean error, and how far runs shift the constants. Raises ConfigError."""
     args = _arguments(argv)
     hardware = load_config([f"hardware={args.hardware}"], args.config_dir).hardware
-    content, errors = _kept(args.out.stem, hardware), []
-    for path in args.files:
-        text = text_of(str(path), path, "name a text file of measurements")
-        found = gemms(path, text, hardware) if path.suffix == ".csv" else transfers(path, text, hardware)
-        for part, curves in found.items():
-            content[part] |= curves
-            for key, curve in curves.items():
-                off, count = curve["mean_error"], curve["rows"]["count"]
-                errors.append({"file": str(path), "part": part, "curve": key, "mean_error": off, "rows": count})
-                if not args.json:
-                    print(shown(f"{path.name}: {part} {key}, mean error {off:.1%} over {count} rows"))
-    _write(args.out, content)
+    content = _kept(args.out.stem, hardware)
+    texts = {path: text_of(str(path), path, "name a text file of measurements") for path in args.files}
+    runs = [path for path, text in texts.items() if path.suffix == ".csv" and own_runs.is_own(text)]
+    if len(runs) > 1:
+        raise ConfigError.of(f"{len(runs)} files of runs: {', '.join(map(str, runs))}", "write their rows into one")
+    errors = [
+        error for path, text in texts.items() if path not in runs for error in _curves(path, text, hardware, content)
+    ]
+    shifts = [shift for path in runs for shift in own_runs.shifts(path, texts[path], hardware, content)]
+    _write(args.out, {part: found for part, found in content.items() if found or part != own_runs.PART})
     if args.json:
-        print(json.dumps({"out": str(args.out), "curves": errors}, indent=1))
-    else:
-        print(shown(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}"))
+        said = {"out": str(args.out), "curves": errors, "runs": [shift.to_dict() for shift in shifts]}
+        print(json.dumps(said, indent=1))
+        return 0
+    for error in errors:
+        name, off = Path(error["file"]).name, f"{error['mean_error']:.1%}"
+        print(shown(f"{name}: {error['part']} {error['curve']}, mean error {off} over {error['rows']} rows"))
+    for shift in shifts:
+        print(shown(shift.text))
+    print(shown(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}"))
     return 0
 
 
+def _curves(path: Path, text: str, hardware: Hardware, content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Add the curves of a file to what is written; how far off each is."""
+    found = gemms(path, text, hardware) if path.suffix == ".csv" else transfers(path, text, hardware)
+    for part, curves in found.items():
+        content[part] |= curves
+        for key, curve in curves.items():
+            off, count = curve["mean_error"], curve["rows"]["count"]
+            yield {"file": str(path), "part": part, "curve": key, "mean_error": off, "rows": count}
+
+
 def _arguments(argv: Sequence[str]) -> Namespace:
-    parser = Parser(prog="python -m compiler.calibrate", description="Fit GEMM and collective curves of a cluster.")
+    parser = Parser(
+        prog="python -m compiler.calibrate",
+        description="Fit a cluster's GEMM and collective curves, and shift constants to its own runs.",
+    )
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", type=Path, help="nccl-tests output, or a CSV m,n,k,dtype,seconds"
+        "files",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="nccl-tests output, or a CSV m,n,k,dtype,seconds or plan,step_time_s,ttft_s,tpot_s",
     )
     parser.add_argument("--hardware", required=True, help="the hardware file that the curves are fractions of")
     parser.add_argument("--config-dir", help="a folder of your own group folders")
@@ -82,7 +105,9 @@ def _kept(name: str, hardware: Hardware) -> dict[str, Any]:
     known = {}
     if hardware.calibration is not None and calibrated.gpu(hardware.calibration) is not None:  # it is checked there
         known = calibrated.load(hardware.calibration)
-    return {"name": name} | {part: dict(known.get(part, {})) for part in ("gemm", "grouped", "links")}
+    return {"name": name} | {
+        part: copy.deepcopy(known.get(part, {})) for part in ("gemm", "grouped", "links", own_runs.PART)
+    }
 
 
 def _write(out: Path, content: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from compiler import gpus
 from compiler.blocks.stack import stack
 from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve, assumed_curves, completed
+from compiler.costs.own import Own, narrowed
 from compiler.costs.software import Engine, Software
 from compiler.costs.uncertainty import Residuals, Uncertainty
 from compiler.errors import ConfigError, Problem, short
@@ -119,12 +120,31 @@ def of(config: Config) -> Calibration:
     train = config.workload.train
     measured = curves(config.hardware) if train else served(config.hardware, keys[0])
     file = load("training" if train else "serving")
-    return Calibration(
+    found = Calibration(
         measured,
         software=software(*keys) if train else Software(),
         engine=Engine() if train else engine(*keys),
         unseen=(*unseen(file.get("constants", {}), config, measured, name, version), *far(config)),
     )
+    return own(config).on(found)
+
+
+def own(config: Config) -> Own:
+    """What the site's own runs of a plan's framework and kind of model say. Raises ConfigError for what says nothing."""
+    wanted = config.hardware.calibration
+    try:
+        runs = (load(wanted) if wanted else {}).get("runs", {})
+        found: Own = _curve(Own, runs.get(config.framework.name, {}).get(kind(config), {}))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError.of(f"hardware.calibration has runs that are none: {error}", WRITE) from error
+    if bad := [*problems(found, "hardware.calibration.runs")]:
+        raise ConfigError(bad)
+    return found
+
+
+def kind(config: Config) -> str:
+    """Which models err alike."""
+    return "moe" if config.model.moe else "dense"
 
 
 def curves(hardware: Hardware) -> GpuCalibration:
@@ -191,8 +211,8 @@ def left_out(unseen: Sequence[str], *, train: bool) -> tuple[str, ...]:
 
 def uncertainty(config: Config, by: Calibration) -> Uncertainty:
     """Residuals of each family: of assumed curves where a plan has no others; else the widest of what fits had not seen."""
-    file, kind = load("uncertainty"), "moe" if config.model.moe else "dense"
-    names = {"step": kind, "ttft": "ttft", "tpot": "tpot", "rate": "rate"}
+    file, site = load("uncertainty"), own(config)
+    names = {"step": kind(config), "ttft": "ttft", "tpot": "tpot", "rate": "rate"}
 
     def kept(part: str, name: str) -> Residuals:
         found = file.get(part, {}).get(name, {})
@@ -206,7 +226,7 @@ def uncertainty(config: Config, by: Calibration) -> Uncertainty:
             parts = left_out(by.unseen, train=config.workload.train)
             found = Residuals(spread=max(kept(part, name).spread for part in parts))
             strange = bool(by.unseen) and not config.workload.train
-            families[family] = found.wider(STRANGE) if strange else found
+            families[family] = narrowed(found.wider(STRANGE) if strange else found, site.runs(family))
     if unmeasured(config):
         families |= {name: found.wider(UNMEASURED) for name, found in families.items() if name in names}
     return Uncertainty({name: found for name, found in families.items() if found.spread > 0})
@@ -224,8 +244,8 @@ NEAR = 2
 
 def far(config: Config) -> Iterator[str]:
     """Scales that no measured point is near to."""
-    kind = "moe" if config.model.moe else "dense"
-    measured = load("uncertainty").get("measured", {}).get(kind if config.workload.train else "tpot", {})
+    name = kind(config) if config.workload.train else "tpot"
+    measured = load("uncertainty").get("measured", {}).get(name, {})
     sizes = {"gpus": (config.degrees.world_size, "GPUs"), "tokens": (config.workload.longest, "tokens in a sequence")}
     for key, (size, words) in sizes.items():
         if key in measured and not measured[key][0] / NEAR <= size <= measured[key][1] * NEAR:
