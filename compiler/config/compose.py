@@ -13,17 +13,17 @@ from typing import get_args, get_origin
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import DictConfig, flag_override
 
 from compiler import plugins
 from compiler.config import choices
 from compiler.config.choices import GROUPS
+from compiler.config.composed import composed
 from compiler.config.messages import of_degrees, translated
 from compiler.config.sealed import sealed
 from compiler.config.settings import typed
@@ -227,22 +227,11 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, config_name
         primary = directory if config_name is not None else None
         loader, given = ConfigLoaderImpl(search_path(directory, primary)), normalised(overrides)
         if primary is None and not any(_key(override).startswith("hydra") for override in given):
-            cfg = _without_hydra(loader, name, given)
+            cfg = composed(loader, name, given, ours=directory is None)
         else:
             cfg = loader.load_configuration(name, ["hydra.job.name=rankplan", *given], RunMode.RUN)
     with flag_override(cfg, ["struct", "readonly"], [False, False]):
         cfg.pop("hydra", None)
-    return cfg
-
-
-def _without_hydra(loader: ConfigLoaderImpl, name: str, overrides: list[str]) -> DictConfig:
-    """What the loader composes, less Hydra's own configuration, which takes it half of its time and no plan reads."""
-    parsed, repo = loader._parse_overrides_and_create_caching_repo(name, overrides)  # noqa: SLF001 - its public door adds it
-    loader.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=True)
-    found = create_defaults_list(repo, name, parsed, prepend_hydra=False, skip_missing=False)
-    cfg = loader._compose_config_from_defaults_list(found.defaults, repo)  # noqa: SLF001 - as above
-    OmegaConf.set_struct(cfg, value=True)
-    loader._apply_overrides_to_config(found.config_overrides, cfg)  # noqa: SLF001 - as above
     return cfg
 
 
