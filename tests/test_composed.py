@@ -41,6 +41,19 @@ def test_values_are_those_of_each_time() -> None:
         assert compose([f"hardware.nodes={nodes}", "hardware=h200"]).hardware.nodes == nodes
 
 
+def test_degrees_are_those_of_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["tp4_cp2_pp4_dp4", "ep8_etp1_adp16", "dp8", "deepseek_v3_2048", "tp2_pp3_vpp2_dp4", "ep8_dp2"]
+    told = [["parallel.tp=8"], []]
+    alone = []
+    for name in names:
+        monkeypatch.setattr(composed, "_KEPT", {})
+        alone += [OmegaConf.to_yaml(compose([f"parallel={name}", *more])) for more in told]
+    for _ in range(3):
+        assert [OmegaConf.to_yaml(compose([f"parallel={name}", *more])) for name in names for more in told] == alone
+    with pytest.raises(ConfigError, match="tp0"):
+        compose(["parallel=tp0"])
+
+
 def test_a_users_file_is_read_each_time(tmp_path: Path) -> None:
     (tmp_path / "workload").mkdir()
     for batch in (16, 32, 64):
