@@ -118,7 +118,7 @@ def main() -> int:
     """Print every figure; 1 where one is over its limit."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="leave out the two largest sizes")
-    parser.add_argument("--runs", type=int, default=7, help="pairs of processes against the bare imports")
+    parser.add_argument("--runs", type=int, default=15, help="pairs of processes against the bare imports")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as made:
         os.environ["PYTHONPYCACHEPREFIX"] = made
