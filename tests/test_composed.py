@@ -24,11 +24,11 @@ GIVEN = [
 def test_again_is_the_same(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(composed, "_KEPT", {})
     first = compose(given)
-    text, types = OmegaConf.to_yaml(first), {key: OmegaConf.get_type(first, key) for key in first}
+    text, types = OmegaConf.to_yaml(first), {key: OmegaConf.get_type(first, str(key)) for key in first}
     for _ in range(3):
         again = compose(given)
         assert OmegaConf.to_yaml(again) == text
-        assert {key: OmegaConf.get_type(again, key) for key in again} == types
+        assert {key: OmegaConf.get_type(again, str(key)) for key in again} == types
         with pytest.raises(ConfigError, match="nodez"):
             compose([*given, "hardware.nodez=1"])
         OmegaConf.set_struct(again, value=False)
