@@ -50,6 +50,7 @@ READ = [
     (MEGATRON, "--external-cuda-graph", "cuda_graphs=layer"),
     (MEGATRON, "--moe-enable-deepep", "dispatch=deduplicated"),
     (MEGATRON, "--attention-backend,unfused", "fused_attention=false"),
+    (MEGATRON, "--no-gradient-accumulation-fusion", "fused_accumulation=false"),
     ((*MEGATRON, "workload.recompute=selective"), "--recompute-modules,mlp,moe", "recompute_modules=[mlp,moe]"),
     (MEGATRON, "--recompute-granularity,full", "recompute=full"),
     (MEGATRON, "--recompute-granularity,full,--recompute-method,uniform,--recompute-num-layers,1", "recompute=full"),

@@ -38,6 +38,7 @@ OTHER: dict[str, Any] = {
     "delayed_weight_gradients": True,
     "muon_steps": 3,
     "fused_attention": False,
+    "fused_accumulation": False,
     "tokens": 1e12,
     "gpu_mtbf_s": 1e7,
     "checkpoint_s": 3.0,

@@ -28,7 +28,6 @@ UNCOSTED: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("--moe-permute-fusion", "--moe-router-fusion", "--moe-permute-fusion-into-hybridep"), _FUSION),
         **dict.fromkeys(("--mla-down-proj-fusion", "--use-transformer-engine-op-fuser"), _FUSION),
         **dict.fromkeys(("--cpu-offloading-num-layers",), _OFFLOAD),
-        **dict.fromkeys(("--no-gradient-accumulation-fusion",), "gradients that are added up in a pass of their own"),
         **dict.fromkeys(("--use-nccl-ub",), "buffers of communicators"),
         **dict.fromkeys(
             ("--muon-tp-mode duplicated", "--muon-tp-mode distributed"), "matrices that tp ranks put together"

@@ -33,6 +33,7 @@ KEPT: Mapping[str, Any] = {
     "muon_steps": 5,
     "overlapped_shared_experts": False,
     "delayed_weight_gradients": False,
+    "fused_accumulation": True,
     "cuda_graphs": "none",
 }
 """Keys of training that a framework may have no argument for, and what they are where nobody asks, beside `states`."""

@@ -34,6 +34,7 @@ OF_TRAINING = (
         "delayed_weight_gradients",
         "muon_steps",
         "fused_attention",
+        "fused_accumulation",
     ),
     *("tokens", "gpu_mtbf_s", "checkpoint_s", "checkpoint_interval_s", "restart_s"),
 )

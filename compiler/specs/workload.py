@@ -126,6 +126,8 @@ class Workload:
     """Products for the gradients of weights wait until tokens travel, with `overlapped_dispatch`."""
     fused_attention: bool = True
     """Without it the scores of all pairs of tokens are kept."""
+    fused_accumulation: bool = True
+    """The product for a weight's gradient adds it to the main one; without it a pass of its own does."""
     prefix_share: float = between(0, 1, 0.0)
     """Part of each prompt whose keys and values a server still has, of an earlier turn or a common beginning; its last token is computed in
     any case, and memory is that of prompts of which nothing is found."""

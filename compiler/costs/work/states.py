@@ -33,5 +33,6 @@ def updated(case: Case) -> float:
 
 
 def accumulated(case: Case) -> float:
-    """Memory traffic of a weight whose gradient a micro-batch adds to."""
-    return ACCUMULATED_PASSES * case.gradient_bytes
+    """Memory traffic of a weight whose gradient a micro-batch adds to; unfused it is written as wide as activations, and read again."""
+    apart = 0.0 if case.workload.fused_accumulation else 2 * case.activation_bytes
+    return ACCUMULATED_PASSES * case.gradient_bytes + apart

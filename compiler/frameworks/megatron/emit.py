@@ -108,6 +108,8 @@ def workload(config: Config) -> Iterator[Option]:
     yield from host.options(config)
     if not given_.fused_attention:
         yield "--attention-backend", "unfused"
+    if not given_.fused_accumulation:
+        yield ("--no-gradient-accumulation-fusion",)
 
 
 FORMATS: Mapping[str, tuple[Option, ...]] = {

@@ -66,6 +66,7 @@ KEYS: Mapping[str, Key] = {
     "--first-last-layers-bf16": Key("wide_layers", whole_numbers, eight_bits),
     **dict.fromkeys(GRAPHED, Key("cuda_graphs", _captured)),
     "--attention-backend": Key("fused_attention", {"unfused": False}),
+    "--no-gradient-accumulation-fusion": Key("fused_accumulation", {"": False}),
 }
 """Option -> the key that it is read as. `--fp8-param-gather` of a plan in BF16, which Megatron passes over, stays where it is."""
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # rankplan: mixtral_8x7b_ep4_etp1_tp2_cp2_pp2_train
-# plan ff5ce9d0ee4151ca4fa21ff868cf098735852e267d7c2822222303ab73da0d59
+# plan 21086f453bc3ee3e5a657d0535c7894470238de293895010d1411ff421afe67b
 # degrees ep4_etp1_tp2_cp2_pp2, order tp-cp-ep-dp-pp: 32 ranks, instances: 1
 # Starts every rank as a CPU process on this machine: a smoke test of the plan and of its command, from any folder.
 
@@ -54,5 +54,5 @@ exec env \
   --unset=MASTER_PORT \
   "${environment[@]}" \
   RANKPLAN_PLAN="$plan" \
-  RANKPLAN_DIGEST=e05c2999a4458b409daf7c85b2435c15bf0ac43338baa6a2b226f984043328f9 \
+  RANKPLAN_DIGEST=f7346e624345404e0a4400c3eac22d67ccb7b9ac94dfb85708ac01bae2c3e91a \
   python3 -I -S "$plan/runtime/spawn.py" --all
