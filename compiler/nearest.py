@@ -31,6 +31,11 @@ def _alike(word: str, names: tuple[str, ...], count: int) -> tuple[str, ...]:
     return tuple(difflib.get_close_matches(word, names, count, ALIKE))
 
 
+def numbered(form: str, count: int, end: str = "") -> str:
+    """What to write where a number of 0 .. count-1 belongs."""
+    return f"write {form}0{end}" + (f" to {form}{count - 1}{end}" if count > 1 else "")
+
+
 def one_of(word: str, names: Sequence[str], key: str = "") -> str:
     """What to write in the place of `word`: what it may have meant, as a value of `key` where there is one, and all there is."""
     close = [f"{key}={name}" if key else name for name in near(word, names)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compiler.config.settings import meant, paths
-from compiler.nearest import near
+from compiler.nearest import near, numbered
 from compiler.render.assets import folder
 from tests.command import program
 
@@ -127,3 +127,8 @@ def test_a_missing_launcher_names_its_package(choice: str, package: str, tmp_pat
 
 def test_every_path_is_a_field() -> None:
     assert len(set(paths())) == len(paths()) > 150
+
+
+def test_one_number_is_no_range() -> None:
+    assert numbered("slot=", 1) == "write slot=0"
+    assert numbered("gpu=n1/", 8) == "write gpu=n1/0 to gpu=n1/7"

@@ -11,7 +11,7 @@ from compiler.commands.folder import PlanFolder
 from compiler.commands.lookup import group_answer, rank_answer, slot_answer
 from compiler.errors import ConfigError, Problem
 from compiler.failures.losses import unbound
-from compiler.nearest import near, one_of
+from compiler.nearest import near, numbered, one_of
 
 WORDS = ("rank", "group", "host", "slot")
 FORMS = "rank=N, group=KIND/INDEX, host=NAME or slot=N; or job=slurm alone"
@@ -49,9 +49,9 @@ def answer(plan: PlanFolder, query: str) -> Answer:
 def _number(query: str, value: str, count: int, form: str) -> int:
     """A number of 0 .. count-1."""
     if not re.fullmatch(r"-?[0-9]{1,18}", value):
-        raise ConfigError.of(f"{query}: '{value}' is no number", f"write {form}0 to {form}{count - 1}")
+        raise ConfigError.of(f"{query}: '{value}' is no number", numbered(form, count))
     if not 0 <= int(value) < count:
-        raise ConfigError.of(f"{query} is out of range, the plan has {count}", f"write {form}0 to {form}{count - 1}")
+        raise ConfigError.of(f"{query} is out of range, the plan has {count}", numbered(form, count))
     return int(value)
 
 

@@ -14,7 +14,7 @@ from compiler.cluster.slots import Slots
 from compiler.errors import ConfigError, Problem, short
 from compiler.frozen import dataclass
 from compiler.layout.grid import Ranks
-from compiler.nearest import near, one_of
+from compiler.nearest import near, numbered, one_of
 
 WORDS = ("host", "gpu", "leaf", "pod", "domain", "slot")
 FORMS = "host=NAME, gpu=NAME/3, leaf=NAME, pod=NAME, domain=N or slot=N"
@@ -101,9 +101,7 @@ def _gpu(machines: Cluster, item: str, value: str) -> Lost:
     """One GPU; a node that lost one is not used again. Where no host is known, NAME is a slot."""
     name, slash, number = value.rpartition("/")
     if not slash:
-        raise ConfigError.of(
-            f"{item}: no GPU of the host is named", f"write gpu={value}/0 to gpu={value}/{machines.slots.gpus - 1}"
-        )
+        raise ConfigError.of(f"{item}: no GPU of the host is named", numbered(f"gpu={value}/", machines.slots.gpus))
     gpu = _number(item, number, machines.slots.gpus, f"gpu={name}/")
     if name in machines.slots.spares:
         return machines.of_slots(machines.none.slots, (name,))
@@ -171,7 +169,7 @@ def _slot_of(machines: Cluster, item: str, name: str) -> int:
 
 def unbound(count: int) -> str:
     """What to write where a plan of so many slots knows no host."""
-    return f"write slot=0 to slot={count - 1}, or compile with hardware.pin=true and an inventory of just the hosts that it takes"
+    return f"{numbered('slot=', count)}, or compile with hardware.pin=true and an inventory of just the hosts that it takes"
 
 
 def _number(item: str, value: str, count: int, form: str, end: str = "") -> int:
@@ -179,7 +177,7 @@ def _number(item: str, value: str, count: int, form: str, end: str = "") -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) >= count:
         raise ConfigError.of(
             f"{item}: {short(value) or 'nothing'} is none of 0 to {count - 1}",
-            f"write {form}0{end} to {form}{count - 1}{end}",
+            numbered(form, count, end),
         )
     return int(value)
 
