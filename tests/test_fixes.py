@@ -192,3 +192,11 @@ def test_arguments_that_clash_are_refused_where_nothing_starts_them() -> None:
     given = [*SERVED, "scheduler=[]", "workload.prefill_chunk=512", "framework.args=[/w,--max-num-batched-tokens,256]"]
     (line,) = refused(given)
     assert "framework.args sets --max-num-batched-tokens, and so does the plan" in line
+
+
+def test_of_a_users_command_only_what_the_plan_decides_is_left_out() -> None:
+    given = ["scheduler=slurm", "launch.command=[torchrun,--nnodes,2,'--rdzv-id=7',train.py,--epochs,3]"]
+    lines = refused(given)
+    assert [item for line in lines for item in alternatives(line)] == [
+        ("launch.command=[torchrun,train.py,--epochs,3]",)
+    ]

@@ -148,6 +148,12 @@ def test_a_topology_command_orders_hosts(tmp_path: Path) -> None:
             "launch.command gives torchrun --rdzv-backend=c10d, and the plan decides that",
         ),
         (
+            ["launch.command=[torchrun]"],
+            ConfigError,
+            "launch.command has torchrun start nothing ; end it with your script",
+        ),
+        (["launch.command=[ft_launcher,--x]"], ConfigError, "launch.command has ft_launcher start nothing"),
+        (
             ["launch.command=[torchrun,train.py]", "launch.unit=rank"],
             ConfigError,
             "launch.unit=rank would start torchrun 8 times on each node ; write launch.unit=node",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import reduce
 
 from compiler.errors import CompilerError, Problem
 from compiler.fixes import change, text
@@ -16,6 +17,7 @@ from compiler.specs.workload import ROLES
 
 Overrides = tuple[str, ...]
 
+COMMAND = "launch.command"
 _ELSEWHERE = {"framework.args": "args", "framework.instances": "instances", "launch.spare_nodes": "spare_nodes"}
 _ELSEWHERE |= {f"workload.{key}": key for key in ("global_batch_size", "draft_tokens")}
 _IT = re.compile(r"it|them|both|the (variable|others|option|options)|one")
@@ -132,6 +134,10 @@ def _stripped(args: list[str], flag: str) -> list[str]:
     return kept
 
 
+def _less(args: list[str], words: Iterable[str]) -> list[str]:
+    return reduce(_stripped, words, args)
+
+
 def _without(config: Config, word: str, what: str) -> Iterator[str]:
     """An override that takes a setting, an option or a variable away; what `it` is stands in the problem."""
     word = re.sub(
@@ -159,9 +165,13 @@ def _without(config: Config, word: str, what: str) -> Iterator[str]:
 def _told(config: Config, what: str) -> Iterator[str]:
     """What of a problem's words somebody has set."""
     words = re.findall(r"--[\w.-]+|[A-Za-z_][\w.]*", what)
-    args = config.framework.args
-    for word in words:
-        args = _stripped(args, word) if word.startswith("--") or "_" in word else args
+    if COMMAND in words:  # the rest of the command is the user's work
+        command = list(config.launch.command or [])
+        left = _less(command, [word for word in words if word.startswith("--")])
+        if left != command:
+            yield f"{COMMAND}={change.written(left)}"
+        return
+    args = _less(config.framework.args, [word for word in words if word.startswith("--") or "_" in word])
     if args != config.framework.args:
         yield _args(args)
         return

@@ -30,12 +30,16 @@ class Agent:
         return (*self.program, *own, *self.options, *self.rest)
 
     def refuse(self, decided: re.Pattern[str], instead: str, unit: str | None, share: Share) -> None:
-        """Raises ConfigError where the user gives what the plan decides, or would start it once a rank."""
+        """Raises ConfigError where the user gives what the plan decides, or would start it once a rank, or to start nothing."""
         chosen = [word for word in self.given if decided.fullmatch(word)]
         if chosen:
             raise ConfigError.of(
                 f"launch.command gives {self.name} {' '.join(chosen)}, and the plan decides that",
                 f"leave it out: {instead} come from the plan",
+            )
+        if not self.rest and all(word.startswith("-") for word in self.given):
+            raise ConfigError.of(
+                f"launch.command has {self.name} start nothing", "end it with your script and what the script is told"
             )
         if unit == "rank":
             raise ConfigError.of(
