@@ -85,7 +85,7 @@ def prompt_pass(case: Case, length: float) -> Forward:
     """Prefill of a micro-batch of prompts without chunks, of which `prefix_share` is found in the cache."""
     forward = whole_sequences(case, "prefill", length)
     found = found_tokens(case.workload, length)
-    part = 1 - found / length
+    part = 1 - found / max(length, 1)
     return replace(forward, tokens=forward.tokens * part, routed=forward.routed * part, found=found)
 
 
@@ -131,7 +131,7 @@ def chunked(case: Case, forward: Forward, length: float) -> tuple[Forward, int]:
     chunks = max(1, math.ceil((length - forward.found) / size)) if size else 1
     if size is None or chunks == 1:
         return forward, 1
-    half = np.maximum(forward.cached * (1 + forward.found / length) / 2, size)
+    half = np.maximum(forward.cached * (1 + forward.found / max(length, 1)) / 2, size)
     return replace(forward, tokens=forward.tokens / chunks, routed=forward.routed / chunks, cached=half), chunks
 
 
