@@ -23,7 +23,7 @@ from benchmarks.cross import PARTS, left_out
 from benchmarks.judgement import Judged, by, family_error, judge, printed, reason, source, usable
 from benchmarks.rows import serving, training, transfers
 from benchmarks.rows.record import Record
-from compiler.speed import calibrated
+from compiler.speed import files
 
 FAMILIES = (
     "dense_training",
@@ -142,7 +142,7 @@ def constants() -> list[str]:
     """How many constants of conf/calibration are fitted to whole runs, by level."""
     lines = []
     for name in ("training", "serving"):
-        table = calibrated.load(name).get("constants", {})
+        table = files.load(name).get("constants", {})
         counts = {level: sum(map(len, keys.values())) for level, keys in table.items()}
         lines.append(
             f"{sum(counts.values()):>6}  {name}: {', '.join(f'{level} {count}' for level, count in counts.items())}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from benchmarks.features import TRAINING
 from benchmarks.rows.record import Record
-from compiler.speed import calibrated, selection
+from compiler.speed import files, selection
 
 
 def releases(records: Iterable[Record]) -> list[str]:
@@ -21,7 +21,7 @@ def _release(record: Record) -> str:
         return ""
     name, release = record.software
     file = "training" if record.family in TRAINING else "serving"
-    table = calibrated.load(file).get("constants", {})
+    table = files.load(file).get("constants", {})
     latest = selection.release_key(table, name, release)
     if name in table.get("backend", {}):  # no constant of an engine's hangs on a release
         return ""

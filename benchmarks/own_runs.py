@@ -24,7 +24,7 @@ from benchmarks.fits import Samples
 from benchmarks.rows.record import Record
 from compiler.costs.arrays import Array
 from compiler.costs.own import believed
-from compiler.speed.calibrated import kind
+from compiler.speed.site import kind
 
 GIVEN = 3
 FEWEST = 2 * GIVEN

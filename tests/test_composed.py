@@ -50,8 +50,9 @@ def test_degrees_are_those_of_each_time(monkeypatch: pytest.MonkeyPatch) -> None
         alone += [OmegaConf.to_yaml(compose([f"parallel={name}", *more])) for more in told]
     for _ in range(3):
         assert [OmegaConf.to_yaml(compose([f"parallel={name}", *more])) for name in names for more in told] == alone
-    with pytest.raises(ConfigError, match="tp0"):
-        compose(["parallel=tp0"])
+    for refused in ("parallel=tp0", "~parallel=tp4", "+parallel=tp4", "++parallel=tp4"):
+        with pytest.raises(ConfigError):
+            compose([refused])
 
 
 def test_a_users_file_is_read_each_time(tmp_path: Path) -> None:

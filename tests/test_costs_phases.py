@@ -19,6 +19,7 @@ from compiler.costs.work.memory import memory
 from compiler.costs.work.params import counts, totals
 from compiler.specs.hardware import Hardware
 from compiler.speed import calibrated
+from compiler.traffic.streams import streams
 from tests.costed import cost
 from tests.worlds import DEEPSEEK_V3, LLAMA_70B, MOE_30B, SERVE, world
 
@@ -84,6 +85,20 @@ def test_the_largest_batch_fills_the_memory() -> None:
 def test_what_does_not_fit_has_no_batch() -> None:
     found = serve("tp1", DEEPSEEK_V3, measured=False)
     assert [row["largest_batch"] for row in found["decode"]] == [0, 0, 0]
+
+
+def test_what_is_found_is_neither_arithmetic_nor_traffic() -> None:
+    def told(part: float) -> tuple[dict[str, Any], float]:
+        these = world("tp8", LLAMA_70B, replace(SERVE, sequence_lengths=[8192], prefix_share=part), ROOMY_H100)
+        flows = [flow for flow in streams(these)["prefill"] if flow.kind == "tp"]
+        return performance(case(these), cost(these).to_dict()["projection"]), sum(
+            float(flow.message.sum()) for flow in flows
+        )
+
+    (whole, sent), (tenth, less) = told(0.0), told(0.9)
+    assert less == pytest.approx(0.1 * sent, rel=1e-3)
+    assert tenth["prefill_intensity_longest"] == pytest.approx(0.1 * whole["prefill_intensity_longest"], rel=1e-3)
+    assert 0 < tenth["prefill_mfu"] < whole["prefill_mfu"] < 1
 
 
 def test_facts_of_speed_follow_the_plan() -> None:

@@ -13,7 +13,14 @@ from compiler.costs.calibration import assumed_curves
 from compiler.costs.case import case
 from compiler.costs.pipeline.flight import bubble_fraction
 from compiler.costs.work.flops import model_forward_per_token, model_step, peak_flops
-from compiler.costs.work.forward import dispatched, mean_keys, one_token, touched_fraction, whole_sequences
+from compiler.costs.work.forward import (
+    dispatched,
+    found_tokens,
+    mean_keys,
+    one_token,
+    touched_fraction,
+    whole_sequences,
+)
 from compiler.costs.work.params import counts, totals
 from compiler.specs.hardware import Gpu, PeakFlops
 from compiler.specs.model import Model
@@ -94,6 +101,11 @@ def test_ranks_do_the_work_of_the_model() -> None:
 )
 def test_mean_keys_of_a_query(length: int, window: int | None, expected: float) -> None:
     assert mean_keys(length, window) == expected
+
+
+@pytest.mark.parametrize(("part", "found"), [(0.0, 0), (0.29, 29), (0.57, 57), (0.999, 99), (1.0, 99)])
+def test_whole_tokens_are_found_and_the_last_never(part: float, found: int) -> None:
+    assert found_tokens(replace(SERVE, prefix_share=part), 100) == found
 
 
 @pytest.mark.parametrize("window", [None, 3, 700])

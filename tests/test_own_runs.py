@@ -30,6 +30,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         compile_plan([*TRAIN, f"workload.global_batch_size={batch}"]).write(folder, f"train{batch}")
     compile_plan(SERVED).write(folder, "served")
     compile_plan([*ON, pools()]).write(folder, "pools")
+    halves = ("model=qwen3_30b_a3b", "parallel=adp8_ep8_etp1", "workload.two_batch_overlap=true", "framework=none")
+    compile_plan([*SERVED, *halves]).write(folder, "halves")
+    compile_plan([*SERVED, "workload.role=prefill"]).write(folder, "fills")
     return folder
 
 
@@ -92,10 +95,10 @@ def test_prompts_and_tokens_are_shifted_apart(site: Path, capsys: Capture) -> No
 
 def test_runs_of_another_kind_are_kept_and_those_of_the_same_replaced(site: Path, tmp_path: Path) -> None:
     first = written(site, steps(site, 1.2))
-    mine = (Path(__file__).parents[1] / "conf/hardware/h100_80gb.yaml").read_text()
-    (tmp_path / "hardware").mkdir()
-    (tmp_path / "hardware/mine.yaml").write_text(mine.replace("calibration: h100_80gb", f"calibration: {first}"))
-    again = ("--config-dir", str(tmp_path))
+    again = mine(tmp_path, first)
+    served = compile_plan(SERVED).to_dict()["projection"]["serve"]["aggregated"][0]
+    both = written(site, f"plan,tpot_s\nserved,{served['tpot_s']}\n", *again, hardware="mine")
+    assert set(yaml.safe_load(both.read_text())["runs"]) == {"megatron", "vllm"}
     found = yaml.safe_load(written(site, steps(site, 1.5), *again, hardware="mine").read_text())["runs"]
     assert found["megatron"]["moe"]["step"] == pytest.approx(1.5 ** believed(1.0, 3), rel=1e-3)
 
@@ -113,6 +116,12 @@ def test_runs_of_another_kind_are_kept_and_those_of_the_same_replaced(site: Path
         ("plan,step_time_s\ntrain64,fast\n", "line 2 has step_time_s=fast, which is no time ; write seconds, above 0"),
         ("plan,step_time_s\ntrain64,-1\n", "step_time_s=-1, which is no time"),
         ("plan,step_time_s\ntrain64,nan\n", "step_time_s=nan, which is no time"),
+        (
+            "plan,step_time_s\ntrain64,900\n",
+            "step_time_s=900, .* times the .* s that are projected ; write seconds, and",
+        ),
+        ("plan,ttft_s\nhalves,1\n", "line 2 has ttft_s, and of this plan none is projected ; leave ttft_s out"),
+        ("plan,tpot_s\nfills,1\n", "line 2 has tpot_s, and of this plan none is projected"),
     ],
 )
 def test_what_says_nothing_is_refused_by_its_line(site: Path, text: str, said: str) -> None:
@@ -136,3 +145,45 @@ def test_a_file_whose_runs_are_none_is_refused(site: Path) -> None:
         out.write_text(good.replace(bad, said, 1))
         with pytest.raises(ConfigError, match="runs"):
             compile_plan([*TRAIN, f"hardware.calibration={out}"])
+
+
+def test_rows_of_two_files_are_asked_for_in_one(site: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (site / name).write_text(steps(site, 1.0))
+    with pytest.raises(ConfigError, match=r"2 files of runs: .*a.csv, .*b.csv ; write their rows into one"):
+        run([str(site / "a.csv"), str(site / "b.csv"), "--hardware", "h100_80gb", "--out", str(site / "mine.yaml")])
+
+
+@pytest.mark.parametrize("head", ['"plan","step_time_s"', "\ufeffplan,step_time_s", "step_time_s,plan"])
+def test_a_header_is_read_as_a_table_has_it(site: Path, head: str) -> None:
+    time = step(site, "train64")
+    row = f"{time},train64" if head.startswith("step") else f"train64,{time}"
+    out = yaml.safe_load(written(site, f"{head}\r\n{row}\r\n").read_text())
+    assert out["runs"]["megatron"]["moe"]["step_runs"] == 1
+
+
+def mine(folder: Path, calibration: Path) -> tuple[str, str]:
+    """A hardware file of one's own that names a calibration file."""
+    text = (Path(__file__).parents[1] / "conf/hardware/h100_80gb.yaml").read_text()
+    (folder / "hardware").mkdir()
+    (folder / "hardware/mine.yaml").write_text(text.replace("calibration: h100_80gb", f"calibration: {calibration}"))
+    return "--config-dir", str(folder)
+
+
+def test_runs_against_other_curves_are_dropped(site: Path, tmp_path: Path, capsys: Capture) -> None:
+    given = mine(tmp_path, written(site, steps(site, 1.2)))
+    gemms = "\n".join(f"{m},8192,8192,bf16,{2 * m * 8192**2 / 5e14}" for m in (512, 1024, 2048, 4096, 8192))
+    (tmp_path / "gemm.csv").write_text(f"m,n,k,dtype,seconds\n{gemms}\n")
+    out = tmp_path / "new.yaml"
+    assert run([str(tmp_path / "gemm.csv"), "--hardware", "mine", "--out", str(out), *given]) == 0
+    assert "runs of megatron: dropped, as they were held against other curves" in capsys.readouterr().out
+    assert "runs" not in yaml.safe_load(out.read_text())
+
+
+@pytest.mark.parametrize("runs", ["null", "3", "[1]", "{vllm: 3}", "{vllm: {dense: {decode: 99}}}"])
+def test_a_file_that_is_kept_has_runs_or_none(site: Path, tmp_path: Path, runs: str) -> None:
+    out = written(site, steps(site, 1.0))
+    kept = yaml.safe_load(out.read_text())
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump({**kept, "runs": yaml.safe_load(runs)}))
+    with pytest.raises(ConfigError, match="runs"):
+        written(site, steps(site, 1.0), *mine(tmp_path, tmp_path / "bad.yaml"), hardware="mine")

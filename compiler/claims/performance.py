@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.costs.case import Case
 from compiler.costs.work.flops import model_forward_per_token, peak_flops
-from compiler.costs.work.forward import Forward, dispatched, one_token, touched_fraction, whole_sequences
+from compiler.costs.work.forward import Forward, dispatched, found_tokens, one_token, prompt_pass, touched_fraction
 from compiler.costs.work.params import totals
 
 Fact = float | int | None
@@ -30,10 +30,8 @@ def performance(plan: Case, projection: Mapping[str, Any]) -> dict[str, Fact]:
     serve = projection.get("serve", {})
     if prefill := serve.get("prefill"):
         first, last = prefill[0], prefill[-1]
-        found["prefill_intensity_shortest"] = intensity(
-            plan, whole_sequences(plan, "prefill", first["sequence_length"])
-        )
-        found["prefill_intensity_longest"] = intensity(plan, whole_sequences(plan, "prefill", last["sequence_length"]))
+        found["prefill_intensity_shortest"] = intensity(plan, prompt_pass(plan, first["sequence_length"]))
+        found["prefill_intensity_longest"] = intensity(plan, prompt_pass(plan, last["sequence_length"]))
         found["prefill_mfu"] = max((_mfu(plan, row) for row in prefill), default=None)
         found["prefill_communication_share"] = share(last["parts"], last["ttft_s"], "tp_s", "ep_s", "pp_s")
     if decode := serve.get("decode"):
@@ -67,7 +65,10 @@ def share(parts: Mapping[str, float], whole: float | None, *names: str) -> float
 
 
 def _mfu(plan: Case, row: Mapping[str, Any]) -> float:
-    """Model FLOPs a GPU does in a second over its peak, in one prefill."""
+    """Model FLOPs a GPU does in a second over its peak, in one prefill: of the tokens that are computed, each as one of the whole prompt
+    is on average.
+    """
     model, length = plan.model, float(row["sequence_length"])
     per_token = model_forward_per_token(model, totals(model), length, train=False)
+    per_token *= 1 - found_tokens(plan.workload, length) / max(length, 1)
     return per_token * (row["tokens_per_s_per_gpu"] or 0.0) / peak_flops(plan.hardware.gpu, plan.workload.precision)

@@ -23,9 +23,10 @@ from compiler.inputs.file import text as text_of
 from compiler.render.atomic import write_file
 from compiler.specs.hardware import Hardware
 from compiler.specs.ranges import problems
-from compiler.speed import calibrated
+from compiler.speed import calibrated, files, site
 from compiler.speed.fit import kernels, links
 from compiler.speed.fit.written import digest, plain
+from compiler.speed.site import PART
 
 OPS = (("all_?reduce", "all_reduce"), ("all_?gather", "all_gather"), ("reduce_?scatter", "reduce_scatter"))
 OPERATIONS = (*OPS, ("all_?to_?all", "all_to_all"))
@@ -50,14 +51,15 @@ def run(argv: Sequence[str]) -> int:
     hardware = load_config([f"hardware={args.hardware}"], args.config_dir).hardware
     content = _kept(args.out.stem, hardware)
     texts = {path: text_of(str(path), path, "name a text file of measurements") for path in args.files}
-    runs = [path for path, text in texts.items() if path.suffix == ".csv" and own_runs.is_own(text)]
+    runs = [path for path, text in texts.items() if path.suffix == ".csv" and own_runs.is_own(str(path), text)]
     if len(runs) > 1:
         raise ConfigError.of(f"{len(runs)} files of runs: {', '.join(map(str, runs))}", "write their rows into one")
     errors = [
         error for path, text in texts.items() if path not in runs for error in _curves(path, text, hardware, content)
     ]
+    dropped = bool(errors) and content.pop(PART, {})  # they were of the curves before
     shifts = [shift for path in runs for shift in own_runs.shifts(path, texts[path], hardware, content)]
-    _write(args.out, {part: found for part, found in content.items() if found or part != own_runs.PART})
+    _write(args.out, {part: found for part, found in content.items() if found or part != PART})
     if args.json:
         said = {"out": str(args.out), "curves": errors, "runs": [shift.to_dict() for shift in shifts]}
         print(json.dumps(said, indent=1))
@@ -65,6 +67,10 @@ def run(argv: Sequence[str]) -> int:
     for error in errors:
         name, off = Path(error["file"]).name, f"{error['mean_error']:.1%}"
         print(shown(f"{name}: {error['part']} {error['curve']}, mean error {off} over {error['rows']} rows"))
+    if dropped:
+        print(
+            f"runs of {', '.join(dropped)}: dropped, as they were held against other curves; give them again beside these"
+        )
     for shift in shifts:
         print(shown(shift.text))
     print(shown(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}"))
@@ -104,10 +110,9 @@ def _kept(name: str, hardware: Hardware) -> dict[str, Any]:
     """What is not measured anew stays as the hardware's own curves have it. Raises ConfigError for curves that are none."""
     known = {}
     if hardware.calibration is not None and calibrated.gpu(hardware.calibration) is not None:  # it is checked there
-        known = calibrated.load(hardware.calibration)
-    return {"name": name} | {
-        part: copy.deepcopy(known.get(part, {})) for part in ("gemm", "grouped", "links", own_runs.PART)
-    }
+        known = files.load(hardware.calibration)
+        site.read(known)
+    return {"name": name} | {part: copy.deepcopy(known.get(part, {})) for part in ("gemm", "grouped", "links", PART)}
 
 
 def _write(out: Path, content: dict[str, Any]) -> None:

@@ -19,11 +19,9 @@ from compiler.frozen import dataclass
 from compiler.inputs import table
 from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
-from compiler.speed import calibrated
+from compiler.speed import calibrated, site
 from compiler.speed.fit.written import digest, figures
-
-PART = "runs"
-"""Of a calibration file."""
+from compiler.speed.site import PART
 
 PLAN = "plan"
 MEASURED = {"step_time_s": "step", "tpot_s": "decode", "ttft_s": "prefill"}
@@ -31,6 +29,8 @@ MEASURED = {"step_time_s": "step", "tpot_s": "decode", "ttft_s": "prefill"}
 
 ROUNDS = 40
 SHORTEST_S, LONGEST_S = 1e-6, 1e6
+FARTHEST = 5.0
+"""Times as long or short as projected, from which on a run is another plan's, or in another unit."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def group(self) -> tuple[str, str]:
-        return self.config.framework.name, calibrated.kind(self.config)
+        return self.config.framework.name, site.kind(self.config)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class Shift:
     @property
     def text(self) -> str:
         name = next(column for column, factor in MEASURED.items() if factor == self.factor)
-        return f"{'/'.join(self.group)} {name}, {self.over:.3f} of what is projected over {self.runs} runs: constants times {self.shifted:.3f}"
+        return f"{'/'.join(self.group)} {name}, {self.over:.3f} of what is projected over {self.runs} run{'s' * (self.runs > 1)}: constants times {self.shifted:.3f}"
 
 
-def is_own(text: str) -> bool:
-    """Whether a CSV is one of runs."""
-    return PLAN in text.partition("\n")[0].strip().split(",")
+def is_own(what: str, text: str) -> bool:
+    """Whether a CSV is one of runs. Raises ConfigError for what is no CSV."""
+    return PLAN in table.read(what, text, [])[0]
 
 
 def shifts(path: Path, text: str, hardware: Hardware, content: dict[str, Any]) -> list[Shift]:
@@ -87,7 +87,7 @@ def shifts(path: Path, text: str, hardware: Hardware, content: dict[str, Any]) -
             "give GEMM times beside it, a CSV m,n,k,dtype,seconds",
         )
     found = list(_runs(path, text, hardware))
-    kept = content[PART]
+    kept = content.setdefault(PART, {})
     for framework, kind in {run.group for run in found}:
         kept.get(framework, {}).pop(kind, None)
     curves = replace(hardware, calibration=yaml.safe_dump(content, sort_keys=False))
@@ -162,8 +162,7 @@ def _fitted(runs: Sequence[Run]) -> list[tuple[str, float, float, int]]:
     """
     first = [_projected(run.config, Own()) for run in runs]
     for run, said in zip(runs, first, strict=True):
-        if not run.seconds.keys() <= said.keys():
-            raise ConfigError.of(f"{run.where}: of this plan no time to a first token is projected", "leave ttft_s out")
+        _refuse(run, said)
     logs = {factor: _logs(runs, first, factor) for factor in MEASURED.values()}
     means = {factor: sum(values) / len(values) for factor, values in logs.items() if values}
     wanted = {factor: believed(mean, len(logs[factor])) for factor, mean in means.items()}
@@ -181,6 +180,21 @@ def _fitted(runs: Sequence[Run]) -> list[tuple[str, float, float, int]]:
     return [(factor, math.exp(means[factor]), getattr(own, factor), len(logs[factor])) for factor in means]
 
 
+def _refuse(run: Run, said: Mapping[str, float]) -> None:
+    """Raises ConfigError for a time that the plan has none of, and for one that cannot be of that plan."""
+    for name, factor in MEASURED.items():
+        if factor not in run.seconds:
+            continue
+        if factor not in said:
+            raise ConfigError.of(f"{run.where} has {name}, and of this plan none is projected", f"leave {name} out")
+        over = run.seconds[factor] / said[factor]
+        if not 1 / FARTHEST <= over <= FARTHEST:
+            raise ConfigError.of(
+                f"{run.where} has {name}={run.seconds[factor]:g}, {over:.3g} times the {said[factor]:.3g} s that are projected",
+                "write seconds, and the plan that ran",
+            )
+
+
 def _logs(runs: Sequence[Run], said: Sequence[Mapping[str, float]], factor: str) -> list[float]:
     return [
         math.log(run.seconds[factor] / each[factor])
@@ -194,5 +208,7 @@ def _projected(config: Config, own: Own) -> dict[str, float]:
     found = cost(lay_out(config), own.on(calibrated.of(config)))
     if found.projection is not None:
         return {"step": found.projection.step_time_s}
+    if not found.aggregated:  # a server of one phase, whose clients nobody sees
+        return {}
     row = max(found.aggregated, key=lambda row: row.sequence_length)
     return {"decode": row.tpot_s, **({} if row.ttft_s is None else {"prefill": row.ttft_s})}

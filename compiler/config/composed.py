@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.defaults_list import create_defaults_list
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -74,7 +74,7 @@ def _keep(key: tuple[str, ...], cfg: DictConfig, degrees: Mapping[str, int]) -> 
 
 def _degrees(choice: Override | None) -> dict[str, int]:
     """Those that the option of the group `parallel` lists; none where it is a file, or Hydra has to say what is wrong with it."""
-    option = "" if choice is None else str(choice.value())
+    option = str(choice.value()) if choice is not None and choice.type is OverrideType.CHANGE else ""
     if not looks_like_degrees(option) or (folder("conf") / "parallel" / f"{option}.yaml").is_file():
         return {}
     try:

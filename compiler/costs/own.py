@@ -17,7 +17,7 @@ training's sources that were left out are off by 0.11, models of known sources b
 
 DECODE = ("decode", "d_tp", "d_ep")
 PREFILL = ("prefill", "p_tp", "p_ep", "p_kernel_s", "p_expert_s", "p_mla_s", "p_step_s")
-"""An engine's constants that together are on all of a decode step, and on all of a prompt."""
+"""An engine's constants that together are on a decode step, and on a prompt, but for what travels between stages."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Own:
         return replace(by, software=replace(by.software, scale=by.software.scale * self.step), engine=engine)
 
     def runs(self, family: str) -> int:
-        """That say something of a family of times."""
-        return {"step": self.step_runs, "ttft": self.prefill_runs}.get(family, self.decode_runs)
+        """That say something of a family of times; a rate hangs on both phases."""
+        known = {"step": self.step_runs, "ttft": self.prefill_runs, "tpot": self.decode_runs}
+        return known.get(family, min(self.decode_runs, self.prefill_runs))
 
 
 def believed(mean: float, runs: int) -> float:

@@ -20,7 +20,8 @@ from compiler.frozen import dataclass
 @dataclass(frozen=True)
 class Prefill:
     """All prompts of the batch have this length; TTFT is that of the last of them. `parts` add up to it; `largest_batch`: sequences
-    of this length, prompt and answer together, that the memory of all ranks of an instance has room for.
+    of this length, prompt and answer together, that the memory of all ranks of an instance has room for. Tokens that are found in the
+    cache count in `tokens_per_s_per_gpu`.
     """
 
     sequence_length: int

@@ -16,7 +16,7 @@ def read(what: str, text: str, required: Sequence[str]) -> tuple[list[str], list
     """Raises ConfigError for what is no CSV, with its line, and for a column that is missing or named twice."""
     if "\0" in text:
         raise ConfigError.of(f"{what} line {text[: text.index(chr(0))].count(chr(10)) + 1} holds a NUL", "write text")
-    reader = csv.reader(io.StringIO(text), strict=True)
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     try:
         columns = next(reader, [])
         rows = [(reader.line_num, row) for row in reader if row]

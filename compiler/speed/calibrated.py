@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -11,44 +10,28 @@ from typing import Any
 from compiler import gpus
 from compiler.blocks.stack import stack
 from compiler.costs.calibration import Calibration, GpuCalibration, KernelCurve, LinkCurve, assumed_curves, completed
-from compiler.costs.own import Own, narrowed
+from compiler.costs.own import narrowed
 from compiler.costs.software import Engine, Software
 from compiler.costs.uncertainty import Residuals, Uncertainty
 from compiler.errors import ConfigError, Problem, short
-from compiler.inputs import yaml_mapping
 from compiler.nearest import one_of
-from compiler.render.assets import folder
 from compiler.specs.config import Config
 from compiler.specs.hardware import Hardware
 from compiler.specs.ranges import problems
-from compiler.speed import kernels
+from compiler.speed import files, kernels, site
 from compiler.speed.selection import Table, constants, product, release_key
-
-FOLDER = folder("conf") / "calibration"
-
-WRITE = "write the file with python -m compiler.calibrate"
-
-
-@cache
-def load(name: str) -> dict[str, Any]:
-    """A file of `conf/calibration`, empty where there is none; what has a line break is a file's text itself."""
-    path = FOLDER / f"{name}.yaml"
-    if "\n" not in name and not path.is_file():
-        return {}
-    text = name if "\n" in name else path.read_text(encoding="utf-8")
-    return yaml_mapping.read("hardware.calibration", text)
 
 
 @cache
 def gpu(name: str) -> GpuCalibration | None:
     """Curves of a GPU; None where there is no such file."""
-    found = load(name)
+    found = files.load(name)
     if not found:
         return None
     try:
         curves = _curves(str(found.get("name", name)), found)
     except (AttributeError, TypeError, ValueError) as error:
-        raise ConfigError.of(f"hardware.calibration has a curve that is none: {error}", WRITE) from error
+        raise ConfigError.of(f"hardware.calibration has a curve that is none: {error}", files.WRITE) from error
     if bad := [*problems(curves, "hardware.calibration")] or [*_shapeless(curves)]:
         raise ConfigError(bad)
     return curves
@@ -60,39 +43,23 @@ def _shapeless(curves: GpuCalibration) -> Iterator[Problem]:
         if len(link.sizes) != len(link.shape) or list(link.sizes) != sorted(set(link.sizes)):
             key = f"hardware.calibration.links.{short(name)}"
             yield Problem(
-                f"{key} has {len(link.sizes)} sizes and {len(link.shape)} factors, or sizes that do not grow", WRITE
+                f"{key} has {len(link.sizes)} sizes and {len(link.shape)} factors, or sizes that do not grow",
+                files.WRITE,
             )
 
 
 def _curves(name: str, found: Mapping[str, Any]) -> GpuCalibration:
     return GpuCalibration(
         name=name,
-        gemm={key: _curve(KernelCurve, value) for key, value in found.get("gemm", {}).items()},
-        grouped={key: _curve(KernelCurve, value) for key, value in found.get("grouped", {}).items()},
-        links={key: _curve(LinkCurve, value) for key, value in found.get("links", {}).items()},
+        gemm={key: files.spec(KernelCurve, value) for key, value in found.get("gemm", {}).items()},
+        grouped={key: files.spec(KernelCurve, value) for key, value in found.get("grouped", {}).items()},
+        links={key: files.spec(LinkCurve, value) for key, value in found.get("links", {}).items()},
     )
-
-
-def _curve(kind: Any, values: dict[str, Any]) -> Any:
-    """A curve from its constants; errors and rows in the file are for people."""
-    known = {key: value for key, value in values.items() if key in kind.__dataclass_fields__}
-    return kind(**{key: _numbers(key, value) for key, value in known.items()})
-
-
-def _numbers(key: str, value: Any) -> Any:
-    """A constant, or a tuple of them, as their rules judge them. Raises TypeError for none."""
-    if isinstance(value, list):
-        return tuple(_numbers(key, entry) for entry in value)
-    if value is None:
-        raise TypeError(f"{key} has no value")
-    if isinstance(value, str) and re.fullmatch(r"[0-9]+e[-+]?[0-9]{1,3}", value):
-        return float(value)  # YAML 1.1 reads 1e-5, which has no point, as a text
-    return value
 
 
 def software(framework: str, release: str, hardware: str, precision: str) -> Software:
     """A training framework's constants on a GPU."""
-    table = load("training").get("constants", {})
+    table = files.load("training").get("constants", {})
     key = release_key(table, framework, release)
     keys = {"framework": framework, "product": product(key), "release": key}
     keys |= {"generation": gpus.generation(hardware), "gpu": hardware, "precision": precision}
@@ -101,7 +68,7 @@ def software(framework: str, release: str, hardware: str, precision: str) -> Sof
 
 def engine(backend: str, release: str, hardware: str, precision: str) -> Engine:
     """A serving engine's constants on a GPU."""
-    table = load("serving").get("constants", {})
+    table = files.load("serving").get("constants", {})
     key = release_key(table, backend, release)
     keys = {"backend": backend, "release": key, "gpu": hardware, "precision": precision}
     return Engine(**constants(table, vars(Engine()), keys))
@@ -119,32 +86,14 @@ def of(config: Config) -> Calibration:
     keys = (name, version, gpus.measured_as(config.hardware), config.workload.precision)
     train = config.workload.train
     measured = curves(config.hardware) if train else served(config.hardware, keys[0])
-    file = load("training" if train else "serving")
+    file = files.load("training" if train else "serving")
     found = Calibration(
         measured,
         software=software(*keys) if train else Software(),
         engine=Engine() if train else engine(*keys),
         unseen=(*unseen(file.get("constants", {}), config, measured, name, version), *far(config)),
     )
-    return own(config).on(found)
-
-
-def own(config: Config) -> Own:
-    """What the site's own runs of a plan's framework and kind of model say. Raises ConfigError for what says nothing."""
-    wanted = config.hardware.calibration
-    try:
-        runs = (load(wanted) if wanted else {}).get("runs", {})
-        found: Own = _curve(Own, runs.get(config.framework.name, {}).get(kind(config), {}))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ConfigError.of(f"hardware.calibration has runs that are none: {error}", WRITE) from error
-    if bad := [*problems(found, "hardware.calibration.runs")]:
-        raise ConfigError(bad)
-    return found
-
-
-def kind(config: Config) -> str:
-    """Which models err alike."""
-    return "moe" if config.model.moe else "dense"
+    return site.of(config).on(found)
 
 
 def curves(hardware: Hardware) -> GpuCalibration:
@@ -154,7 +103,7 @@ def curves(hardware: Hardware) -> GpuCalibration:
         return assumed_curves(hardware)
     found = gpu(wanted)
     if found is None or not found.gemm:
-        known = sorted(path.stem for path in FOLDER.glob("*.yaml") if (other := gpu(path.stem)) and other.gemm)
+        known = sorted(path.stem for path in files.FOLDER.glob("*.yaml") if (other := gpu(path.stem)) and other.gemm)
         called = "the file given" if "\n" in wanted else wanted
         raise ConfigError.of(
             f"hardware.calibration={called} has no GEMM curves",
@@ -175,7 +124,7 @@ def served(hardware: Hardware, engine: str) -> GpuCalibration:
 
 def _kin(gpu: str) -> str | None:
     """The file that a GPU's cluster takes its curves from, itself where it has one."""
-    return gpu if (FOLDER / f"{gpu}.yaml").is_file() else None
+    return gpu if (files.FOLDER / f"{gpu}.yaml").is_file() else None
 
 
 MEASURED = {"attention", "latent", "dense", "routed"}
@@ -211,8 +160,8 @@ def left_out(unseen: Sequence[str], *, train: bool) -> tuple[str, ...]:
 
 def uncertainty(config: Config, by: Calibration) -> Uncertainty:
     """Residuals of each family: of assumed curves where a plan has no others; else the widest of what fits had not seen."""
-    file, site = load("uncertainty"), own(config)
-    names = {"step": kind(config), "ttft": "ttft", "tpot": "tpot", "rate": "rate"}
+    file, own = files.load("uncertainty"), site.of(config)
+    names = {"step": site.kind(config), "ttft": "ttft", "tpot": "tpot", "rate": "rate"}
 
     def kept(part: str, name: str) -> Residuals:
         found = file.get(part, {}).get(name, {})
@@ -226,7 +175,7 @@ def uncertainty(config: Config, by: Calibration) -> Uncertainty:
             parts = left_out(by.unseen, train=config.workload.train)
             found = Residuals(spread=max(kept(part, name).spread for part in parts))
             strange = bool(by.unseen) and not config.workload.train
-            families[family] = narrowed(found.wider(STRANGE) if strange else found, site.runs(family))
+            families[family] = narrowed(found.wider(STRANGE) if strange else found, own.runs(family))
     if unmeasured(config):
         families |= {name: found.wider(UNMEASURED) for name, found in families.items() if name in names}
     return Uncertainty({name: found for name, found in families.items() if found.spread > 0})
@@ -244,8 +193,8 @@ NEAR = 2
 
 def far(config: Config) -> Iterator[str]:
     """Scales that no measured point is near to."""
-    name = kind(config) if config.workload.train else "tpot"
-    measured = load("uncertainty").get("measured", {}).get(name, {})
+    name = site.kind(config) if config.workload.train else "tpot"
+    measured = files.load("uncertainty").get("measured", {}).get(name, {})
     sizes = {"gpus": (config.degrees.world_size, "GPUs"), "tokens": (config.workload.longest, "tokens in a sequence")}
     for key, (size, words) in sizes.items():
         if key in measured and not measured[key][0] / NEAR <= size <= measured[key][1] * NEAR:

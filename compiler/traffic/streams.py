@@ -12,7 +12,7 @@ from compiler.costs.pipeline import flight
 from compiler.costs.pipeline.closed import mirrored
 from compiler.costs.shape import Shape, shape
 from compiler.costs.total import longest
-from compiler.costs.work.forward import one_token, whole_sequences
+from compiler.costs.work.forward import one_token, prompt_pass, whole_sequences
 from compiler.costs.work.traffic import Flow, passing, synchronising
 from compiler.frozen import dataclass
 from compiler.world import World
@@ -61,7 +61,7 @@ def phases(plan: Shape) -> Mapping[str, Phase]:
         flows = (*passing(case, forward), *synchronising(case, plan.held))
         return {"train": Phase(case, flows, float(case.micro_batches))}
     served = longest(plan).case
-    both = (whole_sequences(served, "prefill", served.workload.longest), one_token(served, served.workload.longest))
+    both = (prompt_pass(served, served.workload.longest), one_token(served, served.workload.longest))
     wanted = [forward for forward in both if served.workload.role in (None, forward.phase)]
     return {forward.phase: Phase(served, tuple(passing(served, forward)), 1.0) for forward in wanted}
 

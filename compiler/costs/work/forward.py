@@ -41,6 +41,11 @@ class Forward:
         one = array(1.0)
         return cls(phase, one, one, one, length, one, array(length), one)
 
+    @property
+    def computed(self) -> float:
+        """Part of a prompt that is not found."""
+        return 1 - self.found / self.length if self.found else 1.0
+
     def met(self, limit: int | None, every: int = 1) -> Array:
         """Keys that a query meets on this CP rank: of one entry for `every` tokens, and `limit` of them at most."""
         if self.phase != "decode":
@@ -89,9 +94,13 @@ def prompt_pass(case: Case, length: float) -> Forward:
     return replace(forward, tokens=forward.tokens * part, routed=forward.routed * part, found=found)
 
 
+EXACT = 1e-9
+"""Of a token: what a part like 0.29 of 100 tokens is short of in binary."""
+
+
 def found_tokens(workload: Workload, length: float) -> int:
     """Of a prompt, whole ones: all but the last token at most."""
-    return max(0, min(math.floor(workload.prefix_share * length), math.ceil(length) - 1))
+    return max(0, min(math.floor(workload.prefix_share * length + EXACT), math.ceil(length) - 1))
 
 
 def one_token(case: Case, context: float) -> Forward:

@@ -82,9 +82,11 @@ def tensor(case: Case, forward: Forward) -> Iterator[Flow]:
 
 
 def context(case: Case, forward: Forward) -> Iterator[Flow]:
-    """CP: keys and values (of all heads, also with MLA) go round the ring, twice as many in backward (with their gradients)."""
+    """CP: keys and values (of all heads, also with MLA) go round the ring, those that were found too, twice as many in backward (with
+    their gradients).
+    """
     width = case.running.mean(lambda block: local(block.ring, case.tp))
-    payload = case.activation_bytes * width * forward.tokens
+    payload = case.activation_bytes * width * forward.tokens / forward.computed
     ring = case.running.layers * (case.cp - 1)
     yield _flow(case, "cp", "send_recv", "keys and values", payload, (ring, 2 * ring), True)
 

@@ -18,7 +18,7 @@ def _keys(group: str, words: str) -> tuple[str, ...]:
 
 
 COMPUTES = (
-    *_keys("workload", "global_batch_size sequence_length precision wide_layers states.gradients"),
+    *_keys("workload", "global_batch_size sequence_length precision wide_layers states.gradients fused_accumulation"),
     *_keys("model", "rms_norm_eps layer_norm_epsilon hidden_act swiglu_limit attention_dropout hidden_dropout"),
     *_keys("model", "max_position_embeddings rope_theta rope_scaling partial_rotary_factor no_rope_layers"),
     *_keys(

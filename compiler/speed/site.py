@@ -1,0 +1,41 @@
+"""What a site's own runs say, as calibration files hold it under `runs`: framework -> kind of models -> factors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from compiler.costs.own import Own
+from compiler.errors import ConfigError, short
+from compiler.specs.config import Config
+from compiler.specs.ranges import problems
+from compiler.speed import files
+
+PART = "runs"
+
+
+def kind(config: Config) -> str:
+    """Which models err alike."""
+    return "moe" if config.model.moe else "dense"
+
+
+def of(config: Config) -> Own:
+    """Of a plan's framework and kind of model. Raises ConfigError for runs that are none."""
+    wanted = config.hardware.calibration
+    found = read(files.load(wanted)) if wanted else {}
+    return found.get((config.framework.name, kind(config)), Own())
+
+
+def read(contents: Mapping[str, Any]) -> dict[tuple[str, str], Own]:
+    """All of a file. Raises ConfigError for runs that are none."""
+    key = f"hardware.calibration.{PART}"
+    found = {}
+    try:
+        for framework, kinds in contents.get(PART, {}).items():
+            for name, values in kinds.items():
+                found[str(framework), str(name)] = files.spec(Own, values)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError.of(f"{key} are none: {short(error)}", files.WRITE) from error
+    if bad := [problem for each in found.values() for problem in problems(each, key)]:
+        raise ConfigError(bad)
+    return found
