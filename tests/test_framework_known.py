@@ -71,7 +71,7 @@ WRONG = [
     ("megatron", "--lr,fast", "--lr fast, and megatron 0.19.2 takes a number of at least 0", "give --lr a number of at least 0, or leave --lr out"),
     ("megatron", "--train-iters,1.5", "--train-iters 1.5, and megatron 0.19.2 takes a whole number", "leave --train-iters out"),
     ("megatron", "--save,--load,/c", "--save nothing, and megatron 0.19.2 takes a value", "leave --save out"),
-    ("megatron", "--moe-permute-fusion=true", "--moe-permute-fusion true, and megatron 0.19.2 takes no value", "write --moe-permute-fusion alone"),
+    ("megatron", "--moe-permute-fusion=true", "--moe-permute-fusion true, and megatron 0.19.2 takes no value", "write --moe-permute-fusion and no value"),
     ("vllm", "--kv-cache-dtype=fp9", "--kv-cache-dtype fp9, and vllm 0.33.0 takes auto, float16, ", "write --kv-cache-dtype fp8, or"),
     ("vllm", "-q=foo", "--quantization foo, and vllm 0.33.0 takes awq, ", "give it one of these, or leave --quantization out"),
     ("vllm", "--moe-backend=marlyn", "--moe-backend marlyn, and vllm 0.33.0 takes auto, ", "write --moe-backend marlin, or"),

@@ -197,8 +197,11 @@ def test_redundant_experts_of_vllm_are_held(number: str) -> None:
     ("framework", "args"),
     [
         ("vllm", ["/w", "--no-enable-prefix-caching"]),
+        ("vllm", ["/w", "--no_enable_prefix_caching"]),
         ("sglang", ["--disable-radix-cache"]),
+        ("sglang", ["--disable-radix"]),
         ("tensorrt_llm", ["/w", "--config.kv_cache_config.enable_block_reuse=false"]),
+        ("tensorrt_llm", ["/w", "--config.kv_cache_config.enable_block_reuse=FALSE"]),
     ],
 )
 def test_a_server_that_forgets_prefixes_finds_none(framework: str, args: list[str]) -> None:

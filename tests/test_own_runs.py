@@ -109,6 +109,8 @@ def test_runs_of_another_kind_are_kept_and_those_of_the_same_replaced(site: Path
         ("plan\ntrain64\n", "measures nothing ; write a row a run under the header plan and some of step_time_s"),
         ("plan,step_time_s\n", "measures nothing"),
         ("plan,step_time_s\nnowhere,1\n", "line 2: .*nowhere is no plan folder ; name one as it is seen from the CSV"),
+        ("plan,step_time_s\n" + 5000 * "x" + ",1\n", "is no plan folder"),
+        ("plan,step_time_s,step_time_s\ntrain64,1,2\n", "has the column step_time_s twice"),
         ("plan,step_time_s\npools,1\n", "line 2: .*pools holds two pools ; name a plan of one server"),
         ("plan,step_time_s\nserved,1\n", "line 2 has step_time_s of a plan that serves ; write ttft_s or tpot_s alone"),
         ("plan,tpot_s\ntrain64,1\n", "line 2 has tpot_s of a plan that trains ; write step_time_s alone"),

@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
     hardware = load_config([f"hardware={args.hardware}"], args.config_dir).hardware
     content = _kept(args.out.stem, hardware)
     texts = {path: text_of(str(path), path, "name a text file of measurements") for path in args.files}
-    runs = [path for path, text in texts.items() if path.suffix == ".csv" and own_runs.is_own(str(path), text)]
+    runs = [path for path, text in texts.items() if path.suffix.lower() == ".csv" and own_runs.is_own(str(path), text)]
     if len(runs) > 1:
         raise ConfigError.of(f"{len(runs)} files of runs: {', '.join(map(str, runs))}", "write their rows into one")
     errors = [
@@ -79,7 +79,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _curves(path: Path, text: str, hardware: Hardware, content: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Add the curves of a file to what is written; how far off each is."""
-    found = gemms(path, text, hardware) if path.suffix == ".csv" else transfers(path, text, hardware)
+    found = gemms(path, text, hardware) if path.suffix.lower() == ".csv" else transfers(path, text, hardware)
     for part, curves in found.items():
         content[part] |= curves
         for key, curve in curves.items():

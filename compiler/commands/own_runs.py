@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,8 @@ def _on(config: Config, hardware: Hardware) -> Config:
 
 def _runs(path: Path, text: str, hardware: Hardware) -> Iterator[Run]:
     columns, rows = table.read(str(path), text, [PLAN])
+    if twice := [name for name in MEASURED if columns.count(name) > 1]:
+        raise ConfigError.of(f"{path} has the column {', '.join(twice)} twice", "write each column once")
     if not rows or not set(columns) & set(MEASURED):
         raise ConfigError.of(
             f"{path} measures nothing", f"write a row a run under the header {PLAN} and some of {','.join(MEASURED)}"
@@ -130,7 +133,7 @@ def _runs(path: Path, text: str, hardware: Hardware) -> Iterator[Run]:
 
 
 def _config(where: str, folder: Path, hardware: Hardware) -> Config:
-    if not (folder / edits.CONFIG).is_file():
+    if not os.path.isfile(folder / edits.CONFIG):  # noqa: PTH113 - Path.is_file raises for a name too long
         raise ConfigError.of(
             f"{where}: {short(folder)} is no plan folder", "name one as it is seen from the CSV's own folder"
         )

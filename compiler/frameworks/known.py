@@ -93,7 +93,7 @@ def _wrong(parser: Parser, items: Iterable[Said]) -> Iterator[tuple[str, str, st
             joint = " " if option.startswith("-") and "." not in option else "="
             other = "give it one of these" if takes.choices else f"give {option} {wanted}"
             fix = f"write {option}{joint}{better}, or {leave}" if better else f"{other}, or {leave}"
-            fix = f"write {option} alone, or {leave}" if takes.type == "switch" else fix
+            fix = f"write {option} and no value, or {leave}" if takes.type == "switch" else fix
             yield option, f"framework.args gives {_plain(option)} {_plain(value)}, and {{}} takes {_plain(wanted)}", fix
 
 

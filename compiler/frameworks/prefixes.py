@@ -13,11 +13,15 @@ _REUSE = "kv_cache_config.enable_block_reuse"
 OFF: Mapping[str, tuple[str, ...]] = {
     "vllm": ("--no-enable-prefix-caching",),
     "sglang": ("--disable-radix-cache",),
-    "tensorrt_llm": tuple(
-        f"--{file}.{_REUSE} {value}" for file in ("config", "extra_llm_api_options") for value in ("false", "False")
-    ),
+    "tensorrt_llm": tuple(f"--{file}.{_REUSE} false" for file in ("config", "extra_llm_api_options")),
 }
 """Options, with the value where they have one, without which each of these servers keeps prefixes by itself."""
+
+
+def _is(text: str, option: str) -> bool:
+    """However it is spelt: with underscores, in capitals, or SGLang's by its beginning."""
+    plain, wanted = (each.replace("_", "-").lower() for each in (text, option))
+    return plain == wanted or (wanted.startswith(plain) and len(plain) >= len("--disable-rad"))
 
 
 @rule
@@ -27,7 +31,7 @@ def prefixes(config: Config) -> Iterator[Check]:
     if workload.train or not workload.prefix_share or workload.role == "decode":
         return
     said = [" ".join((item.name, *item.values)) for item in words(config.framework.args)]
-    off = [name for name in said if name in OFF.get(config.framework.name, ())]
+    off = [text for text in said if any(_is(text, name) for name in OFF.get(config.framework.name, ()))]
     share = f"workload.prefix_share={workload.prefix_share:g}"
     yield check(
         "prefix-cache",
