@@ -7,6 +7,7 @@ composes once and keeps nothing; a sweep in Python, a notebook and the search fo
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -75,7 +76,7 @@ def _keep(key: tuple[str, ...], cfg: DictConfig, degrees: Mapping[str, int]) -> 
 def _degrees(choice: Override | None) -> dict[str, int]:
     """Those that the option of the group `parallel` lists; none where it is a file, or Hydra has to say what is wrong with it."""
     option = str(choice.value()) if choice is not None and choice.type is OverrideType.CHANGE else ""
-    if not looks_like_degrees(option) or (folder("conf") / "parallel" / f"{option}.yaml").is_file():
+    if not looks_like_degrees(option) or os.path.isfile(folder("conf") / "parallel" / f"{option}.yaml"):  # noqa: PTH113 - Path.is_file raises for a name too long
         return {}
     try:
         return parse(option)
