@@ -180,6 +180,8 @@ def test_runs_against_other_curves_are_dropped(site: Path, tmp_path: Path, capsy
     assert run([str(tmp_path / "gemm.csv"), "--hardware", "mine", "--out", str(out), *given]) == 0
     assert "runs of megatron: dropped, as they were held against other curves" in capsys.readouterr().out
     assert "runs" not in yaml.safe_load(out.read_text())
+    assert run([str(tmp_path / "gemm.csv"), "--hardware", "mine", "--out", str(out), *given, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dropped"] == ["megatron"]
 
 
 @pytest.mark.parametrize("runs", ["null", "3", "[1]", "{vllm: 3}", "{vllm: {dense: {decode: 99}}}"])

@@ -57,11 +57,16 @@ def run(argv: Sequence[str]) -> int:
     errors = [
         error for path, text in texts.items() if path not in runs for error in _curves(path, text, hardware, content)
     ]
-    dropped = bool(errors) and content.pop(PART, {})  # they were of the curves before
+    dropped = list(content.pop(PART)) if errors else []  # they were of the curves before
     shifts = [shift for path in runs for shift in own_runs.shifts(path, texts[path], hardware, content)]
     _write(args.out, {part: found for part, found in content.items() if found or part != PART})
     if args.json:
-        said = {"out": str(args.out), "curves": errors, "runs": [shift.to_dict() for shift in shifts]}
+        said = {
+            "out": str(args.out),
+            "curves": errors,
+            "runs": [shift.to_dict() for shift in shifts],
+            "dropped": dropped,
+        }
         print(json.dumps(said, indent=1))
         return 0
     for error in errors:
