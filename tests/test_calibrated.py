@@ -122,4 +122,4 @@ def test_a_release_that_was_not_measured_is_a_note_and_a_framework_is_named() ->
     assert (status, fix) == ("pass", "")
     assert "release not given of megatron: the constants of its latest, nemo-26.08" in message
     assert measured()[2] == "write the framework that will run it, as in framework=megatron or framework=vllm"
-    assert "benchmarks.fit_software" in measured("framework=deepspeed")[2]
+    assert "compiler.calibrate" in measured("framework=deepspeed")[2]

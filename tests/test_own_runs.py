@@ -178,7 +178,9 @@ def test_runs_against_other_curves_are_dropped(site: Path, tmp_path: Path, capsy
     (tmp_path / "gemm.csv").write_text(f"m,n,k,dtype,seconds\n{gemms}\n")
     out = tmp_path / "new.yaml"
     assert run([str(tmp_path / "gemm.csv"), "--hardware", "mine", "--out", str(out), *given]) == 0
-    assert "runs of megatron: dropped, as they were held against other curves" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "runs of megatron: dropped, as they were held against other curves" in said
+    assert f"use it with --config-dir={tmp_path} hardware=mine hardware.calibration={out}" in said
     assert "runs" not in yaml.safe_load(out.read_text())
     assert run([str(tmp_path / "gemm.csv"), "--hardware", "mine", "--out", str(out), *given, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["dropped"] == ["megatron"]

@@ -42,6 +42,8 @@ def test_manifests_without_the_plans_own_files(folder: Path, capsys: Capture, wo
 def test_another_target_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"job=slrum: .* has no such job ; did you mean job=slurm\?"):
         run([str(folder), "job=slrum"])
+    with pytest.raises(ConfigError, match="nowhere is no plan folder ; name a folder"):
+        run(["nowhere", "job=slurm"])
     with pytest.raises(ConfigError, match="has no such job ; compile it with scheduler=slurm"):
         run([str(folder / "slurm"), "job=slurm"])
 

@@ -78,7 +78,8 @@ def run(argv: Sequence[str]) -> int:
         )
     for shift in shifts:
         print(shown(shift.text))
-    print(shown(f"{args.out}: use it with hardware={args.hardware} hardware.calibration={args.out}"))
+    own = f"--config-dir={args.config_dir} " if args.config_dir else ""
+    print(shown(f"{args.out}: use it with {own}hardware={args.hardware} hardware.calibration={args.out}"))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def job(folder: Path, query: str) -> JobAnswer:
     """Raises ConfigError for a target that the plan was not compiled for, and for a file that cannot be read."""
     wanted = query.removeprefix(WORD)
     wanted = "kubernetes" if wanted in CONTROLLERS else wanted
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises for a name too long
+        raise ConfigError.of(f"{folder} is no plan folder", "name a folder that `python -m compiler` wrote")
     known = [name for name in FOLDERS if (folder / name).is_dir()]
     if wanted not in known:
         write = one_of(wanted, known, "job") if known else "compile it with scheduler=slurm, or another one"

@@ -39,4 +39,4 @@ def _fix(notes: list[str]) -> str:
     """A framework can be named; the rest has to be measured."""
     if all(note.startswith("framework none:") for note in notes):
         return "write the framework that will run it, as in framework=megatron or framework=vllm"
-    return "time some of your own steps and add them with python -m benchmarks.fit_software, or take the times as rough"
+    return "time a few of your own runs and give them to python -m compiler.calibrate, or take the times as rough"
