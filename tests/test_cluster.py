@@ -8,7 +8,7 @@ import pytest
 from compiler.cluster.hosts import of_plan
 from compiler.cluster.inventory import read
 from compiler.cluster.slots import from_inventory, nominal
-from compiler.cluster.spans import SPANS, distinct, spans
+from compiler.cluster.spans import SPANS, distinct, most_shared, spans
 from compiler.errors import ConfigError
 from compiler.specs.hardware import Fabric, Hardware, Nic, Node, Nvlink
 from compiler.words import natural
@@ -104,3 +104,8 @@ def test_a_bad_inventory_is_named_by_its_line(text: str, message: str) -> None:
 
 def test_distinct_counts_ids_of_a_row() -> None:
     assert distinct(np.array([[1, 1, 2], [5, 5, 5], [1, 2, 3]])).tolist() == [2, 1, 3]
+
+
+def test_a_row_counts_once_where_rows_share_an_id() -> None:
+    assert most_shared(np.array([[1, 1, 2], [5, 5, 5], [0, 2, 3]])) == 2
+    assert most_shared(np.array([[0, 0], [0, 1], [0, 2]])) == 3

@@ -14,7 +14,7 @@ from tests.kubernetes_plans import VALUES
 
 TEXT = st.text(st.characters(codec="utf-8"))
 VALUE = st.recursive(
-    st.none() | st.booleans() | st.integers() | TEXT | st.sampled_from([*VALUES.values(), "a\nb\n", "a\n\n b\n", "a \nb\n"]),
+    st.none() | st.booleans() | st.integers() | TEXT | st.sampled_from([*VALUES.values(), "a\nb\n", "a\n\n b\n", "a \nb\n", "\x07a\nb\n", "a\x85\nb\n"]),
     lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
 )  # fmt: skip
 

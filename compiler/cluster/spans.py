@@ -31,3 +31,10 @@ def distinct(ids: Ranks) -> Ranks:
     ordered = np.sort(ids, axis=1)
     changes: Ranks = (np.diff(ordered, axis=1) != 0).sum(axis=1)
     return changes + 1
+
+
+def most_shared(ids: Ranks) -> int:
+    """How many rows of `ids` hold the id that most of them hold."""
+    ordered = np.sort(ids, axis=1)
+    firsts = ordered[np.diff(ordered, axis=1, prepend=-1) != 0]
+    return int(np.bincount(firsts).max())

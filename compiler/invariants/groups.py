@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from compiler.checks import Check, Status, check
-from compiler.cluster.spans import SPANS, distinct
+from compiler.cluster.spans import SPANS, distinct, most_shared
 from compiler.invariants.registry import laid_out
 from compiler.specs.degrees import DEFAULT_ORDER
 from compiler.world import World
@@ -109,12 +109,9 @@ def expert_parallel_span(world: World) -> Iterator[Check]:
     table = world.groups["ep"]
     slot = world.slots.slot(table)
     nodes, leaves = distinct(slot), distinct(world.slots.leaf[slot])
-    pairs = np.unique(np.repeat(np.arange(len(table)), table.shape[1]) * world.slots.count + slot.ravel())
-    a_node = int(np.bincount(pairs % world.slots.count).max())
     nics = world.config.hardware.nic.per_node
     rail = world.slots.gpu(table) * nics // max(world.slots.gpus, 1)
-    rails = np.unique((np.arange(len(table))[:, None] * world.slots.count + slot) * nics + rail)
-    a_rail = int(np.bincount(rails % (world.slots.count * nics)).max())
+    a_node, a_rail = most_shared(slot), most_shared(slot * nics + rail)
     reach = f"{int(nodes.max())} nodes and {int(leaves.max())} leaves"
     shared = f"{a_node} groups share a node and {a_rail} a rail"
     one = int(nodes.max()) == 1

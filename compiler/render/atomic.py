@@ -36,9 +36,10 @@ def write_folder(target: Path, artifacts: Iterable[Artifact | Made]) -> None:
                 new = _new(scratch)
                 new.mkdir(parents=True)
                 digests: dict[str, str] = {}
+                seen: set[str] = set()
                 for item in artifacts:
                     artifact = item if isinstance(item, Artifact) else item(dict(sorted(digests.items())))
-                    digests[artifact.path] = _write(new, artifact)
+                    digests[artifact.path] = _write(new, artifact, seen)
                 sync.files(new)
                 sync.folders(new)
                 with turn(target):
@@ -174,10 +175,13 @@ def _old(scratch: Path) -> Path:
     return scratch.with_name(f"{scratch.name}.old")
 
 
-def _write(folder: Path, artifact: Artifact) -> str:
-    """Write one file and return its sha256. Raises ConfigError where it would hold a secret; tables of numbers cannot."""
+def _write(folder: Path, artifact: Artifact, seen: set[str]) -> str:
+    """Write one file and return its sha256; `seen`: words of other files, which hold no secret.
+
+    Raises ConfigError where it would hold one; tables of numbers cannot.
+    """
     own = artifact.path.endswith(".py")  # the package's programs, which hold nothing of a user's
-    if not own and isinstance(artifact.text, str) and (found := shaped(artifact.text)):
+    if not own and isinstance(artifact.text, str) and (found := shaped(artifact.text, seen)):
         raise ConfigError.of(
             f"{artifact.path} would hold what looks like {found.kind}",
             "leave it out of what the file is made from: ranks read secrets from a file, as in launch.secrets.NAME=FILE",

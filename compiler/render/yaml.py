@@ -14,9 +14,8 @@ from typing import Any
 
 _PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _AMBIGUOUS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
-_PRINTABLE = "\t\n\x20-\x7e\x85\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
-_UNPRINTABLE = re.compile(f"[^{_PRINTABLE}]|[\x85\xa0]")
-_BLOCK = re.compile(f"(?:[^ \n\x85](?:[{_PRINTABLE}]*[^\n])?\n)")
+_UNPRINTABLE = r"[^\t\n\x20-\x7e\u00a1-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+"""What no parser takes as it is, and the breaks and blanks that not all take for characters."""
 
 
 def emit(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -31,7 +30,14 @@ def document(value: Mapping[str, Any]) -> str:
 
 def quoted(value: str) -> str:
     """A double-quoted scalar on one line. JSON's escapes are YAML's, except for those beyond 16 bits."""
-    return _UNPRINTABLE.sub(lambda found: f"\\U{ord(found[0]):08x}", json.dumps(value, ensure_ascii=False))
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub(_UNPRINTABLE, lambda found: f"\\U{ord(found[0]):08x}", text) if _escapes(text) else text
+
+
+def _escapes(text: str) -> bool:
+    """Whether a character must not stand as it is. Nearly all texts are plain, and the pattern takes long to compile."""
+    plain = text.isascii() and text.replace("\n", "").replace("\t", "").isprintable()
+    return not plain and re.search(_UNPRINTABLE, text) is not None
 
 
 def _lines(value: Any, pad: str) -> Iterator[str]:
@@ -63,7 +69,8 @@ def _nested(value: Any) -> bool:
 
 def _is_block(value: str) -> bool:
     """A text that a literal block keeps: one line break at its end, nothing to escape, no blanks at a line's end."""
-    return bool(_BLOCK.fullmatch(value)) and not re.search(r"[ \t]\n|[\x85\xa0\u2028\u2029]", value)
+    ends = value.endswith("\n") and not value.endswith("\n\n")
+    return ends and value[0] not in " \n" and not re.search("[ \t]\n", value) and not _escapes(value)
 
 
 def _key(key: str | int) -> str:

@@ -50,13 +50,17 @@ def named(name: str, value: str) -> str | None:
     return None if kind is None or names.harmless(value, name) else kind
 
 
-def shaped(text: str) -> Found | None:
+def shaped(text: str, seen: set[str] | None = None) -> Found | None:
     """The first secret that shows by its shape alone: a look that is cheap enough for every file. Only its kind is kept.
 
-    Most of a large file is numbers and words that come again and again, so each word is looked at once.
+    Most of a large file is numbers and words that come again and again, in other files too, so each word is looked at once:
+    `seen` holds those that were, and takes in these.
     """
-    words = "\n".join(word for word in set(text.split()) if len(word) >= _SHORTEST and word.strip("0123456789,;.*-"))
+    fresh = set(text.split()).difference(seen or ())
+    words = "\n".join(word for word in fresh if len(word) >= _SHORTEST and word.strip("0123456789,;.*-"))
     found = next(_by_shape(words, (*TOKENS, *STRUCTURES)), None) or next(_by_shape(text, PHRASES), None)
+    if seen is not None and found is None:
+        seen |= fresh
     return Found(found.kind) if found else None
 
 

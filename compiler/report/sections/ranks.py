@@ -32,7 +32,7 @@ def grid(
 ) -> RankGrid:
     """The first instance; `shaded` says what colors mean, the others are those of a RankGrid."""
     slots, each = layout.slots, layout.slots.share.ranks
-    used = np.unique(slots.slot(np.arange(0, layout.size, each, dtype=np.int64)))
+    used = np.flatnonzero(np.bincount(slots.slot(np.arange(0, layout.size, each, dtype=np.int64))))
     hosts = slots.hosts or ("",) * slots.count
     first = " of the first instance" if layout.instances > 1 else ""
     square = "a rank, a frame its node, a block of frames a leaf" if layout.size <= MOST else "a node, a block a leaf"
