@@ -20,7 +20,7 @@ from pathlib import Path
 
 IMPORTS = "import hydra, networkx, numpy, jinja2"
 SIZES = (1024, 16384, 131072, 1048576)
-LIMITS = {"imports": 2.0, "groups_s": 0.1, "cpu_s": 10.0, "rss_gb": 1.0, "million_rss_gb": 8.0, "plan_kb": 100.0}
+LIMITS = {"imports": 2.2, "groups_s": 0.1, "cpu_s": 10.0, "rss_gb": 1.0, "million_rss_gb": 8.0, "plan_kb": 100.0}
 
 GROUPS = """
 import time
