@@ -15,7 +15,8 @@ from compiler.specs.config import Config
 
 def rules(config: Config, prefill: Config, decode: Config) -> Iterator[Check]:
     """`prefill` and `decode` are what each pool declares, on nodes of its own of those of `config`."""
-    yield from adapter(config.framework.name).between(prefill, decode)
+    framework = adapter(config.framework.name)
+    yield from framework.between(framework.facing(prefill), framework.facing(decode))
     yield from _pods(config, prefill, decode)
 
 

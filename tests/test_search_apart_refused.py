@@ -42,7 +42,7 @@ def test_the_smallest_servers_are_those_that_rules_let_go_together(monkeypatch: 
         sizes = [found.plans.column("world_size") for _, found in (fill, step)]
         return (sizes[0] > 1)[:, None] & (sizes[1] > 0), {"pools-wide": 1}
 
-    monkeypatch.setattr(apart, "_allowed", wide)
+    monkeypatch.setattr(apart, "matched", wide)
     with pytest.raises(InvariantError) as error:
         search([*APART, "hardware.nodes=1"])
     assert "take 2 GPUs to prefill and 1 to decode, and there are 2 ; write hardware.nodes=2" in str(error.value)

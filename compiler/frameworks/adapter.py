@@ -10,9 +10,11 @@ from compiler import plugins
 from compiler.checks import Check, check
 from compiler.errors import ConfigError
 from compiler.expert_map import ExpertMap
+from compiler.frameworks import transfers
 from compiler.frameworks.emission import Emission
 from compiler.frameworks.needs import Need
 from compiler.frameworks.told import Said
+from compiler.frameworks.transfers import Facing
 from compiler.layout.experts import ExpertBlocks, contiguous
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.groups import standard
@@ -155,7 +157,11 @@ class Adapter:
                 fix="leave framework.expert_layout out",
             )
 
-    def between(self, prefill: Config, decode: Config) -> Iterator[Check]:
+    def facing(self, config: Config) -> Facing:
+        """What a server is to those of the other pool: all that `between` may read of it."""
+        return transfers.facing(config, config.framework.version or "", {}, ())
+
+    def between(self, prefill: Facing, decode: Facing) -> Iterator[Check]:
         """What a server wants of pools that prefill and decode for each other; ids begin with `pools-`, and messages with the pool
         that a fix changes.
         """

@@ -5,15 +5,58 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from compiler.checks import Check, Status, check
+from compiler.frozen import dataclass
 from compiler.specs.config import Config
 
-Options = Mapping[str, str]
-"""Option -> value, each by one name."""
+
+@dataclass(frozen=True)
+class Facing:
+    """What a server is to those that it sends KV caches to, or takes them from: all that rules between pools may read.
+
+    Servers that differ in other things are one to such rules. `windows`: whether layers have one, of all that there are;
+    `by_head`: whether the way in which caches move cuts those of a window by heads; `options`: each by one name, with its value.
+    """
+
+    model: str
+    mla: bool
+    windows: frozenset[bool]
+    tp: int
+    pp: int
+    cp: int
+    release: str
+    connector: str = ""
+    by_head: bool = False
+    options: tuple[tuple[str, str], ...] = ()
 
 
-def tensor_parallel(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
+def facing(
+    config: Config,
+    release: str,
+    given: Mapping[str, str],
+    names: Sequence[str],
+    connector: str = "",
+    *,
+    by_head: bool = False,
+) -> Facing:
+    """`given`: the options that the server is started with, of which rules ask for `names`."""
+    model, degrees = config.model, config.degrees
+    return Facing(
+        model=model.name,
+        mla=model.mla,
+        windows=frozenset(window is not None for window in model.windows),
+        tp=degrees.tp,
+        pp=degrees.pp,
+        cp=degrees.cp,
+        release=release,
+        connector=connector,
+        by_head=by_head,
+        options=tuple((name, given[name]) for name in names if name in given),
+    )
+
+
+def tensor_parallel(prefill: Facing, decode: Facing, source: str) -> Iterator[Check]:
     """A rank of the larger tp takes part of what one of the smaller has."""
-    sizes = (prefill.degrees.tp, decode.degrees.tp)
+    sizes = (prefill.tp, decode.tp)
     small, large = min(sizes), max(sizes)
     yield check(
         "pools-tp",
@@ -25,10 +68,10 @@ def tensor_parallel(prefill: Config, decode: Config, source: str) -> Iterator[Ch
     )
 
 
-def heads(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
+def heads(prefill: Facing, decode: Facing, source: str) -> Iterator[Check]:
     """Without MLA, transfers between servers of another tp are cut by heads."""
-    sizes = (prefill.degrees.tp, decode.degrees.tp)
-    if max(sizes) % min(sizes) == 0 and not prefill.model.mla:
+    sizes = (prefill.tp, decode.tp)
+    if max(sizes) % min(sizes) == 0 and not prefill.mla:
         yield check(
             "pools-heads",
             holds=sizes[0] == sizes[1],
@@ -41,12 +84,12 @@ def heads(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
         )
 
 
-def pipelines(prefill: Config, decode: Config, source: str, *, equal: bool) -> Iterator[Check]:
+def pipelines(prefill: Facing, decode: Facing, source: str, *, equal: bool) -> Iterator[Check]:
     """Stages of decode: one, or, where an engine takes `equal` ones, as many as prefill has."""
-    sizes = (prefill.degrees.pp, decode.degrees.pp)
+    sizes = (prefill.pp, decode.pp)
     holds = sizes[1] == 1 or (equal and sizes[0] == sizes[1])
     wanted = f"1 or prefill's {sizes[0]}" if equal else "1"
-    ranks = decode.degrees.tp * sizes[1]
+    ranks = decode.tp * sizes[1]
     same = f"parallel.pp={sizes[0]} parallel.tp={max(ranks // sizes[0], 1)} or " * (equal and ranks % sizes[0] == 0)
     yield check(
         "pools-pp",
@@ -58,38 +101,38 @@ def pipelines(prefill: Config, decode: Config, source: str, *, equal: bool) -> I
     )
 
 
-def context(decode: Config, source: str) -> Iterator[Check]:
+def context(decode: Facing, source: str) -> Iterator[Check]:
     """Who decodes keeps whole sequences."""
-    cp = decode.degrees.cp
+    cp = decode.cp
     yield check(
         "pools-cp",
         holds=cp == 1,
         observed=f"cp={cp}",
         limit="cp=1",
         message=f"decode has cp={cp}: {source} wants a decoding server without context parallelism",
-        fix=f"write parallel.cp=1 parallel.tp={decode.degrees.tp * cp} or parallel.cp=1",
+        fix=f"write parallel.cp=1 parallel.tp={decode.tp * cp} or parallel.cp=1",
     )
 
 
-def decode_context(prefill: Config, option: str, size: int, source: str) -> Iterator[Check]:
+def decode_context(prefill: Facing, option: str, size: int, source: str) -> Iterator[Check]:
     """A decode KV cache that is dealt out over ranks by tokens (DCP)."""
     if size > 1:
-        model, cp = prefill.model, prefill.degrees.cp
         yield check(
             "pools-dcp",
-            holds=model.mla and cp == 1,
-            observed=f"dcp={size}, prefill cp={cp}",
+            holds=prefill.mla and prefill.cp == 1,
+            observed=f"dcp={size}, prefill cp={prefill.cp}",
             limit="MLA, prefill cp=1",
-            message=f"decode has {option} {size}: {source} wants MLA's cache for that, and prefill without context parallelism (cp={cp})",
+            message=f"decode has {option} {size}: {source} wants MLA's cache for that, and prefill without context parallelism (cp={prefill.cp})",
             fix=f"leave {option} out",
         )
 
 
-def alike(prefill: Options, decode: Options, names: Sequence[str], source: str) -> Iterator[Check]:
+def alike(prefill: Facing, decode: Facing, names: Sequence[str], source: str) -> Iterator[Check]:
     """Options that say what a cache looks like, which both servers must read alike."""
+    own, other = dict(prefill.options), dict(decode.options)
     for name in names:
-        first, second = prefill.get(name, "its default"), decode.get(name, "its default")
-        if name in prefill or name in decode:
+        first, second = own.get(name, "its default"), other.get(name, "its default")
+        if name in own or name in other:
             yield check(
                 "pools-options",
                 holds=first == second,

@@ -42,8 +42,13 @@ def _table(name: str) -> Mapping[str, Any]:
 
 def version(config: Config) -> Version:
     """The version that `framework.version` picks; the tested one where it is not given."""
-    table = _table(config.framework.name)
-    number = config.framework.version or str(table["tested"])
+    name = config.framework.name
+    return _version(name, config.framework.version or str(_table(name)["tested"]))
+
+
+@cache
+def _version(name: str, number: str) -> Version:
+    table = _table(name)
     ranges, key = table["ranges"], _key(number)
     before = [row for row in ranges if _key(str(row["from"])) <= key]
     row = before[0] if before else ranges[-1 if key else 0]

@@ -1,31 +1,27 @@
-"""Prefill and decode on servers of their own: the space of each pool, the rules that hold pools against each other, and their pairs."""
+"""Prefill and decode on servers of their own: the space of each pool, and the pairs of both."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.checks import Status
 from compiler.costs.arrays import array
 from compiler.errors import InvariantError, Problem
-from compiler.frameworks.adapter import adapter
 from compiler.pools import pool_config
 from compiler.searches import limits, none_fits, pairs
 from compiler.searches.beside import BATCH, PREFILL
 from compiler.searches.brought import brought
 from compiler.searches.feasible import Feasible, feasible
 from compiler.searches.larger import larger
+from compiler.searches.matched import matched
 from compiler.searches.none_fits import Again
 from compiler.searches.order import Figures
 from compiler.searches.pairs import Best, Pairs
 from compiler.searches.plans import Plans
 from compiler.searches.space import INSTANCES, NODES, Space
-from compiler.searches.watched import Watched
 from compiler.specs.workload import ROLES
 
 FIGURES = tuple(item.name for item in fields(Figures))
@@ -43,7 +39,7 @@ def compared(space: Space, again: Again, tell: Callable[[float], None]) -> tuple
     """Every pair that rules and limits let pass, with the instances that are best. Raises InvariantError where there is none."""
     fill = _pool(space, ROLES[0], again, lambda part: tell(part / 4))
     step = _pool(space, ROLES[1], again, lambda part: tell((1 + part) / 4))
-    allowed, refused = _allowed(fill, step)
+    allowed, refused = matched(fill, step)
     found = pairs.best(brought(fill, step), allowed, lambda part: tell((1 + part) / 2))
     if not found.pairs.fill:
         raise InvariantError([_none(fill, step, found, allowed, refused)])
@@ -57,38 +53,6 @@ def _pool(space: Space, role: str, again: Again, tell: Callable[[float], None]) 
         error = none_fits.error(own, found, lambda overrides, out: of_role(again(overrides, out), role))
         raise type(error)(problem.of(role) for problem in error.problems)
     return own, found
-
-
-def _allowed(fill: tuple[Space, Feasible], step: tuple[Space, Feasible]) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Which pairs the framework's rules let pass, shape [prefill, decode], and how many each rule refuses: they are asked once for each
-    two kinds that differ in what they read.
-    """
-    both, rules = (fill, step), adapter(fill[0].config.framework.name).between
-    watched = [Watched(space.config, space.keys) for space, _ in both]
-    keys: list[dict[str, None]] = [{}, {}]
-    while True:
-        kinds = [
-            list(found.plans.kinds(np.arange(len(found.plans)), list(own)))
-            for (_, found), own in zip(both, keys, strict=True)
-        ]
-        allowed, refused, known = (
-            np.ones([len(found.plans) for _, found in both], dtype=bool),
-            Counter[str](),
-            [*map(len, keys)],
-        )
-        for first, second in product(*kinds):
-            for one, (space, found), at in zip(watched, both, (first[0], second[0]), strict=True):
-                one.point(space.point(found.plans, int(at)))
-            failed = next(
-                (each.id for each in rules(*(one.config for one in watched)) if each.status is Status.FAIL), None
-            )
-            for own, one, (_, found) in zip(keys, watched, both, strict=True):
-                own.update(dict.fromkeys(found.plans.based(one.read)))
-            if failed is not None:
-                allowed[np.ix_(first, second)] = False
-                refused[failed] += len(first) * len(second)
-        if known == [*map(len, keys)]:
-            return allowed, dict(refused)
 
 
 def _kept(fill: Feasible, step: Feasible, found: Best, refused: dict[str, int]) -> tuple[Feasible, Figures]:

@@ -17,6 +17,7 @@ from compiler.frameworks.serving import slots, stage_width
 from compiler.frameworks.sglang.arguments import CACHES, CHUNKS, given, graph_batch
 from compiler.frameworks.sglang.caches import cached, rows
 from compiler.frameworks.told import Said
+from compiler.frameworks.transfers import Facing
 from compiler.layout.experts import ExpertBlocks
 from compiler.layout.grid import Grid, GroupKind, row_major
 from compiler.layout.stages import Stages
@@ -107,7 +108,12 @@ class SglangAdapter(Adapter):
 
         yield from rules(config)
 
-    def between(self, prefill: Config, decode: Config) -> Iterator[Check]:
+    def facing(self, config: Config) -> Facing:
+        from compiler.frameworks.sglang.pool_rules import facing
+
+        return facing(config)
+
+    def between(self, prefill: Facing, decode: Facing) -> Iterator[Check]:
         from compiler.frameworks.sglang.pool_rules import rules
 
         yield from rules(prefill, decode)

@@ -8,51 +8,59 @@ from compiler.checks import Check, check
 from compiler.frameworks import transfers, versions
 from compiler.frameworks.options import number
 from compiler.frameworks.sglang.arguments import given
+from compiler.frameworks.transfers import Facing
 from compiler.specs.config import Config
 
-ALIKE = ("--page-size", "--kv-cache-dtype", "--disaggregation-transfer-backend")
+MOVER, SHARDED, DCP = "--disaggregation-transfer-backend", "--enable-kv-cache-sharding", "--dcp-size"
+ALIKE = ("--page-size", "--kv-cache-dtype", MOVER)
 
 
-def rules(prefill: Config, decode: Config) -> Iterator[Check]:
-    source = f"SGLang {versions.version(decode).number} disaggregation/common/conn.py"
+def facing(config: Config) -> Facing:
+    """The way that caches move stands for the connector."""
+    version, args = versions.version(config), given(config)
+    mover = args.get(MOVER, "mooncake")
+    able = mover in version.facts["windows_by_head"]
+    return transfers.facing(config, version.number, args, (*ALIKE, SHARDED, DCP), mover, by_head=able)
+
+
+def rules(prefill: Facing, decode: Facing) -> Iterator[Check]:
+    source = f"SGLang {decode.release} disaggregation/common/conn.py"
     yield from transfers.pipelines(prefill, decode, source, equal=True)
     yield from transfers.context(decode, source)
     yield from transfers.tensor_parallel(prefill, decode, source)
     yield from transfers.heads(prefill, decode, source)
     yield from _windows(prefill, decode, source)
-    args = given(decode)
     yield from _sharded(prefill, decode, source)
-    yield from transfers.decode_context(prefill, "--dcp-size", number(args, "--dcp-size", 1), source)
-    yield from transfers.alike(given(prefill), args, ALIKE, source)
+    yield from transfers.decode_context(prefill, DCP, number(dict(decode.options), DCP, 1), source)
+    yield from transfers.alike(prefill, decode, ALIKE, source)
 
 
-def _windows(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
+def _windows(prefill: Facing, decode: Facing, source: str) -> Iterator[Check]:
     """Caches of layers with a window are states of their own, which few ways of moving cut by heads (mooncake, nixl `conn.py`)."""
-    mover = given(prefill).get("--disaggregation-transfer-backend", "mooncake")
-    sizes, model = (prefill.degrees.tp, decode.degrees.tp), prefill.model
-    if model.mla or not any(window is not None for window in model.windows):
+    sizes = (prefill.tp, decode.tp)
+    if prefill.mla or True not in prefill.windows:
         return
-    able = mover in versions.version(decode).facts["windows_by_head"] and prefill.degrees.pp == 1
+    able = prefill.by_head and prefill.pp == 1
     yield check(
         "pools-windows",
         holds=sizes[0] == sizes[1] or able,
-        observed=f"tp {sizes[0]} and {sizes[1]}, prefill pp={prefill.degrees.pp}",
+        observed=f"tp {sizes[0]} and {sizes[1]}, prefill pp={prefill.pp}",
         limit="the same tp",
-        message=f"decode has tp={sizes[1]} and prefill tp={sizes[0]}, pp={prefill.degrees.pp}: {source} moves caches of layers with a window by "
-        f"{mover} between servers of one tp alone",
+        message=f"decode has tp={sizes[1]} and prefill tp={sizes[0]}, pp={prefill.pp}: {source} moves caches of layers with a window by "
+        f"{prefill.connector} between servers of one tp alone",
         fix=f"write parallel.tp={sizes[0]}",
     )
 
 
-def _sharded(prefill: Config, decode: Config, source: str) -> Iterator[Check]:
+def _sharded(prefill: Facing, decode: Facing, source: str) -> Iterator[Check]:
     """A latent cache that prefill deals out over its tp ranks (`--enable-kv-cache-sharding`)."""
-    sizes = (prefill.degrees.tp, decode.degrees.tp)
-    if "--enable-kv-cache-sharding" in given(prefill) and prefill.model.mla and prefill.degrees.cp == 1:
+    sizes = (prefill.tp, decode.tp)
+    if SHARDED in dict(prefill.options) and prefill.mla and prefill.cp == 1:
         yield check(
             "pools-sharding",
             holds=sizes[0] == sizes[1],
             observed=f"tp {sizes[0]} and {sizes[1]}",
             limit="the same tp",
-            message=f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: {source} wants the same with --enable-kv-cache-sharding",
-            fix="leave --enable-kv-cache-sharding out",
+            message=f"decode has tp={sizes[1]} and prefill tp={sizes[0]}: {source} wants the same with {SHARDED}",
+            fix=f"leave {SHARDED} out",
         )

@@ -13,6 +13,7 @@ from compiler.frameworks.host_weights import host_bytes
 from compiler.frameworks.served_told import told
 from compiler.frameworks.serving import slots
 from compiler.frameworks.told import Said
+from compiler.frameworks.transfers import Facing
 from compiler.frameworks.vllm.arguments import (
     CACHES,
     CHUNKS,
@@ -140,7 +141,12 @@ class VllmAdapter(Adapter):
 
         yield from rules(config)
 
-    def between(self, prefill: Config, decode: Config) -> Iterator[Check]:
+    def facing(self, config: Config) -> Facing:
+        from compiler.frameworks.vllm.pool_rules import facing
+
+        return facing(config)
+
+    def between(self, prefill: Facing, decode: Facing) -> Iterator[Check]:
         from compiler.frameworks.vllm.pool_rules import rules
 
         yield from rules(prefill, decode)

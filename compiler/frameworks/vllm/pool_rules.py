@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from compiler.checks import Check, check
 from compiler.frameworks import transfers, versions
 from compiler.frameworks.options import nested
+from compiler.frameworks.transfers import Facing
 from compiler.frameworks.vllm.arguments import KV_TRANSFER, given, transfers_by_nixl
 from compiler.specs.config import Config
 
@@ -14,9 +15,15 @@ ALIKE = ("--block-size", "--kv-cache-dtype", "--dtype")
 """What the hash of a handshake is made of."""
 
 
-def rules(prefill: Config, decode: Config) -> Iterator[Check]:
-    number = versions.version(decode).number
-    names = [_connector(config) for config in (prefill, decode)]
+def facing(config: Config) -> Facing:
+    args = given(config)
+    nixl = transfers_by_nixl(config)
+    connector = "NixlConnector" if nixl else str(nested(args, KV_TRANSFER, "kv_connector"))
+    return transfers.facing(config, versions.version(config).number, args, ALIKE, connector)
+
+
+def rules(prefill: Facing, decode: Facing) -> Iterator[Check]:
+    number, names = decode.release, [prefill.connector, decode.connector]
     yield check(
         "pools-connector",
         holds=names[0] == names[1],
@@ -30,18 +37,13 @@ def rules(prefill: Config, decode: Config) -> Iterator[Check]:
     source = f"vLLM {number} kv_connector/v1/nixl"
     yield from transfers.pipelines(prefill, decode, source, equal=False)
     yield from transfers.tensor_parallel(prefill, decode, source)
-    yield from transfers.alike(given(prefill), given(decode), ALIKE, source)
-    windows = {window is None for window in prefill.model.windows}
+    yield from transfers.alike(prefill, decode, ALIKE, source)
     yield check(
         "pools-hybrid-pp",
-        holds=prefill.degrees.pp == 1 or len(windows) == 1,
-        observed=f"pp={prefill.degrees.pp}",
+        holds=prefill.pp == 1 or len(prefill.windows) == 1,
+        observed=f"pp={prefill.pp}",
         limit="pp=1",
-        message=f"prefill has pp={prefill.degrees.pp}, and {prefill.model.name} layers with and without a window: {source} moves such caches of "
+        message=f"prefill has pp={prefill.pp}, and {prefill.model} layers with and without a window: {source} moves such caches of "
         "one stage alone",
-        fix=f"write parallel.pp=1 parallel.tp={prefill.degrees.tp * prefill.degrees.pp}",
+        fix=f"write parallel.pp=1 parallel.tp={prefill.tp * prefill.pp}",
     )
-
-
-def _connector(config: Config) -> str:
-    return "NixlConnector" if transfers_by_nixl(config) else str(nested(given(config), KV_TRANSFER, "kv_connector"))
