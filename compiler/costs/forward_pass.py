@@ -24,6 +24,9 @@ from compiler.costs.work.parts import Parts, parts
 from compiler.frozen import dataclass
 from compiler.specs.weights import WIDE
 
+PARTS = {"tp": "tp", "cp": "tp", "ep": "ep", "etp": "ep", "pp": "pp"}
+"""Kind of group -> the part of a pass that its traffic is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pass(Parts):
@@ -56,20 +59,25 @@ def stage_pass(plan: Shape, gpu: GpuCalibration, forward: Forward) -> Pass:
     none = 0 * case.running.layers
     beside = MLA_KERNELS * _latents(case) + none
 
-    def spent(items: Sequence[Timed], *kinds: str) -> Array:
-        found = sum((item.flow.forward * item.call_s for item in items if item.flow.kind in kinds), none)
-        return np.asarray(found + none)
-
+    spent = {part: sum(each, none) + none for part, each in _by_part(flows).items()}
     return Pass(
         **vars(replace(kernels, launches=kernels.launches + beside + _narrowed(case))),
         others=(KERNELS_OF_LAYER - 1) * case.running.layers + beside,
         experts=case.running.moe + none,
         latent=_latents(case) + none,
-        tp=spent(flows, "tp", "cp"),
-        ep=spent(flows, "ep", "etp") * (case.adp > 1),
-        pp=spent(flows, "pp"),
+        tp=spent["tp"],
+        ep=spent["ep"] * (case.adp > 1),
+        pp=spent["pp"],
         eager=(forward.phase == "decode") * (forward.sequences > case.graph_batch) + none,
     )
+
+
+def _by_part(flows: Sequence[Timed]) -> dict[str, list[Array]]:
+    """Seconds of each flow. Raises KeyError for groups that no part of a pass is spent in."""
+    found: dict[str, list[Array]] = {part: [] for part in PARTS.values()}
+    for item in flows:
+        found[PARTS[item.flow.kind]].append(item.flow.forward * item.call_s)
+    return found
 
 
 def _narrowed(case: Case) -> Array:

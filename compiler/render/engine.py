@@ -1,4 +1,6 @@
-"""Templates -> text. Every value that reaches a shell or a directive passes a filter of this module."""
+"""Templates -> text. A text reaches a shell by `sh`, a directive by `sbatch`; what is written bare is a number, a word of ours, or a name
+that was refused by pattern before (`config/grammar.py`, `schedulers/slurm/rules.py`).
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 naive: a copy for each chosen expert. deduplicated: one for each rank that has some of them. hierarchical: one for each domain
 over the network, and from there one for each rank over NVLink (DeepEP, HybridEP). node_limited: the same where the router
-keeps to `topk_group` of `n_group` groups of experts (DeepSeek-V3).
+keeps to `topk_group` of `n_group` groups of experts (DeepSeek-V3). The report shows them; what is projected is a flow (`costs/work/traffic.py`).
 """
 
 from __future__ import annotations

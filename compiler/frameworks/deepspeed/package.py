@@ -15,7 +15,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field  # noqa: TID251 - what changes while it works is not frozen
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
