@@ -149,6 +149,13 @@ def test_a_file_whose_runs_are_none_is_refused(site: Path) -> None:
             compile_plan([*TRAIN, f"hardware.calibration={out}"])
 
 
+def test_a_misspelt_factor_of_a_file_is_named(site: Path) -> None:
+    out = written(site, steps(site, 1.0))
+    out.write_text(out.read_text().replace("step: 1.0", "stepp: 1.0", 1))
+    with pytest.raises(ConfigError, match=r"runs.megatron.moe has stepp, which shifts nothing ; did you mean step"):
+        compile_plan([*TRAIN, f"hardware.calibration={out}"])
+
+
 def test_rows_of_two_files_are_asked_for_in_one(site: Path) -> None:
     for name in ("a.csv", "b.csv"):
         (site / name).write_text(steps(site, 1.0))

@@ -7,11 +7,15 @@ from typing import Any
 
 from compiler.costs.own import Own
 from compiler.errors import ConfigError, short
+from compiler.nearest import one_of
 from compiler.specs.config import Config
 from compiler.specs.ranges import problems
 from compiler.speed import files
 
 PART = "runs"
+
+KEYS = frozenset({*vars(Own()), "rows"})
+"""Factors, of how many runs each is, and what those were, for people."""
 
 
 def kind(config: Config) -> str:
@@ -33,6 +37,11 @@ def read(contents: Mapping[str, Any]) -> dict[tuple[str, str], Own]:
     try:
         for framework, kinds in contents.get(PART, {}).items():
             for name, values in kinds.items():
+                if other := sorted(set(map(str, values)) - KEYS):
+                    raise ConfigError.of(
+                        f"{key}.{short(framework)}.{short(name)} has {short(', '.join(other))}, which shifts nothing",
+                        one_of(other[0], sorted(KEYS)),
+                    )
                 found[str(framework), str(name)] = files.spec(Own, values)
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError.of(f"{key} are none: {short(error)}", files.WRITE) from error
