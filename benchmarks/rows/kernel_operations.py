@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.rows.operation import Operation, Table, steps, timed
 from benchmarks.rows.record import Row
+from benchmarks.rows.recurrent_operations import RECURRENT
 from compiler.costs.arrays import Array
 from compiler.costs.work.flops import peak_flops
 from compiler.costs.work.forward import mean_keys
@@ -29,29 +31,6 @@ PRECISIONS: Mapping[str, tuple[str, float, str]] = {
 costs count them all.
 """
 
-Table = Mapping[str, Array]
-Axes = tuple[tuple[float, ...], ...]
-
-
-def _steps(first: float, last: float, by: float) -> tuple[float, ...]:
-    return tuple(float(value) for value in np.arange(first, last + by / 2, by))
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A file, its numeric columns, a curve's section and name (empty: no call of ours), its work, and the knots of its grid."""
-
-    file: str
-    columns: tuple[str, ...]
-    called: Callable[[Row], str]
-    calls: Callable[[Table, str, Hardware], Calls]
-    axes: Axes
-
-
-def _calls(arithmetic: Array, moved: Array, rows: Array, table: Table, *sizes: Array) -> Calls:
-    return Calls(arithmetic, moved, rows, table["latency"] / 1e3, sizes, np.ones_like(rows))
-
-
 ALONE = 0.3
 """What a call counts whose heads share no keys, as those of hardly any model that is served do."""
 
@@ -65,7 +44,7 @@ def _gemm(t: Table, precision: str, on: Hardware) -> Calls:
     _, weight, unit = _form(precision)
     work = 2 * m * n * k / peak_flops(on.gpu, unit)
     moved = (k * (weight * n + _element(unit) * m) + 2 * m * n) / on.gpu.memory_bandwidth
-    return _calls(work, moved, m, t, m, n, k)
+    return timed(work, moved, m, t, m, n, k)
 
 
 def _grouped(t: Table, precision: str, on: Hardware) -> Calls:
@@ -78,7 +57,7 @@ def _grouped(t: Table, precision: str, on: Hardware) -> Calls:
     work = 2 * matrices * pairs * hidden * width / peak_flops(on.gpu, unit)
     moved = matrices * touched * hidden * width * weight + pairs * (4 * hidden + 6 * width)
     moved = moved / on.gpu.memory_bandwidth
-    return _calls(work, moved, pairs / local, t, pairs / local, touched, hidden * width)
+    return timed(work, moved, pairs / local, t, pairs / local, touched, hidden * width)
 
 
 def _decode(t: Table, name: str, on: Hardware) -> Calls:
@@ -88,7 +67,7 @@ def _decode(t: Table, name: str, on: Hardware) -> Calls:
     work = 4 * t["head_dim"] * heads * count * met / peak_flops(on.gpu, "bf16")
     each = 1.0 if name.endswith("_fp8") else 2.0
     moved = count * keys * met * 2 * t["head_dim"] * each / on.gpu.memory_bandwidth
-    return _headed(_calls(work, moved, count, t, length, count * keys, heads / keys))
+    return _headed(timed(work, moved, count, t, length, count * keys, heads / keys))
 
 
 def _prefill(t: Table, _name: str, on: Hardware) -> Calls:
@@ -96,7 +75,7 @@ def _prefill(t: Table, _name: str, on: Hardware) -> Calls:
     met = _met(length, t["window_size"])
     work = 4 * t["head_dim"] * heads * count * length * met / peak_flops(on.gpu, "bf16")
     moved = count * keys * length * 4 * t["head_dim"] / on.gpu.memory_bandwidth
-    return _headed(_calls(work, moved, count * length, t, length, count * heads, heads / keys))
+    return _headed(timed(work, moved, count * length, t, length, count * heads, heads / keys))
 
 
 def _met(length: Array, window: Array) -> Array:
@@ -115,13 +94,13 @@ def _latent(t: Table, name: str, on: Hardware) -> Calls:
     tokens, met = (count, length) if decode else (count * length, length / 2)
     work = 2 * (ABSORBED if decode else NARROWED) * heads * tokens * met / peak_flops(on.gpu, "bf16")
     moved = count * length * LATENT * (1.0 if name.endswith("_fp8") else 2.0) / on.gpu.memory_bandwidth
-    return _calls(work, moved, tokens, t, length, count, heads)
+    return timed(work, moved, tokens, t, length, count, heads)
 
 
 def _joined(t: Table, _name: str, on: Hardware) -> Calls:
     whole, ranks = 2 * t["message_size"], t["num_gpus"]
     moved = 2 * (ranks - 1) / ranks * whole / on.nvlink.bandwidth
-    return _calls(0 * whole, moved, 1 + 0 * whole, t, whole, ranks)
+    return timed(0 * whole, moved, 1 + 0 * whole, t, whole, ranks)
 
 
 def _form(precision: str) -> tuple[str, float, str]:
@@ -189,7 +168,7 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
             EXPERTS,
             _experts,
             _grouped,
-            (_steps(0, 10, 2), (1, 3, 5, 7), (17, 19, 21, 23, 25)),
+            (steps(0, 10, 2), (1, 3, 5, 7), (17, 19, 21, 23, 25)),
         ),
     ),
     "core": (
@@ -198,14 +177,14 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
             HEADED,
             lambda row: _head(row, "decode"),
             _decode,
-            ((4, 7, 10, 13, 16), _steps(0, 10, 2), (0, 2, 4)),
+            ((4, 7, 10, 13, 16), steps(0, 10, 2), (0, 2, 4)),
         ),
         Operation(
             "context_attention",
             HEADED,
             lambda row: _head(row, "prefill"),
             _prefill,
-            ((4, 7, 9, 11, 13, 15), _steps(0, 10, 2), (0, 2, 4)),
+            ((4, 7, 9, 11, 13, 15), steps(0, 10, 2), (0, 2, 4)),
         ),
         Operation(
             "generation_mla",
@@ -221,6 +200,7 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
             _latent,
             ((4, 7, 9, 11, 13, 15), (0, 2, 4, 6), (0, 3, 5, 7)),
         ),
+        *RECURRENT,
     ),
     "joined": (
         Operation(
@@ -228,7 +208,7 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
             ("message_size", "num_gpus", "latency"),
             _captured,
             _joined,
-            (_steps(8, 30, 2), (1, 2, 3, 4)),
+            (steps(8, 30, 2), (1, 2, 3, 4)),
         ),
     ),
 }

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rows.hardware import gpu_file, nominal
-from benchmarks.rows.kernel_operations import ENGINES, OPERATIONS, Axes, Operation
+from benchmarks.rows.kernel_operations import ENGINES, OPERATIONS
+from benchmarks.rows.operation import Axes, Operation
 from benchmarks.rows.record import Row, Skip, read
 from compiler import gpus
 from compiler.costs.arrays import Array
