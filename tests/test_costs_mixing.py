@@ -1,4 +1,4 @@
-"""Blocks that keep a state: what their kernels' curves are asked, and which measured points these were fitted to."""
+"""Blocks that keep a state or choose tokens: what their kernels' curves are asked, and which measured points these were fitted to."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import pytest
 
 from benchmarks.rows.operation import Operation
 from benchmarks.rows.recurrent_operations import RECURRENT
+from benchmarks.rows.sparse_operations import AXES, SPARSE
 from compiler.costs.arrays import Array, array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.case import Case, case
+from compiler.costs.work import flops, sparse
 from compiler.costs.work.forward import Forward, one_token, whole_sequences
 from compiler.costs.work.mixing import mixing
 from compiler.frameworks.lay_out import lay_out
@@ -84,3 +86,58 @@ WRONG = [
 def test_kernels_that_say_nothing_of_an_engine_make_no_curve(file: str, row: dict[str, str], name: str) -> None:
     whole = {"phase": "context", "version": "0.24.0", **row}
     assert {found.called(whole) for found in RECURRENT if found.file == file} - {""} == ({name} - {""})
+
+
+MODULE = {
+    "gpu": "h200_sxm",
+    "framework": "VLLM",
+    "kernel_source": "FLASHMLA_SPARSE",
+    "model": "deepseek-ai/DeepSeek-V3.2",
+}
+MODULE |= {
+    "kv_cache_dtype": "bfloat16",
+    "gemm_type": "bfloat16",
+    "num_heads": "64",
+    "batch_size": "64",
+    "latency": "90",
+}
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_modules_that_choose_tokens_are_counted_as_blocks_are(phase: str) -> None:
+    """Of a rank of two; what is left of a module without its products is the curve's."""
+    this, curve, name = served("deepseek_v3_2"), Asked(), f"{phase}_sparse_latent"
+    forward = passed(this, phase)
+    mixing(this, forward, GpuCalibration(core={name: curve}))  # type: ignore[dict-item]
+    operation = SPARSE[list(AXES).index(phase)]
+    row = {**MODULE, "isl": "1024" if phase == "prefill" else "1", "step": "0" if phase == "prefill" else "1023"}
+    (left,) = operation.read([row])
+    assert operation.called(row) == name
+    assert 60 < float(left["latency"]) < 90 if phase == "prefill" else 89 < float(left["latency"]) < 90
+    table = {key: array([float(left[key])]) for key in operation.columns}
+    call = operation.calls(table, name, this.hardware)
+    asked = (call.arithmetic, call.moved, call.rows, *call.sizes)
+    assert [float(value) for value in curve.calls[0]] == pytest.approx([float(value[0]) for value in asked])
+
+
+def test_few_heads_take_as_long_as_64_and_every_rank_has_the_indexer() -> None:
+    block = next(block for block, _ in served("deepseek_v3_2").running.blocks if block.kind == sparse.KIND)
+    forward = Forward.of_length("decode", 4096.0)
+    eighth, half = (sparse.mixed(block, array(tp), forward) for tp in (8, 2))
+    assert float(eighth) == float(half) == 2 * (64 * 1088 * 2048 + 64 * 128 * 4096)
+    assert float(sparse.mixed(block, array(1), forward)) == float(flops.mixed(block, array(1), forward))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kernel_source": "sglang_dsa_skip_indexer_fa3", "framework": "SGLang"},
+        {"kernel_source": "sglang_dsa_dense_mha_fa3", "framework": "SGLang"},
+        {"batch_size": "1"},
+    ],
+)
+def test_modules_that_do_not_choose_or_wait_for_the_host_make_no_curve(change: dict[str, str]) -> None:
+    row = {**MODULE, "isl": "1024", "step": "0"}
+    prefill = SPARSE[0].called
+    assert prefill(row) == "prefill_sparse_latent"
+    assert not prefill({**row, **change})

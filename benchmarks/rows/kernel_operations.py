@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from benchmarks.rows.operation import Operation, Table, steps, timed
+from benchmarks.rows.products import form, precision, product
 from benchmarks.rows.record import Row
 from benchmarks.rows.recurrent_operations import RECURRENT
+from benchmarks.rows.sparse_operations import SPARSE
 from compiler.costs.arrays import Array
 from compiler.costs.work.flops import peak_flops
 from compiler.costs.work.forward import mean_keys
 from compiler.costs.work.mixing import HEADS, LONGEST_WINDOW, named, windowed
 from compiler.specs.hardware import Hardware
 from compiler.speed.fit.grids import Calls
-
-ENGINES = {"trtllm": "trtllm", "sglang": "sglang", "vllm": "vllm"}
-PRECISIONS: Mapping[str, tuple[str, float, str]] = {
-    "bfloat16": ("bf16", 2.0, "bf16"),
-    "fp8": ("fp8", 1.0, "fp8"),
-    "fp8_block": ("fp8_block", 1.0, "fp8"),
-    "nvfp4": ("nvfp4", 0.5625, "nvfp4"),
-    "int4_wo": ("w4a16", 0.5625, "bf16"),
-    "w4a16_mxfp4": ("mxfp4", 0.5625, "bf16"),
-    "w4a8_mxfp4_mxfp8": ("w4a8", 0.5625, "fp8"),
-}
-"""Measured precision -> what its curve is called, bytes of a weight, and what multiplies. Four bits have a scale for 16 elements, as
-costs count them all.
-"""
 
 ALONE = 0.3
 """What a call counts whose heads share no keys, as those of hardly any model that is served do."""
@@ -39,16 +27,8 @@ def _headed(calls: Calls) -> Calls:
     return replace(calls, weight=np.where(calls.sizes[-1] > 1, 1.0, ALONE))
 
 
-def _gemm(t: Table, precision: str, on: Hardware) -> Calls:
-    m, n, k = t["m"], t["n"], t["k"]
-    _, weight, unit = _form(precision)
-    work = 2 * m * n * k / peak_flops(on.gpu, unit)
-    moved = (k * (weight * n + _element(unit) * m) + 2 * m * n) / on.gpu.memory_bandwidth
-    return timed(work, moved, m, t, m, n, k)
-
-
 def _grouped(t: Table, precision: str, on: Hardware) -> Calls:
-    _, weight, unit = _form(precision)
+    _, weight, unit = form(precision)
     tokens, hidden, topk, experts = t["num_tokens"], t["hidden_size"], t["topk"], t["num_experts"]
     width, local = t["inter_size"] / t["moe_tp_size"], experts / t["moe_ep_size"]
     pairs = tokens * topk / t["moe_ep_size"]
@@ -103,26 +83,13 @@ def _joined(t: Table, _name: str, on: Hardware) -> Calls:
     return timed(0 * whole, moved, 1 + 0 * whole, t, whole, ranks)
 
 
-def _form(precision: str) -> tuple[str, float, str]:
-    """By the name of its curve."""
-    return next(found for found in PRECISIONS.values() if found[0] == precision)
-
-
-def _element(unit: str) -> float:
-    return {"bf16": 2.0, "fp8": 1.0, "nvfp4": 0.5625}[unit]
-
-
-def _precision(key: str) -> Callable[[Row], str]:
-    return lambda row: PRECISIONS[row[key]][0] if row[key] in PRECISIONS else ""
-
-
 UNLIKE = "situ"
 """Of kernels with another activation than all models of ours have."""
 
 
 def _experts(row: Row) -> str:
     usable = row["distribution"] == "balanced" and UNLIKE not in row["kernel_source"]
-    return _precision("moe_dtype")(row) if usable else ""
+    return precision("moe_dtype")(row) if usable else ""
 
 
 def _head(row: Row, phase: str) -> str:
@@ -157,8 +124,8 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
         Operation(
             "gemm",
             ("m", "n", "k", "latency"),
-            _precision("gemm_dtype"),
-            _gemm,
+            precision("gemm_dtype"),
+            product,
             ((0, 4, 7, 9, 12), (8, 11, 13, 15), (8, 11, 13, 15)),
         ),
     ),
@@ -201,6 +168,7 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
             ((4, 7, 9, 11, 13, 15), (0, 2, 4, 6), (0, 3, 5, 7)),
         ),
         *RECURRENT,
+        *SPARSE,
     ),
     "joined": (
         Operation(

@@ -12,19 +12,23 @@ from compiler.costs.arrays import Array
 from compiler.specs.hardware import Hardware
 from compiler.speed.fit.grids import Calls
 
+ENGINES = {"trtllm": "trtllm", "sglang": "sglang", "vllm": "vllm"}
 Table = Mapping[str, Array]
 Axes = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A file, its numeric columns, a curve's section and name (empty: no call of ours), its work, and the knots of its grid."""
+    """A file, its numeric columns, a curve's section and name (empty: no call of ours), its work, and the knots of its grid.
+    `read`: makes what the columns are from the rows of a curve, where they are not in a file.
+    """
 
     file: str
     columns: tuple[str, ...]
     called: Callable[[Row], str]
     calls: Callable[[Table, str, Hardware], Calls]
     axes: Axes
+    read: Callable[[list[Row]], list[Row]] = list
 
 
 def steps(first: float, last: float, by: float) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from compiler.costs.arrays import Array, array, ceil_div
 from compiler.costs.calibration import GpuCalibration, Kernel
 from compiler.costs.case import Case
 from compiler.costs.constants import WIDE_HEAD
-from compiler.costs.work import flops
+from compiler.costs.work import flops, sparse
 from compiler.costs.work.forward import Forward
 from compiler.costs.work.memory import cached_bytes
 
@@ -31,7 +31,8 @@ def mixing(case: Case, forward: Forward, gpu: GpuCalibration) -> Array:
     for block, count in case.running.blocks:
         if not block.mixes:
             continue
-        work = forward.tokens * flops.mixed(block, case.tp, forward) / speed
+        mixed = sparse.mixed if block.kind == sparse.KIND else flops.mixed
+        work = forward.tokens * mixed(block, case.tp, forward) / speed
         moved = _read(case, block, forward) / peak.memory_bandwidth
         curve = kernel(gpu, block, forward.phase, case.kv_bytes)
         if curve is None:
@@ -113,6 +114,8 @@ def sizes(block: Block, tp: Array, forward: Forward) -> tuple[Array, ...]:
     """Of a call: tokens of a sequence, within a window or not (in prefill its new ones), sequences times heads of keys or of queries, and queries of a
     head of keys; of latents, which all heads share, sequences and heads; of a scan its new tokens, and sequences times heads.
     """
+    if block.kind == sparse.KIND:
+        return sparse.sizes(block, tp, forward)
     if not block.scores:
         return _asking(forward), forward.sequences * ceil_div(block.scan[0].pieces, tp)
     score, decode = block.scores[0], forward.phase == "decode"
