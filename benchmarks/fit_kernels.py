@@ -65,7 +65,7 @@ def main() -> None:
     errors = defaultdict(list)
     for (gpu, engine, section, name), curve in curves(args.rows, args.sections):
         found[gpu].setdefault(engine, {}).setdefault(section, {})[name] = curve
-        errors[section, name.partition("_")[0]].append(curve["left_out_error"])
+        errors[section, name].append(curve["left_out_error"])
     OUT.mkdir(exist_ok=True)
     for gpu, engines in sorted(found.items()):
         (OUT / f"{gpu}.yaml").write_text(HEAD + yaml.safe_dump(engines, sort_keys=False, width=10**6))

@@ -52,6 +52,17 @@ def test_every_engine_has_curves_on_every_gpu(gpu: str) -> None:
         assert {"prefill_128", "decode_128", "decode_latent"} <= set(found["core"])
 
 
+RECURRENT = {f"{phase}_{kind}" for phase in ("prefill", "decode") for kind in ("gated_delta", "kimi_delta")}
+
+
+@pytest.mark.parametrize("gpu", sorted({*GPUS} - {"a100_80gb"}))
+def test_rules_and_their_convolutions_have_curves(gpu: str) -> None:
+    for engine in kernels.ORDER:
+        found = kernels.sections(gpu, engine)["core"]
+        assert {*RECURRENT, *(f"{name}_convolution" for name in RECURRENT)} <= set(found)
+        assert {"prefill_mamba2_convolution", "decode_mamba2_convolution"} <= set(found)
+
+
 def _sizes(curve: Measured) -> list[np.ndarray]:
     return [array(64.0)] * len(curve.grid.axes)
 

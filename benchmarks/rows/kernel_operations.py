@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.rows.operation import Operation, Table, steps, timed
+from benchmarks.rows.products import form, precision, product
 from benchmarks.rows.record import Row
+from benchmarks.rows.recurrent_operations import RECURRENT
+from benchmarks.rows.sparse_operations import SPARSE
 from compiler.costs.arrays import Array
 from compiler.costs.work.flops import peak_flops
 from compiler.costs.work.forward import mean_keys
 from compiler.costs.work.mixing import HEADS, LONGEST_WINDOW, named, windowed
 from compiler.specs.hardware import Hardware
 from compiler.speed.fit.grids import Calls
-
-ENGINES = {"trtllm": "trtllm", "sglang": "sglang", "vllm": "vllm"}
-PRECISIONS: Mapping[str, tuple[str, float, str]] = {
-    "bfloat16": ("bf16", 2.0, "bf16"),
-    "fp8": ("fp8", 1.0, "fp8"),
-    "fp8_block": ("fp8_block", 1.0, "fp8"),
-    "nvfp4": ("nvfp4", 0.5625, "nvfp4"),
-    "int4_wo": ("w4a16", 0.5625, "bf16"),
-    "w4a16_mxfp4": ("mxfp4", 0.5625, "bf16"),
-    "w4a8_mxfp4_mxfp8": ("w4a8", 0.5625, "fp8"),
-}
-"""Measured precision -> what its curve is called, bytes of a weight, and what multiplies. Four bits have a scale for 16 elements, as
-costs count them all.
-"""
-
-Table = Mapping[str, Array]
-Axes = tuple[tuple[float, ...], ...]
-
-
-def _steps(first: float, last: float, by: float) -> tuple[float, ...]:
-    return tuple(float(value) for value in np.arange(first, last + by / 2, by))
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A file, its numeric columns, a curve's section and name (empty: no call of ours), its work, and the knots of its grid."""
-
-    file: str
-    columns: tuple[str, ...]
-    called: Callable[[Row], str]
-    calls: Callable[[Table, str, Hardware], Calls]
-    axes: Axes
-
-
-def _calls(arithmetic: Array, moved: Array, rows: Array, table: Table, *sizes: Array) -> Calls:
-    return Calls(arithmetic, moved, rows, table["latency"] / 1e3, sizes, np.ones_like(rows))
-
 
 ALONE = 0.3
 """What a call counts whose heads share no keys, as those of hardly any model that is served do."""
@@ -60,16 +27,8 @@ def _headed(calls: Calls) -> Calls:
     return replace(calls, weight=np.where(calls.sizes[-1] > 1, 1.0, ALONE))
 
 
-def _gemm(t: Table, precision: str, on: Hardware) -> Calls:
-    m, n, k = t["m"], t["n"], t["k"]
-    _, weight, unit = _form(precision)
-    work = 2 * m * n * k / peak_flops(on.gpu, unit)
-    moved = (k * (weight * n + _element(unit) * m) + 2 * m * n) / on.gpu.memory_bandwidth
-    return _calls(work, moved, m, t, m, n, k)
-
-
 def _grouped(t: Table, precision: str, on: Hardware) -> Calls:
-    _, weight, unit = _form(precision)
+    _, weight, unit = form(precision)
     tokens, hidden, topk, experts = t["num_tokens"], t["hidden_size"], t["topk"], t["num_experts"]
     width, local = t["inter_size"] / t["moe_tp_size"], experts / t["moe_ep_size"]
     pairs = tokens * topk / t["moe_ep_size"]
@@ -78,7 +37,7 @@ def _grouped(t: Table, precision: str, on: Hardware) -> Calls:
     work = 2 * matrices * pairs * hidden * width / peak_flops(on.gpu, unit)
     moved = matrices * touched * hidden * width * weight + pairs * (4 * hidden + 6 * width)
     moved = moved / on.gpu.memory_bandwidth
-    return _calls(work, moved, pairs / local, t, pairs / local, touched, hidden * width)
+    return timed(work, moved, pairs / local, t, pairs / local, touched, hidden * width)
 
 
 def _decode(t: Table, name: str, on: Hardware) -> Calls:
@@ -88,7 +47,7 @@ def _decode(t: Table, name: str, on: Hardware) -> Calls:
     work = 4 * t["head_dim"] * heads * count * met / peak_flops(on.gpu, "bf16")
     each = 1.0 if name.endswith("_fp8") else 2.0
     moved = count * keys * met * 2 * t["head_dim"] * each / on.gpu.memory_bandwidth
-    return _headed(_calls(work, moved, count, t, length, count * keys, heads / keys))
+    return _headed(timed(work, moved, count, t, length, count * keys, heads / keys))
 
 
 def _prefill(t: Table, _name: str, on: Hardware) -> Calls:
@@ -96,7 +55,7 @@ def _prefill(t: Table, _name: str, on: Hardware) -> Calls:
     met = _met(length, t["window_size"])
     work = 4 * t["head_dim"] * heads * count * length * met / peak_flops(on.gpu, "bf16")
     moved = count * keys * length * 4 * t["head_dim"] / on.gpu.memory_bandwidth
-    return _headed(_calls(work, moved, count * length, t, length, count * heads, heads / keys))
+    return _headed(timed(work, moved, count * length, t, length, count * heads, heads / keys))
 
 
 def _met(length: Array, window: Array) -> Array:
@@ -115,26 +74,13 @@ def _latent(t: Table, name: str, on: Hardware) -> Calls:
     tokens, met = (count, length) if decode else (count * length, length / 2)
     work = 2 * (ABSORBED if decode else NARROWED) * heads * tokens * met / peak_flops(on.gpu, "bf16")
     moved = count * length * LATENT * (1.0 if name.endswith("_fp8") else 2.0) / on.gpu.memory_bandwidth
-    return _calls(work, moved, tokens, t, length, count, heads)
+    return timed(work, moved, tokens, t, length, count, heads)
 
 
 def _joined(t: Table, _name: str, on: Hardware) -> Calls:
     whole, ranks = 2 * t["message_size"], t["num_gpus"]
     moved = 2 * (ranks - 1) / ranks * whole / on.nvlink.bandwidth
-    return _calls(0 * whole, moved, 1 + 0 * whole, t, whole, ranks)
-
-
-def _form(precision: str) -> tuple[str, float, str]:
-    """By the name of its curve."""
-    return next(found for found in PRECISIONS.values() if found[0] == precision)
-
-
-def _element(unit: str) -> float:
-    return {"bf16": 2.0, "fp8": 1.0, "nvfp4": 0.5625}[unit]
-
-
-def _precision(key: str) -> Callable[[Row], str]:
-    return lambda row: PRECISIONS[row[key]][0] if row[key] in PRECISIONS else ""
+    return timed(0 * whole, moved, 1 + 0 * whole, t, whole, ranks)
 
 
 UNLIKE = "situ"
@@ -143,7 +89,7 @@ UNLIKE = "situ"
 
 def _experts(row: Row) -> str:
     usable = row["distribution"] == "balanced" and UNLIKE not in row["kernel_source"]
-    return _precision("moe_dtype")(row) if usable else ""
+    return precision("moe_dtype")(row) if usable else ""
 
 
 def _head(row: Row, phase: str) -> str:
@@ -178,8 +124,8 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
         Operation(
             "gemm",
             ("m", "n", "k", "latency"),
-            _precision("gemm_dtype"),
-            _gemm,
+            precision("gemm_dtype"),
+            product,
             ((0, 4, 7, 9, 12), (8, 11, 13, 15), (8, 11, 13, 15)),
         ),
     ),
@@ -189,7 +135,7 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
             EXPERTS,
             _experts,
             _grouped,
-            (_steps(0, 10, 2), (1, 3, 5, 7), (17, 19, 21, 23, 25)),
+            (steps(0, 10, 2), (1, 3, 5, 7), (17, 19, 21, 23, 25)),
         ),
     ),
     "core": (
@@ -198,14 +144,14 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
             HEADED,
             lambda row: _head(row, "decode"),
             _decode,
-            ((4, 7, 10, 13, 16), _steps(0, 10, 2), (0, 2, 4)),
+            ((4, 7, 10, 13, 16), steps(0, 10, 2), (0, 2, 4)),
         ),
         Operation(
             "context_attention",
             HEADED,
             lambda row: _head(row, "prefill"),
             _prefill,
-            ((4, 7, 9, 11, 13, 15), _steps(0, 10, 2), (0, 2, 4)),
+            ((4, 7, 9, 11, 13, 15), steps(0, 10, 2), (0, 2, 4)),
         ),
         Operation(
             "generation_mla",
@@ -221,6 +167,8 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
             _latent,
             ((4, 7, 9, 11, 13, 15), (0, 2, 4, 6), (0, 3, 5, 7)),
         ),
+        *RECURRENT,
+        *SPARSE,
     ),
     "joined": (
         Operation(
@@ -228,7 +176,7 @@ OPERATIONS: Mapping[str, tuple[Operation, ...]] = {
             ("message_size", "num_gpus", "latency"),
             _captured,
             _joined,
-            (_steps(8, 30, 2), (1, 2, 3, 4)),
+            (steps(8, 30, 2), (1, 2, 3, 4)),
         ),
     ),
 }

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rows.hardware import gpu_file, nominal
-from benchmarks.rows.kernel_operations import ENGINES, OPERATIONS, Axes, Operation
+from benchmarks.rows.kernel_operations import OPERATIONS
+from benchmarks.rows.operation import ENGINES, Axes, Operation
 from benchmarks.rows.record import Row, Skip, read
 from compiler import gpus
 from compiler.costs.arrays import Array
@@ -23,7 +24,8 @@ def measured(folder: Path, sections: Sequence[str]) -> Iterator[tuple[tuple[str,
     """(GPU file, engine, section, name), calls and axes of every curve."""
     for section in sections:
         for operation in OPERATIONS[section]:
-            for (gpu, engine, name), rows in _sorted(folder, operation).items():
+            for (gpu, engine, name), found in _sorted(folder, operation).items():
+                rows = operation.read(found)
                 table = {key: np.array([float(row[key] or 0) for row in rows]) for key in operation.columns}
                 table["matrices"] = np.array([2.0 if "nongated" in row["kernel_source"] else 3.0 for row in rows])
                 table = {key: values[table["latency"] > 0] for key, values in table.items()}

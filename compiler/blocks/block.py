@@ -100,11 +100,11 @@ class Score:
 @dataclass(frozen=True)
 class Block:
     """A sublayer. `others`: weights that no product reads (norms, biases, convolutions). `state`: bytes of a sequence, whatever its
-    length. `scan`: multiplications of a token that no weight takes part in. `kept`: elements of a token that backward reads, and
-    `latent` those that sequence parallelism splits, `normed` what norms make of these; `ring`: what context parallelism passes on;
-    `values`: what attention gives out. `routed`: it has the experts. `again`: its weights are those of an earlier block, alike in all.
-    `norms`: norms over hidden states that come with it. `width`: of an MLP's hidden layer, or of
-    that of all shared experts.
+    length. `scan`: multiplications of a token that no weight takes part in; `convolved`: channels of a convolution before it. `kept`:
+    elements of a token that backward reads, and `latent` those that sequence parallelism splits, `normed` what norms make of these;
+    `ring`: what context parallelism passes on; `values`: what attention gives out. `routed`: it has the experts. `again`: its weights
+    are those of an earlier block, alike in all. `norms`: norms over hidden states that come with it. `width`: of an MLP's hidden
+    layer, or of that of all shared experts.
     """
 
     kind: str
@@ -114,6 +114,7 @@ class Block:
     state: Parts = ()
     scores: tuple[Score, ...] = ()
     scan: Parts = ()
+    convolved: Parts = ()
     kept: Parts = ()
     latent: Parts = ()
     normed: Parts = ()

@@ -72,6 +72,7 @@ class Delta(Sizes):
             ),
             state=(Part(self.value_heads, state * STATE_BYTES), *inputs(self.conv_kernel, *channels)),
             scan=(Part(self.value_heads, 4 * state),),
+            convolved=channels,
             kept=self._kept(values),
             values=(values,),
         )

@@ -83,6 +83,7 @@ class Mamba2(Sizes):
                 *inputs(self.conv_kernel, each, states),
             ),
             scan=(Part(self.heads, 3 * self.head_dim * self.state_dim),),
+            convolved=(each, states),
             # the first product's output, the scan's, and what its norm puts out (mamba_split_conv1d_scan_combined)
             kept=(each, each, states, heads, each, each),
             values=(each,),

@@ -182,7 +182,7 @@ def uncertainty(config: Config, by: Calibration) -> Uncertainty:
 
 
 def unmeasured(config: Config) -> tuple[str, ...]:
-    """Kinds of blocks that no measured row has, which take a roofline of their bytes and FLOPs."""
+    """Kinds of blocks that no measured run has: their kernels' curves, or a roofline of their bytes and FLOPs, were held against none."""
     kinds = {block.kind for layer in stack(config.model).layers for block in layer}
     return tuple(sorted(kinds - MEASURED))
 
