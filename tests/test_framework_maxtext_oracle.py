@@ -17,6 +17,7 @@ from compiler.frameworks.maxtext import described
 from compiler.frameworks.maxtext.prove import _case as case
 from compiler.frameworks.maxtext.prove import ask, findings, prove, unpacked
 from compiler.layout.grid import GroupKind
+from compiler.specs.config import Config
 from compiler.world import World
 from tests.configs import changed, composed
 from tests.wheels import wheel
@@ -118,47 +119,64 @@ def test_jax_alone_places_the_same_mesh() -> None:
         assert differences(world, found, None) == [], world.config
 
 
+REFUSED: dict[str, dict[str, Any]] = {
+    "micro-batches": {"parallel.dp": None, "parallel.adp": 8, "parallel.ep": 2, "workload.global_batch_size": 24},
+    "fp8-accumulation": {
+        "workload.precision": "fp8",
+        "workload.global_batch_size": 1024,
+        "parallel.pp": 1,
+        "parallel.dp": 16,
+    },
+}
+SINGLE = ("strategy", "serving", "host", *REFUSED)
+
+
+def single(name: str) -> Config:
+    if name == "host":
+        return composed(*HOST)
+    if name == "serving":
+        return composed("framework=maxtext")
+    return changed(composed("framework=maxtext", "workload=train"), REFUSED.get(name, {}))
+
+
+@pytest.fixture(scope="module")
+def answers(root: Path) -> dict[str, Any]:
+    """To each single plan, by one process."""
+    return dict(zip(SINGLE, ask([lay_out(single(name)) for name in SINGLE], root), strict=True))
+
+
 def test_the_strategy_is_proved_from_a_wheel(root: Path) -> None:
-    world = lay_out(composed("framework=maxtext", "workload=train"))
+    world = lay_out(single("strategy"))
     found = list(prove(world, root))
     assert [item.what for item in found if not item.equal] == []
     kinds = {item.what.removeprefix("groups ") for item in found if item.what.startswith("groups ")}
     assert kinds == set(world.groups)
 
 
-def test_serving_arguments_are_read_too(root: Path) -> None:
-    world = lay_out(composed("framework=maxtext"))
-    assert [item.what for item in prove(world, root) if not item.equal] == []
+def test_serving_arguments_are_read_too(root: Path, answers: dict[str, Any]) -> None:
+    assert differences(lay_out(single("serving")), answers["serving"], root) == []
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"parallel.dp": None, "parallel.adp": 8, "parallel.ep": 2, "workload.global_batch_size": 24},
-        {"workload.precision": "fp8", "workload.global_batch_size": 1024, "parallel.pp": 1, "parallel.dp": 16},
-    ],
-    ids=["micro-batches", "fp8-accumulation"],
-)
-def test_maxtext_refuses_what_is_refused(root: Path, values: dict[str, Any]) -> None:
-    config = changed(composed("framework=maxtext", "workload=train"), values)
-    assert any(check.status == "fail" and check.id.startswith("maxtext-") for check in invariants.declared(config))
-    assert "error" in ask([lay_out(config)], root)[0]
+@pytest.mark.parametrize("name", REFUSED)
+def test_maxtext_refuses_what_is_refused(name: str, answers: dict[str, Any]) -> None:
+    declared = invariants.declared(single(name))
+    assert any(check.status == "fail" and check.id.startswith("maxtext-") for check in declared)
+    assert "error" in answers[name]
 
 
-def test_what_goes_to_the_host_is_compared(root: Path) -> None:
-    world = lay_out(composed(*HOST))
-    assert [item.what for item in prove(world, root) if not item.equal] == []
-    (answer,) = ask([world], root)
+def test_what_goes_to_the_host_is_compared(root: Path, answers: dict[str, Any]) -> None:
+    world, answer = lay_out(single("host")), answers["host"]
+    assert differences(world, answer, root) == []
     wrong = {"tensors_to_offload": ["context"], "optimizer_memory_host_offload": False, "attention": "flash"}
     found = findings(world, {**answer, "values": {**answer["values"], **wrong}}, root)
     different = ["resolved tensors_to_offload", "resolved optimizer_memory_host_offload", "resolved attention"]
     assert [item.what for item in found if not item.equal] == different
 
 
-def test_another_order_of_axes_is_noticed(root: Path) -> None:
-    world = lay_out(composed("framework=maxtext", "workload=train"))
+def test_another_order_of_axes_is_noticed(root: Path, answers: dict[str, Any]) -> None:
+    world = lay_out(single("strategy"))
     broken = replace(world, kinds={**world.kinds, "tp": GroupKind(((4, 1),), ((256, 4),))})
-    assert "groups tp" in [item.what for item in prove(broken, root) if not item.equal]
+    assert "groups tp" in [item.what for item in findings(broken, answers["strategy"], root) if not item.equal]
 
 
 def test_what_is_no_wheel_says_what_to_fetch(tmp_path: Path) -> None:

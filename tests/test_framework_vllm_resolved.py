@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from typing import Any
 
 import pytest
@@ -92,7 +93,7 @@ def source() -> Source:
 
 @pytest.fixture(scope="module")
 def answers(source: Source) -> dict[str, Resolved]:
-    """To every plan, every tampered one and every unknown option, by one process."""
+    """To every plan of this module, every tampered one and every unknown option, by one process."""
     worlds = {name: served(name) for name in SERVED}
     cases = {name: resolved.case(world) for name, world in worlds.items()}
     cases |= {f"{name}, node 1": resolved.case(world, 1) for name, world in worlds.items() if "over nodes" in name}
@@ -103,6 +104,8 @@ def answers(source: Source) -> dict[str, Resolved]:
         cases[f"tampered {name}"] = {**base, "arguments": words}
     cases |= {option: with_option(base, option) for option in UNKNOWN}
     cases |= {option: with_option(cases["dense"], option) for option in MAPPINGS}
+    cases |= {f"calibrated {i}": resolved.case(world) for i, world in enumerate(calibrated())}
+    cases |= {f"random {seed}": resolved.case(lay_out(config)) for seed, config in drawn().items()}
     found = resolved.resolve(list(cases.values()), source)
     return dict(zip(cases, found, strict=True))
 
@@ -159,32 +162,39 @@ def test_a_value_is_taken_where_vllm_takes_it(option: str, answers: dict[str, Re
     assert taken(composed(*ON_EIGHT, *SERVED["dense"]), option) == (not answers[option].stopped)
 
 
-def test_checkpoints_that_are_calibrated_for_a_narrow_cache(source: Source) -> None:
-    """ModelOpt's word and compressed-tensors' scheme halve what is cached; a word of the user's goes before."""
+def calibrated() -> list[World]:
+    """By ModelOpt's word, by compressed-tensors' scheme, and with a word of the user's."""
     narrow = Stored("fp8", 8.0, "fp8")
     checkpoint = Quantization("modelopt", {"attention": narrow, "mlp": narrow}, "fp8")
-    calibrated = changed(composed(*ON_EIGHT, *SERVED["dense"]), {"model.quantization": checkpoint})
+    config = changed(composed(*ON_EIGHT, *SERVED["dense"]), {"model.quantization": checkpoint})
     configs = [
-        calibrated,
-        changed(calibrated, {"model.quantization.method": "compressed-tensors"}),
-        changed(calibrated, {"workload.kv_cache_precision": "bf16"}),
+        config,
+        changed(config, {"model.quantization.method": "compressed-tensors"}),
+        changed(config, {"workload.kv_cache_precision": "bf16"}),
     ]
-    worlds = [lay_out(config) for config in configs]
+    return [lay_out(config) for config in configs]
+
+
+def test_checkpoints_that_are_calibrated_for_a_narrow_cache(answers: dict[str, Resolved]) -> None:
+    """ModelOpt's word and compressed-tensors' scheme halve what is cached; a word of the user's goes before."""
+    worlds = calibrated()
     assert [world.traits.cached.element for world in worlds] == [1.0, 1.0, 2.0]
-    found = resolved.ask([(world, 0) for world in worlds], source)
-    assert [item.values["token_bytes"] for item in found] == [kv_token(costed(world)) for world in worlds]
+    found = [answers[f"calibrated {i}"].values["token_bytes"] for i in range(len(worlds))]
+    assert found == [kv_token(costed(world)) for world in worlds]
+
+
+@cache
+def drawn() -> dict[int, Config]:
+    """Random plans by their seeds."""
+    plans = {seed: plan(seed) for seed in range(60)}
+    kept = (seed for seed, config in plans.items() if "--max-num-batched-tokens=4096" not in config.framework.args)
+    return {seed: adapter("vllm").told(plans[seed]) for seed in kept}
 
 
 @pytest.mark.slow
-def test_random_plans_are_resolved_as_planned_or_refused_by_both(source: Source) -> None:
-    configs = [
-        adapter("vllm").told(plan(seed))
-        for seed in range(60)
-        if "--max-num-batched-tokens=4096" not in plan(seed).framework.args
-    ]
-    ours = [refused(config) for config in configs]
-    found = resolved.ask([(lay_out(config), 0) for config in configs], source)
-    for config, rules, answer in zip(configs, ours, found, strict=True):
+def test_random_plans_are_resolved_as_planned_or_refused_by_both(answers: dict[str, Resolved]) -> None:
+    for seed, config in drawn().items():
+        rules, answer = refused(config), answers[f"random {seed}"]
         if rules:
             assert answer.stopped or rules == ["vllm-decode-context"]  # which stops when a connector is made
             continue
