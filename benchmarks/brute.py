@@ -29,34 +29,55 @@ SAME = 1e-8
 """Of one plan costed alone and among others: what sums in another order differ by."""
 
 
+TRIED = {
+    "parallel.vpp": (1, 2),
+    "workload.schedule": ("1f1b", "zero_bubble", "dualpipe"),
+    "workload.micro_batch_size": (1, 2, 4),
+    "workload.recompute": ("none", "selective", "full"),
+}
+"""What a small search of training tries one or two of."""
+
+
 def case(seed: int) -> list[str]:
-    """Overrides of a small search."""
+    """Overrides of a small search, of up to 512 GPUs."""
     draw = random.Random(seed)  # noqa: S311 - cases are drawn, no secret
-    train = draw.random() < 0.6
+    train = draw.random() < 0.7
     found = [f"model={draw.choice(MODELS)}", f"hardware={draw.choice(HARDWARE)}", "parallel=auto", "~expect"]
-    if train:
-        found += [
-            "workload=train",
-            f"framework={draw.choice(TRAINERS)}",
-            f"hardware.nodes={draw.choice([1, 2, 3, 4, 8])}",
-            f"workload.global_batch_size={draw.choice([32, 48, 128, 256])}",
-            f"workload.precision={draw.choice(['bf16', 'fp8'])}",
-        ]
-        if draw.random() < 0.3:
-            found.append(f"workload.zero_stage={draw.choice([1, 2, 3])}")
-        if draw.random() < 0.3:
-            found.append(f"workload.sequence_length={draw.choice([2048, 8192, 6000])}")
-    else:
-        found += [
-            f"framework={draw.choice(SERVERS)}",
-            f"hardware.nodes={draw.choice([1, 2])}",
-            f"workload.sequence_lengths=[{draw.choice([512, 4096])}]",
-            f"workload.output_length={draw.choice([128, 1024])}",
-            "search.vary={workload.global_batch_size:[1,7,64,512]}",
-        ]
-    if draw.random() < 0.2:
-        found.append(f"parallel.tp={draw.choice([1, 2, 4, 8])}")
+    found += _training(draw) if train else _serving(draw)
+    if draw.random() < 0.8:
+        found.append("scheduler=[]")  # a job file takes as long as all else of a plan
+    for degree, share in (("tp", 0.2), ("pp", 0.3 * train), ("cp", 0.4 * train)):
+        if draw.random() < share:
+            found.append(f"parallel.{degree}={draw.choice([1, 2, 4, 8])}")
     return found
+
+
+def _training(draw: random.Random) -> list[str]:
+    tried = {key: draw.sample(TRIED[key], 2) for key in draw.sample(sorted(TRIED), draw.choice([1, 2]))}
+    found = [
+        "workload=train",
+        f"framework={draw.choice(TRAINERS)}",
+        f"hardware.nodes={draw.choice([1, 2, 3, 4, 8, 16, 32, 64])}",
+        f"workload.global_batch_size={draw.choice([48, 128, 256, 1024])}",
+        f"workload.precision={draw.choice(['bf16', 'fp8'])}",
+        f"search.vary={tried}".replace("'", "").replace(" ", ""),
+    ]
+    if draw.random() < 0.3:
+        found.append(f"workload.zero_stage={draw.choice([1, 2, 3])}")
+    if draw.random() < 0.3:
+        found.append(f"workload.sequence_length={draw.choice([2048, 8192, 6000])}")
+    return found
+
+
+def _serving(draw: random.Random) -> list[str]:
+    clients = draw.choice(["1,7,64,512", "8,256"])
+    return [
+        f"framework={draw.choice(SERVERS)}",
+        f"hardware.nodes={draw.choice([1, 2, 4, 16, 64])}",
+        f"workload.sequence_lengths=[{draw.choice([512, 4096])}]",
+        f"workload.output_length={draw.choice([128, 1024])}",
+        f"search.vary={{workload.global_batch_size:[{clients}]}}",
+    ]
 
 
 def space(overrides: Sequence[str]) -> Space:
@@ -132,16 +153,20 @@ def _differences(alone: dict[tuple[int, ...], float], mine: list[tuple[int, ...]
 
 
 def run(count: int, first: int, most: int) -> Iterator[str]:
-    """A line a case of at most `most` plans, and how many differ."""
-    done, differ, compiled, seed = 0, 0, 0, first
-    while done < count:
+    """A line a case of 1 to `most` plans, and how many differ."""
+    done: list[Judged] = []
+    seed = first
+    while len(done) < count:
         overrides, seed = case(seed), seed + 1
         of = space(overrides)
         plans = whole(of)
-        if len(plans) > most:
+        if not 0 < len(plans) <= most:
             continue
         found = judged(of, plans)
-        done, differ, compiled = done + 1, differ + bool(found.differences), compiled + found.plans
+        done.append(found)
         said = "; ".join(found.differences) or "the same"
         yield f"{seed - 1}: {found.plans:,} plans, {found.feasible:,} feasible, {said}: {' '.join(overrides)}"
-    yield f"{count} random searches, {compiled:,} plans compiled one by one: {differ} differ"
+    yield (
+        f"{count} random searches, {sum(item.plans for item in done):,} plans compiled one by one, "
+        f"{sum(item.feasible for item in done):,} feasible: {sum(bool(item.differences) for item in done)} differ"
+    )

@@ -8,9 +8,10 @@ import os
 import shutil
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import field, replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from compiler.console import Progress
 from compiler.errors import CompilerError, ConfigError, Problem, WriteError, short
 from compiler.fixes import Budget, tried
 from compiler.frozen import dataclass
+from compiler.launchers import Launcher
 from compiler.naming import default_name, digest, job_name, words
 from compiler.nearest import one_of
 from compiler.pools import compile_any
@@ -59,26 +61,36 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     if unknown := [problem for choice in choices for override in choice for problem in _unknown(override)]:
         raise ConfigError(dict.fromkeys(unknown))
     default, spelt = default_name(given), words(zip(items, choices, strict=True))
-    _refuse(swept, [choice[0] for choice in choices], default, config_dir, config_name)
+    out = _refuse(swept, [choice[0] for choice in choices], default, config_dir, config_name)
+    launcher = Launcher.of(given)
     with Progress(jobs) as progress:
-        rows = _run(given, Task(swept, default, progress, config_dir, config_name, shown=spelt))
+        rows = _run(given, Task(swept, default, progress, config_dir, config_name, shown=spelt), launcher, out)
+    if launcher is not None:
+        rows = launcher.told(rows, [_told(item for item in job if _key(item) in swept) for job in product(*choices)])
     return finish(rows, as_json=json)
 
 
-def _run(given: Sequence[str], task: Task) -> list[dict[str, Any]]:
+def _run(given: Sequence[str], task: Task, launcher: Launcher | None, out: str) -> list[dict[str, Any]]:
     """A row of each job that Hydra ran, in their order. None of the rows' files is left in the folder, which may be the user's."""
-    scratch = tempfile.mkdtemp(prefix="rankplan-sweep-")
+    scratch = launcher.scratch(out) if launcher else tempfile.mkdtemp(prefix="rankplan-sweep-")
     folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
     task = replace(task, rows=Path(scratch).name)
     own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
     try:
-        start(task, ["-m"], [*own, *given], task.config_dir, task.config_name)
+        with launcher or nullcontext():
+            start(task, ["-m"], [*own, *given], task.config_dir, task.config_name)
         rows = [json.loads(path.read_text()) for path in Path(folder).glob(f"{task.rows}-*.json")]
     finally:
         for path in Path(folder).glob(f"{task.rows}-*.json"):
             path.unlink()
         shutil.rmtree(scratch, ignore_errors=True)
+        if launcher is not None:
+            launcher.left(scratch)
     return sorted(rows, key=lambda row: int(row["number"]))
+
+
+def _told(changed: Iterable[str]) -> str:
+    return " ".join(item.lstrip("+") for item in changed)
 
 
 def _choices(item: Override) -> list[str]:
@@ -108,8 +120,8 @@ def _key(override: str) -> str:
 @sealed()
 def _refuse(
     swept: Sequence[str], first: Sequence[str], default: str, config_dir: str | None, config_name: str | None
-) -> None:
-    """Raises ConfigError for what would be wrong in every job: a misspelt key, or a sweep in several folders; and WriteError."""
+) -> str:
+    """The value of `out`. Raises ConfigError for what would be wrong in every job (a misspelt key, a sweep in several folders), and WriteError."""
     places = [key for key in swept if key in ("out", "sweep")]
     if places:
         raise ConfigError.of(f"{places[0]} has several values", "write one: a sweep is one folder")
@@ -122,6 +134,7 @@ def _refuse(
     if not (out and NAME.fullmatch(sweep)):
         raise ConfigError.of(f"out={out} sweep={sweep} cannot name a sweep's folder", "write sweep=NAME")
     _refuse_place(_folder(out, sweep) / SUMMARY)
+    return str(out)
 
 
 def _folder(out: str, name: str) -> Path:
@@ -162,13 +175,15 @@ class Task:
     seen: dict[str, Config] = field(default_factory=dict)
     budget: Budget = field(default_factory=lambda: Budget(TRIES))
     shown: Mapping[str, str] = field(default_factory=dict)
+    place: str = field(default_factory=os.getcwd)
 
     def __call__(self, cfg: DictConfig) -> None:
+        os.chdir(self.place)  # a launcher starts its processes anywhere
         hydra = HydraConfig.get()
         overrides = [str(item) for item in hydra.overrides.task]
         changed = [item for item in overrides if _key(item) in self.swept]
         row: dict[str, Any] = {"number": int(hydra.job.num), "job": "", "message": ""}
-        row["overrides"] = " ".join(item.lstrip("+") for item in changed)
+        row["overrides"] = _told(changed)
         config = None
         try:
             row["folder"] = str(_folder(cfg.out, cfg.sweep or self.default_sweep))
@@ -177,7 +192,7 @@ class Task:
             if config.search.auto:
                 self._search(config, overrides, changed, row)
             else:
-                row["job"] = self.folder_name(config, changed)
+                row |= self.named(config, changed)
                 compile_any(config).write(Path(row["folder"]), row["job"])
             row["status"] = "ok"
         except CompilerError as raised:
@@ -197,7 +212,7 @@ class Task:
         from compiler.searches.write import write_search
 
         found = searched(config, overrides, self._load)
-        row["job"] = self.folder_name(found.best.config, changed)
+        row |= self.named(found.best.config, changed)
         found.best.write(Path(row["folder"]), row["job"])
         name = config.search.name
         if name is not None and "search.name" not in self.swept:  # a name for all of them
@@ -206,6 +221,10 @@ class Task:
 
     def _load(self, overrides: Sequence[str]) -> Config:
         return load_config(overrides, self.config_dir, self.config_name)
+
+    def named(self, config: Config, changed: Sequence[str]) -> dict[str, str]:
+        """The job's folder, and which plan is in it."""
+        return {"job": self.folder_name(config, changed), "plan": digest(repr(config))}
 
     def folder_name(self, config: Config, changed: Sequence[str]) -> str:
         """The job's name; where another plan has it already (two files that call themselves the same), a hash is added."""

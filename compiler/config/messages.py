@@ -213,6 +213,9 @@ def _unknown(key: str) -> tuple[str, str]:
             f"scheduler.{target} is not a setting here: the plan has no scheduler={target}, so that {key} is of nothing"
         )
         return what, f"add {target} to scheduler=[...], or leave {key} out"
+    if key.startswith("hydra.launcher."):
+        shown = "python -m compiler hydra/launcher=NAME --cfg hydra -p hydra.launcher"
+        return f"{key} is not a setting of this launcher", f"write +{key}=... to add it, or see `{shown}`"
     return f"{key} is not a setting", meant(key) or HELP
 
 
