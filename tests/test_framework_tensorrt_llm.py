@@ -56,7 +56,7 @@ def test_the_strategy_itself_is_refused_with_a_way_out() -> None:
 @pytest.mark.parametrize(("version", "tp", "cp"), [("1.1", [0, 1, 2, 3], [0, 4]), ("1.3", [0, 2, 4, 6], [0, 1])])
 def test_context_parallelism_changed_places(version: str, tp: list[int], cp: list[int]) -> None:
     overrides = ("model=llama3_1_8b", "parallel=tp4_cp2_pp2", "hardware.nodes=2", f"framework.version={version}")
-    groups = compile_plan(["framework=tensorrt_llm", *overrides, "scheduler=[]"]).groups
+    groups = lay_out(composed("framework=tensorrt_llm", *overrides)).groups
     assert (groups["tp"][0].tolist(), groups["cp"][0].tolist()) == (tp, cp)
     assert groups["pp"][0].tolist() == [0, 8]
 
@@ -79,7 +79,8 @@ RULES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"parallel.stages": [5, 3, 4, 4], "framework.version": "1.1"}, "tensorrt_llm-partition", "fail", "[4, 4, 4, 4]"),
     ({"parallel.cp": 8}, "tensorrt_llm-helix-heads", "fail", "tp*cp=32"),
     ({"parallel.cp": 2}, "tensorrt_llm-cp-order", "warn", "pull request 10350"),
-    ({"parallel.cp": 2}, "tensorrt_llm-context", "warn", "decoding alone"),
+    ({"parallel.cp": 2}, "tensorrt_llm-context", "fail", "decoding alone"),
+    ({"parallel.cp": 2, "framework.version": "1.1"}, "tensorrt_llm-context", "warn", "TensorRT backend"),
     ({"parallel.cp": 2, "framework.version": "1.1"}, "tensorrt_llm-moe-context", "fail", "ULYSSES"),
     ({"workload.kind": "train", "workload.sequence_length": 1}, "tensorrt_llm-serving", "fail", "serves models"),
     ({}, "tensorrt_llm-weights", "warn", "/models/moe_30b"),
@@ -114,6 +115,15 @@ def test_no_rule_speaks_up_without_need() -> None:
         {**values, "parallel.tp": 1, "parallel.cp": 2, "parallel.dp": None, "parallel.adp": 32}, *NEAREST[1:]
     )
     assert {check.status for name, check in context.items() if "helix" in name or "order" in name} == {"pass"}
+
+
+def test_context_parallelism_is_of_a_pool_that_decodes() -> None:
+    pools = "workload.pools={prefill: {parallel: tp2}, decode: {parallel: tp1_cp2}}"
+    plan = compile_plan(
+        ["framework=tensorrt_llm", "model=llama3_1_8b", "hardware=h200", "hardware.nodes=2", pools, "~expect"]
+    )
+    found = {check.id: check.status for check in plan.parts["decode"].checks}
+    assert found["tensorrt_llm-context"] == "pass"
 
 
 @pytest.mark.parametrize(

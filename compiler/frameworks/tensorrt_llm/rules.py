@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.checks import Check, Status, check, rule, warned
+from compiler.checks import Check, Status, check, rule
 from compiler.frameworks import blocks
 from compiler.frameworks.serving import DTYPES, default_weights, format_said, heard
 from compiler.frameworks.tensorrt_llm import pass_rules
@@ -86,17 +86,22 @@ def _context(config: Config, found: Version) -> Iterator[Check]:
 def _cp_type(config: Config, found: Version) -> Iterator[Check]:
     """What Helix and ULYSSES leave out."""
     cp, kind = config.degrees.cp, found.facts["cp_type"]
-    yield warned(
+    helix = kind == "HELIX"
+    yield check(
         "tensorrt_llm-context",
+        holds=helix and config.workload.role == "decode",
         observed=f"cp={cp}",
         limit="cp=1",
         message=f"cp={cp} is {kind} in TensorRT-LLM {found.number}: "
         + (
             "it serves decoding alone, so prefill needs instances of its own (disaggregated serving)"
-            if kind == "HELIX"
+            if helix
             else "it needs an engine of the TensorRT backend; the PyTorch backend has none of it"
         ),
-        fix="leave cp out, or start prefill servers without it",
+        fix="leave cp out, or write workload.pools={prefill: {parallel: ...}, decode: {parallel: ...}} with cp in decode alone"
+        if helix
+        else "leave cp out",
+        otherwise=Status.FAIL if helix else Status.WARN,
     )
     yield check(
         "tensorrt_llm-moe-context",
