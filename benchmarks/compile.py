@@ -58,7 +58,8 @@ def against_imports(runs: int, out: str) -> float:
     """CPU of the strategy's compile over that of the bare imports beside it: the lower quartile of pairs.
 
     Each pair is as fast as the machine is just then. What else runs there slows the longer process more often, so the upper
-    half tells of it; a compile that has grown shows in every pair.
+    half tells of it; a compile that has grown shows in every pair. The limit is a fence with room for a busy machine: on an idle one the
+    figure is 1.7 to 1.8.
     """
     compile_ = ["-m", "compiler", "parallel=ep16_tp4_pp4_dp4", f"out={out}"]
     pairs = [(run(compile_).cpu_s, run(["-c", IMPORTS]).cpu_s) for _ in range(runs + 1)][1:]

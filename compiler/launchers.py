@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,14 @@ from typing import Any, Self
 from compiler.errors import CompilerError, ConfigError, Problem, WriteError, line
 
 OPTION = "hydra/launcher="
-LOST = (
-    "give jobs more by hydra.launcher.KEY=..., keep their logs by hydra.sweep.dir=FOLDER, or leave hydra/launcher out"
-)
+LOST = "wait for jobs that still run, give jobs more by hydra.launcher.KEY=..., keep their logs by hydra.sweep.dir=FOLDER, or leave hydra/launcher out"
+HYDRAS = "multirun.yaml"
+"""What Hydra leaves in the folder of a sweep."""
+
+NONE_RUN = "sbatch: error"
 INSTEAD = (
     ("object_store_memory must not be provided", "add +hydra.launcher.ray.init.object_store_memory=null"),
-    ("sbatch: error", "mend hydra.launcher.KEY=... (partition, account, timeout_min, mem_gb and the like)"),
+    (NONE_RUN, "mend hydra.launcher.KEY=... (partition, account, timeout_min, mem_gb and the like)"),
     ("No such file or directory", "sweep in a folder that all nodes share"),
     ("", LOST),
 )
@@ -30,7 +33,8 @@ class Launcher:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.failure = "the job left no answer"
+        self.failure, self.failed = "the job left no answer", False
+        self.made = False
 
     @classmethod
     def of(cls, overrides: Sequence[str]) -> Self | None:
@@ -41,6 +45,7 @@ class Launcher:
     def scratch(self, out: str) -> str:
         """A folder for rows and the launcher's own files, beside the plans: a place that all processes must reach."""
         place = Path(out).absolute()
+        self.made = not place.exists()
         try:
             place.mkdir(parents=True, exist_ok=True)
             return tempfile.mkdtemp(prefix=".sweep-", dir=place)
@@ -48,9 +53,14 @@ class Launcher:
             raise WriteError.of(f"{place} cannot be written: {error.strerror}", "write out=FOLDER") from error
 
     def left(self, scratch: str) -> None:
-        """No empty folder for plans, where there are none."""
-        with suppress(OSError):  # it holds something
-            Path(scratch).parent.rmdir()
+        """Nothing, not even an empty folder for plans; but all that it was where jobs may still run, whose files are there."""
+        own = any(path.name != HYDRAS for path in Path(scratch).iterdir())
+        if self.failed and NONE_RUN not in self.failure and own:
+            return
+        shutil.rmtree(scratch, ignore_errors=True)
+        if self.made:
+            with suppress(OSError):  # it holds something
+                Path(scratch).parent.rmdir()
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +71,7 @@ class Launcher:
         if not isinstance(error, Exception) or not _is_launchers(error):
             return False
         said = " ".join(item.what for item in error.problems) if isinstance(error, CompilerError) else str(error)
-        self.failure = line(said or type(error).__name__, 900)
+        self.failure, self.failed = line(said or type(error).__name__, 900), True
         return True
 
     def told(self, rows: Sequence[dict[str, Any]], jobs: Sequence[str]) -> list[dict[str, Any]]:
@@ -91,7 +101,8 @@ def _apart(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Jobs elsewhere do not know each other's names: where two plans that differ have the same, one is in the other's place."""
     plans = defaultdict(set)
     for row in rows:
-        plans[row["job"]].add(row.get("plan"))
+        if row["status"] == "ok":
+            plans[row["job"]].add(row.get("plan"))
     for row in rows:
         if row["status"] == "ok" and len(plans[row["job"]]) > 1:
             what = f"{row['job']}: another job's plan has this name, and one of them is in the other's place"

@@ -65,8 +65,10 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     launcher = Launcher.of(given)
     with Progress(jobs) as progress:
         rows = _run(given, Task(swept, default, progress, config_dir, config_name, shown=spelt), launcher, out)
-    if launcher is not None:
-        rows = launcher.told(rows, [_told(item for item in job if _key(item) in swept) for job in product(*choices)])
+    if launcher is not None or not rows:  # a file may have chosen one
+        rows = (launcher or Launcher("NAME")).told(
+            rows, [_told(item for item in job if _key(item) in swept) for job in product(*choices)]
+        )
     return finish(rows, as_json=json)
 
 
@@ -75,7 +77,8 @@ def _run(given: Sequence[str], task: Task, launcher: Launcher | None, out: str) 
     scratch = launcher.scratch(out) if launcher else tempfile.mkdtemp(prefix="rankplan-sweep-")
     folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
     task = replace(task, rows=Path(scratch).name)
-    own = [f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
+    place = scratch.replace("'", r"\'")
+    own = [f"hydra.sweep.dir='{place}'", "hydra.sweep.subdir=."]
     try:
         with launcher or nullcontext():
             start(task, ["-m"], [*own, *given], task.config_dir, task.config_name)
@@ -83,8 +86,9 @@ def _run(given: Sequence[str], task: Task, launcher: Launcher | None, out: str) 
     finally:
         for path in Path(folder).glob(f"{task.rows}-*.json"):
             path.unlink()
-        shutil.rmtree(scratch, ignore_errors=True)
-        if launcher is not None:
+        if launcher is None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        else:
             launcher.left(scratch)
     return sorted(rows, key=lambda row: int(row["number"]))
 
@@ -204,7 +208,10 @@ class Task:
             row |= {"status": "1", "message": f"bug: {type(error).__name__}: {error}"}
             traceback.print_exc()
         self.progress.advance()
-        Path(hydra.sweep.dir, f"{self.rows}-{row['number']}.json").write_text(json.dumps(row))
+        path = Path(hydra.sweep.dir, f"{self.rows}-{row['number']}.json")
+        whole = path.with_suffix(".part")
+        whole.write_text(json.dumps(row))
+        whole.replace(path)  # who looks for rows finds none that is half written
 
     def _search(self, config: Config, overrides: Sequence[str], changed: Sequence[str], row: dict[str, Any]) -> None:
         """A job that is a search: its best plan among the plans of the sweep, and the search among searches."""

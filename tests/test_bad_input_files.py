@@ -70,8 +70,9 @@ class TestFiles:
         ran = refused(tmp_path, BARE, "--config-dir", ".", "expect=mine", code=2)
         assert "expect.claims[0].metric has no value" in ran.err
         assert "expect.claims[0].claimed has no value" in ran.err
-        ran = refused(tmp_path, BARE, "expect.claims=[{metric: x, value: 3}]", code=2)
-        assert "expect.claims.value is not a setting" in ran.err
+        for key in ("value", "e", "expect"):
+            ran = refused(tmp_path, BARE, f"expect.claims=[{{metric: x, {key}: 3}}]", code=2)
+            assert f"expect.claims.{key} is not a setting" in ran.err
 
     @pytest.mark.parametrize("option", ["--config-dir=nope", "--config-dir=file", "--config-path=nope"])
     def test_a_folder_of_files_that_is_none(self, tmp_path: Path, option: str) -> None:

@@ -9,57 +9,93 @@ from jinja2 import Environment, nodes  # noqa: TID253 - this is about templates
 
 from compiler.render.assets import folder
 
+POOL = "each of pools"
 NUMBERS = {
     "instances", "job.instances", "job.launch.preflight.timeout_s", "job.nodes", "job.ranks_per_node", "job.world_size",
-    "loop.index0", "nodes", "number", "options.master_port", "pool.first_instance", "pool.job.all_nodes", "pool.job.instances",
-    "pool.job.nodes", "pool.job.ranks_per_node", "pool.job.world_size", "port", "ports", "request.first_port",
-    "request.http_ports | join", "request.ports", "request.staging_s", "shared.first_port",
+    "loop.index0", "nodes", "options.master_port", "ports", "pools.request.first_port", "request.first_port",
+    "request.http_ports | join", "request.ports", "request.staging_s",
+    f"each of {POOL}.request.http_ports", f"{POOL}.first_instance", f"{POOL}.instances", f"{POOL}.world_size",
+    *(f"{POOL}.job.{name}" for name in ("all_nodes", "instances", "nodes", "ranks_per_node", "world_size")),
 }  # fmt: skip
 REFUSED_BY_PATTERN = {
-    "flag", "name",  # a directive's and a variable's: schedulers/slurm/rules.py and schedulers/values.py
+    "each of request.directives", "each of request.flags", "each of passed",  # schedulers/slurm/rules.py
     "job.name", "jobs.name",  # config/grammar.py
-    "job.world.config.parallel.order", "pool.job.world.config.parallel.order",  # a permutation of six words
+    # a permutation of six words
+    "job.world.config.parallel.order", f"{POOL}.job.world.config.parallel.order", f"{POOL}.world.config.parallel.order",
 }  # fmt: skip
 WORDS_OF_OURS = {
     "digest", "request.digest", "job.fingerprint", "jobs.fingerprint",  # hexadecimal
-    "job.world.degrees.name", "pool.job.world.degrees.name",
-    "path",  # a file of the plan folder
-    "pool.role", "role", "roles", "pools.role", "pool.option", "pool.variables", "request.http_scheme", "request.runs_in",
+    "job.world.degrees.name", f"{POOL}.job.world.degrees.name", f"{POOL}.world.degrees.name",
+    "each of files",  # of the plan folder
+    "each of request.dumps",  # variables of NCCL and PyTorch
+    POOL, f"{POOL}.role", "pools.role", "roles", f"{POOL}.option", f"{POOL}.variables", "request.http_scheme", "request.runs_in",
 }  # fmt: skip
 ARGUMENTS = {"attempt", "group", "hostfile", "noted", "of", "plan", "run", "steps"}
 """Of macros: what the templates themselves call these with is text of theirs."""
-QUOTED = {"quoted"}
+QUOTED = {"each of quoted_options"}
 """What the caller has passed through `sh`."""
 
 
 def bare(text: str) -> set[str]:
-    """Expressions that are written as they are, less texts and macros of the templates themselves."""
-    tree, found = Environment(autoescape=False).parse(text), set[str]()
-    for output in tree.find_all(nodes.Output):
-        found |= {name for each in output.nodes for name in _written(each)}
+    """Expressions that are written as they are, less texts and macros of the templates themselves; of what stands in a loop, or was set,
+    what it is of.
+    """
+    tree = Environment(autoescape=False).parse(text)
+    macros = {macro.name for macro in tree.find_all(nodes.Macro)} | {
+        part.target for part in tree.find_all(nodes.Import)
+    }
+    found: set[str] = set()
+    _read(tree, {}, found, macros)
     return found
 
 
-def _written(node: nodes.Node) -> list[str]:
-    if isinstance(node, (nodes.TemplateData, nodes.Const, nodes.Call)):
+def _read(node: nodes.Node, known: dict[str, str], found: set[str], macros: set[str]) -> None:
+    if isinstance(node, nodes.Output):
+        found |= {name for each in node.nodes for name in _written(each, known, macros)}
+    if (
+        isinstance(node, nodes.Assign)
+        and isinstance(node.target, nodes.Name)
+        and not isinstance(node.node, nodes.Const)
+    ):
+        known[node.target.name] = _name(node.node, known)
+    inner = known
+    if isinstance(node, nodes.For):
+        inner = known | {name.name: f"each of {_name(node.iter, known)}" for name in node.target.find_all(nodes.Name)}
+        inner |= {
+            name.name: f"each of {_name(node.iter, known)}" for name in [node.target] if isinstance(name, nodes.Name)
+        }
+    for child in node.iter_child_nodes():
+        _read(child, inner, found, macros)
+
+
+def _written(node: nodes.Node, known: dict[str, str], macros: set[str]) -> list[str]:
+    if isinstance(node, (nodes.TemplateData, nodes.Const)) or _is_macro(node, macros):
         return []
-    if isinstance(node, nodes.Filter) and node.name in ("sh", "sbatch"):
-        return []
-    if isinstance(node, nodes.Filter) and isinstance(node.node, nodes.Call):  # a macro's text, cut or moved
+    if isinstance(node, nodes.Filter) and (
+        node.name in ("sh", "sbatch") or _is_macro(node.node, macros)
+    ):  # a macro's text, cut or moved
         return []
     if isinstance(node, (nodes.Concat, nodes.CondExpr)):
-        return [each for part in node.iter_child_nodes(exclude=["test"]) for each in _written(part)]
-    return [_name(node)]
+        return [each for part in node.iter_child_nodes(exclude=["test"]) for each in _written(part, known, macros)]
+    return [_name(node, known)]
 
 
-def _name(node: nodes.Node | None) -> str:
+def _is_macro(node: nodes.Node | None, macros: set[str]) -> bool:
+    called = node.node if isinstance(node, nodes.Call) else None
+    named = called.node if isinstance(called, nodes.Getattr) else called
+    return isinstance(named, nodes.Name) and named.name in macros
+
+
+def _name(node: nodes.Node | None, known: dict[str, str]) -> str:
     if isinstance(node, nodes.Filter):
-        return f"{_name(node.node)} | {node.name}"
+        return f"{_name(node.node, known)} | {node.name}"
+    if isinstance(node, nodes.Call):
+        return f"{_name(node.node, known)}()"
     if isinstance(node, nodes.Getattr):
-        return f"{_name(node.node)}.{node.attr}"
+        return f"{_name(node.node, known)}.{node.attr}"
     if isinstance(node, nodes.Getitem):
-        return _name(node.node)
-    return node.name if isinstance(node, nodes.Name) else type(node).__name__
+        return _name(node.node, known)
+    return known.get(node.name, node.name) if isinstance(node, nodes.Name) else type(node).__name__
 
 
 def templates() -> list[Path]:

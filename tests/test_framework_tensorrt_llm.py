@@ -79,7 +79,7 @@ RULES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"parallel.stages": [5, 3, 4, 4], "framework.version": "1.1"}, "tensorrt_llm-partition", "fail", "[4, 4, 4, 4]"),
     ({"parallel.cp": 8}, "tensorrt_llm-helix-heads", "fail", "tp*cp=32"),
     ({"parallel.cp": 2}, "tensorrt_llm-cp-order", "warn", "pull request 10350"),
-    ({"parallel.cp": 2}, "tensorrt_llm-context", "fail", "decoding alone"),
+    ({"parallel.cp": 2}, "tensorrt_llm-context", "warn", "decoding alone"),
     ({"parallel.cp": 2, "framework.version": "1.1"}, "tensorrt_llm-context", "warn", "TensorRT backend"),
     ({"parallel.cp": 2, "framework.version": "1.1"}, "tensorrt_llm-moe-context", "fail", "ULYSSES"),
     ({"workload.kind": "train", "workload.sequence_length": 1}, "tensorrt_llm-serving", "fail", "serves models"),

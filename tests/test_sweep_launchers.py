@@ -104,7 +104,9 @@ ray = installed("hydra_plugins.hydra_ray_launcher")
 
 @submitit
 @pytest.mark.slow
-def test_searches_as_processes_of_submitit(swept: Swept) -> None:
+def test_searches_as_processes_of_submitit(tmp_path: Path) -> None:
+    (tmp_path / "Tag (1) = 'x'").mkdir()
+    swept = Swept(tmp_path / "Tag (1) = 'x'")
     swept.found_both(swept.run("hydra/launcher=submitit_local"))
 
 
@@ -151,7 +153,7 @@ def test_a_job_that_is_lost_is_told_of_and_the_others_stay(swept: Swept) -> None
     assert whole(swept.folder / "out" / "sweeps" / "mine" / swept.rows[0]["job"])
     assert (swept.rows[1]["overrides"], swept.rows[1]["status"]) == ("model=qwen3_30b_a3b", "1")
     assert swept.rows[1]["message"] == (
-        "hydra/launcher=losing: the node was lost ; give jobs more by hydra.launcher.KEY=..., keep their logs by "
+        "hydra/launcher=losing: the node was lost ; wait for jobs that still run, give jobs more by hydra.launcher.KEY=..., keep their logs by "
         "hydra.sweep.dir=FOLDER, or leave hydra/launcher out"
     )
 
@@ -199,6 +201,27 @@ def rows(*plans: tuple[str, str]) -> list[dict[str, object]]:
     return [
         {"number": at, "job": job, "plan": plan, "status": "ok", "message": ""} for at, (job, plan) in enumerate(plans)
     ]
+
+
+def test_a_plan_of_a_name_that_a_refused_job_has_too_is_good() -> None:
+    first, second = rows(("a", "1"), ("a", "2"))
+    told = Launcher("any").told([{**first, "status": "2"}, second], "vw")
+    assert [row["status"] for row in told] == ["2", "ok"]
+
+
+@pytest.mark.parametrize(("failure", "stays"), [("a job was lost", True), ("sbatch: error: no partition", False)])
+def test_files_of_jobs_that_may_still_run_stay(tmp_path: Path, failure: str, stays: bool) -> None:
+    found = raised_inside(tmp_path, failure)
+    scratch = Path(found.scratch(str(tmp_path / "out")))
+    (scratch / "job.pkl").write_text("")
+    found.left(str(scratch))
+    assert scratch.exists() is (tmp_path / "out").exists() is stays
+
+
+def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
+    found = Launcher("any")
+    found.left(found.scratch(str(tmp_path)))
+    assert tmp_path.exists()
 
 
 def test_two_plans_of_one_name_are_no_success() -> None:

@@ -175,7 +175,8 @@ def _of_key(said: str, first: str) -> tuple[str, str] | None:
     if key := re.search(r"[Ii]nterpolation.*\n\s*full_key: (.+)", said):
         return f"{key[1]}: {first}", "mend the value or the file it names"
     if key := re.search(r"^Could not (?:override|append to config[^']*) ?'\+*([^']+?)'[^\0]*\n\s*full_key: (.+)", said):
-        related = key[1].startswith(key[2]) or key[2].startswith(key[1])
+        shorter, longer = sorted(key.groups(), key=len)
+        related = f"{longer}.".startswith(f"{shorter}.")
         return _unknown(max(key[1], key[2], key=len) if related else f"{key[1]}.{key[2]}")  # of an entry of a list
     if key := re.search(r"Invalid type assigned: NoneType is not a subclass of [^\0]*\n\s*full_key: (.+\])", said):
         return f"{key[1]}=null is no value", NULL

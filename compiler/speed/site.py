@@ -37,7 +37,7 @@ def read(contents: Mapping[str, Any]) -> dict[tuple[str, str], Own]:
     try:
         for framework, kinds in contents.get(PART, {}).items():
             for name, values in kinds.items():
-                if other := sorted(set(map(str, values)) - KEYS):
+                if other := sorted(set(map(str, values.keys())) - KEYS):
                     raise ConfigError.of(
                         f"{key}.{short(framework)}.{short(name)} has {short(', '.join(other))}, which shifts nothing",
                         one_of(other[0], sorted(KEYS)),

@@ -98,10 +98,10 @@ def _cp_type(config: Config, found: Version) -> Iterator[Check]:
             if helix
             else "it needs an engine of the TensorRT backend; the PyTorch backend has none of it"
         ),
-        fix="leave cp out, or write workload.pools={prefill: {parallel: ...}, decode: {parallel: ...}} with cp in decode alone"
+        fix="leave parallel.cp out, or give it to a pool that decodes alone, in workload.pools.decode.parallel"
         if helix
-        else "leave cp out",
-        otherwise=Status.FAIL if helix else Status.WARN,
+        else "leave parallel.cp out",
+        otherwise=Status.WARN,
     )
     yield check(
         "tensorrt_llm-moe-context",
@@ -110,7 +110,7 @@ def _cp_type(config: Config, found: Version) -> Iterator[Check]:
         limit="cp=1",
         message=f"experts with cp={cp} and ULYSSES: mapping.py of {found.number} refuses moe_ep_size > 1, and with 1 its "
         "moe_tp groups hold the first tp ranks of each stage only",
-        fix="leave cp out, or write framework.version=1.2 or later, which has Helix",
+        fix="leave parallel.cp out, or write framework.version=1.2 or later, which has Helix",
     )
 
 
