@@ -42,6 +42,8 @@ from compiler.sweep_summary import MARK, SUMMARY, finish
 TRIES = 1200
 """What fixes of all failing jobs may take, in looks at the declared rules: some seconds. Later jobs get theirs as prose."""
 MOST_JOBS = 10_000
+ROW, JOINED = "row-{}.json", " | "
+"""The file of a job's row, and what stands between its problems there."""
 """Of a sweep: each is a plan, compiled and written."""
 
 
@@ -65,32 +67,39 @@ def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | N
     launcher = Launcher.of(given)
     with Progress(jobs) as progress:
         rows = _run(given, Task(swept, default, progress, config_dir, config_name, shown=spelt), launcher, out)
-    if launcher is not None or not rows:  # a file may have chosen one
-        rows = (launcher or Launcher("NAME")).told(
-            rows, [_told(item for item in job if _key(item) in swept) for job in product(*choices)]
-        )
+        if launcher is not None or not rows:  # a file may have chosen one
+            rows = (launcher or Launcher("NAME")).told(
+                rows, [_told(item for item in job if _key(item) in swept) for job in product(*choices)]
+            )
+            for row in rows:  # what jobs say themselves is in the launcher's logs
+                if row["status"] != "ok":
+                    progress.failed(row["overrides"], map(_problem, row["message"].split(JOINED)))
     return finish(rows, as_json=json)
 
 
 def _run(given: Sequence[str], task: Task, launcher: Launcher | None, out: str) -> list[dict[str, Any]]:
-    """A row of each job that Hydra ran, in their order. None of the rows' files is left in the folder, which may be the user's."""
+    """A row of each job that Hydra ran, in their order: files of a folder of our own, wherever the user has Hydra's put."""
     scratch = launcher.scratch(out) if launcher else tempfile.mkdtemp(prefix="rankplan-sweep-")
-    folder = next((item.split("=", 1)[1] for item in given if item.startswith("hydra.sweep.dir=")), scratch)
-    task = replace(task, rows=Path(scratch).name)
+    task = replace(task, rows=scratch)
     place = scratch.replace("'", r"\'")
     own = [f"hydra.sweep.dir='{place}'", "hydra.sweep.subdir=."]
     try:
         with launcher or nullcontext():
             start(task, ["-m"], [*own, *given], task.config_dir, task.config_name)
-        rows = [json.loads(path.read_text()) for path in Path(folder).glob(f"{task.rows}-*.json")]
+        rows = [json.loads(path.read_text()) for path in Path(scratch).glob(ROW.format("*"))]
     finally:
-        for path in Path(folder).glob(f"{task.rows}-*.json"):
+        for path in Path(scratch).glob(ROW.format("*")):
             path.unlink()
         if launcher is None:
             shutil.rmtree(scratch, ignore_errors=True)
         else:
             launcher.left(scratch)
     return sorted(rows, key=lambda row: int(row["number"]))
+
+
+def _problem(said: str) -> Problem:
+    what, _, instead = said.partition(" ; ")
+    return Problem(what, instead)
 
 
 def _told(changed: Iterable[str]) -> str:
@@ -167,7 +176,7 @@ def _is_summary(path: Path) -> bool:
 class Task:
     """What Hydra runs for each job: compile, write, and leave one row of the summary; it never raises.
 
-    Rows are files of this sweep's own, `<rows>-<number>.json` in hydra.sweep.dir, where others may be too.
+    `rows`: the folder that they are left in, a file each.
     """
 
     swept: tuple[str, ...]
@@ -175,7 +184,7 @@ class Task:
     progress: Progress
     config_dir: str | None = None
     config_name: str | None = None
-    rows: str = "row"
+    rows: str = "."
     seen: dict[str, Config] = field(default_factory=dict)
     budget: Budget = field(default_factory=lambda: Budget(TRIES))
     shown: Mapping[str, str] = field(default_factory=dict)
@@ -202,13 +211,13 @@ class Task:
         except CompilerError as raised:
             searched = config is not None and config.search.auto  # its errors say what would fit
             error = raised if searched else tried(raised, config, overrides, self._load, self.budget)
-            row |= {"status": str(error.exit_code), "message": " | ".join(map(str, error.problems))}
+            row |= {"status": str(error.exit_code), "message": JOINED.join(map(str, error.problems))}
             self.progress.failed(row["overrides"], error.problems)
         except Exception as error:  # noqa: BLE001 - a bug in one plan must not take the others with it
             row |= {"status": "1", "message": f"bug: {type(error).__name__}: {error}"}
             traceback.print_exc()
         self.progress.advance()
-        path = Path(hydra.sweep.dir, f"{self.rows}-{row['number']}.json")
+        path = Path(self.rows, ROW.format(row["number"]))
         whole = path.with_suffix(".part")
         whole.write_text(json.dumps(row))
         whole.replace(path)  # who looks for rows finds none that is half written

@@ -201,6 +201,12 @@ class TestKept:
         assert {path: found for path, found in tree(state).items() if path != "multirun.yaml"} == before  # Hydra's
         assert len(summary(tmp_path / "out" / "sweeps" / "mine")) == 1
 
+    @pytest.mark.parametrize("place", ["hydra.sweep.dir='my dir'", "++hydra.sweep.dir=logs", "hydra.sweep.dir=${name}"])
+    def test_hydras_own_folder_may_be_spelt_anyhow(self, tmp_path: Path, place: str) -> None:
+        ran = program(*LEAN, "parallel=ep16_tp4_pp4_dp4", "name=mine", place, "sweep=mine", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        assert len(summary(tmp_path / "out" / "sweeps" / "mine")) == 1
+
     def test_a_plan_is_not_written_over_all_sweeps(self, tmp_path: Path) -> None:
         assert program(*LEAN, "parallel=ep16_tp4_pp4_dp4", "sweep=mine", cwd=tmp_path).code == 0
         for place in (["name=sweeps"], ["out=out/sweeps", "name=mine"]):
@@ -215,7 +221,7 @@ def test_a_sweep_that_ends_early_leaves_nothing_in_the_users_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ended(task: Task, *_: object) -> None:
-        (tmp_path / f"{task.rows}-0.json").write_text("{}")
+        (Path(task.rows) / "row-0.json").write_text("{}")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweeping, "start", ended)

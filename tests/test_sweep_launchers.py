@@ -151,6 +151,7 @@ def test_a_job_that_is_lost_is_told_of_and_the_others_stay(swept: Swept) -> None
     assert done.returncode == 1, done.stderr
     assert "1 of 2 plans in out/sweeps/mine" in done.stdout
     assert whole(swept.folder / "out" / "sweeps" / "mine" / swept.rows[0]["job"])
+    assert "error: model=qwen3_30b_a3b: hydra/launcher=losing: the node was lost ; wait" in done.stderr
     assert (swept.rows[1]["overrides"], swept.rows[1]["status"]) == ("model=qwen3_30b_a3b", "1")
     assert swept.rows[1]["message"] == (
         "hydra/launcher=losing: the node was lost ; wait for jobs that still run, give jobs more by hydra.launcher.KEY=..., keep their logs by "

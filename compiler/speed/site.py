@@ -45,6 +45,6 @@ def read(contents: Mapping[str, Any]) -> dict[tuple[str, str], Own]:
                 found[str(framework), str(name)] = files.spec(Own, values)
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError.of(f"{key} are none: {short(error)}", files.WRITE) from error
-    if bad := [problem for each in found.values() for problem in problems(each, key)]:
+    if bad := [problem for names, each in found.items() for problem in problems(each, ".".join((key, *names)))]:
         raise ConfigError(bad)
     return found
