@@ -42,9 +42,9 @@ from compiler.sweep_summary import MARK, SUMMARY, finish
 TRIES = 1200
 """What fixes of all failing jobs may take, in looks at the declared rules: some seconds. Later jobs get theirs as prose."""
 MOST_JOBS = 10_000
+"""Of a sweep: each is a plan, compiled and written."""
 ROW, JOINED = "row-{}.json", " | "
 """The file of a job's row, and what stands between its problems there."""
-"""Of a sweep: each is a plan, compiled and written."""
 
 
 def sweep(overrides: Sequence[str], config_dir: str | None, config_name: str | None, *, json: bool = False) -> int:
@@ -98,6 +98,7 @@ def _run(given: Sequence[str], task: Task, launcher: Launcher | None, out: str) 
 
 
 def _problem(said: str) -> Problem:
+    """What a row says of one problem, taken apart again."""
     what, _, instead = said.partition(" ; ")
     return Problem(what, instead)
 

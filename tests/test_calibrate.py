@@ -46,6 +46,8 @@ def test_curves_of_a_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ("all_reduce.txt", "nothing", "all_reduce, 0 ranks and 0 sizes"),
         ("x.csv", "m,n,k,dtype,seconds\n1,1,1,fp64,1\n", "fp64 cannot be fitted"),
         ("x.csv", "m,n,k,dtype\n1,1,1,bf16\n", "has no column seconds"),
+        ("x.csv", "m;n;k;dtype;seconds\n", "has semicolons between its columns ; write commas"),
+        ("x.csv", "plan\tstep_time_s\n", "has tabs between its columns ; write commas"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(tmp_path: Path, name: str, text: str, message: str) -> None:

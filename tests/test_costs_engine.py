@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from compiler.costs import forward_pass
 from compiler.costs.arrays import array
 from compiler.costs.calibration import GpuCalibration
 from compiler.costs.constants import COHORT, MLA_KERNELS, MOST_REQUESTS
@@ -223,3 +224,10 @@ def test_an_engine_that_looks_seldom_lets_requests_wait_for_half_as_many_steps()
     step = served(asked(), poll=5.0).ttft_s - served(asked(), poll=4.0).ttft_s
     assert seldom.ttft_s - often.ttft_s == pytest.approx(15 * step)
     assert seldom.tpot_s == often.tpot_s
+
+
+def test_traffic_that_belongs_to_no_part_is_not_left_out_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, gpu = bits("tp8")
+    monkeypatch.delitem(forward_pass.PARTS, "tp")
+    with pytest.raises(KeyError, match="tp"):
+        one_pass(plan, gpu, whole_sequences(plan.case, "prefill", 1024.0))

@@ -236,7 +236,6 @@ def test_arguments_say_what_maxtexts_own_files_say(root: Path, monkeypatch: pyte
 
 
 def asked(count: int, root: Path) -> list[Any]:
-    """Answers to as many prepared cases."""
     return list(ask([lay_out(composed("framework=maxtext", "workload=train"))] * count, root))
 
 

@@ -70,8 +70,6 @@ class TestFile:
         ("a\n1\n", "it has no column b"),
         ("", "it has no column a, b"),
         ("a,b,a\n", "it has the column a twice"),
-        ("a;b\n1;2\n", "it has semicolons between its columns ; write commas"),
-        ("a\tb\n1\t2\n", "it has tabs between its columns ; write commas"),
     ],
 )
 def test_a_table_that_is_none(text: str, message: str) -> None:

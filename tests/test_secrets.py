@@ -173,3 +173,11 @@ def test_innocent_variables_pass() -> None:
 def test_no_key_of_ours_is_a_name_of_a_secret() -> None:
     names = [key.rpartition(".")[2] for target in TARGETS for key, _ in everywhere(base(target), "x")]
     assert [name for name in names if secrets.named(name, "x")] == []
+
+
+def test_words_that_were_looked_at_are_looked_at_once() -> None:
+    seen: set[str] = set()
+    assert secrets.shaped("x: fine", seen) is None
+    assert seen == {"x:", "fine"}
+    for _ in range(2):  # what holds a secret is not passed over the second time
+        assert secrets.shaped(f"x: {SHAPES['huggingface']}", seen) is not None

@@ -184,7 +184,7 @@ def raised_inside(folder: Path, text: str) -> Launcher:
             "When connecting to an existing cluster, object_store_memory must not be provided.",
             "add +hydra.launcher.ray.init.object_store_memory=null",
         ),
-        ("[Errno 2] No such file or directory: '/work/here'", "sweep in a folder that all nodes share"),
+        ("[Errno 2] No such file or directory: 'out/.sweep-1'", "sweep in a folder that all nodes share"),
     ],
 )
 def test_what_launchers_say_and_what_to_write(tmp_path: Path, said: str, instead: str) -> None:

@@ -6,7 +6,7 @@ added, and not rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from benchmarks.rows.operation import Axes, Operation, Table, steps, timed
 from benchmarks.rows.record import Row
@@ -85,17 +85,22 @@ def _channels(t: Table) -> Array:
     return 2 * t["num_k_heads"] * t["head_k_dim"] + t["num_v_heads"] * t["head_v_dim"]
 
 
-def _both(file: str, kind: str, columns: tuple[str, ...]) -> tuple[Operation, ...]:
+def _rules(file: str, kind: str) -> Iterator[Operation]:
     """Of a prompt, and of single tokens."""
-    rule = (Operation(file, columns, _rule(kind, phase), _delta, axes) for phase, axes in RULE.items())
-    before = (
+    return (Operation(file, DELTA, _rule(kind, phase), _delta, axes) for phase, axes in RULE.items())
+
+
+def _convolutions(file: str, kind: str, columns: tuple[str, ...]) -> Iterator[Operation]:
+    """The same."""
+    return (
         Operation(file, columns, _convolution(kind, phase), _convolved, axes) for phase, axes in CONVOLUTION.items()
     )
-    return (*rule, *before)
 
 
 RECURRENT = (
-    *_both("gdn", "gated_delta", DELTA),
-    *_both("kda", "kimi_delta", DELTA),
-    *_both("mamba2", "mamba2", MAMBA2),
+    *_rules("gdn", "gated_delta"),
+    *_convolutions("gdn", "gated_delta", DELTA),
+    *_rules("kda", "kimi_delta"),
+    *_convolutions("kda", "kimi_delta", DELTA),
+    *_convolutions("mamba2", "mamba2", MAMBA2),
 )
